@@ -1,0 +1,38 @@
+"""CelebA-HQ faces at 1024 px with WGAN-GP, the loss of the paper on this data set.
+
+The 30,000 images of CelebA-HQ in a folder, prepared once:
+
+python -m stylegan_jax.prepare_data --data.name folder --data.path celeba-hq \
+    --dest data/celebahq1024 --resolution 1024
+python -m stylegan_jax.train configs/celebahq1024.py --workdir runs/celebahq1024
+
+The loss, and learning rates of at most 0.002, are the WGAN-GP lines for CelebA-HQ in
+`train.py` of NVlabs/stylegan. Unless they are switched on there, the official code
+trains on this data set as on FFHQ, with the logistic loss and R1:
+
+    --loss.objective logistic
+    --optimizer.learning-rate 0.001,128:0.0015,256:0.002,512:0.003,1024:0.003
+
+Source: `train.py`, NVlabs/stylegan; Karras et al. 2018, section 2.
+"""
+
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.losses import LossConfig
+from stylegan_jax.training.state import OptimizerConfig
+
+
+def get_config() -> Config:
+    """The configuration."""
+    return Config(
+        model=ModelConfig(resolution=1024),
+        data=DataConfig(name="pyramid", path="data/celebahq1024", mirror=True),
+        loss=LossConfig(objective="wgan_gp"),
+        optimizer=OptimizerConfig(
+            learning_rate=ByResolution(
+                0.001, ((128, 0.0015), (256, 0.002), (512, 0.002), (1024, 0.002))
+            )
+        ),
+    )

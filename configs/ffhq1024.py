@@ -1,0 +1,28 @@
+"""FFHQ faces at 1024 px: configuration F of Karras et al. 2018, table 1.
+
+The 70,000 images `images1024x1024` of the FFHQ data set, prepared once:
+
+python -m stylegan_jax.prepare_data --data.name folder --data.path images1024x1024 \
+    --dest data/ffhq1024 --resolution 1024
+python -m stylegan_jax.train configs/ffhq1024.py --workdir runs/ffhq1024
+
+Everything is the default of this package, which is the official one for 8 GPUs:
+non-saturating logistic loss, R1 with 10, 25,000 kimg, minibatches of 32 from 128 px
+on. For one GPU the official minibatches are
+
+    --schedule.batch-size 4,4:128,8:128,16:128,32:64,64:32,128:16,256:8
+
+Source: `train.py`, NVlabs/stylegan.
+"""
+
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.config import Config
+
+
+def get_config() -> Config:
+    """The configuration."""
+    return Config(
+        model=ModelConfig(resolution=1024),
+        data=DataConfig(name="pyramid", path="data/ffhq1024", mirror=True),
+    )

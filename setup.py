@@ -1,0 +1,45 @@
+"""Installs `stylegan_jax`: `pip install -e .`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "stylegan_jax" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="stylegan_jax",
+    version=VERSION,
+    description="StyleGAN and Image2StyleGAN++ in JAX/Flax, for TPU, GPU and CPU",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["stylegan_jax", "stylegan_jax.*"]),
+    install_requires=[
+        "jax>=0.10",
+        "flax>=0.12",
+        "optax>=0.2.8",
+        "orbax-checkpoint>=0.12",
+        "chex>=0.1.92",
+        "grain>=0.2.18",
+        "array_record>=0.8",
+        "tensorflow-datasets>=4.9.10",
+        "importlib_resources",  # tensorflow-datasets needs it and does not say so
+        "numpy>=2.0",
+        "pillow>=11",
+        "rich>=13",
+        "tensorboardX>=2.6",
+        "tyro>=1.0",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda12]"],
+        "tpu": ["jax[tpu]"],
+        "test": ["pytest>=8", "pytest-xdist>=3"],
+        "lint": ["ruff>=0.14", "pyright>=1.1.400"],
+    },
+)

@@ -1,0 +1,294 @@
+"""The command line: recipes, flags made from dataclasses, errors in one line.
+
+    python -m stylegan_jax.train configs/ffhq1024.py --workdir runs/ffhq \
+        --schedule.total-kimg 1000 --schedule.batch-size 32,4:512,8:256
+
+A recipe is a Python file with `get_config()`, and is executed. tyro turns every
+field of the configuration it returns into a flag whose default is the recipe's
+value; `--section.field-name` and `--section.field_name` are the same. This module
+knows no particular configuration, and is the only reader of `sys.argv`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import dis
+import importlib.util
+import inspect
+import logging
+import os
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import tyro
+
+from stylegan_jax.common.by_resolution import ByResolution, parse_by_resolution
+from stylegan_jax.common.errors import UserError
+
+Args = TypeVar("Args")
+
+TRACEBACK_VARIABLE = "STYLEGAN_JAX_TRACEBACK"
+_PACKAGE = Path(__file__).resolve().parent
+_USERS_MISTAKES = (
+    UserError,
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+
+
+def parse(entry: type[Args], argv: Sequence[str] | None = None, *, prog: str) -> Args:
+    """Reads the flags of an entry point that takes no recipe.
+
+    Args:
+        entry: a dataclass; its fields are the flags, its docstring the description.
+        argv: the words after the program's name; None takes `sys.argv`.
+        prog: how the program is called, such as `python -m stylegan_jax.sample`.
+
+    Raises:
+        SystemExit: 0 after `--help`, 2 after an explained mistake.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    return _tyro(entry, words, prog=prog, description=_description(entry))
+
+
+def parse_recipe(
+    entry: type[Args], argv: Sequence[str] | None = None, *, prog: str
+) -> tuple[Any, Args]:
+    """Reads a recipe, the flags that override it, and the entry point's own flags.
+
+    Args:
+        entry: a dataclass of the flags that do not belong to the configuration.
+        argv: the recipe, then flags; None takes `sys.argv`.
+        prog: how the program is called, such as `python -m stylegan_jax.train`.
+
+    Returns:
+        The configuration, of whatever class the recipe made, and the entry's flags.
+
+    Raises:
+        UserError: the recipe is missing or does not give a configuration.
+        SystemExit: 0 after `--help`, 2 after an explained mistake in the flags.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and words[0] in ("-h", "--help"):
+        recipes = ", ".join(sorted(_recipes())) or "none found in configs/"
+        description = (
+            f"{_description(entry)}\n\nA recipe comes first: a Python file with"
+            f" get_config(), which is executed. By name: {recipes}. Give a recipe and"
+            " --help to see every field of its configuration."
+        )
+        _tyro(entry, ["--help"], prog=f"{prog} RECIPE", description=description)
+    if not words or words[0].startswith("-"):
+        raise UserError(
+            f"the recipe comes first: {prog} RECIPE [flags], such as"
+            f" {prog} configs/quickstart.py --workdir runs/quickstart"
+        )
+    path = find_recipe(words[0])
+    default = load_recipe(path)
+    both = dataclasses.make_dataclass(
+        "RecipeAndFlags",
+        [
+            ("entry", Annotated[entry, tyro.conf.arg(name="")]),
+            (
+                "config",
+                Annotated[type(default), tyro.conf.arg(name="")],
+                dataclasses.field(default=default),
+            ),
+        ],
+        frozen=True,
+    )
+    parsed = _tyro(
+        both,
+        words[1:],
+        prog=f"{prog} {words[0]}",
+        description=_description(entry),
+    )
+    return parsed.config, parsed.entry
+
+
+def find_recipe(name: str) -> Path:
+    """The recipe's file: a path, or a bare name in `configs/`.
+
+    `configs/` is looked up in the working directory, then beside the package.
+
+    Raises:
+        UserError: there is none; names the closest ones.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    recipes = _recipes()
+    if path.stem in recipes and len(path.parts) == 1:
+        return recipes[path.stem]
+    close = difflib.get_close_matches(path.stem, recipes, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else "give a Python file"
+    raise UserError(f"no recipe {name}; {hint}")
+
+
+def load_recipe(path: Path) -> Any:
+    """Executes a recipe and returns what its `get_config()` returns.
+
+    Raises:
+        UserError: it fails, has no `get_config` or does not return a dataclass;
+            names the recipe and the line.
+    """
+    name = f"stylegan_jax_recipe_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"recipe {path} is not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and tyro look their classes' module up
+    try:
+        spec.loader.exec_module(module)
+        get_config = getattr(module, "get_config", None)
+        if get_config is None:
+            raise UserError(
+                f"recipe {path} has no function get_config(); it must define one that"
+                " returns the configuration"
+            )
+        config = get_config()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"recipe {path}{_line_in(path, error)}: {type(error).__name__}: {error}"
+        ) from error
+    if not dataclasses.is_dataclass(config) or isinstance(config, type):
+        raise UserError(
+            f"get_config() of recipe {path} returned {type(config).__name__}, not a"
+            " configuration (a dataclass)"
+        )
+    return config
+
+
+def run_main(main: Callable[[], object]) -> NoReturn:
+    """Runs an entry point; the user's mistakes become one line, not a traceback.
+
+    Printed short, with exit status 2: `UserError`, files that are missing or not
+    allowed, and a ValueError that this package raised on purpose. Everything else
+    is a bug and keeps its traceback, as does everything when the environment
+    variable STYLEGAN_JAX_TRACEBACK is set.
+    """
+    _warn_on_stderr()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        _leave(130)
+    except Exception as error:
+        where = _raised_at(error)
+        expected = isinstance(error, _USERS_MISTAKES) or (
+            isinstance(error, ValueError) and where is not None
+        )
+        if os.environ.get(TRACEBACK_VARIABLE) or not expected:
+            traceback.print_exc()
+            _leave(2 if expected else 1)
+        print(f"error: {error}", file=sys.stderr)
+        if not isinstance(error, UserError):
+            at = f"raised at {where}; " if where else ""
+            print(f"  ({at}{TRACEBACK_VARIABLE}=1 shows more)", file=sys.stderr)
+        _leave(2)
+    _leave(0)
+
+
+def _warn_on_stderr() -> None:
+    # This handler looks sys.stderr up at every line, so warnings appear above a live
+    # display; the one that libraries would install keeps the stream of its birth.
+    handler = logging.lastResort
+    if handler is not None and not logging.getLogger().handlers:
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        logging.getLogger().addHandler(handler)
+
+
+def _leave(status: int) -> NoReturn:
+    jax = sys.modules.get("jax")
+    if status and jax is not None and jax.distributed.is_initialized():
+        # A normal exit would wait for the other processes, and they for us.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _tyro(
+    cls: type[Args], words: Sequence[str], *, prog: str, description: str
+) -> Args:
+    registry = tyro.constructors.ConstructorRegistry()
+    registry.primitive_rule(_by_resolution_rule)
+    return tyro.cli(
+        cls,
+        args=words,
+        prog=prog,
+        description=description,
+        registry=registry,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+
+
+def _by_resolution_rule(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[ByResolution] | None:
+    if ByResolution not in (info.type, info.type_origin):
+        return None
+    arguments = typing.get_args(info.type)
+    number = arguments[0] if arguments and arguments[0] in (int, float) else None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="DEFAULT[,RESOLUTION:VALUE...]",
+        instance_from_str=lambda words: parse_by_resolution(words[0], number),
+        is_instance=lambda value: isinstance(value, ByResolution),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _description(entry: type) -> str:
+    doc = inspect.getdoc(entry) or ""
+    generated = doc.startswith(f"{entry.__name__}(")  # dataclasses write the signature
+    return "" if generated else doc
+
+
+def _recipes() -> dict[str, Path]:
+    """Recipes by bare name; the working directory's come before the package's."""
+    found: dict[str, Path] = {}
+    for folder in (_PACKAGE.parent / "configs", Path("configs")):
+        found.update({path.stem: path for path in folder.glob("[!_]*.py")})
+    return found
+
+
+def _line_in(path: Path, error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return ""  # its text has the line
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).resolve() == path.resolve()
+    ]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _raised_at(error: BaseException) -> str | None:
+    """File and line of the `raise` statement in this package, None if it has none.
+
+    A ValueError out of NumPy, JAX or `int("x")` was not raised by a statement of
+    ours, even where our frame is the innermost one that Python shows.
+    """
+    tb: types.TracebackType | None = error.__traceback__
+    if tb is None:
+        return None
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    code = tb.tb_frame.f_code
+    path = Path(code.co_filename).resolve()
+    if not path.is_relative_to(_PACKAGE):
+        return None
+    if code.co_code[tb.tb_lasti] != dis.opmap["RAISE_VARARGS"]:
+        return None
+    return f"{path.relative_to(_PACKAGE.parent)}:{tb.tb_lineno}"

@@ -1,0 +1,1 @@
+"""Things that know nothing of GANs."""

@@ -1,0 +1,1 @@
+"""Training images on the host: sources, preparation and batches; NumPy in and out."""

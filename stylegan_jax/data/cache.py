@@ -1,0 +1,93 @@
+"""Decoded images in memory, so that only the first pass over the data decodes."""
+
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from stylegan_jax.data.sources import Source
+
+
+class DecodedSource:
+    """A source that remembers the images of one resolution, as many as fit.
+
+    Give the same one to every phase of a run: those at the same resolution then
+    share its memory, and another resolution replaces it. Safe to use from threads.
+
+    Attributes:
+        name: of the source.
+        num_channels: of the source.
+        label_size: of the source.
+        source: the source itself.
+    """
+
+    def __init__(self, source: Source, cache_bytes: int) -> None:
+        """Wraps `source`; images are decoded when they are first asked for.
+
+        Args:
+            source: where images come from.
+            cache_bytes: memory for images; 0 decodes each time.
+        """
+        self.name, self.num_channels = source.name, source.num_channels
+        self.label_size = source.label_size
+        self.source, self._cache_bytes = source, cache_bytes
+        self._held = (0, np.zeros((0, 0, 0, 0), np.uint8), np.zeros(0, bool))
+        self._lock = threading.Lock()
+        # Decoding and drawing release the interpreter lock for most of their time.
+        self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 16), "decode")
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.source)
+
+    def image(self, index: int, resolution: int) -> np.ndarray:
+        """One image, uint8 `[resolution, resolution, C]`."""
+        return self.gather(np.array([index]), resolution)[0]
+
+    def label(self, index: int) -> np.ndarray:
+        """Its label, float32 `[label_size]`; ask for the image first."""
+        return self.source.label(index)
+
+    def gather(self, indices: np.ndarray, resolution: int) -> np.ndarray:
+        """Many images: indices `[N]` -> uint8 `[N, resolution, resolution, C]`."""
+        pixels, filled = self._memory(resolution)
+        images = np.empty((len(indices), *pixels.shape[1:]), np.uint8)
+        held = indices < len(pixels)
+        ready = held.copy()
+        ready[held] = filled[indices[held]]
+        if ready.all():  # `take` copies without the interpreter lock
+            return pixels.take(indices, axis=0, out=images, mode="clip")
+        images[ready] = pixels[indices[ready]]
+
+        def decode(place: int) -> None:
+            index = int(indices[place])
+            images[place] = self.source.image(index, resolution)
+            if held[place]:  # two threads may do this at once, with the same result
+                pixels[index] = images[place]
+                filled[index] = True
+
+        _consume(self._pool.map(decode, np.flatnonzero(~ready)))
+        return images
+
+    def labels(self, indices: np.ndarray) -> np.ndarray:
+        """Labels of images already gathered: `[N]` -> float32 `[N, label_size]`."""
+        if not self.label_size:
+            return np.zeros((len(indices), 0), np.float32)
+        return np.stack([self.source.label(int(index)) for index in indices])
+
+    def _memory(self, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+        with self._lock:
+            if resolution != self._held[0]:
+                shape = (resolution, resolution, self.num_channels)
+                capacity = min(len(self), self._cache_bytes // int(np.prod(shape)))
+                # Pages of an empty array take no memory until they are written.
+                pixels = np.empty((capacity, *shape), np.uint8)
+                self._held = resolution, pixels, np.zeros(capacity, bool)
+            return self._held[1:]
+
+
+def _consume(results: Iterable[None]) -> None:
+    for _ in results:
+        pass

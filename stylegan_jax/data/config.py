@@ -1,0 +1,89 @@
+"""What to train on: the data section of the configuration."""
+
+import dataclasses
+import difflib
+
+from stylegan_jax.common.errors import UserError
+
+NAMES = ("portraits", "folder", "zip", "pyramid")
+_CROPS = ("center", "none")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The images, their labels, and how they are made square.
+
+    Labels, by source: "none" everywhere; the name of an attribute for `portraits`;
+    for `folder` and `zip` "folders" (the first level of sub-folders that differ),
+    "json" (the `dataset.json` of StyleGAN2-ADA), "csv" (`labels.csv`) or the name of
+    another .csv file inside; for TFDS "tfds" (the only class label) or the name of a
+    feature; for `pyramid` "stored". Images without a label are left out.
+
+    Raises:
+        UserError: a value is unknown, or does not go with another.
+    """
+
+    name: str = "portraits"  # portraits, folder, zip, tfds:<data set>, pyramid
+    path: str | None = None  # the folder, zip file, prepared pyramid, or TFDS data_dir
+    split: str = "train"  # of a TFDS data set, sub-splits such as train[:90%] too
+    # Class labels: none; an attribute of the portraits; folders, json, csv or NAME.csv
+    # (folder, zip); tfds or the name of a TFDS feature; stored (pyramid).
+    labels: str = "none"
+    mirror: bool = False  # flip each image with probability 1/2, each time it is seen
+    num_channels: int = 3  # 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha
+    crop: str = "center"  # cut the central square; "none" refuses what is not square
+    # Zero-pad up to the next power of two instead of enlarging. None: only for TFDS
+    # sets declared square and at most 1/8 short of it (MNIST, 28 to 32 px).
+    pad: bool | None = None
+    max_images: int | None = None  # use this many, drawn at random by `seed`
+    portraits_size: int = 20_000  # people in the built-in set
+    cache_gb: float = 4.0  # memory for decoded images, GB per process
+    seed: int = 0  # of the order, the mirroring, `max_images` and the portraits
+
+    def __post_init__(self) -> None:
+        """Checks each value, and that the labels go with the source."""
+        kind = self.name.partition(":")[0]
+        if self.name not in NAMES and (kind != "tfds" or not self.dataset):
+            close = difflib.get_close_matches(self.name, [*NAMES, "tfds:<data set>"], 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UserError(
+                f"data name {self.name!r} is not portraits, folder, zip, pyramid or "
+                f"tfds:<data set>{hint}"
+            )
+        if kind in ("folder", "zip", "pyramid") and not self.path:
+            raise UserError(f"data {self.name!r} needs a path; set data.path")
+        if self.num_channels not in (1, 2, 3, 4):
+            raise UserError(f"num_channels {self.num_channels} is not 1, 2, 3 or 4")
+        if self.crop not in _CROPS:
+            raise UserError(f"crop {self.crop!r} is not one of {', '.join(_CROPS)}")
+        if self.max_images is not None and self.max_images < 2:
+            raise UserError(f"max_images {self.max_images} must be at least 2")
+        if self.portraits_size < 2:
+            raise UserError(f"portraits_size {self.portraits_size} must be at least 2")
+        if not self.cache_gb >= 0:
+            raise UserError(f"cache_gb {self.cache_gb} must be 0 (no cache) or more")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed {self.seed} must be in [0, 2**32)")
+        self._check_labels(kind)
+
+    def _check_labels(self, kind: str) -> None:
+        labels = self.labels
+        if labels == "none" or kind in ("portraits", "tfds"):
+            return  # attributes and features are checked by those who know them
+        if kind == "pyramid":
+            allowed, right = "none or stored", labels == "stored"
+        else:
+            allowed = "none, folders, json, csv or the name of a .csv file"
+            right = labels in ("folders", "json") or labels.endswith("csv")
+        if not right:
+            raise UserError(f"labels {labels!r} of a {kind} must be {allowed}")
+
+    @property
+    def dataset(self) -> str:
+        """The TFDS data set's name, "" for the other sources."""
+        return self.name.partition(":")[2]
+
+    @property
+    def cache_bytes(self) -> int:
+        """`cache_gb` in bytes."""
+        return int(self.cache_gb * 1e9)

@@ -1,0 +1,147 @@
+"""Images kept as encoded bytes (PNG, JPEG, ...): decoding, and making them square.
+
+Folders, zip files and TFDS data sets all end here; they differ in how the bytes of
+one image are had.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.substitutes import Substitutes
+
+_logger = logging.getLogger(__name__)
+
+
+class Skipped(NamedTuple):
+    """A file that is not used, and why."""
+
+    name: str
+    reason: str
+
+
+class Labels(Protocol):
+    """Label vectors by image: their length, the classes' names, and one of them."""
+
+    @property
+    def size(self) -> int:
+        """Length of a label vector."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes; () for vectors."""
+        ...
+
+    def vector(self, index: int) -> np.ndarray:
+        """Label of one image, float32 `[size]`."""
+        ...
+
+
+class EncodedSource:
+    """Random access to encoded images; a `Source`.
+
+    Attributes:
+        name: for messages and provenance.
+        num_channels: of the images returned.
+        label_size: 0 = no labels.
+        label_names: of the classes, () when there are none.
+        skipped: files found when opening that are not used.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int], bytes],
+        count: int,
+        *,
+        name: str,
+        num_channels: int,
+        labels: Labels | None = None,
+        sides: np.ndarray | None = None,
+        skipped: Sequence[Skipped] = (),
+        allow_crop: bool = True,
+        pad: bool = False,
+    ) -> None:
+        """Wraps a reader.
+
+        Args:
+            read: index -> encoded bytes; called from several threads.
+            count: number of images.
+            name: see class.
+            num_channels: see class.
+            labels: one per image.
+            sides: shorter side of each image in pixels, where known.
+            skipped: see class.
+            allow_crop: False makes an image that is not square an error.
+            pad: see `images.square_box`.
+        """
+        self.name = name
+        self.num_channels = num_channels
+        self.label_size = labels.size if labels else 0
+        self.label_names = labels.names if labels else ()
+        self.skipped = tuple(skipped)
+        self._read, self._count, self._labels = read, count, labels
+        self._sides, self._allow_crop, self._pad = sides, allow_crop, pad
+        self._substitutes = Substitutes(name, count)
+        self._warned: set[int] = set()  # resolutions
+
+    @property
+    def replaced(self) -> Mapping[int, str]:
+        """Images found to be damaged since opening: index -> reason."""
+        return self._substitutes.reasons
+
+    def __len__(self) -> int:
+        """Number of usable images."""
+        return self._count
+
+    def image(self, index: int, resolution: int) -> np.ndarray:
+        """Decodes image `index` as uint8 `[resolution, resolution, num_channels]`.
+
+        Raises:
+            UserError: most of the images are damaged, or one that may not be cropped
+                is not square.
+        """
+        while True:
+            actual = self._substitutes.actual(index)
+            try:
+                pixels = images.read_image(self._read(actual), self.num_channels)
+                break
+            except (images.UnreadableImageError, OSError) as error:
+                self._substitutes.add(actual, str(error))
+        height, width = pixels.shape[:2]
+        if height != width and not self._allow_crop:
+            raise UserError(
+                f"image {actual} of {self.name} is {width}x{height}, not square; use "
+                f"crop=center"
+            )
+        if resolution not in self._warned:
+            self._warn_of_small(resolution, min(height, width))
+        return images.square_box(pixels, resolution, pad=self._pad)
+
+    def label(self, index: int) -> np.ndarray:
+        """Label of image `index`, float32 `[label_size]`.
+
+        It is the replacement's label once `image` has found `index` to be damaged, so
+        ask for the image first.
+        """
+        if self._labels is None:
+            return np.zeros(0, np.float32)
+        return self._labels.vector(self._substitutes.actual(index))
+
+    def _warn_of_small(self, resolution: int, side: int) -> None:
+        if self._sides is not None:
+            self._warned.add(resolution)
+            count = int(np.sum(self._sides < resolution))
+            which = f"{count} of {self._count} images of {self.name} are"
+        else:
+            count = int(side < resolution)
+            which = f"an image of {self.name} is"
+        if count:
+            self._warned.add(resolution)
+            _logger.warning(
+                "%s smaller than %d px and will be enlarged", which, resolution
+            )

@@ -1,0 +1,54 @@
+"""A folder of images, nested or not, as a source."""
+
+import os
+import stat
+from pathlib import Path
+from typing import IO
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.images import UnreadableImageError
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.encoded import EncodedSource
+from stylegan_jax.data.scan import assemble
+
+
+def open_folder(config: DataConfig) -> EncodedSource:
+    """Opens the folder `config.path`; see `DataConfig` for labels and crops.
+
+    Raises:
+        UserError: there is no such folder, or `assemble` refuses what is in it.
+    """
+    root = Path(config.path or "").expanduser()
+    if not root.is_dir():
+        hint = "; for a zip file use name=zip" if root.is_file() else ""
+        raise UserError(f"there is no folder {str(root)!r}{hint}")
+
+    def open_file(file: str) -> tuple[IO[bytes], bool]:
+        path = root / file
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait forever
+            raise UnreadableImageError("not a regular file")
+        return path.open("rb"), True
+
+    return assemble(
+        config,
+        list_files(root),
+        name=f"folder {str(root)!r}",
+        open_file=open_file,
+        read_file=lambda file: (root / file).read_bytes(),
+    )
+
+
+def list_files(root: Path) -> list[str]:
+    """Paths below `root`, relative, with forward slashes; links to folders followed."""
+    files: list[str] = []
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a folder above or seen before
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        relative = Path(folder).relative_to(root)
+        files += [(relative / name).as_posix() for name in names]
+    return files

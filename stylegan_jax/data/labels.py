@@ -1,0 +1,212 @@
+"""Class labels of image files: from folders, `dataset.json` or a csv table.
+
+A file is named by its path with forward slashes, relative to the folder or zip.
+The functions return a list with one entry per file, None where there is no label:
+the name of a class, or a vector.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from stylegan_jax.common.errors import UserError
+
+Label = str | int | tuple[float, ...]
+
+_MAX_CLASSES = 2**16  # labels are one-hot; larger numbers are identifiers
+_FILE_COLUMNS = ("file", "filename", "image", "name", "path", "img", "imageid", "id")
+_LABEL_COLUMNS = ("label", "class", "category", "labels", "classname", "target", "y")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelTable:
+    """One label per image: a class number, or a vector of the data set's own.
+
+    Attributes:
+        values: int `[num_images]`, or float32 `[num_images, size]`.
+        size: length of a label vector.
+        names: of the classes; () for vectors.
+    """
+
+    values: np.ndarray
+    size: int
+    names: tuple[str, ...] = ()
+
+    def vector(self, index: int) -> np.ndarray:
+        """Label of one image, float32 `[size]`: one-hot, or the vector itself."""
+        if self.values.ndim == 2:
+            return self.values[index]
+        label = np.zeros(self.size, np.float32)
+        label[self.values[index]] = 1
+        return label
+
+    def take(self, indices: np.ndarray) -> "LabelTable":
+        """The table of some of the images."""
+        return dataclasses.replace(self, values=self.values[indices])
+
+
+def make_table(labels: Sequence[Label]) -> LabelTable:
+    """Numbers the classes in order of their names, or stacks vectors.
+
+    Raises:
+        UserError: classes and vectors are mixed, lengths differ, a class is negative.
+    """
+    kinds = {type(label) for label in labels}
+    if kinds == {tuple}:
+        lengths = {len(label) for label in labels if isinstance(label, tuple)}
+        if len(lengths) > 1:
+            raise UserError(f"label vectors differ in length: {sorted(lengths)}")
+        vectors = np.array(labels, np.float32)
+        if not np.isfinite(vectors).all():
+            raise UserError("label vectors hold values that are not finite")
+        return LabelTable(values=vectors, size=lengths.pop())
+    if kinds == {int}:  # class numbers, which may leave gaps
+        values = np.array(labels, np.int64)
+        if values.min() < 0 or values.max() >= _MAX_CLASSES:
+            raise UserError(
+                f"class numbers from {values.min()} to {values.max()} are not within 0 "
+                f"to {_MAX_CLASSES - 1}"
+            )
+        size = int(values.max()) + 1
+        return LabelTable(
+            values=values, size=size, names=tuple(str(i) for i in range(size))
+        )
+    if kinds != {str}:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise UserError(
+            f"labels must be all numbers, all names or all vectors: {found}"
+        )
+    names = sorted({str(label) for label in labels}, key=_natural)
+    number = {name: i for i, name in enumerate(names)}
+    values = np.array([number[str(label)] for label in labels], np.int64)
+    return LabelTable(values=values, size=len(names), names=tuple(names))
+
+
+def _natural(name: str) -> tuple[bool, int, str]:
+    """Class 10 comes after class 9."""
+    return (False, int(name), name) if name.isdecimal() else (True, 0, name)
+
+
+def from_folders(files: Sequence[str]) -> list[Label | None]:
+    """The first folder at which the paths differ; None for files beside those.
+
+    Raises:
+        UserError: the files do not lie in two folders at least.
+    """
+    folders = [PurePosixPath(file).parts[:-1] for file in files]
+    depth = 0
+    while (
+        len({parts[depth : depth + 1] for parts in folders}) == 1 and folders[0][depth:]
+    ):
+        depth += 1
+    labels: list[Label | None] = [
+        parts[depth] if len(parts) > depth else None for parts in folders
+    ]
+    if len({label for label in labels if label is not None}) < 2:
+        raise UserError("labels from folders need two sub-folders with images at least")
+    return labels
+
+
+def from_json(text: str | bytes, files: Sequence[str]) -> list[Label | None]:
+    """Labels of StyleGAN2-ADA's `dataset.json`: `{"labels": [[file, label], ...]}`.
+
+    Raises:
+        UserError: not such a file, it has no labels, or names none of the files.
+
+    Source: `_load_raw_labels`, training/dataset.py, NVlabs/stylegan2-ada-pytorch.
+    """
+    try:
+        labels = json.loads(text)["labels"] or ()
+        pairs = labels.items() if isinstance(labels, dict) else labels
+        table = {_clean(file): _json_label(label) for file, label in pairs}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f'dataset.json is not {{"labels": [[file, label], ...]}} ({error!r})'
+        ) from error
+    if not table:
+        raise UserError("dataset.json holds no labels; use labels=none")
+    return _matched([table.get(file) for file in files], "dataset.json", list(table))
+
+
+def _json_label(label: object) -> Label:
+    if isinstance(label, list):
+        return tuple(float(value) for value in label)
+    if isinstance(label, str | int) and not isinstance(label, bool):
+        return label
+    raise TypeError(f"label {label!r} is neither a class nor a vector")
+
+
+def from_csv(text: bytes, files: Sequence[str], table_name: str) -> list[Label | None]:
+    """Classes of a table with a column of file names and a column of labels.
+
+    The columns are found by their heading. Names may lack the folder (where they are
+    unique without it) or the extension. Empty labels count as none.
+
+    Raises:
+        UserError: the columns are not found, or no row names one of the files.
+    """
+    decoded = text.decode("utf-8-sig", errors="replace")
+    delimiter = max(",;\t", key=decoded.partition("\n")[0].count)
+    try:
+        rows = [*filter(None, csv.reader(io.StringIO(decoded), delimiter=delimiter))]
+    except csv.Error as error:
+        raise UserError(f"{table_name} is not a csv table ({error})") from error
+    if not rows:
+        raise UserError(f"{table_name} is empty")
+    headings = ["".join(filter(str.isalnum, cell.lower())) for cell in rows[0]]
+    file_at = next((headings.index(c) for c in _FILE_COLUMNS if c in headings), None)
+    label_at = next((headings.index(c) for c in _LABEL_COLUMNS if c in headings), None)
+    if file_at is None or label_at is None:
+        if len(rows[0]) != 2:
+            raise UserError(
+                f"{table_name} has columns {', '.join(rows[0])}; name the two that "
+                f"count file and label"
+            )
+        file_at, label_at = 0, 1
+    else:
+        rows = rows[1:]
+    table: dict[str, str] = {}
+    for row in rows:  # of contradicting rows the first one counts
+        if len(row) > max(file_at, label_at) and row[label_at].strip():
+            table.setdefault(_clean(row[file_at]), row[label_at].strip())
+    return _matched(_look_up(table, files), table_name, list(table))
+
+
+def _look_up(table: dict[str, str], files: Sequence[str]) -> list[Label | None]:
+    stems = [str(PurePosixPath(file).with_suffix("")) for file in files]
+    rows_named = Counter(PurePosixPath(row).name for row in table)
+    files_named = Counter(PurePosixPath(file).name for file in files)
+    stems_named = Counter(PurePosixPath(stem).name for stem in stems)
+    by_name = {PurePosixPath(row).name: label for row, label in table.items()}
+    labels: list[Label | None] = []
+    for file, stem in zip(files, stems, strict=True):
+        label = table.get(file, table.get(stem))
+        name, short = PurePosixPath(file).name, PurePosixPath(stem).name
+        if label is None and rows_named[name] == 1 and files_named[name] == 1:
+            label = by_name[name]
+        if label is None and rows_named[short] == 1 and stems_named[short] == 1:
+            label = by_name[short]
+        labels.append(label)
+    return labels
+
+
+def _clean(name: str) -> str:
+    return name.strip().replace("\\", "/").removeprefix("./")
+
+
+def _matched(
+    labels: list[Label | None], table_name: str, rows: list[str]
+) -> list[Label | None]:
+    if all(label is None for label in labels):
+        example = f"such as {rows[0]!r}" if rows else "none"
+        raise UserError(
+            f"no row of {table_name} names one of the {len(labels)} images (it names "
+            f"{len(rows)} files, {example})"
+        )
+    return labels

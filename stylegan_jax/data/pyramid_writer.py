@@ -1,0 +1,196 @@
+"""Writing prepared data: every image at every resolution. See `pyramid.py`."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordWriter
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.pyramid import FORMAT
+from stylegan_jax.data.sources import Source
+
+MIN_RESOLUTION = 4
+# Groups of one record make random access possible.
+_WRITER_OPTIONS = "group_size:1,zstd:1"
+_CHUNK = 64  # images drawn or decoded at once
+
+
+def halve(image: np.ndarray) -> np.ndarray:
+    """The next lower level: the mean of 2x2 pixels, uint8 `[H, W, C]` -> half.
+
+    Source: `TFRecordExporter.add_image`, dataset_tool.py, NVlabs/stylegan. Each level
+    is rounded (half to even) before the next one is made from it.
+    """
+    pixels = image.astype(np.float32)
+    pixels = pixels[0::2] + pixels[1::2]
+    pixels = (pixels[:, 0::2] + pixels[:, 1::2]) * np.float32(0.25)
+    return np.rint(pixels).clip(0, 255).astype(np.uint8)
+
+
+def write_pyramid(
+    source: Source,
+    dest: str | os.PathLike,
+    *,
+    resolution: int,
+    shard_bytes: int = 2**29,
+    advance: Callable[[int], None] = lambda count: None,
+) -> int:
+    """Writes every image of `source` at `resolution` and all lower ones down to 4.
+
+    The folder appears under its name only when it is complete. Images that turn out
+    to be damaged are left out.
+
+    Args:
+        source: where the images and labels come from.
+        dest: folder to make.
+        resolution: of the highest level, a power of two.
+        shard_bytes: size of a file, before compression.
+        advance: called with the number of images finished since the last call.
+
+    Returns:
+        The number of images written.
+
+    Raises:
+        UserError: `dest` is in use, the resolution is wrong or the disk too small.
+    """
+    dest = Path(dest).expanduser().resolve()
+    check_destination(dest, resolution)
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    need = len(source) * source.num_channels * resolution**2 * 2 // 3
+    free = shutil.disk_usage(dest.parent).free
+    if need > free:
+        raise UserError(
+            f"{str(dest.parent)!r} has {free / 1e9:.1f} GB free, about "
+            f"{need / 1e9:.1f} GB are needed; free some, or use a lower resolution or "
+            f"max_images"
+        )
+    partial = Path(tempfile.mkdtemp(prefix=f".{dest.name}.partial-", dir=dest.parent))
+    try:
+        count = _write_levels(source, partial, resolution, shard_bytes, advance)
+        partial.chmod(0o777 & ~_umask())  # mkdtemp keeps others out
+        partial.replace(dest)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return count
+
+
+def check_destination(dest: Path, resolution: int) -> None:
+    """Refuses what `write_pyramid` would, before any work is done."""
+    if resolution < MIN_RESOLUTION or resolution & (resolution - 1):
+        raise UserError(
+            f"resolution {resolution} is not a power of two of at least "
+            f"{MIN_RESOLUTION}"
+        )
+    if (dest / "index.json").exists():
+        raise UserError(
+            f"{str(dest)!r} holds a finished pyramid already; train on it with "
+            f"name=pyramid, or delete the folder to prepare it again"
+        )
+    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+        raise UserError(f"{str(dest)!r} exists and is not an empty folder")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+class _Shards:
+    """The files of one resolution, written one after the other."""
+
+    def __init__(self, folder: Path, resolution: int, records_per_shard: int) -> None:
+        self._folder, self._resolution = folder, resolution
+        self._limit = records_per_shard
+        self.files: list[dict[str, object]] = []
+        self._writer: ArrayRecordWriter | None = None
+        self._count = 0
+
+    def write(self, image: np.ndarray) -> None:
+        if self._count == self._limit:
+            self.close()
+        writer = self._writer
+        if writer is None:
+            self._name = f"r{self._resolution:04d}-{len(self.files):05d}.array_record"
+            path = str(self._folder / self._name)
+            writer = self._writer = ArrayRecordWriter(path, _WRITER_OPTIONS)
+        writer.write(image.tobytes())
+        self._count += 1
+
+    def close(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.close()
+        self.files.append({"file": self._name, "count": self._count})
+        self._writer, self._count = None, 0
+
+
+def _write_levels(
+    source: Source,
+    folder: Path,
+    resolution: int,
+    shard_bytes: int,
+    advance: Callable[[int], None],
+) -> int:
+    levels = [resolution >> i for i in range(resolution.bit_length() - 2)]
+    shards = {
+        level: _Shards(
+            folder, level, max(1, shard_bytes // (level**2 * source.num_channels))
+        )
+        for level in levels
+    }
+    damaged: Mapping[int, str] = getattr(source, "replaced", {})
+    written: list[int] = []
+
+    def make(index: int) -> list[np.ndarray]:
+        made = [source.image(index, resolution)]
+        while len(made) < len(levels):
+            made.append(halve(made[-1]))
+        return made
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        for start in range(0, len(source), _CHUNK):
+            chunk = range(start, min(start + _CHUNK, len(source)))
+            for index, made in zip(chunk, pool.map(make, chunk), strict=True):
+                if index in damaged:
+                    continue
+                written.append(index)
+                for image in made:
+                    shards[image.shape[0]].write(image)
+            advance(len(chunk))
+    for level in shards.values():
+        level.close()
+    index_data = {
+        "format": FORMAT,
+        "name": source.name,
+        "num_images": len(written),
+        "num_channels": source.num_channels,
+        "labels": _write_labels(source, written, folder),
+        "levels": {str(level): shards[level].files for level in levels},
+    }
+    (folder / "index.json").write_text(json.dumps(index_data, indent=1) + "\n")
+    return len(written)
+
+
+def _write_labels(
+    source: Source, indices: Sequence[int], folder: Path
+) -> dict[str, object] | None:
+    if not source.label_size:
+        return None
+    values = np.empty(len(indices), np.int64)
+    for place, index in enumerate(indices):
+        label = source.label(index)
+        values[place] = label.argmax()
+        if label.sum() != 1 or label.max() != 1:  # not one-hot: keep whole vectors
+            values = np.stack([source.label(index) for index in indices])
+            break
+    np.save(folder / "labels.npy", values)
+    names = list(getattr(source, "label_names", ()))
+    return {"file": "labels.npy", "size": source.label_size, "names": names}

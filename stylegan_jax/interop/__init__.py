@@ -1,0 +1,1 @@
+"""Networks of other implementations, read into ours."""

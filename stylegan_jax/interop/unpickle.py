@@ -1,0 +1,217 @@
+"""Reads pickled networks of NVlabs/stylegan without running anything in them.
+
+`pickle_machine` turns the file into plain data; here that data is checked, key by
+key, against what `Network.__getstate__` writes. The Python source code in such files
+(`build_module_src`) is dropped unread.
+
+Source of the layout: `dnnlib/tflib/network.py` in NVlabs/stylegan (state versions 3,
+and 4 where the StyleGAN2 repository wrote its "config a") and `tfutil.py` in
+tkarras/progressive_growing_of_gans (version 2, without components).
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylegan_jax.interop import pickle_machine
+from stylegan_jax.interop.pickle_machine import (
+    WANTED,
+    NotAStyleGANPickleError,
+    UnsafePickleError,
+    require,
+    shown,
+)
+
+__all__ = [
+    "NotAStyleGANPickleError",
+    "PickledNetwork",
+    "UnsafePickleError",
+    "is_official_pickle",
+    "read_networks",
+]
+
+MAX_FILE_BYTES = 1 << 30  # the largest official file, FFHQ at 1024, has 0.3 GB
+MAX_TEXT = 1000  # characters of a name or of a string setting
+MAX_SETTINGS = 1000  # values in all static_kwargs of one network
+MAX_COMPONENTS = 8
+STATE_VERSIONS = (2, 3, 4)
+
+# What other files begin with.
+_MAGIC = {
+    b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or an .npz)",
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": "a PyTorch checkpoint",
+    b"\x89HDF": "an HDF5 file (a Keras or flaxmodels checkpoint)",
+    b"\x1f\x8b": "a gzip archive: unpack it first",
+    b"<": "a web page: the download failed, often for a quota; fetch it again",
+    b"\x93NUMPY": "a NumPy array file",
+    b"version https://git-lfs": "a Git LFS pointer: the file itself was not fetched",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PickledNetwork:
+    """One `Network` of a pickle: what `__getstate__` wrote, minus its source code."""
+
+    name: str  # "Gs", "G_mapping", ...
+    build_func_name: str  # "G_style", "D_basic", ...
+    version: int  # of the state's layout: 2 ProGAN, 3 StyleGAN, 4 written by StyleGAN2
+    class_path: str  # "dnnlib.tflib.network.Network" or "tfutil.Network"
+    static_kwargs: dict[str, Any]  # only those that were given; the rest are defaults
+    components: dict[str, "PickledNetwork"]
+    variables: dict[str, np.ndarray]  # own variables by local name, official layout
+
+
+def read_networks(path: str | os.PathLike[str]) -> dict[str, PickledNetwork]:
+    """Reads every network of a pickle, executing nothing in it.
+
+    Args:
+        path: a pickle of the tuple `(G, D, Gs)` or of one `Network`.
+
+    Returns:
+        "G", "D" and "Gs" for a tuple; one entry, under the network's own name, for a
+        single network. The arrays are read-only.
+
+    Raises:
+        UnsafePickleError: it names a class or an operation that is not on the list.
+        NotAStyleGANPickleError: it is damaged, too large, or something else.
+        OSError: the file cannot be opened.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise NotAStyleGANPickleError(
+            f"{path}: {size} bytes, more than the {MAX_FILE_BYTES} allowed; {WANTED}"
+        )
+    data = path.read_bytes()
+    try:
+        _check_magic(data[:64].lstrip())
+        return _networks(pickle_machine.run(data))
+    except NotAStyleGANPickleError as error:
+        raise type(error)(f"{path}: {error}") from None
+    except Exception as error:  # damaged bytes surface as almost any exception
+        detail = shown(f"{type(error).__name__}: {error}")
+        raise NotAStyleGANPickleError(
+            f"{path}: damaged or not a pickle ({detail}); {WANTED}"
+        ) from error
+
+
+def is_official_pickle(path: str | os.PathLike[str]) -> bool:
+    """Says from the first kilobyte whether `read_networks` should be tried."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1024)
+    except OSError:
+        return False
+    modules = [module.encode() for module, _ in pickle_machine.NETWORK_CLASSES]
+    return head[:1] == b"\x80" and any(module in head for module in modules)
+
+
+def _check_magic(head: bytes) -> None:
+    if not head:
+        raise NotAStyleGANPickleError(f"the file is empty; {WANTED}")
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            raise NotAStyleGANPickleError(f"this is {kind}; {WANTED}")
+
+
+def _networks(value: object) -> dict[str, PickledNetwork]:
+    match value:
+        case pickle_machine.Network():
+            network = _checked(value, depth=0)
+            return {network.name: network}
+        case (
+            pickle_machine.Network(),
+            pickle_machine.Network(),
+            pickle_machine.Network(),
+        ):
+            names = ("G", "D", "Gs")
+            return {n: _checked(v, depth=0) for n, v in zip(names, value, strict=True)}
+    size = f" of {len(value)}" if isinstance(value, tuple | list | dict) else ""
+    raise NotAStyleGANPickleError(
+        f"holds a {type(value).__name__}{size}, not the tuple (G, D, Gs) or one "
+        f"network; {WANTED}"
+    )
+
+
+# Every key of a state and its type.
+_STATE: dict[str, type] = {
+    "version": int,
+    "name": str,
+    "static_kwargs": dict,
+    "components": dict,
+    "build_module_src": str,
+    "build_func_name": str,
+    "variables": list,
+}
+
+
+def _checked(value: object, *, depth: int) -> PickledNetwork:
+    """One network out of its stand-in; `depth` bounds components of components."""
+    if not isinstance(value, pickle_machine.Network) or value.state is None:
+        raise NotAStyleGANPickleError(f"a network without a state; {WANTED}")
+    require(depth <= 2, "networks nested too deeply")
+    state = {"components": {}, **value.state}
+    version = state.get("version")
+    if type(version) is not int or version not in STATE_VERSIONS:
+        raise NotAStyleGANPickleError(
+            "a network state whose version is none of "
+            f"{', '.join(map(str, STATE_VERSIONS))}; {WANTED}"
+        )
+    for key in sorted(state.keys() ^ _STATE.keys()):
+        kind = "an unknown" if key in state else "no"
+        raise NotAStyleGANPickleError(
+            f"a network state with {kind} {shown(key)}; {WANTED}"
+        )
+    for key, kind in _STATE.items():
+        require(isinstance(state[key], kind), f"a network state with an odd {key}")
+    for key in ("name", "build_func_name"):
+        require(len(state[key]) <= MAX_TEXT, f"a network whose {key} is too long")
+    require(len(state["components"]) <= MAX_COMPONENTS, "too many components")
+    return PickledNetwork(
+        name=state["name"],
+        build_func_name=state["build_func_name"],
+        version=version,
+        class_path=value.class_path,
+        static_kwargs=_plain(state["static_kwargs"], [MAX_SETTINGS], depth=0),
+        components={
+            name: _checked(component, depth=depth + 1)
+            for name, component in state["components"].items()
+        },
+        variables=_variables(state["variables"]),
+    )
+
+
+def _variables(pairs: list[Any]) -> dict[str, np.ndarray]:
+    variables: dict[str, np.ndarray] = {}
+    for pair in pairs:
+        match pair:
+            case (str(name), pickle_machine.Array(np.ndarray() as array)):
+                require(len(name) <= MAX_TEXT, "a variable whose name is too long")
+                require(name not in variables, f"the variable {shown(name)} twice")
+                variables[name] = array
+            case _:
+                raise NotAStyleGANPickleError(
+                    f"a variable that is not a name with an array; {WANTED}"
+                )
+    return variables
+
+
+def _plain(value: Any, budget: list[int], *, depth: int) -> Any:
+    """A setting as plain data; `budget` counts down over all of one network's."""
+    budget[0] -= 1
+    require(budget[0] >= 0 and depth <= 4, "too many or too deeply nested settings")
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str() if len(value) <= MAX_TEXT:
+            return value
+        case list() | tuple():
+            return type(value)(_plain(v, budget, depth=depth + 1) for v in value)
+        case dict():
+            return {k: _plain(v, budget, depth=depth + 1) for k, v in value.items()}
+        case pickle_machine.Array(np.ndarray() as array) if array.ndim == 0:
+            return array.item()
+    raise UnsafePickleError(f"a setting that is no plain value; refused; {WANTED}")

@@ -1,0 +1,1 @@
+"""Mapping, synthesis and discriminator networks, and the `Generator` value."""

@@ -1,0 +1,101 @@
+"""What a network looks like: one frozen, hashable value for generator and critic."""
+
+import dataclasses
+import math
+from typing import Literal
+
+
+def check_resolution(name: str, resolution: int, low: int = 4) -> None:
+    """Raises ValueError unless `resolution` is a power of two from `low` to 1024."""
+    if resolution not in [2**k for k in range(2, 11)] or resolution < low:
+        raise ValueError(
+            f"{name} is {resolution}; it must be a power of two from {low} to 1024"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Architecture of generator and discriminator; defaults are the paper's.
+
+    Source: arguments of `G_mapping`, `G_synthesis`, `D_basic` (NVlabs/stylegan) and,
+    with `embed_labels=False`, of `G_paper` and `D_paper` (ProGAN).
+    """
+
+    resolution: int = 1024  # final size in pixels, a power of two from 8 to 1024
+    num_channels: int = 3  # colours of an image: 1 to 4
+    label_size: int = 0  # number of classes; 0 is unconditional
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_layers: int = 8  # 0: w is the normalised z
+    mapping_width: int = 512  # units of the hidden mapping layers
+    mapping_lr_multiplier: float = 0.01
+    normalize_z: bool = True
+    embed_labels: bool = True  # False: labels are joined to z as they are (ProGAN)
+    channel_base: int = 16384  # channels at R pixels: channel_base / R, ...
+    channel_max: int = 512  # ... but at most this many
+    channel_decay: float = 1.0  # log2 fewer channels for each doubling of R
+    use_styles: bool = True  # False: w feeds the first layer only (configuration B)
+    const_input: bool = True  # False: the first layer is a dense layer of w
+    use_noise: bool = True
+    use_pixel_norm: bool = False
+    use_instance_norm: bool = True
+    blur: bool = True  # low-pass filter when resampling activations
+    fused_from: int = 128  # up-convolutions from here on have flipped kernels
+    mbstd_group_size: int = 4  # minibatch standard deviation; 0 or 1 turns it off
+    mbstd_num_features: int = 1
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of activations
+    remat: bool = False  # recompute blocks in the backward pass: less memory, slower
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises ValueError."""
+        check_resolution("model.resolution", self.resolution, low=8)
+        if not 1 <= self.num_channels <= 4:
+            raise ValueError(f"model.num_channels is {self.num_channels}, not 1 to 4")
+        for name in ("z_dim", "w_dim", "mapping_width", "channel_base", "channel_max"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"model.{name} is {getattr(self, name)}, not positive")
+        for name in ("label_size", "mapping_layers", "mbstd_group_size"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"model.{name} is {getattr(self, name)}, below 0")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"model.dtype is {self.dtype!r}, not float32 or bfloat16")
+        if self.mapping_layers == 0 and self.mapped_size != self.w_dim:
+            raise ValueError(
+                f"without mapping layers w_dim must be {self.mapped_size}, the size of "
+                f"the mapping's input, not {self.w_dim}"
+            )
+
+    def channels(self, resolution: int) -> int:
+        """Number of feature maps at `resolution` pixels (official `nf`)."""
+        stage = math.log2(resolution) - 1
+        fmap_base = self.channel_base / 2
+        return min(
+            int(fmap_base / 2.0 ** (stage * self.channel_decay)), self.channel_max
+        )
+
+    @property
+    def num_layers(self) -> int:
+        """Layers of the synthesis network at its final resolution."""
+        return num_layers(self.resolution)
+
+    @property
+    def num_ws(self) -> int:
+        """Latents per image: one per layer, or one in all without styles."""
+        return self.num_layers if self.use_styles else 1
+
+    @property
+    def mapped_size(self) -> int:
+        """Width of the mapping network's input."""
+        if not self.label_size:
+            return self.z_dim
+        return self.z_dim + (self.z_dim if self.embed_labels else self.label_size)
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """4, 8, ... up to the final resolution."""
+        return tuple(2**k for k in range(2, int(math.log2(self.resolution)) + 1))
+
+
+def num_layers(resolution: int) -> int:
+    """Layers of a synthesis network that ends at `resolution`: 18 at 1024."""
+    return 2 * int(math.log2(resolution)) - 2

@@ -1,0 +1,153 @@
+"""The `Generator` value: what training makes and everything else uses."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from stylegan_jax.networks.config import ModelConfig, num_layers
+from stylegan_jax.networks.mapping import MappingNetwork
+from stylegan_jax.networks.synthesis import SynthesisNetwork
+from stylegan_jax.ops import latents
+
+Noise = tuple[Array, ...]
+
+
+@struct.dataclass
+class Generator:
+    """A trained (or growing) generator: parameters, statistics and architecture.
+
+    A frozen pytree: it can be an argument of jitted functions, be vmapped and
+    sharded. All methods are pure.
+
+    Attributes:
+        params: `{"mapping": ..., "synthesis": ...}`.
+        w_avg: mean of w, `[w_dim]`; None for networks without a mapping (ProGAN),
+            which have no truncation.
+        noise: the stored noise, `[1, R, R, 1]` per layer.
+        alpha: how far the last resolution has faded in; None when stable.
+        config: the architecture.
+        resolution: of the images; below `config.resolution` in mid-growth.
+    """
+
+    params: dict
+    w_avg: Array | None
+    noise: Noise
+    alpha: Array | None = None
+    config: ModelConfig = struct.field(pytree_node=False, default=ModelConfig())
+    resolution: int = struct.field(pytree_node=False, default=1024)
+
+    def map(self, z: Array, labels: Array | None = None) -> Array:
+        """Maps input latents to one w per layer.
+
+        Args:
+            z: `[N, z_dim]`, unit normal.
+            labels: `[N, label_size]` one-hot; None for an unconditional network.
+
+        Returns:
+            `[N, L, w_dim]`, all layers equal; L is 1 for networks without styles.
+
+        Raises:
+            ValueError: wrong shapes, or labels missing or not wanted.
+        """
+        config = self.config
+        if z.ndim != 2 or z.shape[1] != config.z_dim:
+            raise ValueError(f"z has shape {z.shape}, not [N, {config.z_dim}]")
+        expected = (z.shape[0], config.label_size)
+        if config.label_size and labels is None:
+            raise ValueError(
+                f"this network is conditional: pass labels of shape {expected}, one-hot"
+            )
+        if labels is not None and labels.shape != expected:
+            raise ValueError(f"labels have shape {labels.shape}, not {expected}")
+        mapping = MappingNetwork(config)
+        labels = labels if config.label_size else None
+        w = mapping.apply({"params": self.params["mapping"]}, z, labels)
+        assert isinstance(w, Array)
+        return jnp.broadcast_to(w[:, None], (w.shape[0], config.num_ws, w.shape[1]))
+
+    def synthesize(self, ws: Array, noise: Noise | None = None) -> Array:
+        """Draws images from one w per layer.
+
+        Args:
+            ws: `[N, L, w_dim]`.
+            noise: `[N or 1, R, R, 1]` per layer; None takes the stored noise.
+
+        Returns:
+            float32 `[N, H, W, C]`, nominally in [-1, 1].
+        """
+        images = SynthesisNetwork(self.config).apply(
+            {"params": self.params["synthesis"]},
+            ws,
+            self.noise if noise is None else noise,
+            resolution=self.resolution,
+            alpha=self.alpha,
+        )
+        assert isinstance(images, Array)
+        return images
+
+    def sample(
+        self,
+        z: Array,
+        *,
+        labels: Array | None = None,
+        psi: Array | float = 0.7,
+        cutoff: int | None = 8,
+        noise: Noise | None = None,
+    ) -> Array:
+        """Draws images from input latents: map, truncate, synthesize.
+
+        Args:
+            z: `[N, z_dim]`, unit normal.
+            labels: `[N, label_size]` one-hot; None for an unconditional network.
+            psi: truncation strength; 1 turns it off, 0 gives the mean image.
+            cutoff: layers from this one on are not truncated; None truncates all.
+            noise: as for `synthesize`.
+
+        Returns:
+            float32 `[N, H, W, C]`, nominally in [-1, 1].
+
+        Source: `G_style`, NVlabs/stylegan, with `randomize_noise=False`.
+        """
+        ws = self.map(z, labels)
+        if self.w_avg is not None:
+            ws = latents.truncate(ws, self.w_avg, psi, cutoff)
+        return self.synthesize(ws, noise)
+
+    def draw_noise(self, key: Array, batch_size: int) -> Noise:
+        """Draws fresh noise for `batch_size` images at the active resolution."""
+        if not self.config.use_noise:
+            return ()
+        return latents.draw_noise(key, batch_size, num_layers(self.resolution))
+
+
+def init_generator(key: Array, config: ModelConfig) -> Generator:
+    """A generator with random weights, at its final resolution.
+
+    Source: the initialisers of `G_style`, NVlabs/stylegan.
+    """
+    mapping_key, synthesis_key, noise_key = jax.random.split(key, 3)
+    noise = (
+        latents.draw_noise(noise_key, 1, config.num_layers) if config.use_noise else ()
+    )
+    labels = jnp.zeros((1, config.label_size)) if config.label_size else None
+    mapping = MappingNetwork(config).init(
+        mapping_key, jnp.zeros((1, config.z_dim)), labels
+    )
+    synthesis = SynthesisNetwork(config).init(
+        synthesis_key,
+        jnp.zeros((1, config.num_ws, config.w_dim)),
+        noise,
+        resolution=config.resolution,
+    )
+    params = {
+        "mapping": mapping.get("params", {}),
+        "synthesis": synthesis["params"],
+    }
+    return Generator(
+        params=params,
+        w_avg=jnp.zeros((config.w_dim,)),
+        noise=noise,
+        config=config,
+        resolution=config.resolution,
+    )

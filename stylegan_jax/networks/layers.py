@@ -1,0 +1,186 @@
+"""Layers with run-time scaled weights (equalised learning rate).
+
+Weights are drawn with standard deviation `1 / lr_multiplier` and multiplied by
+`gain * lr_multiplier / sqrt(fan_in)` on use, so that all layers learn at the same
+speed whatever their width. They are stored raw, as the official variables are.
+
+Source: `get_weight` with `use_wscale=True`, NVlabs/stylegan, `networks_stylegan.py`;
+Karras et al. 2017 (ProGAN), section 4.1.
+"""
+
+import math
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.ops import convolution, normalize, resample
+
+HE_GAIN = math.sqrt(2.0)  # before a leaky ReLU; 1 before nothing
+
+
+def leaky_relu(x: Array) -> Array:
+    """Leaky ReLU of slope 0.2, without output gain. Source: `leaky_relu`."""
+    return jax.nn.leaky_relu(x, 0.2)
+
+
+def scaled_weight(
+    module: nn.Module,
+    shape: tuple[int, ...],
+    gain: float,
+    lr_multiplier: float = 1.0,
+) -> Array:
+    """The module's parameter `weight`, scaled for use; float32 of `shape`."""
+    init = nn.initializers.normal(1.0 / lr_multiplier)
+    weight = module.param("weight", init, shape)
+    return weight * (gain * lr_multiplier / math.sqrt(math.prod(shape[:-1])))
+
+
+class EqualizedDense(nn.Module):
+    """Dense layer: `[N, D]` to `[N, features]`, in the input's type.
+
+    Attributes:
+        features: number of outputs.
+        gain: He gain; sqrt(2) before a leaky ReLU, 1 otherwise.
+        lr_multiplier: 0.01 in the mapping network, 1 elsewhere; the bias has it too.
+    """
+
+    features: int
+    gain: float = HE_GAIN
+    lr_multiplier: float = 1.0
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Applies the layer."""
+        shape = (x.shape[-1], self.features)
+        weight = scaled_weight(self, shape, self.gain, self.lr_multiplier)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        bias = (bias * self.lr_multiplier)[None, :]
+        return x @ weight.astype(x.dtype) + bias.astype(x.dtype)
+
+
+class EqualizedConv(nn.Module):
+    """3x3 convolution and bias: `[N, H, W, C]` to `[N, H, W, features]`.
+
+    Attributes:
+        features: number of output channels.
+        down: blurs before and halves the resolution.
+        blur: False leaves the blur out (ProGAN).
+    """
+
+    features: int
+    down: bool = False
+    blur: bool = True
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Applies the layer."""
+        weight = scaled_weight(self, (3, 3, x.shape[-1], self.features), HE_GAIN)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        if self.down:
+            x = resample.blur(x) if self.blur else x
+            x = resample.conv_downsample(x, weight.astype(x.dtype))
+        else:
+            x = convolution.conv(x, weight.astype(x.dtype))
+        return x + bias.astype(x.dtype)[None, None, None, :]
+
+
+class PixelwiseDense(nn.Module):
+    """1x1 convolution and bias, summed in float32: ToRGB and FromRGB.
+
+    Attributes:
+        features: number of output channels.
+        gain: 1 for ToRGB, sqrt(2) for FromRGB.
+    """
+
+    features: int
+    gain: float
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """`[N, H, W, C]` to float32 `[N, H, W, features]`."""
+        shape = (1, 1, x.shape[-1], self.features)
+        weight = scaled_weight(self, shape, self.gain)[0, 0]
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        y = jnp.einsum(
+            "nhwc,cf->nhwf",
+            x,
+            weight.astype(x.dtype),
+            preferred_element_type=jnp.float32,
+        )
+        return y + bias[None, None, None, :]
+
+
+class StyledLayer(nn.Module):
+    """One layer of the synthesis network, its style and noise included.
+
+    Order: weights, noise, bias, leaky ReLU, normalisation, style.
+
+    Attributes:
+        config: the network's.
+        features: number of output channels.
+        kind: `const` (a learned 4x4 image), `dense` (4x4 from w), `conv`, or `up`
+            (convolution to twice the resolution, then a blur).
+
+    Source: `layer_epilogue` in `G_synthesis`, NVlabs/stylegan.
+    """
+
+    config: ModelConfig
+    features: int
+    kind: Literal["const", "dense", "conv", "up"]
+
+    @nn.compact
+    def __call__(self, x: Array | None, w: Array, noise: Array | None) -> Array:
+        """Applies the layer.
+
+        Args:
+            x: `[N, H, W, C]`; None for `const` and `dense`.
+            w: `[N, w_dim]`.
+            noise: `[N or 1, H', W', 1]` at the output's size; None without noise.
+
+        Returns:
+            `[N, H', W', features]`.
+        """
+        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        zeros = nn.initializers.zeros_init()
+        y = self._weights(x, w).astype(dtype)
+        if config.use_noise:
+            if noise is None:
+                raise ValueError(
+                    f"layer {self.path} needs noise of {y.shape[1]} px; pass one array "
+                    "per layer (ops.latents.draw_noise)"
+                )
+            strength = self.param("noise_weight", zeros, (self.features,))
+            y = y + noise.astype(dtype) * strength.astype(dtype)[None, None, None, :]
+        bias = self.param("bias", zeros, (self.features,))
+        y = leaky_relu(y + bias.astype(dtype)[None, None, None, :])
+        if config.use_pixel_norm:
+            y = normalize.pixel_norm(y)
+        if config.use_instance_norm:
+            y = normalize.instance_norm(y)
+        if config.use_styles:
+            style = EqualizedDense(2 * self.features, gain=1.0, name="style")(w)
+            y = normalize.modulate(y, style)
+        return y
+
+    def _weights(self, x: Array | None, w: Array) -> Array:
+        if self.kind == "const":
+            shape = (1, 4, 4, self.features)
+            const = self.param("const", nn.initializers.ones_init(), shape)
+            return jnp.broadcast_to(const, (w.shape[0], *shape[1:]))
+        if self.kind == "dense":
+            # The gain is a quarter of the usual one, as in the original ProGAN.
+            shape = (w.shape[-1], 16 * self.features)
+            y = w @ scaled_weight(self, shape, HE_GAIN / 4)
+            return y.reshape(-1, 4, 4, self.features)
+        assert x is not None
+        weight = scaled_weight(self, (3, 3, x.shape[-1], self.features), HE_GAIN)
+        weight = weight.astype(x.dtype)
+        if self.kind == "conv":
+            return convolution.conv(x, weight)
+        fused = 2 * x.shape[1] >= self.config.fused_from
+        y = resample.upsample_conv(x, weight, fused=fused)
+        return resample.blur(y) if self.config.blur else y

@@ -1,0 +1,1 @@
+"""Pure array functions: the mathematics of the networks, each with its source."""

@@ -1,0 +1,90 @@
+"""Normalisations of activations. Axes: N batch, H W pixels, C channels, D latent.
+
+All statistics are taken in float32 whatever the input's type is, and the result is
+returned in the input's type.
+"""
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+EPSILON = 1e-8
+
+
+def pixel_norm(x: Array) -> Array:
+    """Scales every vector along the last axis to a mean square of 1.
+
+    `[..., C]` to the same shape. Source: `pixel_norm`, NVlabs/stylegan; Karras et
+    al. 2017 (ProGAN), section 4.2.
+    """
+    y = x.astype(jnp.float32)
+    y = y * lax.rsqrt(jnp.mean(jnp.square(y), axis=-1, keepdims=True) + EPSILON)
+    return y.astype(x.dtype)
+
+
+def instance_norm(x: Array) -> Array:
+    """Gives every channel of every image mean 0 and (biased) variance 1.
+
+    `[N, H, W, C]` to the same shape. Source: `instance_norm`, NVlabs/stylegan.
+    """
+    y = x.astype(jnp.float32)
+    y = y - jnp.mean(y, axis=(1, 2), keepdims=True)
+    y = y * lax.rsqrt(jnp.mean(jnp.square(y), axis=(1, 2), keepdims=True) + EPSILON)
+    return y.astype(x.dtype)
+
+
+def modulate(x: Array, style: Array) -> Array:
+    """Scales and shifts the channels of every image: the second half of AdaIN.
+
+    Args:
+        x: `[N, H, W, C]`.
+        style: `[N, 2C]`, the scales (added to 1), then the shifts.
+
+    Source: `style_mod`, NVlabs/stylegan; Karras et al. 2018, equation 1.
+    """
+    scale, shift = jnp.split(style.astype(x.dtype)[:, None, None, :], 2, axis=-1)
+    return x * (scale + 1) + shift
+
+
+def minibatch_stddev(
+    x: Array, group_size: int = 4, num_features: int = 1, *, strided: bool = True
+) -> Array:
+    """Appends, as further channels, how much the samples of a group differ.
+
+    Args:
+        x: `[N, H, W, C]`.
+        group_size: samples per group; the whole batch if that is smaller.
+        num_features: statistics appended, each from its share of the channels.
+        strided: True groups samples `i` that are equal modulo the number of groups
+            (the official rule). False groups neighbours: the same for samples in
+            random order, and a group stays on one device when the batch is sharded
+            by blocks.
+
+    Returns:
+        `[N, H, W, C + num_features]`.
+
+    Raises:
+        ValueError: the groups do not divide the batch, or the features the channels.
+
+    Source: `minibatch_stddev_layer`, NVlabs/stylegan; ProGAN, section 3.
+    """
+    n, h, w, c = x.shape
+    group_size = min(group_size, n)
+    if n % group_size or c % num_features:
+        raise ValueError(
+            f"minibatch standard deviation: batch {n} must be a multiple of the group "
+            f"size {group_size} (or smaller), and {c} channels of {num_features} "
+            "features; change the batch size or mbstd_group_size"
+        )
+    num_groups = n // group_size
+    shape = (h, w, num_features, c // num_features)
+    if strided:
+        y, axis = x.reshape(group_size, num_groups, *shape), 0
+    else:
+        y, axis = x.reshape(num_groups, group_size, *shape), 1
+    y = y.astype(jnp.float32)
+    y = y - y.mean(axis=axis, keepdims=True)
+    y = jnp.sqrt(jnp.square(y).mean(axis=axis) + EPSILON)  # [M, H, W, F, C/F]
+    y = y.mean(axis=(1, 2, 4)).astype(x.dtype)  # [M, F]
+    y = jnp.tile(y, (group_size, 1)) if strided else jnp.repeat(y, group_size, axis=0)
+    y = jnp.broadcast_to(y[:, None, None, :], (n, h, w, num_features))
+    return jnp.concatenate([x, y], axis=-1)

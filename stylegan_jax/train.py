@@ -1,0 +1,67 @@
+"""Trains a generator: `python -m stylegan_jax.train RECIPE --workdir DIR [flags]`."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import tyro
+
+from stylegan_jax import cli
+from stylegan_jax.common import files
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.loop import train
+from stylegan_jax.training.schedule import phases
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Trains a generator, or continues the run in --workdir.
+
+    A recipe is a Python file that is executed; its values are the defaults below.
+    """
+
+    workdir: Annotated[str, tyro.conf.arg(help="the run directory; required")] = ""
+    dry_run: bool = False  # show the configuration and the phases, and leave
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    config, flags = cli.parse_recipe(Flags, argv, prog="python -m stylegan_jax.train")
+    if flags.dry_run:
+        print(describe(config))
+        return
+    if not flags.workdir:
+        raise ValueError("--workdir is missing: say where the run is to be kept")
+    use_compilation_cache()
+    precision = config.run.matmul_precision
+    jax.config.update(
+        "jax_default_matmul_precision", None if precision == "default" else precision
+    )
+    workdir = Path(flags.workdir)
+    train(config, workdir)
+    print(f"run directory: {workdir}; pictures: {workdir / 'samples'}")
+
+
+def describe(config: Config) -> str:
+    """The configuration and the phases, for people."""
+    lines = [files.format_config(config), "", "phases:"]
+    lines += [
+        f"  {phase.title:<20} {phase.start_nimg / 1000:>10.3f} to "
+        f"{phase.end_nimg / 1000:.3f} kimg, minibatch {phase.batch_size}"
+        for phase in phases(config.schedule, config.model.resolution)
+    ]
+    return "\n".join(lines)
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs between runs, unless JAX was told where already."""
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
+        home = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
+        jax.config.update("jax_compilation_cache_dir", f"{home}/stylegan_jax/xla")
+
+
+if __name__ == "__main__":
+    cli.run_main(main)

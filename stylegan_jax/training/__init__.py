@@ -1,0 +1,1 @@
+"""Progressive training: schedule, losses, step, loop, checkpoints."""

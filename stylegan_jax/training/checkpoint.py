@@ -1,0 +1,367 @@
+"""Checkpoints of a run: saved behind the training loop's back, restored bitwise.
+
+`save` copies the state to the host and returns; a thread computes the CRCs and
+lets Orbax write, so the step may donate the state at once. Orbax writes to a
+temporary directory and renames it, so a killed run leaves only leftovers. Only
+process 0 writes (the state is replicated); every process reads.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import errno
+import logging
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from stylegan_jax.common import timing
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.training import stored
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When checkpoints are written and which of them are kept."""
+
+    every_kimg: float = 100.0  # images shown between checkpoints, in thousands
+    keep_last: int = 3  # newest checkpoints that are kept
+    keep_every_kimg: float | None = 1000.0  # keep one per so many kimg for good
+    asynchronous: bool = True  # write while training goes on
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises ValueError."""
+        if self.every_kimg < 0.001:
+            raise ValueError(f"every_kimg {self.every_kimg} is less than one image")
+        if self.keep_last < 1:
+            raise ValueError(
+                f"keep_last {self.keep_last} would keep nothing; use 1 or more"
+            )
+        if self.keep_every_kimg is not None and self.keep_every_kimg < 0.001:
+            raise ValueError(
+                f"keep_every_kimg {self.keep_every_kimg} is less than one image;"
+                " None keeps no milestones"
+            )
+
+
+class Restored(NamedTuple):
+    """What a checkpoint held."""
+
+    nimg: int  # real images shown when it was written
+    state: Any  # like the template, or {name: nested dicts} from `load_latest`
+    metadata: dict[str, Any]  # as given to `Checkpoints.save`
+
+
+class Checkpoints:
+    """The checkpoints of one run, in `workdir/checkpoints`."""
+
+    def __init__(self, workdir: str | Path, config: CheckpointConfig) -> None:
+        """Makes the directory and removes what a killed save left there."""
+        self.directory = Path(workdir).absolute() / "checkpoints"
+        self._config = config
+        self._writes = jax.process_index() == 0
+        self._manager: ocp.CheckpointManager | None = None
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
+        self._pending: concurrent.futures.Future[None] | None = None
+        self._last_nimg = 0
+        if self._writes:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._remove_leftovers()
+
+    def due(self, nimg: int) -> bool:
+        """Whether a cadence boundary was crossed since the last save or restore."""
+        return timing.due(nimg, self._last_nimg, self._config.every_kimg)
+
+    def latest_path(self) -> Path | None:
+        """The newest finished checkpoint; does not wait for one being written."""
+        steps = stored.step_directories(self.directory)
+        return steps[0][1] if steps else None
+
+    def save(
+        self, nimg: int, state: Any, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Writes a checkpoint; the state's buffers may be donated on return.
+
+        A full disk is not fatal: a warning is logged, earlier checkpoints stay,
+        and the next due save tries again. An existing checkpoint is left alone.
+
+        Args:
+            nimg: real images shown so far; names the checkpoint.
+            state: a pytree of fully addressable or fully replicated arrays.
+            metadata: anything JSON can hold.
+
+        Raises:
+            ValueError: the state holds something else than plain arrays.
+            Exception: an earlier save failed for another reason than the disk.
+        """
+        self._finish()
+        self._last_nimg = nimg
+        named = stored.named_leaves(state)
+        host = jax.device_get(named)  # every process, in step
+        if not self._writes:
+            return
+        # On CPU device_get is a view of the device's buffer, which the next step
+        # may overwrite. Orbax refuses empty arrays; they hold nothing anyway.
+        leaves = {
+            name: leaf if leaf.flags.owndata else leaf.copy()
+            for name, leaf in ((n, np.asarray(a)) for n, a in host.items())
+            if leaf.size
+        }
+        self._pending = self._thread.submit(self._write, nimg, leaves, metadata or {})
+        if not self._config.asynchronous:
+            self._finish()
+
+    def restore_latest(self, template: Any) -> Restored | None:
+        """Restores the newest readable checkpoint; None when there is none at all.
+
+        A damaged checkpoint is logged, set aside as `unreadable_...` and the one
+        before it is tried.
+
+        Args:
+            template: the state's structure, with `jax.ShapeDtypeStruct` or array
+                leaves; each leaf comes back with its template's sharding.
+
+        Raises:
+            UserError: a readable checkpoint is of another shape than the template,
+                or checkpoints exist and none is readable.
+        """
+        self._finish()
+        steps = stored.step_directories(self.directory)
+        for nimg, path in steps:
+            try:
+                step = stored.read_step(nimg, path)
+            except stored.UnreadableCheckpoint as error:
+                _log.warning("skipping checkpoint %s: %s", path.name, error)
+                self._set_aside(path)
+                continue
+            state = _place(step.leaves, template, path)
+            self._last_nimg = nimg
+            return Restored(nimg, state, step.metadata)
+        if steps:
+            raise UserError(
+                f"none of the {len(steps)} checkpoints in {self.directory} can be read;"
+                " they were renamed unreadable_*: start again to train from scratch"
+            )
+        return None
+
+    def wait(self) -> Path | None:
+        """Waits for the save under way; returns the newest finished checkpoint."""
+        self._finish()
+        return self.latest_path()
+
+    def close(self) -> None:
+        """Finishes the save under way and frees the writer."""
+        try:
+            self._finish()
+        finally:
+            self._thread.shutdown()
+            self._close_manager()
+
+    def __enter__(self) -> Checkpoints:
+        """The checkpoints themselves."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Closes them."""
+        self.close()
+
+    def _finish(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _write(
+        self, nimg: int, leaves: dict[str, np.ndarray], metadata: Mapping[str, Any]
+    ) -> None:
+        try:
+            if self._manager is None:
+                self._manager = _open_manager(self.directory, self._config)
+            record = stored.describe(nimg, leaves, metadata)
+            items = ocp.args.Composite(
+                state=ocp.args.StandardSave(stored.nested(leaves)),
+                meta=ocp.args.JsonSave(record),
+            )
+            with stored.thread_errors_told_once():
+                self._manager.save(nimg, args=items)
+        except Exception as error:
+            # A failed Orbax manager loses its next save too: open a new one then.
+            self._close_manager()
+            self._remove_leftovers()
+            if not _is_disk_trouble(error):
+                raise
+            _log.warning(
+                "checkpoint at %.1f kimg was not written (%s); earlier ones are intact,"
+                " free space in %s before the next is due",
+                nimg / 1000,
+                _reason(error),
+                self.directory,
+            )
+
+    def _close_manager(self) -> None:
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            manager.close()
+
+    def _remove_leftovers(self) -> None:
+        for path in self.directory.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _set_aside(self, path: Path) -> None:
+        # Left in place it would block a new save at the same count, be counted as
+        # one of the newest, and push a good checkpoint out.
+        if not self._writes:
+            return
+        target = path.with_name(f"unreadable_{path.name}")
+        shutil.rmtree(target, ignore_errors=True)
+        path.rename(target)
+
+
+def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
+    """Reads some fields of the newest readable checkpoint, as NumPy arrays.
+
+    Neither the train state's classes nor the other fields (optimiser moments) are
+    needed, and nothing is changed on disk.
+
+    Args:
+        path: a run directory, its `checkpoints` directory or one checkpoint.
+        names: fields of the state, such as `["g_ema", "w_avg", "noise"]`.
+
+    Returns:
+        state: name -> nested dicts of arrays; tuples come back as tuples.
+
+    Raises:
+        UserError: there is no checkpoint, none is readable, or it lacks a name.
+    """
+    path = Path(path).absolute()
+    steps = _steps_at(path)
+    if not steps:
+        raise UserError(
+            f"no checkpoint in {path}; give a run directory or one of its checkpoints"
+        )
+    for nimg, step_path in steps:
+        try:
+            step = stored.read_step(nimg, step_path, names)
+        except stored.UnreadableCheckpoint as error:
+            _log.warning("skipping checkpoint %s: %s", step_path.name, error)
+            continue
+        tree = stored.sequences_restored(stored.nested(step.leaves))
+        missing = [name for name in names if name not in tree]
+        if missing:
+            fields = sorted({name.split("/")[0] for name in step.names})
+            raise UserError(
+                f"{step_path} holds no {', '.join(missing)}; it holds"
+                f" {', '.join(fields)}"
+            )
+        return Restored(nimg, tree, step.metadata)
+    raise UserError(f"none of the {len(steps)} checkpoints in {path} can be read")
+
+
+def _steps_at(path: Path) -> list[tuple[int, Path]]:
+    own = [step for step in stored.step_directories(path.parent) if step[1] == path]
+    return (
+        own
+        or stored.step_directories(path / "checkpoints")
+        or stored.step_directories(path)
+    )
+
+
+def _place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
+    """The template's structure and shardings with the leaves' values."""
+    named = stored.named_leaves(template)
+    differences = list(_differences(leaves, named))
+    if differences:
+        more = f"; and {len(differences) - 8} more" if len(differences) > 8 else ""
+        raise UserError(
+            f"{path} is intact but belongs to another model or optimiser"
+            f" ({'; '.join(differences[:8])}{more}); use its own configuration or a"
+            " new --workdir"
+        )
+
+    def place(name: str, like: Any) -> jax.Array:
+        value = leaves.get(name, np.zeros(like.shape, like.dtype))  # empty ones
+        sharding = getattr(like, "sharding", None)
+        if sharding is None:
+            return jax.device_put(value)
+        return jax.make_array_from_callback(
+            value.shape, sharding, lambda index: value[index]
+        )
+
+    values = [place(name, like) for name, like in named.items()]
+    return jax.tree.unflatten(jax.tree.structure(template), values)
+
+
+def _differences(
+    leaves: Mapping[str, np.ndarray], named: Mapping[str, Any]
+) -> Iterable[str]:
+    for name, like in named.items():
+        if name not in leaves:
+            if np.prod(like.shape):
+                yield f"{name} is missing"
+            continue
+        value = leaves[name]
+        if value.shape != tuple(like.shape) or value.dtype != like.dtype:
+            yield (
+                f"{name} is {value.dtype}{list(value.shape)}, not"
+                f" {like.dtype}{list(like.shape)}"
+            )
+    yield from (f"{name} is not expected" for name in leaves if name not in named)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Milestones(checkpoint_managers.PreservationPolicy):
+    """Keeps the first checkpoint at or after every multiple of `every_nimg`."""
+
+    every_nimg: int
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list:
+        intervals = [info.step // self.every_nimg for info in checkpoints]
+        return [
+            interval > 0 and interval not in intervals[:i]
+            for i, interval in enumerate(intervals)
+        ]
+
+
+def _open_manager(directory: Path, config: CheckpointConfig) -> ocp.CheckpointManager:
+    policies: list[Any] = [checkpoint_managers.LatestN(config.keep_last)]
+    if config.keep_every_kimg is not None:
+        policies.append(_Milestones(max(1, round(config.keep_every_kimg * 1000))))
+    options = ocp.CheckpointManagerOptions(
+        step_prefix=stored.STEP_PREFIX,
+        step_format_fixed_length=stored.STEP_DIGITS,
+        preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+        save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
+        enable_async_checkpointing=False,  # we are in a thread already
+    )
+    if jax.process_count() > 1:  # process 0 alone: no barriers with the others
+        options = dataclasses.replace(
+            options,
+            create=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=0, active_processes={0}, barrier_sync_key_prefix="save"
+            ),
+        )
+    return ocp.CheckpointManager(
+        directory, item_names=("state", "meta"), options=options
+    )
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    full = "RESOURCE_EXHAUSTED" in text or "No space left" in text
+    return "no space left on the disk" if full else f"{type(error).__name__}: {text}"
+
+
+def _is_disk_trouble(error: BaseException) -> bool:
+    # TensorStore reports a full disk as a plain ValueError.
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    return "RESOURCE_EXHAUSTED" in str(error) or "No space left" in str(error)

@@ -1,0 +1,93 @@
+"""Compiling the step of a phase while the phase before it still trains."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from stylegan_jax import parallel
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.schedule import Phase
+from stylegan_jax.training.state import TrainState, init_state
+from stylegan_jax.training.step import Batch, TrainStep, make_train_step
+
+
+def abstract_state(config: Config, mesh: Mesh) -> TrainState:
+    """Shapes, types and sharding of the state, without computing anything."""
+
+    def init(key: jax.Array) -> TrainState:
+        return init_state(key, config.model, config.optimizer)
+
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    return _placed(shapes, parallel.replicated(mesh))
+
+
+def abstract_batch(model: ModelConfig, phase: Phase, mesh: Mesh) -> Batch:
+    """Shapes, types and sharding of what one call of the phase's step takes."""
+    lead = (phase.repeats, phase.batch_size)
+    size = (phase.resolution, phase.resolution, model.num_channels)
+    shapes = {
+        "images": jax.ShapeDtypeStruct((*lead, *size), jnp.uint8),
+        "labels": jax.ShapeDtypeStruct((*lead, model.label_size), jnp.float32),
+    }
+    return _placed(shapes, parallel.split(mesh, axis=1))
+
+
+def compile_step(config: Config, phase: Phase, mesh: Mesh) -> TrainStep:
+    """Traces and compiles the training step of a phase; takes seconds to minutes."""
+    step = make_train_step(config.model, config.loss, config.optimizer, phase, mesh)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return step.lower(  # type: ignore[attr-defined]
+        abstract_state(config, mesh),
+        abstract_batch(config.model, phase, mesh),
+        _placed(key, parallel.replicated(mesh)),
+    ).compile()
+
+
+class StepsAhead:
+    """Iterates over phases and their compiled steps, one compilation ahead."""
+
+    def __init__(self, config: Config, phases: tuple[Phase, ...], mesh: Mesh) -> None:
+        """Compiles nothing yet."""
+        self._compile = lambda phase: compile_step(config, phase, mesh)
+        self._phases = phases
+
+    def __iter__(self) -> Iterator[tuple[Phase, TrainStep]]:
+        """Yields a phase and its step while the next one compiles in a thread."""
+        ahead: Future[TrainStep] | None = None
+        for i, phase in enumerate(self._phases):
+            step = ahead.result() if ahead else self._compile(phase)
+            if i + 1 < len(self._phases):
+                ahead = _in_background(self._compile, self._phases[i + 1])
+            yield phase, step
+
+
+def _in_background(
+    function: Callable[[Phase], TrainStep], phase: Phase
+) -> Future[TrainStep]:
+    """Calls a function in a thread.
+
+    Not a daemon: a program that ends while XLA compiles in one would crash, so the
+    end of the program waits for it.
+    """
+    future: Future[TrainStep] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(phase))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="compile").start()
+    return future
+
+
+def _placed(tree, sharding):  # type: ignore[no-untyped-def]
+    def place(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+    return jax.tree.map(place, tree)

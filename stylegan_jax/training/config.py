@@ -1,0 +1,77 @@
+"""The configuration of a run: the sections composed, and nothing else."""
+
+import dataclasses
+from typing import Literal
+
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.training.losses import LossConfig
+from stylegan_jax.training.schedule import ScheduleConfig
+from stylegan_jax.training.state import OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """How a run is kept and shown; nothing here changes the result but `seed`."""
+
+    seed: int = 0  # of the weights and of all that is random in training
+    tick_kimg: ByResolution[float] = ByResolution(  # between two lines of metrics
+        20.0,
+        (
+            *((4, 160), (8, 140), (16, 120), (32, 100), (64, 80), (128, 60)),
+            *((256, 40), (512, 30)),
+        ),
+    )
+    grid_ticks: int = 1  # ticks between two grids of samples
+    grid_columns: int = 8
+    grid_rows: int = 4
+    grid_psi: float = 1.0  # truncation in the grids; 1 is none
+    # Of matrix products in float32: "default" is the hardware's (TF32 on NVIDIA,
+    # bfloat16 on TPU), "highest" true float32.
+    matmul_precision: Literal["default", "high", "highest"] = "default"
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises ValueError."""
+        if min(self.tick_kimg.values()) <= 0 or self.grid_ticks < 1:
+            raise ValueError("run.tick_kimg and run.grid_ticks must be positive")
+        if min(self.grid_columns, self.grid_rows) < 1:
+            raise ValueError("run.grid_columns and run.grid_rows must be positive")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that defines a run. A function takes its section, never all."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    run: RunConfig = RunConfig()
+
+    def __post_init__(self) -> None:
+        """Checks what concerns several sections; raises ValueError."""
+        if self.model.num_channels != self.data.num_channels:
+            raise ValueError(
+                f"model.num_channels {self.model.num_channels} and data.num_channels "
+                f"{self.data.num_channels} must be equal"
+            )
+        if self.schedule.initial_resolution > self.model.resolution:
+            raise ValueError(
+                f"schedule.initial_resolution {self.schedule.initial_resolution} is "
+                f"above model.resolution {self.model.resolution}"
+            )
+
+
+# What may differ when a run is continued, because it does not change the result.
+MAY_CHANGE = (
+    "schedule.total_kimg",
+    "checkpoint.*",
+    "data.cache_gb",
+    "data.path",
+    "run.tick_kimg*",
+    "run.grid_*",
+)

@@ -1,0 +1,185 @@
+"""What a training run shows: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Mapping
+from typing import TextIO
+
+import jax
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from stylegan_jax.common.timing import hms
+
+
+@dataclasses.dataclass
+class Progress:
+    """What is known of the run at the moment."""
+
+    total_nimg: int
+    nimg: int = 0
+    title: str = "starting"  # of the phase, such as `32 px, fading in`
+    resolution: int | None = None  # pixels
+    alpha: float | None = None  # None: nothing is fading in
+    compiling: bool = True  # the phase's first step has not returned yet
+    rate: float | None = None  # images per second; None: not known yet
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def left(self) -> str:
+        """Time left at the present speed; higher resolutions will be slower."""
+        if not self.rate:
+            return "?"
+        return hms(max(0, self.total_nimg - self.nimg) / self.rate)
+
+
+class PlainLines:
+    """One line per tick, for files and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Lines go to `stream`."""
+        self._stream: TextIO | None = stream
+
+    def begin_phase(self, progress: Progress) -> None:
+        """Announces a phase."""
+        self.note(f"kimg {_kimg(progress)}  {progress.title}")
+
+    def tick(self, progress: Progress) -> None:
+        """Prints the line of a tick."""
+        self.note(tick_line(progress))
+
+    def note(self, message: str) -> None:
+        """Prints a line, for as long as somebody reads."""
+        if self._stream is None:
+            return
+        try:
+            print(message, file=self._stream, flush=True)
+        except BrokenPipeError:  # `| head` is no reason to stop training
+            self._stream = None
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class LiveDisplay:
+    """A few lines at the bottom of a terminal that keep themselves up to date."""
+
+    def __init__(self, stream: TextIO, progress: Progress) -> None:
+        """Starts drawing `progress`, which its owner changes in place."""
+        self._progress = progress
+        self._start = time.monotonic()
+        self._memory = ""
+        self._console = Console(file=stream, highlight=False)
+        # Redirection keeps warnings and prints of others above the display.
+        self._live = Live(
+            get_renderable=self._render, console=self._console, refresh_per_second=2
+        )
+        self._live.start()
+
+    def begin_phase(self, progress: Progress) -> None:
+        """Leaves a line in the scroll-back where a phase begins."""
+        self.note(f"kimg {_kimg(progress)}  {progress.title}")
+
+    def tick(self, progress: Progress) -> None:
+        """Takes the memory in use; drawing happens by itself."""
+        self._memory = memory_text()
+
+    def note(self, message: str) -> None:
+        """Prints a line above the display."""
+        self._console.print(message, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Draws a last time and gives the cursor back."""
+        self._live.stop()
+
+    def _render(self) -> RenderableType:
+        progress = self._progress
+        head = Text(progress.title, style="bold")
+        if progress.alpha is not None:
+            head.append(f"   alpha {progress.alpha:.2f}", style="cyan")
+        if progress.compiling:
+            head.append("   compiling", style="yellow")
+        share = progress.nimg / max(1, progress.total_nimg)
+        bar = Table.grid(padding=(0, 2), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(justify="right", no_wrap=True)
+        bar.add_row(
+            ProgressBar(total=progress.total_nimg, completed=progress.nimg),
+            f"{_kimg(progress)} kimg  {share:.1%}",
+        )
+        speed = "?" if progress.rate is None else f"{progress.rate:.4g}"
+        facts = [
+            f"{speed} images/s",
+            f"{progress.left} left at this speed",
+            f"{hms(time.monotonic() - self._start)} since start",
+            self._memory,
+        ]
+        lines: list[RenderableType] = [head, bar]
+        lines.append(Text("   ".join(filter(None, facts)), style="dim"))
+        if progress.metrics:
+            lines.append(_metrics_table(progress.metrics, self._console.width))
+        return Group(*lines)
+
+
+def tick_line(progress: Progress) -> str:
+    """A tick as one aligned line that grep and awk can take apart."""
+    size = "" if progress.resolution is None else f"{progress.resolution}px"
+    alpha = " " * 10 if progress.alpha is None else f"alpha {progress.alpha:.2f}"
+    rate = "?" if progress.rate is None else f"{progress.rate:.4g}"
+    parts = [
+        f"kimg {_kimg(progress)}",
+        f"{size:>6} {alpha}",
+        f"images/s {rate:<6}",
+        f"left {progress.left:<11}",
+        *(f"{name} {value:<+10.4g}" for name, value in progress.metrics.items()),
+    ]
+    return "  ".join(parts).rstrip()
+
+
+def memory_text() -> str:
+    """Memory in use on the first local device (where it says so) and on the host."""
+    parts = []
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_in_use" in stats:
+        peak = stats.get("peak_bytes_in_use", stats["bytes_in_use"])
+        parts.append(f"device {_gib(stats['bytes_in_use'])} (peak {_gib(peak)})")
+    try:
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+        parts.append(f"host {_gib(pages * os.sysconf('SC_PAGE_SIZE'))}")
+    except OSError:
+        pass  # not Linux
+    return "   ".join(parts)
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"
+
+
+def _kimg(progress: Progress) -> str:
+    total = f"{progress.total_nimg / 1000:g}"
+    return f"{progress.nimg / 1000:>{len(total) + 2}.1f}/{total}"
+
+
+def _metrics_table(metrics: Mapping[str, float], width: int) -> Table:
+    """Names and values in as many columns as fit."""
+    cells = [f"{name} " for name in metrics]
+    cell_width = max(map(len, cells)) + 10 + 3
+    columns = max(1, min(len(cells), width // cell_width))
+    table = Table.grid(padding=(0, 3, 0, 0))
+    entries = []
+    for name, value in metrics.items():
+        entry = Table.grid(padding=(0, 1, 0, 0))
+        entry.add_column(width=cell_width - 14)
+        entry.add_column(justify="right", width=10)
+        entry.add_row(Text(name, style="dim"), f"{value:+.4g}")
+        entries.append(entry)
+    for i in range(0, len(entries), columns):
+        table.add_row(*entries[i : i + columns])
+    return table

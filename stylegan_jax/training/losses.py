@@ -1,0 +1,166 @@
+"""Adversarial losses and gradient penalties, each a pure function.
+
+Logits are float32 `[N]`, higher is more real; `softplus(-x)` is the cross-entropy
+of calling `x` real. Losses are returned per sample, `[N]`. Penalties take the
+discriminator as a function of images `[N, R, R, C]` alone.
+
+Source: NVlabs/stylegan, `training/loss.py`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.nn import softplus
+
+Discriminate = Callable[[Array], Array]
+Objective = Literal["logistic", "logistic_saturating", "wgan", "wgan_gp", "hinge"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """What the networks compete for.
+
+    None means the value of the objective's source: R1 with 10 for the logistic ones,
+    gradient penalty with 10 for `wgan_gp`, drift 0.001 for `wgan` and `wgan_gp`, and
+    otherwise nothing.
+    """
+
+    objective: Objective = "logistic"  # logistic: the non-saturating loss
+    r1_gamma: float | None = None  # on reals; the loss adds gamma / 2 |grad D|^2
+    r2_gamma: float = 0.0  # the same on fakes
+    gp_lambda: float | None = None  # between reals and fakes
+    gp_target: float = 1.0  # the norm that the gradient penalty pulls to
+    drift: float | None = None  # keeps the scores of reals near zero
+    style_mixing: float = 0.9  # share of minibatches with two latents
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises ValueError."""
+        if self.objective not in GENERATOR_LOSSES:
+            raise ValueError(
+                f"loss.objective is {self.objective!r}, not one of "
+                f"{', '.join(GENERATOR_LOSSES)}"
+            )
+        if not 0 <= self.style_mixing <= 1:
+            raise ValueError(f"loss.style_mixing is {self.style_mixing}, not in 0 to 1")
+        for name in ("r1_gamma", "r2_gamma", "gp_lambda", "drift"):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"loss.{name} is {getattr(self, name)}, below 0")
+        if self.gp_target <= 0:
+            raise ValueError(f"loss.gp_target is {self.gp_target}, not positive")
+
+    def resolved(self) -> "LossConfig":
+        """The same with every None replaced by the objective's own value."""
+        logistic = self.objective.startswith("logistic")
+        wasserstein = self.objective.startswith("wgan")
+        defaults = {
+            "r1_gamma": 10.0 if logistic else 0.0,
+            "gp_lambda": 10.0 if self.objective == "wgan_gp" else 0.0,
+            "drift": 1e-3 if wasserstein else 0.0,
+        }
+        missing = {k: v for k, v in defaults.items() if getattr(self, k) is None}
+        return dataclasses.replace(self, **missing)
+
+
+def generator_nonsaturating(fake_logits: Array) -> Array:
+    """Goodfellow et al. 2014, section 3. Source: `G_logistic_nonsaturating`."""
+    return softplus(-fake_logits)
+
+
+def generator_saturating(fake_logits: Array) -> Array:
+    """Goodfellow et al. 2014, equation 1. Source: `G_logistic_saturating`."""
+    return -softplus(fake_logits)
+
+
+def generator_wasserstein(fake_logits: Array) -> Array:
+    """Also the generator's hinge loss. Source: `G_wgan`."""
+    return -fake_logits
+
+
+def discriminator_logistic(real_logits: Array, fake_logits: Array) -> Array:
+    """Source: `D_logistic`; Goodfellow et al. 2014, equation 1."""
+    return softplus(fake_logits) + softplus(-real_logits)
+
+
+def discriminator_wasserstein(real_logits: Array, fake_logits: Array) -> Array:
+    """Source: `D_wgan`, without its drift term."""
+    return fake_logits - real_logits
+
+
+def discriminator_hinge(real_logits: Array, fake_logits: Array) -> Array:
+    """Source: `D_hinge`."""
+    return jnp.maximum(0.0, 1 + fake_logits) + jnp.maximum(0.0, 1 - real_logits)
+
+
+GENERATOR_LOSSES: dict[str, Callable[[Array], Array]] = {
+    "logistic": generator_nonsaturating,
+    "logistic_saturating": generator_saturating,
+    "wgan": generator_wasserstein,
+    "wgan_gp": generator_wasserstein,
+    "hinge": generator_wasserstein,
+}
+DISCRIMINATOR_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
+    "logistic": discriminator_logistic,
+    "logistic_saturating": discriminator_logistic,
+    "wgan": discriminator_wasserstein,
+    "wgan_gp": discriminator_wasserstein,
+    "hinge": discriminator_hinge,
+}
+
+
+def drift_penalty(real_logits: Array) -> Array:
+    """Squares of the scores of reals. Source: `D_wgan`; ProGAN, appendix A.1."""
+    return jnp.square(real_logits)
+
+
+def logits_and_gradient_norms(
+    discriminate: Discriminate, images: Array, shrinkage: int = 1
+) -> tuple[Array, Array]:
+    """Logits, and squared norms of their gradients with respect to the images.
+
+    Args:
+        discriminate: images to logits.
+        images: `[N, R, R, C]`.
+        shrinkage: final resolution divided by R. The official discriminator takes
+            images enlarged to the final resolution and averages them down, which
+            divides the squared norm by `shrinkage ** 2`; so does this.
+
+    Returns:
+        `[N]` logits and `[N]` squared norms, summed over pixels and channels.
+    """
+    logits, pull_back = jax.vjp(discriminate, images)
+    (gradients,) = pull_back(jnp.ones_like(logits))
+    norms = jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
+    return logits, norms / shrinkage**2
+
+
+def gradient_penalty(
+    discriminate: Discriminate,
+    reals: Array,
+    fakes: Array,
+    mix: Array,
+    *,
+    target: float = 1.0,
+    shrinkage: int = 1,
+) -> Array:
+    """How far gradient norms are from `target` between reals and fakes, `[N]`.
+
+    Args:
+        discriminate: images to logits.
+        reals: `[N, R, R, C]`.
+        fakes: likewise.
+        mix: `[N]` in [0, 1]: 0 takes the real image, 1 the fake one.
+        target: the norm wanted.
+        shrinkage: as in `logits_and_gradient_norms`.
+
+    Source: `D_wgan_gp`; Gulrajani et al. 2017, equation 3; ProGAN, appendix A.1 for
+    other targets.
+    """
+    between = reals + (fakes - reals) * mix[:, None, None, None]
+    _, squares = logits_and_gradient_norms(discriminate, between, shrinkage)
+    # The root's derivative is infinite at 0, where the penalty has a corner.
+    norms = jnp.sqrt(jnp.maximum(squares, 1e-24))
+    return jnp.square(norms - target) / target**2

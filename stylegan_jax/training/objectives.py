@@ -1,0 +1,151 @@
+"""What each network minimises: losses and penalties of networks on a minibatch.
+
+Source: `loss.py`, NVlabs/stylegan.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from stylegan_jax.networks.config import ModelConfig, num_layers
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.mapping import MappingNetwork
+from stylegan_jax.networks.synthesis import SynthesisNetwork
+from stylegan_jax.ops import latents
+from stylegan_jax.training import losses
+from stylegan_jax.training.losses import LossConfig
+from stylegan_jax.training.schedule import Phase
+from stylegan_jax.training.state import OptimizerConfig
+
+# Of the generator: z and z2 [N, z_dim], noise, crossover [N], labels [N, classes];
+# of the discriminator also reals [N, R, R, C] and mix [N].
+Batch = dict[str, Any]
+Metrics = dict[str, Array]
+
+
+def make_generate(
+    model: ModelConfig, loss: LossConfig, optimizer: OptimizerConfig, phase: Phase
+) -> Callable[..., tuple[Array, Array]]:
+    """Makes the generator in training mode: random noise, mixing, mean of w.
+
+    The function is `(g_params, w_avg, batch, alpha) -> (images, w_avg)`.
+
+    Source: `G_style` with `is_training=True`, NVlabs/stylegan.
+    """
+    mapping, synthesis = MappingNetwork(model), SynthesisNetwork(model)
+    layers = num_layers(phase.resolution) if model.use_styles else 1
+    mixes = loss.style_mixing > 0 and model.use_styles
+
+    def generate(
+        params: Any, w_avg: Array, batch: Batch, alpha: Array | None
+    ) -> tuple[Array, Array]:
+        labels = batch["labels"] if model.label_size else None
+
+        def to_ws(z: Array) -> Array:
+            w = mapping.apply({"params": params["mapping"]}, z, labels)
+            assert isinstance(w, Array)
+            return jnp.broadcast_to(w[:, None], (w.shape[0], layers, w.shape[1]))
+
+        ws = to_ws(batch["z"])
+        mean = lax.stop_gradient(ws[:, 0].mean(axis=0))
+        w_avg = latents.lerp(mean, w_avg, optimizer.w_avg_beta)
+        if mixes:
+            ws = latents.mix_styles(
+                ws, to_ws(batch["z2"]), batch["crossover"][:, None, None]
+            )
+        images = synthesis.apply(
+            {"params": params["synthesis"]},
+            ws,
+            batch["noise"],
+            resolution=phase.resolution,
+            alpha=alpha,
+        )
+        assert isinstance(images, Array)
+        return images, w_avg
+
+    return generate
+
+
+def make_generator_loss(
+    model: ModelConfig, loss: LossConfig, generate: Callable
+) -> Callable[..., tuple[Array, tuple[Metrics, Array]]]:
+    """Makes `(g_params, d_params, w_avg, batch, alpha) -> (loss, (metrics, w_avg))`."""
+    discriminator = Discriminator(model, strided_groups=False)
+    generator_loss = losses.GENERATOR_LOSSES[loss.objective]
+
+    def g_loss(
+        g_params: Any, d_params: Any, w_avg: Array, batch: Batch, alpha: Array | None
+    ) -> tuple[Array, tuple[Metrics, Array]]:
+        fakes, w_avg = generate(g_params, w_avg, batch, alpha)
+        labels = batch["labels"]
+        logits = discriminator.apply({"params": d_params}, fakes, labels, alpha=alpha)
+        assert isinstance(logits, Array)
+        value = generator_loss(logits).mean()
+        return value, ({"loss/G": value}, w_avg)
+
+    return g_loss
+
+
+def make_discriminator_loss(
+    model: ModelConfig, loss: LossConfig, phase: Phase, generate: Callable
+) -> Callable[..., tuple[Array, tuple[Metrics, Array]]]:
+    """Makes `(d_params, g_params, w_avg, batch, alpha) -> (loss, (metrics, w_avg))`."""
+    loss = loss.resolved()
+    discriminator = Discriminator(model, strided_groups=False)
+    adversarial = losses.DISCRIMINATOR_LOSSES[loss.objective]
+    shrinkage = model.resolution // phase.resolution
+
+    def d_loss(
+        d_params: Any, g_params: Any, w_avg: Array, batch: Batch, alpha: Array | None
+    ) -> tuple[Array, tuple[Metrics, Array]]:
+        def discriminate(images: Array) -> Array:
+            logits = discriminator.apply(
+                {"params": d_params}, images, batch["labels"], alpha=alpha
+            )
+            assert isinstance(logits, Array)
+            return logits
+
+        reals = batch["reals"]
+        fakes, w_avg = generate(g_params, w_avg, batch, alpha)
+        metrics: Metrics = {}
+        penalty = jnp.zeros(())
+        if loss.r1_gamma:
+            real_logits, norms = losses.logits_and_gradient_norms(
+                discriminate, reals, shrinkage
+            )
+            metrics["r1"] = norms.mean()
+            penalty += loss.r1_gamma / 2 * norms.mean()
+        else:
+            real_logits = discriminate(reals)
+        if loss.r2_gamma:
+            fake_logits, norms = losses.logits_and_gradient_norms(
+                discriminate, fakes, shrinkage
+            )
+            metrics["r2"] = norms.mean()
+            penalty += loss.r2_gamma / 2 * norms.mean()
+        else:
+            fake_logits = discriminate(fakes)
+        if loss.gp_lambda:
+            penalties = losses.gradient_penalty(
+                discriminate,
+                reals,
+                fakes,
+                batch["mix"],
+                target=loss.gp_target,
+                shrinkage=shrinkage,
+            )
+            metrics["gradient_penalty"] = penalties.mean()
+            penalty += loss.gp_lambda * penalties.mean()
+        if loss.drift:
+            penalty += loss.drift * losses.drift_penalty(real_logits).mean()
+        value = adversarial(real_logits, fake_logits).mean() + penalty
+        metrics |= {
+            "loss/D": value,
+            "scores/real": real_logits.mean(),
+            "scores/fake": fake_logits.mean(),
+        }
+        return value, (metrics, w_avg)
+
+    return d_loss

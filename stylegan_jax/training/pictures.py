@@ -1,0 +1,64 @@
+"""Grids of reals and of samples from fixed latents."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax import Array
+
+from stylegan_jax.common import images
+from stylegan_jax.data.sources import Source
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.training.config import RunConfig
+
+_CHUNK = 8  # images drawn at once, for memory
+
+
+def make_draw(
+    config: RunConfig, model: ModelConfig, source: Source
+) -> Callable[[Generator], np.ndarray]:
+    """Makes the function from a generator to a uint8 grid of samples.
+
+    The latents are `RandomState(run.seed).randn`, the labels those of the first
+    images, the noise the stored one. Small images are enlarged to the final
+    resolution, so that grids of all phases have one size.
+    """
+    count = config.grid_columns * config.grid_rows
+    padded = -(-count // _CHUNK) * _CHUNK
+    z = np.random.RandomState(config.seed).randn(padded, model.z_dim)
+    labels = np.stack([source.label(i % len(source)) for i in range(padded)])
+    inputs = (z.astype(np.float32), labels.astype(np.float32))
+    # Copied to the device at each use: a grid is rare and the state may be sharded.
+
+    @jax.jit
+    def draw(generator: Generator, z: Array, labels: Array) -> Array:
+        def one_chunk(chunk: tuple[Array, Array]) -> Array:
+            z, labels = chunk
+            return generator.sample(
+                z,
+                labels=labels if model.label_size else None,
+                psi=config.grid_psi,
+                cutoff=None,
+            )
+
+        lead = (padded // _CHUNK, _CHUNK)
+        chunks = jax.tree.map(lambda x: x.reshape(*lead, x.shape[1]), (z, labels))
+        drawn = jax.lax.map(one_chunk, chunks)
+        return drawn.reshape(padded, *drawn.shape[2:])
+
+    def draw_grid(generator: Generator) -> np.ndarray:
+        drawn = jax.device_get(draw(generator, *inputs))
+        samples = images.to_uint8(drawn[:count])
+        factor = model.resolution // generator.resolution
+        samples = samples.repeat(factor, axis=1).repeat(factor, axis=2)
+        return images.grid(samples, columns=config.grid_columns)
+
+    return draw_grid
+
+
+def grid_of_reals(config: RunConfig, source: Source, resolution: int) -> np.ndarray:
+    """The first images of the data in a uint8 grid, in the data's own order."""
+    count = config.grid_columns * config.grid_rows
+    reals = [source.image(i % len(source), resolution) for i in range(count)]
+    return images.grid(np.stack(reals), columns=config.grid_columns)

@@ -1,0 +1,156 @@
+"""Progressive growing as a list of phases.
+
+A phase is a span of training in which the graph does not change: one resolution,
+stable or fading in. Progress is counted in `nimg`, real images shown so far, and
+advances by one call of the training step, which is `repeats` minibatches.
+
+Source: `training_schedule` and the main loop, NVlabs/stylegan, `training_loop.py`.
+The official loop looks at its schedule once per call, so a fade starts with the
+first call strictly after its nominal start and ends with the first call at which
+the new resolution would have its full weight.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+from jax import Array
+
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.networks.config import check_resolution
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """Progressive growing, in thousands of real images shown (kimg).
+
+    The defaults are the official ones for 8 GPUs.
+    """
+
+    initial_resolution: int = 8  # equal to model.resolution: no growing
+    stable_kimg: float = 600  # at each resolution, after its fade-in
+    fade_kimg: float = 600  # blending the next resolution in
+    total_kimg: float = 25_000
+    repeats: int = 4  # minibatches per call of the step, under one alpha
+    batch_size: ByResolution[int] = ByResolution(
+        32, ((4, 512), (8, 256), (16, 128), (32, 64))
+    )
+    accumulate: ByResolution[int] = ByResolution(1)  # parts of a minibatch, in turn
+    reset_optimizers: bool = True  # forget Adam's moments at every change of graph
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises ValueError."""
+        check_resolution("schedule.initial_resolution", self.initial_resolution)
+        for name in ("stable_kimg", "fade_kimg"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"schedule.{name} is {getattr(self, name)}, below 0")
+        if self.total_kimg <= 0 or self.repeats < 1:
+            raise ValueError(
+                f"schedule.total_kimg {self.total_kimg} and schedule.repeats "
+                f"{self.repeats} must be positive"
+            )
+        if min(self.batch_size.values()) < 1 or min(self.accumulate.values()) < 1:
+            raise ValueError("schedule.batch_size and accumulate must be positive")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A span of training with one graph; hashable, so it can key compiled steps."""
+
+    resolution: int  # pixels
+    fading: bool  # this resolution is being blended in
+    start_nimg: int
+    end_nimg: int  # of the last call's end
+    batch_size: int  # images per minibatch, over all devices
+    accumulate: int
+    repeats: int
+    fade_start_nimg: float  # nominal; alpha is 0 here ...
+    fade_nimg: float  # ... and 1 after this many more images
+
+    @property
+    def step_nimg(self) -> int:
+        """Images per call of the training step."""
+        return self.repeats * self.batch_size
+
+    @property
+    def title(self) -> str:
+        """A few words for people, such as `32 px, fading in`."""
+        return f"{self.resolution} px" + (", fading in" if self.fading else "")
+
+    def alpha(self, nimg: Array) -> Array | None:
+        """Weight of the new resolution: a float32 scalar, None when stable."""
+        if not self.fading:
+            return None
+        offset = jnp.asarray(nimg - int(self.fade_start_nimg), jnp.float32)
+        offset = offset - (self.fade_start_nimg - int(self.fade_start_nimg))
+        return jnp.clip(offset / self.fade_nimg, 0.0, 1.0)
+
+
+def phases(config: ScheduleConfig, final_resolution: int) -> tuple[Phase, ...]:
+    """The phases of a run, which tile it without gaps.
+
+    Args:
+        config: the schedule.
+        final_resolution: of the networks, in pixels.
+
+    Raises:
+        ValueError: the run is to start above the final resolution.
+    """
+    if config.initial_resolution > final_resolution:
+        raise ValueError(
+            f"schedule.initial_resolution {config.initial_resolution} is above "
+            f"model.resolution {final_resolution}"
+        )
+    result: list[Phase] = []
+    nimg = 0
+    total_nimg = config.total_kimg * 1000
+    for resolution, fading, fade_start, end in _spans(config, final_resolution):
+        if nimg >= total_nimg:
+            break
+        batch_size = config.batch_size.at(resolution)
+        accumulate = config.accumulate.at(resolution)
+        if batch_size % accumulate:
+            raise ValueError(
+                f"schedule.batch_size {batch_size} at {resolution} px is not a "
+                f"multiple of schedule.accumulate {accumulate}"
+            )
+        step_nimg = config.repeats * batch_size
+        # A span gives way at its end, but a fade begins only after its start.
+        calls = math.ceil((total_nimg - nimg) / step_nimg)
+        if end < math.inf:
+            nominal = (end - nimg) / step_nimg
+            late = not fading and config.fade_kimg > 0
+            limit = math.floor(nominal) + 1 if late else math.ceil(nominal)
+            calls = min(calls, limit)
+        if calls <= 0:
+            continue
+        result.append(
+            Phase(
+                resolution=resolution,
+                fading=fading,
+                start_nimg=nimg,
+                end_nimg=nimg + calls * step_nimg,
+                batch_size=batch_size,
+                accumulate=accumulate,
+                repeats=config.repeats,
+                fade_start_nimg=fade_start,
+                fade_nimg=config.fade_kimg * 1000,
+            )
+        )
+        nimg = result[-1].end_nimg
+    return tuple(result)
+
+
+def _spans(
+    config: ScheduleConfig, final_resolution: int
+) -> Iterator[tuple[int, bool, float, float]]:
+    """Yields (resolution, fading, nominal fade start, nominal end) in images."""
+    resolution, start = config.initial_resolution, 0.0
+    while resolution < final_resolution:
+        fade_start = start + config.stable_kimg * 1000
+        yield resolution, False, start, fade_start
+        start = fade_start + config.fade_kimg * 1000
+        resolution *= 2
+        yield resolution, True, fade_start, start
+    yield final_resolution, False, start, math.inf

@@ -1,0 +1,192 @@
+"""The state of a training run, and which part of it a phase touches."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct, traverse_util
+from jax import Array
+
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.generator import Generator, Noise, init_generator
+from stylegan_jax.training.schedule import Phase
+
+_SIZED = re.compile(r"(block|to_rgb|from_rgb)(\d+)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Adam and the moving averages; both networks have the same."""
+
+    learning_rate: ByResolution[float] = ByResolution(
+        0.001, ((128, 0.0015), (256, 0.002), (512, 0.003), (1024, 0.003))
+    )
+    beta1: float = 0.0
+    beta2: float = 0.99
+    epsilon: float = 1e-8
+    ema_kimg: float = 10  # half-life of the generator's average, in 1000 images
+    w_avg_beta: float = 0.995  # decay of the mean of w, per evaluation of the mapping
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises ValueError."""
+        if min(self.learning_rate.values()) <= 0 or self.epsilon <= 0:
+            raise ValueError(
+                "optimizer.learning_rate and optimizer.epsilon must be positive"
+            )
+        for name in ("beta1", "beta2", "w_avg_beta"):
+            if not 0 <= getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"optimizer.{name} is {value}, not in [0, 1)")
+        if self.ema_kimg < 0:
+            raise ValueError(f"optimizer.ema_kimg is {self.ema_kimg}, below 0")
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that a run needs to go on; a pytree of arrays.
+
+    Attributes:
+        nimg: real images shown so far, int32.
+        g_params: of the generator, `{"mapping": ..., "synthesis": ...}`.
+        d_params: of the discriminator.
+        g_ema: moving average of `g_params`, which users get.
+        w_avg: moving mean of w, `[w_dim]`.
+        noise: the generator's stored noise, for pictures; not trained.
+        g_opt_state: optimizer state of `g_params`.
+        d_opt_state: likewise of `d_params`.
+    """
+
+    nimg: Array
+    g_params: dict
+    d_params: dict
+    g_ema: dict
+    w_avg: Array
+    noise: Noise
+    g_opt_state: optax.OptState
+    d_opt_state: optax.OptState
+
+
+def make_optimizer(
+    config: OptimizerConfig, resolution: int = 4
+) -> optax.GradientTransformation:
+    """Adam at the learning rate of `resolution`.
+
+    Without a first moment (the paper's setting) none is stored. The state does not
+    depend on the learning rate.
+
+    Source: Kingma & Ba 2015, algorithm 1; Karras et al. 2018, appendix C.
+    """
+    if config.beta1 == 0:
+        scale = optax.scale_by_rms(
+            config.beta2, config.epsilon, eps_in_sqrt=False, bias_correction=True
+        )
+    else:
+        scale = optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
+    return optax.chain(scale, optax.scale(-config.learning_rate.at(resolution)))
+
+
+def init_state(
+    key: Array, model: ModelConfig, optimizer: OptimizerConfig
+) -> TrainState:
+    """A state with random weights, before the first image."""
+    g_key, d_key = jax.random.split(key)
+    generator = init_generator(g_key, model)
+    labels = jnp.zeros((1, model.label_size)) if model.label_size else None
+    images = jnp.zeros((1, model.resolution, model.resolution, model.num_channels))
+    d_params = dict(Discriminator(model).init(d_key, images, labels)["params"])
+    assert generator.w_avg is not None
+    tx = make_optimizer(optimizer)
+    return TrainState(
+        nimg=jnp.zeros((), jnp.int32),
+        g_params=generator.params,
+        d_params=d_params,
+        g_ema=jax.tree.map(jnp.copy, generator.params),
+        w_avg=generator.w_avg,
+        noise=generator.noise,
+        g_opt_state=tx.init(generator.params),
+        d_opt_state=tx.init(d_params),
+    )
+
+
+def reset_optimizers(state: TrainState, optimizer: OptimizerConfig) -> TrainState:
+    """Forgets the moments and step counts of both optimizers.
+
+    Source: `reset_opt_for_new_lod`, NVlabs/stylegan, `training_loop.py`.
+    """
+    tx = make_optimizer(optimizer)
+    return dataclasses.replace(
+        state, g_opt_state=tx.init(state.g_params), d_opt_state=tx.init(state.d_params)
+    )
+
+
+def generator_of(state: TrainState, model: ModelConfig, phase: Phase) -> Generator:
+    """The averaged generator as it stands, at the phase's resolution."""
+    return Generator(
+        params=state.g_ema,
+        w_avg=state.w_avg,
+        noise=state.noise,
+        alpha=phase.alpha(state.nimg),
+        config=model,
+        resolution=phase.resolution,
+    )
+
+
+def is_active(path: tuple[str, ...], phase: Phase) -> bool:
+    """Whether the phase's graph uses the parameter of this path."""
+    for name in path:
+        match = _SIZED.fullmatch(name)
+        if match:
+            size = int(match[2])
+            if match[1] == "block":
+                return size <= phase.resolution
+            coarse = phase.fading and size == phase.resolution // 2
+            return size == phase.resolution or coarse
+    return True
+
+
+def select(tree: Any, phase: Phase) -> Any:
+    """Keeps the active parameters of `tree`.
+
+    `tree` is a tree of parameters or an optimizer state made of such trees; what
+    is not a dict in it is kept.
+    """
+
+    def pick(params: dict) -> dict:
+        flat = traverse_util.flatten_dict(params, keep_empty_nodes=True)
+        kept = {path: leaf for path, leaf in flat.items() if is_active(path, phase)}
+        return traverse_util.unflatten_dict(kept)
+
+    return _map_dicts(pick, tree)
+
+
+def merge(tree: Any, active: Any) -> Any:
+    """Puts `active`, made by `select`, back into the whole `tree`."""
+
+    def update(whole: dict, part: dict) -> dict:
+        # Empty ones too: a mapping without layers.
+        flat = traverse_util.flatten_dict(whole, keep_empty_nodes=True)
+        flat |= traverse_util.flatten_dict(part, keep_empty_nodes=True)
+        return traverse_util.unflatten_dict(flat)
+
+    leaves, structure = jax.tree.flatten(tree, is_leaf=_is_dict)
+    parts = jax.tree.leaves(active, is_leaf=_is_dict)
+    pairs = zip(leaves, parts, strict=True)
+    merged = [update(a, b) if _is_dict(a) else b for a, b in pairs]
+    return jax.tree.unflatten(structure, merged)
+
+
+def _is_dict(node: object) -> bool:
+    return isinstance(node, dict)
+
+
+def _map_dicts(function: Callable[[dict], dict], tree: Any) -> Any:
+    def visit(node: object) -> object:
+        return function(node) if isinstance(node, dict) else node
+
+    return jax.tree.map(visit, tree, is_leaf=_is_dict)

@@ -1,0 +1,78 @@
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import report, sample, train_step
+
+# In an interpreter of its own, because here everything is imported already.
+_WITHOUT = """
+import sys
+
+MISSING = {"tyro", "grain", "tensorflow_datasets", "tensorboardX", "PIL"}
+
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in MISSING:
+            raise ImportError(f"{name} is not installed")
+
+
+sys.meta_path.insert(0, Blocked())
+from benchmarks import sample, train_step
+from stylegan_jax.networks.config import ModelConfig
+
+phase = train_step.make_phase(8, 4)
+train_step.lower_step(ModelConfig(resolution=8, channel_max=4), phase)
+loaded = {name.split(".")[0] for name in sys.modules}
+print("loaded:", sorted(loaded & (MISSING | {"orbax", "tensorflow"})))
+"""
+
+
+def test_the_benchmarks_need_only_jax_flax_and_optax():
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "loaded: []" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("main", "more"), [(sample.main, []), (train_step.main, ["--repeats", "2"])]
+)
+def test_a_run_fills_the_table_and_the_file(main, more, tmp_path, capsys):
+    path = tmp_path / "result.json"
+    options = "--resolutions 8 --precisions float32 --channel-max 4 --batch-size 4"
+    options += f" --steps 1 --json {path}"
+    main([*options.split(), *more])
+
+    result = json.loads(path.read_text())
+    (row,) = result["rows"]
+    ratio = row["compiled_gflop"] / row["analytic_gflop"]
+    assert row["ratio"] == pytest.approx(ratio)
+    # What does not depend on the speed of this machine: rates are consistent.
+    assert row["gflops"] == pytest.approx(
+        row["images_per_second"] * row["lowered_gflop"]
+    )
+    assert row["share"] == pytest.approx(row["gflops"] / row["matmul_gflops"])
+    assert row["temp_mib"] > 0
+    assert f"{row['ratio']:.3f}" in capsys.readouterr().out
+    assert result["machine"]["platform"] == "cpu"
+
+
+def test_minibatches_are_the_official_ones_for_one_gpu():
+    sizes = [report.OFFICIAL_BATCH_SIZE.at(2**k) for k in range(2, 11)]
+    assert sizes == [128, 128, 128, 64, 32, 16, 8, 4, 4]
+
+
+def test_every_precision_and_resolution_gets_its_row():
+    args = report.make_parser("").parse_args(["--resolutions", "8", "64"])
+    rows = list(report.settings(args))
+    assert [(row.resolution, row.precision) for row in rows] == [
+        (size, name) for size in (8, 64) for name in ("float32", "default", "bfloat16")
+    ]
+    assert {row.model.resolution for row in rows} == {64}
+    assert [row.model.dtype == "bfloat16" for row in rows] == 2 * [False, False, True]
+    assert math.prod(row.batch_size for row in rows) == (128 * 32) ** 3

@@ -1,0 +1,111 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.generator import init_generator
+
+CONFIG = ModelConfig(
+    resolution=16,
+    z_dim=6,
+    w_dim=5,
+    mapping_width=7,
+    mapping_layers=2,
+    channel_base=128,
+    channel_max=8,
+)
+
+
+@functools.cache
+def generator():
+    made = init_generator(jax.random.key(0), CONFIG)
+    return made.replace(w_avg=jnp.linspace(-1, 1, 5))
+
+
+def latents(count=3):
+    return np.random.RandomState(0).randn(count, 6).astype("f")
+
+
+def test_map_gives_every_layer_the_same_w():
+    ws = generator().map(latents())
+    assert ws.shape == (3, 6, 5)
+    np.testing.assert_array_equal(ws, np.broadcast_to(ws[:, :1], ws.shape))
+
+
+def test_sample_is_map_truncate_and_synthesize():
+    ws = np.array(generator().map(latents()))
+    mean = np.linspace(-1, 1, 5)
+    ws[:, :4] = mean + 0.7 * (ws[:, :4] - mean)
+    expected = generator().synthesize(jnp.asarray(ws))
+    actual = generator().sample(latents(), psi=0.7, cutoff=4)
+    assert actual.shape == (3, 16, 16, 3)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_psi_zero_gives_everyone_the_mean_face():
+    images = generator().sample(latents(), psi=0.0, cutoff=None)
+    np.testing.assert_allclose(images[1:], images[:-1], atol=1e-6)
+
+
+def test_psi_one_or_no_mean_is_no_truncation():
+    plain = generator().synthesize(generator().map(latents()))
+    images = generator().sample(latents(), psi=1.0)
+    np.testing.assert_allclose(images, plain, atol=1e-5)
+    images = generator().replace(w_avg=None).sample(latents(), psi=0.0)
+    np.testing.assert_allclose(images, plain, atol=1e-5)
+
+
+def test_a_growing_generator_blends_its_last_two_resolutions():
+    ws = generator().map(latents())
+    coarse = generator().replace(resolution=4).synthesize(ws)
+    fine = generator().replace(resolution=8).synthesize(ws)
+    growing = generator().replace(resolution=8, alpha=jnp.float32(0.25))
+    coarse = np.repeat(np.repeat(coarse, 2, axis=1), 2, axis=2)
+    expected = 0.75 * coarse + 0.25 * fine
+    np.testing.assert_allclose(growing.synthesize(ws), expected, atol=1e-5)
+    noise = growing.draw_noise(jax.random.key(0), 3)
+    assert [n.shape for n in noise] == [(3, s, s, 1) for s in (4, 4, 8, 8)]
+
+
+def test_fresh_noise_replaces_the_stored_one():
+    params = jax.tree.map(lambda x: x + 0.1, generator().params)
+    noisy = generator().replace(params=params)
+    noise = noisy.draw_noise(jax.random.key(3), 3)
+    stored = noisy.sample(latents())
+    fresh = noisy.sample(latents(), noise=noise)
+    assert np.abs(fresh - stored).max() > 0.01
+    np.testing.assert_array_equal(stored, noisy.sample(latents(), noise=noisy.noise))
+
+
+def test_a_generator_goes_through_jit_and_vmap_as_an_argument():
+    plain = generator().sample(latents())
+    jitted = jax.jit(lambda g, z: g.sample(z))(generator(), latents())
+    np.testing.assert_allclose(jitted, plain, atol=1e-5)
+    stacked = jax.tree.map(lambda x: jnp.stack([x, 2 * x]), generator())
+    both = jax.vmap(lambda g: g.sample(latents()))(stacked)
+    np.testing.assert_allclose(both[0], plain, atol=1e-5)
+    assert np.abs(both[1] - plain).max() > 0.01
+
+
+def test_an_image_does_not_depend_on_its_batch():
+    together = generator().sample(latents(3))
+    alone = generator().sample(latents(3)[1:2])
+    np.testing.assert_allclose(alone[0], together[1], atol=1e-5)
+
+
+def test_wrong_inputs_are_refused_with_what_is_wanted():
+    with pytest.raises(ValueError, match=r"z has shape \(3, 4\), not \[N, 6\]"):
+        generator().sample(np.zeros((3, 4), "f"))
+    with pytest.raises(ValueError, match=r"labels have shape \(3, 2\), not \(3, 0\)"):
+        generator().sample(latents(), labels=np.zeros((3, 2), "f"))
+    conditional = init_generator(
+        jax.random.key(0), dataclasses.replace(CONFIG, label_size=2)
+    )
+    with pytest.raises(ValueError, match="pass labels of shape"):
+        conditional.sample(latents())
+    labels = np.eye(2, dtype="f")[[0, 1, 1]]
+    assert conditional.sample(latents(), labels=labels).shape == (3, 16, 16, 3)

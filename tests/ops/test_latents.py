@@ -1,0 +1,72 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stylegan_jax.ops import latents
+
+
+def test_truncation_moves_the_first_layers_towards_the_mean_and_leaves_the_rest():
+    draw = np.random.RandomState(0)
+    ws, mean = draw.randn(2, 10, 4).astype("f"), draw.randn(4).astype("f")
+    expected = ws.copy()
+    expected[:, :8] = mean + 0.7 * (ws[:, :8] - mean)
+    np.testing.assert_allclose(latents.truncate(ws, mean, 0.7, 8), expected, atol=1e-6)
+
+
+def test_truncation_without_cutoff_moves_all_layers():
+    draw = np.random.RandomState(0)
+    ws, mean = draw.randn(2, 3, 4).astype("f"), draw.randn(4).astype("f")
+    expected = np.broadcast_to(mean, ws.shape)
+    np.testing.assert_allclose(latents.truncate(ws, mean, 0.0), expected, atol=1e-6)
+
+
+def test_styles_below_the_crossover_come_from_the_first_latent():
+    mixed = latents.mix_styles(jnp.zeros((1, 5, 2)), jnp.ones((1, 5, 2)), 2)
+    np.testing.assert_array_equal(mixed[0, :, 0], [0, 0, 1, 1, 1])
+
+
+def test_every_image_may_have_its_own_crossover():
+    crossover = jnp.array([1, 4])[:, None, None]
+    mixed = latents.mix_styles(jnp.zeros((2, 4, 2)), jnp.ones((2, 4, 2)), crossover)
+    np.testing.assert_array_equal(mixed[..., 1], [[0, 1, 1, 1], [0, 0, 0, 0]])
+
+
+def test_crossovers_are_uniform_with_the_given_probability_and_else_none():
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    draws = jax.vmap(lambda key: latents.draw_crossover(key, 0.9, 6))(keys)
+    shares = np.bincount(draws, minlength=8) / len(draws)
+    # 1 to 5 equally often, 6 (no mixing) in a tenth, 0 and 7 never; 5 sigma is 0.014.
+    np.testing.assert_allclose(shares, [0, *[0.18] * 5, 0.1, 0], atol=0.014)
+    assert shares[0] == shares[7] == 0
+
+
+def test_noise_has_one_unit_normal_image_per_layer(key):
+    noise = latents.draw_noise(key, 3, 8)
+    assert [n.shape for n in noise] == [
+        (3, size, size, 1) for size in (4, 4, 8, 8, 16, 16, 32, 32)
+    ]
+    np.testing.assert_allclose(noise[7].std(), 1, atol=0.05)
+    np.testing.assert_allclose(noise[7].mean(), 0, atol=0.08)
+    correlation = np.corrcoef(noise[6].ravel(), noise[7].ravel())[0, 1]
+    assert abs(correlation) < 0.08
+    assert latents.draw_noise(key, 3, 0) == ()
+
+
+def test_slerp_goes_along_the_great_circle():
+    a, b = jnp.array([[2.0, 0.0, 0.0]]), jnp.array([[0.0, 3.0, 0.0]])
+    angle = 0.3 * np.pi / 2
+    expected = [[np.cos(angle), np.sin(angle), 0]]
+    np.testing.assert_allclose(latents.slerp(a, b, 0.3), expected, atol=1e-6)
+
+
+def test_slerp_of_any_vectors_has_the_closed_form_of_their_directions():
+    draw = np.random.RandomState(0)
+    a, b = draw.randn(5, 8), draw.randn(5, 8)
+    t = np.array([[0.0], [0.2], [0.5], [0.9], [1.0]])
+    p = a / np.linalg.norm(a, axis=1, keepdims=True)
+    q = b / np.linalg.norm(b, axis=1, keepdims=True)
+    angle = np.arccos(np.sum(p * q, axis=1, keepdims=True))
+    expected = np.sin((1 - t) * angle) * p + np.sin(t * angle) * q
+    expected = expected / np.sin(angle)
+    actual = latents.slerp(*(jnp.asarray(x, jnp.float32) for x in (a, b, t)))
+    np.testing.assert_allclose(actual, expected, atol=1e-6)

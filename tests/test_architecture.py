@@ -1,0 +1,68 @@
+"""The plan of the house: imports point down, files stay rooms."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "stylegan_jax"
+LAYERS = [
+    {"common"},
+    {"ops", "parallel", "cli"},
+    {"networks", "data"},
+    {"training", "interop"},
+    {"loading", "train", "prepare_data"},
+    {"sample"},
+]
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+
+
+def imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_imports_point_down(path):
+    part = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    for name in imported_modules(path):
+        if name.startswith("stylegan_jax."):
+            other = name.split(".")[1]
+            if other != part:
+                assert RANK[other] < RANK[part], f"{path} imports {name}"
+
+
+def test_pillow_is_used_in_one_room_and_tensorflow_and_torch_in_none():
+    for path in FILES:
+        roots = {name.split(".")[0] for name in imported_modules(path)}
+        assert not roots & {"tensorflow", "torch"}, path
+        assert "PIL" not in roots or path == PACKAGE / "common" / "images.py", path
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = {
+        str(path): count
+        for folder in (PACKAGE, PACKAGE.parent / "tests", PACKAGE.parent / "benchmarks")
+        for path in folder.rglob("*.py")
+        if (count := len(path.read_text().splitlines())) > 400
+    }
+    assert not long
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = ["jax", "flax", "numpy", "tensorflow", "torch", "PIL", "orbax"]
+    program = (
+        "import sys, stylegan_jax; "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,252 @@
+"""Recipes, flags, and how mistakes are told."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from stylegan_jax import cli
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.common.errors import UserError
+
+PROG = "python -m stylegan_jax.train"
+ROOT = Path(cli.__file__).resolve().parents[1]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Trains a network."""
+
+    workdir: Path  # where the run is kept
+    dry_run: bool = False  # print the configuration and stop
+
+
+RECIPE = """
+    import dataclasses
+    from stylegan_jax.common.by_resolution import ByResolution
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Schedule:
+        total_kimg: float = 25_000  # when the run ends
+        batch_size: ByResolution[int] = ByResolution(32, ((4, 512),))
+        rate: ByResolution[float] = ByResolution(0.001)
+        gamma: float | None = None
+
+        def __post_init__(self):
+            if self.total_kimg < 0:
+                raise ValueError(f"total_kimg {self.total_kimg} is negative")
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Config:
+        schedule: Schedule = Schedule()
+        seed: int = 0
+
+    def get_config():
+        return Config(schedule=Schedule(total_kimg=12), seed=5)
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return write(tmp_path / "recipe.py", RECIPE)
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(text))
+    return str(path)
+
+
+def read(recipe, *flags):
+    return cli.parse_recipe(Flags, [recipe, "--workdir", "x", *flags], prog=PROG)
+
+
+def test_without_flags_the_configuration_is_the_recipes(recipe):
+    config, flags = read(recipe)
+    assert flags == Flags(workdir=Path("x"))
+    assert config.seed == 5
+    assert config.schedule.total_kimg == 12
+    assert config.schedule.batch_size == ByResolution(32, ((4, 512),))
+
+
+@pytest.mark.parametrize("flag", ["--schedule.total-kimg", "--schedule.total_kimg"])
+def test_a_flag_overrides_one_field_with_dashes_or_underscores(recipe, flag):
+    config, _ = read(recipe, flag, "7.5")
+    assert config.schedule.total_kimg == 7.5
+    assert config.seed == 5
+
+
+def test_tables_by_resolution_are_given_as_text(recipe):
+    config, _ = read(
+        recipe, "--schedule.batch-size", "8,16:4", "--schedule.rate", "1,8:2"
+    )
+    assert config.schedule.batch_size == ByResolution(8, ((16, 4),))
+    assert config.schedule.rate == ByResolution(1.0, ((8, 2.0),))
+    assert isinstance(config.schedule.rate.at(4), float)
+
+
+def test_optional_fields_take_a_number_or_none(recipe):
+    assert read(recipe, "--schedule.gamma", "10")[0].schedule.gamma == 10.0
+    assert read(recipe, "--schedule.gamma", "None")[0].schedule.gamma is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--schedule.total-kmig", "3"], "--schedule.total-kimg"),
+        (["--schedule.total-kimg", "-3"], "total_kimg -3.0 is negative"),
+        (["--schedule.total-kimg", "many"], "--schedule.total-kimg"),
+        (["--schedule.batch-size", "4:3"], "bare numbers"),
+        (["--schedule.batch-size", "1.5"], "not int"),
+    ],
+)
+def test_a_wrong_flag_exits_with_2_and_names_the_way_out(
+    recipe, flags, message, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as caught:
+        read(recipe, *flags)
+    assert caught.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_missing_required_flag_is_named(recipe, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.parse_recipe(Flags, [recipe], prog=PROG)
+    assert caught.value.code == 2
+    assert "--workdir" in capsys.readouterr().err
+
+
+def test_help_of_a_recipe_shows_every_field_with_its_value_and_comment(recipe, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.parse_recipe(Flags, [recipe, "--help"], prog=PROG)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert caught.value.code == 0
+    for text in ("--schedule.total-kimg", "when the run ends", "12", "32,4:512"):
+        assert text in shown
+    assert "Trains a network." in shown and "--seed" in shown
+
+
+def test_help_without_a_recipe_lists_the_recipes(tmp_path, monkeypatch, capsys):
+    write(tmp_path / "configs" / "tiny_one.py", RECIPE)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        cli.parse_recipe(Flags, ["--help"], prog=PROG)
+    shown = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert "tiny_one" in shown and "--workdir" in shown and "RECIPE" in shown
+
+
+def test_a_bare_name_finds_the_recipe_in_configs(tmp_path, monkeypatch):
+    write(tmp_path / "configs" / "tiny_one.py", RECIPE)
+    monkeypatch.chdir(tmp_path)
+    assert read("tiny_one")[0].seed == 5
+
+
+def test_an_unknown_recipe_suggests_a_close_one(tmp_path, monkeypatch):
+    write(tmp_path / "configs" / "tiny_one.py", RECIPE)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no recipe tiny_on; did you mean tiny_one"):
+        read("tiny_on")
+
+
+@pytest.mark.parametrize("words", [[], ["--workdir", "x"]])
+def test_the_recipe_must_come_first(words):
+    with pytest.raises(UserError, match="the recipe comes first"):
+        cli.parse_recipe(Flags, words, prog=PROG)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", r"no function get_config"),
+        ("def get_config():\n    return {}\n", "returned dict"),
+        ("def get_config(:\n", "SyntaxError"),
+        ("import no_such_module\n", "line 1: ModuleNotFoundError"),
+        ("def get_config():\n    return dict(a=1)['b']\n", "line 2: KeyError"),
+    ],
+)
+def test_a_faulty_recipe_is_named_with_its_fault(tmp_path, text, message):
+    path = write(tmp_path / "faulty.py", text)
+    with pytest.raises(UserError, match=message) as caught:
+        read(path)
+    assert "faulty.py" in str(caught.value)
+
+
+def test_entry_points_without_a_recipe_read_their_flags():
+    flags = cli.parse(Flags, ["--workdir", "run", "--dry-run"], prog=PROG)
+    assert flags == Flags(workdir=Path("run"), dry_run=True)
+
+
+def run_program(body, **environment):
+    """Runs `main` with the body given under `run_main`, in a process of its own."""
+    program = (
+        "from stylegan_jax import cli\n"
+        "from stylegan_jax.common.errors import UserError\n"
+        "def main():\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\n"
+        "cli.run_main(main)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+
+
+def test_a_users_mistake_is_one_line_and_status_2():
+    result = run_program("raise UserError('batch_size 3 is odd; use an even one')")
+    assert result.returncode == 2
+    assert result.stderr == "error: batch_size 3 is odd; use an even one\n"
+
+
+def test_a_missing_file_is_no_bug():
+    result = run_program("open('/no/such/file')")
+    assert result.returncode == 2
+    assert "/no/such/file" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_value_error_raised_in_the_package_is_short_and_says_where():
+    result = run_program(
+        "from stylegan_jax.common import timing; timing.due(1, 0, 0.0)"
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: every_kimg 0.0 is less than one image")
+    assert "stylegan_jax/common/timing.py:" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "bug", ["int('x')", "import numpy; numpy.zeros(3).reshape(2)", "{}['a']"]
+)
+def test_a_bug_keeps_its_traceback(bug):
+    result = run_program(bug)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+def test_warnings_are_one_line_on_standard_error():
+    result = run_program("import logging; logging.getLogger('x').warning('careful')")
+    assert result.returncode == 0
+    assert result.stderr == "WARNING: careful\n"
+
+
+def test_the_traceback_of_a_users_mistake_can_be_asked_for():
+    result = run_program("raise UserError('x')", STYLEGAN_JAX_TRACEBACK="1")
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr
+
+
+def test_cli_imports_neither_jax_nor_training():
+    code = (
+        "import sys, stylegan_jax.cli\n"
+        "bad = {'jax', 'flax', 'stylegan_jax.training'} & set(sys.modules)\n"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
+    assert result.returncode == 0

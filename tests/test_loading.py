@@ -1,0 +1,119 @@
+import dataclasses
+import functools
+import json
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+import stylegan_jax
+from stylegan_jax.common import files
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.state import OptimizerConfig, init_state
+
+MODEL = ModelConfig(
+    resolution=16,
+    z_dim=6,
+    w_dim=6,
+    mapping_width=6,
+    mapping_layers=2,
+    channel_base=128,
+    channel_max=8,
+)
+SAVED = {100: {"resolution": 8, "alpha": None}, 200: {"resolution": 16, "alpha": 0.25}}
+
+
+@functools.cache
+def trained(model):
+    """A state whose average and mean are not those of a new one."""
+    state = init_state(jax.random.key(0), model, OptimizerConfig())
+    return dataclasses.replace(
+        state, g_ema=jax.tree.map(lambda x: x + 0.5, state.g_ema), w_avg=state.w_avg + 2
+    )
+
+
+def make_run(path, model=MODEL):
+    """A run directory as training leaves it, without training."""
+    files.start_run(path, Config(model=model))
+    config = CheckpointConfig(asynchronous=False)
+    with Checkpoints(path, config) as checkpoints:
+        for nimg, shown in SAVED.items():
+            checkpoints.save(nimg, trained(model), shown)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_a_run_loads_as_the_newest_average_in_mid_fade(run):
+    for path in (run, str(run), run / "checkpoints"):
+        generator = stylegan_jax.load(path)
+        assert generator.resolution == 16 and generator.alpha == 0.25
+        assert generator.config == MODEL
+        chex.assert_trees_all_equal(generator.params, trained(MODEL).g_ema)
+        chex.assert_trees_all_equal(generator.noise, trained(MODEL).noise)
+        np.testing.assert_array_equal(generator.w_avg, np.full(6, 2))
+    chex.assert_shape(generator.sample(np.zeros((2, 6), "f")), (2, 16, 16, 3))
+    chex.assert_type(jax.tree.leaves(generator), np.float32)
+
+
+def test_a_single_checkpoint_loads_as_it_stood(run):
+    older = min((run / "checkpoints").iterdir())
+    generator = stylegan_jax.load(older)
+    assert generator.resolution == 8 and generator.alpha is None
+    chex.assert_shape(generator.sample(np.zeros((2, 6), "f")), (2, 8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"use_noise": False}, {"mapping_layers": 0}, {"use_styles": False}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_networks_that_lack_a_part_load_too(changes, tmp_path):
+    model = dataclasses.replace(MODEL, **changes)
+    generator = stylegan_jax.load(make_run(tmp_path / "run", model))
+    expected = trained(model)
+    chex.assert_trees_all_equal(generator.params, expected.g_ema)
+    chex.assert_trees_all_equal(generator.noise, expected.noise)
+    chex.assert_shape(generator.sample(np.zeros((2, 6), "f")), (2, 16, 16, 3))
+
+
+def test_a_conditional_run_wants_labels(tmp_path):
+    model = dataclasses.replace(MODEL, label_size=2)
+    generator = stylegan_jax.load(make_run(tmp_path / "run", model))
+    z = np.zeros((2, 6), "f")
+    with pytest.raises(ValueError, match=r"conditional: pass labels of shape \(2, 2\)"):
+        generator.sample(z)
+    chex.assert_shape(generator.sample(z, labels=np.eye(2, dtype="f")), (2, 16, 16, 3))
+
+
+def test_what_is_no_network_is_refused_with_the_way_out(tmp_path):
+    with pytest.raises(UserError, match="nothing does not exist; give a run directory"):
+        stylegan_jax.load(tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"has no config\.json"):
+        stylegan_jax.load(tmp_path)
+    (tmp_path / "text.pkl").write_text("hello")
+    with pytest.raises(UserError, match=r"text\.pkl"):
+        stylegan_jax.load(tmp_path / "text.pkl")
+    files.start_run(tmp_path / "run", Config(model=MODEL))
+    with pytest.raises(UserError, match="no checkpoint in"):
+        stylegan_jax.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"model": {"resolution": 12}}', None])
+def test_a_configuration_that_is_not_ours_is_refused(text, tmp_path):
+    files.start_run(tmp_path, Config(model=MODEL))
+    path = tmp_path / "config.json"
+    if text is None:  # a field of the future
+        stored = json.loads(path.read_text())
+        stored["model"]["use_magic"] = True
+        text = json.dumps(stored)
+    path.write_text(text)
+    with pytest.raises(UserError, match="does not describe a network"):
+        stylegan_jax.load(tmp_path)

@@ -1,0 +1,184 @@
+"""Every recipe parses and fits together, and states the official facts it claims."""
+
+import itertools
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from stylegan_jax import cli, train
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.generator import init_generator
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.schedule import phases
+
+CONFIGS = Path(cli.__file__).resolve().parents[1] / "configs"
+RECIPES = sorted(CONFIGS.glob("*.py"))
+OFFICIAL = {  # final resolution, total kimg, mirror
+    "ffhq256": (256, 25_000, True),
+    "ffhq1024": (1024, 25_000, True),
+    "celebahq1024": (1024, 25_000, True),
+    "lsun_bedroom256": (256, 70_000, False),
+    "lsun_cat256": (256, 70_000, False),
+    "lsun_car512": (512, 46_000, False),
+}
+
+
+def load(name: str, *flags: str) -> Config:
+    words = [str(CONFIGS / f"{name}.py"), *flags]
+    return cli.parse_recipe(train.Flags, words, prog="train")[0]
+
+
+@pytest.fixture(params=RECIPES, ids=lambda path: path.stem)
+def recipe(request):
+    return request.param
+
+
+def test_every_recipe_says_how_it_is_run_and_stays_short(recipe):
+    text = recipe.read_text()
+    assert f"stylegan_jax.train configs/{recipe.name} --workdir" in text
+    assert 15 <= len(text.splitlines()) <= 60
+
+
+def test_every_recipe_has_phases_that_end_at_its_resolution_and_length(recipe):
+    config = load(recipe.stem)
+    schedule = phases(config.schedule, config.model.resolution)
+    assert schedule[0].start_nimg == 0
+    for before, after in itertools.pairwise(schedule):
+        assert before.end_nimg == after.start_nimg
+    assert schedule[-1].resolution == config.model.resolution
+    assert not schedule[-1].fading
+    missing = schedule[-1].end_nimg - config.schedule.total_kimg * 1000
+    assert 0 <= missing < schedule[-1].step_nimg
+    for phase in schedule:
+        group = min(config.model.mbstd_group_size, phase.batch_size)
+        assert phase.batch_size % group == 0
+
+
+def test_every_recipes_networks_fit_together(recipe):
+    model = load(recipe.stem).model
+    size = (2, model.resolution, model.resolution, model.num_channels)
+
+    def run(key):
+        generator = init_generator(key, model)
+        z = jnp.zeros((2, model.z_dim))
+        images = generator.sample(z)
+        discriminator = Discriminator(model)
+        params = discriminator.init(key, images, None)["params"]
+        return images, discriminator.apply({"params": params}, images, None)
+
+    images, logits = jax.eval_shape(run, jax.random.key(0))
+    assert images.shape == size
+    assert logits.shape == (2,)
+
+
+def test_a_dry_run_shows_the_configuration_and_the_phases(recipe, capsys):
+    train.main([str(recipe), "--dry-run"])
+    shown = capsys.readouterr().out
+    config = load(recipe.stem)
+    assert f"{config.schedule.total_kimg}" in shown
+    for phase in phases(config.schedule, config.model.resolution):
+        assert f"  {phase.title} " in shown
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_papers_recipes_have_the_papers_lengths_and_mirroring(name):
+    config = load(name)
+    resolution, total_kimg, mirror = OFFICIAL[name]
+    assert config.model.resolution == resolution
+    assert config.schedule.total_kimg == total_kimg
+    assert config.data.mirror is mirror
+    # Configuration F, at the widths of the paper.
+    assert config.model.use_styles and config.model.const_input
+    assert config.model.use_noise and config.loss.style_mixing == 0.9
+    assert [config.model.channels(r) for r in (4, 32, 64, 256)] == [512, 512, 256, 64]
+    assert config.model.mapping_layers == 8
+    assert config.model.mapping_lr_multiplier == 0.01
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_papers_recipes_have_the_official_tables_by_resolution(name):
+    config = load(name)
+    sizes = (8, 16, 32, 64, 128, 256, 512, 1024)
+    batches = [config.schedule.batch_size.at(r) for r in sizes]
+    assert batches == [256, 128, 64, 32, 32, 32, 32, 32]
+    rates = [config.optimizer.learning_rate.at(r) for r in sizes]
+    limit = 0.002 if name == "celebahq1024" else math.inf
+    official = [0.001, 0.001, 0.001, 0.001, 0.0015, 0.002, 0.003, 0.003]
+    assert rates == [min(rate, limit) for rate in official]
+    ticks = [config.run.tick_kimg.at(r) for r in sizes]
+    assert ticks == [140, 120, 100, 80, 60, 40, 30, 20]
+    assert config.schedule.initial_resolution == 8
+    assert config.schedule.stable_kimg == config.schedule.fade_kimg == 600
+    assert config.schedule.repeats == 4 and config.schedule.reset_optimizers
+    adam = config.optimizer
+    assert (adam.beta1, adam.beta2, adam.epsilon) == (0.0, 0.99, 1e-8)
+    assert adam.ema_kimg == 10 and adam.w_avg_beta == 0.995
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_papers_losses(name):
+    loss = load(name).loss.resolved()
+    if name == "celebahq1024":
+        assert loss.objective == "wgan_gp"
+        assert (loss.gp_lambda, loss.gp_target, loss.drift) == (10, 1, 0.001)
+        assert loss.r1_gamma == loss.r2_gamma == 0
+    else:
+        assert loss.objective == "logistic"
+        assert loss.r1_gamma == 10 and loss.gp_lambda == loss.r2_gamma == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "g_count", "d_count"),
+    [
+        ("ffhq256", 26_086_229, 23_052_353),
+        ("lsun_car512", 26_179_768, 23_080_225),
+        ("ffhq1024", 26_219_627, 23_087_249),  # G: the README of NVlabs/stylegan
+    ],
+)
+def test_the_papers_networks_have_the_official_numbers_of_weights(
+    name, g_count, d_count
+):
+    model = load(name).model
+    images = jnp.zeros((1, model.resolution, model.resolution, 3))
+    key = jax.random.key(0)
+    generator = jax.eval_shape(lambda key: init_generator(key, model), key)
+    params = jax.eval_shape(lambda key: Discriminator(model).init(key, images), key)
+
+    def count(tree):
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+    assert count(generator.params) == g_count
+    assert count(params) == d_count
+
+
+def test_the_flags_that_the_recipes_mention_work():
+    one_gpu = load(
+        "ffhq1024",
+        "--schedule.batch-size",
+        "4,4:128,8:128,16:128,32:64,64:32,128:16,256:8",
+    )
+    sizes = (8, 16, 32, 64, 128, 256, 512, 1024)
+    batches = [one_gpu.schedule.batch_size.at(r) for r in sizes]
+    assert batches == [128, 128, 64, 32, 16, 8, 4, 4]
+    as_ffhq = load(
+        "celebahq1024",
+        "--loss.objective",
+        "logistic",
+        "--optimizer.learning-rate",
+        "0.001,128:0.0015,256:0.002,512:0.003,1024:0.003",
+    )
+    assert as_ffhq.loss.resolved() == load("ffhq1024").loss.resolved()
+    assert as_ffhq.optimizer == load("ffhq1024").optimizer
+    assert load("cifar10", "--data.labels", "none").data.labels == "none"
+
+
+def test_small_conditional_recipes_take_the_labels_of_the_data():
+    mnist, cifar10 = load("mnist"), load("cifar10")
+    for config in (mnist, cifar10):
+        assert config.data.labels == "label" and config.model.resolution == 32
+        assert config.model.label_size == 0  # filled in from the data
+    assert mnist.model.num_channels == mnist.data.num_channels == 1
+    assert cifar10.data.mirror and not mnist.data.mirror

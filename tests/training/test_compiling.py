@@ -1,0 +1,96 @@
+import dataclasses
+import threading
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+from stylegan_jax import parallel
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training import compiling
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.schedule import phases
+from stylegan_jax.training.state import init_state
+from stylegan_jax.training.step import make_train_step
+
+CONFIG = Config(
+    model=ModelConfig(
+        resolution=16,
+        z_dim=6,
+        w_dim=6,
+        mapping_width=6,
+        mapping_layers=2,
+        channel_base=128,
+        channel_max=8,
+    )
+)
+ABLATIONS = [
+    {"mapping_layers": 0},
+    {"mapping_layers": 0, "label_size": 6, "w_dim": 12, "embed_labels": False},
+    {"use_styles": False, "const_input": False, "use_pixel_norm": True},
+    {"use_noise": False, "use_instance_norm": False, "blur": False},
+    {"mbstd_group_size": 0, "num_channels": 1, "dtype": "bfloat16", "remat": True},
+]
+
+
+@pytest.mark.parametrize("changes", ABLATIONS, ids=lambda changes: "-".join(changes))
+def test_the_step_of_every_ablation_keeps_the_states_shapes(changes):
+    model = dataclasses.replace(CONFIG.model, **changes)
+    data = DataConfig(num_channels=model.num_channels)
+    config = dataclasses.replace(CONFIG, model=model, data=data)
+    mesh = parallel.make_mesh()
+    state = compiling.abstract_state(config, mesh)
+    phase = phases(config.schedule, 16)[1]
+    assert phase.fading
+    step = make_train_step(model, config.loss, config.optimizer, phase, mesh)
+    batch = compiling.abstract_batch(model, phase, mesh)
+    after, _ = jax.eval_shape(step, state, batch, jax.random.key(0))
+    chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
+
+
+def test_the_abstract_state_is_that_of_a_real_one_on_every_device():
+    mesh = parallel.make_mesh()
+    abstract = compiling.abstract_state(CONFIG, mesh)
+    state = init_state(jax.random.key(0), CONFIG.model, CONFIG.optimizer)
+    chex.assert_trees_all_equal_shapes_and_dtypes(abstract, state)
+    shardings = {leaf.sharding for leaf in jax.tree.leaves(abstract)}
+    assert shardings == {parallel.replicated(mesh)}
+
+
+def test_the_abstract_batch_is_one_call_of_the_step_split_over_devices():
+    mesh = parallel.make_mesh()
+    phase = phases(CONFIG.schedule, 16)[0]
+    batch = compiling.abstract_batch(CONFIG.model, phase, mesh)
+    chex.assert_shape(batch["images"], (4, 256, 8, 8, 3))
+    chex.assert_shape(batch["labels"], (4, 256, 0))
+    assert batch["images"].dtype == jnp.uint8
+    assert batch["images"].sharding.shard_shape((4, 256, 8, 8, 3))[1] == 64
+
+
+def test_the_next_step_compiles_while_the_one_before_it_is_in_use(monkeypatch):
+    begun = {name: threading.Event() for name in "abc"}
+
+    def compile_step(config, phase, mesh):
+        begun[phase].set()
+        return phase.upper()
+
+    monkeypatch.setattr(compiling, "compile_step", compile_step)
+    steps = iter(compiling.StepsAhead(CONFIG, ("a", "b", "c"), parallel.make_mesh()))
+    assert next(steps) == ("a", "A")
+    assert begun["b"].wait(10) and not begun["c"].is_set()
+    assert list(steps) == [("b", "B"), ("c", "C")]
+
+
+def test_a_step_that_does_not_compile_raises_when_it_is_needed(monkeypatch):
+    def compile_step(config, phase, mesh):
+        if phase == "b":
+            raise ValueError("no room")
+        return phase.upper()
+
+    monkeypatch.setattr(compiling, "compile_step", compile_step)
+    steps = iter(compiling.StepsAhead(CONFIG, ("a", "b"), parallel.make_mesh()))
+    assert next(steps) == ("a", "A")
+    with pytest.raises(ValueError, match="no room"):
+        next(steps)
