@@ -3,8 +3,8 @@
     python -m stylegan_jax.train configs/ffhq1024.py --workdir runs/ffhq \
         --schedule.total-kimg 1000 --schedule.batch-size 32,4:512,8:256
 
-A recipe is a Python file with `get_config()`, and is executed. tyro turns every
-field of the configuration it returns into a flag whose default is the recipe's
+A recipe is a Python file with `get_config()`, and is executed. One that has variants
+takes the name of one after a colon, `configs/ffhq1024.py:b`. tyro turns every field of the configuration it returns into a flag whose default is the recipe's
 value; `--section.field-name` and `--section.field_name` are the same. This module
 knows no particular configuration, and is the only reader of `sys.argv`.
 """
@@ -91,8 +91,7 @@ def parse_recipe(
             f"the recipe comes first: {prog} RECIPE [flags], such as"
             f" {prog} configs/quickstart.py --workdir runs/quickstart"
         )
-    path = find_recipe(words[0])
-    default = load_recipe(path)
+    default = load_recipe(*find_recipe(words[0]))
     both = dataclasses.make_dataclass(
         "RecipeAndFlags",
         [
@@ -114,31 +113,39 @@ def parse_recipe(
     return parsed.config, parsed.entry
 
 
-def find_recipe(name: str) -> Path:
-    """The recipe's file: a path, or a bare name in `configs/`.
+def find_recipe(name: str) -> tuple[Path, str | None]:
+    """The recipe's file, and the variant named after a colon.
 
-    `configs/` is looked up in the working directory, then beside the package.
+    The file is a path, or a bare name in `configs/`, which is looked up in the
+    working directory, then beside the package.
 
     Raises:
         UserError: there is none; names the closest ones.
     """
-    path = Path(name)
+    path, variant = Path(name), None
+    if not path.is_file() and ":" in name:
+        front, _, variant = name.rpartition(":")
+        path = Path(front)
     if path.is_file():
-        return path
+        return path, variant
     recipes = _recipes()
     if path.stem in recipes and len(path.parts) == 1:
-        return recipes[path.stem]
+        return recipes[path.stem], variant
     close = difflib.get_close_matches(path.stem, recipes, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "give a Python file"
     raise UserError(f"no recipe {name}; {hint}")
 
 
-def load_recipe(path: Path) -> Any:
+def load_recipe(path: Path, variant: str | None = None) -> Any:
     """Executes a recipe and returns what its `get_config()` returns.
 
+    Args:
+        path: the recipe.
+        variant: what to give to `get_config`; None lets it choose.
+
     Raises:
-        UserError: it fails, has no `get_config` or does not return a dataclass;
-            names the recipe and the line.
+        UserError: it fails, has no `get_config`, no variants, or does not return a
+            dataclass; names the recipe and the line.
     """
     name = f"stylegan_jax_recipe_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -154,7 +161,9 @@ def load_recipe(path: Path) -> Any:
                 f"recipe {path} has no function get_config(); it must define one that"
                 " returns the configuration"
             )
-        config = get_config()
+        if variant is not None and not inspect.signature(get_config).parameters:
+            raise UserError(f"recipe {path} has no variants; leave :{variant} out")
+        config = get_config() if variant is None else get_config(variant)
     except UserError:
         raise
     except Exception as error:
