@@ -1,10 +1,10 @@
 """The paper's ablation in small: configurations A to F at 32 px, on a CPU.
 
-for letter in a b c d e f; do
-    python -m stylegan_jax.train configs/ablation32.py:$letter --workdir runs/ablation_$letter
+for x in a b c d e f; do
+    python -m stylegan_jax.train configs/ablation32.py:$x --workdir runs/ablation_$x
 done
 
-or one of them, here F:
+or F alone:
 
 python -m stylegan_jax.train configs/ablation32.py --workdir runs/ablation_f
 

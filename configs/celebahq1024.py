@@ -13,20 +13,24 @@ trains on this data set as on FFHQ, with the logistic loss and R1:
     --loss.objective logistic
     --optimizer.learning-rate 0.001,128:0.0015,256:0.002,512:0.003,1024:0.003
 
-Source: `train.py`, NVlabs/stylegan; Karras et al. 2018, section 2.
+Configurations A to E of table 1 are `configs/celebahq1024.py:a` to `:e`; A, the
+ProGAN of 2017, is trained for 12,000 kimg.
+
+Source: `train.py`, NVlabs/stylegan; Karras et al. 2018, table 1 and section 2.
 """
 
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.ablation import configured
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.state import OptimizerConfig
 
 
-def get_config() -> Config:
-    """The configuration."""
-    return Config(
+def get_config(configuration: str = "f") -> Config:
+    """Configuration a to f of table 1."""
+    config = Config(
         model=ModelConfig(resolution=1024),
         data=DataConfig(name="pyramid", path="data/celebahq1024", mirror=True),
         loss=LossConfig(objective="wgan_gp"),
@@ -36,3 +40,4 @@ def get_config() -> Config:
             )
         ),
     )
+    return configured(config, configuration, progan_kimg=12_000)

@@ -12,17 +12,22 @@ on. For one GPU the official minibatches are
 
     --schedule.batch-size 4,4:128,8:128,16:128,32:64,64:32,128:16,256:8
 
-Source: `train.py`, NVlabs/stylegan.
+Configurations A to E of the same table, from ProGAN on, are `configs/ffhq1024.py:a`
+to `:e`; A is trained for 12,000 kimg.
+
+Source: `train.py`, NVlabs/stylegan; Karras et al. 2018, table 1 and section 2.
 """
 
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.ablation import configured
 from stylegan_jax.training.config import Config
 
 
-def get_config() -> Config:
-    """The configuration."""
-    return Config(
+def get_config(configuration: str = "f") -> Config:
+    """Configuration a to f of table 1."""
+    config = Config(
         model=ModelConfig(resolution=1024),
         data=DataConfig(name="pyramid", path="data/ffhq1024", mirror=True),
     )
+    return configured(config, configuration, progan_kimg=12_000)

@@ -4,9 +4,10 @@
         --schedule.total-kimg 1000 --schedule.batch-size 32,4:512,8:256
 
 A recipe is a Python file with `get_config()`, and is executed. One that has variants
-takes the name of one after a colon, `configs/ffhq1024.py:b`. tyro turns every field of the configuration it returns into a flag whose default is the recipe's
-value; `--section.field-name` and `--section.field_name` are the same. This module
-knows no particular configuration, and is the only reader of `sys.argv`.
+takes the name of one after a colon, `configs/ffhq1024.py:b`. tyro turns every field
+of the configuration it returns into a flag whose default is the recipe's value;
+`--section.field-name` and `--section.field_name` are the same. This module knows
+no particular configuration, and is the only reader of `sys.argv`.
 """
 
 from __future__ import annotations

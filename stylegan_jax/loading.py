@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ from stylegan_jax.interop import stylegan_tf
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training import checkpoint
+
+_SECTIONS = ("model", "data", "schedule", "run")
 
 
 def load(path: str | Path) -> Generator:
@@ -34,18 +37,51 @@ def load(path: str | Path) -> Generator:
     return _load_run(path)
 
 
+def read_config(run: Path) -> dict[str, Any]:
+    """The configuration of a run as it is stored, sections of plain values.
+
+    Raises:
+        UserError: there is none, or it is not valid JSON.
+    """
+    path = run / "config.json"
+    if not path.exists():
+        raise UserError(
+            f"{run} is not a run directory: it has no config.json; give what "
+            "--workdir was in training"
+        )
+    try:
+        stored = json.loads(path.read_text())
+        return {section: stored[section] for section in _SECTIONS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _undescribed(path, error) from error
+
+
+def model_config(run: Path) -> ModelConfig:
+    """The architecture of a run's networks.
+
+    Raises:
+        UserError: as `read_config`, or another version wrote it.
+    """
+    try:
+        return ModelConfig(**read_config(run)["model"])
+    except (ValueError, TypeError) as error:
+        raise _undescribed(run / "config.json", error) from error
+
+
+def _undescribed(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} does not describe a network ({error}); was the run made by another "
+        "version?"
+    )
+
+
 def _load_run(path: Path) -> Generator:
     # A checkpoint lies two folders below its run.
     folders = (path, *path.absolute().parents[:2])
     run = next(
-        (folder for folder in folders if (folder / "config.json").exists()), None
+        (folder for folder in folders if (folder / "config.json").exists()), path
     )
-    if run is None:
-        raise UserError(
-            f"{path} is not a run directory: it has no config.json; give what "
-            "--workdir was in training"
-        )
-    config = _read_model(run / "config.json")
+    config = model_config(run)
     names = ["g_ema", "w_avg", *(["noise"] if config.use_noise else [])]
     restored = checkpoint.load_latest(path, names)
     state, alpha = restored.state, restored.metadata["alpha"]
@@ -59,13 +95,3 @@ def _load_run(path: Path) -> Generator:
         resolution=restored.metadata["resolution"],
     )
     return jax.tree.map(jnp.asarray, generator)
-
-
-def _read_model(path: Path) -> ModelConfig:
-    try:
-        return ModelConfig(**json.loads(path.read_text())["model"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} does not describe a network ({error}); was the run made by "
-            "another version?"
-        ) from error

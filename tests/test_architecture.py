@@ -12,9 +12,9 @@ LAYERS = [
     {"common"},
     {"ops", "parallel", "cli"},
     {"networks", "data"},
-    {"training", "interop"},
+    {"training", "interop", "metrics"},
     {"loading", "train", "prepare_data"},
-    {"sample"},
+    {"sample", "coverage"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

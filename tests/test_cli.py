@@ -154,6 +154,17 @@ def test_an_unknown_recipe_suggests_a_close_one(tmp_path, monkeypatch):
         read("tiny_on")
 
 
+def test_a_recipe_with_variants_takes_one_after_a_colon(tmp_path, recipe):
+    text = RECIPE.replace("get_config()", "get_config(kimg='12')")
+    many = write(tmp_path / "many.py", text.replace("=12)", "=float(kimg))"))
+    assert read(many)[0].schedule.total_kimg == 12
+    assert read(f"{many}:7")[0].schedule.total_kimg == 7
+    with pytest.raises(UserError, match=r"many\.py, line \d+: ValueError: could not"):
+        read(f"{many}:x")
+    with pytest.raises(UserError, match="has no variants; leave :7 out"):
+        read(f"{recipe}:7")
+
+
 @pytest.mark.parametrize("words", [[], ["--workdir", "x"]])
 def test_the_recipe_must_come_first(words):
     with pytest.raises(UserError, match="the recipe comes first"):

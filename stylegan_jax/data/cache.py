@@ -23,17 +23,21 @@ class DecodedSource:
         source: the source itself.
     """
 
-    def __init__(self, source: Source, cache_bytes: int) -> None:
+    def __init__(
+        self, source: Source, cache_bytes: int, dtype: type[np.generic] = np.uint8
+    ) -> None:
         """Wraps `source`; images are decoded when they are first asked for.
 
         Args:
             source: where images come from.
             cache_bytes: memory for images; 0 decodes each time.
+            dtype: of the images.
         """
         self.name, self.num_channels = source.name, source.num_channels
         self.label_size = source.label_size
         self.source, self._cache_bytes = source, cache_bytes
-        self._held = (0, np.zeros((0, 0, 0, 0), np.uint8), np.zeros(0, bool))
+        self._dtype = np.dtype(dtype)
+        self._held = (0, np.zeros((0, 0, 0, 0), dtype), np.zeros(0, bool))
         self._lock = threading.Lock()
         # Decoding and drawing release the interpreter lock for most of their time.
         self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 16), "decode")
@@ -43,7 +47,7 @@ class DecodedSource:
         return len(self.source)
 
     def image(self, index: int, resolution: int) -> np.ndarray:
-        """One image, uint8 `[resolution, resolution, C]`."""
+        """One image, `[resolution, resolution, C]`, uint8 unless they are points."""
         return self.gather(np.array([index]), resolution)[0]
 
     def label(self, index: int) -> np.ndarray:
@@ -51,9 +55,9 @@ class DecodedSource:
         return self.source.label(index)
 
     def gather(self, indices: np.ndarray, resolution: int) -> np.ndarray:
-        """Many images: indices `[N]` -> uint8 `[N, resolution, resolution, C]`."""
+        """Many images: indices `[N]` -> `[N, resolution, resolution, C]`."""
         pixels, filled = self._memory(resolution)
-        images = np.empty((len(indices), *pixels.shape[1:]), np.uint8)
+        images = np.empty((len(indices), *pixels.shape[1:]), self._dtype)
         held = indices < len(pixels)
         ready = held.copy()
         ready[held] = filled[indices[held]]
@@ -81,9 +85,10 @@ class DecodedSource:
         with self._lock:
             if resolution != self._held[0]:
                 shape = (resolution, resolution, self.num_channels)
-                capacity = min(len(self), self._cache_bytes // int(np.prod(shape)))
+                size = int(np.prod(shape)) * self._dtype.itemsize
+                capacity = min(len(self), self._cache_bytes // size)
                 # Pages of an empty array take no memory until they are written.
-                pixels = np.empty((capacity, *shape), np.uint8)
+                pixels = np.empty((capacity, *shape), self._dtype)
                 self._held = resolution, pixels, np.zeros(capacity, bool)
             return self._held[1:]
 

@@ -3,9 +3,12 @@
 import dataclasses
 import difflib
 
+import numpy as np
+
 from stylegan_jax.common.errors import UserError
 
-NAMES = ("portraits", "folder", "zip", "pyramid")
+POINTS = {"ring": 2, "gaussian": 1}  # sets of points, and their dimensions
+NAMES = ("portraits", "folder", "zip", "pyramid", *POINTS)
 _CROPS = ("center", "none")
 
 
@@ -23,7 +26,8 @@ class DataConfig:
         UserError: a value is unknown, or does not go with another.
     """
 
-    name: str = "portraits"  # portraits, folder, zip, tfds:<data set>, pyramid
+    # portraits, folder, zip, tfds:<data set>, pyramid; or points: ring, gaussian
+    name: str = "portraits"
     path: str | None = None  # the folder, zip file, prepared pyramid, or TFDS data_dir
     split: str = "train"  # of a TFDS data set, sub-splits such as train[:90%] too
     # Class labels: none; an attribute of the portraits; folders, json, csv or NAME.csv
@@ -37,6 +41,9 @@ class DataConfig:
     pad: bool | None = None
     max_images: int | None = None  # use this many, drawn at random by `seed`
     portraits_size: int = 20_000  # people in the built-in set
+    points_size: int = 100_000  # points in `ring` and `gaussian`
+    points_std: float = 0.02  # of each normal distribution they are drawn from
+    ring_modes: int = 8  # normal distributions on the unit circle
     cache_gb: float = 4.0  # memory for decoded images, GB per process
     seed: int = 0  # of the order, the mirroring, `max_images` and the portraits
 
@@ -47,13 +54,23 @@ class DataConfig:
             close = difflib.get_close_matches(self.name, [*NAMES, "tfds:<data set>"], 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise UserError(
-                f"data name {self.name!r} is not portraits, folder, zip, pyramid or "
+                f"data name {self.name!r} is not one of {', '.join(NAMES)} or "
                 f"tfds:<data set>{hint}"
             )
         if kind in ("folder", "zip", "pyramid") and not self.path:
             raise UserError(f"data {self.name!r} needs a path; set data.path")
         if self.num_channels not in (1, 2, 3, 4):
             raise UserError(f"num_channels {self.num_channels} is not 1, 2, 3 or 4")
+        if self.num_channels != POINTS.get(self.name, self.num_channels):
+            raise UserError(
+                f"points of {self.name!r} have {POINTS[self.name]} coordinates; set "
+                f"num_channels to that, not {self.num_channels}"
+            )
+        if self.points_size < 2 or self.ring_modes < 1 or not self.points_std > 0:
+            raise UserError(
+                f"points_size {self.points_size} must be at least 2, ring_modes "
+                f"{self.ring_modes} at least 1, points_std {self.points_std} positive"
+            )
         if self.crop not in _CROPS:
             raise UserError(f"crop {self.crop!r} is not one of {', '.join(_CROPS)}")
         if self.max_images is not None and self.max_images < 2:
@@ -70,7 +87,9 @@ class DataConfig:
         labels = self.labels
         if labels == "none" or kind in ("portraits", "tfds"):
             return  # attributes and features are checked by those who know them
-        if kind == "pyramid":
+        if kind in POINTS:
+            allowed, right = "none", False
+        elif kind == "pyramid":
             allowed, right = "none or stored", labels == "stored"
         else:
             allowed = "none, folders, json, csv or the name of a .csv file"
@@ -82,6 +101,11 @@ class DataConfig:
     def dataset(self) -> str:
         """The TFDS data set's name, "" for the other sources."""
         return self.name.partition(":")[2]
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """Of the images: uint8; of points, which are used as they are, float32."""
+        return np.float32 if self.name in POINTS else np.uint8
 
     @property
     def cache_bytes(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.images import convert_channels
-from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.config import POINTS, DataConfig
 
 
 class Source(Protocol):
@@ -27,7 +27,10 @@ class Source(Protocol):
         ...
 
     def image(self, index: int, resolution: int) -> np.ndarray:
-        """One image, uint8 `[resolution, resolution, num_channels]`."""
+        """One image, uint8 `[resolution, resolution, num_channels]`.
+
+        Points (`data/points.py`) are float32 `[1, 1, dimensions]`.
+        """
         ...
 
     def label(self, index: int) -> np.ndarray:
@@ -44,6 +47,10 @@ def open_source(config: DataConfig) -> Source:
     # Imported where needed: most runs use one kind, and TFDS takes a second to load.
     if config.name == "portraits":
         return _open_portraits(config)
+    if config.name in POINTS:
+        from stylegan_jax.data.points import open_points
+
+        return open_points(config)
     if config.name == "folder":
         from stylegan_jax.data.folder import open_folder
 

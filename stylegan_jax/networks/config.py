@@ -7,7 +7,7 @@ from typing import Literal
 
 def check_resolution(name: str, resolution: int, low: int = 4) -> None:
     """Raises ValueError unless `resolution` is a power of two from `low` to 1024."""
-    if resolution not in [2**k for k in range(2, 11)] or resolution < low:
+    if resolution not in [2**k for k in range(11)] or resolution < low:
         raise ValueError(
             f"{name} is {resolution}; it must be a power of two from {low} to 1024"
         )
@@ -21,7 +21,9 @@ class ModelConfig:
     with `embed_labels=False`, of `G_paper` and `D_paper` (ProGAN).
     """
 
-    resolution: int = 1024  # final size in pixels, a power of two from 8 to 1024
+    # Final size in pixels, a power of two from 8 to 1024. Multi-layer perceptrons may
+    # have 1: a point in the plane is an image of one pixel with two channels.
+    resolution: int = 1024
     num_channels: int = 3  # colours of an image: 1 to 4
     label_size: int = 0  # number of classes; 0 is unconditional
     z_dim: int = 512
@@ -43,18 +45,24 @@ class ModelConfig:
     fused_from: int = 128  # up-convolutions from here on have flipped kernels
     mbstd_group_size: int = 4  # minibatch standard deviation; 0 or 1 turns it off
     mbstd_num_features: int = 1
+    # Hidden layers of both networks where they are multi-layer perceptrons, as in
+    # Goodfellow et al. 2014 (networks/mlp.py); 0: convolutional networks.
+    mlp_layers: int = 0
+    mlp_width: int = 128  # units of a hidden layer
     dtype: Literal["float32", "bfloat16"] = "float32"  # of activations
     remat: bool = False  # recompute blocks in the backward pass: less memory, slower
 
     def __post_init__(self) -> None:
         """Checks the fields; raises ValueError."""
-        check_resolution("model.resolution", self.resolution, low=8)
+        low = 1 if self.mlp_layers else 8
+        check_resolution("model.resolution", self.resolution, low)
         if not 1 <= self.num_channels <= 4:
             raise ValueError(f"model.num_channels is {self.num_channels}, not 1 to 4")
-        for name in ("z_dim", "w_dim", "mapping_width", "channel_base", "channel_max"):
+        sizes = ("z_dim", "w_dim", "mapping_width", "mlp_width")
+        for name in (*sizes, "channel_base", "channel_max"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name} is {getattr(self, name)}, not positive")
-        for name in ("label_size", "mapping_layers", "mbstd_group_size"):
+        for name in ("label_size", "mapping_layers", "mbstd_group_size", "mlp_layers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"model.{name} is {getattr(self, name)}, below 0")
         if self.dtype not in ("float32", "bfloat16"):
@@ -63,6 +71,11 @@ class ModelConfig:
             raise ValueError(
                 f"without mapping layers w_dim must be {self.mapped_size}, the size of "
                 f"the mapping's input, not {self.w_dim}"
+            )
+        if self.mlp_layers and (self.use_styles or self.use_noise or self.label_size):
+            raise ValueError(
+                "a multi-layer perceptron (model.mlp_layers) has no styles, noise or "
+                "classes; set use_styles and use_noise to False, data.labels to none"
             )
 
     def channels(self, resolution: int) -> int:

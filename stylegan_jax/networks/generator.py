@@ -7,7 +7,7 @@ from jax import Array
 
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.networks.mapping import MappingNetwork
-from stylegan_jax.networks.synthesis import SynthesisNetwork
+from stylegan_jax.networks.pair import synthesis_network
 from stylegan_jax.ops import latents
 
 Noise = tuple[Array, ...]
@@ -76,7 +76,7 @@ class Generator:
         Returns:
             float32 `[N, H, W, C]`, nominally in [-1, 1].
         """
-        images = SynthesisNetwork(self.config).apply(
+        images = synthesis_network(self.config).apply(
             {"params": self.params["synthesis"]},
             ws,
             self.noise if noise is None else noise,
@@ -134,7 +134,7 @@ def init_generator(key: Array, config: ModelConfig) -> Generator:
     mapping = MappingNetwork(config).init(
         mapping_key, jnp.zeros((1, config.z_dim)), labels
     )
-    synthesis = SynthesisNetwork(config).init(
+    synthesis = synthesis_network(config).init(
         synthesis_key,
         jnp.zeros((1, config.num_ws, config.w_dim)),
         noise,

@@ -22,10 +22,10 @@ class MappingNetwork(nn.Module):
     def __call__(self, z: Array, labels: Array | None = None) -> Array:
         """`z` `[N, z_dim]` and `labels` `[N, label_size]` to w, `[N, w_dim]`."""
         config = self.config
-        x = z.astype(jnp.float32)
+        x = jnp.asarray(z, jnp.float32)
         if config.label_size:
             assert labels is not None
-            y = labels.astype(jnp.float32)
+            y = jnp.asarray(labels, jnp.float32)
             if config.embed_labels:
                 y = _LabelEmbedding(config.z_dim, name="label_concat")(y)
             x = jnp.concatenate([x, y], axis=-1)

@@ -29,7 +29,9 @@ _TRADITIONAL = {
 _PROGAN = {"blur": False, "fused_from": 8, "embed_labels": False}
 
 
-def configured(config: Config, letter: str) -> Config:
+def configured(
+    config: Config, letter: str, *, progan_kimg: float | None = None
+) -> Config:
     """Configuration `letter` of table 1, given configuration F.
 
     What a configuration does not change stays as it is in `config`: widths, data,
@@ -38,6 +40,7 @@ def configured(config: Config, letter: str) -> Config:
     Args:
         config: configuration F.
         letter: one of `CONFIGURATIONS`, "a" to "f".
+        progan_kimg: how long A trains; None: as long as the others.
 
     Raises:
         ValueError: there is no such configuration.
@@ -60,5 +63,9 @@ def configured(config: Config, letter: str) -> Config:
         loss = dataclasses.replace(
             loss, objective="wgan_gp", r1_gamma=None, gp_lambda=None, drift=None
         )
-        schedule = dataclasses.replace(schedule, initial_resolution=4)
+        schedule = dataclasses.replace(
+            schedule,
+            initial_resolution=4,
+            total_kimg=progan_kimg or schedule.total_kimg,
+        )
     return dataclasses.replace(config, model=model, loss=loss, schedule=schedule)

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
 from stylegan_jax import parallel
 from stylegan_jax.networks.config import ModelConfig
@@ -26,12 +27,14 @@ def abstract_state(config: Config, mesh: Mesh) -> TrainState:
     return _placed(shapes, parallel.replicated(mesh))
 
 
-def abstract_batch(model: ModelConfig, phase: Phase, mesh: Mesh) -> Batch:
+def abstract_batch(
+    model: ModelConfig, phase: Phase, mesh: Mesh, dtype: DTypeLike = jnp.uint8
+) -> Batch:
     """Shapes, types and sharding of what one call of the phase's step takes."""
-    lead = (phase.repeats, phase.batch_size)
+    lead = (phase.minibatches, phase.batch_size)
     size = (phase.resolution, phase.resolution, model.num_channels)
     shapes = {
-        "images": jax.ShapeDtypeStruct((*lead, *size), jnp.uint8),
+        "images": jax.ShapeDtypeStruct((*lead, *size), dtype),
         "labels": jax.ShapeDtypeStruct((*lead, model.label_size), jnp.float32),
     }
     return _placed(shapes, parallel.split(mesh, axis=1))
@@ -43,7 +46,7 @@ def compile_step(config: Config, phase: Phase, mesh: Mesh) -> TrainStep:
     key = jax.eval_shape(lambda: jax.random.key(0))
     return step.lower(  # type: ignore[attr-defined]
         abstract_state(config, mesh),
-        abstract_batch(config.model, phase, mesh),
+        abstract_batch(config.model, phase, mesh, config.data.dtype),
         _placed(key, parallel.replicated(mesh)),
     ).compile()
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.checkpoint import CheckpointConfig
 from stylegan_jax.training.losses import LossConfig
@@ -58,6 +58,19 @@ class Config:
             raise ValueError(
                 f"model.num_channels {self.model.num_channels} and data.num_channels "
                 f"{self.data.num_channels} must be equal"
+            )
+        if (self.model.resolution == 1) != (self.data.name in POINTS):
+            raise ValueError(
+                f"model.resolution {self.model.resolution} does not go with data.name "
+                f"{self.data.name!r}: points ({', '.join(POINTS)}) have 1 pixel, "
+                "images more"
+            )
+        lowest = self.model.resolution if self.model.mlp_layers else 4
+        if self.schedule.initial_resolution < lowest:
+            raise ValueError(
+                f"schedule.initial_resolution {self.schedule.initial_resolution} is "
+                f"below {lowest}; multi-layer perceptrons do not grow, the others "
+                "begin at 4 px or above"
             )
         if self.schedule.initial_resolution > self.model.resolution:
             raise ValueError(

@@ -75,7 +75,7 @@ def train(config: Config, workdir: Path, *, mesh: Mesh | None = None) -> TrainSt
             writer.write_grid("reals", 0, reals)
         key = jax.random.fold_in(jax.random.key(config.run.seed), 1)
         key = jax.device_put(key, parallel.replicated(mesh))
-        images = DecodedSource(source, config.data.cache_bytes)
+        images = DecodedSource(source, config.data.cache_bytes, config.data.dtype)
         steps = compiling.StepsAhead(config, remaining(schedule, nimg), mesh)
         ticks = 0
 
@@ -163,7 +163,7 @@ def open_batches(
     return pipeline.batches(
         images,
         resolution=phase.resolution,
-        repeats=phase.repeats,
+        repeats=phase.minibatches,
         batch_size=phase.batch_size,
         start_nimg=start_nimg,
         seed=config.data.seed,

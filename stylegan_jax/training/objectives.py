@@ -10,9 +10,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from stylegan_jax.networks.config import ModelConfig, num_layers
-from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.mapping import MappingNetwork
-from stylegan_jax.networks.synthesis import SynthesisNetwork
+from stylegan_jax.networks.pair import discriminator_network, synthesis_network
 from stylegan_jax.ops import latents
 from stylegan_jax.training import losses
 from stylegan_jax.training.losses import LossConfig
@@ -34,7 +33,7 @@ def make_generate(
 
     Source: `G_style` with `is_training=True`, NVlabs/stylegan.
     """
-    mapping, synthesis = MappingNetwork(model), SynthesisNetwork(model)
+    mapping, synthesis = MappingNetwork(model), synthesis_network(model)
     layers = num_layers(phase.resolution) if model.use_styles else 1
     mixes = loss.style_mixing > 0 and model.use_styles
 
@@ -72,7 +71,7 @@ def make_generator_loss(
     model: ModelConfig, loss: LossConfig, generate: Callable
 ) -> Callable[..., tuple[Array, tuple[Metrics, Array]]]:
     """Makes `(g_params, d_params, w_avg, batch, alpha) -> (loss, (metrics, w_avg))`."""
-    discriminator = Discriminator(model, strided_groups=False)
+    discriminator = discriminator_network(model, strided_groups=False)
     generator_loss = losses.GENERATOR_LOSSES[loss.objective]
 
     def g_loss(
@@ -93,7 +92,7 @@ def make_discriminator_loss(
 ) -> Callable[..., tuple[Array, tuple[Metrics, Array]]]:
     """Makes `(d_params, g_params, w_avg, batch, alpha) -> (loss, (metrics, w_avg))`."""
     loss = loss.resolved()
-    discriminator = Discriminator(model, strided_groups=False)
+    discriminator = discriminator_network(model, strided_groups=False)
     adversarial = losses.DISCRIMINATOR_LOSSES[loss.objective]
     shrinkage = model.resolution // phase.resolution
 

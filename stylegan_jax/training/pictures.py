@@ -1,4 +1,4 @@
-"""Grids of reals and of samples from fixed latents."""
+"""Grids of reals and of samples from fixed latents; of points, their density."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,14 @@ import jax
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common import images
+from stylegan_jax.common import images, plots
 from stylegan_jax.data.sources import Source
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training.config import RunConfig
 
 _CHUNK = 8  # images drawn at once, for memory
+_POINTS = 8_000  # points in a picture
 
 
 def make_draw(
@@ -24,6 +25,8 @@ def make_draw(
     images, the noise the stored one. Small images are enlarged to the final
     resolution, so that grids of all phases have one size.
     """
+    if model.resolution == 1:
+        return _make_draw_points(config, model, source)
     count = config.grid_columns * config.grid_rows
     padded = -(-count // _CHUNK) * _CHUNK
     z = np.random.RandomState(config.seed).randn(padded, model.z_dim)
@@ -59,6 +62,37 @@ def make_draw(
 
 def grid_of_reals(config: RunConfig, source: Source, resolution: int) -> np.ndarray:
     """The first images of the data in a uint8 grid, in the data's own order."""
+    if resolution == 1:
+        reals = first_points(source)
+        return plots.panels([(source.name, reals)], span=span_of(reals))
     count = config.grid_columns * config.grid_rows
     reals = [source.image(i % len(source), resolution) for i in range(count)]
     return images.grid(np.stack(reals), columns=config.grid_columns)
+
+
+def _make_draw_points(
+    config: RunConfig, model: ModelConfig, source: Source
+) -> Callable[[Generator], np.ndarray]:
+    """Makes the function from a generator to a uint8 picture of its points."""
+    span = span_of(first_points(source))
+    z = np.random.RandomState(config.seed).randn(_POINTS, model.z_dim)
+    draw = jax.jit(lambda generator, z: generator.sample(z, psi=1.0)[:, 0, 0])
+
+    def draw_points(generator: Generator) -> np.ndarray:
+        points = jax.device_get(draw(generator, z.astype(np.float32)))
+        return plots.panels([("samples", points)], span=span)
+
+    return draw_points
+
+
+def first_points(source: Source) -> np.ndarray:
+    """The first points of a source of points, `[N, dimensions]`."""
+    count = min(len(source), _POINTS)
+    return np.stack([source.image(i, 1)[0, 0] for i in range(count)])
+
+
+def span_of(points: np.ndarray) -> tuple[float, float]:
+    """Lowest and highest coordinate to show, with room around the points."""
+    low, high = float(points.min()), float(points.max())
+    room = 0.25 * (high - low)
+    return low - room, high + room

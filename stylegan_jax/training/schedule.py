@@ -33,6 +33,7 @@ class ScheduleConfig:
     fade_kimg: float = 600  # blending the next resolution in
     total_kimg: float = 25_000
     repeats: int = 4  # minibatches per call of the step, under one alpha
+    d_steps: int = 1  # minibatches for the discriminator per one for the generator
     batch_size: ByResolution[int] = ByResolution(
         32, ((4, 512), (8, 256), (16, 128), (32, 64))
     )
@@ -41,15 +42,14 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises ValueError."""
-        check_resolution("schedule.initial_resolution", self.initial_resolution)
+        check_resolution("schedule.initial_resolution", self.initial_resolution, low=1)
         for name in ("stable_kimg", "fade_kimg"):
             if getattr(self, name) < 0:
                 raise ValueError(f"schedule.{name} is {getattr(self, name)}, below 0")
-        if self.total_kimg <= 0 or self.repeats < 1:
-            raise ValueError(
-                f"schedule.total_kimg {self.total_kimg} and schedule.repeats "
-                f"{self.repeats} must be positive"
-            )
+        for name in ("total_kimg", "repeats", "d_steps"):
+            if getattr(self, name) <= 0:
+                value = getattr(self, name)
+                raise ValueError(f"schedule.{name} is {value}, not positive")
         if min(self.batch_size.values()) < 1 or min(self.accumulate.values()) < 1:
             raise ValueError("schedule.batch_size and accumulate must be positive")
 
@@ -67,11 +67,17 @@ class Phase:
     repeats: int
     fade_start_nimg: float  # nominal; alpha is 0 here ...
     fade_nimg: float  # ... and 1 after this many more images
+    d_steps: int = 1  # minibatches for the discriminator per one for the generator
+
+    @property
+    def minibatches(self) -> int:
+        """Minibatches of real images per call of the training step."""
+        return self.repeats * self.d_steps
 
     @property
     def step_nimg(self) -> int:
         """Images per call of the training step."""
-        return self.repeats * self.batch_size
+        return self.minibatches * self.batch_size
 
     @property
     def title(self) -> str:
@@ -115,7 +121,7 @@ def phases(config: ScheduleConfig, final_resolution: int) -> tuple[Phase, ...]:
                 f"schedule.batch_size {batch_size} at {resolution} px is not a "
                 f"multiple of schedule.accumulate {accumulate}"
             )
-        step_nimg = config.repeats * batch_size
+        step_nimg = config.repeats * config.d_steps * batch_size
         # A span gives way at its end, but a fade begins only after its start.
         calls = math.ceil((total_nimg - nimg) / step_nimg)
         if end < math.inf:
@@ -136,6 +142,7 @@ def phases(config: ScheduleConfig, final_resolution: int) -> tuple[Phase, ...]:
                 repeats=config.repeats,
                 fade_start_nimg=fade_start,
                 fade_nimg=config.fade_kimg * 1000,
+                d_steps=config.d_steps,
             )
         )
         nimg = result[-1].end_nimg

@@ -13,8 +13,8 @@ from jax import Array
 
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator, Noise, init_generator
+from stylegan_jax.networks.pair import discriminator_network
 from stylegan_jax.training.schedule import Phase
 
 _SIZED = re.compile(r"(block|to_rgb|from_rgb)(\d+)")
@@ -22,11 +22,12 @@ _SIZED = re.compile(r"(block|to_rgb|from_rgb)(\d+)")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Adam and the moving averages; both networks have the same."""
+    """Adam, the same for both networks but for its rate, and the moving averages."""
 
     learning_rate: ByResolution[float] = ByResolution(
         0.001, ((128, 0.0015), (256, 0.002), (512, 0.003), (1024, 0.003))
     )
+    d_rate: float = 1.0  # times learning_rate: the discriminator's
     beta1: float = 0.0
     beta2: float = 0.99
     epsilon: float = 1e-8
@@ -35,9 +36,9 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises ValueError."""
-        if min(self.learning_rate.values()) <= 0 or self.epsilon <= 0:
+        if min(*self.learning_rate.values(), self.d_rate, self.epsilon) <= 0:
             raise ValueError(
-                "optimizer.learning_rate and optimizer.epsilon must be positive"
+                "optimizer.learning_rate, d_rate and epsilon must be positive"
             )
         for name in ("beta1", "beta2", "w_avg_beta"):
             if not 0 <= getattr(self, name) < 1:
@@ -73,9 +74,9 @@ class TrainState:
 
 
 def make_optimizer(
-    config: OptimizerConfig, resolution: int = 4
+    config: OptimizerConfig, resolution: int = 4, factor: float = 1.0
 ) -> optax.GradientTransformation:
-    """Adam at the learning rate of `resolution`.
+    """Adam at `factor` times the learning rate of `resolution`.
 
     Without a first moment (the paper's setting) none is stored. The state does not
     depend on the learning rate.
@@ -88,7 +89,9 @@ def make_optimizer(
         )
     else:
         scale = optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
-    return optax.chain(scale, optax.scale(-config.learning_rate.at(resolution)))
+    return optax.chain(
+        scale, optax.scale(-factor * config.learning_rate.at(resolution))
+    )
 
 
 def init_state(
@@ -99,7 +102,8 @@ def init_state(
     generator = init_generator(g_key, model)
     labels = jnp.zeros((1, model.label_size)) if model.label_size else None
     images = jnp.zeros((1, model.resolution, model.resolution, model.num_channels))
-    d_params = dict(Discriminator(model).init(d_key, images, labels)["params"])
+    discriminator = discriminator_network(model)
+    d_params = dict(discriminator.init(d_key, images, labels)["params"])
     assert generator.w_avg is not None
     tx = make_optimizer(optimizer)
     return TrainState(

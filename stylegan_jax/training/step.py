@@ -1,8 +1,9 @@
-"""The training step of a phase: one jit-compiled graph, a few minibatches long.
+"""The training step of a phase: one jit-compiled graph, a few updates long.
 
-One minibatch is, in the official order, an update of the discriminator, of the
-generator's moving average, and of the generator. Gradients, optimizer and average
-see only the parameters that the phase uses.
+An update is, in the official order, one of the discriminator and of the generator's
+moving average, on one minibatch (or on several in turn, `d_steps`), and then one of
+the generator. Gradients, optimizer and average see only the parameters that the phase
+uses.
 
 Source: `training_loop.py` and `loss.py`, NVlabs/stylegan.
 """
@@ -44,9 +45,10 @@ def make_train_step(
 ) -> TrainStep:
     """Makes the jitted step `(state, batch, key) -> (state, metrics)` of a phase.
 
-    `batch` holds `images`, uint8 `[repeats, N, R, R, C]`, and `labels`, float32
-    `[repeats, N, label_size]`; `key` is the same in every call. The state is
-    donated. Metrics are means over the call, on the device.
+    `batch` holds `images`, uint8 (of points, float32) `[M, N, R, R, C]`, and
+    `labels`, float32 `[M, N, label_size]`, for the `M = repeats * d_steps` minibatches
+    of a call; `key` is the same in every call. The state is donated. Metrics are
+    means over the call, on the device.
 
     Raises:
         ValueError: a part of a minibatch cannot be shared out evenly.
@@ -69,8 +71,10 @@ def make_train_step(
         # Held for the whole call: the official loop looks at its schedule once per
         # `minibatch_repeats`.
         alpha = phase.alpha(state.nimg)
+        lead = (phase.repeats, phase.d_steps)
+        batches = jax.tree.map(lambda x: x.reshape(*lead, *x.shape[1:]), batch)
         state, metrics = lax.scan(
-            lambda state, batch: update(state, batch, alpha, key), state, batch
+            lambda state, batches: update(state, batches, alpha, key), state, batches
         )
         return state, jax.tree.map(jnp.mean, metrics)
 
@@ -89,11 +93,15 @@ def make_update(
     phase: Phase,
     mesh: Mesh,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Makes the pure function of one minibatch, `(state, batch, alpha, key)`."""
+    """Makes the pure function of one update, `(state, batches, alpha, key)`.
+
+    `batches` holds the minibatches of the discriminator, `[d_steps, N, ...]`.
+    """
     generate = objectives.make_generate(model, loss, optimizer, phase)
     g_loss = objectives.make_generator_loss(model, loss, generate)
     d_loss = objectives.make_discriminator_loss(model, loss, phase, generate)
-    tx = make_optimizer(optimizer, phase.resolution)
+    g_tx = make_optimizer(optimizer, phase.resolution)
+    d_tx = make_optimizer(optimizer, phase.resolution, optimizer.d_rate)
     layout = parallel.split(mesh)
     # A half-life in images; 0 turns the average off.
     half_lives = phase.batch_size / (1000 * optimizer.ema_kimg or 1e-9)
@@ -104,17 +112,18 @@ def make_update(
         z_key, noise_key, mixing_key = jax.random.split(key, 3)
         z = jax.random.normal(z_key, (phase.batch_size, 2 * model.z_dim))
         layers = num_layers(phase.resolution)
-        crossover = latents.draw_crossover(mixing_key, loss.style_mixing, layers)
         drawn = {
             "z": z[:, : model.z_dim],
             "z2": z[:, model.z_dim :],
             "noise": latents.draw_noise(
                 noise_key, phase.batch_size, layers if model.use_noise else 0
             ),
-            # The same for all, as the official loop draws it once per minibatch.
-            "crossover": jnp.full((phase.batch_size,), crossover),
             "labels": labels,
         }
+        if model.use_styles:
+            # The same for all, as the official loop draws it once per minibatch.
+            crossover = latents.draw_crossover(mixing_key, loss.style_mixing, layers)
+            drawn["crossover"] = jnp.full((phase.batch_size,), crossover)
         return lax.with_sharding_constraint(drawn, layout)
 
     def accumulated(loss_fn: Callable, params: Any, w_avg: Array, batch: Any) -> Any:
@@ -141,34 +150,27 @@ def make_update(
         gradients = jax.tree.map(lambda g: g / phase.accumulate, gradients)
         return gradients, (jax.tree.map(jnp.mean, metrics), w_avg)
 
-    def apply(gradients: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
-        updates, opt_state = tx.update(gradients, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state
-
-    def update(
+    def update_discriminator(
         state: TrainState, batch: Batch, alpha: Array | None, key: Array
     ) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(key, state.nimg)
-        d_key, mix_key, label_key, g_key = jax.random.split(key, 4)
-        reals = batch["images"].astype(jnp.float32) / 127.5 - 1.0
+        d_key, mix_key, _, _ = jax.random.split(key, 4)
+        reals = to_float(batch["images"])
         if alpha is not None:
             reals = growing.fade_reals(reals, alpha)
-
         g_params, d_params = select((state.g_params, state.d_params), phase)
-        g_opt, d_opt = select((state.g_opt_state, state.d_opt_state), phase)
-
+        d_opt = select(state.d_opt_state, phase)
         d_batch = draw(d_key, batch["labels"]) | {
             "reals": reals,
             "mix": jax.random.uniform(mix_key, (phase.batch_size,)),
         }
-        d_gradients, (d_metrics, w_avg) = accumulated(
+        gradients, (metrics, w_avg) = accumulated(
             lambda p, w_avg, b: d_loss(p, g_params, w_avg, b, alpha),
             d_params,
             state.w_avg,
             d_batch,
         )
-        d_params, d_opt = apply(d_gradients, d_opt, d_params)
-
+        updates, d_opt = d_tx.update(gradients, d_opt, d_params)
+        d_params = optax.apply_updates(d_params, updates)
         # The average runs beside the discriminator's update, so it is one
         # generator update behind.
         g_ema = jax.tree.map(
@@ -176,30 +178,62 @@ def make_update(
             g_params,
             select(state.g_ema, phase),
         )
-
-        # Labels are drawn afresh from the data's: another sample's of this batch.
-        labels = jax.random.permutation(label_key, batch["labels"])
-        g_gradients, (g_metrics, w_avg) = accumulated(
-            lambda p, w_avg, b: g_loss(p, d_params, w_avg, b, alpha),
-            g_params,
-            w_avg,
-            draw(g_key, labels),
-        )
-        g_params, g_opt = apply(g_gradients, g_opt, g_params)
-
-        metrics = d_metrics | g_metrics
-        metrics["grad_norm/D"] = optax.tree.norm(d_gradients)
-        metrics["grad_norm/G"] = optax.tree.norm(g_gradients)
         state = dataclasses.replace(
             state,
-            nimg=state.nimg + phase.batch_size,
-            g_params=merge(state.g_params, g_params),
             d_params=merge(state.d_params, d_params),
             g_ema=merge(state.g_ema, g_ema),
             w_avg=w_avg,
-            g_opt_state=merge(state.g_opt_state, g_opt),
             d_opt_state=merge(state.d_opt_state, d_opt),
         )
-        return state, metrics
+        return state, metrics | {"grad_norm/D": optax.tree.norm(gradients)}
+
+    def update_generator(
+        state: TrainState, labels: Array, alpha: Array | None, key: Array
+    ) -> tuple[TrainState, Metrics]:
+        _, _, label_key, g_key = jax.random.split(key, 4)
+        g_params, d_params = select((state.g_params, state.d_params), phase)
+        g_opt = select(state.g_opt_state, phase)
+        # Labels are drawn afresh from the data's: another sample's of this batch.
+        labels = jax.random.permutation(label_key, labels)
+        gradients, (metrics, w_avg) = accumulated(
+            lambda p, w_avg, b: g_loss(p, d_params, w_avg, b, alpha),
+            g_params,
+            state.w_avg,
+            draw(g_key, labels),
+        )
+        updates, g_opt = g_tx.update(gradients, g_opt, g_params)
+        g_params = optax.apply_updates(g_params, updates)
+        state = dataclasses.replace(
+            state,
+            g_params=merge(state.g_params, g_params),
+            w_avg=w_avg,
+            g_opt_state=merge(state.g_opt_state, g_opt),
+        )
+        return state, metrics | {"grad_norm/G": optax.tree.norm(gradients)}
+
+    def update(
+        state: TrainState, batches: Batch, alpha: Array | None, key: Array
+    ) -> tuple[TrainState, Metrics]:
+        def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+            step_key = jax.random.fold_in(key, state.nimg)
+            state, metrics = update_discriminator(state, batch, alpha, step_key)
+            nimg = state.nimg + phase.batch_size
+            return dataclasses.replace(state, nimg=nimg), metrics
+
+        last = jax.tree.map(lambda x: x[-1], batches)
+        if phase.d_steps == 1:
+            state, d_metrics = one(state, last)
+        else:
+            state, d_metrics = lax.scan(one, state, batches)
+        last_key = jax.random.fold_in(key, state.nimg - phase.batch_size)
+        state, g_metrics = update_generator(state, last["labels"], alpha, last_key)
+        return state, jax.tree.map(jnp.mean, d_metrics) | g_metrics
 
     return update
+
+
+def to_float(images: Array) -> Array:
+    """uint8 images to [-1, 1]; what is float32 already (points) stays as it is."""
+    if images.dtype == jnp.uint8:
+        return images.astype(jnp.float32) / 127.5 - 1.0
+    return images

@@ -13,7 +13,7 @@ from stylegan_jax.data.sources import open_source
     [
         ({"name": "portrait"}, "did you mean 'portraits'"),
         ({"name": "tfds:"}, "tfds:<data set>"),
-        ({"name": "mnist"}, "is not portraits, folder"),
+        ({"name": "mnist"}, "is not one of portraits, folder"),
         ({"name": "folder"}, "needs a path"),
         ({"name": "zip", "path": ""}, "needs a path"),
         ({"num_channels": 5}, "num_channels 5"),

@@ -1,0 +1,69 @@
+"""Goodfellow's GAN on MNIST: multi-layer perceptrons, no classes, no growing.
+
+TFDS makes the data once, where TensorFlow is installed:
+
+python -c "import tensorflow_datasets as tfds; \
+    tfds.builder('mnist', file_format='array_record').download_and_prepare()"
+python -m stylegan_jax.train configs/gan_mnist.py --workdir runs/gan_mnist
+python -m stylegan_jax.train configs/gan_mnist.py:collapse --workdir runs/collapse
+python -m stylegan_jax.coverage runs/gan_mnist --labels label
+
+`spread` draws all ten digits. `collapse` is minimax as in the paper's equation 1,
+without a penalty on the discriminator's gradient: it wins, and the generator's
+gradient vanishes or it keeps a few digits.
+
+Source: Goodfellow et al. 2014, sections 3 and 5. Differs: 32 px with a black border,
+normal latents, leaky ReLU instead of rectifiers and maxout, no dropout, Adam.
+"""
+
+import dataclasses
+
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.training.config import Config, RunConfig
+from stylegan_jax.training.losses import LossConfig
+from stylegan_jax.training.schedule import ScheduleConfig
+from stylegan_jax.training.state import OptimizerConfig
+
+BATCH_SIZE = 64
+PANEL_KIMG = 2_000 * BATCH_SIZE / 1000  # 2,000 steps
+
+
+def get_config(variant: str = "spread") -> Config:
+    """Variant `spread` or `collapse`."""
+    config = Config(
+        model=ModelConfig(
+            resolution=32,
+            num_channels=1,
+            z_dim=100,
+            w_dim=100,
+            mapping_layers=0,
+            normalize_z=False,
+            use_styles=False,
+            use_noise=False,
+            mlp_layers=2,
+            mlp_width=512,
+            mbstd_group_size=0,
+        ),
+        data=DataConfig(name="tfds:mnist", num_channels=1),
+        loss=LossConfig(objective="logistic", r1_gamma=0.5),
+        optimizer=OptimizerConfig(
+            learning_rate=ByResolution(0.002), beta1=0.5, ema_kimg=2
+        ),
+        schedule=ScheduleConfig(
+            initial_resolution=32,
+            total_kimg=5 * PANEL_KIMG,
+            repeats=20,
+            batch_size=ByResolution(BATCH_SIZE),
+        ),
+        checkpoint=CheckpointConfig(every_kimg=PANEL_KIMG, keep_every_kimg=PANEL_KIMG),
+        run=RunConfig(tick_kimg=ByResolution(PANEL_KIMG / 5), grid_ticks=5),
+    )
+    if variant == "spread":
+        return config
+    if variant == "collapse":
+        loss = LossConfig(objective="logistic_saturating", r1_gamma=0.0)
+        return dataclasses.replace(config, loss=loss)
+    raise ValueError(f"no variant {variant!r}; there are spread and collapse")

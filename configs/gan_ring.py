@@ -1,0 +1,73 @@
+"""Goodfellow's GAN on points: eight normal distributions on a ring, and one on a line.
+
+python -m stylegan_jax.train configs/gan_ring.py --workdir runs/ring
+python -m stylegan_jax.train configs/gan_ring.py:collapse --workdir runs/ring_collapse
+python -m stylegan_jax.train configs/gan_ring.py:line --workdir runs/line
+python -m stylegan_jax.coverage runs/ring
+
+`ring` finds all modes and `collapse`, which differs in one number only, does not:
+the penalty on the discriminator's gradient (R1) is off, as in 2014. Both have the
+non-saturating loss; minimax is `--loss.objective logistic_saturating`, and
+`--schedule.d-steps 5` trains the discriminator five times for each time of the
+generator.
+
+Source: Goodfellow et al. 2014, sections 3 and 5. The ring is the usual test of later
+papers; widths and rates are ours.
+"""
+
+import dataclasses
+
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.training.config import Config, RunConfig
+from stylegan_jax.training.losses import LossConfig
+from stylegan_jax.training.schedule import ScheduleConfig
+from stylegan_jax.training.state import OptimizerConfig
+
+BATCH_SIZE = 256
+PANEL_KIMG = 5_000 * BATCH_SIZE / 1000  # 5,000 steps
+
+
+def get_config(variant: str = "ring") -> Config:
+    """Variant `ring`, `collapse` or `line`."""
+    config = Config(
+        model=ModelConfig(
+            resolution=1,
+            num_channels=2,
+            z_dim=64,
+            w_dim=64,
+            mapping_layers=0,
+            normalize_z=False,
+            use_styles=False,
+            use_noise=False,
+            mlp_layers=2,
+            mlp_width=128,
+            mbstd_group_size=0,
+        ),
+        data=DataConfig(name="ring", num_channels=2),
+        loss=LossConfig(objective="logistic", r1_gamma=0.1),
+        optimizer=OptimizerConfig(
+            learning_rate=ByResolution(0.001), beta1=0.5, ema_kimg=0
+        ),
+        schedule=ScheduleConfig(
+            initial_resolution=1,
+            total_kimg=5 * PANEL_KIMG,
+            repeats=100,
+            batch_size=ByResolution(BATCH_SIZE),
+            reset_optimizers=False,
+        ),
+        checkpoint=CheckpointConfig(every_kimg=PANEL_KIMG, keep_every_kimg=PANEL_KIMG),
+        run=RunConfig(tick_kimg=ByResolution(PANEL_KIMG / 5), grid_ticks=5),
+    )
+    if variant == "ring":
+        return config
+    if variant == "collapse":
+        loss = dataclasses.replace(config.loss, r1_gamma=0.0)
+        return dataclasses.replace(config, loss=loss)
+    if variant == "line":
+        model = dataclasses.replace(config.model, num_channels=1)
+        data = DataConfig(name="gaussian", num_channels=1, points_std=0.5)
+        return dataclasses.replace(config, model=model, data=data)
+    raise ValueError(f"no variant {variant!r}; there are ring, collapse and line")

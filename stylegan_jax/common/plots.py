@@ -1,0 +1,79 @@
+"""Plots for people, made with matplotlib and nothing else that uses it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stylegan_jax.common import images
+
+_INCHES, _DPI = 2.2, 110  # of a panel
+_BINS = 120
+
+
+def panels(
+    pictures: Sequence[tuple[str, np.ndarray]],
+    *,
+    span: tuple[float, float] = (-1.0, 1.0),
+    columns: int = 7,
+) -> np.ndarray:
+    """Draws distributions side by side, each with a title.
+
+    Args:
+        pictures: title and samples of each panel. Samples are points on the line
+            `[N, 1]` (a histogram), in the plane `[N, 2]` (a density), or images,
+            uint8 `[N, H, W, C]` (a grid).
+        span: lowest and highest coordinate shown of points.
+        columns: panels in a row.
+
+    Returns:
+        The picture, uint8 `[H, W, 3]`.
+
+    Raises:
+        ValueError: samples of another shape, or no panels.
+    """
+    # Here, because it takes half a second and most runs draw no plots.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not pictures:
+        raise ValueError("no panels to draw")
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    figure = Figure((columns * _INCHES, rows * _INCHES), dpi=_DPI, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, (title, samples) in zip(axes, pictures, strict=False):
+        axis.set_title(title, fontsize=10)
+        if samples.ndim == 4:
+            grid = images.grid(samples, columns=round(len(samples) ** 0.5))
+            axis.imshow(grid.squeeze(), cmap="gray", interpolation="nearest")
+            axis.set_axis_off()
+        elif samples.shape[1:] == (2,):
+            axis.imshow(density(samples, span), origin="lower", cmap="viridis")
+            axis.set_xticks([])
+            axis.set_yticks([])
+        elif samples.shape[1:] == (1,):
+            axis.hist(samples[:, 0], _BINS, span, density=True, color="tab:green")
+            axis.set_xlim(*span)
+            axis.set_yticks([])
+        else:
+            raise ValueError(f"samples of shape {samples.shape} cannot be drawn")
+    for axis in axes[len(pictures) :]:
+        axis.set_axis_off()
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def density(points: np.ndarray, span: tuple[float, float]) -> np.ndarray:
+    """Density of points in the plane on a grid over `span`, `[y, x]`, at most 1.
+
+    A histogram smoothed by [1, 2, 1] along both axes; the root of it, so that faint
+    bridges between modes can be seen.
+    """
+    counts, _, _ = np.histogram2d(
+        points[:, 1], points[:, 0], bins=_BINS, range=(span, span)
+    )
+    for axis in (0, 1):
+        before, after = np.roll(counts, 1, axis), np.roll(counts, -1, axis)
+        counts = (before + 2 * counts + after) / 4
+    return np.sqrt(counts / max(counts.max(), 1e-12))

@@ -1,0 +1,1 @@
+"""Measures of what a generator draws; they take a `Generator` and arrays."""

@@ -1,0 +1,94 @@
+"""Multi-layer perceptrons in the places of synthesis network and discriminator.
+
+The pair of Goodfellow et al. 2014, section 5, for points and small images: the same
+arguments as the convolutional networks have, so that everything above uses either.
+Differs: weights are scaled at run time and hidden layers are leaky ReLU, as in the
+rest of the house; the paper has rectifiers, maxout with dropout, and no scaling.
+Images end in its sigmoid, stretched to [-1, 1]; points are linear.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.layers import EqualizedDense, leaky_relu
+
+
+class MLPSynthesis(nn.Module):
+    """Images, or points, from one latent."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        ws: Array,
+        noise: Sequence[Array],
+        *,
+        resolution: int,
+        alpha: Array | None = None,
+    ) -> Array:
+        """Draws images.
+
+        Args:
+            ws: `[N, 1, w_dim]`.
+            noise: not used.
+            resolution: must be the final one; these networks do not grow.
+            alpha: None.
+
+        Returns:
+            float32 `[N, resolution, resolution, num_channels]`.
+
+        Raises:
+            ValueError: another resolution.
+        """
+        config = self.config
+        _check_grown(config, resolution, alpha)
+        shape = (resolution, resolution, config.num_channels)
+        x = _hidden_layers(config, ws[:, 0])
+        x = EqualizedDense(resolution**2 * shape[2], gain=1.0, name="output")(x)
+        x = x.astype(jnp.float32).reshape(-1, *shape)
+        return x if resolution == 1 else 2 * nn.sigmoid(x) - 1
+
+
+class MLPDiscriminator(nn.Module):
+    """Scores images, or points."""
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        images: Array,
+        labels: Array | None = None,
+        *,
+        alpha: Array | None = None,
+    ) -> Array:
+        """`[N, R, R, num_channels]` to float32 logits `[N]`; higher is more real.
+
+        Raises:
+            ValueError: images of another resolution than the final one.
+        """
+        _check_grown(self.config, images.shape[1], alpha)
+        x = _hidden_layers(self.config, images.reshape(images.shape[0], -1))
+        x = EqualizedDense(1, gain=1.0, name="output")(x)
+        return x.astype(jnp.float32)[:, 0]
+
+
+def _hidden_layers(config: ModelConfig, x: Array) -> Array:
+    """The hidden layers, of the module that calls."""
+    x = x.astype(config.dtype)
+    for i in range(config.mlp_layers):
+        x = leaky_relu(EqualizedDense(config.mlp_width, name=f"dense{i}")(x))
+    return x
+
+
+def _check_grown(config: ModelConfig, resolution: int, alpha: Array | None) -> None:
+    if resolution != config.resolution or alpha is not None:
+        raise ValueError(
+            f"a multi-layer perceptron of {config.resolution} px does not grow; it was "
+            f"asked for {resolution} px: set schedule.initial_resolution to its size"
+        )

@@ -1,0 +1,25 @@
+"""Which two networks a configuration asks for."""
+
+import flax.linen as nn
+
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.mlp import MLPDiscriminator, MLPSynthesis
+from stylegan_jax.networks.synthesis import SynthesisNetwork
+
+
+def synthesis_network(config: ModelConfig) -> nn.Module:
+    """The module `(ws, noise, *, resolution, alpha=None) -> images`."""
+    return MLPSynthesis(config) if config.mlp_layers else SynthesisNetwork(config)
+
+
+def discriminator_network(
+    config: ModelConfig, *, strided_groups: bool = True
+) -> nn.Module:
+    """The module `(images, labels=None, *, alpha=None) -> logits`.
+
+    `strided_groups` is as in `Discriminator`.
+    """
+    if config.mlp_layers:
+        return MLPDiscriminator(config)
+    return Discriminator(config, strided_groups)

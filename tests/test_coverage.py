@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pytest
+
+from stylegan_jax import coverage, train
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+
+RING = [
+    "gan_ring",
+    *("--schedule.total-kimg", "1.6", "--schedule.repeats", "10"),
+    *("--schedule.batch-size", "16", "--data.points-size", "500"),
+    *("--checkpoint.every-kimg", "0.48", "--checkpoint.keep-every-kimg", "0.48"),
+    *("--run.tick-kimg", "0.8", "--run.grid-ticks", "1"),
+]
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "ring"
+    train.main([*RING, "--workdir", str(workdir)])
+    return workdir
+
+
+def test_training_on_points_draws_their_density(ring):
+    pictures = sorted(path.name for path in (ring / "samples").iterdir())
+    assert {"fakes_000000.800.png", "fakes_000001.600.png"} < set(pictures)
+    assert pictures[-1] == "reals_000000.000.png"
+    for name in pictures:
+        picture = images.read_image(ring / "samples" / name)
+        assert picture.std() > 1
+
+
+def test_coverage_of_a_run_is_measured_at_its_checkpoints_and_drawn(ring, capsys):
+    coverage.main([str(ring), "--samples", "400", "--panels", "3"])
+    records = json.loads((ring / "coverage.json").read_text())
+    assert [record["nimg"] for record in records] == [0, 960, 1600, None]
+    assert all(record["modes"] == 8 for record in records)
+    data = records[-1]
+    assert data["modes_found"] == 8 and data["good_share"] > 0.95
+    assert data["reverse_kl"] < 0.05 < 1 + records[0]["reverse_kl"]
+    shown = capsys.readouterr().out
+    # 16 images a step: 960 images are 60 steps.
+    assert "step 0 " in shown and "step 60 " in shown and "step 100 " in shown
+    panels = images.read_image(ring / "coverage.png")
+    assert panels.shape[1] > 3 * panels.shape[0]
+
+
+def test_samples_of_a_checkpoint_are_those_of_the_start_only_before_training(ring):
+    stored = coverage.loading.read_config(ring)
+    model = coverage.loading.model_config(ring)
+    start = coverage.draw(coverage.first_generator(stored, model), 40, 0)
+    trained = coverage.draw(coverage.loading.load(ring), 40, 0)
+    assert start.shape == trained.shape == (40, 2)
+    assert np.abs(start - trained).max() > 0.01
+
+
+def test_what_cannot_be_measured_is_refused(ring, tmp_path):
+    with pytest.raises(UserError, match="--samples 5 must be at least 36"):
+        coverage.main([str(ring), "--samples", "5"])
+    with pytest.raises(UserError, match=r"has no config\.json"):
+        coverage.main([str(tmp_path)])
+    stored = json.loads((ring / "config.json").read_text())
+    stored["data"] |= {"name": "portraits", "num_channels": 3}
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match="give --labels"):
+        coverage.main([str(tmp_path)])
