@@ -43,7 +43,7 @@ def transfer(
         What to call with the number of bytes that have come since the last call.
     """
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_interactive:
         yield _plain_lines(name, done, total)
         return
     columns = (
