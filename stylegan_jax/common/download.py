@@ -177,7 +177,7 @@ def _save(
 ) -> int:
     """Appends the response to the part file; returns the bytes that are there."""
     with (
-        open(job.part, "ab" if done else "wb") as file,
+        open(job.part, "ab") as file,
         transfer(job.path.name, done=done, total=total) as advance,
     ):
         while True:

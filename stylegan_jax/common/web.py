@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.web_page import WebPage, is_web_page, read_web_page
+from stylegan_jax.common.web_page import WebPage, is_web_page, one_line, read_web_page
 
 TIMEOUT = 30.0  # seconds without a byte
 
@@ -138,7 +138,7 @@ def network_errors(url: str) -> Iterator[None]:
 
 
 def _status_error(url: str, error: urllib.error.HTTPError) -> Exception:
-    status = f"{error.code} {error.reason}".strip()
+    status = one_line(f"{error.code} {error.reason}")
     if error.code == 416:  # what is here is more than the server has
         return Changed(f"{url}: the file there changed; starting over")
     content = b""

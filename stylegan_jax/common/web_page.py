@@ -41,13 +41,18 @@ def read_web_page(content: bytes, url: str) -> WebPage:
     parser = _Parser()
     parser.feed(content.decode("utf-8", "replace"))
     parser.close()
-    title = " ".join(parser.title.split())
-    text = " ".join(f"{title} {parser.text}".split()).lower()
+    text = " ".join(f"{parser.title} {parser.text}".split()).lower()
     return WebPage(
-        title=title[:100],
+        title=one_line(parser.title),
         quota_exceeded=any(sign in text for sign in _QUOTA),
         download_url=_download_url(parser, url),
     )
+
+
+def one_line(text: str) -> str:
+    """Foreign text, made fit for a message: short, without control characters."""
+    words = " ".join(text.split())
+    return "".join(letter for letter in words if letter.isprintable())[:100]
 
 
 def _download_url(parser: "_Parser", url: str) -> str | None:

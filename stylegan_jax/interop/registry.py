@@ -152,14 +152,12 @@ def _copied(network: PublicNetwork, source: Path, path: Path) -> str:
     if not source.is_file():
         raise UserError(f"--from {source}: there is no such file")
     digest = _checked(network, source)
-    if path.exists() and path.samefile(source):
-        return digest
     temporary = path.with_name(f"{path.name}.copy")
     try:
         shutil.copyfile(source, temporary)
         if cache.sha256(temporary) != digest:
             raise UserError(f"{source} changed while it was copied; try again")
-        cache.forget(path)  # of an older file
+        cache.forget(path)  # what is known of an older file
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror})") from error

@@ -58,9 +58,25 @@ def test_a_used_up_quota_is_called_that(status, site):
     assert len(site.requests) == 1
 
 
+def test_a_used_up_quota_is_not_asked_to_confirm(site):
+    site.answers = [(200, HTML, QUOTA + confirmation("/again"))]
+    with pytest.raises(UnavailableError, match="quota exceeded"):
+        opened(site)
+    assert len(site.requests) == 1
+
+
+def test_redirects_in_a_circle_are_one_line(site):
+    site.answers = [(302, {"Location": site.url}, b"")] * 20
+    with pytest.raises(UnavailableError, match=r"refused \(302 The HTTP") as caught:
+        opened(site)
+    assert "\n" not in str(caught.value)
+    assert len(site.requests) <= 11
+
+
 @pytest.mark.parametrize("headers", [HTML, {}], ids=["by type", "by content"])
 def test_any_other_page_is_no_file(headers, site):
-    page = b"\n<!doctype HTML><title>Sign in\n - Accounts</title><script>quota exceeded"
+    page = b"\n<!doctype HTML><title>Sign in\n - \x1bAccounts</title>"
+    page += b"<script>quota exceeded</script>"
     site.answers = [(200, headers, page)]
     with pytest.raises(UnavailableError, match='page titled "Sign in - Accounts"'):
         opened(site)

@@ -263,6 +263,35 @@ def test_ones_own_file_replaces_what_decayed(small, site):
     assert len(site.requests) == 1
 
 
+def test_a_copy_that_fails_leaves_things_as_they_were(small, folder, monkeypatch):
+    def half(source, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", half)
+        with pytest.raises(UserError, match=r"cannot be written \(No space left"):
+            registry.fetch("small", from_file=SAMPLE)
+    assert [file.name for file in folder.iterdir()] == ["small.pkl.lock"]
+
+
+def test_a_copy_that_is_interrupted_is_not_judged_by_the_older_file(
+    small, folder, monkeypatch
+):
+    path = registry.fetch("small")
+    path.write_bytes(b"older")
+    cache.record(path, hashlib.sha256(b"older").hexdigest())
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "record", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            registry.fetch("small", from_file=SAMPLE)
+    assert registry.fetch("small").read_bytes() == SAMPLE.read_bytes()
+
+
 def test_another_file_is_refused_and_left_alone(small, folder, tmp_path, monkeypatch):
     damaged = tmp_path / "damaged.pkl"
     damaged.write_bytes(SAMPLE.read_bytes()[:-1000])
