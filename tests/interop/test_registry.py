@@ -272,6 +272,10 @@ def test_a_copy_that_fails_leaves_things_as_they_were(small, folder, monkeypatch
         patch.setattr(shutil, "copyfile", half)
         with pytest.raises(UserError, match=r"cannot be written \(No space left"):
             registry.fetch("small", from_file=SAMPLE)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", lambda a, b: Path(b).write_bytes(b"other"))
+        with pytest.raises(UserError, match="changed while it was copied"):
+            registry.fetch("small", from_file=SAMPLE)
     assert [file.name for file in folder.iterdir()] == ["small.pkl.lock"]
 
 
