@@ -49,7 +49,7 @@ def fetch(name: str, *, from_file: str | os.PathLike[str] | None = None) -> Path
     The first time, the file is read and must hold a network of the right kind and
     resolution; its licence is printed then. Each later time its SHA-256 must be the
     same, so that a file that decays is noticed: size and time alone would not show
-    it, and a hash takes 0.3 s for the largest.
+    it, and a hash takes 0.3 to 0.6 s for the largest.
 
     Args:
         name: a key of `NETWORKS`.
