@@ -1,7 +1,6 @@
 """Trains a generator: `python -m stylegan_jax.train RECIPE --workdir DIR [flags]`."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ import jax
 import tyro
 
 from stylegan_jax import cli
-from stylegan_jax.common import files
+from stylegan_jax.common import cache, files
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.loop import train
 from stylegan_jax.training.schedule import phases
@@ -59,8 +58,8 @@ def describe(config: Config) -> str:
 def use_compilation_cache() -> None:
     """Keeps compiled programs between runs, unless JAX was told where already."""
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        home = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
-        jax.config.update("jax_compilation_cache_dir", f"{home}/stylegan_jax/xla")
+        folder = str(cache.cache_folder("xla"))
+        jax.config.update("jax_compilation_cache_dir", folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """Four fake CPU devices, strict numerics, and what several tests share."""
 
+import dataclasses
+import http.server
 import os
+import threading
+import time
 
 # Before JAX is imported: XLA's CPU backend needs a thread per collective in flight.
 os.environ.setdefault("NPROC", "32")
@@ -10,6 +14,8 @@ from pathlib import Path
 
 import jax
 import pytest
+
+from stylegan_jax.common import download
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -35,3 +41,60 @@ def shared_dir() -> Path:
     if not (path / "reference").is_dir():
         pytest.skip("reference data is not at hand (STYLEGAN_JAX_SHARED)")
     return path
+
+
+@dataclasses.dataclass
+class Site:
+    """A web site on this machine that serves one file, as badly as it is told to."""
+
+    url: str
+    content: bytes = bytes(range(256)) * 40
+    headers: dict = dataclasses.field(default_factory=lambda: {"ETag": '"1"'})
+    ranges: bool = True  # whether it knows them
+    says_length: bool = True
+    cuts: list = dataclasses.field(default_factory=list)  # bytes until it hangs up
+    hold: float = 0.0  # seconds before it hangs up
+    # (status, headers, body) of the next answers; None is the file.
+    answers: list = dataclasses.field(default_factory=list)
+    requests: list = dataclasses.field(default_factory=list)  # (path, range)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        site = self.server.site
+        wanted = self.headers.get("Range")
+        site.requests.append((self.path, wanted))
+        answer = site.answers.pop(0) if site.answers else None
+        status, headers, body = answer or (200, site.headers, site.content)
+        same = self.headers["If-Range"] in site.headers.values()
+        if answer is None and wanted and site.ranges and same:
+            start, size = int(wanted[len("bytes=") : -1]), len(body)
+            where = f"bytes {start}-{size - 1}/{size}"
+            headers = {**headers, "Content-Range": where}
+            status, body = (206, body[start:]) if start < size else (416, b"")
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if site.says_length:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: site.cuts.pop(0)] if site.cuts else body)
+        time.sleep(site.hold)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def site(monkeypatch):
+    """A `Site`; attempts to fetch from it follow each other without a pause."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(download, "_DELAYS", (0.0, 0.0, 0.0, 0.0))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.site = Site(f"http://127.0.0.1:{server.server_port}/file.bin")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server.site
+    server.shutdown()
+    thread.join()
+    server.server_close()
