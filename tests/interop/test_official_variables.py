@@ -14,10 +14,10 @@ import pytest
 from flax import traverse_util
 
 from stylegan_jax.interop import official_variables
+from stylegan_jax.interop.official_arguments import model_config
 from stylegan_jax.interop.stylegan_tf import (
     discriminator_from_pickle,
     generator_from_pickle,
-    model_config,
 )
 from stylegan_jax.interop.unpickle import (
     NotAStyleGANPickleError,
