@@ -1,40 +1,108 @@
 """From a path to a `Generator`, whatever kind of file lies there."""
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.interop import stylegan_tf
+from stylegan_jax.interop import exported, stylegan_tf, unpickle
+from stylegan_jax.interop.bundle import Bundle, TrainedDiscriminator
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training import checkpoint
 
+Which = Literal["ema", "raw"]
 
-def load(path: str | Path) -> Generator:
-    """Loads the averaged generator of a run, a checkpoint or an official pickle.
+
+class _Kind(NamedTuple):
+    """A kind of file: how to know it, and how to read it."""
+
+    recognises: Callable[[Path], bool]
+    load: Callable[[Path, Which], Generator]
+    load_bundle: Callable[[Path], Bundle]
+
+
+def _load_pickle(path: Path, which: Which) -> Generator:
+    return stylegan_tf.load_pickle(path, "Gs" if which == "ema" else "G")
+
+
+_PICKLE = _Kind(unpickle.is_official_pickle, _load_pickle, stylegan_tf.load_bundle)
+# Asked in this order. A file that none of them knows goes to the last, whose errors
+# say what it is.
+_FILES: tuple[_Kind, ...] = (
+    _Kind(
+        exported.is_exported, lambda path, _: exported.load(path), exported.load_bundle
+    ),
+    _PICKLE,
+)
+
+
+def load(path: str | Path, which: Which = "ema") -> Generator:
+    """Loads the generator of a run, a checkpoint or a file of networks.
 
     Args:
         path: a run directory (its newest good checkpoint), one checkpoint in it
-            (`RUN/checkpoints/...`), or a pickle of NVlabs/stylegan or ProGAN.
+            (`RUN/checkpoints/...`), a `.safetensors` that `stylegan_jax.convert`
+            wrote, or a pickle of NVlabs/stylegan or ProGAN.
+        which: "ema", the moving average, or "raw", the generator under training.
+            A file with one generator has only that one.
 
     Raises:
         UserError: nothing there, or something else; the message says what.
     """
-    path = Path(path)
+    path = _located(path)
+    if path.is_dir():
+        return _load_run(path, which)
+    return _kind_of(path).load(path, which)
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Loads every network that lies there; otherwise as `load`."""
+    path = _located(path)
+    if path.is_dir():
+        return _load_run_bundle(path)
+    return _kind_of(path).load_bundle(path)
+
+
+def _located(name: str | Path) -> Path:
+    """The path of what the user named; the one place where names become paths."""
+    path = Path(name)
     if not path.exists():
         raise UserError(
-            f"{path} does not exist; give a run directory, a checkpoint or an "
-            "official .pkl"
+            f"{path} does not exist; give a run directory, a checkpoint, a "
+            ".safetensors or an official .pkl"
         )
-    if path.is_file():
-        return stylegan_tf.load_pickle(path)
-    return _load_run(path)
+    return path
 
 
-def _load_run(path: Path) -> Generator:
+def _kind_of(path: Path) -> _Kind:
+    return next((kind for kind in _FILES if kind.recognises(path)), _FILES[-1])
+
+
+def _load_run(path: Path, which: Which) -> Generator:
+    params = "g_ema" if which == "ema" else "g_params"
+    config, restored = _restore(path, [params])
+    return _generator(config, restored, params)
+
+
+def _load_run_bundle(path: Path) -> Bundle:
+    config, restored = _restore(path, ["g_ema", "g_params", "d_params"])
+    params = jax.tree.map(jnp.asarray, restored.state["d_params"])
+    return Bundle(
+        generator=_generator(config, restored, "g_ema"),
+        raw=_generator(config, restored, "g_params"),
+        discriminator=TrainedDiscriminator(params=params, config=config),
+        source=f"{path.absolute().name} at {restored.nimg / 1000:g} kimg",
+    )
+
+
+def _restore(
+    path: Path, params: Sequence[str]
+) -> tuple[ModelConfig, checkpoint.Restored]:
     # A checkpoint lies two folders below its run.
     folders = (path, *path.absolute().parents[:2])
     run = next(
@@ -46,19 +114,26 @@ def _load_run(path: Path) -> Generator:
             "--workdir was in training"
         )
     config = _read_model(run / "config.json")
-    names = ["g_ema", "w_avg", *(["noise"] if config.use_noise else [])]
-    restored = checkpoint.load_latest(path, names)
+    names = [*params, "w_avg", *(["noise"] if config.use_noise else [])]
+    return config, checkpoint.load_latest(path, names)
+
+
+def _generator(
+    config: ModelConfig, restored: checkpoint.Restored, params: str
+) -> Generator:
     state, alpha = restored.state, restored.metadata["alpha"]
-    generator = Generator(
+    arrays: dict[str, Any] = {
         # A mapping without layers has nothing stored.
-        params={"mapping": {}} | state["g_ema"],
-        w_avg=state["w_avg"],
-        noise=state.get("noise", ()),
+        "params": {"mapping": {}} | state[params],
+        "w_avg": state["w_avg"],
+        "noise": state.get("noise", ()),
+    }
+    return Generator(
+        **jax.tree.map(jnp.asarray, arrays),
         alpha=None if alpha is None else jnp.float32(alpha),
         config=config,
         resolution=restored.metadata["resolution"],
     )
-    return jax.tree.map(jnp.asarray, generator)
 
 
 def _read_model(path: Path) -> ModelConfig:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError, shown
 from stylegan_jax.interop.official_variables import MAX_LISTED
+from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError, shown
 from stylegan_jax.interop.unpickle import PickledNetwork
 from stylegan_jax.networks.config import ModelConfig
 

@@ -15,7 +15,7 @@ Source of the layout: `Network.__getstate__` and `__setstate__` in NVlabs/styleg
 import ast
 import dataclasses
 import math
-import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ _MODULES = {
 
 
 def save_pickle(
-    path: str | os.PathLike[str], bundle: Bundle, *, module_src: str = ""
+    path: str | Path, bundle: Bundle, *, module_src: str = ""
 ) -> tuple[str, ...]:
     """Writes an official pickle.
 
@@ -98,7 +98,7 @@ def level_of_detail(generator: Generator) -> np.ndarray:
         return np.array(coarser, np.float32)
     low, high = np.float32(coarser), np.float32(coarser + 1)
     lod = np.float32(coarser + 1 - float(generator.alpha))
-    return np.clip(lod, np.nextafter(low, high), np.nextafter(high, low)).reshape(())
+    return np.array(np.clip(lod, np.nextafter(low, high), np.nextafter(high, low)))
 
 
 def _generator_state(name: str, generator: Generator, module_src: str) -> NetworkState:
@@ -185,7 +185,9 @@ def _check_module(module_src: str, kind: str) -> None:
         body = ast.parse(module_src).body
     except (SyntaxError, ValueError) as error:
         raise UserError(f"the module source is not Python: {error}") from None
-    if not any(isinstance(node, ast.FunctionDef) and node.name == kind for node in body):
+    if not any(
+        isinstance(node, ast.FunctionDef) and node.name == kind for node in body
+    ):
         module = _MODULES.get(kind, "networks_stylegan.py")
         raise UserError(
             f"the module source has no function {kind}; give training/{module} of "
