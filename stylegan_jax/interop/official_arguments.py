@@ -206,7 +206,7 @@ def official_kwargs(config: ModelConfig, kind: str) -> dict[str, Any]:
     wrong = [
         f"model.{field}={getattr(config, field)!r}"
         for field in ours
-        if ours[field] != theirs[field]
+        if ours[field] != theirs.get(field)
     ]
     if wrong:
         raise UserError(
