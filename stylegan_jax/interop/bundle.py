@@ -6,6 +6,7 @@ of this room speak of paths; here they become networks and back.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,14 +70,24 @@ def generator_shapes(
     Raises:
         ArithmeticError, TypeError, ValueError: there is no such network.
     """
+    mean = {"w_avg": (config.w_dim,)} if has_w_avg else {}
+    return _generator_shapes(config) | mean
+
+
+@functools.lru_cache(maxsize=8)  # tracing takes a second, and files hold G and Gs
+def _generator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     ours = jax.eval_shape(lambda: init_generator(jax.random.key(0), config))
     shapes = {path: leaf.shape for path, leaf in _flat(ours.params).items()}
-    shapes |= {f"noise/{i}": leaf.shape for i, leaf in enumerate(ours.noise)}
-    return shapes | ({"w_avg": (config.w_dim,)} if has_w_avg else {})
+    return shapes | {f"noise/{i}": leaf.shape for i, leaf in enumerate(ours.noise)}
 
 
 def discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every array of a discriminator; as `generator_shapes`."""
+    return dict(_discriminator_shapes(config))
+
+
+@functools.lru_cache(maxsize=8)
+def _discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     images = (1, config.resolution, config.resolution, config.num_channels)
     ours = jax.eval_shape(
         lambda: Discriminator(config).init(

@@ -6,7 +6,6 @@
 
 import dataclasses
 import functools
-import io
 import pickle
 import re
 import types
@@ -22,9 +21,7 @@ from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import (
     bundle,
     official_arguments,
-    official_variables,
     official_writer,
-    pickle_emitter,
     stylegan_tf,
     unpickle,
 )
@@ -414,45 +411,3 @@ def test_a_fade_keeps_its_resolution_and_alpha_to_rounding(
     )
     found = stylegan_tf.growth(network, TINY)
     assert found == (resolution, pytest.approx(alpha, abs=2**-20))
-
-
-# --- The parts ---------------------------------------------------------------------
-
-
-def test_flattened_pixels_are_reordered_one_by_one() -> None:
-    ours = np.arange(3 * 16 * 5, dtype=np.float32).reshape(3, 16 * 5)
-    dense = official_variables.Row("theirs", "ours", chw_axis=1)
-    official = dense.write(ours)
-    for y in range(4):
-        for x in range(4):
-            for c in range(5):
-                np.testing.assert_array_equal(
-                    official[:, (c * 4 + y) * 4 + x], ours[:, (y * 4 + x) * 5 + c]
-                )
-    first = official_variables.Row("theirs", "ours", chw_axis=0)
-    np.testing.assert_array_equal(first.write(ours.T.copy()), official.T)
-    np.testing.assert_array_equal(dense.read(official), ours)
-    image = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
-    nchw = official_variables.Row("theirs", "ours", axes=(0, 2, 3, 1))
-    assert nchw.write(image)[1, 4, 2, 3] == image[1, 2, 3, 4]
-
-
-def test_the_emitter_writes_what_the_standard_library_reads() -> None:
-    array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    value = {
-        "plain": [None, True, False, 0, -1, 2**31 - 1, 0.1, "", "\u00e9\n", (), [], {}],
-        "arrays": (array, array.T, np.float32(2).reshape(1)[0:0], array),
-        "empty": pickle_emitter.NetworkState({"version": 3}).state,
-    }
-    file = io.BytesIO()
-    pickle_emitter.dump(value, file)
-    found = Loader(io.BytesIO(file.getvalue())).load()
-    assert found["plain"] == value["plain"] and found["empty"] == {"version": 3}
-    assert [type(x) for x in found["plain"]] == [type(x) for x in value["plain"]]
-    for ours, theirs in zip(found["arrays"], value["arrays"], strict=True):
-        assert ours.dtype == np.float32
-        np.testing.assert_array_equal(ours, theirs)
-    assert found["arrays"][0] is found["arrays"][3]
-    for odd in (object(), np.zeros(2), {1}, b"bytes"):
-        with pytest.raises(TypeError, match="no opcodes for"):
-            pickle_emitter.dump([odd], io.BytesIO())
