@@ -274,7 +274,7 @@ def test_arguments_out_of_bounds_never_reach_the_networks(
     # repeat them, but the outer network's count.)
     path = tmp_path / "a.pkl"
     outer = good.index(b"components")
-    ends = [b"J" + struct.pack("<i", n) for n in (2**31 - 1, -1, 0, 1 << 16)]
+    ends = [b"J" + struct.pack("<i", n) for n in (2**31 - 1, -1, 0)]
     ends += [b"N", b"\x88", text("x"), b"G" + struct.pack(">d", float("inf")), b"]"]
     tried = 0
     for opcode, _, place in pickletools.genops(good):
@@ -289,4 +289,4 @@ def test_arguments_out_of_bounds_never_reach_the_networks(
                 stylegan_tf.load_bundle(path)
             assert str(caught.value).isprintable()
             tried += 1
-    assert tried >= 5 * len(ends)
+    assert tried == 5 * len(ends)
