@@ -78,17 +78,23 @@ def test_every_precision_and_resolution_gets_its_row():
     assert math.prod(row.batch_size for row in rows) == (128 * 32) ** 3
 
 
-def test_every_step_of_converting_is_measured_in_a_process_of_its_own(tmp_path, capsys):
-    path = tmp_path / "result.json"
+def test_steps_of_converting_are_measured_in_processes_of_their_own(
+    tmp_path, capsys, monkeypatch
+):
+    path, steps = tmp_path / "result.json", convert.steps
+    names = ["write .pkl", "convert to float32", "convert to bfloat16"]
+
+    def some(folder, model):
+        return {name: steps(folder, model)[name] for name in names}
+
+    monkeypatch.setattr(convert, "steps", some)  # here, not in the processes
     convert.main(["--resolution", "8", "--channel-max", "4", "--json", str(path)])
     rows = {row["step"]: row for row in json.loads(path.read_text())["rows"]}
-    assert len(rows) == 8
+    assert list(rows) == names
     for row in rows.values():
         assert row["seconds"] > 0 and row["start_seconds"] > 0
         assert 50 < row["peak_mib"] < 4000
     # The pickle has two generators and a discriminator, the others one generator.
-    sizes = [
-        rows[f"load {name}"]["file_mb"] for name in (".pkl", "float32", "bfloat16")
-    ]
-    assert sizes[0] > sizes[1] > 1.8 * sizes[2]
+    sizes = [rows[name]["file_mb"] for name in names]
+    assert sizes[0] > 1.8 * sizes[1] and sizes[1] > 1.8 * sizes[2]
     assert "convert to bfloat16" in capsys.readouterr().out
