@@ -33,6 +33,7 @@ setup(
         "numpy>=2.0",
         "pillow>=11",
         "rich>=13",
+        "safetensors>=0.5",
         "tensorboardX>=2.6",
         "tyro>=1.0",
     ],

@@ -1,1 +1,4 @@
-"""How fast and how large the networks are; needs only jax, flax and optax."""
+"""How fast and how large the networks are.
+
+All but `convert` need only jax, flax and optax.
+"""

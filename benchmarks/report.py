@@ -1,4 +1,4 @@
-"""What the two benchmarks share: options, settings, the table and the JSON file."""
+"""What the benchmarks share: options, settings, the table and the JSON file."""
 
 import argparse
 import json

@@ -38,6 +38,7 @@ from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training import pictures
 from stylegan_jax.training.state import OptimizerConfig, init_state
 from stylegan_jax.training.stored import step_directories
+from stylegan_jax.training.stored_config import model_config, read_config
 
 Measure = Callable[[np.ndarray], Coverage]
 
@@ -67,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"--samples {args.samples} must be at least {_SHOWN} and --panels "
             f"{args.panels} at least 2"
         )
-    stored = loading.read_config(args.run)
-    model = loading.model_config(args.run)
+    stored = read_config(args.run)
+    model = model_config(args.run)
     source = open_data(stored, args.labels)
     measure, reals = make_measure(source, model)
     stages = [("start", first_generator(stored, model))]

@@ -1,97 +1,137 @@
 """From a path to a `Generator`, whatever kind of file lies there."""
 
-import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.interop import stylegan_tf
+from stylegan_jax.interop import exported, registry, stylegan_tf, unpickle
+from stylegan_jax.interop.bundle import Bundle, TrainedDiscriminator
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.training import checkpoint
+from stylegan_jax.training import checkpoint, stored_config
 
-_SECTIONS = ("model", "data", "schedule", "run")
+Which = Literal["ema", "raw"]
 
 
-def load(path: str | Path) -> Generator:
-    """Loads the averaged generator of a run, a checkpoint or an official pickle.
+class _Kind(NamedTuple):
+    """A kind of file: how to know it, and how to read it."""
+
+    recognises: Callable[[Path], bool]
+    load: Callable[[Path, Which], Generator]
+    load_bundle: Callable[[Path], Bundle]
+
+
+def _load_pickle(path: Path, which: Which) -> Generator:
+    return stylegan_tf.load_pickle(path, "Gs" if which == "ema" else "G")
+
+
+_PICKLE = _Kind(unpickle.is_official_pickle, _load_pickle, stylegan_tf.load_bundle)
+# Asked in this order. A file that none of them knows goes to the last, whose errors
+# say what it is.
+_FILES: tuple[_Kind, ...] = (
+    _Kind(
+        exported.is_exported, lambda path, _: exported.load(path), exported.load_bundle
+    ),
+    _PICKLE,
+)
+
+
+def load(path: str | Path, which: Which = "ema") -> Generator:
+    """Loads the generator of a run, a checkpoint or a file of networks.
 
     Args:
         path: a run directory (its newest good checkpoint), one checkpoint in it
-            (`RUN/checkpoints/...`), or a pickle of NVlabs/stylegan or ProGAN.
+            (`RUN/checkpoints/...`), a `.safetensors` that `stylegan_jax.convert`
+            wrote, a pickle of NVlabs/stylegan or ProGAN, a PyTorch checkpoint of
+            genforce or of rosinality/style-based-gan-pytorch, or the name of a public
+            network (`interop/public_networks.py`), which is fetched on first use.
+        which: "ema", the moving average, or "raw", the generator under training.
+            A file with one generator has only that one.
 
     Raises:
         UserError: nothing there, or something else; the message says what.
     """
-    path = Path(path)
-    if not path.exists():
-        raise UserError(
-            f"{path} does not exist; give a run directory, a checkpoint or an "
-            "official .pkl"
-        )
-    if path.is_file():
-        return stylegan_tf.load_pickle(path)
-    return _load_run(path)
+    path = _located(path)
+    if path.is_dir():
+        return _load_run(path, which)
+    return _kind_of(path).load(path, which)
 
 
-def read_config(run: Path) -> dict[str, Any]:
-    """The configuration of a run as it is stored, sections of plain values.
-
-    Raises:
-        UserError: there is none, or it is not valid JSON.
-    """
-    path = run / "config.json"
-    if not path.exists():
-        raise UserError(
-            f"{run} is not a run directory: it has no config.json; give what "
-            "--workdir was in training"
-        )
-    try:
-        stored = json.loads(path.read_text())
-        return {section: stored[section] for section in _SECTIONS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _undescribed(path, error) from error
+def load_bundle(path: str | Path) -> Bundle:
+    """Loads every network that lies there; otherwise as `load`."""
+    path = _located(path)
+    if path.is_dir():
+        return _load_run_bundle(path)
+    return _kind_of(path).load_bundle(path)
 
 
-def model_config(run: Path) -> ModelConfig:
-    """The architecture of a run's networks.
-
-    Raises:
-        UserError: as `read_config`, or another version wrote it.
-    """
-    try:
-        return ModelConfig(**read_config(run)["model"])
-    except (ValueError, TypeError) as error:
-        raise _undescribed(run / "config.json", error) from error
-
-
-def _undescribed(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path} does not describe a network ({error}); was the run made by another "
-        "version?"
+def _located(name: str | Path) -> Path:
+    """The path of what the user named; the one place where names become paths."""
+    path = Path(name)
+    if path.exists():
+        return path
+    if registry.is_known(str(name)):
+        return registry.fetch(str(name))
+    close = registry.close_matches(str(name))
+    hint = f"did you mean the public network {' or '.join(close)}? Otherwise " * bool(
+        close
+    )
+    raise UserError(
+        f"{path} does not exist; {hint}give a run directory, a checkpoint, a "
+        ".safetensors, an official .pkl, a PyTorch checkpoint, or the name of a public "
+        "network such as ffhq"
     )
 
 
-def _load_run(path: Path) -> Generator:
+def _kind_of(path: Path) -> _Kind:
+    return next((kind for kind in _FILES if kind.recognises(path)), _FILES[-1])
+
+
+def _load_run(path: Path, which: Which) -> Generator:
+    params = "g_ema" if which == "ema" else "g_params"
+    config, restored = _restore(path, [params])
+    return _generator(config, restored, params)
+
+
+def _load_run_bundle(path: Path) -> Bundle:
+    config, restored = _restore(path, ["g_ema", "g_params", "d_params"])
+    params = jax.tree.map(jnp.asarray, restored.state["d_params"])
+    return Bundle(
+        generator=_generator(config, restored, "g_ema"),
+        raw=_generator(config, restored, "g_params"),
+        discriminator=TrainedDiscriminator(params=params, config=config),
+        source=f"{path.absolute().name} at {restored.nimg / 1000:g} kimg",
+    )
+
+
+def _restore(
+    path: Path, params: Sequence[str]
+) -> tuple[ModelConfig, checkpoint.Restored]:
     # A checkpoint lies two folders below its run.
     folders = (path, *path.absolute().parents[:2])
-    run = next(
-        (folder for folder in folders if (folder / "config.json").exists()), path
-    )
-    config = model_config(run)
-    names = ["g_ema", "w_avg", *(["noise"] if config.use_noise else [])]
-    restored = checkpoint.load_latest(path, names)
+    run = next((f for f in folders if (f / "config.json").exists()), path)
+    config = stored_config.model_config(run)
+    names = [*params, "w_avg", *(["noise"] if config.use_noise else [])]
+    return config, checkpoint.load_latest(path, names)
+
+
+def _generator(
+    config: ModelConfig, restored: checkpoint.Restored, params: str
+) -> Generator:
     state, alpha = restored.state, restored.metadata["alpha"]
-    generator = Generator(
+    arrays: dict[str, Any] = {
         # A mapping without layers has nothing stored.
-        params={"mapping": {}} | state["g_ema"],
-        w_avg=state["w_avg"],
-        noise=state.get("noise", ()),
+        "params": {"mapping": {}} | state[params],
+        "w_avg": state["w_avg"],
+        "noise": state.get("noise", ()),
+    }
+    return Generator(
+        **jax.tree.map(jnp.asarray, arrays),
         alpha=None if alpha is None else jnp.float32(alpha),
         config=config,
         resolution=restored.metadata["resolution"],
     )
-    return jax.tree.map(jnp.asarray, generator)

@@ -7,6 +7,7 @@ A run directory holds `config.json` (the configuration it is trained with),
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import enum
@@ -21,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.common.errors import UserError
@@ -45,13 +46,22 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
 
     The folder is made if need be. Text is written as UTF-8.
     """
+    with atomic_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Opens a file for writing that takes its name when the block has ended well.
+
+    As `atomic_write`, for content that comes in parts.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private

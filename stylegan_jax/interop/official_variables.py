@@ -33,12 +33,14 @@ class Row:
         ours: the path of the parameter.
         axes: the transposition from their axes to ours.
         chw_axis: an axis that flattens C, H, W (4x4) there and H, W, C here.
+        unfused: the name in a ProGAN with `fused_scale=False`.
     """
 
     official: str
     ours: str
     axes: tuple[int, ...] | None = None
     chw_axis: int | None = None
+    unfused: bool = False
 
     def read(self, array: np.ndarray) -> np.ndarray:
         """The official array in our layout, a float32 copy."""
@@ -50,6 +52,16 @@ class Row:
             array = np.moveaxis(cells.reshape(array.shape), 0, self.chw_axis)
         return np.array(array, np.float32, order="C")
 
+    def write(self, array: np.ndarray) -> np.ndarray:
+        """Our array in the official layout, in C order: undoes `read`."""
+        if self.chw_axis is not None:
+            array = np.moveaxis(array, self.chw_axis, 0)
+            cells = array.reshape(4, 4, -1, array.shape[1]).transpose(2, 0, 1, 3)
+            array = np.moveaxis(cells.reshape(array.shape), 0, self.chw_axis)
+        if self.axes is not None:
+            array = array.transpose(np.argsort(self.axes))
+        return np.asarray(array, np.float32, order="C")
+
     def official_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The official shape of what is `shape` here."""
         if self.axes is None:
@@ -58,12 +70,13 @@ class Row:
 
 
 _NCHW = (0, 2, 3, 1)
+UNFUSED = "{R}x{R}/Conv0"
 _LAYERS = {
     "4x4/Const": "block4/const",
     "4x4/Dense": "block4/dense",
     "4x4/Conv": "block4/conv",
     "{R}x{R}/Conv0_up": "block{R}/conv0",
-    "{R}x{R}/Conv0": "block{R}/conv0",  # ProGAN without fused_scale
+    UNFUSED: "block{R}/conv0",  # ProGAN without fused_scale
     "{R}x{R}/Conv1": "block{R}/conv1",
 }
 _EPILOGUE = {
@@ -86,11 +99,16 @@ GENERATOR = (
             f"synthesis/{layer}/weight",
             f"synthesis/{module}/weight",
             chw_axis=1 if layer == "4x4/Dense" else None,
+            unfused=layer == UNFUSED,
         )
         for layer, module in _LAYERS.items()
     ),
     *(
-        Row(f"synthesis/{layer}/{part}", f"synthesis/{module}/{name}")
+        Row(
+            f"synthesis/{layer}/{part}",
+            f"synthesis/{module}/{name}",
+            unfused=layer == UNFUSED,
+        )
         for layer, module in _LAYERS.items()
         for part, name in _EPILOGUE.items()
     ),
@@ -110,6 +128,7 @@ DISCRIMINATOR = tuple(
         f"{layer}/{part}",
         f"{module}/{part}",
         chw_axis=0 if (layer, part) == ("4x4/Dense0", "weight") else None,
+        unfused=(module, layer) == ("block{R}/conv1", "{R}x{R}/Conv1"),
     )
     for layer, module in {
         "FromRGB_lod{lod}": "from_rgb{R}",
@@ -194,3 +213,32 @@ def match(
             f"{len(problems)} variables do not fit the network described: {listed}"
         )
     return found
+
+
+def spell(
+    arrays: Mapping[str, np.ndarray],
+    rows: tuple[Row, ...],
+    config: ModelConfig,
+    *,
+    unfused: bool = False,
+) -> dict[str, np.ndarray]:
+    """The official variables of our parameters: undoes `match`.
+
+    Args:
+        arrays: all our parameters by path.
+        rows: the table to use.
+        config: the architecture.
+        unfused: give layers that resample their names of `fused_scale=False`.
+
+    Returns:
+        By official name, float32, in the official layout.
+    """
+    places: dict[str, tuple[str, Row]] = {}
+    for official, (path, row) in names(rows, config).items():
+        if path not in places or row.unfused == unfused:
+            places[path] = (official, row)
+    return {
+        official: row.write(arrays[path])
+        for path, (official, row) in places.items()
+        if path in arrays
+    }

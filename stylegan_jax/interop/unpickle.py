@@ -43,10 +43,16 @@ STATE_VERSIONS = (2, 3, 4)
 _MAGIC = {
     b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or an .npz)",
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": "a PyTorch checkpoint",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
     b"\x89HDF": "an HDF5 file (a Keras or flaxmodels checkpoint)",
     b"\x1f\x8b": "a gzip archive: unpack it first",
+    b"BZh": "a bzip2 archive: unpack it first",
+    b"\xfd7zXZ": "an xz archive: unpack it first",
+    b"7z\xbc\xaf": "a 7-Zip archive: unpack it first",
     b"<": "a web page: the download failed, often for a quota; fetch it again",
     b"\x93NUMPY": "a NumPy array file",
+    b"{": "a JSON file: give the folder that it lies in, if that is a run",
     b"version https://git-lfs": "a Git LFS pointer: the file itself was not fetched",
 }
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from benchmarks import report, sample, train_step
+from benchmarks import convert, report, sample, train_step
 
 # In an interpreter of its own, because here everything is imported already.
 _WITHOUT = """
@@ -76,3 +76,25 @@ def test_every_precision_and_resolution_gets_its_row():
     assert {row.model.resolution for row in rows} == {64}
     assert [row.model.dtype == "bfloat16" for row in rows] == 2 * [False, False, True]
     assert math.prod(row.batch_size for row in rows) == (128 * 32) ** 3
+
+
+def test_steps_of_converting_are_measured_in_processes_of_their_own(
+    tmp_path, capsys, monkeypatch
+):
+    path, steps = tmp_path / "result.json", convert.steps
+    names = ["write .pkl", "convert to float32", "convert to bfloat16"]
+
+    def some(folder, model):
+        return {name: steps(folder, model)[name] for name in names}
+
+    monkeypatch.setattr(convert, "steps", some)  # here, not in the processes
+    convert.main(["--resolution", "8", "--channel-max", "4", "--json", str(path)])
+    rows = {row["step"]: row for row in json.loads(path.read_text())["rows"]}
+    assert list(rows) == names
+    for row in rows.values():
+        assert row["seconds"] > 0 and row["start_seconds"] > 0
+        assert 50 < row["peak_mib"] < 4000
+    # The pickle has two generators and a discriminator, the others one generator.
+    sizes = [rows[name]["file_mb"] for name in names]
+    assert sizes[0] > 1.8 * sizes[1] and sizes[1] > 1.8 * sizes[2]
+    assert "convert to bfloat16" in capsys.readouterr().out

@@ -14,10 +14,10 @@ import pytest
 from flax import traverse_util
 
 from stylegan_jax.interop import official_variables
+from stylegan_jax.interop.official_arguments import model_config
 from stylegan_jax.interop.stylegan_tf import (
     discriminator_from_pickle,
     generator_from_pickle,
-    model_config,
 )
 from stylegan_jax.interop.unpickle import (
     NotAStyleGANPickleError,
@@ -246,3 +246,21 @@ def test_two_variables_for_one_parameter_are_refused() -> None:
 def test_a_generator_without_its_components_lists_what_is_missing() -> None:
     with pytest.raises(NotAStyleGANPickleError, match=r"missing.*more"):
         generator_from_pickle(dataclasses.replace(sample(), components={}))
+
+
+def test_flattened_pixels_are_reordered_one_by_one() -> None:
+    ours = np.arange(3 * 16 * 5, dtype=np.float32).reshape(3, 16 * 5)
+    dense = official_variables.Row("theirs", "ours", chw_axis=1)
+    official = dense.write(ours)
+    for y in range(4):
+        for x in range(4):
+            for c in range(5):
+                np.testing.assert_array_equal(
+                    official[:, (c * 4 + y) * 4 + x], ours[:, (y * 4 + x) * 5 + c]
+                )
+    first = official_variables.Row("theirs", "ours", chw_axis=0)
+    np.testing.assert_array_equal(first.write(ours.T.copy()), official.T)
+    np.testing.assert_array_equal(dense.read(official), ours)
+    image = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+    nchw = official_variables.Row("theirs", "ours", axes=(0, 2, 3, 1))
+    assert nchw.write(image)[1, 4, 2, 3] == image[1, 2, 3, 4]

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.interop import stylegan_tf
+from stylegan_jax.interop import official_arguments, stylegan_tf
+from stylegan_jax.interop.official_arguments import model_config
 from stylegan_jax.interop.stylegan_tf import (
     discriminator_from_pickle,
     generator_from_pickle,
     growth,
     load_pickle,
-    model_config,
 )
 from stylegan_jax.interop.unpickle import (
     NotAStyleGANPickleError,
@@ -112,9 +112,9 @@ def test_every_argument_reaches_its_field(
 ) -> None:
     config = model_config(network("G_style", **kwargs))
     assert {key: getattr(config, key) for key in expected} == expected
-    fields = {field for field, _ in stylegan_tf._FIELDS["G_style"].values()}
+    fields = {field for field, _ in official_arguments._FIELDS["G_style"].values()}
     others = fields - expected.keys()
-    named = {stylegan_tf._FIELDS["G_style"][key][0] for key in kwargs}
+    named = {official_arguments._FIELDS["G_style"][key][0] for key in kwargs}
     for field in others - named:
         assert getattr(config, field) == getattr(ModelConfig(), field), field
 

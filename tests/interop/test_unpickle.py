@@ -6,6 +6,7 @@ Files made to do harm are in `test_hostile_pickles`.
 import collections
 import pickle
 import pickletools
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -234,3 +235,16 @@ def test_a_missing_file_is_the_operating_systems_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_networks(tmp_path / "none.pkl")
     assert not is_official_pickle(tmp_path / "none.pkl")
+
+
+def test_loading_a_pickle_brings_in_no_other_framework() -> None:
+    # Those that wrote such files, and those that others would read them with.
+    program = (
+        f"import sys, stylegan_jax; stylegan_jax.load({str(SAMPLE)!r}); "
+        "names = ('tensorflow', 'torch', 'keras', 'dnnlib', 'tensorflow_datasets'); "
+        "print([name for name in names if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

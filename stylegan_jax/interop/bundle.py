@@ -1,0 +1,130 @@
+"""What one file of networks may hold, and its arrays by path.
+
+A path is `mapping/dense0/weight`, `synthesis/block8/conv0/bias`, `noise/0` or `w_avg`
+in a generator, `block8/conv0/weight` in a discriminator. The tables and file formats
+of this room speak of paths; here they become networks and back.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.generator import Generator, init_generator
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainedDiscriminator:
+    """Parameters of a discriminator and its architecture."""
+
+    params: dict[str, Any]
+    config: ModelConfig  # only the fields that a discriminator reads matter
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """The networks of one run or file.
+
+    Attributes:
+        generator: what one draws with: the moving average of training.
+        raw: the generator under training; None where it is not at hand.
+        discriminator: likewise.
+        source: the name of the file they were first read from.
+        licence: what is known of the terms of the weights; may be empty.
+    """
+
+    generator: Generator
+    raw: Generator | None = None
+    discriminator: TrainedDiscriminator | None = None
+    source: str = ""
+    licence: str = ""
+
+
+def generator_arrays(generator: Generator) -> dict[str, np.ndarray]:
+    """Every array of a generator but `alpha`, by path."""
+    flat = dict(_flat(generator.params))
+    flat |= {f"noise/{i}": image for i, image in enumerate(generator.noise)}
+    if generator.w_avg is not None:
+        flat["w_avg"] = generator.w_avg
+    return {path: np.asarray(leaf) for path, leaf in flat.items()}
+
+
+def discriminator_arrays(discriminator: TrainedDiscriminator) -> dict[str, np.ndarray]:
+    """Every array of a discriminator, by path."""
+    flat = _flat(discriminator.params)
+    return {path: np.asarray(leaf) for path, leaf in flat.items()}
+
+
+def generator_shapes(
+    config: ModelConfig, *, has_w_avg: bool
+) -> dict[str, tuple[int, ...]]:
+    """The shape of every array of a generator; nothing is allocated.
+
+    Raises:
+        ArithmeticError, TypeError, ValueError: there is no such network.
+    """
+    mean = {"w_avg": (config.w_dim,)} if has_w_avg else {}
+    return _generator_shapes(config) | mean
+
+
+@functools.lru_cache(maxsize=8)  # tracing takes a second, and files hold G and Gs
+def _generator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    ours = jax.eval_shape(lambda: init_generator(jax.random.key(0), config))
+    shapes = {path: leaf.shape for path, leaf in _flat(ours.params).items()}
+    return shapes | {f"noise/{i}": leaf.shape for i, leaf in enumerate(ours.noise)}
+
+
+def discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every array of a discriminator; as `generator_shapes`."""
+    return dict(_discriminator_shapes(config))
+
+
+@functools.lru_cache(maxsize=8)
+def _discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    images = (1, config.resolution, config.resolution, config.num_channels)
+    ours = jax.eval_shape(
+        lambda: Discriminator(config).init(
+            jax.random.key(0), jnp.zeros(images), jnp.zeros((1, config.label_size))
+        )
+    )
+    return {path: leaf.shape for path, leaf in _flat(ours["params"]).items()}
+
+
+def make_generator(
+    arrays: Mapping[str, np.ndarray],
+    config: ModelConfig,
+    *,
+    resolution: int,
+    alpha: float | None,
+) -> Generator:
+    """The generator whose arrays these are, on the default device."""
+    flat = dict(arrays)
+    count = sum(path.startswith("noise/") for path in flat)
+    noise = tuple(jnp.asarray(flat.pop(f"noise/{i}")) for i in range(count))
+    w_avg = flat.pop("w_avg", None)
+    # A mapping without layers has no arrays.
+    return Generator(
+        params={"mapping": {}} | nested(flat),
+        w_avg=None if w_avg is None else jnp.asarray(w_avg),
+        noise=noise,
+        alpha=None if alpha is None else jnp.asarray(alpha, jnp.float32),
+        config=config,
+        resolution=resolution,
+    )
+
+
+def nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """A tree of parameters from arrays by path, on the default device."""
+    on_device = {path: jnp.asarray(array) for path, array in arrays.items()}
+    return traverse_util.unflatten_dict(on_device, sep="/")
+
+
+def _flat(params: Any) -> dict[str, Any]:
+    return traverse_util.flatten_dict(params, sep="/")

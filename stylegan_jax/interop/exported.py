@@ -1,0 +1,347 @@
+"""Our own compact file: one generator, and perhaps its discriminator.
+
+A `.safetensors` file: a JSON header, then raw arrays, float32 or bfloat16. Nothing in
+it can run, it is read without Orbax, and other programs can look into it. Arrays are
+called `generator/PATH` and `discriminator/PATH` with the paths of `bundle`. The
+header's `__metadata__` has one entry, `stylegan_jax`, whose text is JSON:
+
+    {"format": "stylegan_jax networks", "version": 1,
+     "config": {...},          # ModelConfig of the generator
+     "resolution": 1024, "alpha": null,
+     "has_w_avg": true,        # false for ProGAN
+     "discriminator": {...},   # ModelConfig of the discriminator, or null
+     "provenance": {"source": "...", "licence": "...", "stylegan_jax": "0.1.0"}}
+
+The whole header is checked against the networks it describes before an array is read.
+
+Source of the format: https://github.com/huggingface/safetensors.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import ml_dtypes
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+import stylegan_jax
+from stylegan_jax.common import files
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.interop.bundle import (
+    Bundle,
+    TrainedDiscriminator,
+    discriminator_arrays,
+    discriminator_shapes,
+    generator_arrays,
+    generator_shapes,
+    make_generator,
+    nested,
+)
+from stylegan_jax.networks.config import ModelConfig, check_resolution
+from stylegan_jax.networks.generator import Generator
+
+FORMAT = "stylegan_jax networks"
+VERSION = 1
+DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16}
+
+_KEY = "stylegan_jax"
+_GENERATOR, _DISCRIMINATOR = "generator/", "discriminator/"
+_STORED = {"F32": "float32", "BF16": "bfloat16"}
+_MAX_HEADER_BYTES = 1 << 20  # at 1024 px, discriminator included, it has 31 kB
+_MAX_SIZE = 1 << 16  # of any number in a ModelConfig; nothing real comes near
+_MAX_LISTED = 8  # problems spelt out in one error
+
+_METADATA: dict[str, tuple[type, ...]] = {
+    "format": (str,),
+    "version": (int,),
+    "config": (dict,),
+    "resolution": (int,),
+    "alpha": (float, type(None)),
+    "has_w_avg": (bool,),
+    "discriminator": (dict, type(None)),
+    "provenance": (dict,),
+}
+
+
+class NotAnExportedFileError(UserError):
+    """The file is not one that `save` wrote, or is damaged."""
+
+
+def save(
+    path: str | Path,
+    generator: Generator,
+    *,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    discriminator: TrainedDiscriminator | None = None,
+    source: str = "",
+    licence: str = "",
+) -> None:
+    """Writes a generator, its mean of w and its noise; atomically.
+
+    Args:
+        path: conventionally ends in `.safetensors`.
+        generator: what to write.
+        dtype: of all arrays in the file. bfloat16 halves it and keeps 8 bits of each
+            number's precision; `load` gives float32 again.
+        discriminator: to go along.
+        source: name of the file that the weights come from.
+        licence: the terms of the weights, for whoever reads the file.
+
+    Raises:
+        ValueError: another dtype.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}, not one of {', '.join(DTYPES)}")
+    arrays = _prefixed(_GENERATOR, generator_arrays(generator))
+    if discriminator is not None:
+        arrays |= _prefixed(_DISCRIMINATOR, discriminator_arrays(discriminator))
+    alpha = generator.alpha
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": dataclasses.asdict(generator.config),
+        "resolution": generator.resolution,
+        "alpha": None if alpha is None else float(alpha),
+        "has_w_avg": generator.w_avg is not None,
+        "discriminator": discriminator and dataclasses.asdict(discriminator.config),
+        "provenance": {
+            "source": source,
+            "licence": licence,
+            "stylegan_jax": stylegan_jax.__version__,
+        },
+    }
+    stored = {
+        name: np.ascontiguousarray(array, DTYPES[dtype]).reshape(array.shape)
+        for name, array in arrays.items()
+    }
+    data = safetensors.numpy.save(stored, {_KEY: json.dumps(metadata)})
+    files.atomic_write(path, data)
+
+
+def load(path: str | Path) -> Generator:
+    """Loads the generator of a file that `save` wrote; its discriminator stays there.
+
+    Returns:
+        The generator as it was saved, float32.
+
+    Raises:
+        NotAnExportedFileError: something else, damaged, of a later version, or with
+            arrays that its own description does not call for (some are named).
+        OSError: the file cannot be opened.
+    """
+    return _load(path, with_discriminator=False).generator
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Loads everything in a file that `save` wrote; raises as `load`."""
+    return _load(path, with_discriminator=True)
+
+
+def is_exported(path: str | Path) -> bool:
+    """Says from the first bytes whether `load` should be tried: any safetensors."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(9)
+            size = file.seek(0, os.SEEK_END)
+    except OSError:
+        return False
+    length = int.from_bytes(head[:8], "little")
+    return head[8:] == b"{" and (2 <= length <= max(size, _MAX_HEADER_BYTES))
+
+
+def stored_dtype(path: str | Path) -> str:
+    """The type of a file's arrays, "float32" or "bfloat16"; raises as `load`."""
+    with _opened(path) as file:
+        return _STORED.get(file.get_slice(next(iter(file.keys()))).get_dtype(), "?")
+
+
+def _prefixed(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {prefix + path: array for path, array in arrays.items()}
+
+
+def _opened(path: str | Path) -> Any:
+    """The file with its header read and checked by the library, no array read."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > _MAX_HEADER_BYTES:
+        raise NotAnExportedFileError(
+            f"{path}: a header of {length} bytes, more than the {_MAX_HEADER_BYTES} "
+            "allowed: this is another kind of file, or damaged"
+        )
+    try:
+        return safetensors.safe_open(os.fspath(path), framework="numpy")
+    except (
+        Exception
+    ) as error:  # the library has an error of its own, and lets others by
+        detail = " ".join(str(error).split())[:200]
+        raise NotAnExportedFileError(
+            f"{path}: damaged, cut off or not a .safetensors file ({detail}); "
+            "fetch or convert it again"
+        ) from None
+
+
+def _load(path: str | Path, *, with_discriminator: bool) -> Bundle:
+    with _opened(path) as file:
+        try:
+            metadata = _read_metadata(file.metadata() or {})
+            configs, shapes = _described(metadata)
+            _check_arrays(file, shapes)
+            wanted = [
+                name
+                for name in shapes
+                if with_discriminator or name.startswith(_GENERATOR)
+            ]
+            arrays = {name: _read_array(file, name) for name in wanted}
+        except NotAnExportedFileError as error:
+            raise NotAnExportedFileError(f"{path}: {error}") from None
+    generator = make_generator(
+        _under(_GENERATOR, arrays),
+        configs[_GENERATOR],
+        resolution=metadata["resolution"],
+        alpha=metadata["alpha"],
+    )
+    discriminator = None
+    if with_discriminator and _DISCRIMINATOR in configs:
+        discriminator = TrainedDiscriminator(
+            params=nested(_under(_DISCRIMINATOR, arrays)),
+            config=configs[_DISCRIMINATOR],
+        )
+    provenance = metadata["provenance"]
+    return Bundle(
+        generator=generator,
+        discriminator=discriminator,
+        source=str(provenance.get("source") or Path(path).name),
+        licence=str(provenance.get("licence") or ""),
+    )
+
+
+def _read_array(file: Any, name: str) -> np.ndarray:
+    # Copied: what the library returns may be a view of the mapped file.
+    return np.array(file.get_tensor(name), np.float32)
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _read_metadata(header: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON record, with every key there and of its type."""
+    text = header.get(_KEY)
+    if text is None:
+        raise NotAnExportedFileError(
+            "a .safetensors file of another program; what can be read are those that "
+            "python -m stylegan_jax.convert writes"
+        )
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise NotAnExportedFileError(f"its description is not that of {FORMAT!r}")
+    if metadata.get("version") != VERSION:
+        version = ascii(metadata.get("version"))[:20]
+        raise NotAnExportedFileError(
+            f"written in version {version} of the format, and this program reads "
+            f"version {VERSION}; update stylegan_jax"
+        )
+    for key in sorted(metadata.keys() ^ _METADATA.keys()):
+        kind = "an unknown" if key in metadata else "no"
+        raise NotAnExportedFileError(f"a description with {kind} {ascii(key)[:40]}")
+    for key, kinds in _METADATA.items():
+        if type(metadata[key]) not in kinds:
+            raise NotAnExportedFileError(f"a description with an odd {key}")
+    return metadata
+
+
+def _described(
+    metadata: dict[str, Any],
+) -> tuple[dict[str, ModelConfig], dict[str, tuple[int, ...]]]:
+    """Architectures by prefix, and the shape of every array by its name in the file."""
+    config = _read_config(metadata["config"])
+    configs, resolution, alpha = (
+        {_GENERATOR: config},
+        metadata["resolution"],
+        metadata["alpha"],
+    )
+    try:
+        check_resolution("resolution", resolution)
+        if resolution > config.resolution:
+            raise ValueError(
+                f"resolution {resolution} of a network of {config.resolution}"
+            )
+        if alpha is not None and not 0 <= alpha <= 1:
+            raise ValueError(f"alpha is {alpha}, not 0 to 1")
+        has_w_avg = metadata["has_w_avg"]
+        shapes = _prefixed(_GENERATOR, generator_shapes(config, has_w_avg=has_w_avg))
+        if metadata["discriminator"] is not None:
+            configs[_DISCRIMINATOR] = _read_config(metadata["discriminator"])
+            found = discriminator_shapes(configs[_DISCRIMINATOR])
+            shapes |= _prefixed(_DISCRIMINATOR, found)
+    except NotAnExportedFileError:
+        raise
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise NotAnExportedFileError(
+            f"describes no possible network: {error}"
+        ) from None
+    return configs, shapes
+
+
+def _read_config(stored: dict[str, Any]) -> ModelConfig:
+    """An architecture; fields that the file's writer did not know have defaults."""
+    fields = {field.name: field.default for field in dataclasses.fields(ModelConfig)}
+    unknown = sorted(stored.keys() - fields.keys())
+    if unknown:
+        raise NotAnExportedFileError(
+            f"describes a network with {ascii(unknown[0])[:40]}, which this version "
+            "does not know; update stylegan_jax"
+        )
+    for name, value in stored.items():
+        if type(value) is not type(fields[name]):
+            raise NotAnExportedFileError(f"describes a network with an odd {name}")
+        if isinstance(value, int | float) and not 0 <= value <= _MAX_SIZE:
+            raise NotAnExportedFileError(
+                f"describes a network with {name} {value}, not 0 to {_MAX_SIZE}"
+            )
+    if stored.get("mapping_layers", 0) > 64:
+        raise NotAnExportedFileError("describes a network with over 64 mapping layers")
+    try:
+        return ModelConfig(**stored)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise NotAnExportedFileError(
+            f"describes no possible network: {error}"
+        ) from None
+
+
+def _check_arrays(file: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    problems = list(_problems(file, shapes))
+    if problems:
+        more = len(problems) - _MAX_LISTED
+        listed = "; ".join(problems[:_MAX_LISTED]) + f"; {more} more" * (more > 0)
+        raise NotAnExportedFileError(
+            f"{len(problems)} arrays do not fit the network described: {listed}"
+        )
+
+
+def _problems(file: Any, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    names = set(file.keys())
+    for name in sorted(names | shapes.keys()):
+        if name not in names:
+            yield f"{name} is missing"
+        elif name not in shapes:
+            yield f"{ascii(name)[:100]} has no place"
+        else:
+            array = file.get_slice(name)
+            shape, dtype = tuple(array.get_shape()), array.get_dtype()
+            if shape != shapes[name]:
+                yield f"{name} is {shape}, expected {shapes[name]}"
+            elif dtype not in _STORED:
+                yield f"{name} holds {dtype}, not {' or '.join(_STORED)}"

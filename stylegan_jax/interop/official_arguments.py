@@ -1,0 +1,315 @@
+"""Arguments of official networks and our `ModelConfig`: one table, both ways.
+
+What cannot be said on the other side is refused by name; nothing is guessed.
+
+Source of arguments and defaults: `G_style`, `G_mapping`, `G_synthesis`, `D_basic` and
+`G_paper`, `D_paper` in NVlabs/stylegan, `training/networks_stylegan.py` and
+`networks_progan.py`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.interop.official_variables import MAX_LISTED
+from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError, shown
+from stylegan_jax.interop.unpickle import PickledNetwork
+from stylegan_jax.networks.config import ModelConfig
+
+# Official argument: (our field, official default). Absent arguments had the default.
+_SHARED = {
+    "label_size": ("label_size", 0),
+    "fmap_base": ("channel_base", 8192),
+    "fmap_decay": ("channel_decay", 1.0),
+    "fmap_max": ("channel_max", 512),
+}
+_FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
+    "G_style": {
+        **_SHARED,
+        "num_channels": ("num_channels", 3),
+        "resolution": ("resolution", 1024),
+        "latent_size": ("z_dim", 512),
+        "dlatent_size": ("w_dim", 512),
+        "mapping_layers": ("mapping_layers", 8),
+        "mapping_fmaps": ("mapping_width", 512),
+        "mapping_lrmul": ("mapping_lr_multiplier", 0.01),
+        "normalize_latents": ("normalize_z", True),
+        "use_styles": ("use_styles", True),
+        "const_input_layer": ("const_input", True),
+        "use_noise": ("use_noise", True),
+        "use_pixel_norm": ("use_pixel_norm", False),
+        "use_instance_norm": ("use_instance_norm", True),
+        "fused_scale": ("fused_from", "auto"),
+        "blur_filter": ("blur", [1, 2, 1]),
+    },
+    "D_basic": {
+        **_SHARED,
+        "num_channels": ("num_channels", 1),
+        "resolution": ("resolution", 32),
+        "mbstd_group_size": ("mbstd_group_size", 4),
+        "mbstd_num_features": ("mbstd_num_features", 1),
+        "fused_scale": ("fused_from", "auto"),
+        "blur_filter": ("blur", [1, 2, 1]),
+    },
+    "G_paper": {
+        **_SHARED,
+        "num_channels": ("num_channels", 1),
+        "resolution": ("resolution", 32),
+        "latent_size": ("z_dim", None),
+        "normalize_latents": ("normalize_z", True),
+        "use_pixelnorm": ("use_pixel_norm", True),
+        "fused_scale": ("fused_from", True),
+    },
+    "D_paper": {
+        **_SHARED,
+        "num_channels": ("num_channels", 1),
+        "resolution": ("resolution", 32),
+        "mbstd_group_size": ("mbstd_group_size", 4),
+        "fused_scale": ("fused_from", True),
+    },
+}
+# What the functions are in our terms, whatever their arguments.
+_FIXED: dict[str, dict[str, Any]] = {
+    "G_style": {},
+    "D_basic": {},
+    "G_paper": {
+        "embed_labels": False,
+        "blur": False,
+        "mapping_layers": 0,
+        "use_styles": False,
+        "const_input": False,
+        "use_noise": False,
+        "use_instance_norm": False,
+    },
+    "D_paper": {"embed_labels": False, "blur": False},
+}
+# Arguments that must have the value the networks here are built for.
+_REQUIRED = {
+    "nonlinearity": "lrelu",
+    "mapping_nonlinearity": "lrelu",
+    "use_wscale": True,
+    "use_leakyrelu": True,
+    "pixelnorm_epsilon": 1e-8,
+}
+# Arguments that change how the function is computed, what happens in training, or
+# truncation, which callers choose here.
+_IGNORED = frozenset(
+    {
+        "dlatent_avg_beta",
+        "dlatent_broadcast",
+        "dtype",
+        "force_clean_graph",
+        "is_template_graph",
+        "is_training",
+        "is_validation",
+        "randomize_noise",
+        "structure",
+        "style_mixing_prob",
+        "truncation_cutoff",
+        "truncation_cutoff_val",
+        "truncation_psi",
+        "truncation_psi_val",
+    }
+)
+_FUSED_FROM = {"auto": 128, True: 8, False: 2048}
+_DISCRIMINATOR_FIELDS = (
+    "resolution",
+    "num_channels",
+    "label_size",
+    "embed_labels",
+    "channel_base",
+    "channel_max",
+    "channel_decay",
+    "blur",
+    "mbstd_group_size",
+    "mbstd_num_features",
+)
+_MAX_SIZE = 1 << 16  # of any number among the arguments; nothing real comes near
+_MAX_MAPPING_LAYERS = 64
+
+
+def model_config(network: PickledNetwork) -> ModelConfig:
+    """The architecture that a network's arguments describe.
+
+    Raises:
+        NotAStyleGANPickleError: the network is of another family, or has arguments
+            that are unknown, unsupported or senseless (all named).
+    """
+    kind = network.build_func_name
+    if kind not in _FIELDS:
+        raise NotAStyleGANPickleError(
+            f"the network {shown(network.name)} was built by {shown(kind)}"
+            + (", which is StyleGAN2" if kind.startswith(("G_main", "D_style")) else "")
+            + f"; supported are {', '.join(_FIELDS)}"
+        )
+    kwargs = _arguments(network)
+    bad = [f"{key} (unknown)" for key in _unknown(kind, kwargs)]
+    for key, wanted in _REQUIRED.items():
+        if kwargs.get(key, wanted) != wanted:
+            bad.append(f"{key}={shown(kwargs[key])} (only {wanted!r} is supported)")
+    if kwargs.get("structure") == "fixed":
+        bad.append("structure='fixed' (it lacks the lower ToRGB and FromRGB layers)")
+    values: dict[str, Any] = {}
+    for key, (field, default) in _FIELDS[kind].items():
+        try:
+            values[field] = _value(key, kwargs.get(key, default), default)
+        except NotAStyleGANPickleError as error:
+            bad.append(str(error))
+    if bad:
+        raise NotAStyleGANPickleError(
+            f"{kind} {shown(network.name)} has arguments that are not supported: "
+            + "; ".join(bad[:MAX_LISTED])
+        )
+    values |= _FIXED[kind]
+    try:
+        if kind == "G_paper":
+            values |= _progan_sizes(values)
+        return ModelConfig(**values)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise impossible(network, error) from None
+
+
+def official_kwargs(config: ModelConfig, kind: str) -> dict[str, Any]:
+    """The arguments that make the official `kind` of network what `config` says.
+
+    How we compute (`dtype`, `remat`) is not part of it, nor are fields that such a
+    network does not read.
+
+    Args:
+        config: the architecture.
+        kind: "G_style", "D_basic", "G_paper" or "D_paper".
+
+    Returns:
+        Only what differs from the official defaults.
+
+    Raises:
+        UserError: no arguments say it; the message names the fields.
+    """
+    kwargs = {
+        key: value
+        for key, (field, default) in _FIELDS[kind].items()
+        if (value := _official_value(key, config, field, default)) != default
+    }
+    found = model_config(
+        PickledNetwork(
+            name=kind,
+            build_func_name=kind,
+            version=3,
+            class_path="",
+            static_kwargs=kwargs,
+            components={},
+            variables={},
+        )
+    )
+    ours, theirs = _read_by(kind, config), _read_by(kind, found)
+    wrong = [
+        f"model.{field}={getattr(config, field)!r}"
+        for field in ours
+        if ours[field] != theirs.get(field)
+    ]
+    if wrong:
+        raise UserError(
+            f"{kind}, the official network, has no arguments for {', '.join(wrong)}; "
+            "convert to .safetensors instead"
+        )
+    return kwargs
+
+
+def is_unfused(kind: str, kwargs: Mapping[str, Any]) -> bool:
+    """Whether the layers that resample have the names of `fused_scale=False`."""
+    return kind.endswith("_paper") and kwargs.get("fused_scale") is False
+
+
+def _official_value(key: str, config: ModelConfig, field: str, default: Any) -> Any:
+    value = getattr(config, field)
+    if key == "blur_filter":
+        return [1, 2, 1] if value else None
+    if key == "fmap_base":
+        return value // 2
+    if key == "fused_scale":
+        choices = (default, *({True, False} - {default}))
+        same = [choice for choice in choices if _FUSED_FROM[choice] == value]
+        same += [
+            choice
+            for choice in choices
+            if _flipped(config, _FUSED_FROM[choice]) == _flipped(config, value)
+        ]
+        return same[0] if same else default
+    return value
+
+
+def _flipped(config: ModelConfig, fused_from: int) -> list[bool]:
+    return [resolution >= fused_from for resolution in config.resolutions[1:]]
+
+
+def _read_by(kind: str, config: ModelConfig) -> dict[str, Any]:
+    """What a generator or a discriminator of this architecture depends on."""
+    fields = dataclasses.asdict(config)
+    for field in ("dtype", "remat"):
+        del fields[field]
+    if kind.startswith("D_"):
+        fields = {field: fields[field] for field in _DISCRIMINATOR_FIELDS}
+        idle = ["mbstd_num_features"] if config.mbstd_group_size <= 1 else []
+    else:
+        fields["fused_from"] = _flipped(config, config.fused_from)
+        idle = ["mbstd_group_size", "mbstd_num_features"]
+        if config.mapping_layers <= 1:
+            idle.append("mapping_width")
+        if config.mapping_layers == 0:
+            idle.append("mapping_lr_multiplier")
+    if not config.label_size:
+        idle.append("embed_labels")
+    return {field: value for field, value in fields.items() if field not in idle}
+
+
+def impossible(network: PickledNetwork, error: Exception) -> NotAStyleGANPickleError:
+    """The error for arguments whose network cannot be built."""
+    return NotAStyleGANPickleError(
+        f"the arguments of {shown(network.name)} describe no possible network: {error}"
+    )
+
+
+def _arguments(network: PickledNetwork) -> dict[str, Any]:
+    """All arguments given; what the outer network got it hands to its components."""
+    kwargs: dict[str, Any] = {}
+    for component in network.components.values():
+        kwargs |= component.static_kwargs
+    return kwargs | network.static_kwargs
+
+
+def _unknown(kind: str, kwargs: Mapping[str, Any]) -> list[str]:
+    known = _FIELDS[kind].keys() | _REQUIRED.keys() | _IGNORED
+    return [shown(key) for key in sorted(kwargs.keys() - known)]
+
+
+def _value(key: str, value: Any, default: Any) -> Any:
+    """One argument as the value of our field; raises where there is none."""
+    if key == "blur_filter":
+        if value is None or (isinstance(value, list | tuple) and len(value) == 0):
+            return False
+        if isinstance(value, list | tuple) and list(value) == [1, 2, 1]:
+            return True
+    elif key == "fused_scale":
+        if isinstance(value, bool) or value == default:
+            return _FUSED_FROM[value]
+    elif key == "latent_size" and value is None and default is None:
+        return None
+    elif isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        limit = _MAX_MAPPING_LAYERS if key == "mapping_layers" else _MAX_SIZE
+        if 0 <= value <= limit and (isinstance(default, float) or value % 1 == 0):
+            value = float(value) if isinstance(default, float) else int(value)
+            return 2 * value if key == "fmap_base" else value
+    raise NotAStyleGANPickleError(f"{key}={shown(value)}")
+
+
+def _progan_sizes(values: dict[str, Any]) -> dict[str, int]:
+    """Sizes of z and of "w", which is z with the labels and feeds the first layer."""
+    z_dim = values["z_dim"]
+    if z_dim is None:
+        sizes = ("resolution", "channel_base", "channel_max", "channel_decay")
+        z_dim = ModelConfig(**{key: values[key] for key in sizes}).channels(2)
+    return {"z_dim": z_dim, "w_dim": z_dim + values["label_size"]}

@@ -1,0 +1,195 @@
+"""Writes our networks in the layout of official pickles.
+
+Official tools (`pretrained_example.py`, `generate_figures.py`, `run_metrics.py`,
+training that resumes) read what was trained here. Neither TensorFlow nor dnnlib is
+needed. What they call a `Network` carries the source text of the module with its
+build function, which their loader executes; that text is NVIDIA's, under a
+non-commercial licence, so it is not ours to ship: `module_src` takes it from the
+user's own checkout. Without it a file is complete for this package and for other
+readers of weights, but the official loader finds no build function in it.
+
+Source of the layout: `Network.__getstate__` and `__setstate__` in NVlabs/stylegan,
+`dnnlib/tflib/network.py`.
+"""
+
+import ast
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylegan_jax.common import files
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.interop import official_arguments, official_variables, pickle_emitter
+from stylegan_jax.interop.bundle import (
+    Bundle,
+    TrainedDiscriminator,
+    discriminator_arrays,
+    generator_arrays,
+)
+from stylegan_jax.interop.pickle_emitter import NetworkState
+from stylegan_jax.networks.generator import Generator
+
+STATE_VERSION = 3
+_MODULES = {
+    "G_style": "networks_stylegan.py",
+    "D_basic": "networks_stylegan.py",
+    "G_paper": "networks_progan.py",
+    "D_paper": "networks_progan.py",
+}
+
+
+def save_pickle(
+    path: str | Path, bundle: Bundle, *, module_src: str = ""
+) -> tuple[str, ...]:
+    """Writes an official pickle.
+
+    Networks with a mean of w become `G_style` and `D_basic`, those without become
+    `G_paper` and `D_paper` (ProGAN).
+
+    Args:
+        path: written atomically.
+        bundle: its networks. Official files hold `(G, D, Gs)`; if `bundle` has no
+            discriminator, the file holds the generator alone, named Gs. Where only
+            the raw generator is lacking, the other one takes its place.
+        module_src: the source text of `training/networks_stylegan.py`
+            (`networks_progan.py` for ProGAN) of NVlabs/stylegan.
+
+    Returns:
+        The names of the networks in the file.
+
+    Raises:
+        UserError: the architecture has no official name, or `module_src` lacks the
+            build function.
+    """
+    ema = bundle.generator
+    g_ema = _generator_state("Gs", ema, module_src)
+    if bundle.discriminator is None:
+        names, value = ("Gs",), g_ema
+    else:
+        # The same arrays under another name are written once.
+        raw = dataclasses.replace(g_ema, state=g_ema.state | {"name": "G"})
+        if bundle.raw is not None:
+            raw = _generator_state("G", bundle.raw, module_src)
+        d = _discriminator_state(bundle.discriminator, ema, module_src)
+        names, value = ("G", "D", "Gs"), (raw, d, g_ema)
+    with files.atomic_file(path) as file:
+        pickle_emitter.dump(value, file)
+    return names
+
+
+def build_functions(generator: Generator) -> tuple[str, str]:
+    """The official names of a generator's kind and of its discriminator's."""
+    # Only the official StyleGAN keeps a mean of w.
+    is_style = generator.w_avg is not None
+    return ("G_style", "D_basic") if is_style else ("G_paper", "D_paper")
+
+
+def level_of_detail(generator: Generator) -> np.ndarray:
+    """The official `lod`, float32 of shape (): 0 is the final resolution, grown.
+
+    A fade keeps its resolution: at its ends `lod` stays beside the whole number by
+    the least that float32 can tell.
+    """
+    coarser = math.log2(generator.config.resolution // generator.resolution)
+    if generator.alpha is None:
+        return np.array(coarser, np.float32)
+    low, high = np.float32(coarser), np.float32(coarser + 1)
+    lod = np.float32(coarser + 1 - float(generator.alpha))
+    return np.array(np.clip(lod, np.nextafter(low, high), np.nextafter(high, low)))
+
+
+def _generator_state(name: str, generator: Generator, module_src: str) -> NetworkState:
+    config, (kind, _) = generator.config, build_functions(generator)
+    kwargs = official_arguments.official_kwargs(config, kind)
+    variables = official_variables.spell(
+        generator_arrays(generator),
+        official_variables.GENERATOR,
+        config,
+        unfused=official_arguments.is_unfused(kind, kwargs),
+    )
+    lod = {"lod": level_of_detail(generator)}
+    parts: dict[str, dict[str, np.ndarray]] = {"": dict(lod), "synthesis": dict(lod)}
+    for official, array in variables.items():
+        component, _, local = official.partition("/")
+        if not local:  # dlatent_avg
+            component, local = "", component
+        parts.setdefault(component, {})[local] = array
+    if kind == "G_paper":
+        return _network(name, kind, kwargs, {}, parts["synthesis"], module_src)
+    components = {
+        "synthesis": _network(
+            "G_synthesis",
+            "G_synthesis",
+            kwargs,
+            {},
+            parts["synthesis"],
+            module_src,
+        ),
+        "mapping": _network(
+            "G_mapping",
+            "G_mapping",
+            {"dlatent_broadcast": config.num_ws, **kwargs},
+            {},
+            parts.get("mapping", {}),
+            module_src,
+        ),
+    }
+    return _network(name, kind, kwargs, components, parts[""], module_src)
+
+
+def _discriminator_state(
+    discriminator: TrainedDiscriminator, generator: Generator, module_src: str
+) -> NetworkState:
+    _, kind = build_functions(generator)
+    kwargs = official_arguments.official_kwargs(discriminator.config, kind)
+    variables = official_variables.spell(
+        discriminator_arrays(discriminator),
+        official_variables.DISCRIMINATOR,
+        discriminator.config,
+        unfused=official_arguments.is_unfused(kind, kwargs),
+    )
+    variables = {"lod": level_of_detail(generator), **variables}
+    return _network("D", kind, kwargs, {}, variables, module_src)
+
+
+def _network(
+    name: str,
+    kind: str,
+    kwargs: dict[str, Any],
+    components: dict[str, NetworkState],
+    variables: dict[str, np.ndarray],
+    module_src: str,
+) -> NetworkState:
+    _check_module(module_src, kind)
+    return NetworkState(
+        {
+            "version": STATE_VERSION,
+            "name": name,
+            "static_kwargs": kwargs,
+            "components": components,
+            "build_module_src": module_src,
+            "build_func_name": kind,
+            "variables": list(variables.items()),
+        }
+    )
+
+
+def _check_module(module_src: str, kind: str) -> None:
+    """Raises UserError for a source text without the function `kind`."""
+    if not module_src:
+        return
+    try:
+        body = ast.parse(module_src).body
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"the module source is not Python: {error}") from None
+    if not any(
+        isinstance(node, ast.FunctionDef) and node.name == kind for node in body
+    ):
+        module = _MODULES.get(kind, "networks_stylegan.py")
+        raise UserError(
+            f"the module source has no function {kind}; give training/{module} of "
+            "NVlabs/stylegan"
+        )

@@ -1,0 +1,48 @@
+"""The configuration of a run, read back from its `config.json`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.networks.config import ModelConfig
+
+_SECTIONS = ("model", "data", "schedule", "run")
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The sections of a run's configuration, as plain JSON values.
+
+    Raises:
+        UserError: there is none, or it is not one of ours.
+    """
+    path = run / "config.json"
+    if not path.exists():
+        raise UserError(
+            f"{run} is not a run directory: it has no config.json; give what "
+            "--workdir was in training"
+        )
+    try:
+        stored = json.loads(path.read_text())
+        return {section: stored[section] for section in _SECTIONS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _undescribed(path, error) from error
+
+
+def model_config(run: Path) -> ModelConfig:
+    """The architecture of a run's networks.
+
+    Raises:
+        UserError: as `read_config`, or another version wrote it.
+    """
+    try:
+        return ModelConfig(**read_config(run)["model"])
+    except (ValueError, TypeError) as error:
+        raise _undescribed(run / "config.json", error) from error
+
+
+def _undescribed(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} does not describe a network ({error}); was the run made by another "
+        "version?"
+    )

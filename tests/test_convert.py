@@ -1,0 +1,311 @@
+"""Every reference goes out to both formats and comes back bit-identical."""
+
+import dataclasses
+import functools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import stylegan_jax
+from stylegan_jax import convert, loading, sample
+from stylegan_jax.common import files
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.interop import bundle, exported, stylegan_tf
+from stylegan_jax.interop.bundle import Bundle
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.state import OptimizerConfig, TrainState, init_state
+
+HERE = Path(__file__).parent / "data" / "official"
+SAMPLE = HERE / "stylegan_res16_labels5_gray.pkl"
+REFERENCES = [
+    "stylegan_res16_labels5_gray",
+    "stylegan_res32",
+    "stylegan_res256",
+    "ablation_b_traditional_input",
+    "ablation_d_no_noise",
+    "progan_res32",
+]
+MODEL = ModelConfig(
+    resolution=16,
+    z_dim=6,
+    w_dim=6,
+    mapping_width=6,
+    mapping_layers=2,
+    channel_base=128,
+    channel_max=8,
+)
+
+
+@pytest.fixture(scope="module", params=REFERENCES)
+def official(request: pytest.FixtureRequest) -> Path:
+    """Each official pickle; the large ones where they are at hand."""
+    path = HERE / f"{request.param}.pkl"
+    if not path.exists():
+        shared = request.getfixturevalue("shared_dir")
+        path = shared / "reference" / "official" / f"{request.param}.pkl"
+    return path
+
+
+@functools.cache
+def trained() -> TrainState:
+    """A state of which every network has other numbers."""
+    state = init_state(jax.random.key(0), MODEL, OptimizerConfig())
+    return dataclasses.replace(
+        state,
+        g_ema=jax.tree.map(lambda x: x + 0.5, state.g_ema),
+        d_params=jax.tree.map(lambda x: x - 0.25, state.d_params),
+        w_avg=state.w_avg + 2,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory in mid-fade, as training leaves it."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    files.start_run(path, Config(model=MODEL))
+    with Checkpoints(path, CheckpointConfig(asynchronous=False)) as checkpoints:
+        checkpoints.save(2000, trained(), {"resolution": 8, "alpha": 0.375})
+    return path
+
+
+def converted(source: Path, destination: Path, *more: str) -> Bundle:
+    convert.main([str(source), str(destination), *more])
+    return loading.load_bundle(destination)
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """The same tree, the same bits."""
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for ours, theirs in zip(
+        jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
+    ):
+        assert ours.dtype == theirs.dtype == np.float32
+        assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes()
+
+
+def assert_same_networks(found: Bundle, expected: Bundle) -> None:
+    assert_same(found.generator, expected.generator)
+    assert found.discriminator is not None and expected.discriminator is not None
+    assert_same(found.discriminator.params, expected.discriminator.params)
+
+
+# --- Official networks -------------------------------------------------------------
+
+
+def test_an_official_pickle_goes_round_both_formats_bit_identical(
+    official: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = stylegan_tf.load_bundle(official)
+    # .pkl -> .safetensors -> .pkl -> .safetensors, and .pkl -> .pkl
+    ours, theirs = tmp_path / "a.safetensors", tmp_path / "b.pkl"
+    found = converted(official, ours, "--discriminator")
+    assert_same_networks(found, expected)
+    assert_same_networks(converted(ours, theirs), expected)
+    last = converted(theirs, tmp_path / "c.safetensors", "--discriminator")
+    assert_same_networks(last, expected)
+    copied = converted(official, tmp_path / "d.pkl")
+    assert_same_networks(copied, expected)
+    assert_same(copied.raw, expected.raw)
+    assert found.source == official.name
+    output = capsys.readouterr().out
+    assert output.count("read back: bit-identical to the source") == 4
+    assert output.count("CC BY-NC 4.0") == 4
+    count = sum(leaf.size for leaf in jax.tree.leaves(expected.generator.params))
+    assert f"{count:,} parameters" in output
+
+
+def test_bfloat16_is_within_rounding(
+    official: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.safetensors"
+    found = converted(official, path, "--dtype", "bfloat16")
+    expected = stylegan_jax.load(official)
+    for ours, theirs in zip(
+        jax.tree.leaves(found.generator), jax.tree.leaves(expected), strict=True
+    ):
+        assert np.all(np.abs(ours - theirs) <= 2**-8 * np.abs(theirs))
+    assert exported.stored_dtype(path) == "bfloat16"
+    words = capsys.readouterr().out.split("numbers differ by at most ")[1]
+    assert 2**-10 < float(words.split()[0]) < 2**-7.99
+
+
+def test_a_converted_network_draws_the_official_images(
+    official: Path, tmp_path: Path
+) -> None:
+    convert.main([str(official), str(tmp_path / "a.safetensors")])
+    generator = stylegan_jax.load(tmp_path / "a.safetensors")
+    with np.load(official.with_suffix(".npz")) as file:
+        name = "lod0/out" if generator.w_avg is None else "lod0/psi1"
+        expected, z = file[name].transpose(0, 2, 3, 1), file["z"]
+        labels = file["labels"] if generator.config.label_size else None
+    final = generator.config.resolution
+    options = {"xla_backend_optimization_level": 0 if final < 128 else 1}
+    draw = jax.jit(
+        lambda generator: generator.sample(z, labels=labels, psi=1.0),
+        compiler_options=options,
+    )
+    assert np.max(np.abs(draw(generator) - expected)) < 1e-4 * np.std(expected)
+
+
+def test_the_sample_command_draws_the_same_pictures(
+    official: Path, tmp_path: Path
+) -> None:
+    convert.main([str(official), str(tmp_path / "a.safetensors")])
+    convert.main([str(official), str(tmp_path / "a.pkl")])
+    flags = ["--seeds", "0-1", "--no-grid"]
+    if stylegan_jax.load(official).config.label_size:
+        flags += ["--class", "2"]
+    pictures = []
+    for i, path in enumerate(
+        [official, tmp_path / "a.safetensors", tmp_path / "a.pkl"]
+    ):
+        outdir = tmp_path / str(i)
+        sample.main([str(path), "--outdir", str(outdir), *flags])
+        pictures.append({p.name: p.read_bytes() for p in outdir.iterdir()})
+    assert len(pictures[0]) == 2
+    assert pictures[0] == pictures[1] == pictures[2]
+
+
+# --- Runs --------------------------------------------------------------------------
+
+
+def test_a_run_goes_out_as_three_networks(run: Path, tmp_path: Path) -> None:
+    found = converted(run, tmp_path / "a.pkl")
+    state = trained()
+    assert_same(found.generator.params, state.g_ema)
+    assert found.raw is not None and found.discriminator is not None
+    assert_same(found.raw.params, state.g_params)
+    assert_same(found.discriminator.params, state.d_params)
+    for generator in (found.generator, found.raw):
+        assert_same((generator.w_avg, generator.noise), (state.w_avg, state.noise))
+        assert (generator.resolution, float(generator.alpha)) == (8, 0.375)
+    assert_same(stylegan_jax.load(run), found.generator.replace(config=MODEL))
+    assert_same(loading.load(run, "raw").params, state.g_params)
+    assert_same(loading.load(tmp_path / "a.pkl", "raw").params, state.g_params)
+
+
+def test_a_run_goes_out_as_one_file(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "a.safetensors"
+    found = converted(run, path)
+    assert found.generator.config == MODEL and found.discriminator is None
+    assert_same(found.generator, stylegan_jax.load(run))
+    assert (found.source, found.licence) == ("run at 2 kimg", "")
+    more = converted(run, path, "--discriminator", "--overwrite", "--which", "raw")
+    assert more.discriminator is not None and more.discriminator.config == MODEL
+    assert_same(more.discriminator.params, trained().d_params)
+    assert_same(more.generator.params, trained().g_params)
+    single = next((run / "checkpoints").iterdir())
+    assert_same(converted(single, tmp_path / "b.pkl").generator.params, trained().g_ema)
+
+
+def test_the_raw_generator_goes_out_alone(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = converted(run, tmp_path / "a.pkl", "--which", "raw")
+    assert_same(found.generator.params, trained().g_params)
+    assert found.raw is None and found.discriminator is None
+    assert "holds Gs alone, not the usual (G, D, Gs)" in capsys.readouterr().out
+
+
+def test_the_module_source_is_embedded(run: Path, tmp_path: Path) -> None:
+    module = tmp_path / "networks.py"
+    names = ("G_style", "G_mapping", "G_synthesis", "D_basic")
+    text = "".join(f"def {name}(x): pass\n" for name in names)
+    module.write_text(text, encoding="utf-8-sig")  # as NVIDIA's files are
+    converted(run, tmp_path / "a.pkl", "--module-src", str(module))
+    assert (tmp_path / "a.pkl").read_bytes().count(text.encode()) == 7
+    module.write_text("x = 1")
+    with pytest.raises(UserError, match="no function G_synthesis"):
+        converted(run, tmp_path / "a.pkl", "--module-src", str(module), "--overwrite")
+
+
+# --- Mistakes ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["a.onnx"], r"ends in neither of \.safetensors, \.pkl; rename it or give"),
+        (["."], "is a folder"),
+        (["there.pkl"], "there.pkl exists; --overwrite replaces it"),
+        (["source.pkl", "--overwrite"], "is the source"),
+        (["a.pkl", "--dtype", "bfloat16"], "official pickles are float32"),
+        (["a.safetensors", "--module-src", "x.py"], "holds no code"),
+        (["a.pkl", "--module-src", "there.pkl"], "is not a text file"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(
+    flags: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SAMPLE, "source.pkl")
+    Path("there.pkl").write_bytes(b"\xff\xfe\xfd")
+    if flags == ["."]:
+        flags = [".", "--format", "pkl"]
+    with pytest.raises(UserError, match=words):
+        convert.main(["source.pkl", *flags])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["source.pkl", "there.pkl"]
+    assert Path("there.pkl").read_bytes() == b"\xff\xfe\xfd"
+
+
+def test_what_the_source_lacks_is_said(tmp_path: Path) -> None:
+    lean = tmp_path / "a.safetensors"
+    convert.main([str(SAMPLE), str(lean)])
+    with pytest.raises(UserError, match="has one generator; leave --which out"):
+        convert.main([str(lean), str(tmp_path / "b.pkl"), "--which", "raw"])
+    with pytest.raises(UserError, match="has none; leave --discriminator out"):
+        convert.main([str(lean), str(tmp_path / "b.safetensors"), "--discriminator"])
+    with pytest.raises(UserError, match=r"b\.pkl does not exist; give a run directory"):
+        convert.main([str(tmp_path / "b.pkl"), str(tmp_path / "c.pkl")])
+
+
+def test_format_wins_over_the_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    assert converted(SAMPLE, path, "--format", "safetensors").raw is None
+    assert exported.is_exported(path)
+
+
+@pytest.mark.parametrize("path", ["synthesis/block8/conv0/bias", "w_avg", "noise/1"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_file_that_does_not_read_back_the_same_is_not_left_behind(
+    path: str, dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = exported.save
+
+    def worse(destination: Path, generator: Any, **kwargs: Any) -> None:
+        arrays = bundle.generator_arrays(generator)
+        scale = 1 + (2**-23 if dtype == "float32" else 2**-6)
+        changed = arrays | {path: arrays[path] * np.float32(scale)}
+        save(
+            destination,
+            bundle.make_generator(changed, generator.config, resolution=16, alpha=None),
+            **kwargs,
+        )
+
+    monkeypatch.setattr(exported, "save", worse)
+    with pytest.raises(UserError, match=f"read back, {path}"):
+        converted(SAMPLE, tmp_path / "a.safetensors", "--dtype", dtype)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_explains_itself_and_reports_mistakes_in_one_line(
+    tmp_path: Path,
+) -> None:
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "stylegan_jax.convert", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    helped = call("--help")
+    assert helped.returncode == 0 and "--module-src" in helped.stdout
+    (tmp_path / "a.pkl").write_bytes(b"\x89PNG\r\n\x1a\n")
+    failed = call(str(tmp_path / "a.pkl"), str(tmp_path / "b.safetensors"))
+    assert failed.returncode == 2 and len(failed.stderr.splitlines()) == 1
+    assert "a picture" in failed.stderr
