@@ -14,26 +14,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import tyro
 
 from stylegan_jax import cli, loading
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.interop import exported, official_writer
-from stylegan_jax.interop.bundle import (
-    Bundle,
-    discriminator_arrays,
-    generator_arrays,
-)
+from stylegan_jax.interop import exported, official_writer, registry
+from stylegan_jax.interop.bundle import Bundle, generator_arrays
+from stylegan_jax.interop.comparison import compare
 from stylegan_jax.networks.generator import Generator
 
 Format = Literal["safetensors", "pkl"]
 
 _SUFFIXES: dict[str, Format] = {".safetensors": "safetensors", ".pkl": "pkl"}
-# Rounding to bfloat16's 8 bits errs by half a unit in the last place, relatively; an
-# official `lod` holds alpha to float32 at a size of up to 8.
-_TOLERANCE = {"float32": 0.0, "bfloat16": 2.0**-8}
-_ALPHA_TOLERANCE = 2.0**-20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,12 +38,18 @@ class ConvertArgs:
     readers of weights do without.
     """
 
-    # A run directory, one checkpoint in it, a .safetensors or an official .pkl.
-    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
+    # checkpoint, or the name of a public network, which is fetched.
+    source: Annotated[
+        Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")
+    ] = None
     # The file to write; its suffix, .safetensors or .pkl, says the format.
     destination: Annotated[
-        Path, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")
-    ]
+        Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")
+    ] = None
+    # Your own download of the public network SOURCE, where it cannot be fetched.
+    from_file: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    list: bool = False  # show the public networks and leave
     # Of the numbers in a .safetensors; bfloat16 halves the file.
     dtype: Literal["float32", "bfloat16"] = "float32"
     format: Literal["auto", "safetensors", "pkl"] = "auto"  # auto: by the suffix
@@ -68,19 +66,29 @@ class ConvertArgs:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = cli.parse(ConvertArgs, argv, prog="python -m stylegan_jax.convert")
-    file_format = _checked_format(args)
+    if args.list:
+        print(registry.describe())
+        return
+    if args.source is None or args.destination is None:
+        raise UserError("SOURCE and DESTINATION are missing; --help explains them")
+    if args.from_file is not None:
+        registry.fetch(str(args.source), from_file=args.from_file)
+    convert(args, args.source, args.destination)
+
+
+def convert(args: ConvertArgs, source: Path, destination: Path) -> None:
+    """Writes the networks of `source` to `destination` and checks what was written."""
+    file_format = _checked_format(args, source, destination)
     module_src = "" if args.module_src is None else _read_text(args.module_src)
-    bundle = _chosen(loading.load_bundle(args.source), args, file_format)
+    bundle = _chosen(loading.load_bundle(source), source, args, file_format)
 
     lines = describe(bundle.generator)
     if file_format == "pkl":
-        names = official_writer.save_pickle(
-            args.destination, bundle, module_src=module_src
-        )
+        names = official_writer.save_pickle(destination, bundle, module_src=module_src)
         lines += _about_pickle(names, bundle, module_src)
     else:
         exported.save(
-            args.destination,
+            destination,
             bundle.generator,
             dtype=args.dtype,
             discriminator=bundle.discriminator,
@@ -90,12 +98,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         kept = "with" if bundle.discriminator else "without"
         lines.append(f"holds the generator, {kept} a discriminator, in {args.dtype}")
     try:
-        deviation = compare(bundle, loading.load_bundle(args.destination), args.dtype)
+        deviation = compare(bundle, loading.load_bundle(destination), args.dtype)
     except UserError:
-        args.destination.unlink()
+        destination.unlink()
         raise
-    size = args.destination.stat().st_size
-    print(f"{args.source} -> {args.destination}, {size / 1e6:.1f} MB")
+    size = destination.stat().st_size
+    print(f"{source} -> {destination}, {size / 1e6:.1f} MB")
     print("\n".join(f"  {line}" for line in lines))
     if args.dtype == "float32":
         print("  read back: bit-identical to the source")
@@ -109,6 +117,7 @@ def describe(generator: Generator) -> list[str]:
     """What a generator is, in a few lines."""
     config = generator.config
     family = "StyleGAN" if generator.w_avg is not None else "ProGAN"
+    family = "multi-layer perceptron as" if config.mlp_layers else family
     arrays = generator_arrays(generator)
     count = sum(
         array.size
@@ -123,97 +132,28 @@ def describe(generator: Generator) -> list[str]:
     classes = f", {config.label_size} classes" if config.label_size else ""
     return [
         f"{family} generator, {size}, {config.num_channels} channels{classes}",
-        f"{count:,} parameters, {config.num_layers} layers, z of {config.z_dim}",
+        f"{count:,} parameters, z of {config.z_dim}",
     ]
 
 
-def compare(
-    expected: Bundle, found: Bundle, dtype: Literal["float32", "bfloat16"]
-) -> float:
-    """Compares what was read back with what was to be written.
-
-    Args:
-        expected: what was to be written.
-        found: what was read; networks that only it has are not compared.
-        dtype: float32 asks for the same bits.
-
-    Returns:
-        The largest difference of two numbers, relative to their size.
-
-    Raises:
-        UserError: it is larger than rounding explains, or an array is not there.
-    """
-    pairs = [(expected.generator, found.generator)]
-    if expected.raw is not None and found.raw is not None:
-        pairs.append((expected.raw, found.raw))
-    arrays = [(generator_arrays(a), generator_arrays(b)) for a, b in pairs]
-    if expected.discriminator is not None:
-        if found.discriminator is None:
-            raise UserError("read back, the discriminator is missing")
-        arrays.append(
-            (
-                discriminator_arrays(expected.discriminator),
-                discriminator_arrays(found.discriminator),
-            )
-        )
-    for ours, theirs in pairs:
-        _compare_growth(ours, theirs)
-    return max(_deviation(ours, theirs, dtype) for ours, theirs in arrays)
-
-
-def _compare_growth(expected: Generator, found: Generator) -> None:
-    alphas = [1.0 if g.alpha is None else float(g.alpha) for g in (expected, found)]
-    if (
-        expected.resolution != found.resolution
-        or abs(alphas[0] - alphas[1]) > _ALPHA_TOLERANCE
-    ):
-        raise UserError(
-            f"read back, the network is at {found.resolution} px, alpha {alphas[1]}, "
-            f"not {expected.resolution} px, alpha {alphas[0]}"
-        )
-
-
-def _deviation(
-    expected: dict[str, np.ndarray], found: dict[str, np.ndarray], dtype: str
-) -> float:
-    if expected.keys() != found.keys():
-        odd = ", ".join(sorted(expected.keys() ^ found.keys())[:8])
-        raise UserError(f"read back, these arrays are missing or new: {odd}")
-    largest = 0.0
-    for path, ours in expected.items():
-        theirs = found[path]
-        if ours.shape != theirs.shape:
-            raise UserError(f"read back, {path} is {theirs.shape}, not {ours.shape}")
-        if dtype == "float32":
-            if ours.tobytes() != theirs.tobytes():
-                raise UserError(f"read back, {path} has other numbers")
-            continue
-        scale = np.maximum(np.abs(ours), np.finfo(np.float32).tiny)
-        worst = float(np.max(np.abs(ours - theirs) / scale, initial=0.0))
-        if not worst <= _TOLERANCE[dtype]:
-            raise UserError(f"read back, {path} differs by {worst:.2g} of its size")
-        largest = max(largest, worst)
-    return largest
-
-
-def _checked_format(args: ConvertArgs) -> Format:
+def _checked_format(args: ConvertArgs, source: Path, destination: Path) -> Format:
     """The format to write; raises UserError for flags that do not go together."""
     file_format = args.format
     if file_format == "auto":
-        suffix = args.destination.suffix.lower()
+        suffix = destination.suffix.lower()
         if suffix not in _SUFFIXES:
             raise UserError(
-                f"{args.destination} ends in neither of {', '.join(_SUFFIXES)}; "
+                f"{destination} ends in neither of {', '.join(_SUFFIXES)}; "
                 "rename it or give --format"
             )
         file_format = _SUFFIXES[suffix]
-    if args.destination.is_dir():
-        raise UserError(f"{args.destination} is a folder; give the name of a file")
-    if args.destination.exists():
-        if args.source.exists() and args.destination.samefile(args.source):
-            raise UserError(f"{args.destination} is the source; give another name")
+    if destination.is_dir():
+        raise UserError(f"{destination} is a folder; give the name of a file")
+    if destination.exists():
+        if source.exists() and destination.samefile(source):
+            raise UserError(f"{destination} is the source; give another name")
         if not args.overwrite:
-            raise UserError(f"{args.destination} exists; --overwrite replaces it")
+            raise UserError(f"{destination} exists; --overwrite replaces it")
     if file_format == "pkl" and args.dtype != "float32":
         raise UserError(
             f"--dtype {args.dtype}: official pickles are float32; leave it out or "
@@ -231,12 +171,14 @@ def _read_text(path: Path) -> str:
         raise UserError(f"--module-src {path} is not a text file") from None
 
 
-def _chosen(bundle: Bundle, args: ConvertArgs, file_format: Format) -> Bundle:
+def _chosen(
+    bundle: Bundle, source: Path, args: ConvertArgs, file_format: Format
+) -> Bundle:
     """The networks that are to be written."""
     if args.which == "raw":
         if bundle.raw is None:
             raise UserError(
-                f"--which raw: {args.source} has one generator; leave --which out"
+                f"--which raw: {source} has one generator; leave --which out"
             )
         generator = bundle.raw
         bundle = dataclasses.replace(bundle, generator=generator, raw=None)
@@ -246,7 +188,7 @@ def _chosen(bundle: Bundle, args: ConvertArgs, file_format: Format) -> Bundle:
         kept = bundle.discriminator if args.discriminator else None
         if args.discriminator and kept is None:
             raise UserError(
-                f"--discriminator: {args.source} has none; leave --discriminator out"
+                f"--discriminator: {source} has none; leave --discriminator out"
             )
         return dataclasses.replace(bundle, raw=None, discriminator=kept)
     return bundle

@@ -16,8 +16,8 @@ import numpy as np
 from flax import traverse_util
 
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator, init_generator
+from stylegan_jax.networks.pair import discriminator_network
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 def _discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     images = (1, config.resolution, config.resolution, config.num_channels)
     ours = jax.eval_shape(
-        lambda: Discriminator(config).init(
+        lambda: discriminator_network(config).init(
             jax.random.key(0), jnp.zeros(images), jnp.zeros((1, config.label_size))
         )
     )

@@ -273,7 +273,8 @@ def _described(
         metadata["alpha"],
     )
     try:
-        check_resolution("resolution", resolution)
+        low = config.resolution if config.mlp_layers else 4  # those do not grow
+        check_resolution("resolution", resolution, low)
         if resolution > config.resolution:
             raise ValueError(
                 f"resolution {resolution} of a network of {config.resolution}"

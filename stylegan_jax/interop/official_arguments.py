@@ -186,6 +186,11 @@ def official_kwargs(config: ModelConfig, kind: str) -> dict[str, Any]:
     Raises:
         UserError: no arguments say it; the message names the fields.
     """
+    if config.mlp_layers:
+        raise UserError(
+            "multi-layer perceptrons are no official networks; convert to "
+            ".safetensors instead"
+        )
     kwargs = {
         key: value
         for key, (field, default) in _FIELDS[kind].items()

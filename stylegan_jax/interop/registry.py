@@ -138,7 +138,8 @@ def _downloaded(name: str, network: PublicNetwork, path: Path) -> str:
     else:
         raise UserError(
             f"{name} cannot be fetched: {'; '.join(problems)}; once you have the file "
-            f"by other means, pass it with --from FILE or put it at {path}"
+            f"by other means, put it at {path} or run python -m "
+            f"stylegan_jax.convert {name} DESTINATION --from FILE"
         )
     try:
         return _checked(network, path)
