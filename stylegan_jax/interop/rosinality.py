@@ -54,6 +54,7 @@ WHICH = {"smooth": "g_running", "generator": "generator"}
 MARK = "generator.progression.0.conv1.input"
 
 _UNFUSED = 2048  # as `fused_from`: no resolution reaches it
+_MAX_Z_DIM = 4096  # nothing real comes near
 _MAX_LAYERS = state_dict.MAX_MAPPING_LAYERS
 
 
@@ -126,6 +127,8 @@ def _config(found: Variables, top: int) -> ModelConfig:
     if not 1 <= layers <= _MAX_LAYERS:
         raise NotAStyleGANPickleError(f"its mapping has {layers} layers")
     width, z_dim = shape_of(found, dense[0], 2)
+    if z_dim > _MAX_Z_DIM:
+        raise NotAStyleGANPickleError(f"its latents have {z_dim} numbers")
     widths = {
         4 << i: shape_of(found, f"generator.progression.{i}.conv2.conv.bias", 1)[0]
         for i in range(top + 1)
@@ -223,10 +226,12 @@ def _rows(config: ModelConfig, fused: list[bool]) -> list[Row]:
 
 def _mean_w(generator: Generator) -> jax.Array:
     """The mean of w over latents of a fixed seed."""
-    z = np.random.RandomState(SEED).randn(W_AVG_SAMPLES, generator.config.z_dim)
+    rng, shape = np.random.RandomState(SEED), (1024, generator.config.z_dim)
     with jax.default_matmul_precision("highest"):
         means = [
-            generator.map(jnp.asarray(part, jnp.float32))[:, 0].mean(axis=0)
-            for part in np.split(z, 10)
+            generator.map(jnp.asarray(rng.randn(*shape), jnp.float32))[:, 0].mean(
+                axis=0
+            )
+            for _ in range(W_AVG_SAMPLES // shape[0])
         ]
     return jnp.mean(jnp.stack(means), axis=0)
