@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.interop import exported, registry, stylegan_tf, unpickle
+from stylegan_jax.interop import exported, pytorch, registry, stylegan_tf, unpickle
 from stylegan_jax.interop.bundle import Bundle, TrainedDiscriminator
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
@@ -29,6 +29,18 @@ def _load_pickle(path: Path, which: Which) -> Generator:
     return stylegan_tf.load_pickle(path, "Gs" if which == "ema" else "G")
 
 
+def _load_pytorch(path: Path, which: Which) -> Generator:
+    return pytorch.load_pytorch(path, "smooth" if which == "ema" else "generator")
+
+
+def _load_pytorch_bundle(path: Path) -> Bundle:
+    return Bundle(
+        generator=_load_pytorch(path, "ema"),
+        raw=_load_pytorch(path, "raw"),
+        source=path.name,
+    )
+
+
 _PICKLE = _Kind(unpickle.is_official_pickle, _load_pickle, stylegan_tf.load_bundle)
 # Asked in this order. A file that none of them knows goes to the last, whose errors
 # say what it is.
@@ -36,6 +48,7 @@ _FILES: tuple[_Kind, ...] = (
     _Kind(
         exported.is_exported, lambda path, _: exported.load(path), exported.load_bundle
     ),
+    _Kind(pytorch.is_pytorch_file, _load_pytorch, _load_pytorch_bundle),
     _PICKLE,
 )
 

@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import json
+from pathlib import Path
 
 import chex
 import jax
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 import stylegan_jax
+from stylegan_jax import convert, loading
 from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.interop import pytorch
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config
@@ -117,3 +120,28 @@ def test_a_configuration_that_is_not_ours_is_refused(text, tmp_path):
     path.write_text(text)
     with pytest.raises(UserError, match="does not describe a network"):
         stylegan_jax.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["genforce_res16_growing", "rosinality_res16"])
+def test_pytorch_checkpoints_load_and_convert(name, tmp_path):
+    path = Path(__file__).parent / "data" / "pytorch" / f"{name}.pth"
+    generator = stylegan_jax.load(path)
+    expected = pytorch.load_pytorch(path)
+    chex.assert_trees_all_equal(generator, expected)
+    convert.main([str(path), str(tmp_path / "x.safetensors")])
+    again = stylegan_jax.load(tmp_path / "x.safetensors")
+    chex.assert_trees_all_equal(again, expected)
+    assert again.config == expected.config
+    if name.startswith("genforce"):  # official networks in another container
+        convert.main([str(path), str(tmp_path / "x.pkl")])
+        chex.assert_trees_all_close(stylegan_jax.load(tmp_path / "x.pkl"), expected)
+    else:
+        with pytest.raises(UserError, match=r"no arguments for .*bias_before_blur"):
+            convert.main([str(path), str(tmp_path / "x.pkl")])
+
+
+def test_a_name_of_a_public_network_is_fetched(monkeypatch, run):
+    monkeypatch.setattr(loading.registry, "fetch", {"ffhq": run}.get)
+    chex.assert_trees_all_equal(stylegan_jax.load("ffhq"), stylegan_jax.load(run))
+    with pytest.raises(UserError, match="did you mean the public network ffhq"):
+        stylegan_jax.load("fhq")

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.interop import pickle_machine
+from stylegan_jax.interop import official_pickle, pickle_machine
 from stylegan_jax.interop.pickle_machine import (
-    WANTED,
     NotAStyleGANPickleError,
     UnsafePickleError,
     require,
@@ -38,6 +37,11 @@ MAX_TEXT = 1000  # characters of a name or of a string setting
 MAX_SETTINGS = 1000  # values in all static_kwargs of one network
 MAX_COMPONENTS = 8
 STATE_VERSIONS = (2, 3, 4)
+
+_WANTED = (
+    "what can be read are pickles of NVlabs/stylegan (and of the ProGAN of tkarras), "
+    "such as karras2019stylegan-ffhq-1024x1024.pkl"
+)
 
 # What other files begin with.
 _MAGIC = {
@@ -89,18 +93,20 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, PickledNetwork]:
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise NotAStyleGANPickleError(
-            f"{path}: {size} bytes, more than the {MAX_FILE_BYTES} allowed; {WANTED}"
+            f"{path}: {size} bytes, more than the {MAX_FILE_BYTES} allowed; {_WANTED}"
         )
     data = path.read_bytes()
     try:
         _check_magic(data[:64].lstrip())
-        return _networks(pickle_machine.run(data))
+        return _networks(
+            pickle_machine.run(data, official_pickle.DIALECT, budget=2 * len(data))
+        )
     except NotAStyleGANPickleError as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}; {_WANTED}") from None
     except Exception as error:  # damaged bytes surface as almost any exception
         detail = shown(f"{type(error).__name__}: {error}")
         raise NotAStyleGANPickleError(
-            f"{path}: damaged or not a pickle ({detail}); {WANTED}"
+            f"{path}: damaged or not a pickle ({detail}); {_WANTED}"
         ) from error
 
 
@@ -111,34 +117,33 @@ def is_official_pickle(path: str | os.PathLike[str]) -> bool:
             head = file.read(1024)
     except OSError:
         return False
-    modules = [module.encode() for module, _ in pickle_machine.NETWORK_CLASSES]
+    modules = [module.encode() for module, _ in official_pickle.NETWORK_CLASSES]
     return head[:1] == b"\x80" and any(module in head for module in modules)
 
 
 def _check_magic(head: bytes) -> None:
     if not head:
-        raise NotAStyleGANPickleError(f"the file is empty; {WANTED}")
+        raise NotAStyleGANPickleError("the file is empty")
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
-            raise NotAStyleGANPickleError(f"this is {kind}; {WANTED}")
+            raise NotAStyleGANPickleError(f"this is {kind}")
 
 
 def _networks(value: object) -> dict[str, PickledNetwork]:
     match value:
-        case pickle_machine.Network():
+        case official_pickle.Network():
             network = _checked(value, depth=0)
             return {network.name: network}
         case (
-            pickle_machine.Network(),
-            pickle_machine.Network(),
-            pickle_machine.Network(),
+            official_pickle.Network(),
+            official_pickle.Network(),
+            official_pickle.Network(),
         ):
             names = ("G", "D", "Gs")
             return {n: _checked(v, depth=0) for n, v in zip(names, value, strict=True)}
     size = f" of {len(value)}" if isinstance(value, tuple | list | dict) else ""
     raise NotAStyleGANPickleError(
-        f"holds a {type(value).__name__}{size}, not the tuple (G, D, Gs) or one "
-        f"network; {WANTED}"
+        f"holds a {type(value).__name__}{size}, not the tuple (G, D, Gs) or one network"
     )
 
 
@@ -156,21 +161,19 @@ _STATE: dict[str, type] = {
 
 def _checked(value: object, *, depth: int) -> PickledNetwork:
     """One network out of its stand-in; `depth` bounds components of components."""
-    if not isinstance(value, pickle_machine.Network) or value.state is None:
-        raise NotAStyleGANPickleError(f"a network without a state; {WANTED}")
+    if not isinstance(value, official_pickle.Network) or value.state is None:
+        raise NotAStyleGANPickleError("a network without a state")
     require(depth <= 2, "networks nested too deeply")
     state = {"components": {}, **value.state}
     version = state.get("version")
     if type(version) is not int or version not in STATE_VERSIONS:
         raise NotAStyleGANPickleError(
             "a network state whose version is none of "
-            f"{', '.join(map(str, STATE_VERSIONS))}; {WANTED}"
+            f"{', '.join(map(str, STATE_VERSIONS))}"
         )
     for key in sorted(state.keys() ^ _STATE.keys()):
         kind = "an unknown" if key in state else "no"
-        raise NotAStyleGANPickleError(
-            f"a network state with {kind} {shown(key)}; {WANTED}"
-        )
+        raise NotAStyleGANPickleError(f"a network state with {kind} {shown(key)}")
     for key, kind in _STATE.items():
         require(isinstance(state[key], kind), f"a network state with an odd {key}")
     for key in ("name", "build_func_name"):
@@ -194,13 +197,13 @@ def _variables(pairs: list[Any]) -> dict[str, np.ndarray]:
     variables: dict[str, np.ndarray] = {}
     for pair in pairs:
         match pair:
-            case (str(name), pickle_machine.Array(np.ndarray() as array)):
+            case (str(name), official_pickle.Array(np.ndarray() as array)):
                 require(len(name) <= MAX_TEXT, "a variable whose name is too long")
                 require(name not in variables, f"the variable {shown(name)} twice")
                 variables[name] = array
             case _:
                 raise NotAStyleGANPickleError(
-                    f"a variable that is not a name with an array; {WANTED}"
+                    "a variable that is not a name with an array"
                 )
     return variables
 
@@ -218,6 +221,6 @@ def _plain(value: Any, budget: list[int], *, depth: int) -> Any:
             return type(value)(_plain(v, budget, depth=depth + 1) for v in value)
         case dict():
             return {k: _plain(v, budget, depth=depth + 1) for k, v in value.items()}
-        case pickle_machine.Array(np.ndarray() as array) if array.ndim == 0:
+        case official_pickle.Array(np.ndarray() as array) if array.ndim == 0:
             return array.item()
-    raise UnsafePickleError(f"a setting that is no plain value; refused; {WANTED}")
+    raise UnsafePickleError("a setting that is no plain value; refused")

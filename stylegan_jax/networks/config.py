@@ -18,7 +18,9 @@ class ModelConfig:
     """Architecture of generator and discriminator; defaults are the paper's.
 
     Source: arguments of `G_mapping`, `G_synthesis`, `D_basic` (NVlabs/stylegan) and,
-    with `embed_labels=False`, of `G_paper` and `D_paper` (ProGAN).
+    with `embed_labels=False`, of `G_paper` and `D_paper` (ProGAN). Another
+    `instance_norm_epsilon`, `bias_before_blur` and `shared_noise` are those of
+    rosinality/style-based-gan-pytorch.
     """
 
     # Final size in pixels, a power of two from 8 to 1024. Multi-layer perceptrons may
@@ -41,8 +43,11 @@ class ModelConfig:
     use_noise: bool = True
     use_pixel_norm: bool = False
     use_instance_norm: bool = True
+    instance_norm_epsilon: float = 1e-8  # added to the variance
     blur: bool = True  # low-pass filter when resampling activations
     fused_from: int = 128  # up-convolutions from here on have flipped kernels
+    bias_before_blur: bool = False  # up-convolutions add their bias first
+    shared_noise: bool = False  # both layers of a block take the first one's noise
     mbstd_group_size: int = 4  # minibatch standard deviation; 0 or 1 turns it off
     mbstd_num_features: int = 1
     # Hidden layers of both networks where they are multi-layer perceptrons, as in
@@ -65,6 +70,11 @@ class ModelConfig:
         for name in ("label_size", "mapping_layers", "mbstd_group_size", "mlp_layers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"model.{name} is {getattr(self, name)}, below 0")
+        if not self.instance_norm_epsilon > 0:
+            raise ValueError(
+                f"model.instance_norm_epsilon is {self.instance_norm_epsilon}, "
+                "not positive"
+            )
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f"model.dtype is {self.dtype!r}, not float32 or bfloat16")
         if self.mapping_layers == 0 and self.mapped_size != self.w_dim:

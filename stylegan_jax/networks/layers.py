@@ -117,7 +117,8 @@ class PixelwiseDense(nn.Module):
 class StyledLayer(nn.Module):
     """One layer of the synthesis network, its style and noise included.
 
-    Order: weights, noise, bias, leaky ReLU, normalisation, style.
+    Order: weights, noise, bias, leaky ReLU, normalisation, style. With
+    `bias_before_blur`, the bias of `up` comes between its convolution and its blur.
 
     Attributes:
         config: the network's.
@@ -155,12 +156,11 @@ class StyledLayer(nn.Module):
                 )
             strength = self.param("noise_weight", zeros, (self.features,))
             y = y + noise.astype(dtype) * strength.astype(dtype)[None, None, None, :]
-        bias = self.param("bias", zeros, (self.features,))
-        y = leaky_relu(y + bias.astype(dtype)[None, None, None, :])
+        y = leaky_relu(y if self._bias_is_early else self._add_bias(y))
         if config.use_pixel_norm:
             y = normalize.pixel_norm(y)
         if config.use_instance_norm:
-            y = normalize.instance_norm(y)
+            y = normalize.instance_norm(y, config.instance_norm_epsilon)
         if config.use_styles:
             style = EqualizedDense(2 * self.features, gain=1.0, name="style")(w)
             y = normalize.modulate(y, style)
@@ -183,4 +183,13 @@ class StyledLayer(nn.Module):
             return convolution.conv(x, weight)
         fused = 2 * x.shape[1] >= self.config.fused_from
         y = resample.upsample_conv(x, weight, fused=fused)
+        y = self._add_bias(y) if self._bias_is_early else y
         return resample.blur(y) if self.config.blur else y
+
+    @property
+    def _bias_is_early(self) -> bool:
+        return self.config.bias_before_blur and self.kind == "up"
+
+    def _add_bias(self, y: Array) -> Array:
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        return y + bias.astype(y.dtype)[None, None, None, :]

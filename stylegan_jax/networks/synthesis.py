@@ -92,7 +92,9 @@ class SynthesisNetwork(nn.Module):
 
         def inputs(layer: int) -> tuple[Array, Array | None]:
             w = ws[:, layer] if config.use_styles else ws[:, 0]
-            return w, noise[layer] if config.use_noise else None
+            if not config.use_noise:
+                return w, None
+            return w, noise[layer - layer % 2 if config.shared_noise else layer]
 
         def to_rgb(resolution: int, x: Array) -> Array:
             module = PixelwiseDense(

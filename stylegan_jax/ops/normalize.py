@@ -21,14 +21,15 @@ def pixel_norm(x: Array) -> Array:
     return y.astype(x.dtype)
 
 
-def instance_norm(x: Array) -> Array:
+def instance_norm(x: Array, epsilon: float = EPSILON) -> Array:
     """Gives every channel of every image mean 0 and (biased) variance 1.
 
-    `[N, H, W, C]` to the same shape. Source: `instance_norm`, NVlabs/stylegan.
+    `[N, H, W, C]` to the same shape; `epsilon` is added to the variance. Source:
+    `instance_norm`, NVlabs/stylegan.
     """
     y = x.astype(jnp.float32)
     y = y - jnp.mean(y, axis=(1, 2), keepdims=True)
-    y = y * lax.rsqrt(jnp.mean(jnp.square(y), axis=(1, 2), keepdims=True) + EPSILON)
+    y = y * lax.rsqrt(jnp.mean(jnp.square(y), axis=(1, 2), keepdims=True) + epsilon)
     return y.astype(x.dtype)
 
 

@@ -66,11 +66,11 @@ def bend64(x):
     return np.where(x >= 0, x, 0.2 * x)
 
 
-def epilogue64(y, p, w, noise):
+def epilogue64(y, p, w, noise, epsilon=1e-8):
     """Noise, bias, leaky ReLU, instance norm, style."""
     y = bend64(y + noise * p["noise_weight"] + p["bias"])
     y = y - y.mean(axis=(1, 2), keepdims=True)
-    y = y / np.sqrt((y**2).mean(axis=(1, 2), keepdims=True) + 1e-8)
+    y = y / np.sqrt((y**2).mean(axis=(1, 2), keepdims=True) + epsilon)
     style = w @ p["style"]["weight"] / math.sqrt(w.shape[1]) + p["style"]["bias"]
     scale, shift = np.split(style[:, None, None, :], 2, axis=3)
     return y * (scale + 1) + shift
@@ -101,6 +101,30 @@ def test_an_up_layer_of_progan_does_not_blur():
     actual, p, w, noise = run_layer(config, "up", 5, x, 8)
     y = conv64(upsample64(x), p["weight"] * math.sqrt(2 / 27))
     expected = epilogue64(y, p, w, noise)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_bias_before_the_blur_darkens_at_the_edges_as_the_image_does():
+    config = dataclasses.replace(CONFIG, bias_before_blur=True)
+    x = draw(2, 4, 4, 3)
+    actual, p, w, noise = run_layer(config, "up", 5, x, 8)
+    y = conv64(upsample64(x), p["weight"] * math.sqrt(2 / 27)) + p["bias"]
+    expected = epilogue64(blur64(y), p | {"bias": 0}, w, noise)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+    # Layers that do not blur are as ever.
+    x = draw(2, 8, 8, 3)
+    actual, p, w, noise = run_layer(config, "conv", 5, x, 8)
+    y = conv64(x, p["weight"] * math.sqrt(2 / 27))
+    expected = epilogue64(y, p, w, noise)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_epsilon_of_instance_norm_is_a_setting():
+    config = dataclasses.replace(CONFIG, instance_norm_epsilon=0.5)
+    x = draw(2, 8, 8, 3)
+    actual, p, w, noise = run_layer(config, "conv", 5, x, 8)
+    y = conv64(x, p["weight"] * math.sqrt(2 / 27))
+    expected = epilogue64(y, p, w, noise, epsilon=0.5)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -1,0 +1,134 @@
+"""Generators of genforce/genforce: PyTorch copies of the official StyleGAN.
+
+The architecture is the official one, stored in PyTorch's layouts, so images agree.
+A state dictionary does not tell `fused_scale`, `mapping_lr_mul`, `use_wscale` and
+`final_tanh`: they are taken to be that project's defaults ("auto", 0.01, True,
+False), which its converted official networks have.
+
+Source: `StyleGANGenerator` in genforce, `models/stylegan_generator.py`.
+"""
+
+import numpy as np
+
+from stylegan_jax.interop import state_dict
+from stylegan_jax.interop.official_variables import Row
+from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError
+from stylegan_jax.interop.state_dict import (
+    NCHW,
+    OUT_IN,
+    OUT_IN_HW,
+    Variables,
+    count_of,
+    shape_of,
+)
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.generator import Generator
+
+# Names in a checkpoint, by what the user asks for.
+WHICH = {"smooth": "generator_smooth", "generator": "generator"}
+
+# A name that only this family's generators have.
+MARK = "synthesis.layer0.apply_noise.weight"
+
+
+def convert(found: Variables) -> Generator:
+    """The generator of a state dictionary of `StyleGANGenerator`.
+
+    Returns:
+        The generator, at the resolution and fade-in (`synthesis.lod`) of the file.
+
+    Raises:
+        NotAStyleGANPickleError: options that are not supported, or variables that
+            are missing, left over or of a wrong shape.
+    """
+    config = _config(found)
+    found = dict(found)
+    lod = found.pop("synthesis.lod", np.zeros(()))
+    if lod.ndim:
+        raise NotAStyleGANPickleError(f"synthesis.lod is {lod.shape}, not a number")
+    resolution, alpha = state_dict.growth(float(lod), config.resolution)
+    ups = range(2, config.num_layers, 2)
+    state_dict.drop_blur(found, [f"synthesis.layer{i}.blur.kernel" for i in ups])
+    if not config.const_input:
+        found["synthesis.layer0.weight"] = _dense(found["synthesis.layer0.weight"])
+    return state_dict.build(
+        found, _rows(config), config, resolution=resolution, alpha=alpha
+    )
+
+
+def _config(found: Variables) -> ModelConfig:
+    blocks = count_of(found, "synthesis.output{i}.weight", 9)
+    layers = count_of(found, "mapping.dense{i}.weight", state_dict.MAX_MAPPING_LAYERS)
+    if found[MARK].ndim != 1:
+        raise NotAStyleGANPickleError(
+            "its noise_type is 'channel'; only 'spatial' is supported"
+        )
+    label_size = 0
+    if "mapping.label_weight" in found:
+        label_size = shape_of(found, "mapping.label_weight", 2)[0]
+    width, inputs = shape_of(found, "mapping.dense0.weight", 2)
+    (w_dim,) = shape_of(found, "truncation.w_avg", 1)
+    styled = shape_of(found, "synthesis.layer0.style.weight", 2)[1]
+    if w_dim != styled:
+        raise NotAStyleGANPickleError(
+            f"w has {w_dim} numbers for layers that take {styled}: it was trained with "
+            "repeat_w=False, which is not supported"
+        )
+    widths = {
+        4 << i: shape_of(found, f"synthesis.layer{2 * i}.bias", 1)[0]
+        for i in range(blocks)
+    }
+    channel_base, channel_max = state_dict.channel_rule(widths)
+    return ModelConfig(
+        resolution=4 << (blocks - 1),
+        num_channels=shape_of(found, "synthesis.output0.weight", 4)[0],
+        label_size=label_size,
+        z_dim=inputs // 2 if label_size else inputs,
+        w_dim=w_dim,
+        mapping_layers=layers,
+        mapping_width=width if layers > 1 else w_dim,
+        const_input="synthesis.layer0.const" in found,
+        channel_base=channel_base,
+        channel_max=channel_max,
+    )
+
+
+def _dense(kernel: np.ndarray) -> np.ndarray:
+    """Their 4x4 convolution of one padded pixel as our dense layer's weights.
+
+    `[out, w_dim, 4, 4]` to `[w_dim, 16 * out]`; the convolution turns its kernel.
+    """
+    if kernel.ndim != 4 or kernel.shape[2:] != (4, 4):
+        raise NotAStyleGANPickleError(
+            f"synthesis.layer0.weight is {kernel.shape}, not of a 4x4 convolution"
+        )
+    turned = kernel[:, :, ::-1, ::-1].transpose(1, 2, 3, 0)
+    return turned.reshape(len(turned), -1)
+
+
+def _rows(config: ModelConfig) -> list[Row]:
+    rows = [
+        Row("truncation.w_avg", "w_avg"),
+        Row("mapping.label_weight", "mapping/label_concat/weight"),
+        Row("synthesis.layer0.const", "synthesis/block4/const/const", axes=NCHW),
+    ]
+    for i in range(config.mapping_layers):
+        name, path = f"mapping.dense{i}", f"mapping/dense{i}"
+        rows.append(Row(f"{name}.weight", f"{path}/weight", axes=OUT_IN))
+        rows.append(Row(f"{name}.bias", f"{path}/bias"))
+    for i, (_, path) in enumerate(state_dict.layer_paths(config)):
+        name = f"synthesis.layer{i}"
+        axes = None if path.endswith("dense") else OUT_IN_HW
+        rows += [
+            Row(f"{name}.weight", f"{path}/weight", axes=axes),
+            Row(f"{name}.bias", f"{path}/bias"),
+            Row(f"{name}.apply_noise.weight", f"{path}/noise_weight"),
+            Row(f"{name}.apply_noise.noise", f"noise/{i}", axes=NCHW),
+            Row(f"{name}.style.weight", f"{path}/style/weight", axes=OUT_IN),
+            Row(f"{name}.style.bias", f"{path}/style/bias"),
+        ]
+    for i, size in enumerate(config.resolutions):
+        name, path = f"synthesis.output{i}", f"synthesis/to_rgb{size}"
+        rows.append(Row(f"{name}.weight", f"{path}/weight", axes=OUT_IN_HW))
+        rows.append(Row(f"{name}.bias", f"{path}/bias"))
+    return rows

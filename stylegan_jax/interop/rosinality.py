@@ -1,0 +1,237 @@
+"""Generators of rosinality/style-based-gan-pytorch.
+
+It differs from the official network, and so do its weights:
+
+- Every scaled weight has He's gain and a multiplier of its own, ToRGB, styles and noise
+  strengths included. The difference is folded into the weights here.
+- Fused up-convolutions are divided by 4; folded too.
+- A style is the scale itself, not what is added to 1; folded into the bias.
+- The bias of an up-convolution lies before the blur, the epsilon of instance norm is
+  1e-5, the mapping has no multiplier of 0.01, and both layers of a block share one
+  noise image: fields of `ModelConfig`.
+- The 4x4 constant has no bias; a zero here.
+- Neither the mean of w nor noise images are stored. Here the mean is taken over
+  `W_AVG_SAMPLES` latents of a fixed seed (its `generate.py` draws as many anew), and
+  the noise is drawn from a fixed seed.
+- Files have all blocks up to 1024 px, however far training came. Its fade-in is not
+  stored; the network is taken to be stable.
+
+Its `generate.py` truncates all layers, `sample(z, psi=0.7, cutoff=None)` here.
+
+Source: `StyledGenerator` in rosinality/style-based-gan-pytorch, `model.py`.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stylegan_jax.interop import state_dict
+from stylegan_jax.interop.official_variables import Row
+from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError
+from stylegan_jax.interop.state_dict import (
+    IN_OUT_HW,
+    NCHW,
+    OUT_IN,
+    OUT_IN_HW,
+    Variables,
+    count_of,
+    shape_of,
+)
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.ops import latents
+
+W_AVG_SAMPLES = 10 * 1024
+SEED = 0  # of the latents behind w_avg, and of the noise
+
+# Names in a checkpoint, by what the user asks for.
+WHICH = {"smooth": "g_running", "generator": "generator"}
+
+# A name that only this family's generators have.
+MARK = "generator.progression.0.conv1.input"
+
+_UNFUSED = 2048  # as `fused_from`: no resolution reaches it
+_MAX_Z_DIM = 4096  # nothing real comes near
+_MAX_LAYERS = state_dict.MAX_MAPPING_LAYERS
+
+
+def convert(found: Variables, resolution: int | None = None) -> Generator:
+    """The generator of a state dictionary of `StyledGenerator`.
+
+    Args:
+        found: its variables.
+        resolution: of the images; None takes the highest that has been trained,
+            which is where noise strengths and biases have left zero. Blocks above
+            it are dropped.
+
+    Raises:
+        NotAStyleGANPickleError: another version of that code, variables that are
+            missing, left over or of a wrong shape, or no such resolution.
+    """
+    if "generator.progression.1.conv1.conv.weight_orig" in found:
+        raise NotAStyleGANPickleError(
+            "its code is older than July 2019 and resampled in another way, which is "
+            "not supported; the newer checkpoints of its README are"
+        )
+    blocks = count_of(found, "generator.to_rgb.{i}.conv.weight_orig", 9)
+    top = blocks - 1 if resolution is None else int(math.log2(max(resolution, 1))) - 2
+    if resolution is None:
+        trained = [i for i in range(1, blocks) if _is_trained(found, i)]
+        top = trained[-1] if trained else top
+    elif resolution != 4 << max(top, 0) or not 1 <= top < blocks:
+        raise NotAStyleGANPickleError(
+            f"it has no {resolution} px; its sizes are powers of two from 8 to "
+            f"{4 << (blocks - 1)}"
+        )
+    found = {name: array for name, array in found.items() if _block(name) <= top}
+    config = _config(found, top)
+    fused = [size >= config.fused_from for size in config.resolutions]
+    state_dict.drop_blur(found, _blurs(fused))
+    found = {name: _folded(name, array) for name, array in found.items()}
+    generator = state_dict.build(
+        found,
+        _rows(config, fused),
+        config,
+        resolution=config.resolution,
+        absent=_absent(config),
+    )
+    return dataclasses.replace(generator, w_avg=_mean_w(generator))
+
+
+def _block(name: str) -> int:
+    """The number of the block that a variable belongs to; -1 for the mapping's."""
+    parts = name.split(".")
+    if parts[:2] in (["generator", "progression"], ["generator", "to_rgb"]):
+        return int(parts[2]) if len(parts) > 2 and parts[2].isdecimal() else -1
+    return -1
+
+
+def _is_trained(found: Variables, block: int) -> bool:
+    prefix = f"generator.progression.{block}"
+    names = [f"{prefix}.{part}.weight_orig" for part in ("noise1", "noise2")]
+    names += [f"{prefix}.conv2.conv.bias", f"generator.to_rgb.{block}.conv.bias"]
+    return any(np.any(found[name]) for name in names if name in found)
+
+
+def _fused_weight(block: int) -> str:
+    return f"generator.progression.{block}.conv1.0.weight"
+
+
+def _config(found: Variables, top: int) -> ModelConfig:
+    # The mapping is a row of modules: a norm, then dense layers and activations.
+    dense = [f"style.{2 * i + 1}.linear.weight_orig" for i in range(1 + _MAX_LAYERS)]
+    layers = sum(name in found for name in dense)
+    if not 1 <= layers <= _MAX_LAYERS:
+        raise NotAStyleGANPickleError(f"its mapping has {layers} layers")
+    width, z_dim = shape_of(found, dense[0], 2)
+    if z_dim > _MAX_Z_DIM:
+        raise NotAStyleGANPickleError(f"its latents have {z_dim} numbers")
+    widths = {
+        4 << i: shape_of(found, f"generator.progression.{i}.conv2.conv.bias", 1)[0]
+        for i in range(top + 1)
+    }
+    fused = [i for i in range(1, top + 1) if _fused_weight(i) in found]
+    if fused and fused != list(range(fused[0], top + 1)):
+        raise NotAStyleGANPickleError(
+            "fused and plain up-convolutions alternate, which is not supported"
+        )
+    channel_base, channel_max = state_dict.channel_rule(widths)
+    return ModelConfig(
+        resolution=4 << top,
+        num_channels=shape_of(found, "generator.to_rgb.0.conv.weight_orig", 4)[0],
+        z_dim=z_dim,
+        w_dim=shape_of(found, dense[layers - 1], 2)[0],
+        mapping_layers=layers,
+        mapping_width=width,
+        mapping_lr_multiplier=1.0,
+        fused_from=4 << fused[0] if fused else _UNFUSED,
+        bias_before_blur=True,
+        shared_noise=True,
+        instance_norm_epsilon=1e-5,
+        channel_base=channel_base,
+        channel_max=channel_max,
+    )
+
+
+def _blurs(fused: list[bool]) -> list[str]:
+    """The stored low-pass filters, and the same for the backward pass."""
+    return [
+        f"generator.progression.{i}.conv1.{1 if is_fused else 2}.{name}"
+        for i, is_fused in enumerate(fused)
+        for name in ("weight", "weight_flip")
+        if i > 0
+    ]
+
+
+def _folded(name: str, array: np.ndarray) -> np.ndarray:
+    """A variable with what our layers do not do multiplied or added, in float64."""
+    array = np.asarray(array, np.float64)
+    if ".noise" in name and array.ndim == 4:  # [1, C, 1, 1]
+        return array.reshape(-1) * math.sqrt(2 / max(array.size, 1))
+    if name.endswith(".conv1.0.weight"):
+        return array / 4
+    if name.endswith(".style.linear.weight_orig") or (
+        name.startswith("generator.to_rgb.") and name.endswith(".weight_orig")
+    ):
+        return array * math.sqrt(2)
+    if name.endswith(".style.linear.bias") and array.ndim == 1:
+        return array - (np.arange(len(array)) < len(array) // 2)
+    return array
+
+
+def _absent(config: ModelConfig) -> dict[str, np.ndarray]:
+    """What such files do not have."""
+    noise = latents.draw_noise(jax.random.key(SEED), 1, config.num_layers)
+    return {
+        "w_avg": np.zeros(config.w_dim, np.float32),
+        "synthesis/block4/const/bias": np.zeros(config.channels(4), np.float32),
+        # Both layers of a block have the first one's.
+        **{
+            f"noise/{i}": np.asarray(noise[i - i % 2]) for i in range(config.num_layers)
+        },
+    }
+
+
+def _rows(config: ModelConfig, fused: list[bool]) -> list[Row]:
+    rows = [Row(MARK, "synthesis/block4/const/const", axes=NCHW)]
+    for i in range(config.mapping_layers):
+        name, path = f"style.{2 * i + 1}.linear", f"mapping/dense{i}"
+        rows.append(Row(f"{name}.weight_orig", f"{path}/weight", axes=OUT_IN))
+        rows.append(Row(f"{name}.bias", f"{path}/bias"))
+    for layer, (_, path) in enumerate(state_dict.layer_paths(config)):
+        block, half = layer // 2, layer % 2 + 1
+        name = f"generator.progression.{block}"
+        conv, axes = f"{name}.conv2.conv", OUT_IN_HW
+        if half == 1:
+            conv = f"{name}.conv1.{0 if fused[block] else '1.conv'}"
+            axes = IN_OUT_HW if fused[block] else axes
+        weight = "weight" if half == 1 and fused[block] else "weight_orig"
+        style = f"{name}.adain{half}.style.linear"
+        rows += [
+            Row(f"{conv}.{weight}", f"{path}/weight", axes=axes),
+            Row(f"{conv}.bias", f"{path}/bias"),
+            Row(f"{name}.noise{half}.weight_orig", f"{path}/noise_weight"),
+            Row(f"{style}.weight_orig", f"{path}/style/weight", axes=OUT_IN),
+            Row(f"{style}.bias", f"{path}/style/bias"),
+        ]
+    for i, size in enumerate(config.resolutions):
+        name, path = f"generator.to_rgb.{i}.conv", f"synthesis/to_rgb{size}"
+        rows.append(Row(f"{name}.weight_orig", f"{path}/weight", axes=OUT_IN_HW))
+        rows.append(Row(f"{name}.bias", f"{path}/bias"))
+    return rows
+
+
+def _mean_w(generator: Generator) -> jax.Array:
+    """The mean of w over latents of a fixed seed."""
+    rng, shape = np.random.RandomState(SEED), (1024, generator.config.z_dim)
+    with jax.default_matmul_precision("highest"):
+        means = [
+            generator.map(jnp.asarray(rng.randn(*shape), jnp.float32))[:, 0].mean(
+                axis=0
+            )
+            for _ in range(W_AVG_SAMPLES // shape[0])
+        ]
+    return jnp.mean(jnp.stack(means), axis=0)

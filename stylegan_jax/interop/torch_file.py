@@ -1,0 +1,212 @@
+"""Reads PyTorch files (`.pth`, `.pt`, `.model`) without PyTorch and running nothing.
+
+Two layouts. Since PyTorch 1.6 a file is an uncompressed zip archive: the pickle
+`NAME/data.pkl` and a member `NAME/data/KEY` per storage. Before, it was a row of
+pickles (a magic number, the version, the system, the value, the keys of the
+storages) and then the storages. The pickle is read by `pickle_machine`; storages stay
+in the file, mapped into memory, until a tensor is asked for its numbers.
+
+Source: `torch/serialization.py` of PyTorch.
+"""
+
+import mmap
+import os
+import struct
+import zipfile
+import zlib
+from typing import IO
+
+from stylegan_jax.interop import pickle_machine, torch_pickle
+from stylegan_jax.interop.pickle_machine import (
+    NotAStyleGANPickleError,
+    require,
+    shown,
+)
+from stylegan_jax.interop.torch_pickle import Storage
+
+MAX_FILE_BYTES = 1 << 33  # networks and optimisers at 1024 px have 1 GB
+MAX_PICKLE_BYTES = 1 << 26
+MAX_MEMBERS = 100_000
+MAX_DIRECTORY_BYTES = 1 << 24
+
+ZIP_MAGIC = b"PK\x03\x04"
+# Two pickles: the magic number and the version of the layout.
+LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
+
+
+def is_pytorch_file(path: str | os.PathLike[str]) -> bool:
+    """Says from the first kilobyte whether this is a file of `torch.save`."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1024)
+    except OSError:
+        return False
+    # The pickle is the first member of the archive.
+    zipped = head.startswith(ZIP_MAGIC) and b"/data.pkl" in head
+    return zipped or head.startswith(LEGACY_MAGIC)
+
+
+def read(path: str | os.PathLike[str]) -> object:
+    """Reads what `torch.save` wrote.
+
+    Returns:
+        Plain values, lists, tuples, dictionaries with keys of text or whole numbers,
+        and `torch_pickle.Tensor`; possibly cyclic.
+
+    Raises:
+        UnsafePickleError: it names a class or an operation that is not on the list.
+        NotAStyleGANPickleError: it is damaged, too large, or something else. The
+            messages do not name the file.
+        OSError: the file cannot be opened.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise NotAStyleGANPickleError("the file is empty")
+        if size > MAX_FILE_BYTES:
+            raise NotAStyleGANPickleError(
+                f"{size} bytes, more than the {MAX_FILE_BYTES} allowed"
+            )
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        try:
+            if data[:4] == ZIP_MAGIC:
+                return _read_zip(file, data)
+            return _read_legacy(data)
+        except NotAStyleGANPickleError:
+            raise
+        except zipfile.BadZipFile:
+            raise NotAStyleGANPickleError(
+                "an archive that is cut short or damaged; fetch it again"
+            ) from None
+        except Exception as error:  # damaged bytes surface as almost any exception
+            detail = shown(f"{type(error).__name__}: {error}")
+            raise NotAStyleGANPickleError(
+                f"damaged, or not a PyTorch file ({detail}); fetch it again"
+            ) from error
+
+
+# --- Zip archives ------------------------------------------------------------------
+
+
+def _read_zip(file: IO[bytes], data: mmap.mmap) -> object:
+    _check_directory(data)
+    with zipfile.ZipFile(file) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        _check_members(archive.infolist(), len(data))
+    roots = [
+        name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl")
+    ]
+    if len(roots) != 1 or roots[0].count("/") != 1:
+        raise NotAStyleGANPickleError("a zip archive, but not one of torch.save")
+    root = roots[0]
+    if any(name.startswith(f"{root}code/") for name in members):
+        raise NotAStyleGANPickleError(
+            "a TorchScript archive, which is a program; save the state_dict() instead"
+        )
+    order = members.get(f"{root}byteorder")
+    big_endian = order is not None and bytes(_member(data, order)) == b"big"
+    storages: dict[str, Storage] = {}
+
+    def find(key: str, code: str, count: int) -> Storage:
+        if key not in storages:
+            info = members.get(f"{root}data/{key}")
+            if info is None:
+                raise NotAStyleGANPickleError(f"no data of the storage {shown(key)}")
+            found = Storage(code, count, _member(data, info), info.CRC, big_endian)
+            if info.file_size != found.num_bytes:
+                raise NotAStyleGANPickleError(
+                    f"the storage {shown(key)} has {info.file_size} bytes, not the "
+                    f"{found.num_bytes} it should have"
+                )
+            storages[key] = found
+        return _same(storages[key], code, count)
+
+    info = members[f"{root}data.pkl"]
+    require(info.file_size <= MAX_PICKLE_BYTES, "a pickle that is too large")
+    pickle = bytes(_member(data, info))
+    if zlib.crc32(pickle) != info.CRC:
+        raise NotAStyleGANPickleError("the file is damaged; fetch it again")
+    return pickle_machine.run(pickle, torch_pickle.dialect(find), budget=2 * len(data))
+
+
+def _check_directory(data: mmap.mmap) -> None:
+    """Bounds the archive's directory before `zipfile` makes objects of it."""
+    start = max(0, len(data) - (1 << 17))  # the end record may have 64 kB of comment
+    for signature, layout, offset in ((b"PK\5\6", "<I", 12), (b"PK\6\6", "<Q", 40)):
+        at = data.rfind(signature, start)
+        if at < 0:
+            continue
+        (size,) = struct.unpack_from(layout, data, at + offset)
+        # All ones: see the other record.
+        if size > MAX_DIRECTORY_BYTES and (layout, size) != ("<I", 0xFFFFFFFF):
+            raise NotAStyleGANPickleError(
+                f"an archive with a directory of {size} bytes"
+            )
+
+
+def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    """What `torch.save` writes is stored as it is, so sizes are easy to check."""
+    require(len(members) <= MAX_MEMBERS, "an archive of too many members")
+    names = {info.filename for info in members}
+    require(len(names) == len(members), "an archive with a member twice")
+    total = 0
+    for info in members:
+        stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
+        require(
+            stored and info.file_size == info.compress_size,
+            f"the member {shown(info.filename)} is compressed or encrypted, which "
+            "PyTorch's are not",
+        )
+        total += info.file_size
+    require(total <= size, "members larger than the archive")
+
+
+def _member(data: mmap.mmap, info: zipfile.ZipInfo) -> memoryview:
+    """The bytes of a stored member, in place."""
+    header = data[info.header_offset : info.header_offset + 30]
+    require(header[:4] == ZIP_MAGIC and len(header) == 30, "a member without a header")
+    start = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:]))
+    require(start + info.file_size <= len(data), "a member beyond the archive's end")
+    return memoryview(data)[start : start + info.file_size]
+
+
+# --- Before PyTorch 1.6 ------------------------------------------------------------
+
+
+def _read_legacy(data: mmap.mmap) -> object:
+    if data[: len(LEGACY_MAGIC)] != LEGACY_MAGIC:
+        raise NotAStyleGANPickleError("not a file of torch.save")
+    data.seek(len(LEGACY_MAGIC))
+    storages: dict[str, Storage] = {}
+
+    def find(key: str, code: str, count: int) -> Storage:
+        return _same(storages.setdefault(key, Storage(code, count)), code, count)
+
+    dialect = torch_pickle.dialect(find)
+
+    def pickle() -> object:
+        return pickle_machine.run(data, dialect, budget=2 * len(data))  # pyright: ignore[reportArgumentType]
+
+    system, value, keys = pickle(), pickle(), pickle()
+    little = isinstance(system, dict) and system.get("little_endian") is True
+    require(isinstance(keys, list), "a file without the keys of its storages")
+    assert isinstance(keys, list)
+    at = data.tell()
+    for key in keys:
+        storage = storages.get(key) if isinstance(key, str) else None
+        if storage is None or storage.data is not None:
+            raise NotAStyleGANPickleError("a storage that is not used, or twice")
+        (count,) = struct.unpack_from("<q" if little else ">q", data, at)
+        end = at + 8 + storage.num_bytes
+        require(count == storage.count, "a storage of another size than declared")
+        require(end <= len(data), "a storage beyond the end of the file")
+        storage.data = memoryview(data)[at + 8 : end]
+        storage.big_endian = not little
+        at = end
+    require(all(s.data is not None for s in storages.values()), "missing storages")
+    return value
+
+
+def _same(storage: Storage, code: str, count: int) -> Storage:
+    require((storage.code, storage.count) == (code, count), "a storage of two types")
+    return storage

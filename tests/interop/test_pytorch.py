@@ -1,0 +1,247 @@
+"""Images of PyTorch checkpoints agree with what the original PyTorch code draws.
+
+`tests/data/pytorch` has small networks of random weights, none of them zero, as
+`torch.save` of PyTorch 2.13 wrote them, and in an `.npz` beside each what the original
+code made of them on a CPU in float32: genforce's `StyleGANGenerator`, and networks put
+together from the blocks of rosinality's `model.py`, with fewer channels.
+
+- `genforce_res128_labels3`: old layout, float16, tensors that are strided views
+- `genforce_res16_growing`: training state in the old layout, optimiser and all
+- `genforce_res8_dense`: zip, bfloat16, grey, no constant input
+- `rosinality_res128`: old layout, fused, the last block (256 px) not trained
+- `rosinality_res16`: zip, not fused, training state
+"""
+
+import struct
+import zipfile
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.interop import torch_file
+from stylegan_jax.interop.pytorch import is_pytorch_file, load_pytorch
+from stylegan_jax.interop.torch_pickle import Tensor
+from stylegan_jax.networks.generator import Generator
+
+HERE = Path(__file__).parents[1] / "data" / "pytorch"
+OFFICIAL = HERE.parent / "official" / "stylegan_res16_labels5_gray.pkl"
+NAMES = sorted(path.stem for path in HERE.glob("*.pth"))
+TOLERANCE = 1e-4  # largest difference over the images' standard deviation
+
+
+def reference(name: str) -> dict[str, np.ndarray]:
+    with np.load(HERE / f"{name}.npz") as file:
+        return dict(file)
+
+
+def assert_agrees(actual, expected: np.ndarray) -> None:
+    assert actual.shape == expected.shape
+    difference = np.abs(np.asarray(actual) - expected).max()
+    assert difference < TOLERANCE * expected.std()
+
+
+def load(name: str, **options) -> Generator:
+    return load_pytorch(HERE / f"{name}.pth", **options)
+
+
+def shared_noise(seed: int, resolution: int) -> tuple:
+    """What the reference drew: an image per block, here once for each of its layers."""
+    rng, noise = np.random.RandomState(seed), []
+    for size in (4 << i for i in range(resolution.bit_length() - 2)):
+        noise += [jnp.asarray(rng.randn(2, size, size, 1), jnp.float32)] * 2
+    return tuple(noise)
+
+
+# --- genforce ----------------------------------------------------------------------
+
+
+def test_genforce_with_labels_and_fused_convolutions() -> None:
+    expected, generator = (
+        reference("genforce_res128_labels3"),
+        load("genforce_res128_labels3"),
+    )
+    z, labels = jnp.asarray(expected["z"]), jnp.asarray(expected["labels"])
+    assert generator.config.label_size == 3 and generator.resolution == 128
+    assert_agrees(generator.map(z, labels)[:, 0], expected["w"])
+    images = generator.sample(z, labels=labels, psi=1.0)
+    assert_agrees(images[:, ::8, ::8], expected["psi1"])
+
+
+@pytest.mark.parametrize(("which", "prefix"), [("smooth", ""), ("generator", "raw_")])
+def test_genforce_in_mid_growth(which: str, prefix: str) -> None:
+    expected = reference("genforce_res16_growing")
+    generator = load("genforce_res16_growing", which=which)
+    z = jnp.asarray(expected[f"{prefix}z"])
+    assert generator.resolution == 16
+    np.testing.assert_allclose(generator.alpha, 0.375)  # lod 0.625
+    assert_agrees(generator.sample(z, psi=1.0), expected[f"{prefix}psi1"])
+    if which == "smooth":
+        truncated = generator.sample(z, psi=0.7, cutoff=4)
+        assert_agrees(truncated, expected["psi0.7cut4"])
+
+
+def test_genforce_with_a_traditional_input() -> None:
+    expected, generator = reference("genforce_res8_dense"), load("genforce_res8_dense")
+    assert not generator.config.const_input
+    assert_agrees(
+        generator.sample(jnp.asarray(expected["z"]), psi=1.0), expected["psi1"]
+    )
+
+
+# --- rosinality --------------------------------------------------------------------
+
+
+def test_rosinality_with_fused_convolutions_stops_at_what_was_trained() -> None:
+    expected, generator = reference("rosinality_res128"), load("rosinality_res128")
+    assert generator.resolution == generator.config.resolution == 128
+    ws = generator.map(jnp.asarray(expected["z"]))
+    images = generator.synthesize(ws, shared_noise(6, 128))
+    assert_agrees(images[:1, ::8, ::8], expected["image"])
+    assert load("rosinality_res128", resolution=256).resolution == 256
+
+
+def test_rosinality_at_several_sizes_fading_and_truncated() -> None:
+    expected, generator = reference("rosinality_res16"), load("rosinality_res16")
+    z, noise = jnp.asarray(expected["z"]), shared_noise(10, 16)
+    assert generator.config.fused_from > 1024
+    assert_agrees(generator.map(z)[:, 0], expected["w"])
+    images = generator.sample(z, psi=1.0, noise=noise)
+    assert_agrees(images[:1], expected["image"])
+    fading = generator.replace(alpha=jnp.float32(0.3))
+    images = fading.sample(z, psi=1.0, noise=noise)
+    assert_agrees(images[:1], expected["fading"])
+    coarse = load("rosinality_res16", resolution=8)
+    assert_agrees(coarse.sample(z, psi=1.0, noise=noise)[:1], expected["coarse"])
+    # The reference's mean style is over the same latents.
+    assert_agrees(generator.w_avg, expected["w_avg"])
+    images = generator.sample(z, psi=0.7, cutoff=None, noise=noise)
+    assert_agrees(images[:1], expected["truncated"])
+
+
+def test_rosinality_networks_get_the_same_noise_every_time_one_image_per_block() -> (
+    None
+):
+    first, again = load("rosinality_res16"), load("rosinality_res16")
+    for i, (a, b) in enumerate(zip(first.noise, again.noise, strict=True)):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, first.noise[i - i % 2])
+        assert abs(float(a.std()) - 1) < 0.3
+    other = tuple(x if i % 2 == 0 else x + 1 for i, x in enumerate(first.noise))
+    ws = first.map(jnp.ones((1, 6)))
+    np.testing.assert_array_equal(first.synthesize(ws), first.synthesize(ws, other))
+
+
+# --- Recognising -------------------------------------------------------------------
+
+
+def test_files_of_torch_save_are_told_by_their_beginning(tmp_path: Path) -> None:
+    assert all(is_pytorch_file(HERE / f"{name}.pth") for name in NAMES)
+    np.savez(tmp_path / "a.npz", a=np.zeros(3))
+    assert not is_pytorch_file(tmp_path / "a.npz")
+    assert not is_pytorch_file(OFFICIAL) and not is_pytorch_file(tmp_path / "none")
+
+
+def test_every_tensor_of_every_file_can_be_read() -> None:
+    for name in NAMES:
+        value, count = torch_file.read(HERE / f"{name}.pth"), 0
+        todo = [value]
+        while todo:
+            item = todo.pop()
+            if isinstance(item, dict):
+                todo += item.values()
+            elif isinstance(item, Tensor):
+                assert np.isfinite(item.array()).all()
+                count += 1
+        assert count > 20
+
+
+SYSTEM = b"\x80\x02cposix\nsystem\n."
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "an empty file"),
+        (b"<html>", "a web page"),
+        (b"\x1f\x8b\x08\x00", "a gzip archive: unpack it first"),
+        (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
+        (b"hello", "no PyTorch file"),
+        (SYSTEM, "a pickle, but no file of torch.save"),
+        (
+            b"\x80\x03ctorch_utils.persistence\n_reconstruct_persistent_obj\n",
+            "a StyleGAN2-ADA-PyTorch or StyleGAN3 pickle",
+        ),
+        (OFFICIAL.read_bytes(), "an official TensorFlow pickle"),
+        ((HERE / "rosinality_res16.pth").read_bytes()[:9000], "cut short"),
+        ((HERE / "rosinality_res128.pth").read_bytes()[:9000], "damaged"),
+        (
+            (HERE / "rosinality_res128.pth").read_bytes()[:-9],
+            "a storage beyond the end of the file",
+        ),
+    ],
+)
+def test_what_is_no_checkpoint_is_called_by_its_name(
+    tmp_path: Path, data: bytes, words: str
+) -> None:
+    path = tmp_path / "file.pth"
+    path.write_bytes(data)
+    with pytest.raises(UserError) as caught:
+        load_pytorch(path)
+    message = str(caught.value)
+    assert words in message and message.startswith(f"{path}: ")
+    assert "rosinality/style-based-gan-pytorch" in message and message.isprintable()
+
+
+def renamed(path: Path, **names: str) -> Path:
+    """The old-layout file with other names of as many letters."""
+    data = (HERE / "genforce_res16_growing.pth").read_bytes()
+    for old, new in names.items():
+        assert len(old) == len(new)
+        data = data.replace(old.encode(), new.encode())
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("generator", "elevator_", "holds a dictionary of"),
+        ("style.bias", "style.bits", "no place"),
+        ("lod", "LOD", "synthesis.LOD"),
+        ("w_avg", "w_var", "truncation.w_avg is missing"),
+        ("apply_noise", "apply_moise", "holds a dictionary"),
+    ],
+)
+def test_other_networks_are_refused_with_the_reason(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        load_pytorch(renamed(tmp_path / "a.pth", **{old: new}))
+
+
+def test_a_wrong_choice_is_an_error() -> None:
+    with pytest.raises(ValueError, match='"smooth" and "generator"'):
+        load("rosinality_res16", which="Gs")
+    with pytest.raises(UserError, match=r"no 32 px; its sizes are .* 8 to 16"):
+        load("rosinality_res16", resolution=32)
+    with pytest.raises(UserError, match="this one says its own"):
+        load("genforce_res8_dense", resolution=8)
+
+
+def test_a_flipped_bit_of_a_weight_is_noticed_where_there_are_checksums(
+    tmp_path: Path,
+) -> None:
+    source = HERE / "genforce_res8_dense.pth"
+    data = bytearray(source.read_bytes())
+    with zipfile.ZipFile(source) as archive:
+        storages = [info for info in archive.infolist() if "/data/" in info.filename]
+    largest = max(storages, key=lambda info: info.file_size)
+    lengths = struct.unpack_from("<HH", data, largest.header_offset + 26)
+    data[largest.header_offset + 30 + sum(lengths) + 3] ^= 1
+    path = tmp_path / "flipped.pth"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="checksum"):
+        load_pytorch(path)
