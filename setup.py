@@ -31,6 +31,7 @@ setup(
         "tensorflow-datasets>=4.9.10",
         "importlib_resources",  # tensorflow-datasets needs it and does not say so
         "numpy>=2.0",
+        "matplotlib>=3.9",
         "pillow>=11",
         "rich>=13",
         "safetensors>=0.5",
