@@ -53,7 +53,8 @@ _MIN_CELL = 64  # pixels of a picture in the grid, for its captions' sake
 class SampleArgs:
     """Draws images of a trained network: one PNG per seed, and a grid of them all."""
 
-    # A run directory, one checkpoint in it, or an official .pkl.
+    # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
+    # checkpoint, or the name of a public network, which is fetched on first use.
     network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
     outdir: Path  # folder for the pictures; made if need be
     seeds: str = "0-63"  # such as 7 or 0-63 or 1,5,8-10
@@ -86,6 +87,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.outdir.exists() and not args.outdir.is_dir():
         raise UserError(f"{args.outdir} is a file; --outdir must be a folder")
     generator = loading.load(args.network)
+    if generator.resolution == 1:
+        raise UserError(
+            f"{args.network} draws points, not pictures; see them with python -m "
+            "stylegan_jax.coverage RUN"
+        )
     if generator.w_avg is None and len(psis) > 1:
         raise UserError(
             f"{args.network} has no mean of w to truncate to; give one --psi"

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from stylegan_jax import coverage, train
+from stylegan_jax import coverage, sample, train
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 
@@ -66,3 +66,8 @@ def test_what_cannot_be_measured_is_refused(ring, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(stored))
     with pytest.raises(UserError, match="give --labels"):
         coverage.main([str(tmp_path)])
+
+
+def test_points_are_not_sampled_as_pictures(ring, tmp_path):
+    with pytest.raises(UserError, match="draws points, not pictures"):
+        sample.main([str(ring), "--outdir", str(tmp_path)])

@@ -46,7 +46,7 @@ def panels(
         axis.set_title(title, fontsize=10)
         if samples.ndim == 4:
             grid = images.grid(samples, columns=round(len(samples) ** 0.5))
-            axis.imshow(grid.squeeze(), cmap="gray", interpolation="nearest")
+            axis.imshow(grid.squeeze(), cmap="gray")
             axis.set_axis_off()
         elif samples.shape[1:] == (2,):
             axis.imshow(density(samples, span), origin="lower", cmap="viridis")
