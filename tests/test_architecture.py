@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "stylegan_jax"
 LAYERS = [
     {"common"},
-    {"ops", "parallel", "cli"},
+    {"ops", "parallel", "cli", "pickles"},
     {"networks", "data"},
     {"training", "interop", "metrics"},
     {"loading", "train", "prepare_data"},

@@ -12,7 +12,6 @@ import numpy as np
 
 from stylegan_jax.interop import state_dict
 from stylegan_jax.interop.official_variables import Row
-from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError
 from stylegan_jax.interop.state_dict import (
     NCHW,
     OUT_IN,
@@ -23,6 +22,7 @@ from stylegan_jax.interop.state_dict import (
 )
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError
 
 # Names in a checkpoint, by what the user asks for.
 WHICH = {"smooth": "generator_smooth", "generator": "generator"}

@@ -13,9 +13,9 @@ from typing import Any
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop.official_variables import MAX_LISTED
-from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError, shown
 from stylegan_jax.interop.unpickle import PickledNetwork
 from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
 
 # Official argument: (our field, official default). Absent arguments had the default.
 _SHARED = {

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError, shown
 from stylegan_jax.networks.config import ModelConfig, num_layers
+from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
 
 MAX_LISTED = 20  # problems spelt out in one error
 

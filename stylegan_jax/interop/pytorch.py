@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from stylegan_jax.interop import genforce, rosinality, state_dict, torch_file
-from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError, shown
-from stylegan_jax.interop.torch_file import is_pytorch_file
-from stylegan_jax.interop.torch_pickle import Tensor
+from stylegan_jax.interop import genforce, rosinality, state_dict
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.pickles import torch_file
+from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
+from stylegan_jax.pickles.torch_file import is_pytorch_file
+from stylegan_jax.pickles.torch_pickle import Tensor
 
 __all__ = ["is_pytorch_file", "load_pytorch"]
 

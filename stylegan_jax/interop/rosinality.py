@@ -30,7 +30,6 @@ import numpy as np
 
 from stylegan_jax.interop import state_dict
 from stylegan_jax.interop.official_variables import Row
-from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError
 from stylegan_jax.interop.state_dict import (
     IN_OUT_HW,
     NCHW,
@@ -43,6 +42,7 @@ from stylegan_jax.interop.state_dict import (
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents
+from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError
 
 W_AVG_SAMPLES = 10 * 1024
 SEED = 0  # of the latents behind w_avg, and of the noise

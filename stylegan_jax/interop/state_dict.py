@@ -11,10 +11,10 @@ from flax import traverse_util
 
 from stylegan_jax.interop import official_variables
 from stylegan_jax.interop.official_variables import Row
-from stylegan_jax.interop.pickle_machine import NotAStyleGANPickleError, shown
-from stylegan_jax.interop.torch_pickle import Tensor
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
+from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
+from stylegan_jax.pickles.torch_pickle import Tensor
 
 Variables = dict[str, np.ndarray]
 

@@ -26,7 +26,6 @@ from stylegan_jax.interop.bundle import (
 )
 from stylegan_jax.interop.official_arguments import impossible, model_config
 from stylegan_jax.interop.official_variables import Row
-from stylegan_jax.interop.pickle_machine import shown
 from stylegan_jax.interop.unpickle import (
     NotAStyleGANPickleError,
     PickledNetwork,
@@ -34,6 +33,7 @@ from stylegan_jax.interop.unpickle import (
 )
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.pickles.pickle_machine import shown
 
 Params = dict[str, Any]
 

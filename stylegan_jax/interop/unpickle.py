@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.interop import official_pickle, pickle_machine
-from stylegan_jax.interop.pickle_machine import (
+from stylegan_jax.pickles import official_pickle, pickle_machine
+from stylegan_jax.pickles.pickle_machine import (
     NotAStyleGANPickleError,
     UnsafePickleError,
     require,

@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.interop import torch_file
 from stylegan_jax.interop.pytorch import is_pytorch_file, load_pytorch
-from stylegan_jax.interop.torch_pickle import Tensor
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.pickles import torch_file
+from stylegan_jax.pickles.torch_pickle import Tensor
 
 HERE = Path(__file__).parents[1] / "data" / "pytorch"
 OFFICIAL = HERE.parent / "official" / "stylegan_res16_labels5_gray.pkl"

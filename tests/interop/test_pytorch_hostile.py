@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.interop import torch_file
-from stylegan_jax.interop.pickle_machine import UnsafePickleError
 from stylegan_jax.interop.pytorch import load_pytorch
-from stylegan_jax.interop.torch_pickle import Tensor
+from stylegan_jax.pickles import torch_file
+from stylegan_jax.pickles.pickle_machine import UnsafePickleError
+from stylegan_jax.pickles.torch_pickle import Tensor
 
 HERE = Path(__file__).parents[1] / "data" / "pytorch"
 MAX_SECONDS = 10.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.interop.pickle_machine import (
+from stylegan_jax.pickles.pickle_machine import (
     Dialect,
     Global,
     Machine,

@@ -16,13 +16,13 @@ import zipfile
 import zlib
 from typing import IO
 
-from stylegan_jax.interop import pickle_machine, torch_pickle
-from stylegan_jax.interop.pickle_machine import (
+from stylegan_jax.pickles import pickle_machine, torch_pickle
+from stylegan_jax.pickles.pickle_machine import (
     NotAStyleGANPickleError,
     require,
     shown,
 )
-from stylegan_jax.interop.torch_pickle import Storage
+from stylegan_jax.pickles.torch_pickle import Storage
 
 MAX_FILE_BYTES = 1 << 33  # networks and optimisers at 1024 px have 1 GB
 MAX_PICKLE_BYTES = 1 << 26

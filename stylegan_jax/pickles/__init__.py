@@ -1,0 +1,1 @@
+"""Pickles read without running them: NVIDIA's networks and PyTorch's files."""
