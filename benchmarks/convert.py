@@ -14,6 +14,7 @@ import functools
 import io
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -101,9 +102,19 @@ def measure_step(name: str, folder: Path, model: ModelConfig, started: float) ->
     with contextlib.redirect_stdout(io.StringIO()):
         step()
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
-    figures = {"seconds": seconds, "start_seconds": begun, "peak_mib": peak / 2**20}
+    figures = {"seconds": seconds, "start_seconds": begun, "peak_mib": _peak_mib()}
     print(json.dumps(figures))
+
+
+def _peak_mib() -> float:
+    """The most memory this process has held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # `ru_maxrss` also counts the process that forked this one.
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        if peak:
+            return int(peak[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB / 2**20
 
 
 def run_step(name: str, folder: Path, options: Sequence[str]) -> report.Row:
