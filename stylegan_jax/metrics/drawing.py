@@ -7,7 +7,6 @@ batch and the number of devices do not change which images are compared.
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
@@ -57,7 +56,7 @@ def fakes(
         yield images.to_uint8(jax.device_get(drawn)[: count - start])
 
 
-def _make_draw(mesh: Mesh):  # noqa: ANN202
+def _make_draw(mesh: Mesh):
     def draw(generator: Generator, seed: Array, inputs: dict[str, Array]) -> Array:
         key = jax.random.key(seed)
 
