@@ -1,118 +1,123 @@
-"""The images that measures compare: a generator's, and the data's.
+"""Features of the images that measures compare: a generator's, and the data's."""
 
-Both streams are functions of a seed and the index of an image, so that the size of a
-batch and the number of devices do not change which images are compared.
-"""
-
-from collections.abc import Iterator
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
+from rich.progress import track
 
-from stylegan_jax import parallel
-from stylegan_jax.common import images
 from stylegan_jax.data.sources import Source
+from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.metrics import streaming
 from stylegan_jax.networks.generator import Generator
 
 
-def fakes(
+def features_of_fakes(
     generator: Generator,
+    network: FrozenNetwork,
     count: int,
     *,
-    mesh: Mesh,
     seed: int = 0,
-    batch_size: int = 32,
-    labels: Source | None = None,
-) -> Iterator[np.ndarray]:
-    """Draws images without truncation and with fresh noise, as the official code does.
+    batch_size: int = 8,
+    mesh: Mesh | None = None,
+    quiet: bool = False,
+) -> np.ndarray:
+    """Features of samples without truncation, with new noise, as uint8 images.
 
     Args:
-        generator: what to draw with.
+        generator: what draws them; classes are random.
+        network: what looks at them.
         count: images in all.
-        mesh: the devices; each draws its part of a batch.
-        seed: of latents and noise.
-        batch_size: images per batch, rounded up to a multiple of the devices.
-        labels: where a conditional generator takes its labels, in the data's order.
+        seed: of everything random.
+        batch_size: images on a device at once.
+        mesh: all devices by default.
+        quiet: shows no progress.
 
-    Yields:
-        uint8 `[n, H, W, C]`, at most `batch_size` at a time.
+    Returns:
+        float32 `[count, network.size]`.
 
     Source: `metrics/frechet_inception_distance.py`, NVlabs/stylegan
     (`is_validation=True`, `randomize_noise=True`).
     """
-    size = -(-batch_size // mesh.size) * mesh.size
-    generator = jax.device_put(generator, parallel.replicated(mesh))
-    draw = _make_draw(mesh)
-    for start in range(0, count, size):
-        indices = np.arange(start, start + size, dtype=np.uint32)
-        inputs = {"index": indices}
-        if generator.config.label_size:
-            assert labels is not None
-            chosen = [labels.label(int(i) % len(labels)) for i in indices]
-            inputs["labels"] = np.stack(chosen)
-        drawn = draw(generator, np.uint32(seed), parallel.put_batch(inputs, mesh))
-        yield images.to_uint8(jax.device_get(drawn)[: count - start])
 
+    def compute(networks: Any, indices: Array) -> Array:
+        generator, params = networks
+        keys = streaming.sample_keys(seed, indices, 3)
+        images = generator.sample(
+            streaming.draw_normal(keys[0], generator.config.z_dim),
+            labels=streaming.draw_labels(generator, keys[1]),
+            psi=1.0,
+            noise=streaming.draw_noise(generator, keys[2], "random"),
+        )
+        with jax.default_matmul_precision("highest"):
+            return network.function(params, to_rgb_levels(images))
 
-def _make_draw(mesh: Mesh):
-    def draw(generator: Generator, seed: Array, inputs: dict[str, Array]) -> Array:
-        key = jax.random.key(seed)
-
-        def inputs_of(index: Array) -> tuple[Array, tuple[Array, ...]]:
-            z_key, noise_key = jax.random.split(jax.random.fold_in(key, index))
-            z = jax.random.normal(z_key, (generator.config.z_dim,))
-            noise = generator.draw_noise(noise_key, 1)
-            return z, jax.tree.map(lambda image: image[0], noise)
-
-        z, noise = jax.vmap(inputs_of)(inputs["index"])
-        return generator.sample(z, labels=inputs.get("labels"), psi=1.0, noise=noise)
-
-    everywhere, batched = parallel.replicated(mesh), parallel.split(mesh)
-    return jax.jit(
-        draw,
-        in_shardings=(everywhere, everywhere, batched),
-        out_shardings=batched,
+    return streaming.stream(
+        compute,
+        (generator, network.params),
+        count,
+        batch_size=batch_size,
+        mesh=mesh,
+        title=f"{network.name} of samples",
+        quiet=quiet,
     )
 
 
-def reals(
+def features_of_reals(
     source: Source,
+    network: FrozenNetwork,
     count: int,
     resolution: int,
     *,
     mirror: bool = False,
     seed: int = 0,
-    batch_size: int = 32,
-) -> Iterator[np.ndarray]:
-    """The first images of the data, from the start again where there are fewer.
+    batch_size: int = 8,
+    quiet: bool = False,
+) -> np.ndarray:
+    """Features of the first images of the data, from the start again if need be.
 
     Args:
         source: the data.
+        network: what looks at them.
         count: images in all.
         resolution: of the images, in pixels.
         mirror: flip each with probability 1/2.
         seed: of the flips.
-        batch_size: images per batch.
+        batch_size: images at once.
+        quiet: shows no progress.
 
-    Yields:
-        uint8 `[n, resolution, resolution, C]`.
+    Returns:
+        float32 `[count, network.size]`.
     """
     flips = np.random.Generator(np.random.Philox(seed)).random(count) < 0.5
-    for start in range(0, count, batch_size):
-        places = range(start, min(start + batch_size, count))
-        batch = [source.image(i % len(source), resolution) for i in places]
-        flipped = [
+    found = []
+    starts = range(0, count, batch_size)
+    for start in track(starts, f"{network.name} of the data", disable=quiet):
+        # The last batch is filled up, so that one program does for all.
+        places = np.minimum(np.arange(start, start + batch_size), count - 1)
+        images = [source.image(int(i) % len(source), resolution) for i in places]
+        turned = [
             image[:, ::-1] if mirror and flips[i] else image
-            for i, image in zip(places, batch, strict=True)
+            for i, image in zip(places, images, strict=True)
         ]
-        yield np.stack(flipped)
+        found.append(np.asarray(network(as_rgb(np.stack(turned)))))
+    return np.concatenate(found)[:count]
 
 
-def as_rgb(batch: np.ndarray) -> np.ndarray:
-    """uint8 `[N, H, W, C]` with three channels: grey repeated, alpha left out."""
-    channels = batch.shape[-1]
-    if channels <= 2:
-        return np.repeat(batch[..., :1], 3, axis=-1)
-    return batch[..., :3]
+def to_rgb_levels(images: Array) -> Array:
+    """Images in [-1, 1] as `common.images.to_uint8` makes them, with three channels.
+
+    Under `jit`; float32, whole numbers from 0 to 255.
+    """
+    levels = jnp.floor(jnp.nan_to_num(images) * 127.5 + 128)
+    return as_rgb(jnp.clip(levels, 0, 255))
+
+
+def as_rgb(images: Any) -> Any:
+    """`[N, H, W, C]` with three channels: grey repeated, alpha left out."""
+    if images.shape[-1] <= 2:
+        return images[..., :1].repeat(3, axis=-1)
+    return images[..., :3]
