@@ -10,6 +10,7 @@ mseitzer/pytorch-fid, `inception.py`.
 """
 
 import functools
+import os
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from stylegan_jax.features import weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.inception_layers import LAYERS, Conv, Fork, Layer, Pool
 from stylegan_jax.features.resize import resize_tf1
@@ -66,6 +68,16 @@ def _list_shapes(
                     inner = _list_shapes(step, prefix + layer.prefix, inner, table)
                 after += inner
             return after
+
+
+def load(path: str | os.PathLike[str] | None = None) -> dict[str, Array]:
+    """Parameters of pytorch-fid's file, or of another with its names.
+
+    Raises:
+        UserError: they cannot be had, or the file holds something else.
+    """
+    unused = (".num_batches_tracked",)
+    return convert(weights.load(weights.INCEPTION, shapes(), path=path, unused=unused))
 
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:

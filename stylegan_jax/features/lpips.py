@@ -8,6 +8,7 @@ Source: Zhang et al. 2018 and richzhang/PerceptualSimilarity (lpips 0.1.4,
 `lpips/lpips.py`).
 """
 
+import os
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.features import vgg16
+from stylegan_jax.features import vgg16, weights
 from stylegan_jax.features.extractor import Params
 
 TAPS = (3, 8, 15, 22, 29)
@@ -36,12 +37,28 @@ def shapes() -> dict[str, tuple[int, ...]]:
     }
 
 
+def load(
+    trunk: str | os.PathLike[str] | None = None,
+    linear: str | os.PathLike[str] | None = None,
+) -> dict[str, Array]:
+    """Parameters of the published weights, or of your own copies of either file.
+
+    Raises:
+        UserError: they cannot be had, or a file holds something else.
+    """
+    weight = weights.load(weights.LPIPS_VGG, shapes(), path=linear)
+    return vgg16.load(trunk) | _linear(weight)
+
+
 def convert(
     trunk: Mapping[str, np.ndarray], linear: Mapping[str, np.ndarray]
 ) -> dict[str, Array]:
     """Parameters of VGG16's and lpips's arrays in PyTorch's layout; checks nothing."""
-    weights = {name: jnp.asarray(array.ravel()) for name, array in linear.items()}
-    return vgg16.convert(trunk) | weights
+    return vgg16.convert(trunk) | _linear(linear)
+
+
+def _linear(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    return {name: jnp.asarray(array.ravel()) for name, array in arrays.items()}
 
 
 def units(params: Params, images: Array) -> tuple[Array, ...]:

@@ -7,6 +7,7 @@ the end of every stage. Arrays are `[N, H, W, C]`, kernels `[3, 3, I, O]`.
 Source: `torchvision/models/vgg.py`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from stylegan_jax.features import weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.resize import resize_tf1
 from stylegan_jax.ops.convolution import conv
@@ -49,6 +51,19 @@ def shapes(*, dense: bool) -> dict[str, tuple[int, ...]]:
             table[f"classifier.{index}.weight"] = (_FC_SIZE, inputs)
             table[f"classifier.{index}.bias"] = (_FC_SIZE,)
     return table
+
+
+def load(
+    path: str | os.PathLike[str] | None = None, *, dense: bool = False
+) -> dict[str, Array]:
+    """Parameters of torchvision's weights, or of a file with their names.
+
+    Raises:
+        UserError: they cannot be had, or the file holds something else.
+    """
+    unused = ("classifier.6.",) if dense else ("classifier.",)
+    table = shapes(dense=dense)
+    return convert(weights.load(weights.VGG16, table, path=path, unused=unused))
 
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:

@@ -56,8 +56,8 @@ VGG16 = WeightFile(
     file_name="vgg16-397923af.pth",
     sha256="397923af",
     max_bytes=600_000_000,
-    licence="VGG16's weights: torchvision's, BSD-3-Clause; trained on ImageNet, "
-    "which is for non-commercial research; https://github.com/pytorch/vision",
+    licence="VGG16's weights: torchvision's (BSD-3-Clause), trained on ImageNet, whose "
+    "terms may bind too; https://github.com/pytorch/vision",
 )
 INCEPTION = WeightFile(
     content="the Inception network of 2015",
@@ -66,8 +66,8 @@ INCEPTION = WeightFile(
     file_name="pt_inception-2015-12-05-6726825d.pth",
     sha256="6726825d",
     max_bytes=150_000_000,
-    licence="Inception's weights: Google's of 2015, Apache-2.0, as converted by "
-    "pytorch-fid; https://github.com/mseitzer/pytorch-fid",
+    licence="Inception's weights: Google's of 2015, as pytorch-fid converted them "
+    "(Apache-2.0); https://github.com/mseitzer/pytorch-fid",
 )
 LPIPS_VGG = WeightFile(
     content="LPIPS's weights for VGG16",
@@ -133,10 +133,9 @@ def fetch(source: WeightFile) -> Path:
         path,
         on_wait=lambda: note(f"waiting for another process: {source.file_name}"),
     ):
-        if path.exists():  # put there by hand, or by another process by now
-            digest = _verified(source, path)
-        else:
-            digest = _downloaded(source, path)
+        # It may have been put there by hand, or by another process by now.
+        here = path.exists()
+        digest = _verified(source, path) if here else _downloaded(source, path)
         cache.record(path, digest)
         note(source.licence)
     return path
@@ -145,11 +144,12 @@ def fetch(source: WeightFile) -> Path:
 def _verified(source: WeightFile, path: Path) -> str:
     """The file's SHA-256, which must be what was published or what it was."""
     digest = cache.sha256(path)
-    for known, when in ((source.sha256, "published"), (cache.recorded(path), "first")):
+    for known in (source.sha256, cache.recorded(path)):
         if known is not None and not digest.startswith(known):
             raise UserError(
-                f"{path}: its SHA-256 is {digest}, {when} was {known}; remove it to "
-                "have it fetched again"
+                f"{path} is not {source.content}, or damaged: its SHA-256 is {digest}, "
+                f"not {known}{'...' * (len(known) < 64)}; remove it to have it fetched "
+                "again"
             )
     return digest
 
@@ -181,6 +181,8 @@ def read(path: str | os.PathLike[str]) -> Arrays:
         UserError: there is no such file, or it is none of these or damaged.
     """
     path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
     try:
         if torch_file.is_pytorch_file(path):
             return _pytorch_arrays(torch_file.read(path))
@@ -189,8 +191,6 @@ def read(path: str | os.PathLike[str]) -> Arrays:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
                 return dict(archive)
-        if not path.is_file():
-            raise UserError("there is no such file")
         raise UserError("no PyTorch file, .safetensors or .npz")
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

@@ -1,0 +1,42 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax.features.extractor import FrozenNetwork
+
+
+@pytest.fixture
+def means():
+    """The scaled mean of every channel; and how often it was traced."""
+    traced = []
+
+    def function(params, images):
+        traced.append(images.shape)
+        return params["scale"] * images.astype(jnp.float32).mean((1, 2))
+
+    return FrozenNetwork("means", 3, {"scale": jnp.float32(2)}, function), traced
+
+
+def test_it_turns_images_into_vectors_and_compiles_once_per_shape(means):
+    network, traced = means
+    images = np.random.RandomState(0).randint(256, size=(4, 5, 6, 3), dtype=np.uint8)
+    for _ in range(3):
+        found = network(images)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, 2 * images.mean((1, 2)), rtol=1e-6)
+    np.testing.assert_array_equal(network(jnp.asarray(images)), found)
+    assert traced == [(4, 5, 6, 3)]
+    assert repr(network) == "FrozenNetwork('means', size=3)"
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 4, 4, 3), np.float32),
+        np.zeros((1, 4, 4, 1), np.uint8),
+        np.zeros((4, 4, 3), np.uint8),
+    ],
+)
+def test_other_images_are_an_error_that_says_what_to_do(means, images):
+    with pytest.raises(ValueError, match=r"means was given .* takes uint8 \[N, H, W"):
+        means[0](images)

@@ -1,0 +1,106 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax.features import lpips, vgg16
+from tests.features import reference
+
+
+@pytest.fixture(scope="module")
+def params(shared_dir):
+    stored = np.load(shared_dir / "data/weights/lpips_lin_v0.1_vgg.npz")
+    linear = {
+        f"{name}.model.1.weight": stored[name].reshape(1, -1, 1, 1) for name in stored
+    }
+    assert {name: array.shape for name, array in linear.items()} == lpips.shapes()
+    return lpips.convert(reference.weights("vgg16", shared_dir), linear)
+
+
+@pytest.fixture(scope="module")
+def expected(shared_dir):
+    return np.load(shared_dir / "reference/metrics/lpips_vgg.npz")
+
+
+@pytest.fixture(scope="module")
+def pairs(expected):
+    return [
+        jnp.asarray(expected[f"in{i}_u8"].astype(np.float32) / 127.5 - 1)
+        for i in (0, 1)
+    ]
+
+
+def total(params, a, b):
+    return lpips.distance(params, a, b).sum()
+
+
+def test_distances_agree_with_the_reference(params, expected, pairs):
+    layers = jax.jit(lpips.layer_distances)(params, *pairs)
+    assert reference.relative(layers, expected["per_layer"]) < 5e-5
+    whole = jax.jit(lpips.distance)(params, *pairs)
+    assert reference.relative(whole, expected["distance"]) < 2e-5
+
+
+def test_unweighted_distances_agree_with_the_reference(params, expected, pairs):
+    plain = {
+        n: jnp.ones_like(a) if n in lpips.shapes() else a for n, a in params.items()
+    }
+    whole = jax.jit(lpips.distance)(plain, *pairs)
+    assert reference.relative(whole, expected["distance_lpips_false"]) < 2e-5
+
+
+def test_the_gradient_agrees_with_the_reference(params, expected, pairs):
+    a, b = (images[:1] for images in pairs)
+    slope = jax.jit(jax.grad(total, argnums=1))(params, a, b)
+    entry = "grad_in0_pair0_chw"
+    some = reference.samples(slope, expected[f"{entry}/stride"])[0]
+    assert reference.error(some, expected[f"{entry}/sub"]) < 1e-3
+    length = np.linalg.norm(slope)
+    assert reference.relative(length, expected[f"{entry}/l2norm"]) < 1e-3
+
+
+def test_the_map_agrees_with_the_reference(params, expected, pairs):
+    found = jax.jit(lpips.distance_map)(params, pairs[0][:1], pairs[1][:1])[0]
+    assert reference.error(found[::7, ::7], expected["spatial_pair0/sub7"]) < 5e-5
+    for name in ("mean", "std"):
+        want = expected[f"spatial_pair0/{name}"]
+        assert reference.relative(getattr(found, name)(), want) < 2e-5
+
+
+def test_units_can_be_kept(params, pairs):
+    kept = jax.jit(lpips.units)(params, pairs[1])
+    found = lpips.compare(params, jax.jit(lpips.units)(params, pairs[0]), kept)
+    want = jax.jit(lpips.layer_distances)(params, *pairs)
+    np.testing.assert_allclose(found, want, rtol=1e-6)
+
+
+def test_an_image_is_at_no_distance_from_itself(params, pairs):
+    for images in pairs:
+        found = jax.jit(lpips.distance)(params, images, jnp.array(images))
+        assert (np.asarray(found) == 0).all()
+
+
+# --- Without the reference -----------------------------------------------------------
+
+
+def test_layers_are_weighted_by_channel_averaged_over_pixels_and_kept_apart():
+    a = [np.zeros((1, 2, 2, 2), np.float32) for _ in range(5)]
+    b = [np.zeros((1, 2, 2, 2), np.float32) for _ in range(5)]
+    b[1][0, 1, 0] = [2, 3]
+    weights = {f"lin{i}.model.1.weight": jnp.array([1.0, 10.0]) for i in range(5)}
+    found = lpips.compare(weights, a, b)
+    np.testing.assert_array_equal(found, [[0, (4 + 90) / 4, 0, 0, 0]])
+
+
+def test_features_that_are_all_zero_have_no_length_and_no_slope():
+    """Where no unit fires, as often in flat images, nothing becomes NaN."""
+    narrow = {
+        name: jnp.zeros((3, 3, 3, 3) if name.endswith("weight") else (3,))
+        for name in vgg16.shapes(dense=False)
+    } | {f"lin{i}.model.1.weight": jnp.ones(3) for i in range(5)}
+    image = jnp.ones((1, 16, 16, 3))
+    value, slope = jax.value_and_grad(lambda x: lpips.distance(narrow, x, image).sum())(
+        jnp.zeros((1, 16, 16, 3))
+    )
+    assert value == 0
+    np.testing.assert_array_equal(slope, 0)
