@@ -1,6 +1,8 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
 from stylegan_jax.features.extractor import FrozenNetwork
 
@@ -27,6 +29,15 @@ def test_it_turns_images_into_vectors_and_compiles_once_per_shape(means):
     np.testing.assert_array_equal(network(jnp.asarray(images)), found)
     assert traced == [(4, 5, 6, 3)]
     assert repr(network) == "FrozenNetwork('means', size=3)"
+
+
+def test_images_may_be_spread_over_devices(means):
+    images = np.random.RandomState(0).randint(256, size=(8, 5, 6, 3), dtype=np.uint8)
+    mesh = jax.make_mesh((4,), ("data",))
+    spread = jax.device_put(images, NamedSharding(mesh, PartitionSpec("data")))
+    found = means[0](spread)
+    assert len(found.sharding.device_set) == 4
+    np.testing.assert_allclose(found, 2 * images.mean((1, 2)), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
