@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -73,4 +72,4 @@ class FrozenNetwork:
                 "common.images.to_uint8)"
             )
         with jax.default_matmul_precision("highest"):
-            return self.function(self.params, jnp.asarray(images))
+            return self.function(self.params, jax.device_put(images))

@@ -1,26 +1,62 @@
-"""LPIPS v0.1 on VGG16: a distance between images that agrees with people's.
+"""LPIPS v0.1: a distance between images that agrees with people's.
 
-Features after five ReLUs are scaled to unit length per pixel; squared differences are
-weighted by channel, averaged over pixels and summed over layers. Images are float32
-`[N, H, W, 3]` in [-1, 1].
+Features after the ReLUs of a frozen network are scaled to unit length per pixel;
+squared differences are weighted by channel, averaged over pixels and summed over
+layers. Images are float32 `[N, H, W, 3]` in [-1, 1]. Which network looks at them, the
+names of the parameters say; StyleGAN's measures take "vgg".
 
 Source: Zhang et al. 2018 and richzhang/PerceptualSimilarity (lpips 0.1.4,
 `lpips/lpips.py`).
 """
 
+import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.features import vgg16, weights
+from stylegan_jax.features import alexnet, squeezenet, vgg16, weights
 from stylegan_jax.features.extractor import Params
 
-TAPS = (3, 8, 15, 22, 29)
-_WIDTHS = (64, 128, 256, 512, 512)
+Network = Literal["vgg", "alex", "squeeze"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trunk:
+    """A network whose activations are compared."""
+
+    source: weights.WeightFile
+    shapes: dict[str, tuple[int, ...]]
+    widths: tuple[int, ...]  # of the activations
+    activations: Callable[[Params, Array], Sequence[Array]]
+
+
+_VGG_TAPS = (3, 8, 15, 22, 29)
+
+
+def _vgg_activations(params: Params, x: Array) -> list[Array]:
+    found = vgg16.taps(params, x, _VGG_TAPS)
+    return [found[index] for index in _VGG_TAPS]
+
+
+_TRUNKS: dict[Network, _Trunk] = {
+    "vgg": _Trunk(
+        weights.VGG16, vgg16.shapes(dense=False), vgg16.WIDTHS, _vgg_activations
+    ),
+    "alex": _Trunk(
+        weights.ALEXNET, alexnet.shapes(), alexnet.WIDTHS, alexnet.activations
+    ),
+    "squeeze": _Trunk(
+        weights.SQUEEZENET,
+        squeezenet.shapes(),
+        squeezenet.WIDTHS,
+        squeezenet.activations,
+    ),
+}
 
 # Of images in [-1, 1]; nearly, but not quite, ImageNet's mean and deviation.
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
@@ -30,35 +66,47 @@ _EPS = 1e-10  # beside the length, not under its root
 Units = Sequence[Array]
 
 
-def shapes() -> dict[str, tuple[int, ...]]:
+def shapes(network: Network = "vgg") -> dict[str, tuple[int, ...]]:
     """Names and shapes of the weights of the channels, in lpips's files."""
-    return {
-        f"lin{i}.model.1.weight": (1, width, 1, 1) for i, width in enumerate(_WIDTHS)
-    }
+    widths = enumerate(_TRUNKS[network].widths)
+    return {f"lin{i}.model.1.weight": (1, width, 1, 1) for i, width in widths}
 
 
 def load(
+    network: Network = "vgg",
+    *,
     trunk: str | os.PathLike[str] | None = None,
     linear: str | os.PathLike[str] | None = None,
 ) -> dict[str, Array]:
-    """Parameters of the published weights, or of your own copies of either file.
+    """Parameters of the published weights, or of your own copies of them.
+
+    Args:
+        network: whose features are compared.
+        trunk: a file of the network itself.
+        linear: a file of the weights of its channels.
 
     Raises:
         UserError: they cannot be had, or a file holds something else.
+        ValueError: no such network.
     """
-    weight = weights.load(weights.LPIPS_VGG, shapes(), path=linear)
-    return vgg16.load(trunk) | _linear(weight)
+    if network not in _TRUNKS:
+        raise ValueError(
+            f"LPIPS has no network {network!r}; they are {', '.join(_TRUNKS)}"
+        )
+    source = weights.LPIPS[network]
+    channels = weights.load(source, shapes(network), path=linear)
+    whole = _TRUNKS[network]
+    unused = ("classifier.",)
+    arrays = weights.load(whole.source, whole.shapes, path=trunk, unused=unused)
+    return convert(arrays, channels)
 
 
 def convert(
     trunk: Mapping[str, np.ndarray], linear: Mapping[str, np.ndarray]
 ) -> dict[str, Array]:
-    """Parameters of VGG16's and lpips's arrays in PyTorch's layout; checks nothing."""
-    return vgg16.convert(trunk) | _linear(linear)
-
-
-def _linear(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
-    return {name: jnp.asarray(array.ravel()) for name, array in arrays.items()}
+    """Parameters of arrays in PyTorch's layout, of the two files; checks nothing."""
+    flat = {name: array.ravel() for name, array in linear.items()}
+    return weights.parameters({**trunk, **flat})
 
 
 def units(params: Params, images: Array) -> tuple[Array, ...]:
@@ -68,18 +116,17 @@ def units(params: Params, images: Array) -> tuple[Array, ...]:
     `compare`.
     """
     x = (images - _SHIFT[None, None, None]) / _SCALE[None, None, None]
-    found = vgg16.taps(params, x, TAPS)
-    return tuple(_unit(found[index]) for index in TAPS)
+    return tuple(_unit(layer) for layer in _trunk_of(params).activations(params, x))
 
 
 def compare(params: Params, units_a: Units, units_b: Units) -> Array:
-    """What each layer adds to the distance, `[N, 5]`, of two results of `units`."""
+    """What each layer adds to the distance, `[N, L]`, of two results of `units`."""
     maps = _difference_maps(params, units_a, units_b)
     return jnp.stack([layer.mean((1, 2)) for layer in maps], axis=1)
 
 
 def layer_distances(params: Params, a: Array, b: Array) -> Array:
-    """What each layer adds to the distance, `[N, 5]`."""
+    """What each layer adds to the distance, `[N, L]`; VGG16 has five."""
     return compare(params, units(params, a), units(params, b))
 
 
@@ -99,6 +146,14 @@ def distance_map(params: Params, a: Array, b: Array) -> Array:
         (jax.image.resize(layer, size, "linear", antialias=False) for layer in maps),
         jnp.zeros(size),
     )
+
+
+def _trunk_of(params: Params) -> _Trunk:
+    """The network whose names these are."""
+    for trunk in _TRUNKS.values():
+        if params.keys() >= trunk.shapes.keys():
+            return trunk
+    raise ValueError("these are not LPIPS's parameters; lpips.load has them")
 
 
 def _unit(x: Array) -> Array:

@@ -22,7 +22,7 @@ from stylegan_jax.ops.convolution import conv
 
 # Indices and widths of the convolutions between poolings.
 _STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
-_WIDTHS = (64, 128, 256, 512, 512)
+WIDTHS = (64, 128, 256, 512, 512)
 RELUS = tuple(index + 1 for stage in _STAGES for index in stage)
 
 # Of ImageNet, for images in [0, 1].
@@ -41,13 +41,13 @@ def shapes(*, dense: bool) -> dict[str, tuple[int, ...]]:
     """
     table: dict[str, tuple[int, ...]] = {}
     before = 3
-    for stage, width in zip(_STAGES, _WIDTHS, strict=True):
+    for stage, width in zip(_STAGES, WIDTHS, strict=True):
         for index in stage:
             table[f"features.{index}.weight"] = (width, before, 3, 3)
             table[f"features.{index}.bias"] = (width,)
             before = width
     if dense:
-        for index, inputs in ((0, 7 * 7 * _WIDTHS[-1]), (3, _FC_SIZE)):
+        for index, inputs in ((0, 7 * 7 * WIDTHS[-1]), (3, _FC_SIZE)):
             table[f"classifier.{index}.weight"] = (_FC_SIZE, inputs)
             table[f"classifier.{index}.bias"] = (_FC_SIZE,)
     return table
@@ -68,17 +68,12 @@ def load(
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
     """Parameters of arrays in PyTorch's layout; checks nothing."""
-    params: dict[str, Array] = {}
-    for name, array in arrays.items():
-        if array.ndim == 4:
-            array = array.transpose(2, 3, 1, 0)
-        elif name == "classifier.0.weight":  # what it multiplies is flattened CHW
-            channels = arrays["features.28.bias"].size
-            array = array.reshape(len(array), channels, -1)
-            array = array.transpose(2, 1, 0).reshape(-1, len(array))
-        elif array.ndim == 2:
-            array = array.T
-        params[name] = jnp.asarray(array, jnp.float32)
+    params = weights.parameters(arrays)
+    first = "classifier.0.weight"
+    if first in params:  # what it multiplies is flattened CHW there, HWC here
+        width, channels = arrays[first].shape[0], arrays["features.28.bias"].size
+        matrix = params[first].reshape(channels, -1, width)
+        params[first] = matrix.swapaxes(0, 1).reshape(-1, width)
     return params
 
 

@@ -10,9 +10,11 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
+from jax import Array
 
 from stylegan_jax.common import cache
 from stylegan_jax.common.download import download
@@ -50,14 +52,49 @@ class WeightFile:
     licence: str
 
 
+def _torchvision(network: str) -> str:
+    return (
+        f"{network}'s weights: torchvision's (BSD-3-Clause), trained on ImageNet, "
+        "whose terms may bind too; https://github.com/pytorch/vision"
+    )
+
+
+def _lpips(network: str, sha256: str) -> WeightFile:
+    return WeightFile(
+        content=f"LPIPS's weights for {network}",
+        url="https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/"
+        f"lpips/weights/v0.1/{network}.pth",
+        file_name=f"lpips_v0.1_{network}.pth",
+        sha256=sha256,
+        max_bytes=100_000,
+        licence="LPIPS's weights: BSD-2-Clause; "
+        "https://github.com/richzhang/PerceptualSimilarity",
+    )
+
+
 VGG16 = WeightFile(
     content="VGG16",
     url="https://download.pytorch.org/models/vgg16-397923af.pth",
     file_name="vgg16-397923af.pth",
     sha256="397923af",
     max_bytes=600_000_000,
-    licence="VGG16's weights: torchvision's (BSD-3-Clause), trained on ImageNet, whose "
-    "terms may bind too; https://github.com/pytorch/vision",
+    licence=_torchvision("VGG16"),
+)
+ALEXNET = WeightFile(
+    content="AlexNet",
+    url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    file_name="alexnet-owt-7be5be79.pth",
+    sha256="7be5be79",
+    max_bytes=300_000_000,
+    licence=_torchvision("AlexNet"),
+)
+SQUEEZENET = WeightFile(
+    content="SqueezeNet 1.1",
+    url="https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
+    file_name="squeezenet1_1-b8a52dc0.pth",
+    sha256="b8a52dc0",
+    max_bytes=10_000_000,
+    licence=_torchvision("SqueezeNet"),
 )
 INCEPTION = WeightFile(
     content="the Inception network of 2015",
@@ -69,17 +106,19 @@ INCEPTION = WeightFile(
     licence="Inception's weights: Google's of 2015, as pytorch-fid converted them "
     "(Apache-2.0); https://github.com/mseitzer/pytorch-fid",
 )
-LPIPS_VGG = WeightFile(
-    content="LPIPS's weights for VGG16",
-    url="https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/"
-    "lpips/weights/v0.1/vgg.pth",
-    file_name="lpips_v0.1_vgg.pth",
-    # Of the file in that repository and, the same, in the wheel lpips 0.1.4 on PyPI.
-    sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
-    max_bytes=100_000,
-    licence="LPIPS's weights: BSD-2-Clause; "
-    "https://github.com/richzhang/PerceptualSimilarity",
-)
+# The digests are of the files in that repository; those in the wheel lpips 0.1.4 on
+# PyPI are the same.
+LPIPS = {
+    "vgg": _lpips(
+        "vgg", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"
+    ),
+    "alex": _lpips(
+        "alex", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"
+    ),
+    "squeeze": _lpips(
+        "squeeze", "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76"
+    ),
+}
 
 
 def load(
@@ -111,6 +150,20 @@ def load(
     }
     _check(found, shapes, f"{path} is not {source.content}, or damaged:")
     return found
+
+
+def parameters(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Arrays in PyTorch's layout to float32 parameters in ours.
+
+    `[O, I, h, w]` to `[h, w, I, O]`, `[O, I]` to `[I, O]`; the rest stays.
+    """
+    axes = {4: (2, 3, 1, 0), 2: (1, 0)}
+    return {
+        name: jnp.asarray(
+            array.transpose(axes.get(array.ndim, range(array.ndim))), jnp.float32
+        )
+        for name, array in arrays.items()
+    }
 
 
 # --- On this machine ---------------------------------------------------------------

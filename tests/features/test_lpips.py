@@ -3,23 +3,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.features import lpips, vgg16
+from stylegan_jax.features import alexnet, lpips, squeezenet, vgg16, weights
 from tests.features import reference
+
+ARCHITECTURES = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def network(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def params(shared_dir):
-    stored = np.load(shared_dir / "data/weights/lpips_lin_v0.1_vgg.npz")
+def params(shared_dir, network):
+    stored = np.load(shared_dir / f"data/weights/lpips_lin_v0.1_{network}.npz")
     linear = {
         f"{name}.model.1.weight": stored[name].reshape(1, -1, 1, 1) for name in stored
     }
-    assert {name: array.shape for name, array in linear.items()} == lpips.shapes()
-    return lpips.convert(reference.weights("vgg16", shared_dir), linear)
+    assert {n: array.shape for n, array in linear.items()} == lpips.shapes(network)
+    return lpips.convert(reference.weights(ARCHITECTURES[network], shared_dir), linear)
 
 
 @pytest.fixture(scope="module")
-def expected(shared_dir):
-    return np.load(shared_dir / "reference/metrics/lpips_vgg.npz")
+def expected(shared_dir, network):
+    return np.load(shared_dir / f"reference/metrics/lpips_{network}.npz")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +50,7 @@ def test_distances_agree_with_the_reference(params, expected, pairs):
 
 def test_unweighted_distances_agree_with_the_reference(params, expected, pairs):
     plain = {
-        n: jnp.ones_like(a) if n in lpips.shapes() else a for n, a in params.items()
+        n: jnp.ones_like(a) if n.startswith("lin") else a for n, a in params.items()
     }
     whole = jax.jit(lpips.distance)(plain, *pairs)
     assert reference.relative(whole, expected["distance_lpips_false"]) < 2e-5
@@ -80,6 +87,10 @@ def test_an_image_is_at_no_distance_from_itself(params, pairs):
         assert (np.asarray(found) == 0).all()
 
 
+def test_the_digests_are_those_of_the_reference(expected, network):
+    assert weights.LPIPS[network].sha256 == expected["lin_pth_sha256"]
+
+
 # --- Without the reference -----------------------------------------------------------
 
 
@@ -103,3 +114,18 @@ def test_features_that_are_all_zero_have_no_length_and_no_slope():
     value, slope = value_and_slope(narrow, jnp.zeros((1, 16, 16, 3)), image)
     assert value == 0
     np.testing.assert_array_equal(slope, 0)
+
+
+def test_tables_count_what_torchvision_publishes():
+    """61 100 840 and 1 235 496 parameters with classes."""
+    alex = sum(np.prod(shape) for shape in alexnet.shapes().values())
+    assert alex == 61_100_840 - 9217 * 4096 - 4097 * 4096 - 4097 * 1000
+    squeeze = sum(np.prod(shape) for shape in squeezenet.shapes().values())
+    assert squeeze == 1_235_496 - 513 * 1000
+
+
+def test_unknown_networks_are_an_error():
+    with pytest.raises(ValueError, match="'vgg19'; they are vgg, alex, squeeze"):
+        lpips.load("vgg19")
+    with pytest.raises(ValueError, match=r"not LPIPS's parameters; lpips\.load"):
+        lpips.units({}, jnp.zeros((1, 8, 8, 3)))
