@@ -60,6 +60,28 @@ def test_all_outputs_agree_with_the_reference(params, expected, image):
         assert reference.error(array[0], expected[f"img{image}/{name}"]) < limit, name
 
 
+def test_all_outputs_are_what_they_were_when_they_agreed_with_the_reference():
+    """Mean, deviation, first and last number of each; this runs everywhere."""
+    numbers = {
+        "64": (0.375552, 0.38399, 0.069427, 1.035222),
+        "192": (0.462994, 0.451466, 0.0017, 0.304969),
+        "768": (0.600099, 0.769933, 0.000406, 0.231475),
+        "2048": (0.844649, 1.074725, 2.365882, 0.0),
+        "logits_unbiased": (-0.046989, 1.881938, 3.900486, 3.885236),
+        "logits": (-0.048822, 1.885889, 4.086208, 3.731732),
+    }
+    made = {
+        name: reference.make_tensor("inception", name, shape)
+        for name, shape in inception.shapes().items()
+    }
+    run = jax.jit(inception.features, static_argnums=2)
+    found = run(inception.convert(made), reference.picture(), tuple(numbers))
+    for name, want in numbers.items():
+        array = found[name]
+        some = (array.mean(), array.std(), array[0, 0], array[0, -1])
+        np.testing.assert_allclose(some, want, atol=1e-4, err_msg=name)
+
+
 def test_a_batch_is_its_images_one_by_one(params, expected):
     pool = inception.extractor(params)
     image = expected["img0/input_u8"]

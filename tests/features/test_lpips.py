@@ -94,6 +94,49 @@ def test_the_digests_are_those_of_the_reference(expected, network):
 # --- Without the reference -----------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("network", "table", "numbers"),
+    [
+        (
+            "vgg",
+            vgg16.shapes(dense=False),
+            [1.0041214, 0.5793878, 0.3615399, 0.1775489, 0.0996198],
+        ),
+        (
+            "alex",
+            alexnet.shapes(),
+            [1.2310472, 0.4481899, 0.1925046, 0.1565879, 0.1235233],
+        ),
+        (
+            "squeeze",
+            squeezenet.shapes(),
+            [
+                1.2206171,
+                0.3616331,
+                0.190059,
+                0.1065304,
+                0.1274023,
+                0.1142784,
+                0.1151198,
+            ],
+        ),
+    ],
+)
+def test_layers_are_what_they_were_when_they_agreed_with_the_reference(
+    network, table, numbers
+):
+    """Of a picture and its mirror image, channels unweighted; this runs everywhere."""
+    trunk = {
+        name: reference.make_tensor(ARCHITECTURES[network], name, shape)
+        for name, shape in table.items()
+    }
+    ones = {name: np.ones(shape) for name, shape in lpips.shapes(network).items()}
+    a = jnp.asarray(reference.picture()[:, :, :48], jnp.float32) / 127.5 - 1
+    run = jax.jit(lpips.layer_distances)
+    found = run(lpips.convert(trunk, ones), a, a[:, :, ::-1])
+    np.testing.assert_allclose(found[0], numbers, rtol=1e-4)
+
+
 def test_layers_are_weighted_by_channel_averaged_over_pixels_and_kept_apart():
     a = [np.zeros((1, 2, 2, 2), np.float32) for _ in range(5)]
     b = [np.zeros((1, 2, 2, 2), np.float32) for _ in range(5)]
@@ -129,3 +172,12 @@ def test_unknown_networks_are_an_error():
         lpips.load("vgg19")
     with pytest.raises(ValueError, match=r"not LPIPS's parameters; lpips\.load"):
         lpips.units({}, jnp.zeros((1, 8, 8, 3)))
+
+
+def test_the_last_window_of_an_even_side_hangs_over_the_edge():
+    x = np.random.RandomState(0).randn(1, 6, 5, 2).astype(np.float32)
+    found = squeezenet._pooled(jnp.asarray(x))
+    assert found.shape == (1, 3, 2, 2)
+    for i, j in np.ndindex(3, 2):
+        window = x[0, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+        np.testing.assert_array_equal(found[0, i, j], window.max((0, 1)))
