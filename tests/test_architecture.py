@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "stylegan_jax"
 LAYERS = [
     {"common"},
     {"ops", "parallel", "cli", "pickles"},
-    {"networks", "data"},
+    {"networks", "data", "features"},
     {"training", "interop", "metrics"},
     {"loading", "train", "prepare_data"},
     {"sample", "convert", "coverage"},

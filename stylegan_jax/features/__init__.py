@@ -1,0 +1,1 @@
+"""Frozen networks of others that look at images: features and distances."""

@@ -1,0 +1,206 @@
+"""The Inception network of 2015 that FID, KID and the inception score are defined by.
+
+It is TensorFlow's `inception-2015-12-05` under the names of its PyTorch conversion,
+which differs from the Inception v3 of torchvision: average poolings leave out the
+padding, the last block takes a maximum instead, and there are 1008 classes. Arrays are
+`[N, H, W, C]`.
+
+Source: Szegedy et al. 2016; torch-fidelity 0.4.0, `feature_extractor_inceptionv3.py`;
+mseitzer/pytorch-fid, `inception.py`.
+"""
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from stylegan_jax.features import weights
+from stylegan_jax.features.extractor import FrozenNetwork, Params
+from stylegan_jax.features.inception_layers import LAYERS, Conv, Fork, Layer, Pool
+from stylegan_jax.features.resize import resize_tf1
+
+RESOLUTION = 299
+NUM_CLASSES = 1008
+_BN_EPS = 1e-3
+
+# Features are means over the pixels after so many of the layers.
+_DEPTHS = {"64": 4, "192": 7, "768": 15, "2048": len(LAYERS)}
+_LOGITS = ("logits_unbiased", "logits")
+OUTPUTS = {name: int(name) for name in _DEPTHS} | dict.fromkeys(_LOGITS, NUM_CLASSES)
+
+
+# --- Parameters --------------------------------------------------------------------
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    """Names and shapes, in PyTorch's layout, of what is used of a file."""
+    table: dict[str, tuple[int, ...]] = {}
+    width = 3
+    for layer in LAYERS:
+        width = _list_shapes(layer, "", width, table)
+    table["fc.weight"] = (NUM_CLASSES, width)
+    table["fc.bias"] = (NUM_CLASSES,)
+    return table
+
+
+def _list_shapes(
+    layer: Layer, prefix: str, width: int, table: dict[str, tuple[int, ...]]
+) -> int:
+    """Adds what a layer has, given the channels before it; returns those after it."""
+    match layer:
+        case Pool():
+            return width
+        case Conv():
+            name = prefix + layer.name
+            table[f"{name}.conv.weight"] = (layer.width, width, *layer.kernel)
+            for part in ("weight", "bias", "running_mean", "running_var"):
+                table[f"{name}.bn.{part}"] = (layer.width,)
+            return layer.width
+        case Fork():
+            after = 0
+            for branch in layer.branches:
+                inner = width
+                for step in branch:
+                    inner = _list_shapes(step, prefix + layer.prefix, inner, table)
+                after += inner
+            return after
+
+
+def load(path: str | os.PathLike[str] | None = None) -> dict[str, Array]:
+    """Parameters of pytorch-fid's file, or of another with its names.
+
+    Raises:
+        UserError: they cannot be had, or the file holds something else.
+    """
+    unused = (".num_batches_tracked",)
+    return convert(weights.load(weights.INCEPTION, shapes(), path=path, unused=unused))
+
+
+def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Parameters of arrays in PyTorch's layout; checks nothing.
+
+    Batch normalisation, whose statistics are constants here, becomes a part of the
+    convolution before it.
+    """
+    params = {
+        "fc.weight": jnp.asarray(arrays["fc.weight"].T, jnp.float32),
+        "fc.bias": jnp.asarray(arrays["fc.bias"], jnp.float32),
+    }
+    for name in arrays:
+        if not name.endswith(".conv.weight"):
+            continue
+        name = name.removesuffix(".conv.weight")
+        scale, bias, mean, variance = (
+            arrays[f"{name}.bn.{part}"].astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = scale / np.sqrt(variance + _BN_EPS)
+        kernel = arrays[f"{name}.conv.weight"].transpose(2, 3, 1, 0) * scale
+        params[f"{name}.weight"] = jnp.asarray(kernel, jnp.float32)
+        params[f"{name}.bias"] = jnp.asarray(bias - mean * scale, jnp.float32)
+    return params
+
+
+# --- The network -------------------------------------------------------------------
+
+
+def preprocess(images: Array) -> Array:
+    """What the network takes of images 0..255: 299 x 299 pixels in [-1, 1)."""
+    x = resize_tf1(images.astype(jnp.float32), RESOLUTION, RESOLUTION)
+    return (x - 128) / 128
+
+
+def features(params: Params, images: Array, outputs: Sequence[str]) -> dict[str, Array]:
+    """Some outputs, in one pass that ends at the last of them.
+
+    Args:
+        params: of `convert`.
+        images: `[N, H, W, 3]` of any size, 0..255, uint8 or float32.
+        outputs: out of `OUTPUTS`; static. "64" to "2048" are means over the pixels
+            after both maxima, before the last reduction and at the end; "logits" are
+            of the classes, "logits_unbiased" are without their bias, as the official
+            inception score takes them.
+
+    Returns:
+        By name, `[N, OUTPUTS[name]]`.
+
+    Raises:
+        ValueError: another name.
+    """
+    if not outputs or not set(outputs) <= set(OUTPUTS):
+        raise ValueError(
+            f"Inception has no outputs {list(outputs)}; they are {', '.join(OUTPUTS)}"
+        )
+    depths = {_DEPTHS.get(name, len(LAYERS)) for name in outputs}
+    means: dict[int, Array] = {}
+    x = preprocess(images)
+    for depth, layer in enumerate(LAYERS[: max(depths)], start=1):
+        x = _apply(params, "", x, layer)
+        if depth in depths:
+            means[depth] = x.mean((1, 2))
+    found = {name: means[d] for name, d in _DEPTHS.items() if d in means}
+    if set(_LOGITS) & set(outputs):
+        unbiased = found["2048"] @ params["fc.weight"]
+        found["logits_unbiased"] = unbiased
+        found["logits"] = unbiased + params["fc.bias"][None]
+    return {name: found[name] for name in outputs}
+
+
+def extractor(params: Params, output: str = "2048") -> FrozenNetwork:
+    """One output as an `Extractor`.
+
+    Raises:
+        ValueError: no such output.
+    """
+    if output not in OUTPUTS:
+        raise ValueError(
+            f"Inception has no output {output!r}; they are {', '.join(OUTPUTS)}"
+        )
+
+    def function(params: Params, images: Array) -> Array:
+        return features(params, images, [output])[output]
+
+    return FrozenNetwork(f"inception-2015-{output}", OUTPUTS[output], params, function)
+
+
+def _apply(params: Params, prefix: str, x: Array, layer: Layer) -> Array:
+    match layer:
+        case Conv():
+            return _convolved(params, prefix + layer.name, x, layer)
+        case Pool():
+            return _pooled(x, layer)
+        case Fork():
+            step = functools.partial(_apply, params, prefix + layer.prefix)
+            ends = [functools.reduce(step, branch, x) for branch in layer.branches]
+            return jnp.concatenate(ends, axis=-1)
+
+
+def _convolved(params: Params, name: str, x: Array, layer: Conv) -> Array:
+    x = lax.conv_general_dilated(
+        x,
+        params[f"{name}.weight"],
+        window_strides=(layer.stride or 1,) * 2,
+        padding="VALID" if layer.stride else "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return jax.nn.relu(x + params[f"{name}.bias"][None, None, None])
+
+
+def _pooled(x: Array, layer: Pool) -> Array:
+    """Of 3 x 3 pixels; a mean is over those that exist."""
+    start, reduce = (-jnp.inf, lax.max) if layer.kind == "max" else (0.0, lax.add)
+    pool = functools.partial(
+        lax.reduce_window,
+        init_value=start,
+        computation=reduce,
+        window_dimensions=(1, 3, 3, 1),
+        window_strides=(1, layer.stride or 1, layer.stride or 1, 1),
+        padding="VALID" if layer.stride else "SAME",
+    )
+    if layer.kind == "max":
+        return pool(x)
+    return pool(x) / pool(jnp.ones((1, *x.shape[1:3], 1)))

@@ -1,0 +1,172 @@
+"""LPIPS v0.1: a distance between images that agrees with people's.
+
+Features after the ReLUs of a frozen network are scaled to unit length per pixel;
+squared differences are weighted by channel, averaged over pixels and summed over
+layers. Images are float32 `[N, H, W, 3]` in [-1, 1]. Which network looks at them, the
+names of the parameters say; StyleGAN's measures take "vgg".
+
+Source: Zhang et al. 2018 and richzhang/PerceptualSimilarity (lpips 0.1.4,
+`lpips/lpips.py`).
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from stylegan_jax.features import alexnet, squeezenet, vgg16, weights
+from stylegan_jax.features.extractor import Params
+
+Network = Literal["vgg", "alex", "squeeze"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trunk:
+    """A network whose activations are compared."""
+
+    source: weights.WeightFile
+    shapes: dict[str, tuple[int, ...]]
+    widths: tuple[int, ...]  # of the activations
+    activations: Callable[[Params, Array], Sequence[Array]]
+
+
+_VGG_TAPS = (3, 8, 15, 22, 29)
+
+
+def _vgg_activations(params: Params, x: Array) -> list[Array]:
+    found = vgg16.taps(params, x, _VGG_TAPS)
+    return [found[index] for index in _VGG_TAPS]
+
+
+_TRUNKS: dict[Network, _Trunk] = {
+    "vgg": _Trunk(
+        weights.VGG16, vgg16.shapes(dense=False), vgg16.WIDTHS, _vgg_activations
+    ),
+    "alex": _Trunk(
+        weights.ALEXNET, alexnet.shapes(), alexnet.WIDTHS, alexnet.activations
+    ),
+    "squeeze": _Trunk(
+        weights.SQUEEZENET,
+        squeezenet.shapes(),
+        squeezenet.WIDTHS,
+        squeezenet.activations,
+    ),
+}
+
+# Of images in [-1, 1]; nearly, but not quite, ImageNet's mean and deviation.
+_SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
+_SCALE = np.array([0.458, 0.448, 0.450], np.float32)
+_EPS = 1e-10  # beside the length, not under its root
+
+Units = Sequence[Array]
+
+
+def shapes(network: Network = "vgg") -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights of the channels, in lpips's files."""
+    widths = enumerate(_TRUNKS[network].widths)
+    return {f"lin{i}.model.1.weight": (1, width, 1, 1) for i, width in widths}
+
+
+def load(
+    network: Network = "vgg",
+    *,
+    trunk: str | os.PathLike[str] | None = None,
+    linear: str | os.PathLike[str] | None = None,
+) -> dict[str, Array]:
+    """Parameters of the published weights, or of your own copies of them.
+
+    Args:
+        network: whose features are compared.
+        trunk: a file of the network itself.
+        linear: a file of the weights of its channels.
+
+    Raises:
+        UserError: they cannot be had, or a file holds something else.
+        ValueError: no such network.
+    """
+    if network not in _TRUNKS:
+        raise ValueError(
+            f"LPIPS has no network {network!r}; they are {', '.join(_TRUNKS)}"
+        )
+    source = weights.LPIPS[network]
+    channels = weights.load(source, shapes(network), path=linear)
+    whole = _TRUNKS[network]
+    unused = ("classifier.",)
+    arrays = weights.load(whole.source, whole.shapes, path=trunk, unused=unused)
+    return convert(arrays, channels)
+
+
+def convert(
+    trunk: Mapping[str, np.ndarray], linear: Mapping[str, np.ndarray]
+) -> dict[str, Array]:
+    """Parameters of arrays in PyTorch's layout, of the two files; checks nothing."""
+    flat = {name: array.ravel() for name, array in linear.items()}
+    return weights.parameters({**trunk, **flat})
+
+
+def units(params: Params, images: Array) -> tuple[Array, ...]:
+    """Features of unit length, `[N, h, w, c]` for each layer.
+
+    What is compared with the same image again and again needs them once: see
+    `compare`.
+    """
+    x = (images - _SHIFT[None, None, None]) / _SCALE[None, None, None]
+    return tuple(_unit(layer) for layer in _trunk_of(params).activations(params, x))
+
+
+def compare(params: Params, units_a: Units, units_b: Units) -> Array:
+    """What each layer adds to the distance, `[N, L]`, of two results of `units`."""
+    maps = _difference_maps(params, units_a, units_b)
+    return jnp.stack([layer.mean((1, 2)) for layer in maps], axis=1)
+
+
+def layer_distances(params: Params, a: Array, b: Array) -> Array:
+    """What each layer adds to the distance, `[N, L]`; VGG16 has five."""
+    return compare(params, units(params, a), units(params, b))
+
+
+def distance(params: Params, a: Array, b: Array) -> Array:
+    """LPIPS of pairs of images, `[N]`; 0 of an image and itself."""
+    return layer_distances(params, a, b).sum(1)
+
+
+def distance_map(params: Params, a: Array, b: Array) -> Array:
+    """Where the images differ, `[N, H, W]`: the layers enlarged linearly and added.
+
+    Source: `spatial=True` of lpips 0.1.4.
+    """
+    size = a.shape[:3]
+    maps = _difference_maps(params, units(params, a), units(params, b))
+    return sum(
+        (jax.image.resize(layer, size, "linear", antialias=False) for layer in maps),
+        jnp.zeros(size),
+    )
+
+
+def _trunk_of(params: Params) -> _Trunk:
+    """The network whose names these are."""
+    for trunk in _TRUNKS.values():
+        if params.keys() >= trunk.shapes.keys():
+            return trunk
+    raise ValueError("these are not LPIPS's parameters; lpips.load has them")
+
+
+def _unit(x: Array) -> Array:
+    square = (x * x).sum(-1, keepdims=True)
+    # The root has no derivative at 0, where ReLUs leave many a pixel.
+    empty = square == 0
+    length = jnp.where(empty, 0.0, jnp.sqrt(jnp.where(empty, 1.0, square)))
+    return x / (length + _EPS)
+
+
+def _difference_maps(params: Params, units_a: Units, units_b: Units) -> list[Array]:
+    """The weighted squares, `[N, h, w]` for each layer."""
+    return [
+        ((a - b) ** 2 * params[f"lin{i}.model.1.weight"][None, None, None]).sum(-1)
+        for i, (a, b) in enumerate(zip(units_a, units_b, strict=True))
+    ]

@@ -1,0 +1,151 @@
+"""VGG16 (Simonyan & Zisserman 2015, configuration D) as torchvision has it.
+
+Parameters go by torchvision's names, `features.0.weight` to `classifier.3.bias`, and
+layers by its indices in `features`: a convolution, its ReLU one further, a pooling at
+the end of every stage. Arrays are `[N, H, W, C]`, kernels `[3, 3, I, O]`.
+
+Source: `torchvision/models/vgg.py`.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from stylegan_jax.features import weights
+from stylegan_jax.features.extractor import FrozenNetwork, Params
+from stylegan_jax.features.resize import resize_tf1
+from stylegan_jax.ops.convolution import conv
+
+# Indices and widths of the convolutions between poolings.
+_STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
+WIDTHS = (64, 128, 256, 512, 512)
+RELUS = tuple(index + 1 for stage in _STAGES for index in stage)
+
+# Of ImageNet, for images in [0, 1].
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+_FC_RESOLUTION = 224  # the dense layers belong to images of this size
+_FC_SIZE = 4096
+
+
+def shapes(*, dense: bool) -> dict[str, tuple[int, ...]]:
+    """Names and shapes, in PyTorch's layout, of what is used of a file.
+
+    Args:
+        dense: the first two dense layers as well.
+    """
+    table: dict[str, tuple[int, ...]] = {}
+    before = 3
+    for stage, width in zip(_STAGES, WIDTHS, strict=True):
+        for index in stage:
+            table[f"features.{index}.weight"] = (width, before, 3, 3)
+            table[f"features.{index}.bias"] = (width,)
+            before = width
+    if dense:
+        for index, inputs in ((0, 7 * 7 * WIDTHS[-1]), (3, _FC_SIZE)):
+            table[f"classifier.{index}.weight"] = (_FC_SIZE, inputs)
+            table[f"classifier.{index}.bias"] = (_FC_SIZE,)
+    return table
+
+
+def load(
+    path: str | os.PathLike[str] | None = None, *, dense: bool = False
+) -> dict[str, Array]:
+    """Parameters of torchvision's weights, or of a file with their names.
+
+    Raises:
+        UserError: they cannot be had, or the file holds something else.
+    """
+    unused = ("classifier.6.",) if dense else ("classifier.",)
+    table = shapes(dense=dense)
+    return convert(weights.load(weights.VGG16, table, path=path, unused=unused))
+
+
+def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Parameters of arrays in PyTorch's layout; checks nothing."""
+    params = weights.parameters(arrays)
+    first = "classifier.0.weight"
+    if first in params:  # what it multiplies is flattened CHW there, HWC here
+        width, channels = arrays[first].shape[0], arrays["features.28.bias"].size
+        matrix = params[first].reshape(channels, -1, width)
+        params[first] = matrix.swapaxes(0, 1).reshape(-1, width)
+    return params
+
+
+def normalise(images: Array) -> Array:
+    """What the network takes of images in [0, 1]."""
+    return (images - MEAN[None, None, None]) / STD[None, None, None]
+
+
+def taps(params: Params, x: Array, indices: Sequence[int]) -> dict[int, Array]:
+    """Outputs of some ReLUs, in one pass that ends at the last of them.
+
+    Differentiable, in reverse mode.
+
+    Args:
+        params: `features.*` at least.
+        x: normalised images `[N, H, W, 3]`, of any size that the poolings halve to 1.
+        indices: out of `RELUS`: 1, 3, 6, 8, ... 29; static.
+
+    Raises:
+        ValueError: another index.
+    """
+    if not indices or not set(indices) <= set(RELUS):
+        raise ValueError(f"VGG16 has no ReLU at {sorted(indices)}; they are {RELUS}")
+    found: dict[int, Array] = {}
+    for stage in _STAGES:
+        for index in stage:
+            x = _convolved(params, index, x)
+            if index + 1 in indices:
+                found[index + 1] = x
+            if index + 1 == max(indices):
+                return found
+        x = _pooled(x)
+    raise AssertionError("the last ReLU is a tap")
+
+
+def fc2(params: Params, x: Array) -> Array:
+    """The second dense layer after its ReLU, `[N, 4096]`.
+
+    Args:
+        params: with `classifier.0` and `classifier.3`.
+        x: normalised images `[N, 224, 224, 3]`.
+    """
+    x = _pooled(taps(params, x, RELUS[-1:])[RELUS[-1]])
+    x = x.reshape(len(x), -1)
+    for index in (0, 3):
+        weight = params[f"classifier.{index}.weight"]
+        x = jax.nn.relu(x @ weight + params[f"classifier.{index}.bias"][None])
+    return x
+
+
+def fc2_extractor(params: Params) -> FrozenNetwork:
+    """What improved precision and recall look at (Kynkäänniemi et al. 2019).
+
+    Images are resized to 224 x 224 in TensorFlow 1's way first, as torch-fidelity
+    does (`feature_extractor_vgg16.py`, 'fc2_relu'); NVIDIA's own VGG16 is a program in
+    a file, and what it does before its layers has not been compared.
+    """
+
+    def function(params: Params, images: Array) -> Array:
+        x = images.astype(jnp.float32)
+        x = resize_tf1(x, _FC_RESOLUTION, _FC_RESOLUTION)
+        return fc2(params, normalise(x / 255))
+
+    return FrozenNetwork("vgg16-fc2", _FC_SIZE, params, function)
+
+
+def _convolved(params: Params, index: int, x: Array) -> Array:
+    bias = params[f"features.{index}.bias"][None, None, None]
+    return jax.nn.relu(conv(x, params[f"features.{index}.weight"]) + bias)
+
+
+def _pooled(x: Array) -> Array:
+    """The largest of 2 x 2; an odd last row or column is dropped, as there."""
+    window = (1, 2, 2, 1)
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID")

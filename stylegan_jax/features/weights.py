@@ -1,0 +1,294 @@
+"""Weights of the frozen networks: found, fetched, read and checked.
+
+A file is the user's, or lies in `cache.cache_folder("features")`, or is fetched to
+there from where its authors publish it. PyTorch files are read without PyTorch.
+"""
+
+import dataclasses
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from jax import Array
+
+from stylegan_jax.common import cache
+from stylegan_jax.common.download import download
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.transfer_display import note
+from stylegan_jax.common.web import UnavailableError
+from stylegan_jax.pickles import torch_file
+from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
+from stylegan_jax.pickles.torch_pickle import Tensor
+
+Arrays = dict[str, np.ndarray]
+
+_SHOWN_NAMES = 4  # of many that are wrong
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeightFile:
+    """A file of weights that anybody may fetch.
+
+    Attributes:
+        content: what it is, for people.
+        url: where its authors publish it.
+        file_name: its name in the cache.
+        sha256: in hexadecimal, as far as it is published: PyTorch's file names carry
+            the first eight digits.
+        max_bytes: more than it has; its exact size is not published.
+        licence: of the weights, and what is known of them.
+    """
+
+    content: str
+    url: str
+    file_name: str
+    sha256: str
+    max_bytes: int
+    licence: str
+
+
+def _torchvision(network: str) -> str:
+    return (
+        f"{network}'s weights: torchvision's (BSD-3-Clause), trained on ImageNet, "
+        "whose terms may bind too; https://github.com/pytorch/vision"
+    )
+
+
+def _lpips(network: str, sha256: str) -> WeightFile:
+    return WeightFile(
+        content=f"LPIPS's weights for {network}",
+        url="https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/"
+        f"lpips/weights/v0.1/{network}.pth",
+        file_name=f"lpips_v0.1_{network}.pth",
+        sha256=sha256,
+        max_bytes=100_000,
+        licence="LPIPS's weights: BSD-2-Clause; "
+        "https://github.com/richzhang/PerceptualSimilarity",
+    )
+
+
+VGG16 = WeightFile(
+    content="VGG16",
+    url="https://download.pytorch.org/models/vgg16-397923af.pth",
+    file_name="vgg16-397923af.pth",
+    sha256="397923af",
+    max_bytes=600_000_000,
+    licence=_torchvision("VGG16"),
+)
+ALEXNET = WeightFile(
+    content="AlexNet",
+    url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    file_name="alexnet-owt-7be5be79.pth",
+    sha256="7be5be79",
+    max_bytes=300_000_000,
+    licence=_torchvision("AlexNet"),
+)
+SQUEEZENET = WeightFile(
+    content="SqueezeNet 1.1",
+    url="https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
+    file_name="squeezenet1_1-b8a52dc0.pth",
+    sha256="b8a52dc0",
+    max_bytes=10_000_000,
+    licence=_torchvision("SqueezeNet"),
+)
+INCEPTION = WeightFile(
+    content="the Inception network of 2015",
+    url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    "pt_inception-2015-12-05-6726825d.pth",
+    file_name="pt_inception-2015-12-05-6726825d.pth",
+    sha256="6726825d",
+    max_bytes=150_000_000,
+    licence="Inception's weights: Google's of 2015, as pytorch-fid converted them "
+    "(Apache-2.0); https://github.com/mseitzer/pytorch-fid",
+)
+# The digests are of the files in that repository; those in the wheel lpips 0.1.4 on
+# PyPI are the same.
+LPIPS = {
+    "vgg": _lpips(
+        "vgg", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"
+    ),
+    "alex": _lpips(
+        "alex", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"
+    ),
+    "squeeze": _lpips(
+        "squeeze", "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76"
+    ),
+}
+
+
+def load(
+    source: WeightFile,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    path: str | os.PathLike[str] | None = None,
+    unused: tuple[str, ...] = (),
+) -> Arrays:
+    """The weights of a network, complete and of the right shapes.
+
+    Args:
+        source: where they are had if `path` is None.
+        shapes: of every array that is wanted, by name.
+        path: the user's own file: .pth or .pt of PyTorch, .safetensors or .npz.
+        unused: beginnings and ends of names that may be in the file and are not read.
+
+    Returns:
+        float32 arrays by name, in the file's layout.
+
+    Raises:
+        UserError: the file cannot be had, is damaged, or holds something else.
+    """
+    path = fetch(source) if path is None else Path(path)
+    found = {
+        name: array
+        for name, array in read(path).items()
+        if name in shapes or not (name.startswith(unused) or name.endswith(unused))
+    }
+    _check(found, shapes, f"{path} is not {source.content}, or damaged:")
+    return found
+
+
+def parameters(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Arrays in PyTorch's layout to float32 parameters in ours.
+
+    `[O, I, h, w]` to `[h, w, I, O]`, `[O, I]` to `[I, O]`; the rest stays.
+    """
+    axes = {4: (2, 3, 1, 0), 2: (1, 0)}
+    return {
+        name: jnp.asarray(
+            array.transpose(axes.get(array.ndim, range(array.ndim))), jnp.float32
+        )
+        for name, array in arrays.items()
+    }
+
+
+# --- On this machine ---------------------------------------------------------------
+
+
+def fetch(source: WeightFile) -> Path:
+    """The file in the cache, downloaded if it is not there yet.
+
+    Its SHA-256 must be what is published, and from then on what it was; its licence is
+    printed the first time.
+
+    Raises:
+        UserError: it cannot be had, or is another file.
+    """
+    path = cache.cache_folder("features") / source.file_name
+    if path.exists() and cache.recorded(path):
+        _verified(source, path)
+        return path  # without a lock: a cache for reading only will do
+    with cache.exclusive(
+        path,
+        on_wait=lambda: note(f"waiting for another process: {source.file_name}"),
+    ):
+        # It may have been put there by hand, or by another process by now.
+        here = path.exists()
+        digest = _verified(source, path) if here else _downloaded(source, path)
+        cache.record(path, digest)
+        note(source.licence)
+    return path
+
+
+def _verified(source: WeightFile, path: Path) -> str:
+    """The file's SHA-256, which must be what was published or what it was."""
+    digest = cache.sha256(path)
+    for known in (source.sha256, cache.recorded(path)):
+        if known is not None and not digest.startswith(known):
+            raise UserError(
+                f"{path} is not {source.content}, or damaged: its SHA-256 is {digest}, "
+                f"not {known}{'...' * (len(known) < 64)}; remove it to have it fetched "
+                "again"
+            )
+    return digest
+
+
+def _downloaded(source: WeightFile, path: Path) -> str:
+    whole = source.sha256 if len(source.sha256) == 64 else None
+    try:
+        download(source.url, path, max_bytes=source.max_bytes, sha256=whole)
+    except UnavailableError as error:
+        raise UserError(
+            f"{source.content} cannot be fetched: {error}; once you have {source.url} "
+            f"by other means, put it at {path} (SHA-256 {source.sha256}"
+            f"{'' if whole else '...'})"
+        ) from error
+    try:
+        return _verified(source, path)
+    except UserError:
+        path.unlink()
+        raise
+
+
+# --- Files -------------------------------------------------------------------------
+
+
+def read(path: str | os.PathLike[str]) -> Arrays:
+    """All arrays of a file of weights, by name: PyTorch's, .safetensors or .npz.
+
+    Raises:
+        UserError: there is no such file, or it is none of these or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    try:
+        if torch_file.is_pytorch_file(path):
+            return _pytorch_arrays(torch_file.read(path))
+        if path.suffix == ".safetensors":
+            return safetensors.numpy.load_file(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return dict(archive)
+        raise UserError("no PyTorch file, .safetensors or .npz")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    except (safetensors.SafetensorError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is damaged ({shown(error)}); fetch it again"
+        ) from error
+
+
+def _pytorch_arrays(value: object) -> Arrays:
+    if not isinstance(value, Mapping):
+        raise NotAStyleGANPickleError(f"a {type(value).__name__}, no state_dict()")
+    found: Arrays = {}
+    for name, tensor in value.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise NotAStyleGANPickleError(f"{shown(name)} is no tensor")
+        found[name] = tensor.array()
+    return found
+
+
+def _check(found: Arrays, shapes: Mapping[str, tuple[int, ...]], wrong: str) -> None:
+    """Raises unless these are the arrays, and numbers."""
+    problems: list[str] = []
+    for what, names in (
+        ("missing", shapes.keys() - found.keys()),
+        ("surplus", found.keys() - shapes.keys()),
+    ):
+        if names:
+            problems.append(f"{what} {_listed(names)}")
+    for name in sorted(shapes.keys() & found.keys()):
+        array = found[name]
+        if array.shape != shapes[name]:
+            problems.append(f"{name} is {array.shape}, not {shapes[name]}")
+        elif array.dtype.kind != "f" or not np.isfinite(array).all():
+            problems.append(f"{name} is not of finite numbers")
+        else:
+            found[name] = array.astype(np.float32, copy=False)
+    if problems:
+        more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
+        raise UserError(f"{wrong} {'; '.join(problems[:4])}{more}")
+
+
+def _listed(names: set[str]) -> str:
+    some = [shown(name) for name in sorted(names)[:_SHOWN_NAMES]]
+    more = f" and {len(names) - len(some)} more" if len(names) > len(some) else ""
+    return ", ".join(some) + more

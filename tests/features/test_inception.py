@@ -1,0 +1,140 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax.features import inception
+from stylegan_jax.features.inception_layers import Conv, Pool
+from tests.features import reference
+
+IMAGES = range(4)
+
+
+@pytest.fixture(scope="module")
+def arrays(shared_dir):
+    return reference.weights("inception", shared_dir)
+
+
+@pytest.fixture(scope="module")
+def params(arrays):
+    return inception.convert(arrays)
+
+
+@pytest.fixture(scope="module")
+def expected(shared_dir):
+    return np.load(shared_dir / "reference/metrics/inception.npz")
+
+
+def test_the_table_has_every_name_and_shape_of_the_pytorch_network(arrays):
+    used = {
+        name: array.shape
+        for name, array in arrays.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    assert inception.shapes() == used
+
+
+def test_the_table_counts_what_the_paper_has():
+    kernels = [s for n, s in inception.shapes().items() if n.endswith("conv.weight")]
+    assert len(kernels) == 94
+    assert sum(np.prod(shape) for shape in inception.shapes().values()) == 23_885_392
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_images_are_resized_like_the_reference(expected, image):
+    x = inception.preprocess(expected[f"img{image}/input_u8"][None]) * 128 + 128
+    want = expected[f"img{image}/resized_chw/sub"]
+    found = reference.samples(x, expected[f"img{image}/resized_chw/stride"])[0]
+    assert np.abs(found - want).max() < 2e-5
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_all_outputs_agree_with_the_reference(params, expected, image):
+    names = tuple(inception.OUTPUTS)
+    run = jax.jit(inception.features, static_argnums=2)
+    found = run(params, expected[f"img{image}/input_u8"][None], names)
+    assert set(found) == set(names)
+    for name, array in found.items():
+        limit = 2e-5 if name in ("64", "192", "768") else 5e-5
+        assert array.shape == (1, inception.OUTPUTS[name])
+        assert reference.error(array[0], expected[f"img{image}/{name}"]) < limit, name
+
+
+def test_all_outputs_are_what_they_were_when_they_agreed_with_the_reference():
+    """Mean, deviation, first and last number of each; this runs everywhere."""
+    numbers = {
+        "64": (0.375552, 0.38399, 0.069427, 1.035222),
+        "192": (0.462994, 0.451466, 0.0017, 0.304969),
+        "768": (0.600099, 0.769933, 0.000406, 0.231475),
+        "2048": (0.844649, 1.074725, 2.365882, 0.0),
+        "logits_unbiased": (-0.046989, 1.881938, 3.900486, 3.885236),
+        "logits": (-0.048822, 1.885889, 4.086208, 3.731732),
+    }
+    made = {
+        name: reference.make_tensor("inception", name, shape)
+        for name, shape in inception.shapes().items()
+    }
+    run = jax.jit(inception.features, static_argnums=2)
+    found = run(inception.convert(made), reference.picture(), tuple(numbers))
+    for name, want in numbers.items():
+        array = found[name]
+        some = (array.mean(), array.std(), array[0, 0], array[0, -1])
+        np.testing.assert_allclose(some, want, atol=1e-4, err_msg=name)
+
+
+def test_a_batch_is_its_images_one_by_one(params, expected):
+    pool = inception.extractor(params)
+    image = expected["img0/input_u8"]
+    found = pool(np.stack([image, image[::-1]]))
+    assert (pool.name, pool.size) == ("inception-2015-2048", 2048)
+    assert reference.error(found[0], expected["img0/2048"]) < 5e-5
+    assert reference.error(found[1], expected["img0/2048"]) > 1e-2
+
+
+def test_a_shallow_output_needs_only_the_layers_before_it(params, expected):
+    stem = {name: params[name] for name in params if name.startswith("Conv2d_")}
+    shallow = {n: a for n, a in stem.items() if n[7] in "12"}
+    found = inception.extractor(shallow, "64")(expected["img0/input_u8"][None])
+    assert reference.error(found[0], expected["img0/64"]) < 2e-5
+
+
+def test_an_unknown_output_is_an_error():
+    with pytest.raises(ValueError, match="no output '1024'; they are 64, 192"):
+        inception.extractor({}, "1024")
+    for names in (("64", "pool3"), ()):
+        with pytest.raises(ValueError, match="they are 64, 192, 768, 2048, logits"):
+            inception.features({}, jnp.zeros((1, 8, 8, 3)), names)
+
+
+def test_a_mean_is_over_the_pixels_that_exist():
+    x = np.random.RandomState(0).randn(1, 4, 5, 2).astype(np.float32)
+    found = inception._apply({}, "", jnp.asarray(x), Pool("avg"))
+    for row in range(4):
+        for column in range(5):
+            rows = slice(max(row - 1, 0), row + 2)
+            columns = slice(max(column - 1, 0), column + 2)
+            want = x[0, rows, columns].mean((0, 1))
+            np.testing.assert_allclose(found[0, row, column], want, atol=1e-6)
+
+
+def test_batch_normalisation_becomes_a_part_of_the_convolution():
+    random = np.random.RandomState(0)
+    kernel = random.randn(3, 2, 1, 1)
+    gamma, beta, mean = random.randn(3, 3)
+    variance = random.rand(3) / 100  # so small that epsilon counts
+    x = random.randn(1, 4, 4, 2)
+    arrays = {
+        "a.conv.weight": kernel,
+        "a.bn.weight": gamma,
+        "a.bn.bias": beta,
+        "a.bn.running_mean": mean,
+        "a.bn.running_var": variance,
+        "fc.weight": np.zeros((1, 1)),
+        "fc.bias": np.zeros(1),
+    }
+    found = inception._apply(
+        inception.convert(arrays), "", jnp.asarray(x, jnp.float32), Conv("a", 3)
+    )
+    product = np.einsum("nhwi,oi->nhwo", x, kernel[:, :, 0, 0])
+    want = gamma * (product - mean) / np.sqrt(variance + 0.001) + beta
+    np.testing.assert_allclose(found, np.maximum(want, 0), rtol=1e-4, atol=1e-4)

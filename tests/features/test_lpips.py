@@ -1,0 +1,183 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax.features import alexnet, lpips, squeezenet, vgg16, weights
+from tests.features import reference
+
+ARCHITECTURES = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def network(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def params(shared_dir, network):
+    stored = np.load(shared_dir / f"data/weights/lpips_lin_v0.1_{network}.npz")
+    linear = {
+        f"{name}.model.1.weight": stored[name].reshape(1, -1, 1, 1) for name in stored
+    }
+    assert {n: array.shape for n, array in linear.items()} == lpips.shapes(network)
+    return lpips.convert(reference.weights(ARCHITECTURES[network], shared_dir), linear)
+
+
+@pytest.fixture(scope="module")
+def expected(shared_dir, network):
+    return np.load(shared_dir / f"reference/metrics/lpips_{network}.npz")
+
+
+@pytest.fixture(scope="module")
+def pairs(expected):
+    return [
+        jnp.asarray(expected[f"in{i}_u8"].astype(np.float32) / 127.5 - 1)
+        for i in (0, 1)
+    ]
+
+
+def total(params, a, b):
+    return lpips.distance(params, a, b).sum()
+
+
+def test_distances_agree_with_the_reference(params, expected, pairs):
+    layers = jax.jit(lpips.layer_distances)(params, *pairs)
+    assert reference.relative(layers, expected["per_layer"]) < 5e-5
+    whole = jax.jit(lpips.distance)(params, *pairs)
+    assert reference.relative(whole, expected["distance"]) < 2e-5
+
+
+def test_unweighted_distances_agree_with_the_reference(params, expected, pairs):
+    plain = {
+        n: jnp.ones_like(a) if n.startswith("lin") else a for n, a in params.items()
+    }
+    whole = jax.jit(lpips.distance)(plain, *pairs)
+    assert reference.relative(whole, expected["distance_lpips_false"]) < 2e-5
+
+
+def test_the_gradient_agrees_with_the_reference(params, expected, pairs):
+    a, b = (images[:1] for images in pairs)
+    slope = jax.jit(jax.grad(total, argnums=1))(params, a, b)
+    entry = "grad_in0_pair0_chw"
+    some = reference.samples(slope, expected[f"{entry}/stride"])[0]
+    assert reference.error(some, expected[f"{entry}/sub"]) < 1e-3
+    length = np.linalg.norm(slope)
+    assert reference.relative(length, expected[f"{entry}/l2norm"]) < 1e-3
+
+
+def test_the_map_agrees_with_the_reference(params, expected, pairs):
+    found = jax.jit(lpips.distance_map)(params, pairs[0][:1], pairs[1][:1])[0]
+    assert reference.error(found[::7, ::7], expected["spatial_pair0/sub7"]) < 5e-5
+    for name in ("mean", "std"):
+        want = expected[f"spatial_pair0/{name}"]
+        assert reference.relative(getattr(found, name)(), want) < 2e-5
+
+
+def test_units_can_be_kept(params, pairs):
+    kept = jax.jit(lpips.units)(params, pairs[1])
+    found = lpips.compare(params, jax.jit(lpips.units)(params, pairs[0]), kept)
+    want = jax.jit(lpips.layer_distances)(params, *pairs)
+    np.testing.assert_allclose(found, want, rtol=1e-6)
+
+
+def test_an_image_is_at_no_distance_from_itself(params, pairs):
+    for images in pairs:
+        found = jax.jit(lpips.distance)(params, images, jnp.array(images))
+        assert (np.asarray(found) == 0).all()
+
+
+def test_the_digests_are_those_of_the_reference(expected, network):
+    assert weights.LPIPS[network].sha256 == expected["lin_pth_sha256"]
+
+
+# --- Without the reference -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("network", "table", "numbers"),
+    [
+        (
+            "vgg",
+            vgg16.shapes(dense=False),
+            [1.0041214, 0.5793878, 0.3615399, 0.1775489, 0.0996198],
+        ),
+        (
+            "alex",
+            alexnet.shapes(),
+            [1.2310472, 0.4481899, 0.1925046, 0.1565879, 0.1235233],
+        ),
+        (
+            "squeeze",
+            squeezenet.shapes(),
+            [
+                1.2206171,
+                0.3616331,
+                0.190059,
+                0.1065304,
+                0.1274023,
+                0.1142784,
+                0.1151198,
+            ],
+        ),
+    ],
+)
+def test_layers_are_what_they_were_when_they_agreed_with_the_reference(
+    network, table, numbers
+):
+    """Of a picture and its mirror image, channels unweighted; this runs everywhere."""
+    trunk = {
+        name: reference.make_tensor(ARCHITECTURES[network], name, shape)
+        for name, shape in table.items()
+    }
+    ones = {name: np.ones(shape) for name, shape in lpips.shapes(network).items()}
+    a = jnp.asarray(reference.picture()[:, :, :48], jnp.float32) / 127.5 - 1
+    run = jax.jit(lpips.layer_distances)
+    found = run(lpips.convert(trunk, ones), a, a[:, :, ::-1])
+    np.testing.assert_allclose(found[0], numbers, rtol=1e-4)
+
+
+def test_layers_are_weighted_by_channel_averaged_over_pixels_and_kept_apart():
+    a = [np.zeros((1, 2, 2, 2), np.float32) for _ in range(5)]
+    b = [np.zeros((1, 2, 2, 2), np.float32) for _ in range(5)]
+    b[1][0, 1, 0] = [2, 3]
+    weights = {f"lin{i}.model.1.weight": jnp.array([1.0, 10.0]) for i in range(5)}
+    found = lpips.compare(weights, a, b)
+    np.testing.assert_array_equal(found, [[0, (4 + 90) / 4, 0, 0, 0]])
+
+
+def test_features_that_are_all_zero_have_no_length_and_no_slope():
+    """Where no unit fires, as often in flat images, nothing becomes NaN."""
+    narrow = {
+        name: jnp.zeros((3, 3, 3, 3) if name.endswith("weight") else (3,))
+        for name in vgg16.shapes(dense=False)
+    } | {f"lin{i}.model.1.weight": jnp.ones(3) for i in range(5)}
+    image = jnp.ones((1, 16, 16, 3))
+    value_and_slope = jax.jit(jax.value_and_grad(total, argnums=1))
+    value, slope = value_and_slope(narrow, jnp.zeros((1, 16, 16, 3)), image)
+    assert value == 0
+    np.testing.assert_array_equal(slope, 0)
+
+
+def test_tables_count_what_torchvision_publishes():
+    """61 100 840 and 1 235 496 parameters with classes."""
+    alex = sum(np.prod(shape) for shape in alexnet.shapes().values())
+    assert alex == 61_100_840 - 9217 * 4096 - 4097 * 4096 - 4097 * 1000
+    squeeze = sum(np.prod(shape) for shape in squeezenet.shapes().values())
+    assert squeeze == 1_235_496 - 513 * 1000
+
+
+def test_unknown_networks_are_an_error():
+    with pytest.raises(ValueError, match="'vgg19'; they are vgg, alex, squeeze"):
+        lpips.load("vgg19")
+    with pytest.raises(ValueError, match=r"not LPIPS's parameters; lpips\.load"):
+        lpips.units({}, jnp.zeros((1, 8, 8, 3)))
+
+
+def test_the_last_window_of_an_even_side_hangs_over_the_edge():
+    x = np.random.RandomState(0).randn(1, 6, 5, 2).astype(np.float32)
+    found = squeezenet._pooled(jnp.asarray(x))
+    assert found.shape == (1, 3, 2, 2)
+    for i, j in np.ndindex(3, 2):
+        window = x[0, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+        np.testing.assert_array_equal(found[0, i, j], window.max((0, 1)))

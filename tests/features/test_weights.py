@@ -1,0 +1,233 @@
+import dataclasses
+import hashlib
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from stylegan_jax.common import cache
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.features import inception, lpips, vgg16, weights
+
+SOME = {
+    "lin0.model.1.weight": np.arange(12, dtype=np.float32).reshape(3, 4, 1, 1),
+    "bias": np.array([1.5, -2], np.float32),
+}
+SHAPES = {name: array.shape for name, array in SOME.items()}
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def numbers(values):
+    return b"(" + b"".join(b"J" + struct.pack("<i", v) for v in values) + b"t"
+
+
+def torch_bytes(arrays):
+    """What `torch.save` of PyTorch 1.5 wrote: torchvision's files are of that age."""
+
+    def pickle(body):
+        return b"\x80\x02" + body + b"."
+
+    body, storages = b"}(", b""
+    for key, (name, array) in enumerate(arrays.items()):
+        steps = [s // array.itemsize for s in array.strides]
+        body += text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n("
+        body += b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(str(key))
+        body += text("cpu") + b"J" + struct.pack("<i", array.size) + b"NtQ"
+        body += b"J\0\0\0\0" + numbers(array.shape) + numbers(steps)
+        body += b"\x89ccollections\nOrderedDict\n)RtR"
+        storages += struct.pack("<q", array.size) + array.tobytes()
+    keys = b"](" + b"".join(text(str(key)) for key in range(len(arrays))) + b"e"
+    return (
+        b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
+        + pickle(b"}" + text("little_endian") + b"\x88s")
+        + pickle(body + b"u")
+        + pickle(keys)
+        + storages
+    )
+
+
+def write(path, arrays):
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".safetensors":
+        safetensors.numpy.save_file(arrays, path)
+    else:
+        path.write_bytes(torch_bytes(arrays))
+    return path
+
+
+@pytest.fixture
+def published(site, tmp_path, monkeypatch):
+    """`SOME`, on a site of this machine and by the right digits of its SHA-256."""
+    monkeypatch.setenv("STYLEGAN_JAX_CACHE", str(tmp_path / "cache"))
+    site.content = torch_bytes(SOME)
+    return weights.WeightFile(
+        content="a small network",
+        url=site.url,
+        file_name="small.pth",
+        sha256=hashlib.sha256(site.content).hexdigest()[:8],
+        max_bytes=10_000,
+        licence="its weights: anybody's",
+    )
+
+
+# --- Files ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".npz", ".safetensors"])
+def test_three_kinds_of_file_say_the_same(tmp_path, published, suffix):
+    path = write(tmp_path / f"mine{suffix}", SOME)
+    found = weights.load(published, SHAPES, path=path)
+    assert found.keys() == SOME.keys()
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, SOME[name])
+
+
+def test_other_numbers_become_float32_and_unused_names_are_passed_over(
+    tmp_path, published
+):
+    more = {name: array.astype(np.float64) for name, array in SOME.items()}
+    more |= {"classifier.6.bias": np.zeros(2), "bn.num_batches_tracked": np.zeros(1)}
+    path = write(tmp_path / "mine.npz", more)
+    unused = ("classifier.", ".num_batches_tracked")
+    found = weights.load(published, SHAPES, path=path, unused=unused)
+    assert found.keys() == SOME.keys()
+    assert {array.dtype for array in found.values()} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bias": None}, "missing bias$"),
+        ({"more": np.zeros(1)}, "surplus more$"),
+        ({"bias": np.zeros(3)}, r"bias is \(3,\), not \(2,\)$"),
+        ({"bias": np.array([1, np.nan])}, "bias is not of finite numbers$"),
+        ({"bias": np.array([1, 2])}, "bias is not of finite numbers$"),
+        (
+            {f"x{i}": np.zeros(1) for i in range(9)} | {"bias": None},
+            "missing bias; surplus x0, x1, x2, x3 and 5 more$",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_listed(tmp_path, published, change, message):
+    arrays = {n: a for n, a in (SOME | change).items() if a is not None}
+    path = write(tmp_path / "mine.npz", arrays)
+    with pytest.raises(UserError, match=f"mine.npz is not a small network.*{message}"):
+        weights.load(published, SHAPES, path=path)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.safetensors", "a.pth", "a.txt"])
+def test_damaged_and_absent_files_are_called_by_their_names(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(UserError, match=f"{name}: there is no such file"):
+        weights.read(path)
+    path.write_bytes(torch_bytes(SOME)[:200] if name == "a.pth" else b"something else")
+    with pytest.raises(UserError, match=name) as caught:
+        weights.read(path)
+    assert "\n" not in str(caught.value)
+
+
+# --- Fetching ------------------------------------------------------------------------
+
+
+def test_a_file_is_fetched_once_checked_and_its_licence_shown(site, published, capsys):
+    for _ in range(2):
+        found = weights.load(published, SHAPES)
+        np.testing.assert_array_equal(found["bias"], SOME["bias"])
+    assert len(site.requests) == 1
+    assert capsys.readouterr().err.count("its weights: anybody's") == 1
+    path = cache.cache_folder("features") / "small.pth"
+    assert cache.recorded(path) == hashlib.sha256(site.content).hexdigest()
+
+
+def test_another_file_than_the_published_one_is_not_kept(site, published):
+    site.content = site.content + b"."
+    with pytest.raises(UserError, match=f"not {published.sha256}\\.\\.\\.; remove it"):
+        weights.fetch(published)
+    assert not (cache.cache_folder("features") / "small.pth").exists()
+
+
+def test_a_file_that_changed_is_noticed(published):
+    path = weights.fetch(published)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="is not a small network, or damaged"):
+        weights.fetch(published)
+
+
+def test_a_file_put_there_by_hand_is_checked_and_taken(site, published):
+    path = cache.cache_folder("features") / "small.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(site.content)
+    assert weights.fetch(published) == path
+    assert site.requests == []
+
+
+def test_one_line_says_what_to_fetch_and_where_to_put_it(site, published):
+    absent = dataclasses.replace(published, sha256="0" * 64)
+    site.answers = [(404, {}, b"")] * 9
+    with pytest.raises(UserError) as caught:
+        weights.fetch(absent)
+    message = str(caught.value)
+    path = cache.cache_folder("features") / "small.pth"
+    assert message.startswith("a small network cannot be fetched: ")
+    assert message.endswith(
+        f"once you have {site.url} by other means, put it at {path} "
+        f"(SHA-256 {'0' * 64})"
+    )
+    assert "\n" not in message
+
+
+def test_published_digits_are_those_of_the_names_of_files():
+    for source in (
+        weights.VGG16,
+        weights.ALEXNET,
+        weights.SQUEEZENET,
+        weights.INCEPTION,
+    ):
+        assert source.file_name.endswith(f"-{source.sha256}.pth")
+        assert source.url.endswith(f"/{source.file_name}")
+
+
+# --- Networks ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("load", "table"),
+    [
+        (vgg16.load, vgg16.shapes(dense=False)),
+        (inception.load, inception.shapes()),
+        (lambda path: lpips.load(trunk=path, linear=path), lpips.shapes()),
+    ],
+)
+def test_networks_name_what_a_file_lacks(tmp_path, load, table):
+    path = write(tmp_path / "mine.npz", {next(iter(table)): np.zeros(1)})
+    count = len(table) - 5
+    more = f" and {count} more" if count else ""
+    with pytest.raises(UserError, match=f"missing [^;]*{more}; .* is \\(1,\\)"):
+        load(path)
+
+
+def test_lpips_is_loaded_of_two_files(tmp_path):
+    random = np.random.RandomState(0)
+    trunk = {
+        name: np.full(shape, zlib.crc32(name.encode()) % 100 / 100, np.float32)
+        for name, shape in vgg16.shapes(dense=False).items()
+    }
+    linear = {n: random.rand(*shape) for n, shape in lpips.shapes().items()}
+    rest = {"classifier.0.bias": np.zeros(1), "classifier.6.bias": np.zeros(1)}
+    paths = [
+        write(tmp_path / f"{name}.npz", arrays)
+        for name, arrays in (("trunk", trunk | rest), ("linear", linear))
+    ]
+    params = lpips.load(trunk=paths[0], linear=paths[1])
+    assert params.keys() == trunk.keys() | linear.keys()
+    np.testing.assert_allclose(
+        params["lin3.model.1.weight"], linear["lin3.model.1.weight"].ravel(), rtol=1e-6
+    )
