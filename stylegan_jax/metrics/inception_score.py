@@ -1,0 +1,58 @@
+"""Inception score: sharp classes, and many of them.
+
+Source: Salimans et al. 2016, "Improved techniques for training GANs", section 4;
+`metrics/inception_score.py` in NVlabs/stylegan2.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from stylegan_jax.common.errors import UserError
+
+
+class InceptionScore(NamedTuple):
+    """Mean and standard deviation (of the population) over the splits."""
+
+    mean: float
+    std: float
+
+
+def inception_score(
+    logits: np.ndarray, *, splits: int = 10, seed: int | None = None
+) -> InceptionScore:
+    """`exp(mean KL(p(class | image) | p(class)))`: 1 to the number of classes.
+
+    Args:
+        logits: `[N, K]` of the classifier, before the softmax. The official score
+            takes them without the bias of the last layer.
+        splits: parts with a score each; part i starts at image `i * N // splits`.
+        seed: puts the images in the order `RandomState(seed).permutation(N)`; None
+            leaves them as they are.
+
+    Raises:
+        UserError: fewer images than parts.
+    """
+    count = len(logits)
+    if not 1 <= splits <= count:
+        raise UserError(
+            f"inception score of {count} images in {splits} parts; "
+            "every part needs an image"
+        )
+    x = np.asarray(logits, np.float64)
+    if seed is not None:
+        x = x[np.random.RandomState(seed).permutation(count)]
+    x = x - x.max(axis=1, keepdims=True)
+    log_p = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    edges = [i * count // splits for i in range(splits + 1)]
+    scores = [_score(log_p[start:end]) for start, end in itertools.pairwise(edges)]
+    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+
+
+def _score(log_p: np.ndarray) -> float:
+    p = np.exp(log_p)
+    marginal = p.mean(axis=0)
+    # A class that no image has: 0 log 0 = 0.
+    log_marginal = np.log(np.where(marginal > 0, marginal, 1))
+    return float(np.exp(np.sum(p * (log_p - log_marginal), axis=1).mean()))

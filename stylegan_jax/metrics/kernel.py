@@ -1,0 +1,130 @@
+"""Kernel distance of two sets of features: the KID, given Inception features.
+
+Squared maximum mean discrepancy (MMD) with the kernel `(x . y / D + 1)^3`. Unlike the
+Frechet distance its estimate is unbiased, and so comparable between sets of different
+sizes; it may be negative.
+
+Source: Binkowski et al. 2018, "Demystifying MMD GANs", sections 2 and 4;
+`metrics/kernel_inception_distance.py` in NVlabs/stylegan2-ada-pytorch.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from stylegan_jax.common.errors import UserError
+
+_BLOCK = 2048  # rows and columns of a kernel matrix at once
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class KernelDistance:
+    """The distance, from many small subsets.
+
+    Attributes:
+        mean: over subsets: the KID.
+        std: over subsets, of the population.
+        values: `[S]`, of each subset.
+    """
+
+    mean: float
+    std: float
+    values: np.ndarray
+
+
+def kernel_distance(
+    real: np.ndarray,
+    fake: np.ndarray,
+    *,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 2020,
+) -> KernelDistance:
+    """Unbiased squared MMD, averaged over random subsets.
+
+    Args:
+        real: features `[N, D]`.
+        fake: features `[M, D]`.
+        subsets: how many.
+        subset_size: features of each kind in one; no more than there are are taken.
+        seed: of the choice (see `draw_subsets`).
+
+    Raises:
+        UserError: sets of different sizes of features, or of fewer than two.
+    """
+    _check(real, fake)
+    size = min(subset_size, len(real), len(fake))
+    of_real, of_fake = draw_subsets(
+        len(real), len(fake), subsets=subsets, subset_size=size, seed=seed
+    )
+    pairs = zip(of_real, of_fake, strict=True)
+    values = np.array([squared_mmd(real[i], fake[j]) for i, j in pairs])
+    return KernelDistance(float(values.mean()), float(values.std()), values)
+
+
+def draw_subsets(
+    num_real: int, num_fake: int, *, subsets: int, subset_size: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which features each subset has: two of `[subsets, subset_size]`, real and fake.
+
+    Without repetition inside a subset. The draws are those of torch-fidelity, whose
+    seed is 2020: one `RandomState`, and for each subset the fakes before the reals.
+    """
+    rng = np.random.RandomState(seed)
+    of_real = np.empty((subsets, subset_size), np.int64)
+    of_fake = np.empty((subsets, subset_size), np.int64)
+    for i in range(subsets):
+        of_fake[i] = rng.choice(num_fake, subset_size, replace=False)
+        of_real[i] = rng.choice(num_real, subset_size, replace=False)
+    return of_real, of_fake
+
+
+def squared_mmd(real: np.ndarray, fake: np.ndarray, *, unbiased: bool = True) -> float:
+    """Squared MMD of all features, in blocks: no `[N, N]` matrix is kept.
+
+    Args:
+        real: features `[N, D]`.
+        fake: features `[M, D]`.
+        unbiased: leaves a feature's kernel with itself out. With it (False) the
+            value is never negative, and too large by the order of 1/N.
+
+    Raises:
+        UserError: sets of different sizes of features, or of fewer than two.
+    """
+    _check(real, fake)
+    x, y = (np.asarray(features, np.float64) for features in (real, fake))
+    n, m = len(x), len(y)
+    own_x, own_y = _kernel_sum(x, x), _kernel_sum(y, y)
+    if unbiased:
+        own_x = (own_x - _diagonal_sum(x)) / (n * (n - 1))
+        own_y = (own_y - _diagonal_sum(y)) / (m * (m - 1))
+    else:
+        own_x, own_y = own_x / n**2, own_y / m**2
+    return float(own_x + own_y - 2 * _kernel_sum(x, y) / (n * m))
+
+
+def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
+    """Sum of the kernel over all pairs."""
+    total = 0.0
+    for i in range(0, len(x), _BLOCK):
+        for j in range(0, len(y), _BLOCK):
+            products = x[i : i + _BLOCK] @ y[j : j + _BLOCK].T
+            total += np.sum((products / x.shape[1] + 1) ** 3)
+    return total
+
+
+def _diagonal_sum(x: np.ndarray) -> float:
+    return np.sum((np.sum(x**2, axis=1) / x.shape[1] + 1) ** 3)
+
+
+def _check(real: np.ndarray, fake: np.ndarray) -> None:
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
+        raise UserError(
+            f"features of shapes {list(real.shape)} and {list(fake.shape)} have no "
+            "distance; use one extractor for both sets"
+        )
+    if min(len(real), len(fake)) < 2:
+        raise UserError(
+            f"kernel distance of {len(real)} real and {len(fake)} fake features; "
+            "at least 2 of each are needed"
+        )

@@ -1,0 +1,110 @@
+"""Improved precision and recall: are samples good, and are all kinds there.
+
+The manifold of a set of features is the union of balls around them, each as large as
+the distance to its k-th nearest neighbour. Precision is the share of fakes inside the
+manifold of the reals, recall the share of reals inside that of the fakes.
+
+Source: Kynkaanniemi et al. 2019, "Improved precision and recall metric for assessing
+generative models", section 2; `metrics/precision_recall.py` in NVlabs/stylegan2, which
+rounds features and squared distances to float16. Here both are float64.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from stylegan_jax.common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PrecisionRecall:
+    """Both shares and where they come from.
+
+    Attributes:
+        precision: share of fakes inside the manifold of the reals, 0 to 1.
+        recall: share of reals inside the manifold of the fakes, 0 to 1.
+        good_fakes: bool `[M]`, which fakes are inside.
+        found_reals: bool `[N]`, which reals are inside.
+    """
+
+    precision: float
+    recall: float
+    good_fakes: np.ndarray
+    found_reals: np.ndarray
+
+
+def precision_recall(
+    real: np.ndarray, fake: np.ndarray, *, k: int = 3, block: int = 4096
+) -> PrecisionRecall:
+    """Precision and recall of fakes against reals.
+
+    Args:
+        real: features `[N, D]`.
+        fake: features `[M, D]`. Recall depends on M: compare only equal sizes.
+        k: the neighbour that the radius reaches to, not counting the point itself.
+            Points on the sphere are inside.
+        block: features on either side of a block of distances; memory is its square.
+
+    Raises:
+        UserError: sets of different sizes of features, or of no more than k.
+    """
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
+        raise UserError(
+            f"features of shapes {list(real.shape)} and {list(fake.shape)} cannot be "
+            "compared; use one extractor for both sets"
+        )
+    of_real = squared_radii(real, k=k, block=block)
+    of_fake = squared_radii(fake, k=k, block=block)
+    good, found = np.zeros(len(fake), bool), np.zeros(len(real), bool)
+    for rows in _slices(len(fake), block):
+        for columns in _slices(len(real), block):
+            distances = _squared_distances(fake[rows], real[columns])
+            good[rows] |= np.any(distances <= of_real[columns], axis=1)
+            found[columns] |= np.any(distances <= of_fake[rows, None], axis=0)
+    return PrecisionRecall(float(good.mean()), float(found.mean()), good, found)
+
+
+def squared_radii(features: np.ndarray, *, k: int, block: int = 4096) -> np.ndarray:
+    """Squared distance of each feature to its k-th nearest neighbour: `[N, D] -> [N]`.
+
+    Raises:
+        UserError: fewer than k + 1 features, or k below 1.
+    """
+    count = len(features)
+    if not 1 <= k < count:
+        raise UserError(
+            f"neighbour {k} of {count} features; k must be from 1 to their number "
+            "less one"
+        )
+    nearest = np.full((count, k + 1), np.inf)  # the point itself among them
+    for rows in _slices(count, block):
+        for columns in _slices(count, block):
+            if columns.start < rows.start:
+                continue  # seen from the other side
+            distances = _squared_distances(features[rows], features[columns])
+            nearest[rows] = _smallest(nearest[rows], distances)
+            if columns.start > rows.start:
+                nearest[columns] = _smallest(nearest[columns], distances.T)
+    return nearest.max(axis=1)
+
+
+def _slices(count: int, block: int) -> Iterator[slice]:
+    return (slice(i, min(i + block, count)) for i in range(0, count, block))
+
+
+def _smallest(known: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """The smallest values of each row of both, as many as are known."""
+    number = known.shape[1]
+    both = np.concatenate([known, more], axis=1)
+    return np.partition(both, number - 1, axis=1)[:, :number]
+
+
+def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    norms = np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1)
+    distances = norms - 2 * (x @ y.T)
+    # Twins are at distance zero: what rounding leaves would be left to chance when a
+    # generator draws one image again and again, and radii are zero.
+    distances[distances < norms * (x.shape[1] * np.finfo(np.float64).eps)] = 0
+    return distances

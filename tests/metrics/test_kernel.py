@@ -1,0 +1,100 @@
+import json
+
+import numpy as np
+import pytest
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.metrics import kernel
+from stylegan_jax.metrics.kernel import draw_subsets, kernel_distance, squared_mmd
+
+
+@pytest.fixture
+def reference(shared_dir):
+    data = np.load(shared_dir / "reference" / "metrics" / "metrics.npz")
+    return {name: data[name] for name in data}
+
+
+def test_subsets_agree_with_the_reference(reference):
+    settings = json.loads(str(reference["kid/settings"]))
+    ours = kernel_distance(
+        reference["X_real"],
+        reference["Y_gen"],
+        subsets=settings["kid_subsets"],
+        subset_size=settings["kid_subset_size"],
+        seed=settings["rng_seed"],
+    )
+    expected = reference["kid/torch_fidelity_f64/mean"]
+    np.testing.assert_allclose(ours.mean, expected, rtol=1e-11)
+    np.testing.assert_allclose(
+        ours.mean, reference["kid/stylegan2_ada_f64"], rtol=1e-11
+    )
+    expected = reference["kid/torch_fidelity_f64/std"]
+    np.testing.assert_allclose(ours.std, expected, rtol=1e-11)
+    np.testing.assert_allclose(ours.values, reference["kid/per_subset"], rtol=1e-5)
+    for name in ("mean", "std"):
+        single = reference[f"kid/torch_fidelity_f32/{name}"]
+        np.testing.assert_allclose(getattr(ours, name), single, rtol=1e-5)
+
+
+def test_the_reference_drew_the_same_subsets(reference):
+    real, fake = draw_subsets(500, 400, subsets=50, subset_size=100, seed=2020)
+    np.testing.assert_array_equal(real, reference["kid/subset_idx_real"])
+    np.testing.assert_array_equal(fake, reference["kid/subset_idx_gen"])
+
+
+@pytest.mark.parametrize("block", [37, 2048])
+def test_all_features_agree_with_the_reference(reference, block, monkeypatch):
+    monkeypatch.setattr(kernel, "_BLOCK", block)
+    x, y = reference["X_real"], reference["Y_gen"]
+    ours = squared_mmd(x, y)
+    np.testing.assert_allclose(ours, reference["kid/full_unbiased_mmd2"], rtol=1e-11)
+    ours = squared_mmd(x, y, unbiased=False)
+    np.testing.assert_allclose(ours, reference["kid/full_biased_mmd2"], rtol=1e-11)
+
+
+def test_a_loop_over_pairs_gives_the_same():
+    rng = np.random.RandomState(0)
+    x, y = rng.randn(4, 3), rng.randn(5, 3) + 1
+
+    def mean(first, second, keep):
+        values = [
+            (sum(a * b for a, b in zip(first[i], second[j], strict=True)) / 3 + 1) ** 3
+            for i in range(len(first))
+            for j in range(len(second))
+            if keep(i, j)
+        ]
+        return sum(values) / len(values)
+
+    cross = mean(x, y, lambda i, j: True)
+    for unbiased in (True, False):
+        own = [mean(z, z, lambda i, j: i != j or not unbiased) for z in (x, y)]  # noqa: B023
+        ours = squared_mmd(x, y, unbiased=unbiased)
+        assert ours == pytest.approx(sum(own) - 2 * cross, rel=1e-12)
+
+
+def test_it_is_unbiased():
+    # 400 estimates of equal distributions: zero within their error of the mean, where
+    # the biased estimate is far from it.
+    rng = np.random.RandomState(1)
+    pairs = [(rng.randn(12, 4), rng.randn(20, 4)) for _ in range(400)]
+    values = np.array([squared_mmd(x, y) for x, y in pairs])
+    error = values.std() / np.sqrt(len(values))
+    assert abs(values.mean()) < 3 * error and values.min() < 0
+    biased = np.mean([squared_mmd(x, y, unbiased=False) for x, y in pairs])
+    assert biased > 20 * error
+
+
+def test_points_have_a_closed_form():
+    # All mass in one point each: k(x, x) + k(y, y) - 2 k(x, y).
+    x, y = np.tile([1.0, 2], (3, 1)), np.tile([-1.0, 1], (4, 1))
+    expected = (5 / 2 + 1) ** 3 + (2 / 2 + 1) ** 3 - 2 * (1 / 2 + 1) ** 3
+    assert squared_mmd(x, y) == pytest.approx(expected)
+    distance = kernel_distance(x, y, subsets=2)  # subsets of no more than there are
+    assert distance.mean == pytest.approx(expected) and distance.std < 1e-12
+
+
+def test_features_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match=r"\[3, 2\] and \[3, 4\]"):
+        squared_mmd(np.zeros((3, 2)), np.zeros((3, 4)))
+    with pytest.raises(UserError, match="3 real and 1 fake"):
+        kernel_distance(np.zeros((3, 2)), np.zeros((1, 2)))
