@@ -35,6 +35,7 @@ setup(
         "pillow>=11",
         "rich>=13",
         "safetensors>=0.5",
+        "scikit-learn>=1.5",
         "tensorboardX>=2.6",
         "tyro>=1.0",
     ],

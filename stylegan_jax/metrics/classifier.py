@@ -11,6 +11,8 @@ import optax
 from jax import Array
 from rich.progress import track
 
+from stylegan_jax.ops import resample
+
 _HELD_OUT = 0.1  # share of the images that only measure the accuracy
 _CHUNK = 500  # images classified at once
 
@@ -38,16 +40,49 @@ class Classifier:
         params: of the network.
         num_classes: what it tells apart.
         accuracy: on images that it was not trained on, 0 to 1.
+        resolution: of the images it was trained on, in pixels.
     """
 
     params: Any
     num_classes: int
     accuracy: float
+    resolution: int
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Of each class: uint8 or [-1, 1] images `[N, R, R, C]` -> `[N, K]`."""
         logits = _logits(self.num_classes, self.params, images)
         return np.asarray(jax.nn.softmax(logits, axis=1))
+
+    def logit(self, images: Array) -> Array:
+        """Logit of class 1 against class 0, of a classifier with these two classes.
+
+        Pure, to be jitted by the caller.
+
+        Args:
+            images: `[N, R, R, C]` in [-1, 1]; R may be a multiple of the classifier's
+                resolution, and images are made smaller by the mean of cells.
+
+        Returns:
+            l, float32 `[N]`, with `softmax([l, -l])` the probabilities of class 1 and
+            0: half the difference of the network's outputs.
+
+        Raises:
+            ValueError: other than two classes, or images of another size.
+        """
+        if self.num_classes != 2:
+            raise ValueError(
+                f"the classifier has {self.num_classes} classes; a logit needs 2"
+            )
+        size = images.shape[1]
+        if size % self.resolution:
+            raise ValueError(
+                f"images of {size} px are not a multiple of the classifier's "
+                f"{self.resolution} px; train one at {size} px or below"
+            )
+        images = resample.downsample(images, size // self.resolution)
+        logits = _Network(2).apply({"params": self.params}, images)
+        assert isinstance(logits, Array)
+        return (logits[:, 1] - logits[:, 0]) / 2
 
 
 def train_classifier(
@@ -105,7 +140,7 @@ def train_classifier(
         params, state = step(params, state, images[chosen], classes[chosen])
     found = np.argmax(_logits(num_classes, params, images[held_out]), axis=1)
     accuracy = float(np.mean(found == classes[held_out]))
-    return Classifier(params, num_classes, accuracy)
+    return Classifier(params, num_classes, accuracy, images.shape[1])
 
 
 def _scaled(images: Any) -> Array:

@@ -1,0 +1,219 @@
+"""Perceptual path length: how fast images change along paths between latents.
+
+Source: Karras et al. 2018, section 4.1, and `metrics/perceptual_path_length.py`,
+NVlabs/stylegan.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+
+from stylegan_jax.metrics import streaming
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.ops import latents, resample
+
+Space = Literal["z", "w"]
+Sampling = Literal["full", "end"]
+# Of images [N, H, W, C] in [-1, 1] and as many others: [N].
+Distance = Callable[[Array, Array], Array]
+
+EPSILON = 1e-4  # length of a step, of the whole path
+_COMPARED_AT = 256  # pixels; larger images are made smaller first
+
+
+@dataclasses.dataclass(frozen=True)
+class PathLength:
+    """What was measured.
+
+    Attributes:
+        score: mean of the distances between the percentiles 1 and 99.
+        distances: of every path, divided by the square of the step: float64 `[N]`.
+    """
+
+    score: float
+    distances: np.ndarray
+
+
+def path_length(
+    generator: Generator,
+    distance: Distance,
+    *,
+    space: Space = "w",
+    sampling: Sampling = "full",
+    crop: bool = True,
+    count: int = 100_000,
+    seed: int = 0,
+    noise: streaming.NoiseKind = "random",
+    batch_size: int = 64,
+    mesh: Mesh | None = None,
+    quiet: bool = False,
+) -> PathLength:
+    """Measures the perceptual path length of a generator, without truncation.
+
+    Everything is computed in float32, also of a network whose activations are
+    bfloat16: the two ends of a step differ in the fourth digit.
+
+    Args:
+        generator: whose images are compared.
+        distance: what compares them, `(images, images) -> [N]`, float32
+            `[N, H, W, C]` nominally in [-1, 1]; traced into the program.
+        space: where paths run: great circles in z, or straight lines in w.
+        sampling: steps begin anywhere on a path, or at its start.
+        crop: compares the part of the image where an aligned face is.
+        count: number of paths.
+        seed: of everything random.
+        noise: "random" draws new noise for each path, "stored" takes the
+            generator's. Both images of a path have the same noise in either case.
+        batch_size: paths given to the devices before the first is waited for.
+        mesh: all devices by default.
+        quiet: shows no progress.
+
+    Raises:
+        ValueError: an unknown space, sampling or noise; an image that is too small to
+            crop; a distance that is not finite or has another shape than `[N]`.
+
+    Differs from NVlabs/stylegan: new noise for each path, where the official code
+    draws it once for the paths of a minibatch, and so the score does not depend on
+    the size of a batch. Conditional networks get random classes; the official code
+    knows none.
+    """
+    _check("sampling", sampling, ("full", "end"))
+    _check("noise", noise, ("random", "stored"))
+    config = dataclasses.replace(generator.config, dtype="float32")
+    generator = dataclasses.replace(generator, config=config)
+
+    def compute(generator: Generator, indices: Array) -> Array:
+        keys = streaming.sample_keys(seed, indices, 5)
+        z0, z1 = (streaming.draw_normal(key, config.z_dim) for key in keys[:2])
+        t = jax.vmap(jax.random.uniform)(keys[2])
+        if sampling == "end":
+            t = jnp.zeros_like(t)
+        labels = streaming.draw_labels(generator, keys[3])
+        drawn = streaming.draw_noise(generator, keys[4], noise)
+        if labels is not None:
+            labels = _twice(labels)
+        if noise == "random":
+            drawn = tuple(map(_twice, drawn))
+        return path_distances(
+            lambda z: generator.map(z, labels),
+            lambda ws: generator.synthesize(ws, drawn),
+            distance,
+            (z0, z1, t),
+            space=space,
+            crop=crop,
+        )
+
+    distances = streaming.stream(
+        compute,
+        generator,
+        count,
+        batch_size=batch_size,
+        mesh=mesh,
+        title=f"path length, {space} {sampling}",
+        quiet=quiet,
+    ).astype(np.float64)
+    return PathLength(trimmed_mean(distances), distances)
+
+
+def path_distances(
+    map_fn: Callable[[Array], Array],
+    synthesize_fn: Callable[[Array], Array],
+    distance: Distance,
+    paths: tuple[Array, Array, Array],
+    *,
+    space: Space,
+    crop: bool,
+    epsilon: float = EPSILON,
+) -> Array:
+    """Distances between images a step apart, divided by the square of the step.
+
+    Both images of a path are made in one batch, so that they are rounded alike.
+
+    Args:
+        map_fn: input latents `[2N, z_dim]` to latents `[2N, L, w_dim]`; the second
+            half belongs to the same paths as the first.
+        synthesize_fn: latents `[2N, L, w_dim]` to images `[2N, H, W, C]`.
+        distance: of two sets of images, `[N, ...]` each, to `[N]`.
+        paths: both ends in z, `[N, z_dim]` each, and where on it the step begins,
+            `[N]` from 0 to 1.
+        space: "z" follows the great circle between the directions of the ends, "w"
+            the straight line between what they are mapped to.
+        crop: as for `path_length`.
+        epsilon: length of the step.
+
+    Returns:
+        `[N]`.
+    """
+    _check("space", space, ("z", "w"))
+    z0, z1, t = paths
+    # The step is lost in TF32 or bfloat16, which accelerators multiply in by default.
+    with jax.default_matmul_precision("highest"):
+        if space == "z":
+            begins, ends = (latents.slerp(z0, z1, s[:, None]) for s in (t, t + epsilon))
+            ws = map_fn(jnp.concatenate([begins, ends]))
+        else:
+            ws0, ws1 = jnp.split(map_fn(jnp.concatenate([z0, z1])), 2)
+            steps = (s[:, None, None] for s in (t, t + epsilon))
+            ws = jnp.concatenate([latents.lerp(ws0, ws1, s) for s in steps])
+        images = synthesize_fn(ws)
+        if crop:
+            images = crop_face(images)
+        factor = images.shape[1] // _COMPARED_AT
+        if factor > 1:
+            images = resample.downsample(images, factor)
+        distances = distance(*jnp.split(images, 2))
+    if distances.shape != t.shape:
+        raise ValueError(
+            f"distance gave shape {distances.shape} for {len(t)} pairs; it must give "
+            f"one number for each, {t.shape}"
+        )
+    return distances / epsilon**2
+
+
+def crop_face(images: Array) -> Array:
+    """Rows from 3/8 to 7/8 and columns from 2/8 to 6/8 of `[N, H, W, C]`.
+
+    Raises:
+        ValueError: less than 8 pixels.
+    """
+    c = images.shape[1] // 8
+    if not c:
+        raise ValueError(
+            f"images of {images.shape[1]} px are too small to crop; pass crop=False"
+        )
+    return images[:, 3 * c : 7 * c, 2 * c : 6 * c]
+
+
+def trimmed_mean(distances: np.ndarray) -> float:
+    """Mean of the values from the 1st to the 99th percentile, both kept.
+
+    The percentiles are values of the set: the next lower one and the next higher one.
+
+    Raises:
+        ValueError: values that are not finite.
+    """
+    bad = int(np.sum(~np.isfinite(distances)))
+    if bad:
+        raise ValueError(
+            f"{bad} of {len(distances)} distances are not finite; the generator or "
+            "the distance gives no numbers"
+        )
+    low = np.percentile(distances, 1, method="lower")
+    high = np.percentile(distances, 99, method="higher")
+    kept = distances[(low <= distances) & (distances <= high)]
+    return float(np.mean(kept))
+
+
+def _twice(x: Array) -> Array:
+    return jnp.concatenate([x, x])
+
+
+def _check(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
