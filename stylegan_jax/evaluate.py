@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
 import numpy as np
 import tyro
 
@@ -142,7 +141,7 @@ def _fid(
     network = inception.extractor(inception.load(args.inception))
     real, fake = _features(generator, source, network, measure, args)
     distance = frechet.frechet_distance(
-        statistics.statistics_of(real), statistics.statistics_of(fake)
+        statistics.statistics_of([real]), statistics.statistics_of([fake])
     )
     return {measure.name: distance}
 
@@ -152,7 +151,8 @@ def _kid(
 ) -> Scores:
     network = inception.extractor(inception.load(args.inception))
     real, fake = _features(generator, source, network, measure, args)
-    return {measure.name: kernel.kernel_distance(real, fake, seed=args.seed).mean}
+    size = min(1000, measure.count)
+    return {measure.name: kernel.kernel_distance(real, fake, subset_size=size).mean}
 
 
 def _precision_recall(
@@ -187,7 +187,7 @@ def _inception_score(
 def _path_length(
     generator: Generator, source: Source, measure: Measure, args: EvaluateArgs
 ) -> Scores:
-    params = lpips.load(args.vgg16, args.lpips)
+    params = lpips.load(trunk=args.vgg16, linear=args.lpips)
     _, path = measure.kind.split("_")
     found = path_length(
         generator,

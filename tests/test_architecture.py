@@ -14,7 +14,7 @@ LAYERS = [
     {"networks", "data", "features"},
     {"training", "interop", "metrics"},
     {"loading", "train", "prepare_data"},
-    {"sample", "convert", "coverage"},
+    {"sample", "convert", "coverage", "evaluate"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

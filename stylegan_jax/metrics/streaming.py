@@ -33,8 +33,8 @@ TOGETHER = 4
 
 
 def stream(
-    compute: Callable[[Generator, Array], Any],
-    generator: Generator,
+    compute: Callable[[Any, Array], Any],
+    generator: Any,
     count: int,
     *,
     batch_size: int,
@@ -47,7 +47,7 @@ def stream(
     Args:
         compute: `(generator, indices uint32 [TOGETHER])` to a tree of arrays
             `[TOGETHER, ...]`; traced once, runs on every device.
-        generator: copied to every device.
+        generator: copied to every device; with other networks a tuple of trees.
         count: number of samples.
         batch_size: samples given to the devices before the first is waited for.
         mesh: all devices by default.

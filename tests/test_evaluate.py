@@ -1,0 +1,146 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax import evaluate
+from stylegan_jax.common import files
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.interop import exported
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.generator import init_generator
+from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.state import OptimizerConfig, init_state
+
+MODEL = ModelConfig(
+    resolution=8,
+    z_dim=6,
+    w_dim=6,
+    mapping_width=6,
+    mapping_layers=1,
+    channel_base=64,
+    channel_max=8,
+)
+PORTRAITS = ["--data.name", "portraits", "--data.portraits-size", "60"]
+
+
+def small_network(name):
+    """Means of the colours of a picture's quarters stand in for deep features."""
+
+    def function(params, images):
+        images = images.astype(jnp.float32) / 255
+        cells = images.reshape(len(images), 2, 4, 2, 4, 3).mean(axis=(2, 4))
+        return params["scale"] * cells.reshape(len(images), -1)
+
+    return FrozenNetwork(name, 12, {"scale": jnp.float32(1)}, function)
+
+
+@pytest.fixture(autouse=True)
+def _small_features(monkeypatch):
+    monkeypatch.setattr(evaluate.inception, "load", lambda path: path)
+    monkeypatch.setattr(
+        evaluate.inception, "extractor", lambda *_: small_network("inception")
+    )
+    monkeypatch.setattr(evaluate.vgg16, "load", lambda path, dense: path)
+    monkeypatch.setattr(evaluate.vgg16, "fc2_extractor", lambda _: small_network("vgg"))
+    monkeypatch.setattr(evaluate.lpips, "load", lambda **_: 3.0)
+    monkeypatch.setattr(
+        evaluate.lpips,
+        "distance",
+        lambda factor, a, b: factor * jnp.sum((a - b) ** 2, axis=(1, 2, 3)),
+    )
+
+
+@pytest.fixture
+def network(tmp_path):
+    path = tmp_path / "x.safetensors"
+    exported.save(path, init_generator(jax.random.key(0), MODEL))
+    return path
+
+
+def scores_in(text):
+    lines = [line.split() for line in text.splitlines()]
+    return {words[0]: float(words[1]) for words in lines if len(words) == 2}
+
+
+def test_every_measure_gives_its_scores(network, capsys):
+    names = "fid0.04k,kid0.04k,pr0.04k,is0.04k,ppl_wend0.02k,ppl_zfull0.02k"
+    evaluate.main([str(network), "--metrics", names, *PORTRAITS])
+    scores = scores_in(capsys.readouterr().out)
+    assert set(scores) == {
+        "fid0.04k",
+        "kid0.04k",
+        "pr0.04k_precision",
+        "pr0.04k_recall",
+        "is0.04k_mean",
+        "is0.04k_std",
+        "ppl_wend0.02k",
+        "ppl_zfull0.02k",
+    }
+    assert all(np.isfinite(list(scores.values())))
+    assert scores["fid0.04k"] > 0.01  # an untrained network
+    assert 0 <= scores["pr0.04k_precision"] <= 1
+    assert scores["ppl_wend0.02k"] > 0
+
+
+def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, capsys):
+    monkeypatch.setattr(
+        evaluate.drawing,
+        "features_of_fakes",
+        lambda generator, network, count, **_: (
+            3
+            + evaluate.drawing.features_of_reals(source, network, count, 8, quiet=True)
+        ),
+    )
+    source = evaluate.open_source(DataConfig(portraits_size=60))
+    evaluate.main([str(network), "--metrics", "fid0.04k", *PORTRAITS])
+    # The same shape, 3 away along each of 12 axes.
+    score = scores_in(capsys.readouterr().out)["fid0.04k"]
+    assert score == pytest.approx(12 * 9, rel=1e-4)
+
+
+def test_a_run_is_compared_with_its_own_data_and_remembers(tmp_path, capsys):
+    run = tmp_path / "run"
+    data = DataConfig(portraits_size=50, mirror=True)
+    files.start_run(run, Config(model=MODEL, data=data))
+    with Checkpoints(run, CheckpointConfig(asynchronous=False)) as checkpoints:
+        state = init_state(jax.random.key(0), MODEL, OptimizerConfig())
+        checkpoints.save(8, state, {"resolution": 8, "alpha": None})
+    evaluate.main([str(run), "--metrics", "kid0.03k"])
+    capsys.readouterr()
+    (line,) = (run / "evaluations.jsonl").read_text().splitlines()
+    assert json.loads(line)["metric"] == "kid0.03k"
+
+
+def test_separability_trains_its_classifiers_on_the_portraits(
+    network, monkeypatch, capsys
+):
+    train = evaluate.attribute_classifiers
+    monkeypatch.setattr(
+        evaluate,
+        "attribute_classifiers",
+        lambda source, resolution: train(
+            source, ("smile",), resolution, steps=5, quiet=True
+        ),
+    )
+    evaluate.main([str(network), "--metrics", "ls0.06k", *PORTRAITS])
+    text = capsys.readouterr().out
+    assert "classifier of smile: " in text
+    scores = scores_in(text)
+    assert 1 <= scores["ls0.06k_z"] <= 2 and 1 <= scores["ls0.06k_w"] <= 2
+
+
+def test_mistakes_are_told_in_one_line(network, tmp_path):
+    with pytest.raises(UserError, match="no measure 'fid50'; did you mean fid50k"):
+        evaluate.main([str(network), "--metrics", "fid50"])
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    with pytest.raises(UserError, match="photos"):
+        evaluate.main(
+            [str(network), "--data.name", "folder", "--data.path", str(folder)]
+        )
