@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from stylegan_jax.features import weights
+from stylegan_jax.features import public_weights, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.inception_layers import LAYERS, Conv, Fork, Layer, Pool
 from stylegan_jax.features.resize import resize_tf1
@@ -77,7 +77,9 @@ def load(path: str | os.PathLike[str] | None = None) -> dict[str, Array]:
         UserError: they cannot be had, or the file holds something else.
     """
     unused = (".num_batches_tracked",)
-    return convert(weights.load(weights.INCEPTION, shapes(), path=path, unused=unused))
+    return convert(
+        weights.load(public_weights.INCEPTION, shapes(), path=path, unused=unused)
+    )
 
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:

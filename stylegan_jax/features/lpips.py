@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.features import alexnet, squeezenet, vgg16, weights
+from stylegan_jax.features import alexnet, public_weights, squeezenet, vgg16, weights
 from stylegan_jax.features.extractor import Params
 
 Network = Literal["vgg", "alex", "squeeze"]
@@ -29,7 +29,7 @@ Network = Literal["vgg", "alex", "squeeze"]
 class _Trunk:
     """A network whose activations are compared."""
 
-    source: weights.WeightFile
+    source: public_weights.WeightFile
     shapes: dict[str, tuple[int, ...]]
     widths: tuple[int, ...]  # of the activations
     activations: Callable[[Params, Array], Sequence[Array]]
@@ -45,13 +45,13 @@ def _vgg_activations(params: Params, x: Array) -> list[Array]:
 
 _TRUNKS: dict[Network, _Trunk] = {
     "vgg": _Trunk(
-        weights.VGG16, vgg16.shapes(dense=False), vgg16.WIDTHS, _vgg_activations
+        public_weights.VGG16, vgg16.shapes(dense=False), vgg16.WIDTHS, _vgg_activations
     ),
     "alex": _Trunk(
-        weights.ALEXNET, alexnet.shapes(), alexnet.WIDTHS, alexnet.activations
+        public_weights.ALEXNET, alexnet.shapes(), alexnet.WIDTHS, alexnet.activations
     ),
     "squeeze": _Trunk(
-        weights.SQUEEZENET,
+        public_weights.SQUEEZENET,
         squeezenet.shapes(),
         squeezenet.WIDTHS,
         squeezenet.activations,
@@ -93,7 +93,7 @@ def load(
         raise ValueError(
             f"LPIPS has no network {network!r}; they are {', '.join(_TRUNKS)}"
         )
-    source = weights.LPIPS[network]
+    source = public_weights.LPIPS[network]
     channels = weights.load(source, shapes(network), path=linear)
     whole = _TRUNKS[network]
     unused = ("classifier.",)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from stylegan_jax.features import weights
+from stylegan_jax.features import public_weights, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.resize import resize_tf1
 from stylegan_jax.ops.convolution import conv
@@ -63,7 +63,7 @@ def load(
     """
     unused = ("classifier.6.",) if dense else ("classifier.",)
     table = shapes(dense=dense)
-    return convert(weights.load(weights.VGG16, table, path=path, unused=unused))
+    return convert(weights.load(public_weights.VGG16, table, path=path, unused=unused))
 
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:

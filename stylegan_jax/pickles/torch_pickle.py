@@ -44,6 +44,7 @@ _NAMES = {
     ("torch._utils", "_rebuild_tensor"): "tensor",  # before 0.4
     ("torch._utils", "_rebuild_tensor_v2"): "tensor",
     ("torch._utils", "_rebuild_parameter"): "parameter",
+    ("torch.nn.parameter", "Parameter"): "parameter",  # before 0.4
     ("collections", "OrderedDict"): "dict",
     ("argparse", "Namespace"): "dict",  # settings of a training run; dropped
     # Learning rates may be numbers of NumPy.
@@ -167,6 +168,8 @@ def _call(machine: Machine, function: Global, args: tuple[Any, ...]) -> object:
             return _tensor(machine, storage, offset, shape, strides)
         case "parameter", (Tensor() as tensor, *_):
             return tensor
+        case "dict", (list() as pairs,):  # as Python 2 writes ordered ones
+            return _from_pairs(machine, pairs)
         case "scalar", (official_pickle.Dtype(), _):
             scalar = official_pickle.call(machine, function, args)
             assert isinstance(scalar, official_pickle.Array)
@@ -175,6 +178,18 @@ def _call(machine: Machine, function: Global, args: tuple[Any, ...]) -> object:
         case "dict" | "dtype" | "encode", _:
             return official_pickle.call(machine, function, args)
     raise UnsafePickleError(f"an odd call of {shown(function.path)}; refused, not run")
+
+
+def _from_pairs(machine: Machine, pairs: list[Any]) -> dict[str, Any]:
+    machine.spend(len(pairs))
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        require(
+            isinstance(pair, list) and len(pair) == 2 and type(pair[0]) is str,
+            "a dictionary of other things than pairs",
+        )
+        found[pair[0]] = pair[1]
+    return found
 
 
 def _tensor(
@@ -211,6 +226,8 @@ def _set_state(machine: Machine, target: object, state: object) -> None:
     """Answers one BUILD; attributes of dictionaries (`_metadata`) are dropped."""
     match target, state:
         case dict(), dict():
+            return
+        case Tensor(), (bool(), bool(), dict()):  # of a parameter: its gradient's
             return
         case official_pickle.Dtype(), _:
             official_pickle.set_state(machine, target, state)

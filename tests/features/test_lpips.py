@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.features import alexnet, lpips, squeezenet, vgg16, weights
+from stylegan_jax.features import alexnet, lpips, public_weights, squeezenet, vgg16
 from tests.features import reference
 
 ARCHITECTURES = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
@@ -88,7 +88,7 @@ def test_an_image_is_at_no_distance_from_itself(params, pairs):
 
 
 def test_the_digests_are_those_of_the_reference(expected, network):
-    assert weights.LPIPS[network].sha256 == expected["lin_pth_sha256"]
+    assert public_weights.LPIPS[network].sha256 == expected["lin_pth_sha256"]
 
 
 # --- Without the reference -----------------------------------------------------------

@@ -9,7 +9,7 @@ import safetensors.numpy
 
 from stylegan_jax.common import cache
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.features import inception, lpips, vgg16, weights
+from stylegan_jax.features import inception, lpips, public_weights, vgg16, weights
 
 SOME = {
     "lin0.model.1.weight": np.arange(12, dtype=np.float32).reshape(3, 4, 1, 1),
@@ -26,26 +26,36 @@ def numbers(values):
     return b"(" + b"".join(b"J" + struct.pack("<i", v) for v in values) + b"t"
 
 
-def torch_bytes(arrays):
-    """What `torch.save` of PyTorch 1.5 wrote: torchvision's files are of that age."""
+def torch_bytes(arrays, *, python2=False):
+    """What `torch.save` wrote before PyTorch 1.6, as the files that are fetched.
+
+    Python 2 makes ordered dictionaries of a list of pairs. PyTorch before 0.4 called
+    parameters by their class, and gave them a state.
+    """
 
     def pickle(body):
         return b"\x80\x02" + body + b"."
 
-    body, storages = b"}(", b""
+    body, storages = b"ccollections\nOrderedDict\n](" if python2 else b"}(", b""
     for key, (name, array) in enumerate(arrays.items()):
         steps = [s // array.itemsize for s in array.strides]
-        body += text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n("
+        if python2:
+            body += b"](" + text(name) + b"ctorch.nn.parameter\nParameter\n"
+        else:
+            body += text(name)
+        body += b"ctorch._utils\n_rebuild_tensor_v2\n("
         body += b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(str(key))
         body += text("cpu") + b"J" + struct.pack("<i", array.size) + b"NtQ"
         body += b"J\0\0\0\0" + numbers(array.shape) + numbers(steps)
         body += b"\x89ccollections\nOrderedDict\n)RtR"
+        if python2:
+            body += b"\x85R(\x88\x89ccollections\nOrderedDict\n)Rtbe"
         storages += struct.pack("<q", array.size) + array.tobytes()
     keys = b"](" + b"".join(text(str(key)) for key in range(len(arrays))) + b"e"
     return (
         b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
         + pickle(b"}" + text("little_endian") + b"\x88s")
-        + pickle(body + b"u")
+        + pickle(body + (b"e\x85R" if python2 else b"u"))
         + pickle(keys)
         + storages
     )
@@ -66,7 +76,7 @@ def published(site, tmp_path, monkeypatch):
     """`SOME`, on a site of this machine and by the right digits of its SHA-256."""
     monkeypatch.setenv("STYLEGAN_JAX_CACHE", str(tmp_path / "cache"))
     site.content = torch_bytes(SOME)
-    return weights.WeightFile(
+    return public_weights.WeightFile(
         content="a small network",
         url=site.url,
         file_name="small.pth",
@@ -86,6 +96,26 @@ def test_three_kinds_of_file_say_the_same(tmp_path, published, suffix):
     assert found.keys() == SOME.keys()
     for name, array in found.items():
         np.testing.assert_array_equal(array, SOME[name])
+
+
+def test_files_of_python_2_are_read(tmp_path):
+    path = tmp_path / "old.pth"
+    path.write_bytes(torch_bytes(SOME, python2=True))
+    found = weights.read(path)
+    assert list(found) == list(SOME)
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, SOME[name])
+
+
+@pytest.mark.parametrize("pairs", [b"]K\1a", b"](]K\1a]K\2ae", b"](](K\1K\2eK\3e"])
+def test_other_things_than_pairs_make_no_dictionary(tmp_path, pairs):
+    path = tmp_path / "odd.pth"
+    whole = torch_bytes({})
+    start = whole.index(b"}(u.")
+    odd = b"ccollections\nOrderedDict\n" + pairs + b"\x85R."
+    path.write_bytes(whole[:start] + odd + whole[start + 4 :])
+    with pytest.raises(UserError, match="other things than pairs; refused"):
+        weights.read(path)
 
 
 def test_other_numbers_become_float32_and_unused_names_are_passed_over(
@@ -186,10 +216,10 @@ def test_one_line_says_what_to_fetch_and_where_to_put_it(site, published):
 
 def test_published_digits_are_those_of_the_names_of_files():
     for source in (
-        weights.VGG16,
-        weights.ALEXNET,
-        weights.SQUEEZENET,
-        weights.INCEPTION,
+        public_weights.VGG16,
+        public_weights.ALEXNET,
+        public_weights.SQUEEZENET,
+        public_weights.INCEPTION,
     ):
         assert source.file_name.endswith(f"-{source.sha256}.pth")
         assert source.url.endswith(f"/{source.file_name}")
