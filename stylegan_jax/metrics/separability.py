@@ -6,6 +6,7 @@ NVlabs/stylegan.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +14,15 @@ from jax import Array
 from jax.sharding import Mesh
 
 from stylegan_jax.metrics import streaming
-from stylegan_jax.metrics.classifier import Classifier
 from stylegan_jax.networks.generator import Generator
+
+
+class BinaryClassifier(Protocol):
+    """What says whether an image has an attribute, such as `classifier.Classifier`."""
+
+    def logit(self, images: Array) -> Array:
+        """Images `[N, H, W, C]` in [-1, 1] to `[N]`, above 0 where it is there."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +100,7 @@ def confident(logits: np.ndarray, keep: int) -> np.ndarray:
     """Indices of the surest of `[N]` logits, surest first; equals keep their order.
 
     As in the official code the probability decides, in float32: there it is 1 for
-    every logit above 8.7, and those are equals.
+    every logit above 8.32, and those are equals.
     """
     sure = 1 / (1 + np.exp(-2 * np.abs(logits.astype(np.float32))))
     return np.argsort(-sure, kind="stable")[:keep]
@@ -109,7 +117,7 @@ def conditional_entropy(counts: np.ndarray) -> float:
 
 def sample_for_separability(
     generator: Generator,
-    classifiers: Mapping[str, Classifier],
+    classifiers: Mapping[str, BinaryClassifier],
     count: int = 200_000,
     seed: int = 0,
     *,
@@ -118,8 +126,6 @@ def sample_for_separability(
     quiet: bool = False,
 ) -> LabelledLatents:
     """Draws images with random noise and without truncation, and classifies them.
-
-    Images that are larger than a classifier's are made smaller by the mean of cells.
 
     Args:
         generator: what draws.
@@ -131,8 +137,7 @@ def sample_for_separability(
         quiet: shows no progress.
 
     Raises:
-        ValueError: no classifier, one that is not binary, or images smaller than a
-            classifier's.
+        ValueError: no classifier, or one that refuses the images.
     """
     if not classifiers:
         raise ValueError("no classifiers; separability needs at least one attribute")

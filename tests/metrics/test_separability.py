@@ -65,9 +65,10 @@ def test_entropies_of_tables_made_by_hand(table, bits):
 
 
 def test_the_surest_are_kept_and_equals_keep_their_order():
-    logits = np.array([0.5, -3.0, 20.0, 1.0, -15.0, 3.0, 30.0])
-    # In float32 the probability of 15, 20 and 30 is 1.
+    logits = np.array([0.5, -3.0, 8.4, 1.0, -9.0, 3.0, 30.0])
+    # In float32 the probability of 8.4, 9 and 30 is 1.
     assert confident(logits, 6).tolist() == [2, 4, 6, 1, 5, 3]
+    assert confident(np.array([8.2, 8.4]), 2).tolist() == [1, 0]
 
 
 def test_separable_latents_score_one_and_unrelated_ones_two():
