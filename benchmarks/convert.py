@@ -9,31 +9,23 @@ package took before.
 """
 
 import argparse
-import contextlib
 import functools
-import io
 import json
 import os
-import re
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from benchmarks import report
+from benchmarks import processes, report
 from stylegan_jax import convert, loading, sample
 from stylegan_jax.interop import bundle, official_writer
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import init_generator
 
-_KIB = 1024 if sys.platform != "darwin" else 1  # unit of `ru_maxrss`, in bytes
 _COLUMNS: report.Columns = (
     ("step", "step", "s"),
     ("seconds", "seconds", ".1f"),
@@ -93,36 +85,10 @@ def steps(
     }
 
 
-def measure_step(name: str, folder: Path, model: ModelConfig, started: float) -> None:
-    """Runs one step in this process and prints its figures as JSON."""
-    _, prepare = steps(folder, model)[name]
-    begun = time.time() - started
-    step = prepare()
-    start = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()):
-        step()
-    seconds = time.perf_counter() - start
-    figures = {"seconds": seconds, "start_seconds": begun, "peak_mib": _peak_mib()}
-    print(json.dumps(figures))
-
-
-def _peak_mib() -> float:
-    """The most memory this process has held."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # `ru_maxrss` also counts the process that forked this one.
-        peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        if peak:
-            return int(peak[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB / 2**20
-
-
 def run_step(name: str, folder: Path, options: Sequence[str]) -> report.Row:
     """Runs one step in a process of its own; raises CalledProcessError if it fails."""
-    command = [sys.executable, "-m", "benchmarks.convert", *options]
-    command += ["--step", name, "--folder", str(folder), "--started", str(time.time())]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return {"step": name, **json.loads(done.stdout.splitlines()[-1])}
+    words = [*options, "--step", name, "--folder", str(folder)]
+    return {"step": name, **processes.run("benchmarks.convert", words)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -142,7 +108,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         channel_max=args.channel_max,
     )
     if args.step:
-        measure_step(args.step, Path(args.folder), model, float(args.started))
+        _, prepare = steps(Path(args.folder), model)[args.step]
+        processes.measure(prepare, float(args.started))
         return
     options = [
         f"--{name.replace('_', '-')}={getattr(args, name)}"

@@ -3,9 +3,10 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from benchmarks import convert, report, sample, train_step
+from benchmarks import convert, metrics, report, sample, train_step
 
 # In an interpreter of its own, because here everything is imported already.
 _WITHOUT = """
@@ -98,3 +99,24 @@ def test_steps_of_converting_are_measured_in_processes_of_their_own(
     sizes = [rows[name]["file_mb"] for name in names]
     assert sizes[0] > 1.8 * sizes[1] and sizes[1] > 1.8 * sizes[2]
     assert "convert to bfloat16" in capsys.readouterr().out
+
+
+def test_metrics_are_measured_step_by_step(tmp_path, capsys):
+    path = tmp_path / "result.json"
+    options = f"--count 300 --size 8 --some 50 --json {path}"
+    metrics.main(options.split())
+    rows = {row["step"]: row for row in json.loads(path.read_text())["rows"]}
+    counts = [row["count"] for row in rows.values()]
+    assert counts == [300, 300, 300, 300, 50]
+    for row in rows.values():
+        assert row["seconds"] > 0 and 20 < row["peak_mib"] < 4000
+    assert "Frechet distance" in capsys.readouterr().out
+
+
+def test_features_are_read_as_they_were_stored(tmp_path):
+    path = tmp_path / "real.bin"
+    metrics.make_features(path, 600, 5, seed=0)
+    batches = list(metrics.read_batches(path, 5))
+    assert [batch.shape for batch in batches] == [(256, 5), (256, 5), (88, 5)]
+    values = np.fromfile(path, np.float32)
+    np.testing.assert_array_equal(np.concatenate(batches).ravel(), values)
