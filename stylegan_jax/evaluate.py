@@ -52,7 +52,7 @@ class EvaluateArgs:
     vgg16: Path | None = None  # likewise
     lpips: Path | None = None  # likewise, of LPIPS's linear layers
     seed: int = 0  # of everything random
-    batch_size: int = 32  # images under way at once; does not change the scores
+    batch_size: int = 32  # images under way at once; scores change by rounding only
 
 
 def main(argv: Sequence[str] | None = None) -> None:
