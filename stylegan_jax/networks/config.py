@@ -70,6 +70,11 @@ class ModelConfig:
         for name in ("label_size", "mapping_layers", "mbstd_group_size", "mlp_layers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"model.{name} is {getattr(self, name)}, below 0")
+        if not self.mlp_layers and self.channels(self.resolution) < 1:
+            raise ValueError(
+                f"model.channel_base {self.channel_base} leaves no channels at "
+                f"{self.resolution} px; raise it"
+            )
         if not self.instance_norm_epsilon > 0:
             raise ValueError(
                 f"model.instance_norm_epsilon is {self.instance_norm_epsilon}, "

@@ -71,7 +71,7 @@ def test_only_what_differs_from_the_official_defaults_is_said(
             {"label_size": 3, "embed_labels": False},
             r"no arguments for model\.embed_labels=False; convert",
         ),
-        ("G_style", {"channel_base": 65}, r"model\.channel_base=65"),
+        ("G_style", {"channel_base": 16385}, r"model\.channel_base=16385"),
         ("G_style", {"z_dim": 1 << 20}, "latent_size=1048576"),
         ("G_paper", {}, r"model\.mapping_layers=8.*model\.use_styles=True"),
         ("G_paper", {**PROGAN, "fused_from": 64}, r"model\.fused_from=64"),

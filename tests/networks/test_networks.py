@@ -281,6 +281,8 @@ def test_what_does_not_fit_is_refused_with_the_numbers():
         Discriminator(SMALL).apply({"params": d_params}, jnp.zeros((4, 16, 16, 1)))
     with pytest.raises(ValueError, match=r"model\.resolution is 48"):
         ModelConfig(resolution=48)
+    with pytest.raises(ValueError, match="64 leaves no channels at 128 px"):
+        ModelConfig(resolution=128, channel_base=64)
     with pytest.raises(ValueError, match=r"model\.num_channels is 5"):
         ModelConfig(num_channels=5)
 
