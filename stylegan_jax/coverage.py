@@ -72,15 +72,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = model_config(args.run)
     source = open_data(stored, args.labels)
     measure, reals = make_measure(source, model)
-    stages = [("start", first_generator(stored, model))]
-    stages += [(str(nimg), loading.load(path)) for nimg, path in kept(args)]
     shown: list[tuple[str, np.ndarray]] = []
     records: list[dict[str, Any]] = []
-    for name, generator in stages:
-        nimg = 0 if name == "start" else int(name)
+    for nimg, path in [(0, None), *kept(args)]:
+        generator = loading.load(path) if path else first_generator(stored, model)
         samples = draw(generator, args.samples, args.seed)
         found = measure(samples)
-        title = f"step {steps_of(stored, nimg):,}"
+        title = title_of(stored, nimg)
         print(f"{title:<14} {found}")
         records.append({"nimg": nimg, **dataclasses.asdict(found)})
         shown.append((title, some_of(samples)))
@@ -170,7 +168,10 @@ def draw(generator: Generator, count: int, seed: int) -> np.ndarray:
     samples = np.concatenate(drawn)
     if samples.shape[1:3] == (1, 1):
         return samples[:, 0, 0]
-    return images.to_uint8(samples)
+    # In mid-growth they are smaller; the classifier knows one size.
+    factor = generator.config.resolution // generator.resolution
+    levels = images.to_uint8(samples)
+    return levels.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def some_of(samples: np.ndarray) -> np.ndarray:
@@ -178,12 +179,13 @@ def some_of(samples: np.ndarray) -> np.ndarray:
     return samples if samples.ndim == 2 else samples[:_SHOWN]
 
 
-def steps_of(stored: dict[str, Any], nimg: int) -> int:
-    """Updates of the generator after `nimg` images, of a run that does not grow."""
-    schedule = stored["schedule"]
-    resolution = stored["model"]["resolution"]
+def title_of(stored: dict[str, Any], nimg: int) -> str:
+    """How far training was: updates of the generator, or images of a run that grows."""
+    schedule, resolution = stored["schedule"], stored["model"]["resolution"]
+    if schedule["initial_resolution"] != resolution:
+        return f"{nimg / 1000:g} kimg"
     batch_size = parse_by_resolution(schedule["batch_size"]).at(resolution)
-    return nimg // (batch_size * schedule["d_steps"])
+    return f"step {nimg // (batch_size * schedule.get('d_steps', 1)):,}"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,17 @@
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from stylegan_jax import coverage, sample, train
-from stylegan_jax.common import images
+from stylegan_jax.common import files, images
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.state import OptimizerConfig, init_state
 
 RING = [
     "gan_ring",
@@ -71,3 +77,24 @@ def test_what_cannot_be_measured_is_refused(ring, tmp_path):
 def test_points_are_not_sampled_as_pictures(ring, tmp_path):
     with pytest.raises(UserError, match="draws points, not pictures"):
         sample.main([str(ring), "--outdir", str(tmp_path)])
+
+
+def test_a_run_that_grows_is_measured_at_its_final_size(tmp_path, monkeypatch, capsys):
+    model = ModelConfig(
+        resolution=16, z_dim=6, w_dim=6, mapping_layers=1, channel_base=64
+    )
+    data = DataConfig(portraits_size=40, labels="eyeglasses")
+    files.start_run(tmp_path, Config(model=model, data=data))
+    with Checkpoints(tmp_path, CheckpointConfig(asynchronous=False)) as checkpoints:
+        state = init_state(jax.random.key(0), model, OptimizerConfig())
+        checkpoints.save(500, state, {"resolution": 8, "alpha": None})
+    train_briefly = coverage.train_classifier
+    monkeypatch.setattr(
+        coverage,
+        "train_classifier",
+        lambda images, classes: train_briefly(images, classes, steps=3, quiet=True),
+    )
+    coverage.main([str(tmp_path), "--samples", "40"])
+    records = json.loads((tmp_path / "coverage.json").read_text())
+    assert [record["nimg"] for record in records] == [0, 500, None]
+    assert "0.5 kimg" in capsys.readouterr().out
