@@ -11,10 +11,13 @@ PACKAGE = Path(__file__).parent.parent / "stylegan_jax"
 LAYERS = [
     {"common"},
     {"ops", "parallel", "cli", "pickles"},
-    {"networks", "data", "features"},
+    {"networks", "data", "features", "alignment"},
     {"training", "interop", "metrics"},
-    {"loading", "train", "prepare_data"},
-    {"sample", "convert", "coverage", "evaluate"},
+    {"loading", "train", "prepare_data", "inversion"},
+    {"editing"},
+    {"demo"},
+    {"sample", "convert", "coverage", "evaluate"}
+    | {"invert", "edit", "directions", "figures", "serve"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
