@@ -77,7 +77,7 @@ def part(name: str, resolution: int, frame: FaceFrame = FFHQ) -> Mask:
     if name == "hair":
         head = _face_ellipse(resolution, frame, (0.0, 0.15, 1.75, 1.9))
         hidden = part("face", resolution, frame)
-        x, y = _centres(resolution)
+        _, y = _centres(resolution)
         below = _as_mask(y > frame.eyes[1] + 0.9 * frame.eye_to_mouth)
         return head * (1 - hidden) * (1 - below)
     mask = np.zeros((1, resolution, resolution, 1), np.float32)

@@ -80,9 +80,7 @@ class Generator:
         """
         return self._run(ws, noise)
 
-    def features(
-        self, ws: Array, noise: Noise | None = None, *, layers: int
-    ) -> Array:
+    def features(self, ws: Array, noise: Noise | None = None, *, layers: int) -> Array:
         """Runs the first layers of the synthesis network.
 
         Args:

@@ -30,16 +30,17 @@ def test_the_frame_of_ffhq_is_what_its_alignment_does_to_landmarks():
     # so that both candidates for the half side are 200.
     eyes, mouth_below = np.array([700.0, 500.0]), 1000 / 9
     half = max(2 * 100, 1.8 * mouth_below)
-    centre = eyes + (0, 0.1 * mouth_below)
+    half_apart, below = np.array([50, 0]), np.array([0, mouth_below])
+    centre = eyes + 0.1 * below
     corner = centre - half
 
     def place(point):
         return (np.asarray(point) - corner) / (2 * half)
 
     np.testing.assert_allclose(place(eyes), masks.FFHQ.eyes, atol=1e-12)
-    right = place(eyes + (50, 0)) - place(eyes - (50, 0))
+    right = place(eyes + half_apart) - place(eyes - half_apart)
     assert right[0] == pytest.approx(masks.FFHQ.eye_distance)
-    down = place(eyes + (0, mouth_below)) - place(eyes)
+    down = place(eyes + below) - place(eyes)
     assert down[1] == pytest.approx(masks.FFHQ.eye_to_mouth)
 
 
