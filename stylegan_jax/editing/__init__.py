@@ -1,1 +1,1 @@
-"""What is done to codes, images and masks: the applications of the papers."""
+"""Edits: arithmetic on latents, on masks, and along directions."""
