@@ -140,7 +140,7 @@ def fit_w(
     jitter: Jitter | None = None,
     plan: Plan = W_PLAN,
     chunk: int = 50,
-    resume: State | None = None,
+    resume: Sequence[np.ndarray] | None = None,
     on_chunk: Callable[[Chunk], None] | None = None,
 ) -> Solution:
     """Moves latents; the noise of `start` stays.
@@ -180,7 +180,7 @@ def fit_noise(
     renormalise: bool = False,
     plan: Plan = NOISE_PLAN,
     chunk: int = 50,
-    resume: State | None = None,
+    resume: Sequence[np.ndarray] | None = None,
     on_chunk: Callable[[Chunk], None] | None = None,
 ) -> Solution:
     """Moves noise; the latents of `start` stay.
@@ -221,7 +221,7 @@ def fit_both(
     renormalise: bool = True,
     plan: Plan = W_PLAN,
     chunk: int = 50,
-    resume: State | None = None,
+    resume: Sequence[np.ndarray] | None = None,
     on_chunk: Callable[[Chunk], None] | None = None,
 ) -> Solution:
     """Moves latents and noise together, as the projector of StyleGAN2 does.
@@ -307,7 +307,7 @@ def _fit(
     moving: dict[str, Any],
     plan: Plan,
     chunk: int,
-    resume: State | None,
+    resume: Sequence[np.ndarray] | None,
     on_chunk: Callable[[Chunk], None] | None,
 ) -> Solution:
     state, history = solve(
