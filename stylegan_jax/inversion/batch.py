@@ -9,15 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from stylegan_jax.common import images
 from stylegan_jax.inversion import fit, spaces
-from stylegan_jax.inversion.code import Code, stored_noise
+from stylegan_jax.inversion.code import Code, draw, stored_noise
 from stylegan_jax.inversion.objective import Eyes, make_terms
 from stylegan_jax.inversion.recipes import Recipe, Stage
 from stylegan_jax.inversion.resuming import Arrays, ProgressFile
 from stylegan_jax.inversion.solve import Chunk, leaves
 from stylegan_jax.networks.generator import Generator
-
-OnChunk = Callable[[Stage, Chunk, Code], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +61,7 @@ class Done:
         steps: `[N]`, iterations of each image.
         failed: `[N]`.
         start: `[N]`, index into `Given.starts`.
+        frames: `[N, H, W, C]`, uint8, one for every chunk, if they were wanted.
     """
 
     code: Code
@@ -71,6 +71,7 @@ class Done:
     steps: np.ndarray
     failed: np.ndarray
     start: np.ndarray
+    frames: tuple[np.ndarray, ...] = ()
 
     def take(self, images: np.ndarray) -> "Done":
         """Some of the images."""
@@ -82,6 +83,7 @@ class Done:
             steps=self.steps[images],
             failed=self.failed[images],
             start=self.start[images],
+            frames=tuple(frame[images] for frame in self.frames),
         )
 
 
@@ -89,54 +91,77 @@ def run(
     given: Given,
     *,
     chunk: int,
+    frames: bool,
     file: ProgressFile | None,
-    on_chunk: Callable[[Stage, Chunk], None],
+    on_chunk: Callable[[Stage, np.ndarray], None],
 ) -> list[Done]:
-    """Runs all stages, from where a file says that they were left."""
+    """Runs all stages, from where a file says that they were left.
+
+    Args:
+        given: images, recipe and what else determines the result.
+        chunk: iterations per call of the compiled program.
+        frames: also draws pictures after each chunk.
+        file: where unfinished work is kept.
+        on_chunk: told the losses of each chunk, `[iterations, N]`.
+
+    Returns:
+        One for each stage.
+    """
     kept = (file.load() if file is not None else None) or {}
     done = _unpacked(kept)
     for number in range(len(done), len(given.recipe.stages)):
-        stage = given.recipe.stages[number]
-        before = done[-1] if done else None
-        resume = _named(kept, f"{number}.state.")
+        stage, resume = given.recipe.stages[number], _named(kept, f"{number}.state.")
         history = [kept[f"{number}.part"]] if resume else []
+        pictures: list[np.ndarray] = []
 
         def after(
             chunk: Chunk,
-            stage: Stage = stage,
+            code: Callable[[], Code],
             number: int = number,
             history: list[np.ndarray] = history,
+            pictures: list[np.ndarray] = pictures,
         ) -> None:
             history.append(chunk.history)
-            on_chunk(stage, chunk)
+            if frames:
+                pictures.append(draw_pictures(given.generator, code()))
             if file is not None:
                 file.save(lambda: _packed(done, number, chunk, history))
+            on_chunk(given.recipe.stages[number], chunk.history)
 
-        found = _run_stage(given, stage, before, chunk, resume or None, after)
-        whole = np.concatenate(history) if history else found.history
-        found = dataclasses.replace(found, history=whole)
-        if before is None:
-            found = _best_starts(found, len(given.targets))
-        done.append(found)
+        found = _run_stage(given, stage, done[-1:], chunk, resume or None, after)
+        found = dataclasses.replace(
+            found,
+            history=np.concatenate(history) if history else found.history,
+            frames=tuple(pictures),
+        )
+        done.append(found if done else _best_starts(found, len(given.targets)))
     return done
+
+
+def draw_pictures(generator: Generator, code: Code) -> np.ndarray:
+    """Pictures of a code, uint8 `[N, H, W, C]`."""
+    return images.to_uint8(np.asarray(_draw(generator, code)))
+
+
+_draw = jax.jit(draw)
 
 
 def _run_stage(
     given: Given,
     stage: Stage,
-    before: Done | None,
+    done: Sequence[Done],
     chunk: int,
     resume: Sequence[np.ndarray] | None,
-    on_chunk: Callable[[Chunk], None],
+    on_chunk: fit.OnChunk,
 ) -> Done:
     """One minimisation; the first one with every image once per start."""
     generator, recipe, sharding = given.generator, given.recipe, given.targets.sharding
-    if before is None:
+    if not done:
         code, latent = _first_code(given)
         repeats = len(given.starts)
         start = np.tile(np.arange(repeats), len(given.targets))
     else:
-        code, latent, repeats, start = before.code, before.latent, 1, before.start
+        code, latent, repeats, start = done[0].code, done[0].latent, 1, done[0].start
     # Images stay on their device: the starts of one are neighbours.
     targets, keys = (
         jax.device_put(jnp.repeat(x, repeats, axis=0), sharding)
@@ -223,7 +248,7 @@ def _best_starts(found: Done, count: int) -> Done:
     return found.take(best)
 
 
-# --- What is kept of unfinished work ---------------------------------------------------
+# --- What is kept of unfinished work -----------------------------------------------
 
 
 def _packed(
@@ -254,12 +279,16 @@ def _unpacked(kept: Arrays) -> list[Done]:
     done: list[Done] = []
     while f"{len(done)}.ws" in kept:
         stage = f"{len(done)}."
-        names = ("loss", "history", "steps", "failed", "start")
+        noise = map(jnp.asarray, _named(kept, f"{stage}noise."))
         done.append(
             Done(
-                code=Code(kept[f"{stage}ws"], tuple(_named(kept, f"{stage}noise."))),
+                code=Code(jnp.asarray(kept[f"{stage}ws"]), tuple(noise)),
                 latent=kept.get(f"{stage}latent"),
-                **{name: kept[f"{stage}{name}"] for name in names},
+                loss=kept[f"{stage}loss"],
+                history=kept[f"{stage}history"],
+                steps=kept[f"{stage}steps"],
+                failed=kept[f"{stage}failed"],
+                start=kept[f"{stage}start"],
             )
         )
     return done

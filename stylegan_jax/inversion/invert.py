@@ -10,7 +10,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -24,9 +24,8 @@ from stylegan_jax.common.files import to_json
 from stylegan_jax.inversion import batch, resuming, spaces
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.objective import Eyes
+from stylegan_jax.inversion.objective import NO_EYES, Eyes
 from stylegan_jax.inversion.recipes import Recipe, Stage
-from stylegan_jax.inversion.solve import Chunk
 from stylegan_jax.networks.generator import Generator
 
 
@@ -121,7 +120,7 @@ def invert(
     generator: Generator,
     targets: Sequence[np.ndarray],
     recipe: Recipe,
-    eyes: Eyes = Eyes(),
+    eyes: Eyes = NO_EYES,
     *,
     labels: np.ndarray | None = None,
     given: Code | None = None,
@@ -145,8 +144,10 @@ def invert(
     _check(generator, targets, recipe, given)
     everywhere, share = parallel.replicated(mesh), parallel.split(mesh)
     statistics = spaces.w_statistics(generator, labels=labels)
-    base = jax.device_put((generator, eyes_arrays(eyes), statistics, labels), everywhere)
-    generator, seen, statistics, labels_there = base
+    generator, statistics, labels_there = jax.device_put(
+        (generator, statistics, labels), everywhere
+    )
+    eyes = eyes.put(everywhere)
     together = running.batch_size * mesh.size
     for first in range(0, len(targets), together):
         some = np.arange(first, min(first + together, len(targets)))
@@ -159,7 +160,7 @@ def invert(
             targets=jax.device_put(images.from_uint8(pixels), share),
             keys=jax.device_put(_keys(pixels, recipe.seed), share),
             recipe=recipe,
-            eyes=with_arrays(eyes, seen),
+            eyes=eyes,
             statistics=statistics,
             labels=labels_there,
             code=None if start is None else jax.device_put(start, share),
@@ -176,22 +177,22 @@ def _invert_batch(
     running: Running,
     file: resuming.ProgressFile | None,
 ) -> Iterator[Inversion]:
-    frames: list[np.ndarray] = []
-
-    def on_chunk(stage: Stage, chunk: Chunk) -> None:
+    def on_chunk(stage: Stage, history: np.ndarray) -> None:
         if running.on_progress is not None:
-            losses = chunk.history[-1, : len(indices)]
-            work = len(chunk.history) * len(indices)
-            running.on_progress(Told(stage.name, work, float(losses.mean())))
+            work = len(history) * len(indices)
+            running.on_progress(Told(stage.name, work, float(history[-1].mean())))
 
-    done = batch.run(given, chunk=running.chunk, file=file, on_chunk=on_chunk)
-    draw = jax.jit(codes.draw)
+    done = batch.run(
+        given,
+        chunk=running.chunk,
+        frames=running.frames,
+        file=file,
+        on_chunk=on_chunk,
+    )
     sharding = given.targets.sharding
     pictures = [
-        images.to_uint8(
-            np.asarray(draw(given.generator, jax.device_put(d.code, sharding)))
-        )
-        for d in done
+        batch.draw_pictures(given.generator, jax.device_put(found.code, sharding))
+        for found in done
     ]
     for place, index in enumerate(indices):
         stages = tuple(
@@ -208,4 +209,60 @@ def _invert_batch(
             )
         )
         start = given.starts[done[0].start[place]]
-        yield Inversion(int(index), start, stages, None)
+        frames = [frame[place] for found in done for frame in found.frames]
+        yield Inversion(int(index), start, stages, np.stack(frames) if frames else None)
+
+
+def _check(
+    generator: Generator,
+    targets: Sequence[np.ndarray],
+    recipe: Recipe,
+    given: Code | None,
+) -> None:
+    if generator.resolution == 1:
+        raise UserError("this network draws points, not pictures; it has no inversion")
+    expected = (generator.resolution,) * 2 + (generator.config.num_channels,)
+    for index, target in enumerate(targets):
+        if target.shape != expected or target.dtype != np.uint8:
+            raise UserError(
+                f"image {index} is {target.dtype} {target.shape}; this network draws "
+                f"uint8 {expected}"
+            )
+    if not recipe.stages or not (recipe.starts or given is not None):
+        raise UserError("a recipe needs a stage, and somewhere to start")
+    if not generator.config.use_noise and any(
+        s.moves != "latent" for s in recipe.stages
+    ):
+        raise UserError(
+            "this network has no noise; take a preset that moves latents only, such as "
+            "image2stylegan"
+        )
+    if given is None:
+        return
+    codes.check(generator, given)
+    if len(given) != len(targets) or recipe.space.startswith("z"):
+        raise UserError(
+            f"{len(given)} codes to begin with for {len(targets)} images in space "
+            f"{recipe.space}; give one for each, in w or w+"
+        )
+
+
+def _keys(pixels: np.ndarray, seed: int) -> Array:
+    """A key per image, of the seed and what the image shows."""
+    key = jax.random.key(seed)
+    marks = np.array([zlib.crc32(image.tobytes()) for image in pixels], np.uint32)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, marks)
+
+
+def _file(
+    running: Running, given: batch.Given, pixels: np.ndarray
+) -> resuming.ProgressFile | None:
+    """Named after all that determines the result."""
+    if running.folder is None:
+        return None
+    arrays = (given.generator.params, given.generator.noise, given.labels, given.code)
+    parts = [np.asarray(x).tobytes() for x in jax.tree.leaves(arrays)]
+    said = (given.recipe, given.generator.config, running.chunk)
+    parts += [pixels.tobytes(), *(json.dumps(to_json(x)).encode() for x in said)]
+    name = resuming.identity(parts)
+    return resuming.ProgressFile(running.folder, name, running.save_seconds)

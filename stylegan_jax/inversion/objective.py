@@ -1,9 +1,12 @@
 """From weights to terms: the objective of a stage, for some target images."""
 
+import dataclasses
 import os
 from typing import NamedTuple
 
+import jax
 from jax import Array
+from jax.sharding import Sharding
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.features import lpips, vgg16
@@ -22,6 +25,20 @@ class Eyes(NamedTuple):
     vgg16: Params | None = None
     lpips: Params | None = None
     own: FrozenNetwork | None = None
+
+    def put(self, sharding: Sharding) -> "Eyes":
+        """The same on other devices."""
+        own = self.own
+        if own is not None:
+            own = dataclasses.replace(own, params=jax.device_put(own.params, sharding))
+        return Eyes(
+            jax.device_put(self.vgg16, sharding),
+            jax.device_put(self.lpips, sharding),
+            own,
+        )
+
+
+NO_EYES = Eyes()
 
 
 def load_eyes(
