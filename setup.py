@@ -42,7 +42,8 @@ setup(
     extras_require={
         "cuda": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
-        "test": ["pytest>=8", "pytest-xdist>=3"],
+        "export": ["flatbuffers>=24"],
+        "test": ["pytest>=8", "pytest-xdist>=3", "flatbuffers>=24"],
         "lint": ["ruff>=0.14", "pyright>=1.1.400"],
     },
 )

@@ -36,6 +36,9 @@ from stylegan_jax.networks.generator import Generator
 W_PLAN = Plan()
 NOISE_PLAN = Plan(optimizer=Optimizer(learning_rate=5.0))
 
+# Told after each chunk, with a function that gives the best code so far.
+OnChunk = Callable[[Chunk, Callable[[], Code]], None]
+
 
 @struct.dataclass
 class Jitter:
@@ -140,8 +143,8 @@ def fit_w(
     jitter: Jitter | None = None,
     plan: Plan = W_PLAN,
     chunk: int = 50,
-    resume: State | None = None,
-    on_chunk: Callable[[Chunk], None] | None = None,
+    resume: Sequence[np.ndarray] | None = None,
+    on_chunk: OnChunk | None = None,
 ) -> Solution:
     """Moves latents; the noise of `start` stays.
 
@@ -159,7 +162,7 @@ def fit_w(
         plan: optimizer, iterations, when to stop.
         chunk: iterations per call of the compiled program.
         resume: as of `solve`.
-        on_chunk: as of `solve`.
+        on_chunk: called after each chunk; may raise to stop.
 
     Raises:
         UserError: unknown layers or space, or a start of another network.
@@ -180,8 +183,8 @@ def fit_noise(
     renormalise: bool = False,
     plan: Plan = NOISE_PLAN,
     chunk: int = 50,
-    resume: State | None = None,
-    on_chunk: Callable[[Chunk], None] | None = None,
+    resume: Sequence[np.ndarray] | None = None,
+    on_chunk: OnChunk | None = None,
 ) -> Solution:
     """Moves noise; the latents of `start` stay.
 
@@ -194,7 +197,7 @@ def fit_noise(
         plan: optimizer, iterations, when to stop.
         chunk: iterations per call of the compiled program.
         resume: as of `solve`.
-        on_chunk: as of `solve`.
+        on_chunk: called after each chunk; may raise to stop.
 
     Raises:
         UserError: a network without noise, unknown layers, or a start of another
@@ -221,8 +224,8 @@ def fit_both(
     renormalise: bool = True,
     plan: Plan = W_PLAN,
     chunk: int = 50,
-    resume: State | None = None,
-    on_chunk: Callable[[Chunk], None] | None = None,
+    resume: Sequence[np.ndarray] | None = None,
+    on_chunk: OnChunk | None = None,
 ) -> Solution:
     """Moves latents and noise together, as the projector of StyleGAN2 does.
 
@@ -307,11 +310,15 @@ def _fit(
     moving: dict[str, Any],
     plan: Plan,
     chunk: int,
-    resume: State | None,
-    on_chunk: Callable[[Chunk], None] | None,
+    resume: Sequence[np.ndarray] | None,
+    on_chunk: OnChunk | None,
 ) -> Solution:
+    def after(chunk: Chunk) -> None:
+        if on_chunk is not None:
+            on_chunk(chunk, lambda: _code(problem, chunk.state.best))
+
     state, history = solve(
-        problem, moving, plan, chunk=chunk, resume=resume, on_chunk=on_chunk
+        problem, moving, plan, chunk=chunk, resume=resume, on_chunk=after
     )
     return Solution(
         code=_code(problem, state.best),

@@ -6,7 +6,7 @@ and if its loss is no longer finite goes back to its best and stops.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from flax import struct
 from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from stylegan_jax.common.errors import UserError
@@ -152,7 +153,7 @@ def solve(
     plan: Plan,
     *,
     chunk: int = 50,
-    resume: State | None = None,
+    resume: Sequence[np.ndarray] | None = None,
     on_chunk: Callable[[Chunk], None] | None = None,
 ) -> tuple[State, np.ndarray]:
     """Minimises `problem.losses` over what moves.
@@ -162,8 +163,8 @@ def solve(
         start: a tree of arrays `[N, ...]`.
         plan: how.
         chunk: iterations per call of the compiled program.
-        resume: a state of an earlier call with the same problem and plan; it is used
-            up. The result equals that of a run which did not stop.
+        resume: `leaves` of the state of an earlier call with the same problem, start
+            and plan. The result equals that of a run which did not stop.
         on_chunk: called after each chunk; may raise to stop. The state it is given is
             used up by the next chunk, so it must copy what it keeps.
 
@@ -172,11 +173,13 @@ def solve(
         this call, `[iterations, N]`.
 
     Raises:
-        UserError: no iterations.
+        UserError: no iterations, or `resume` is of something else.
     """
     if plan.steps < 1 or chunk < 1:
         raise UserError(f"{plan.steps} iterations in chunks of {chunk}: at least one")
-    state = begin(start, plan) if resume is None else resume
+    state = begin(start, plan)
+    if resume is not None:
+        state = _restored(state, resume)
     history: list[np.ndarray] = []
     while (step := int(state.step)) < plan.steps and not bool(state.stopped.all()):
         length = min(chunk, plan.steps - step)
@@ -192,22 +195,42 @@ def solve(
 
 def begin(start: Moving, plan: Plan) -> State:
     """The state before the first iteration."""
-    count = jax.tree.leaves(start)[0].shape[0]
-    # Copies, because the state is donated, and start is the caller's.
-    copy = partial(jax.tree.map, jnp.copy)
-    infinite = jnp.full(count, jnp.inf)
-    return State(
+    first = jax.tree.leaves(start)[0]
+    count = first.shape[0]
+    state = State(
         step=jnp.int32(0),
-        moving=copy(start),
+        # Copies, because the state is donated, and start is the caller's.
+        moving=jax.tree.map(jnp.copy, start),
         opt_state=plan.optimizer.transformation(plan.steps).init(start),
-        best=copy(start),
-        best_loss=infinite,
-        mark=jnp.copy(infinite),
+        best=jax.tree.map(jnp.copy, start),
+        best_loss=jnp.full(count, jnp.inf),
+        mark=jnp.full(count, jnp.inf),
         waited=jnp.zeros(count, jnp.int32),
         stopped=jnp.zeros(count, bool),
         failed=jnp.zeros(count, bool),
         steps=jnp.zeros(count, jnp.int32),
     )
+    if not isinstance(first.sharding, NamedSharding):
+        return state
+    # Images where they are, numbers everywhere: as the compiled program returns them.
+    everywhere = NamedSharding(first.sharding.mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda x: jax.device_put(x, first.sharding if x.ndim else everywhere), state
+    )
+
+
+def leaves(state: State) -> list[np.ndarray]:
+    """The numbers of a state, to be stored and given to `solve` as `resume`."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def _restored(empty: State, stored: Sequence[np.ndarray]) -> State:
+    like, tree = jax.tree.flatten(empty)
+    shapes = [(x.shape, x.dtype) for x in like]
+    if shapes != [(x.shape, x.dtype) for x in stored]:
+        raise UserError("the stored state is of other images or settings; start anew")
+    put = [jax.device_put(x, old.sharding) for x, old in zip(stored, like, strict=True)]
+    return jax.tree.unflatten(tree, put)
 
 
 @jax.jit

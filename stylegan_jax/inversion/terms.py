@@ -251,19 +251,23 @@ def vgg_features(
     return tuple(found[layer] * LEVELS for layer in layers)
 
 
-def _seen(images: Array) -> Array:
-    """Images as frozen networks take them: three channels, not above 256 px."""
-    if images.shape[-1] == 1:
-        images = jnp.repeat(images, 3, -1)
-    if images.shape[-1] != 3:
+def as_rgb(images: Array) -> Array:
+    """`[N, H, W, 1 or 3]` with three channels; raises ValueError for others."""
+    if images.shape[-1] not in (1, 3):
         raise ValueError(
             f"images of {images.shape[-1]} channels cannot be looked at; leave the "
             "perceptual terms out"
         )
-    if images.shape[1] <= FEATURE_RESOLUTION:
+    return jnp.repeat(images, 3, -1) if images.shape[-1] == 1 else images
+
+
+def _seen(images: Array) -> Array:
+    """Images as frozen networks are shown them: in colour, not above 256 px."""
+    images = as_rgb(images)
+    factor = images.shape[1] // FEATURE_RESOLUTION
+    if factor <= 1:
         return images
     count, side = images.shape[0], FEATURE_RESOLUTION
-    factor = images.shape[1] // side
     return images.reshape(count, side, factor, side, factor, 3).mean((2, 4))
 
 
