@@ -17,7 +17,7 @@ INPAINTING_ROWS = (*range(9), 16, 17)
 # Image2StyleGAN++, scribbles: "the first 4 to 6 layers".
 SCRIBBLE_ROWS = tuple(range(6))
 
-NAMES = ("coarse", "middle", "fine", "all")
+NAMES = ("coarse", "middle", "fine", "style", "all")
 
 
 def rows_of_18(rows: tuple[int, ...], num_layers: int) -> tuple[int, ...]:
@@ -38,10 +38,14 @@ def named_rows(name: str, num_layers: int) -> tuple[int, ...]:
     """The rows of one of `NAMES`.
 
     Coarse are 4 and 8 px, middle 16 and 32 px, fine all from 64 px on. In networks
-    below 64 px the last resolution is fine and the one before it is middle.
+    below 64 px the last resolution is fine and the one before it is middle. Style is
+    what Image2StyleGAN's style transfer takes, rows 10 to 18 of 18.
 
     Source: Karras et al. 2018, figure 3. Differs: networks below 64 px.
     """
+    if name == "style":
+        kept = rows_of_18(CONTENT_ROWS, num_layers)
+        return tuple(i for i in range(num_layers) if i not in kept)
     last = num_layers // 2  # the number of resolutions
     middle = max(1, min(2, last - 2))
     fine = min(4, last - 1)

@@ -19,8 +19,8 @@ from jax import Array
 
 from stylegan_jax.editing.layers import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
 from stylegan_jax.inversion.code import Code, draw, stored_noise
-from stylegan_jax.inversion.fit import Solution, fit_noise, fit_w
-from stylegan_jax.inversion.solve import Chunk, Optimizer, Plan
+from stylegan_jax.inversion.fit import OnChunk, Solution, fit_noise, fit_w
+from stylegan_jax.inversion.solve import Optimizer, Plan
 from stylegan_jax.inversion.terms import PixelTerm, StayTerm, Term
 from stylegan_jax.networks.generator import Generator
 
@@ -28,6 +28,10 @@ from stylegan_jax.networks.generator import Generator
 MakeTerm = Callable[[Array, Array | None], Term]
 
 PIXEL_WEIGHT = 1e-5
+# Searches for latents.
+PLAN = Plan()
+INPAINTING_PLAN = Plan(optimizer=Optimizer(name="sgd", learning_rate=0.8), steps=200)
+SCRIBBLE_PLAN = Plan(optimizer=Optimizer(learning_rate=0.1))
 _PAPER_RESOLUTION = 1024
 
 
@@ -48,7 +52,17 @@ class Search:
     w: Plan | None = None
     noise: Plan | None = None
     noise_steps: int = 1000
-    on_chunk: Callable[[Chunk], None] | None = None
+    on_chunk: OnChunk | None = None
+
+
+def area(generator: Generator) -> float:
+    """The network's pixels as a share of 1024 x 1024: weighs the search for noise.
+
+    A rate of 5 belongs to the papers' gradients, each a 1024 x 1024th part of the
+    mean's, and small beside Adam's epsilon. In smaller images the parts are larger, the
+    steps would all be of size 5, and noise would grow to tens of its deviation.
+    """
+    return (generator.resolution / _PAPER_RESOLUTION) ** 2
 
 
 class Edit(NamedTuple):
@@ -156,7 +170,7 @@ def crossover(
         *_look(search, inside, mask),
         *_look(search, outside, 1 - mask),
     ]
-    latents = _latents(generator, start, terms, search, Plan())
+    latents = _latents(generator, start, terms, search, PLAN)
     targets = _pixels(generator, inside, mask), _pixels(generator, outside, 1 - mask)
     return _detail(generator, latents, targets, search)
 
@@ -192,9 +206,8 @@ def inpaint(
     images = jnp.where(hole <= 0, images, 0.0)
     if rows is None:
         rows = rows_of_18(INPAINTING_ROWS, generator.config.num_ws)
-    plan = Plan(optimizer=Optimizer(name="sgd", learning_rate=0.8), steps=200)
     terms = _look(search, images, known, hide=True)
-    latents = _latents(generator, start, terms, search, plan, rows)
+    latents = _latents(generator, start, terms, search, INPAINTING_PLAN, rows)
     edge = 1 - known if edge is None else jnp.maximum(edge, 1 - known)
     targets = (
         _pixels(generator, images, 1 - edge),
@@ -231,8 +244,7 @@ def scribble(
     if rows is None:
         rows = rows_of_18(SCRIBBLE_ROWS, generator.config.num_ws)
     terms = [*_look(search, painted, None), StayTerm(start.ws, stay)]
-    plan = Plan(optimizer=Optimizer(learning_rate=0.1))
-    latents = _latents(generator, start, terms, search, plan, rows)
+    latents = _latents(generator, start, terms, search, SCRIBBLE_PLAN, rows)
     drawn = draw(generator, latents.code)
     targets = _pixels(generator, painted, region), _pixels(generator, drawn, 1 - region)
     return _detail(generator, latents, targets, search)
@@ -263,7 +275,7 @@ def transfer_local_style(
     Source: algorithm 6.
     """
     terms = [*_look(search, images, mask), make_style(styles, 1 - mask)]
-    latents = _latents(generator, start, terms, search, Plan())
+    latents = _latents(generator, start, terms, search, PLAN)
     drawn = draw(generator, latents.code)
     targets = _pixels(generator, images, mask), _pixels(generator, drawn, 1 - mask)
     return _detail(generator, latents, targets, search)
@@ -325,13 +337,8 @@ def _look(
 def _pixels(
     generator: Generator, target: Array, mask: Array, factor: float = 1.0
 ) -> Term:
-    """A term of the search for noise.
-
-    The papers' rate of 5 belongs to gradients of 1024 px, which are shares of that many
-    pixels: smaller images weigh less in proportion.
-    """
-    area = (generator.resolution / _PAPER_RESOLUTION) ** 2
-    return PixelTerm(target, mask, PIXEL_WEIGHT * factor * area)
+    """A term of the search for noise."""
+    return PixelTerm(target, mask, PIXEL_WEIGHT * factor * area(generator))
 
 
 def _latents(
@@ -354,7 +361,9 @@ def _detail(
     plan = search.noise or Plan(
         optimizer=Optimizer(learning_rate=5.0), steps=max(search.noise_steps, 1)
     )
-    if not generator.config.use_noise or (search.noise is None and not search.noise_steps):
+    if not generator.config.use_noise or (
+        search.noise is None and not search.noise_steps
+    ):
         return Edit(latents.code, latents.code)
     solution = fit_noise(
         generator, latents.code, targets, plan=plan, on_chunk=search.on_chunk

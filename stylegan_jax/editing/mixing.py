@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.editing.layers import CONTENT_ROWS, rows_of_18
+from stylegan_jax.editing.layers import named_rows
 from stylegan_jax.inversion.code import Code
 
 
@@ -33,9 +33,7 @@ def transfer_style(content: Code, style: Code) -> Code:
     Source: Abdal et al. 2019 (Image2StyleGAN), style transfer: rows 1 to 9 of 18 from
     the content. In other networks the rows of `layers.rows_of_18`.
     """
-    num_layers = content.ws.shape[1]
-    kept = rows_of_18(CONTENT_ROWS, num_layers)
-    return mix(content, style, [i for i in range(num_layers) if i not in kept])
+    return mix(content, style, named_rows("style", content.ws.shape[1]))
 
 
 def row_mask(rows: Sequence[int], num_layers: int) -> Array:
