@@ -93,9 +93,9 @@ class InvertArgs:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = cli.parse(InvertArgs, argv, prog="python -m stylegan_jax.invert")
-    recipe = make_recipe(args)
     _check(args)
     generator = loading.load(args.network)
+    recipe = make_recipe(args, generator.resolution)
     paths = photos.listed(args.images)
     read, refused = photos.read(
         paths, generator.resolution, generator.config.num_channels, aligned=args.align
@@ -117,9 +117,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"results in {args.outdir}")
 
 
-def make_recipe(args: InvertArgs) -> Recipe:
-    """The preset with what the flags change."""
-    recipe = recipes.with_perceptual(recipes.recipe(args.preset), args.perceptual)
+def make_recipe(args: InvertArgs, resolution: int) -> Recipe:
+    """The preset with what the flags change, for images of `resolution` pixels."""
+    recipe = recipes.recipe(args.preset, resolution)
+    recipe = recipes.with_perceptual(recipe, args.perceptual)
     given = {
         "pixel": args.pixel_weight,
         "perceptual": args.perceptual_weight,
