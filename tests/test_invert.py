@@ -43,7 +43,7 @@ def photos(tmp_path_factory):
 
 
 def run(network, outdir, *words):
-    some = "--perceptual none --steps 3 --noise-steps 2".split()
+    some = ["--perceptual", "none", "--steps", "3", "--noise-steps", "2"]
     main = ["--network", str(network), "--outdir", str(outdir), *some]
     invert.main([*map(str, words[:1]), *main, *map(str, words[1:])])
 
