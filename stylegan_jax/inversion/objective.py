@@ -125,3 +125,53 @@ def make_terms(
     if weights.white:
         made.append(terms.NoiseWhiteTerm(weights.white))
     return tuple(made)
+
+
+def combined_terms(
+    x: Array,
+    y: Array,
+    vgg16_params: Params | None,
+    *,
+    mask_pixel: Array | None = None,
+    mask_percept: Array | None = None,
+    mask_style: Array | None = None,
+    pixel_x: float = 1e-5,
+    pixel_y: float = 1e-5,
+    perceptual: float = 1e-5,
+    style: float = 5e-7,
+) -> tuple[Term, ...]:
+    """The whole objective of Image2StyleGAN++, equation 1, with its three masks.
+
+    Pixels of `x` count where `mask_pixel` is, those of `y` where it is not; what is
+    seen should be as `x` where `mask_percept` is, and the style that of `y` where
+    `mask_style` is. Masks are `[N or 1, H, W, 1]`; None is 1 everywhere.
+
+    Args:
+        x: the first reference, `[N, H, W, C]` in [-1, 1].
+        y: the second one.
+        vgg16_params: of `features.vgg16.load`; None if no term needs them.
+        mask_pixel: M_m.
+        mask_percept: M_p.
+        mask_style: M_s.
+        pixel_x: lambda_mse1; 0 leaves its term out, as with the others.
+        pixel_y: lambda_mse2; it has no term without `mask_pixel`, nothing being left.
+        perceptual: lambda_p.
+        style: lambda_s.
+
+    Raises:
+        UserError: VGG16 is needed and missing.
+    """
+    made: list[Term] = []
+    if pixel_x:
+        made.append(terms.PixelTerm(x, mask_pixel, pixel_x))
+    if pixel_y and mask_pixel is not None:
+        made.append(terms.PixelTerm(y, 1 - mask_pixel, pixel_y))
+    if (perceptual or style) and vgg16_params is None:
+        raise UserError("the perceptual and the style term need VGG16's parameters")
+    if perceptual and vgg16_params is not None:
+        made.append(
+            terms.perceptual_term(x, vgg16_params, mask=mask_percept, weight=perceptual)
+        )
+    if style and vgg16_params is not None:
+        made.append(terms.style_term(y, vgg16_params, mask=mask_style, weight=style))
+    return tuple(made)

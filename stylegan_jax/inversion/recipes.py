@@ -140,11 +140,40 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def recipe(name: str) -> Recipe:
-    """A recipe by name; raises UserError if there is none."""
+def recipe(name: str, resolution: int) -> Recipe:
+    """A recipe by name, for images of `resolution` pixels.
+
+    The rate of stages that move noise only is that of the recipe at 1024 px, and in
+    proportion to the root of the resolution below (`noise_rate`).
+
+    Raises:
+        UserError: there is no such recipe.
+    """
     if name not in RECIPES:
         raise UserError(f"no preset {name}; they are {', '.join(RECIPES)}")
-    return RECIPES[name]
+
+    def change(stage: Stage) -> Stage:
+        if stage.moves != "noise":
+            return stage
+        optimizer = stage.plan.optimizer
+        rate = noise_rate(optimizer.learning_rate, resolution)
+        optimizer = dataclasses.replace(optimizer, learning_rate=rate)
+        plan = dataclasses.replace(stage.plan, optimizer=optimizer)
+        return dataclasses.replace(stage, plan=plan)
+
+    found = RECIPES[name]
+    return dataclasses.replace(found, stages=tuple(map(change, found.stages)))
+
+
+def noise_rate(rate: float, resolution: int) -> float:
+    """A learning rate of noise that the paper says for 1024 px, for other sizes.
+
+    The derivative by a pixel of noise is that of a mean over all pixels, and grows as
+    1 / resolution^2 when they become fewer. At 1024 px it is below Adam's epsilon of
+    1e-8, and steps are small; at 32 px it is far above, and every step is of the whole
+    rate. Its root is our choice, by the measurements of docs/inversion.md.
+    """
+    return rate * (resolution / 1024) ** 0.5
 
 
 def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:

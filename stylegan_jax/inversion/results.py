@@ -5,7 +5,7 @@ For an image NAME: `NAME.safetensors` (latents, noise, configuration, seed, scor
 made of it), `NAME_loss.png` (the losses), and `NAME.mp4` if it is wanted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,9 @@ def is_done(outdir: Path, name: str, about: dict[str, Any]) -> bool:
     return True
 
 
-def table(names: Sequence[str], scores: dict[str, Sequence[tuple[str, Scores]]]) -> str:
+def table(
+    names: Sequence[str], scores: Mapping[str, Sequence[tuple[str, Scores]]]
+) -> str:
     """A Markdown table: a row per image, and the means.
 
     Args:

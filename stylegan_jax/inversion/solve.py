@@ -183,7 +183,7 @@ def solve(
     history: list[np.ndarray] = []
     while (step := int(state.step)) < plan.steps and not bool(state.stopped.all()):
         length = min(chunk, plan.steps - step)
-        state, losses = _run(problem, state, plan=plan, length=length)
+        state, losses = run_chunk(problem, state, plan=plan, length=length)
         history.append(np.asarray(losses))
         if on_chunk is not None:
             on_chunk(Chunk(state, history[-1]))
@@ -244,9 +244,10 @@ def _last(state: State) -> Moving:
 
 
 @partial(jax.jit, static_argnames=("plan", "length"), donate_argnames="state")
-def _run(
+def run_chunk(
     problem: Problem, state: State, *, plan: Plan, length: int
 ) -> tuple[State, Array]:
+    """`length` iterations in one program; uses `state` up. Losses are `[length, N]`."""
     transformation = plan.optimizer.transformation(plan.steps)
 
     def objective(moving: Moving, step: Array) -> tuple[Array, Array]:

@@ -118,7 +118,7 @@ def perceptual_term(
     """
     targets = vgg_features(params, target, layers)
     return PerceptualTerm(
-        targets, _masks_like(mask, targets), weight, params, tuple(layers)
+        targets, masks_like(mask, targets), weight, params, tuple(layers)
     )
 
 
@@ -169,8 +169,8 @@ def style_term(
     `target_mask` is that of the target where it is another than `mask`.
     """
     features = vgg_features(params, target, layers)
-    masks = _masks_like(mask, features)
-    seen = masks if target_mask is None else _masks_like(target_mask, features)
+    masks = masks_like(mask, features)
+    seen = masks if target_mask is None else masks_like(target_mask, features)
     grams = tuple(
         gram(layer, None if seen is None else seen[j])
         for j, layer in enumerate(features)
@@ -205,7 +205,7 @@ class LpipsTerm:
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
-        found = lpips.units(self.params, _seen(images))
+        found = lpips.units(self.params, seen(images))
         return self.weight * lpips.compare(self.params, found, self.targets).sum(1)
 
 
@@ -213,7 +213,7 @@ def lpips_term(
     target: Array, params: Params, *, weight: Array | float = 1.0
 ) -> LpipsTerm:
     """Makes the term of target images, with parameters of `features.lpips.load`."""
-    return LpipsTerm(lpips.units(params, _seen(target)), weight, params)
+    return LpipsTerm(lpips.units(params, seen(target)), weight, params)
 
 
 @struct.dataclass
@@ -246,7 +246,7 @@ def vgg_features(
     params: Params, images: Array, layers: Sequence[int]
 ) -> tuple[Array, ...]:
     """Outputs of ReLUs of VGG16, times 255, of images in [-1, 1]."""
-    x = vgg16.normalise((_seen(images) + 1) / 2)
+    x = vgg16.normalise((seen(images) + 1) / 2)
     found = vgg16.taps(params, x, layers)
     return tuple(found[layer] * LEVELS for layer in layers)
 
@@ -261,7 +261,7 @@ def as_rgb(images: Array) -> Array:
     return jnp.repeat(images, 3, -1) if images.shape[-1] == 1 else images
 
 
-def _seen(images: Array) -> Array:
+def seen(images: Array) -> Array:
     """Images as frozen networks are shown them: in colour, not above 256 px."""
     images = as_rgb(images)
     factor = images.shape[1] // FEATURE_RESOLUTION
@@ -272,12 +272,13 @@ def _seen(images: Array) -> Array:
 
 
 def _levels(images: Array) -> Array:
-    return (_seen(images) + 1) * (LEVELS / 2)
+    return (seen(images) + 1) * (LEVELS / 2)
 
 
-def _masks_like(
+def masks_like(
     mask: Array | None, features: Sequence[Array]
 ) -> tuple[Array, ...] | None:
+    """A mask `[N or 1, H, W, 1]` at the size of each layer `[N, h, w, C]`."""
     if mask is None:
         return None
     return tuple(

@@ -1,13 +1,12 @@
 """Films, by PyAV (`pip install 'stylegan_jax[video]'`)."""
 
-import os
-import tempfile
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.files import atomic_file
 
 _SIDE = 256  # pixels of a frame's height, at least
 
@@ -27,21 +26,14 @@ def write(path: Path, frames: np.ndarray, fps: int) -> None:
     factor = -(-_SIDE // frames.shape[1])
     frames = frames.repeat(factor, axis=1).repeat(factor, axis=2)
     frames = np.broadcast_to(frames, (*frames.shape[:3], 3))
-    descriptor, temporary = tempfile.mkstemp(suffix=".mp4", dir=path.parent)
-    os.close(descriptor)
-    try:
-        with av.open(temporary, "w") as film:
-            stream = film.add_stream("libx264", rate=fps)
-            stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt, stream.options = "yuv420p", {"crf": "17"}
-            for frame in frames:
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame))
-                film.mux(stream.encode(picture))
-            film.mux(stream.encode())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as file, av.open(file, "w", format="mp4") as film:
+        stream = film.add_stream("libx264", rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "17"}
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame))
+            film.mux(stream.encode(picture))
+        film.mux(stream.encode())
 
 
 def load_av() -> ModuleType:
