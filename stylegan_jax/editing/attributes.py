@@ -210,6 +210,11 @@ def _svm_plane(latents: np.ndarray, has_it: np.ndarray) -> tuple[np.ndarray, flo
 def _regression_plane(
     latents: np.ndarray, scores: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    design = np.column_stack([latents.astype(np.float64), np.ones(len(latents))])
-    slopes, *_ = np.linalg.lstsq(design, scores.astype(np.float64), rcond=None)
-    return slopes[:-1], float(slopes[-1])
+    latents, scores = latents.astype(np.float64), scores.astype(np.float64)
+    center, middle = latents.mean(axis=0), scores.mean()
+    spread = latents - center
+    # Least squares, so that a w that varies in fewer dimensions than it has will do.
+    slopes, *_ = np.linalg.lstsq(
+        spread.T @ spread, spread.T @ (scores - middle), rcond=None
+    )
+    return slopes, float(middle - center @ slopes)

@@ -18,7 +18,7 @@ CONFIG = ModelConfig(
 
 @pytest.fixture(scope="module")
 def generator():
-    return init_generator(jax.random.key(0), CONFIG)
+    return jax.jit(init_generator, static_argnums=1)(jax.random.key(0), CONFIG)
 
 
 def test_a_known_matrix():
@@ -84,7 +84,7 @@ def test_a_network_without_styles_has_its_first_layer(generator):
         const_input=False,
         use_noise=False,
     )
-    progan = init_generator(jax.random.key(1), config)
+    progan = jax.jit(init_generator, static_argnums=1)(jax.random.key(1), config)
     (weight,) = style_weights(progan)
     assert weight.shape == (6, 16 * 8)
     assert sefa_directions(progan, 2)[0].rows(1).shape == (1, 6)

@@ -53,7 +53,7 @@ def test_statistics_are_those_of_the_mapped_samples(monkeypatch):
         channel_max=4,
         label_size=2,
     )
-    generator = init_generator(jax.random.key(0), config)
+    generator = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), config)
     whole = statistics_of_w(generator, 500, seed=3, quiet=True)
     monkeypatch.setattr(principal, "_TOGETHER", 64)
     parts = statistics_of_w(generator, 500, seed=3, quiet=True)
