@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.portraits import Portraits
 from stylegan_jax.data.sources import Source
 from stylegan_jax.features import inception, lpips, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import drawing, frechet, kernel, precision_recall, statistics
-from stylegan_jax.metrics.attribute_classifiers import attribute_classifiers
+from stylegan_jax.metrics.attribute_classifiers import classifiers_for
 from stylegan_jax.metrics.inception_score import inception_score
 from stylegan_jax.metrics.names import Measure
 from stylegan_jax.metrics.path_length import path_length
@@ -39,6 +38,7 @@ class MeasureOptions:
         inception: a copy of Inception's weights; None fetches them once.
         vgg16: likewise of VGG16's.
         lpips: likewise of LPIPS's weights of channels.
+        classifiers: a file of classifiers for separability; made if it is not there.
         features: another network in the place of all of these, or its file.
         seed: of everything random.
         batch_size: images under way at once; scores change by rounding only.
@@ -50,6 +50,7 @@ class MeasureOptions:
     inception: Path | None = None
     vgg16: Path | None = None
     lpips: Path | None = None
+    classifiers: Path | None = None
     features: FrozenNetwork | Path | None = None
     seed: int = 0
     batch_size: int = 32
@@ -177,13 +178,8 @@ def _path_length(
 def _separability(
     generator: Generator, source: Source, measure: Measure, options: MeasureOptions
 ) -> Scores:
-    if not isinstance(source, Portraits):
-        raise UserError(
-            f"{measure.name} needs attributes that are known, and those of "
-            f"{source.name} are not; it works on the built-in portraits"
-        )
-    classifiers = attribute_classifiers(
-        source, resolution=generator.resolution, quiet=options.quiet
+    classifiers = classifiers_for(
+        source, generator.resolution, file=options.classifiers, quiet=options.quiet
     )
     found = sample_for_separability(
         generator,
