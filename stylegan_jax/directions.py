@@ -27,7 +27,7 @@ from stylegan_jax.common import files, images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.portraits import Portraits
-from stylegan_jax.data.sources import open_source
+from stylegan_jax.data.sources import Converted, Source, open_source
 from stylegan_jax.editing.attributes import (
     Boundary,
     Fit,
@@ -44,7 +44,7 @@ from stylegan_jax.editing.principal import (
 )
 from stylegan_jax.editing.rescoring import Rescoring, moves, rescore
 from stylegan_jax.editing.rescoring_tables import draw_rows, to_json, to_markdown
-from stylegan_jax.metrics.attribute_classifiers import ATTRIBUTES, attribute_classifiers
+from stylegan_jax.metrics.attribute_classifiers import classifiers_for
 from stylegan_jax.metrics.classifier import Classifier
 from stylegan_jax.metrics.separability import sample_for_separability
 from stylegan_jax.metrics.statistics import Statistics
@@ -65,7 +65,10 @@ class DirectionsArgs:
     # Measure and draw these directions instead: a .safetensors of this command, a .npy
     # boundary, or a folder of those.
     file: Path | None = None
-    attributes: str = ",".join(ATTRIBUTES)  # which to look for, and to measure
+    # Which to look for and to measure, with commas; all that the data has by default.
+    attributes: str = ""
+    # Of the attributes: read, or trained on the data and written if it is not there.
+    classifiers: Path | None = None
     layers: str = "all"  # where directions act, such as 0-3 or 0,2-5; sefa: also whose
     # Latents of the directions, for interfacegan; with --file, of .npy files whose name
     # does not say it.
@@ -81,7 +84,7 @@ class DirectionsArgs:
     psi: float = 0.7  # truncation in the picture
     # The class drawn in the picture, from 0, of a conditional network.
     class_index: Annotated[int, tyro.conf.arg(name="class")] = 0
-    data: DataConfig = DataConfig()  # whose attributes; by default a run's own
+    data: DataConfig = DataConfig()  # whose labels are attributes; a run's own
     seed: int = 0  # of everything random
     batch_size: int = 64  # images under way at once
 
@@ -170,27 +173,34 @@ def _quiet() -> bool:
 
 
 def _classifiers(generator: Generator, args: DirectionsArgs) -> dict[str, Classifier]:
-    """Trained on the labelled data; none where nothing needs them or can be had."""
+    """Of the attributes; none where nothing needs them or they cannot be had."""
     needed = not args.file and args.method == "interfacegan"
     if not needed and not args.measured:
         return {}
     source = open_source(args.data)
-    if not isinstance(source, Portraits):
-        if needed:
-            raise UserError(
-                f"interfacegan needs attributes that are known, and those of "
-                f"{source.name} are not; use --data.name portraits, or --method sefa "
-                "or ganspace, which need none"
-            )
-        print(f"no table: attributes of {source.name} are not known", flush=True)
+    given = args.classifiers is not None and args.classifiers.exists()
+    if not needed and not given and not _is_labelled(source):
+        print(f"no table: {source.name} is without labels", flush=True)
         return {}
-    names = [name.strip() for name in args.attributes.split(",") if name.strip()]
-    found = attribute_classifiers(
-        source, names, generator.resolution, seed=args.seed, quiet=_quiet()
+    found = classifiers_for(
+        source,
+        generator.resolution,
+        file=args.classifiers,
+        names=[name.strip() for name in args.attributes.split(",")]
+        if args.attributes
+        else None,
+        seed=args.seed,
+        quiet=_quiet(),
     )
     for name, classifier in found.items():
         print(f"classifier of {name}: {classifier.accuracy:.1%} right", flush=True)
     return found
+
+
+def _is_labelled(source: Source) -> bool:
+    while isinstance(source, Converted):
+        source = source.source
+    return isinstance(source, Portraits) or source.label_size > 0
 
 
 def _interfacegan(

@@ -32,12 +32,14 @@ class Brightness:
 
 @pytest.fixture(scope="module", autouse=True)
 def _colours():
-    def trained(source, names, resolution, **_):
-        assert resolution == 8 and source.name == "portraits"
+    def trained(source, resolution, *, names, file, seed, quiet):
+        if source.name != "portraits":
+            raise UserError("labels are not known")
+        assert resolution == 8
         return {name: Brightness(("red", "green").index(name)) for name in names}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(directions, "attribute_classifiers", trained)
+        patch.setattr(directions, "classifiers_for", trained)
         yield
 
 
@@ -138,7 +140,7 @@ def test_mistakes_are_refused(network, tmp_path):
     np.save(tmp_path / "m_age_boundary.npy", np.ones((1, 6)))
     for message, words in [
         ("must be a folder", ["--outdir", str(tmp_path / "file")]),
-        ("needs attributes that are known", folder),
+        ("labels are not known", folder),
         ("--people 0 is below 1", ["--people", "0"]),
         ("is in z, which has no layers", [*in_z, "--measured", "0"]),
         ("--class 1", ["--method", "sefa", "--measured", "0", "--class", "1"]),
@@ -152,5 +154,5 @@ def test_other_data_have_no_table(network, tmp_path, capsys):
     images.write_png(tmp_path / "b.png", np.zeros((8, 8, 3), np.uint8))
     words = ["--data.name", "folder", "--data.path", str(tmp_path), "--number", "1"]
     run(network, tmp_path, "--method", "ganspace", "--samples", "100", *words)
-    assert "no table: attributes of" in capsys.readouterr().out
+    assert "is without labels" in capsys.readouterr().out
     assert not (tmp_path / "table.md").exists()
