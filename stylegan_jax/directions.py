@@ -76,7 +76,9 @@ class DirectionsArgs:
     samples: int = 20_000  # to learn from (interfacegan), to take moments of (ganspace)
     extremes: float = 0.02  # samples taken from the top and the bottom: share or number
     fit: Fit = "svm"  # regression: the slope over all samples, not only the extremes
-    conditional: bool = True  # make each attribute's direction orthogonal to the others
+    # How each attribute's direction leaves the others alone: orthogonal to them, or the
+    # likeliest way, which is the shortest in standard deviations of the samples.
+    conditional: Literal["orthogonal", "likely", "none"] = "orthogonal"
     number: int = 10  # of directions, for sefa and ganspace
     amount: float = 2.0  # the table: how far up, in standard deviations of the latents
     measured: int = 1000  # samples that the table is of; 0 for no table
@@ -231,9 +233,10 @@ def _interfacegan(
             flush=True,
         )
     directions = [boundary.direction for boundary in found]
-    if args.conditional:
+    if args.conditional != "none":
         latents = samples.w if space == "w" else samples.z
-        directions = condition_on_each_other(directions, latents)
+        metric = "samples" if args.conditional == "likely" else "euclidean"
+        directions = condition_on_each_other(directions, latents, metric=metric)
     return found, directions
 
 

@@ -5,8 +5,12 @@ import pytest
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import principal
-from stylegan_jax.editing.directions import apply, signed_distance
-from stylegan_jax.editing.principal import principal_directions, statistics_of_w
+from stylegan_jax.editing.directions import Direction, apply, signed_distance
+from stylegan_jax.editing.principal import (
+    principal_directions,
+    statistics_of_w,
+    with_std_of,
+)
 from stylegan_jax.metrics.statistics import statistics_of
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
@@ -85,3 +89,23 @@ def test_more_components_than_there_are_are_refused(samples):
         principal_directions(statistics_of([flat]), 6)
     with pytest.raises(UserError, match="w varies in 2 dimensions"):
         principal_directions(statistics_of([samples[:3]]), 3)
+
+
+def test_deviations_along_are_those_of_the_samples_distances(samples):
+    statistics = statistics_of([samples])
+    draw = np.random.RandomState(1)
+    ws = np.repeat(samples[:, None], 4, axis=1)
+    for direction in (
+        Direction(name="x", vector=draw.randn(6), intercept=3.0),
+        Direction(name="x", vector=draw.randn(6), layers=(1, 2)),
+        Direction(name="x", vector=draw.randn(4, 6)),
+        Direction(name="x", vector=draw.randn(4, 6), layers=(0, 3)),
+    ):
+        found = with_std_of(direction, statistics)
+        distances = np.asarray(signed_distance(ws, direction), np.float64)
+        assert found.std == pytest.approx(np.std(distances, ddof=1), rel=1e-4)
+        np.testing.assert_allclose(found.vector, direction.vector, rtol=1e-12)
+    in_z = Direction(name="z", vector=draw.randn(9), space="z")
+    assert with_std_of(in_z, statistics).std == 1
+    with pytest.raises(UserError, match="belongs to another network"):
+        with_std_of(Direction(name="x", vector=draw.randn(5)), statistics)
