@@ -40,6 +40,9 @@ class EvaluateArgs:
     inception: Path | None = None  # your own copy of the weights; else fetched once
     vgg16: Path | None = None  # likewise
     lpips: Path | None = None  # likewise, of LPIPS's linear layers
+    # Of attributes, for ls: read, or trained and written if it is not there yet. It is
+    # a feature file too.
+    classifiers: Path | None = None
     seed: int = 0  # of everything random
     batch_size: int = 32  # images under way at once; scores change by rounding only
 
@@ -80,6 +83,7 @@ def _options(args: EvaluateArgs) -> MeasureOptions:
         inception=args.inception,
         vgg16=args.vgg16,
         lpips=args.lpips,
+        classifiers=args.classifiers,
         seed=args.seed,
         batch_size=args.batch_size,
         quiet=not sys.stderr.isatty(),

@@ -18,6 +18,7 @@ from stylegan_jax.editing.directions import Direction, Space, condition
 from stylegan_jax.metrics.separability import LabelledLatents
 
 Fit = Literal["svm", "regression"]
+Metric = Literal["euclidean", "samples"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,26 +172,64 @@ def attribute_boundaries(
 
 
 def condition_on_each_other(
-    directions: Sequence[Direction], latents: np.ndarray
+    directions: Sequence[Direction],
+    latents: np.ndarray,
+    *,
+    metric: Metric = "euclidean",
 ) -> list[Direction]:
-    """Each direction made orthogonal to all the others, under its own name.
+    """Each direction changed so that it leaves all the others alone.
+
+    Moving along one changes none of the other planes' distances. Of all such directions
+    it is the one along which its own distance grows most for its length. That length
+    is measured
+
+    - "euclidean": as it is. The result is the orthogonal projection (`condition`).
+    - "samples": in standard deviations of the samples along it (Mahalanobis). w varies
+      a hundred times more in some directions than in others, and a step in one where
+      it hardly varies leads to images that the network has never drawn. The plane then
+      goes through the mean of the samples.
 
     Args:
-        directions: of one space.
-        latents: `[N, D]` samples, for the standard deviation along the new ones.
+        directions: of one space, for all layers alike.
+        latents: `[N, D]` samples.
+        metric: of the two.
 
     Raises:
         UserError: nothing is left of one of them.
+
+    Source: InterFaceGAN, section 3.2; the metric of the samples is ours.
     """
     found = []
     for i, direction in enumerate(directions):
         others = [*directions[:i], *directions[i + 1 :]]
-        only = condition(direction, others, name=direction.name)
-        kept = ", ".join(other.name for other in others)
-        said = "; ".join(filter(None, [direction.provenance, f"orthogonal to {kept}"]))
-        only = dataclasses.replace(only, provenance=said if others else only.provenance)
+        if metric == "euclidean":
+            only = condition(direction, others, name=direction.name)
+        else:
+            only = _condition_among_samples(direction, others, latents)
+        if others:
+            kept = f"leaves {', '.join(d.name for d in others)} ({metric})"
+            said = "; ".join(filter(None, [direction.provenance, kept]))
+            only = dataclasses.replace(only, provenance=said)
         found.append(with_std(only, latents))
     return found
+
+
+def _condition_among_samples(
+    primary: Direction, others: Sequence[Direction], latents: np.ndarray
+) -> Direction:
+    """With covariance C: maximises n . v for v^T C^-1 v = 1 and v orthogonal to all."""
+    condition(primary, others)  # refuses what does not go together
+    covariance = np.cov(latents.astype(np.float64), rowvar=False)
+    kept = np.stack([other.vector for other in others], axis=1) if others else None
+    rest = primary.vector
+    if kept is not None:
+        inner = kept.T @ covariance @ kept
+        rest = rest - kept @ np.linalg.solve(inner, kept.T @ covariance @ rest)
+    vector = covariance @ rest
+    center = latents.mean(axis=0, dtype=np.float64)
+    return dataclasses.replace(
+        primary, vector=vector, intercept=-float(center @ vector), std=None
+    )
 
 
 def with_std(direction: Direction, latents: np.ndarray) -> Direction:
@@ -210,6 +249,11 @@ def _svm_plane(latents: np.ndarray, has_it: np.ndarray) -> tuple[np.ndarray, flo
 def _regression_plane(
     latents: np.ndarray, scores: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    design = np.column_stack([latents.astype(np.float64), np.ones(len(latents))])
-    slopes, *_ = np.linalg.lstsq(design, scores.astype(np.float64), rcond=None)
-    return slopes[:-1], float(slopes[-1])
+    latents, scores = latents.astype(np.float64), scores.astype(np.float64)
+    center, middle = latents.mean(axis=0), scores.mean()
+    spread = latents - center
+    # Least squares, so that a w that varies in fewer dimensions than it has will do.
+    slopes, *_ = np.linalg.lstsq(
+        spread.T @ spread, spread.T @ (scores - middle), rcond=None
+    )
+    return slopes, float(middle - center @ slopes)

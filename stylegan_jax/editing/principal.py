@@ -8,6 +8,7 @@ Differs: the covariance of all samples is summed up exactly, in float64, where t
 official code's incremental PCA forgets what does not fit its components.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -94,3 +95,29 @@ def principal_directions(
         )
         for i in range(number)
     ]
+
+
+def with_std_of(direction: Direction, statistics: Statistics) -> Direction:
+    """The direction with the standard deviation of samples along it.
+
+    Args:
+        direction: in w, of this network; or in z, where it is 1.
+        statistics: of w.
+
+    Raises:
+        UserError: a direction of another size.
+    """
+    if direction.space == "z":
+        return dataclasses.replace(direction, std=1.0)
+    if direction.dim != len(statistics.mean):
+        raise UserError(
+            f"direction {direction.name!r} has {direction.dim} numbers and this "
+            f"network's w {len(statistics.mean)}; it belongs to another network"
+        )
+    vector = direction.vector
+    if vector.ndim == 2:
+        # Layers of a sample are equal, and its distance is the mean over layers.
+        chosen = slice(None) if direction.layers is None else list(direction.layers)
+        vector = vector[chosen].mean(axis=0)
+    std = float(np.sqrt(vector @ statistics.covariance @ vector))
+    return dataclasses.replace(direction, std=std or None)

@@ -49,7 +49,8 @@ class Rescoring:
 
     def own(self, row: int) -> int | None:
         """The column of the attribute that a direction is called after, if any."""
-        name = self.directions[row].split("_c_")[0]
+        # Conditions and files may follow: `age_c_gender`, `age (FILE)`.
+        name = self.directions[row].split("_c_")[0].split(" ")[0]
         return self.attributes.index(name) if name in self.attributes else None
 
     def selectivity(self, row: int) -> float:

@@ -1,14 +1,26 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import principal
-from stylegan_jax.editing.directions import apply, signed_distance
-from stylegan_jax.editing.principal import principal_directions, statistics_of_w
+from stylegan_jax.editing.directions import Direction, apply, signed_distance
+from stylegan_jax.editing.principal import (
+    principal_directions,
+    statistics_of_w,
+    with_std_of,
+)
 from stylegan_jax.metrics.statistics import statistics_of
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
+
+
+def filled(config):
+    """A network with normal numbers for parameters; nothing is compiled for it."""
+    shapes = jax.eval_shape(lambda: init_generator(jax.random.key(0), config))
+    draw = np.random.RandomState(0)
+    return jax.tree.map(lambda x: jnp.asarray(draw.randn(*x.shape), x.dtype), shapes)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +65,7 @@ def test_statistics_are_those_of_the_mapped_samples(monkeypatch):
         channel_max=4,
         label_size=2,
     )
-    generator = init_generator(jax.random.key(0), config)
+    generator = filled(config)
     whole = statistics_of_w(generator, 500, seed=3, quiet=True)
     monkeypatch.setattr(principal, "_TOGETHER", 64)
     parts = statistics_of_w(generator, 500, seed=3, quiet=True)
@@ -62,7 +74,7 @@ def test_statistics_are_those_of_the_mapped_samples(monkeypatch):
     # Another route: NumPy's latents of our own.
     z = jax.random.normal(jax.random.key(9), (4000, 6))
     labels = jax.nn.one_hot(np.arange(4000) % 2, 2)
-    w = np.asarray(generator.map(z, labels)[:, 0], np.float64)
+    w = np.asarray(jax.jit(generator.map)(z, labels)[:, 0], np.float64)
     large = statistics_of_w(generator, 4000, quiet=True)
     spread = np.sqrt(np.diag(np.cov(w, rowvar=False)))
     assert np.abs((large.mean - w.mean(0)) / spread).max() < 0.1
@@ -77,3 +89,23 @@ def test_more_components_than_there_are_are_refused(samples):
         principal_directions(statistics_of([flat]), 6)
     with pytest.raises(UserError, match="w varies in 2 dimensions"):
         principal_directions(statistics_of([samples[:3]]), 3)
+
+
+def test_deviations_along_are_those_of_the_samples_distances(samples):
+    statistics = statistics_of([samples])
+    draw = np.random.RandomState(1)
+    ws = np.repeat(samples[:, None], 4, axis=1)
+    for direction in (
+        Direction(name="x", vector=draw.randn(6), intercept=3.0),
+        Direction(name="x", vector=draw.randn(6), layers=(1, 2)),
+        Direction(name="x", vector=draw.randn(4, 6)),
+        Direction(name="x", vector=draw.randn(4, 6), layers=(0, 3)),
+    ):
+        found = with_std_of(direction, statistics)
+        distances = np.asarray(signed_distance(ws, direction), np.float64)
+        assert found.std == pytest.approx(np.std(distances, ddof=1), rel=1e-4)
+        np.testing.assert_allclose(found.vector, direction.vector, rtol=1e-12)
+    in_z = Direction(name="z", vector=draw.randn(9), space="z")
+    assert with_std_of(in_z, statistics).std == 1
+    with pytest.raises(UserError, match="belongs to another network"):
+        with_std_of(Direction(name="x", vector=draw.randn(5)), statistics)

@@ -37,7 +37,7 @@ def tiny():
         mapping_width=6,
         channel_max=8,
     )
-    return init_generator(jax.random.key(3), config)
+    return jax.jit(init_generator, static_argnums=1)(jax.random.key(3), config)
 
 
 def unit(index, size, name, **options):
