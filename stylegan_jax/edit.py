@@ -19,10 +19,11 @@ from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import latent_commands as latent
 from stylegan_jax.editing import local_commands as local
 from stylegan_jax.editing.commands import Command
+from stylegan_jax.editing.morph_command import Morph
 
 OPERATIONS: dict[str, type[Command]] = {
     "reconstruct": latent.Reconstruct,
-    "morph": latent.Morph,
+    "morph": Morph,
     "mix": latent.Mix,
     "scale": latent.Scale,
     "expression": latent.Expression,

@@ -4,6 +4,7 @@
 |---|---|
 | `seed:12` | the latent that `stylegan_jax.sample` draws for seed 12 |
 | `portrait:50001` | that person of the built-in portraits, as a photograph |
+| `portrait:50001:smile=1` | the same person with other attributes |
 | `NAME.safetensors` | the code, or codes, that `stylegan_jax.invert` or an edit wrote |
 | `NAME.png`, a folder | a photograph, or all in the folder; their central squares |
 
@@ -11,6 +12,7 @@ Numbers may be ranges: `seed:0-3,7`. A word that cannot be read is refused, with
 reason, and the others go on.
 """
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits import Portraits, draw
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos
 from stylegan_jax.inversion.batch import draw_pictures
@@ -113,10 +115,10 @@ def _read_word(word: str, generator: Generator, psi: float) -> list[Item]:
     if kind == "portrait" and rest:
         if generator.config.num_channels != 3:
             raise UserError(f"{word}: portraits have three channels, this network not")
-        source, size = Portraits(_NUM_PORTRAITS), generator.resolution
+        text, *changes = rest.split(":")
         return [
-            Item(f"portrait{number}", source.image(number, size))
-            for number in _numbers(word, rest, _NUM_PORTRAITS)
+            _portrait(word, number, changes, generator.resolution)
+            for number in _numbers(word, text, _NUM_PORTRAITS)
         ]
     path = Path(word)
     if path.suffix == ".safetensors":
@@ -135,6 +137,24 @@ def _read_word(word: str, generator: Generator, psi: float) -> list[Item]:
     if refused and not found:
         raise UserError(f"{refused[0].path}: {refused[0].reason}")
     return [Item(photo.name, photo.pixels) for photo in found]
+
+
+def _portrait(word: str, number: int, changes: Sequence[str], size: int) -> Item:
+    source = Portraits(_NUM_PORTRAITS)
+    if not changes:
+        return Item(f"portrait{number}", source.image(number, size))
+    person = source.attributes(number)
+    for change in changes:
+        name, _, text = change.partition("=")
+        old = getattr(person, name, None)
+        try:
+            value = text if isinstance(old, str) else float(text)
+            value = bool(value) if isinstance(old, bool) else value
+            person = dataclasses.replace(person, **{name: value})
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{word}: {change}: {error}") from error
+    picture = draw(person, resolution=size, detail_seed=number)
+    return Item("_".join([f"portrait{number}", *changes]), picture)
 
 
 def _items(

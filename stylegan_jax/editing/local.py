@@ -32,7 +32,6 @@ PIXEL_WEIGHT = 1e-5
 PLAN = Plan()
 INPAINTING_PLAN = Plan(optimizer=Optimizer(name="sgd", learning_rate=0.8), steps=200)
 SCRIBBLE_PLAN = Plan(optimizer=Optimizer(learning_rate=0.1))
-_PAPER_RESOLUTION = 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,16 +52,6 @@ class Search:
     noise: Plan | None = None
     noise_steps: int = 1000
     on_chunk: OnChunk | None = None
-
-
-def area(generator: Generator) -> float:
-    """The network's pixels as a share of 1024 x 1024: weighs the search for noise.
-
-    A rate of 5 belongs to the papers' gradients, each a 1024 x 1024th part of the
-    mean's, and small beside Adam's epsilon. In smaller images the parts are larger, the
-    steps would all be of size 5, and noise would grow to tens of its deviation.
-    """
-    return (generator.resolution / _PAPER_RESOLUTION) ** 2
 
 
 class Edit(NamedTuple):
@@ -171,7 +160,7 @@ def crossover(
         *_look(search, outside, 1 - mask),
     ]
     latents = _latents(generator, start, terms, search, PLAN)
-    targets = _pixels(generator, inside, mask), _pixels(generator, outside, 1 - mask)
+    targets = _pixels(inside, mask), _pixels(outside, 1 - mask)
     return _detail(generator, latents, targets, search)
 
 
@@ -210,8 +199,8 @@ def inpaint(
     latents = _latents(generator, start, terms, search, INPAINTING_PLAN, rows)
     edge = 1 - known if edge is None else jnp.maximum(edge, 1 - known)
     targets = (
-        _pixels(generator, images, 1 - edge),
-        _pixels(generator, draw(generator, latents.code), edge, factor=10.0),
+        _pixels(images, 1 - edge),
+        _pixels(draw(generator, latents.code), edge, factor=10.0),
     )
     return _detail(generator, latents, targets, search)
 
@@ -246,7 +235,7 @@ def scribble(
     terms = [*_look(search, painted, None), StayTerm(start.ws, stay)]
     latents = _latents(generator, start, terms, search, SCRIBBLE_PLAN, rows)
     drawn = draw(generator, latents.code)
-    targets = _pixels(generator, painted, region), _pixels(generator, drawn, 1 - region)
+    targets = _pixels(painted, region), _pixels(drawn, 1 - region)
     return _detail(generator, latents, targets, search)
 
 
@@ -277,7 +266,7 @@ def transfer_local_style(
     terms = [*_look(search, images, mask), make_style(styles, 1 - mask)]
     latents = _latents(generator, start, terms, search, PLAN)
     drawn = draw(generator, latents.code)
-    targets = _pixels(generator, images, mask), _pixels(generator, drawn, 1 - mask)
+    targets = _pixels(images, mask), _pixels(drawn, 1 - mask)
     return _detail(generator, latents, targets, search)
 
 
@@ -334,11 +323,9 @@ def _look(
     return terms
 
 
-def _pixels(
-    generator: Generator, target: Array, mask: Array, factor: float = 1.0
-) -> Term:
+def _pixels(target: Array, mask: Array, factor: float = 1.0) -> Term:
     """A term of the search for noise."""
-    return PixelTerm(target, mask, PIXEL_WEIGHT * factor * area(generator))
+    return PixelTerm(target, mask, PIXEL_WEIGHT * factor)
 
 
 def _latents(

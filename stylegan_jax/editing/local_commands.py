@@ -115,7 +115,8 @@ class Inpaint(Command, MaskFlags):
             return local.INPAINTING_PLAN
         steps = local.INPAINTING_PLAN.steps if self.optimizer == "sgd" else 1000
         rate = self.rate or (0.8 if self.optimizer == "sgd" else 0.01)
-        return Plan(Optimizer(name=self.optimizer, learning_rate=rate), steps=steps)
+        optimizer = Optimizer(name=self.optimizer, learning_rate=rate)
+        return Plan(optimizer=optimizer, steps=steps)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

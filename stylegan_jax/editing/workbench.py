@@ -20,7 +20,6 @@ from stylegan_jax.editing.local import (
     Hidden,
     MakeTerm,
     Search,
-    area,
 )
 from stylegan_jax.features import own
 from stylegan_jax.inversion import code as codes
@@ -35,6 +34,7 @@ from stylegan_jax.inversion.recipes import (
     Recipe,
     Stage,
     Weights,
+    noise_rate,
     with_perceptual,
 )
 from stylegan_jax.inversion.solve import Optimizer, Plan
@@ -256,9 +256,10 @@ def quick_recipe(generator: Generator, settings: Settings) -> Recipe:
     plan = Plan(optimizer=Optimizer(learning_rate=0.05), steps=w_steps)
     stages = [Stage(name="w", moves="latent", plan=plan)]
     if noise_steps and generator.config.use_noise:
-        weights = Weights(pixel=PIXEL_WEIGHT * area(generator), perceptual=0.0)
-        plan = Plan(optimizer=Optimizer(learning_rate=5.0), steps=noise_steps)
-        stages.append(Stage(name="noise", moves="noise", weights=weights, plan=plan))
+        rate = noise_rate(5.0, generator.resolution)
+        plan = Plan(optimizer=Optimizer(learning_rate=rate), steps=noise_steps)
+        pixels = Weights(perceptual=0.0)
+        stages.append(Stage(name="noise", moves="noise", weights=pixels, plan=plan))
     recipe = Recipe(stages=tuple(stages), noise="stored")
     return with_perceptual(recipe, settings.perceptual)
 
