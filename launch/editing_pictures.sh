@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Makes the pictures of docs/editing.md again, with the commands that are printed there:
+#     bash launch/editing_pictures.sh [NETWORK] [FOLDER] [OPERATION...]
+# About half an hour on two idle CPU cores. PYTHON says which one runs it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+NETWORK=${1:-runs/portraits32}
+OUT=${2:-runs/editing}
+shift $(($# < 2 ? $# : 2))
+PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}
+WANTED=" $* "
+
+edit() { # the operation, its flags; the grid becomes docs/images/edit_OPERATION.png
+    local operation=$1
+    shift
+    [[ $WANTED == "  " || $WANTED == *" $operation "* ]] || return 0
+    "$PYTHON" -m stylegan_jax.edit "$operation" "$NETWORK" "$@" --outdir "$OUT/$operation"
+    local grid="$OUT/$operation/grid.png"
+    [ -f "$grid" ] || grid="$OUT/$operation/grid_coarse.png"
+    cp "$grid" "docs/images/edit_${operation//-/_}.png"
+}
+
+CODES=$OUT/reconstruct
+PIXELS="--perceptual none"
+edit reconstruct portrait:50006,50010,50024,50028 $PIXELS
+edit morph "$CODES"/portrait50006.safetensors "$CODES"/portrait50024.safetensors
+edit mix --content seed:1-3 --style seed:4-7 --rows coarse middle fine
+edit scale "$CODES"/portrait50006.safetensors seed:5 --factors 0,0.5,1,1.5
+edit expression --subject "$CODES"/portrait50006.safetensors seed:5 \
+    --neutral portrait:50024:smile=-0.6 --expressive portrait:50024:smile=1 $PIXELS
+edit features "$CODES"/portrait50006.safetensors "$CODES"/portrait50010.safetensors \
+    --donor "$CODES"/portrait50024.safetensors --mask top
+edit crossover --inside portrait:50006 portrait:50010 --outside portrait:50024 \
+    portrait:50028 --mask left $PIXELS
+edit inpaint portrait:50006 portrait:50024 --mask eyes+nose --face portraits $PIXELS
+edit scribble --image portrait:50010 --paint hair=#d8b050 --face portraits \
+    --rows all --stay 0.001 $PIXELS
+edit local-style portrait:50006 portrait:50010 --style portrait:50028 --mask face \
+    --face portraits --style-of colours $PIXELS
+edit swap-face portrait:50006 portrait:50010 --donor portrait:50024 --face portraits \
+    $PIXELS
+if [[ $WANTED == "  " || $WANTED == *" attribute "* ]]; then
+    "$PYTHON" -m stylegan_jax.directions "$NETWORK" --method sefa --number 4 \
+        --measured 0 --outdir "$OUT/directions"
+fi
+edit attribute "$CODES"/portrait50006.safetensors seed:5 --name sefa1 \
+    --directions "$OUT/directions/directions.safetensors"
