@@ -24,11 +24,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stylegan_jax import cli, loading
+from stylegan_jax.common import video
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_write, provenance, to_json
 from stylegan_jax.features import own
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import photos, recipes, results, resuming, video
+from stylegan_jax.inversion import photos, recipes, results, resuming
 from stylegan_jax.inversion.invert import Inversion, Running, Told, invert
 from stylegan_jax.inversion.objective import load_eyes
 from stylegan_jax.inversion.photos import Photo

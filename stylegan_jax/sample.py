@@ -20,7 +20,6 @@ program for sixteen would round differently, and some pixels with it.
 import collections
 import dataclasses
 import itertools
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -37,6 +36,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from stylegan_jax import cli, loading, parallel
 from stylegan_jax.common import images
+from stylegan_jax.common.choices import (
+    format_seeds,
+    latents_of_seed,
+    one_hot,
+    parse_numbers,
+    parse_seeds,
+)
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.generator import Generator
 
@@ -44,7 +50,6 @@ NoiseKind = Literal["stored", "random", "none"]
 Draw = Callable[..., Array]
 Job = tuple[int, float]  # seed and psi: one picture
 
-_MAX_SEEDS = 1_000_000
 _MAX_IN_GRID = 256
 _MIN_CELL = 64  # pixels of a picture in the grid, for its captions' sake
 
@@ -73,7 +78,7 @@ class SampleArgs:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = cli.parse(SampleArgs, argv, prog="python -m stylegan_jax.sample")
-    seeds, psis = parse_seeds(args.seeds), parse_psis(args.psi)
+    seeds, psis = parse_seeds(args.seeds), parse_numbers(args.psi)
     cutoff = None if args.cutoff == "none" else args.cutoff
     for name, value, low in [
         ("--cutoff", cutoff, 0),
@@ -96,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(
             f"{args.network} has no mean of w to truncate to; give one --psi"
         )
-    labels = one_hot(generator, args.class_index)
+    labels = one_hot(generator.config.label_size, args.class_index)
 
     jobs = list(itertools.product(seeds, psis))
     mesh = parallel.make_mesh()
@@ -122,79 +127,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         images.write_png(args.outdir / "grid.png", grid)
         some = "" if rows == len(seeds) else f" (of the first {rows} seeds)"
         print(f"grid: {args.outdir / 'grid.png'}{some}")
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Reads `1,5,8-10`: seeds and ranges with both ends, each seed once.
-
-    Raises:
-        UserError: something else, a range that runs backwards, or far too many.
-    """
-    ranges: list[range] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if not match:
-            raise UserError(
-                f"--seeds {text}: {part.strip()!r} is not a seed or a range; give "
-                "numbers from 0 such as 7 or 0-63 or 1,5,8-10"
-            )
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise UserError(
-                f"--seeds {text}: {part.strip()} runs backwards; did you mean "
-                f"{last}-{first}?"
-            )
-        if last >= 2**32:
-            raise UserError(f"--seeds {text}: {last} is over {2**32 - 1}")
-        ranges.append(range(first, last + 1))
-    if sum(map(len, ranges)) > _MAX_SEEDS:
-        raise UserError(f"--seeds {text} are over {_MAX_SEEDS}; draw them in parts")
-    return tuple(dict.fromkeys(itertools.chain(*ranges)))
-
-
-def parse_psis(text: str) -> tuple[float, ...]:
-    """Reads `1,0.7,-0.5`: one truncation strength or several, each once.
-
-    Raises:
-        UserError: something that is not a finite number.
-    """
-    try:
-        psis = [float(part) for part in text.split(",")]
-    except ValueError:
-        psis = []
-    if not psis or not np.isfinite(psis).all():
-        raise UserError(f"--psi {text}: give numbers such as 0.7 or 1,0.7,0,-0.7")
-    return tuple(dict.fromkeys(psis))
-
-
-def one_hot(generator: Generator, class_index: int | None) -> np.ndarray | None:
-    """The label `[1, label_size]` of a class; None for an unconditional network.
-
-    Raises:
-        UserError: the class is missing, not wanted, or unknown.
-    """
-    size = generator.config.label_size
-    if not size:
-        if class_index is not None:
-            raise UserError(
-                f"--class {class_index}: this network is unconditional, leave --class"
-                " out"
-            )
-        return None
-    if class_index is None or not 0 <= class_index < size:
-        given = "is missing" if class_index is None else f"{class_index} is unknown"
-        raise UserError(
-            f"--class {given}: this network has {size} classes, 0 to {size - 1}"
-        )
-    return np.eye(1, size, class_index, dtype=np.float32)
-
-
-def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
-    """The input latent of a seed, float32 `[1, z_dim]`.
-
-    Source: `generate_figures.py`, NVlabs/stylegan.
-    """
-    return np.random.RandomState(seed).randn(1, z_dim).astype(np.float32)
 
 
 def make_draw(mesh: Mesh, *, cutoff: int | None, noise: NoiseKind) -> Draw:
@@ -320,17 +252,6 @@ def make_grid(
         row_labels=[format_seeds(row) for row in rows],
         column_labels=above if psis else None,
     )
-
-
-def format_seeds(seeds: Sequence[int]) -> str:
-    """Seeds as `parse_seeds` reads them, such as `1,5,8-10`."""
-    parts: list[list[int]] = []
-    for seed in seeds:
-        if parts and seed == parts[-1][-1] + 1:
-            parts[-1].append(seed)
-        else:
-            parts.append([seed])
-    return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ LAYERS = [
     {"training", "interop", "metrics"},
     {"loading", "train", "prepare_data", "inversion"},
     {"editing"},
-    {"demo"},
+    {"demo", "pictures"},
     {"sample", "convert", "coverage", "evaluate"}
     | {"invert", "edit", "directions", "figures", "serve"},
 ]

@@ -115,7 +115,9 @@ def sharpness(quad: np.ndarray, box: Box) -> np.ndarray:
     pads = _padding(quad - (left, top), shape)
     if not any(pads):
         return np.ones(shape, np.float32)
-    outside = _outside((shape[0] + pads[1] + pads[3], shape[1] + pads[0] + pads[2]), pads)
+    outside = _outside(
+        (shape[0] + pads[1] + pads[3], shape[1] + pads[0] + pads[2]), pads
+    )
     inside = outside[pads[1] : pads[1] + shape[0], pads[0] : pads[0] + shape[1]]
     return 1 - np.clip(3 * inside + 1, 0, 1)
 

@@ -4,6 +4,7 @@ Here an image is a uint8 array `[H, W, C]` with 1 (grey), 2 (grey, alpha), 3 (RG
 or 4 (RGB, alpha) channels. This is the only module that imports Pillow.
 """
 
+import functools
 import io
 import os
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ MAX_PIXELS = 150_000_000
 
 # The raster formats that Pillow decodes by itself; EPS, for one, starts a program.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
+Font = ImageFont.FreeTypeFont
 _LANCZOS = Image.Resampling.LANCZOS
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 # Complete files end like this. One that does not is worth a trial decoding.
@@ -244,9 +246,7 @@ def warp_affine(
     """
     size = shape[1], shape[0]
     values, bicubic = tuple(matrix.ravel().tolist()), Image.Resampling.BICUBIC
-    warped = _from_array(image).transform(
-        size, Image.Transform.AFFINE, values, bicubic
-    )
+    warped = _from_array(image).transform(size, Image.Transform.AFFINE, values, bicubic)
     return np.asarray(warped)
 
 
@@ -335,28 +335,41 @@ def grid(
         (left + column * x_step + width // 2, line // 2, "mm", text)
         for column, text in enumerate(column_labels or ())
     ]
-    return _write_text(canvas, places, font) if places else canvas
+    return write_text(canvas, places, font) if places else canvas
 
 
-def _font(
-    cell_height: int, cell_width: int, texts: Sequence[str]
-) -> ImageFont.FreeTypeFont:
+def _font(cell_height: int, cell_width: int, texts: Sequence[str]) -> Font:
     """Returns the largest sensible font in which each text fits a cell's width."""
     size = min(max(cell_height // 6, 11), 28)
-    while True:
-        font = ImageFont.load_default(size)
-        if not isinstance(font, ImageFont.FreeTypeFont):
-            raise RuntimeError("this Pillow was built without FreeType: no captions")
-        if size <= 8 or all(font.getlength(text) <= cell_width for text in texts):
-            return font
+    while size > 8 and any(
+        load_font(size).getlength(text) > cell_width for text in texts
+    ):
         size -= 1
+    return load_font(size)
 
 
-def _write_text(
+@functools.cache
+def load_font(size: int) -> Font:
+    """DejaVu Sans, which has Greek and mathematical signs; matplotlib brings it."""
+    import matplotlib  # here, because it takes a quarter of a second
+
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    return ImageFont.truetype(folder / "DejaVuSans.ttf", size)
+
+
+def write_text(
     canvas: np.ndarray,
-    places: list[tuple[int, int, str, str]],
-    font: ImageFont.FreeTypeFont,
+    places: Sequence[tuple[int, int, str, str]],
+    font: Font,
 ) -> np.ndarray:
+    """Returns the image with texts on it, in black.
+
+    Args:
+        canvas: uint8 `[H, W, 1-4]`.
+        places: x, y, which point of the text that is (Pillow's anchors, such as "mm"
+            for its middle), and the text.
+        font: from `load_font`.
+    """
     image = _from_array(canvas)
     draw = ImageDraw.Draw(image)
     ink = {"L": 0, "LA": (0, 255), "RGB": (0, 0, 0), "RGBA": (0, 0, 0, 255)}[image.mode]

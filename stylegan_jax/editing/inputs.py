@@ -21,6 +21,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from stylegan_jax.common.choices import latents_of_seed
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.portraits import Portraits, draw
 from stylegan_jax.inversion import code as codes
@@ -81,14 +82,6 @@ def read(
         names.add(name)
         items[place] = item._replace(name=name)
     return items, refused
-
-
-def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
-    """The input latent of a seed, float32 `[1, z_dim]`.
-
-    Source: `generate_figures.py`, NVlabs/stylegan; `stylegan_jax.sample`.
-    """
-    return np.random.RandomState(seed).randn(1, z_dim).astype(np.float32)
 
 
 def code_of_z(generator: Generator, z: np.ndarray, psi: float) -> Code:

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.common import images
+from stylegan_jax.common import images, video
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import activations, interpolate
 from stylegan_jax.editing.commands import Command, Inputs, MaskFlags
 from stylegan_jax.editing.inputs import Item, code_of_z
 from stylegan_jax.editing.workbench import Workbench
-from stylegan_jax.inversion import video
 from stylegan_jax.inversion.batch import draw_pictures
 
 _SHOWN_FRAMES = 7  # of a film, in its grid

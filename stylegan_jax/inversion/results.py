@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.common import images, plots
+from stylegan_jax.common import images, plots, video
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import video
 from stylegan_jax.inversion.invert import Inversion
 from stylegan_jax.inversion.scores import FORMATS, Scores
 

@@ -1,0 +1,280 @@
+"""The figures of `stylegan_jax.figures`: what each is given on the command line."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from stylegan_jax.common.choices import parse_numbers, parse_seeds
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing import inputs
+from stylegan_jax.pictures import (
+    arithmetic,
+    between,
+    growing,
+    noise,
+    reconstruction,
+    samples,
+    styles,
+)
+from stylegan_jax.pictures.output import Output
+from stylegan_jax.pictures.studio import Studio
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Flags of all figures."""
+
+    # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
+    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
+    outdir: Path  # folder for the figure; made if need be
+    # The class to draw, from 0, of a conditional network.
+    class_index: Annotated[int | None, tyro.conf.arg(name="class")] = None
+    batch_size: int = 8  # pictures drawn at once
+    cell: int = 96  # pixels of a picture, at least: small ones are enlarged
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Uncurated(Figure):
+    """A grid of samples as they come, at several strengths of truncation."""
+
+    seeds: str = "0-31"  # such as 7 or 0-63 or 1,5,8-10
+    psi: str = "1,0.7,0.5"  # truncation of the first 8 layers; 1 is none
+    columns: int = 8
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        _at_least("--columns", self.columns, 1)
+        seeds, psis = parse_seeds(self.seeds), parse_numbers(self.psi)
+        output.write(samples.uncurated(studio, seeds, psis=psis, columns=self.columns))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StyleMixing(Figure):
+    """Coarse, middle and fine styles of one image in another (figure 3).
+
+    The seeds are the paper's.
+    """
+
+    sources: str = "639,701,687,615,2268"  # seeds of source B, whose styles are taken
+    coarse: str = "888,829,1898"  # seeds that are given coarse styles
+    middle: str = "1733,1614"
+    fine: str = "845"
+    psi: float = 1.0
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        given = {"coarse": self.coarse, "middle": self.middle, "fine": self.fine}
+        destinations = [parse_seeds(text, f"--{name}") for name, text in given.items()]
+        sources = parse_seeds(self.sources, "--sources")
+        output.write(styles.style_mixing(studio, sources, destinations, psi=self.psi))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Truncation(Figure):
+    """Towards the mean image and beyond it (figure 8). The seeds are the paper's."""
+
+    seeds: str = "91,388"
+    psi: str = "1,0.7,0.5,0,-0.5,-1"  # of all layers
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        seeds, psis = parse_seeds(self.seeds), parse_numbers(self.psi)
+        output.write(samples.truncation(studio, seeds, psis=psis))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NoiseLayers(Figure):
+    """Noise on all, no, fine and coarse layers (figure 5). The seeds are the paper's."""
+
+    seeds: str = "1967,1555"
+    psi: float = 1.0
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        output.write(noise.noise_layers(studio, parse_seeds(self.seeds), psi=self.psi))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StochasticVariation(Figure):
+    """Details that noise changes, and the deviation of each pixel (figure 4).
+
+    The seeds are the paper's.
+    """
+
+    seeds: str = "1157,1012"
+    count: int = 100  # noises that the deviation is taken over
+    # Left, top and side of what is shown of each noise, in fractions of the image.
+    crop: tuple[float, float, float] = (0.25, 0.0, 0.5)
+    gain: float | None = None  # brightness of the deviation; the paper's is 4
+    psi: float = 1.0
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        _at_least("--count", self.count, 4)
+        left, top, side = self.crop
+        if not (0 <= left < 1 and 0 <= top < 1 and 0 < side <= 1):
+            raise UserError(f"--crop {left:g} {top:g} {side:g}: give fractions below 1")
+        output.write(
+            noise.stochastic_variation(
+                studio,
+                parse_seeds(self.seeds),
+                count=self.count,
+                crop=self.crop,
+                psi=self.psi,
+                gain=self.gain,
+            )
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerEffects(Figure):
+    """What the style of each single layer changes."""
+
+    seeds: str = "0,1"
+    donor: int = 100  # seed whose styles are shown
+    count: int = 16  # donors that the change is averaged over
+    psi: float = 0.7
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        _at_least("--count", self.count, 1)
+        _at_least("--donor", self.donor, 0)
+        output.write(
+            styles.layer_effects(
+                studio,
+                parse_seeds(self.seeds),
+                donor=self.donor,
+                count=self.count,
+                psi=self.psi,
+            )
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interpolation(Figure):
+    """The same ways in z and in w; a strip, and a film of both."""
+
+    seeds: str = "0-8"  # of all paths in turn
+    paths: int = 3  # side by side
+    frames: int = 45  # from one seed to the next
+    fps: int = 30  # frames per second
+    film: bool = True  # writes an MP4, which needs PyAV: the extra `video`
+    psi: float = 0.7
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        _at_least("--paths", self.paths, 1)
+        _at_least("--frames", self.frames, 1)
+        seeds = parse_seeds(self.seeds)
+        stops, rest = divmod(len(seeds), self.paths)
+        if rest or stops < 2:
+            raise UserError(
+                f"--seeds {self.seeds}: {len(seeds)} seeds do not make {self.paths} "
+                "paths of one length, 2 or more"
+            )
+        paths = [seeds[i * stops : (i + 1) * stops] for i in range(self.paths)]
+        film = between.interpolation(studio, paths, frames=self.frames, psi=self.psi)
+        output.write_film(film, self.fps if self.film else None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Morph(Figure):
+    """From image to image, w and noise on a straight line; a strip, and a film."""
+
+    # First and second image of each pair: seed:NUMBER, or codes (.safetensors) that
+    # `stylegan_jax.invert` wrote.
+    images: tuple[str, ...] = ("seed:0", "seed:1", "seed:2", "seed:3")
+    frames: int = 45  # from the first to the second
+    fps: int = 30  # frames per second
+    film: bool = True  # writes an MP4, which needs PyAV: the extra `video`
+    psi: float = 0.7  # truncation of seeds
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        studio.need_styles("a morph")
+        _at_least("--frames", self.frames, 1)
+        items, refused = inputs.read(self.images, studio.generator, psi=self.psi)
+        if refused:
+            raise UserError(refused[0])
+        found = [(item.name, item.code) for item in items]
+        if len(found) % 2:
+            raise UserError(f"--images are {len(found)}; give two for each pair")
+        pairs = []
+        for (a, first), (b, second) in zip(found[::2], found[1::2], strict=True):
+            if first is None or second is None:
+                raise UserError(
+                    f"{a} and {b} are not both codes; python -m stylegan_jax.invert "
+                    "makes codes of photographs"
+                )
+            pairs.append((f"{a}, {b}", first, second))
+        film = between.morph(studio, pairs, frames=self.frames)
+        output.write_film(film, self.fps if self.film else None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arithmetic(Figure):
+    """Sums of mean latents: a + t (c - b). Choose seeds from a grid of samples."""
+
+    a: str = "0-3"  # seeds of what is changed
+    b: str = "4-7"  # seeds of what is taken away
+    c: str = "8-11"  # seeds of what is put there
+    psi: float = 0.7
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        given = {"--a": self.a, "--b": self.b, "--c": self.c}
+        a, b, c = (parse_seeds(text, flag) for flag, text in given.items())
+        output.write(arithmetic.arithmetic(studio, a, b, c, psi=self.psi))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Growing(Figure):
+    """The same seeds at every checkpoint of a run; a strip, and a film."""
+
+    seeds: str = "0-3"
+    hold: int = 10  # frames that each checkpoint stays on the screen
+    fps: int = 30  # frames per second
+    film: bool = True  # writes an MP4, which needs PyAV: the extra `video`
+    psi: float = 0.7
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        _at_least("--hold", self.hold, 1)
+        film = growing.growing(
+            self.network,
+            parse_seeds(self.seeds),
+            psi=self.psi,
+            hold=self.hold,
+            batch_size=self.batch_size,
+            cell=self.cell,
+        )
+        output.write_film(film, self.fps if self.film else None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reconstruction(Figure):
+    """Real images and what `stylegan_jax.invert` made of them, side by side."""
+
+    # Files that it wrote, or its folder.
+    codes: tuple[Path, ...] = ()
+    photos: Path | None = None  # folder of the images, if they have moved
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        if not self.codes:
+            raise UserError(
+                "--codes is missing: files that python -m stylegan_jax.invert wrote"
+            )
+        read = reconstruction.read(self.codes, studio.generator, folder=self.photos)
+        output.write(reconstruction.reconstruction(studio, read))
+
+
+def _at_least(flag: str, value: int, low: int) -> None:
+    if value < low:
+        raise UserError(f"{flag} {value} is below {low}")

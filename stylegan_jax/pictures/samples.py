@@ -1,0 +1,66 @@
+"""Samples as they come, and what truncation does to them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stylegan_jax.common.sheet import make_sheet
+from stylegan_jax.pictures.studio import CUTOFF, Studio, rgb
+
+
+def uncurated(
+    studio: Studio,
+    seeds: Sequence[int],
+    *,
+    psis: Sequence[float] = (1.0, 0.7, 0.5),
+    cutoff: int | None = CUTOFF,
+    columns: int = 8,
+) -> np.ndarray:
+    """The same seeds at several strengths of truncation, none left out.
+
+    Source: Karras et al. 2018, figure 2 (psi 0.7, up to 32 px).
+    """
+    if studio.generator.w_avg is None:
+        psis = (1.0,)  # there is nothing to truncate to
+    rows = -(-len(seeds) // columns)
+    sheet = make_sheet(
+        rows * len(psis),
+        min(columns, len(seeds)),
+        studio.resolution,
+        row_groups=[(f"ψ = {psi:g}", rows) for psi in psis],
+        at_least=studio.cell,
+    )
+    width = min(columns, len(seeds))
+    blanks = [None] * (rows * width - len(seeds))
+    cells: list[np.ndarray | None] = []
+    for psi in psis:
+        drawn = studio.draw(studio.ws(seeds, psi=psi, cutoff=cutoff))
+        cells += [*map(rgb, drawn), *blanks]
+    return sheet.fill(cells)
+
+
+def truncation(
+    studio: Studio,
+    seeds: Sequence[int],
+    *,
+    psis: Sequence[float] = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0),
+) -> np.ndarray:
+    """Seeds towards the mean image, and beyond to their opposites; in all layers.
+
+    Raises:
+        UserError: the network has no mean of w.
+
+    Source: Karras et al. 2018, figure 8; `draw_truncation_trick_figure`,
+    `generate_figures.py` of NVlabs/stylegan.
+    """
+    studio.need_mean("truncation")
+    by_psi = [studio.ws(seeds, psi=psi, cutoff=None) for psi in psis]
+    drawn = studio.draw(np.stack(by_psi, axis=1).reshape(-1, *by_psi[0].shape[1:]))
+    sheet = make_sheet(
+        len(seeds),
+        len(psis),
+        studio.resolution,
+        column_labels=[f"ψ = {psi:g}".replace("-", "−") for psi in psis],
+        at_least=studio.cell,
+    )
+    return sheet.fill([*map(rgb, drawn)])
