@@ -1,7 +1,7 @@
-"""Draws the papers' figures: `python -m stylegan_jax.figures NAME NETWORK --outdir DIR`.
+"""Draws the papers' figures: `python -m stylegan_jax.figures NAME NETWORK ...`.
 
     python -m stylegan_jax.figures style-mixing ffhq --outdir figures
-    python -m stylegan_jax.figures truncation runs/portraits --seeds 5,7 --outdir figures
+    python -m stylegan_jax.figures truncation runs/faces --seeds 5,7 --outdir figures
     python -m stylegan_jax.figures all runs/portraits --outdir figures
 
 A figure is NAME.png, and NAME.mp4 where something moves. `all` draws every figure that

@@ -95,9 +95,10 @@ def make_sheet(
         row_labels: at the left, one per row.
         column_labels: above, one per column.
         row_groups: further left, upright, with a line along the group's rows; a gap
-            divides groups. They are as many rows as there are in all.
+            divides groups. They have all rows among them; "" is a gap alone.
         column_groups: likewise, further up.
-        captions: below each cell, row by row; "" for none.
+        captions: below each cell, row by row; "" for none. Rows without any are not
+            spaced for them.
         at_least: pixels of a cell.
 
     Raises:
@@ -124,16 +125,18 @@ def make_sheet(
     font = images.load_font(letters)
     line = sum(font.getmetrics()) + 4
     gap, margin = max(2, cell // 48), max(4, letters // 3)
-    below = line if captions else 0
+    rows_of_captions = [captions[i * columns :][:columns] for i in range(rows)]
+    heights = [cell + (line if any(texts) else 0) for texts in rows_of_captions]
+    upright = any(text for text, _ in row_groups)
     widest = max((int(font.getlength(text)) for text in row_labels), default=0)
-    left = margin + (line + margin if row_groups else 0)
+    left = margin + (line + margin if upright else 0)
     left += widest + 2 * margin if row_labels else 0
     top = margin + (line + margin if column_groups else 0)
     top += line if column_labels else 0
-    ys = _starts(top, cell + below, gap, rows, row_groups)
-    xs = _starts(left, cell, gap, columns, column_groups)
-    page = np.full((ys[-1] + cell + below + margin, xs[-1] + cell + margin, 3), 255)
-    page = page.astype(np.uint8)
+    ys = _starts(top, heights, gap, row_groups)
+    xs = _starts(left, [cell] * columns, gap, column_groups)
+    size = (ys[-1] + heights[-1] + margin, xs[-1] + cell + margin, 3)
+    page = np.full(size, 255, np.uint8)
 
     places = [
         (left - 2 * margin, y + cell // 2, "rm", text)
@@ -148,12 +151,12 @@ def make_sheet(
         (x + cell // 2, y + cell + line // 2, "mm", text)
         for (y, x), text in zip(cells, captions, strict=False)
     ]
-    page = images.write_text(page, places, font)
+    page = images.write_text(page, places, font).copy()
     for label, first, last in _spans(column_groups, xs, cell):
         strip = page[margin : margin + line, first:last]
         strip[:] = _centred(label, strip.shape[1], line, font)
         page[margin + line + 1, first:last] = _RULE
-    for label, first, last in _spans(row_groups, ys, cell + below):
+    for label, first, last in _spans(row_groups, ys, cell):
         strip = page[first:last, margin : margin + line]
         strip[:] = np.rot90(_centred(label, strip.shape[0], line, font))
         page[first:last, margin + line + 1] = _RULE
@@ -163,19 +166,18 @@ def make_sheet(
 def _fits(letters: int, cell: int, one_wide: Sequence[str], groups: Groups) -> bool:
     """Whether labels fit what they are for; groups of columns are wide enough."""
     length = images.load_font(letters).getlength
-    return all(length(text) <= cell for text in one_wide) and all(
+    return all(length(text) + letters / 2 <= cell for text in one_wide) and all(
         length(text) <= cell * count for text, count in groups
     )
 
 
 def _starts(
-    first: int, size: int, gap: int, count: int, groups: Groups
+    first: int, sizes: Sequence[int], gap: int, groups: Groups
 ) -> tuple[int, ...]:
     """Where each row or column begins; groups are four gaps farther apart."""
-    numbers = itertools.accumulate(size for _, size in groups)
-    divided = set(list(numbers)[:-1])
+    divided = set(itertools.accumulate(count for _, count in groups))
     starts = [first]
-    for place in range(1, count):
+    for place, size in enumerate(sizes[:-1], start=1):
         starts.append(starts[-1] + size + gap * (5 if place in divided else 1))
     return tuple(starts)
 
@@ -183,12 +185,13 @@ def _starts(
 def _spans(
     groups: Groups, starts: Sequence[int], size: int
 ) -> list[tuple[str, int, int]]:
-    """Label, begin and end of each group, in pixels."""
+    """Label, begin and end of each group that has a label, in pixels."""
     spans: list[tuple[str, int, int]] = []
     place = 0
     for label, count in groups:
         end = starts[place + count - 1] + size
-        spans.append((label, starts[place], end))
+        if label:
+            spans.append((label, starts[place], end))
         place += count
     return spans
 

@@ -46,8 +46,8 @@ def arithmetic(
         width + 1,
         studio.resolution,
         row_labels=["a", "b", "c", "a + t (c − b)"],
-        row_groups=[("seeds and means", 3), ("", 1)],
-        column_labels=[*[""] * width, "mean"],
+        row_groups=[("", 3), ("", 1)],
+        column_labels=[*[""] * width, "mean w"],
         captions=captions,
         at_least=studio.cell,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.common.sheet import make_sheet
+from stylegan_jax.common.sheet import Sheet, make_sheet
 from stylegan_jax.editing import interpolate
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.pictures.film import Film
@@ -54,7 +54,7 @@ def interpolation(
         def codes() -> Iterator[Code]:
             for place, t in moments:
                 both = np.concatenate(at(place, t))
-                spread = [np.broadcast_to(n, (len(both), *n.shape[1:])) for n in noise]
+                spread = [jnp.broadcast_to(n, (len(both), *n.shape[1:])) for n in noise]
                 yield Code(jnp.asarray(both), tuple(spread))
 
         return map(rgb, studio.draw_each(codes()))
@@ -69,8 +69,8 @@ def interpolation(
         _STRIP,
         studio.resolution,
         row_labels=["in z", "in w"] * len(paths),
-        row_groups=[(f"{path[0]} to {path[1]}", 2) for path in paths],
-        column_labels=[f"{t:.3g}" for t in strip_t],
+        row_groups=[(f"seeds {path[0]}, {path[1]}", 2) for path in paths],
+        column_labels=[f"t = {t:.3g}" for t in strip_t],
         at_least=studio.cell,
     ).fill(rows)
     screen = make_sheet(
@@ -82,7 +82,7 @@ def interpolation(
     )
     path = interpolate.stops(stops, frames, loop=True)
     moments = [(int(p), float(p % 1)) for p in path]
-    frames_of = _filled(drawn(moments), 2 * len(paths), screen.fill)
+    frames_of = _filled(drawn(moments), screen)
     return Film(strip, frames_of, len(moments))
 
 
@@ -119,7 +119,7 @@ def morph(
         _STRIP,
         studio.resolution,
         row_labels=[name for name, _, _ in pairs],
-        column_labels=[f"{t:.3g}" for t in strip_t],
+        column_labels=[f"t = {t:.3g}" for t in strip_t],
         at_least=studio.cell,
     ).fill([picture for row in rows for picture in row])
     screen = make_sheet(
@@ -131,14 +131,14 @@ def morph(
     )
     path = interpolate.stops(2, frames, loop=True)  # there and back
     t = np.where(path <= 1, path, 2 - path)
-    return Film(strip, _filled(drawn(t), len(pairs), screen.fill), len(t))
+    return Film(strip, _filled(drawn(t), screen), len(t))
 
 
-def _filled(pictures, count, fill) -> Iterator[np.ndarray]:  # noqa: ANN001
-    """Frames of `count` pictures each."""
+def _filled(pictures: Iterator[np.ndarray], screen: Sheet) -> Iterator[np.ndarray]:
+    """Frames of as many pictures each as the screen has cells."""
     cells: list[np.ndarray] = []
     for picture in pictures:
         cells.append(picture)
-        if len(cells) == count:
-            yield fill(cells)
+        if len(cells) == len(screen.cells):
+            yield screen.fill(cells)
             cells = []

@@ -90,7 +90,7 @@ class Truncation(Figure):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NoiseLayers(Figure):
-    """Noise on all, no, fine and coarse layers (figure 5). The seeds are the paper's."""
+    """Noise on all, no, fine and coarse layers (figure 5); the paper's seeds."""
 
     seeds: str = "1967,1555"
     psi: float = 1.0

@@ -79,7 +79,8 @@ def stochastic_variation(
         crop: left, top and side of the part, in fractions of the image.
         psi: truncation.
         gain: brightness of the deviation, which is in grey levels. None takes the
-            largest power of two that keeps all of it below white; the paper's is 4.
+            largest power of two that keeps 99 of 100 pixels below white; the paper's
+            is 4.
 
     Raises:
         UserError: the network has no noise.
@@ -147,7 +148,7 @@ def framed(picture: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
     outer = inner.copy()
     outer[top : top + side, left : left + side] = True
     inner[top + line : top + side - line, left + line : left + side - line] = True
-    return np.where((outer & ~inner)[..., None], np.uint8(_FRAME), picture)
+    return np.where((outer & ~inner)[..., None], np.array(_FRAME, np.uint8), picture)
 
 
 def _only(studio: Studio, layers: Sequence[int]) -> Noise:

@@ -114,7 +114,7 @@ class Studio:
         """
         if noise is None:
             noise = stored_noise(self.generator, 1)
-        spread = tuple(np.broadcast_to(n, (len(ws), *n.shape[1:])) for n in noise)
+        spread = tuple(jnp.broadcast_to(n, (len(ws), *n.shape[1:])) for n in noise)
         return np.stack(list(self.draw_each([Code(jnp.asarray(ws), spread)])))
 
     def draw_fresh(self, ws: np.ndarray, seed: int = 0) -> Iterator[np.ndarray]:
@@ -164,12 +164,12 @@ def _map_and_truncate(
 
 def _batches(
     codes: Iterable[Code], size: int
-) -> Iterator[tuple[int, np.ndarray, Noise]]:
+) -> Iterator[tuple[int, np.ndarray, tuple[np.ndarray, ...]]]:
     """Codes of any numbers of images as batches of `size`; the last one is padded."""
     ws: list[np.ndarray] = []
     noise: list[tuple[np.ndarray, ...]] = []
 
-    def batch() -> tuple[int, np.ndarray, Noise]:
+    def batch() -> tuple[int, np.ndarray, tuple[np.ndarray, ...]]:
         stacked = zip(*noise, strict=True)
         layers = tuple(_padded(np.stack(layer), size) for layer in stacked)
         return len(ws), _padded(np.stack(ws), size), layers
@@ -195,7 +195,9 @@ def _padded(array: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([array, array[-1:].repeat(size - len(array), axis=0)])
 
 
-def _synthesize_batch(generator: Generator, ws: Array, noise: Noise) -> Array:
+def _synthesize_batch(
+    generator: Generator, ws: Array, noise: tuple[Array, ...]
+) -> Array:
     return generator.synthesize(ws, noise)
 
 
