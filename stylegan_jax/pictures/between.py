@@ -40,7 +40,7 @@ def interpolation(
 
     def at(place: int, t: float) -> tuple[np.ndarray, np.ndarray]:
         """`[P, L, w_dim]` in z and in w, at `t` after the stop `place`."""
-        following, moment = (place + 1) % stops, np.array([t])
+        following, moment = (place + 1) % stops, jnp.array([t])
         in_z = [
             interpolate.morph_z(path[None, place], path[None, following], moment)
             for path in map(jnp.asarray, z)
@@ -72,7 +72,7 @@ def interpolation(
         row_groups=[(f"seeds {path[0]}, {path[1]}", 2) for path in paths],
         column_labels=[f"t = {t:.3g}" for t in strip_t],
         at_least=studio.cell,
-    ).fill(rows)
+    ).fill(list(rows))
     screen = make_sheet(
         2,
         len(paths),

@@ -47,7 +47,13 @@ def checkpoints(run: Path) -> list[tuple[int, Path]]:
 
 
 def growing(
-    run: Path, seeds: Sequence[int], *, psi: float = 0.7, hold: int = 10, **drawing: int
+    run: Path,
+    seeds: Sequence[int],
+    *,
+    psi: float = 0.7,
+    hold: int = 10,
+    batch_size: int = 8,
+    cell: int = 96,
 ) -> Film:
     """The images of some seeds at each checkpoint, enlarged to the final resolution.
 
@@ -56,7 +62,8 @@ def growing(
         seeds: of unconditional networks.
         psi: truncation.
         hold: frames that each checkpoint stays on the screen.
-        **drawing: `batch_size` and `cell` of a `Studio`.
+        batch_size: as in `Studio`.
+        cell: likewise.
 
     Raises:
         UserError: as `checkpoints`, or classes are needed.
@@ -66,10 +73,9 @@ def growing(
         generator = loading.load(path)
         if generator.config.label_size:
             raise UserError("growing draws unconditional networks only")
-        studio = Studio(generator, **drawing)
+        studio = Studio(generator, batch_size=batch_size, cell=cell)
         moments.append(_moment(studio, nimg, seeds, psi))
     side = moments[0].pictures.shape[1]
-    at_least = drawing.get("cell", Studio.cell)
     places = np.linspace(0, len(moments) - 1, min(_STRIP, len(moments)))
     shown = [moments[round(place)] for place in places]
     strip = make_sheet(
@@ -78,10 +84,10 @@ def growing(
         side,
         column_labels=[f"{moment.name} kimg" for moment in shown],
         column_groups=list(_runs([moment.size for moment in shown])),
-        at_least=at_least,
+        at_least=cell,
     ).fill([m.pictures[i] for i in range(len(seeds)) for m in shown])
     columns = round(len(seeds) ** 0.5)
-    frames = _frames(moments, -(-len(seeds) // columns), columns, hold, at_least)
+    frames = _frames(moments, -(-len(seeds) // columns), columns, hold, cell)
     return Film(strip, frames, hold * len(moments))
 
 

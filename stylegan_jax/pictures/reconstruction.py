@@ -26,26 +26,34 @@ class Inverted(NamedTuple):
 
 
 def reconstruction(studio: Studio, inverted: Sequence[Inverted]) -> np.ndarray:
-    """Real images above, what their codes draw below, and the difference.
+    """Real images, what their latents draw, and what latents and noise draw.
 
-    The numbers are PSNR in dB. The difference is that of grey levels.
+    Latents alone are drawn with the network's own noise; networks without noise have
+    one such row. The numbers are PSNR in dB. The difference is that of grey levels,
+    between the first row and the last reconstruction.
     """
-    drawn = [picture for one in inverted for picture in studio.draw_each([one.code])]
-    pairs = list(zip([one.image for one in inverted], drawn, strict=True))
-    changes = [np.abs(grey_levels(a) - grey_levels(b)) for a, b in pairs]
-    gain = gain_for(np.stack(changes))
-    scores = [f"{score(b, a)['psnr']:.1f} dB" for a, b in pairs]
+    real = [one.image for one in inverted]
+    drawn = {"latents": [studio.draw(np.asarray(one.code.ws))[0] for one in inverted]}
+    if studio.generator.config.use_noise:
+        full = studio.draw_each(one.code for one in inverted)
+        drawn["latents and noise"] = list(full)
+    best = list(drawn.values())[-1]
+    changes = np.abs(grey_levels(np.stack(real)) - grey_levels(np.stack(best)))
+    gain = gain_for(changes)
+    rows = [real, *drawn.values(), [as_grey(gain * change) for change in changes]]
+    captions = [""] * len(real)
+    for row in drawn.values():
+        pairs = zip(row, real, strict=True)
+        captions += [f"{score(a, b)['psnr']:.1f} dB" for a, b in pairs]
     sheet = make_sheet(
-        3,
-        len(pairs),
+        len(rows),
+        len(real),
         studio.resolution,
-        row_labels=["real", "reconstructed", f"difference × {gain:g}"],
-        captions=[*[""] * len(pairs), *scores, *[""] * len(pairs)],
+        row_labels=["real", *drawn, f"difference × {gain:g}"],
+        captions=[*captions, *[""] * len(real)],
         at_least=studio.cell,
     )
-    rows = [[rgb(a) for a, _ in pairs], [rgb(b) for _, b in pairs]]
-    rows.append([rgb(as_grey(gain * change)) for change in changes])
-    return sheet.fill([picture for row in rows for picture in row])
+    return sheet.fill([rgb(picture) for row in rows for picture in row])
 
 
 def read(
@@ -86,13 +94,16 @@ def _read_one(path: Path, generator: Generator, folder: Path | None) -> Inverted
             "where its folder is now"
         )
     size, channels = generator.resolution, generator.config.num_channels
-    reason = "it is another one now"
+    reason = "they are other pixels"
     for aligned in (False, True):
         found, refused = photos.read([image], size, channels, aligned=aligned)
         if found and _digest(found[0].pixels) == about.get("image"):
             return Inverted(found[0].pixels, code[:1])
         reason = refused[0].reason if refused else reason
-    raise UserError(f"{image} is not the image that {path} is the code of: {reason}")
+    raise UserError(
+        f"{image} is not the image that {path} is the code of, nor is a face cut out "
+        f"of it: {reason}"
+    )
 
 
 def _digest(pixels: np.ndarray) -> str:

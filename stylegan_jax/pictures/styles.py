@@ -37,7 +37,8 @@ def style_mixing(
     """
     studio.need_styles("style mixing")
     groups = [(name, list(d)) for name, d in zip(SCALES, destinations, strict=True)]
-    groups = [(name, seeds) for name, seeds in groups if seeds]
+    # The smallest networks have no middle.
+    groups = [(n, s) for n, s in groups if s and named_rows(n, studio.num_layers)]
     ws_b = studio.ws(sources, psi=psi)
     cells: list[np.ndarray | None] = [None, *map(rgb, studio.draw(ws_b))]
     for name, seeds in groups:
