@@ -83,6 +83,7 @@ def make_sheet(
     row_groups: Groups = (),
     column_groups: Groups = (),
     captions: Sequence[str] = (),
+    room_for: Sequence[str] = (),
     at_least: int = 96,
 ) -> Sheet:
     """Lays a page out.
@@ -99,6 +100,8 @@ def make_sheet(
         column_groups: likewise, further up.
         captions: below each cell, row by row; "" for none. Rows without any are not
             spaced for them.
+        room_for: labels of all columns together that the page must have room for, as
+            other pages of a film have them: all are then of one size.
         at_least: pixels of a cell.
 
     Raises:
@@ -115,7 +118,7 @@ def make_sheet(
             raise ValueError(f"{found} {name}, not {wanted}")
     one_wide = [*column_labels, *captions]
     factor = -(-at_least // side)
-    groups = [*row_groups, *column_groups]
+    groups = [*row_groups, *column_groups, *((text, columns) for text in room_for)]
     while not _fits(_SMALLEST, factor * side, one_wide, groups):
         factor += 1
     cell = factor * side

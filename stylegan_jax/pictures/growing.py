@@ -1,6 +1,6 @@
 """Progressive growing in action: the same seeds through the checkpoints of a run."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,14 +102,16 @@ def _moment(studio: Studio, nimg: int, seeds: Sequence[int], psi: float) -> Mome
 
 
 def _frames(
-    moments: Iterable[Moment], rows: int, columns: int, hold: int, at_least: int
+    moments: Sequence[Moment], rows: int, columns: int, hold: int, at_least: int
 ) -> Iterator[np.ndarray]:
-    for moment in moments:
+    titles = [f"{moment.name} kimg, {moment.size}" for moment in moments]
+    for title, moment in zip(titles, moments, strict=True):
         sheet: Sheet = make_sheet(
             rows,
             columns,
             moment.pictures.shape[1],
-            column_groups=[(f"{moment.name} kimg, {moment.size}", columns)],
+            column_groups=[(title, columns)],
+            room_for=titles,
             at_least=at_least,
         )
         spare = rows * columns - len(moment.pictures)

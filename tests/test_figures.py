@@ -1,0 +1,110 @@
+"""The command: figures by name, their files, and what it says to mistakes."""
+
+import jax
+import pytest
+
+from stylegan_jax import figures
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.interop import exported
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.generator import init_generator
+
+CONFIG = ModelConfig(
+    resolution=8,
+    z_dim=6,
+    w_dim=6,
+    mapping_layers=0,
+    channel_base=64,
+    channel_max=8,
+)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    generator = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), CONFIG)
+    path = tmp_path_factory.mktemp("network") / "net.safetensors"
+    exported.save(path, generator)
+    return str(path)
+
+
+@pytest.fixture
+def run(network, tmp_path):
+    """Draws a figure; returns the files."""
+
+    def run(name, *words, outdir=None):
+        outdir = outdir or tmp_path / "out"
+        figures.main([name, network, *words, "--outdir", str(outdir), "--cell", "8"])
+        return sorted(path.name for path in outdir.iterdir())
+
+    return run
+
+
+FLAGS = {
+    "uncurated": ["--seeds", "0-2", "--columns", "2"],
+    "stochastic-variation": ["--count", "5", "--seeds", "1"],
+    "layer-effects": ["--count", "2", "--seeds", "1"],
+    "interpolation": ["--frames", "2", "--seeds", "0-3", "--paths", "2", "--no-film"],
+    "morph": ["--frames", "2", "--no-film"],
+}
+STILLS = [name for name in figures.FIGURES if name not in ("growing", "reconstruction")]
+
+
+@pytest.mark.parametrize("name", STILLS)
+def test_every_figure_is_a_png_of_its_name(run, tmp_path, name):
+    file = f"{name.replace('-', '_')}.png"
+    assert run(name, *FLAGS.get(name, [])) == [file]
+    figure = images.read_image(tmp_path / "out" / file)
+    assert figure.std() > 10
+
+
+def test_films_are_written_beside_their_strips(run, tmp_path):
+    av = pytest.importorskip("av")
+    assert run("morph", "--frames", "3", "--fps", "5") == ["morph.mp4", "morph.png"]
+    with av.open(tmp_path / "out" / "morph.mp4") as film:
+        assert sum(1 for _ in film.decode(video=0)) == 6
+
+
+def test_all_draws_what_can_be_drawn_and_names_the_rest(
+    run, monkeypatch, tmp_path, capsys
+):
+    some = ("truncation", "growing", "reconstruction")
+    monkeypatch.setattr(figures, "FIGURES", {n: figures.FIGURES[n] for n in some})
+    assert run("all") == ["truncation.png"]
+    told = capsys.readouterr().err
+    assert "no growing: " in told and "give a run directory" in told
+    assert "no reconstruction: --codes is missing" in told
+    monkeypatch.setattr(figures, "FIGURES", {n: figures.FIGURES[n] for n in some[1:]})
+    with pytest.raises(UserError, match="no figure could be drawn"):
+        run("all", outdir=tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["portrait"], "no figure 'portrait'; they are uncurated, style-mixing"),
+        (["truncation", "--psi", "x"], "--psi x: give numbers"),
+        (["uncurated", "--seeds", "5-2"], "did you mean 2-5"),
+        (["uncurated", "--columns", "0"], "--columns 0 is below 1"),
+        (["style-mixing", "--coarse", "a"], "--coarse a: 'a' is not a seed"),
+        (["stochastic-variation", "--count", "3"], "--count 3 is below 4"),
+        (["stochastic-variation", "--crop", "1", "0", "0.5"], "--crop 1 0 0.5"),
+        (["interpolation", "--paths", "2"], "9 seeds do not make 2 paths"),
+        (["interpolation", "--fps", "0"], "--fps 0 is below 1"),
+        (["morph", "--images", "seed:0"], "are 1; give two for each pair"),
+        (["morph", "--images", "seed:0", "no.png"], "there is no such file"),
+        (["reconstruction"], "--codes is missing"),
+        (["truncation", "--class", "0"], "unconditional, leave --class out"),
+        (["truncation", "--batch-size", "0"], "--batch-size 0 is below 1"),
+    ],
+)
+def test_mistakes_are_explained(run, tmp_path, words, message):
+    with pytest.raises(UserError, match=message):
+        run(*words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_lists_the_figures(capsys):
+    figures.main(["--help"])
+    told = capsys.readouterr().out
+    assert all(name in told for name in [*figures.FIGURES, "all"])
