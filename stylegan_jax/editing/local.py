@@ -28,6 +28,7 @@ from stylegan_jax.networks.generator import Generator
 MakeTerm = Callable[[Array, Array | None], Term]
 
 PIXEL_WEIGHT = 1e-5
+_draw = jax.jit(draw)
 # Searches for latents.
 PLAN = Plan()
 INPAINTING_PLAN = Plan(optimizer=Optimizer(name="sgd", learning_rate=0.8), steps=200)
@@ -200,7 +201,7 @@ def inpaint(
     edge = 1 - known if edge is None else jnp.maximum(edge, 1 - known)
     targets = (
         _pixels(images, 1 - edge),
-        _pixels(draw(generator, latents.code), edge, factor=10.0),
+        _pixels(_draw(generator, latents.code), edge, factor=10.0),
     )
     return _detail(generator, latents, targets, search)
 
@@ -234,7 +235,7 @@ def scribble(
         rows = rows_of_18(SCRIBBLE_ROWS, generator.config.num_ws)
     terms = [*_look(search, painted, None), StayTerm(start.ws, stay)]
     latents = _latents(generator, start, terms, search, SCRIBBLE_PLAN, rows)
-    drawn = draw(generator, latents.code)
+    drawn = _draw(generator, latents.code)
     targets = _pixels(painted, region), _pixels(drawn, 1 - region)
     return _detail(generator, latents, targets, search)
 
@@ -265,7 +266,7 @@ def transfer_local_style(
     """
     terms = [*_look(search, images, mask), make_style(styles, 1 - mask)]
     latents = _latents(generator, start, terms, search, PLAN)
-    drawn = draw(generator, latents.code)
+    drawn = _draw(generator, latents.code)
     targets = _pixels(images, mask), _pixels(drawn, 1 - mask)
     return _detail(generator, latents, targets, search)
 
