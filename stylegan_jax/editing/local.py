@@ -43,8 +43,8 @@ class Search:
         perceptual: makes the perceptual terms, such as `terms.perceptual_term` with
             its parameters; None compares pixels alone.
         w: plan of the search for latents; None is that of each algorithm.
-        noise: plan of the search for noise; None is the papers'.
-        noise_steps: iterations of the latter where `noise` is None; 0 leaves it out.
+        noise: plan of the search for noise; None is Adam at `noise_rate`.
+        noise_steps: iterations where `noise` is None; 0 leaves the search out.
         on_chunk: told of progress, as in `solve.solve`.
     """
 
@@ -53,6 +53,16 @@ class Search:
     noise: Plan | None = None
     noise_steps: int = 1000
     on_chunk: OnChunk | None = None
+
+
+def noise_rate(resolution: int) -> float:
+    """The rate of a search for noise: the papers' 5 at 1024 px, 0.05 at 32.
+
+    It is lower than where a photograph is only to be restored
+    (`recipes.noise_rate`): what edits must not find is the photograph in the noise.
+    docs/editing.md has the measurement.
+    """
+    return 5.0 * (resolution / 1024) ** (4 / 3)
 
 
 class Edit(NamedTuple):
@@ -346,13 +356,10 @@ def _latents(
 def _detail(
     generator: Generator, latents: Solution, targets: Sequence[Term], search: Search
 ) -> Edit:
-    plan = search.noise or Plan(
-        optimizer=Optimizer(learning_rate=5.0), steps=max(search.noise_steps, 1)
-    )
-    if not generator.config.use_noise or (
-        search.noise is None and not search.noise_steps
-    ):
+    if not generator.config.use_noise or not search.noise_steps:
         return Edit(latents.code, latents.code)
+    optimizer = Optimizer(learning_rate=noise_rate(generator.resolution))
+    plan = search.noise or Plan(optimizer=optimizer, steps=search.noise_steps)
     solution = fit_noise(
         generator, latents.code, targets, plan=plan, on_chunk=search.on_chunk
     )

@@ -178,6 +178,11 @@ def test_moments_of_colour_are_those_of_numpy():
     np.testing.assert_allclose(term(jnp.asarray(image, "f"), None), loss, rtol=1e-3)
 
 
+def test_noise_moves_slower_in_smaller_images():
+    assert local.noise_rate(1024) == 5
+    np.testing.assert_allclose(local.noise_rate(32), 5 * 2 ** (-20 / 3))
+
+
 def test_searches_start_at_the_mean_or_around_it(generator):
     start = local.mean_start(generator, 3)
     np.testing.assert_allclose(start.ws, 0.2, atol=1e-6)
