@@ -1,5 +1,7 @@
 """A tiny network whose noise counts, and pictures of it."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,8 +31,16 @@ def generator() -> Generator:
     params = jax.tree_util.tree_map_with_path(
         lambda path, x: x + 0.3 if path[-1].key == "noise_weight" else x, drawn.params
     )
+    for name in ("to_rgb4", "to_rgb8"):  # pictures that 8 bits do not saturate
+        params["synthesis"][name]["weight"] *= 0.25
     ws = drawn.map(np.random.RandomState(1).randn(1000, 6).astype("f"))
     return drawn.replace(params=params, w_avg=ws[:, 0].mean(0))
+
+
+@pytest.fixture(scope="session")
+def small(generator) -> Generator:
+    """The same when it has grown to 4 px only: it compiles in half the time."""
+    return dataclasses.replace(generator, resolution=4)
 
 
 @pytest.fixture(scope="session")
