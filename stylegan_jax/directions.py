@@ -101,19 +101,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"{args.network} draws points; directions are of pictures")
     layers = parse_layers(args.layers, generator.config.num_ws)
     labels = _label(generator, args)
-    existing = _existing(generator, args)  # mistakes are told before long work
+    # What needs no classifiers comes first: mistakes are told before long work.
+    directions = _without_attributes(generator, layers, args)
     classifiers = _classifiers(generator, args)
     found: list[Boundary] = []
-    if existing:
-        directions = existing
-    elif args.method == "interfacegan":
+    if not directions:
         found, directions = _interfacegan(generator, classifiers, args)
-    elif args.method == "sefa":
-        directions = sefa_directions(generator, args.number, layers)
-    else:
-        directions = principal_directions(_statistics(generator, args), args.number)
     directions = _with_stds(generator, _with_layers(directions, layers), args)
-    if not existing:
+    if args.file is None:
         save_directions(args.outdir / "directions.safetensors", directions)
     if args.measured and classifiers:
         table = _measure(generator, classifiers, directions, args)
@@ -195,7 +190,8 @@ def _classifiers(generator: Generator, args: DirectionsArgs) -> dict[str, Classi
         quiet=_quiet(),
     )
     for name, classifier in found.items():
-        print(f"classifier of {name}: {classifier.accuracy:.1%} right", flush=True)
+        right = f"{classifier.accuracy:.1%} right"
+        print(f"classifier of {name}, of {source.name}: {right}", flush=True)
     return found
 
 
@@ -240,11 +236,22 @@ def _interfacegan(
     return found, directions
 
 
-def _existing(generator: Generator, args: DirectionsArgs) -> list[Direction]:
-    """Those of --file, each with a name of its own; none without --file."""
-    if args.file is None:
-        return []
-    directions = load_directions(args.file, space=args.space)
+def _without_attributes(
+    generator: Generator, layers: tuple[int, ...] | None, args: DirectionsArgs
+) -> list[Direction]:
+    """Those of --file, SeFa's or GANSpace's; none for InterFaceGAN."""
+    if args.file is not None:
+        return _of_file(generator, args.file, args.space)
+    if args.method == "sefa":
+        return sefa_directions(generator, args.number, layers)
+    if args.method == "ganspace":
+        return principal_directions(_statistics(generator, args), args.number)
+    return []
+
+
+def _of_file(generator: Generator, file: Path, space: Space | None) -> list[Direction]:
+    """The directions of a file or folder, each with a name of its own."""
+    directions = load_directions(file, space=space)
     moves(generator, directions, [1.0] * len(directions))  # raises if one does not fit
     names = [direction.name for direction in directions]
     # Public folders have an attribute of several networks and spaces.
