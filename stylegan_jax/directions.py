@@ -42,7 +42,7 @@ from stylegan_jax.editing.principal import (
     statistics_of_w,
     with_std_of,
 )
-from stylegan_jax.editing.rescoring import Rescoring, moves, rescore
+from stylegan_jax.editing.rescoring import Rescoring, correct, moves, rescore
 from stylegan_jax.editing.rescoring_tables import draw_rows, to_json, to_markdown
 from stylegan_jax.metrics.attribute_classifiers import classifiers_for
 from stylegan_jax.metrics.classifier import Classifier
@@ -79,6 +79,8 @@ class DirectionsArgs:
     # How each attribute's direction leaves the others alone: orthogonal to them, or the
     # likeliest way, which is the shortest in standard deviations of the samples.
     conditional: Literal["orthogonal", "likely", "none"] = "orthogonal"
+    # Then correct the directions by what moving this many samples does; 0: do not.
+    correct: int = 0
     number: int = 10  # of directions, for sefa and ganspace
     amount: float = 2.0  # the table: how far up, in standard deviations of the latents
     measured: int = 1000  # samples that the table is of; 0 for no table
@@ -108,10 +110,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not directions:
         found, directions = _interfacegan(generator, classifiers, args)
     directions = _with_stds(generator, _with_layers(directions, layers), args)
-    if args.file is None:
+    if args.correct and classifiers:
+        directions = _corrected(generator, classifiers, directions, args)
+    if args.file is None or args.correct:
         save_directions(args.outdir / "directions.safetensors", directions)
     if args.measured and classifiers:
-        table = _measure(generator, classifiers, directions, args)
+        # Other people than those who were learnt from.
+        count, seed = args.measured, args.seed + 1
+        table = _measure(generator, classifiers, directions, args, count, seed)
         _write_table(table, classifiers, found, args)
     picture = _draw(generator, directions, labels, args)
     images.write_png(args.outdir / "directions.png", picture)
@@ -157,6 +163,7 @@ def _parse(words: list[str]) -> DirectionsArgs:
     for name, value, low in [
         ("--samples", args.samples, 2),
         ("--measured", args.measured, 0),
+        ("--correct", args.correct, 0),
         ("--people", args.people, 1),
         ("--batch-size", args.batch_size, 1),
     ]:
@@ -172,7 +179,7 @@ def _quiet() -> bool:
 def _classifiers(generator: Generator, args: DirectionsArgs) -> dict[str, Classifier]:
     """Of the attributes; none where nothing needs them or they cannot be had."""
     needed = not args.file and args.method == "interfacegan"
-    if not needed and not args.measured:
+    if not needed and not args.measured and not args.correct:
         return {}
     source = open_source(args.data)
     given = args.classifiers is not None and args.classifiers.exists()
@@ -236,6 +243,19 @@ def _interfacegan(
     return found, directions
 
 
+def _corrected(
+    generator: Generator,
+    classifiers: Mapping[str, Classifier],
+    directions: Sequence[Direction],
+    args: DirectionsArgs,
+) -> list[Direction]:
+    # A seed apart from that of the table, which judges the result.
+    table = _measure(
+        generator, classifiers, directions, args, args.correct, args.seed + 2
+    )
+    return _with_stds(generator, correct(directions, table), args)
+
+
 def _without_attributes(
     generator: Generator, layers: tuple[int, ...] | None, args: DirectionsArgs
 ) -> list[Direction]:
@@ -296,14 +316,16 @@ def _measure(
     classifiers: Mapping[str, Classifier],
     directions: Sequence[Direction],
     args: DirectionsArgs,
+    count: int,
+    seed: int,
 ) -> Rescoring:
     return rescore(
         generator,
         classifiers,
         directions,
         [args.amount * (direction.std or 1.0) for direction in directions],
-        count=args.measured,
-        seed=args.seed + 1,  # other people than those who were learnt from
+        count=count,
+        seed=seed,
         batch_size=args.batch_size,
         quiet=_quiet(),
     )
