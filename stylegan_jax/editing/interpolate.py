@@ -51,7 +51,7 @@ def morph_z(first: Array, second: Array, t: ArrayLike) -> Array:
     weight = jnp.asarray(t, first.dtype)[:, None]
     frames = (weight.shape[0], first.shape[1])
     a, b = jnp.broadcast_to(first, frames), jnp.broadcast_to(second, frames)
-    return latents.slerp(a, b, weight) * latents.lerp(*lengths, weight)
+    return latents.slerp(a, b, weight) * latents.lerp(lengths[0], lengths[1], weight)
 
 
 def stops(
