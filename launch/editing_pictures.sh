@@ -34,8 +34,13 @@ edit features "$CODES"/portrait50006.safetensors "$CODES"/portrait50010.safetens
     --donor "$CODES"/portrait50024.safetensors --mask top
 edit crossover --inside portrait:50006 portrait:50010 --outside portrait:50024 \
     portrait:50028 --mask left $SEARCH
-edit inpaint portrait:50006 portrait:50024 --mask eyes+nose --face portraits \
-    --optimizer adam --rate 0.05 $SEARCH
+HOLE="portrait:50006 portrait:50024 --mask eyes+nose --face portraits"
+edit inpaint $HOLE $PIXELS --noise-steps 300
+if [[ $WANTED == "  " || $WANTED == *" inpaint "* ]]; then
+    "$PYTHON" -m stylegan_jax.edit inpaint "$NETWORK" $HOLE --optimizer adam --rate 0.05 \
+        $SEARCH --outdir "$OUT/inpaint_adam"
+    cp "$OUT/inpaint_adam/grid.png" docs/images/edit_inpaint_adam.png
+fi
 edit scribble --image "$CODES"/portrait50010.safetensors --paint hair=#d8b050 --face portraits \
     --rows all --stay 0.001 $SEARCH
 edit local-style "$CODES"/portrait50006.safetensors "$CODES"/portrait50010.safetensors \
