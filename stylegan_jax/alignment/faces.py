@@ -23,8 +23,8 @@ _MODEL = "shape_predictor_68_face_landmarks.dat"
 # takes 0.1 s a megapixel, so large ones are reduced, more so where it looks often.
 _SIDE = 4000
 _TURNED_SIDE = 1600
-# It was made for upright faces. Tilted by more than some 35 degrees they score below 1.2,
-# and their landmarks are wrong; most others score more.
+# It was made for upright faces. Those tilted by more than some 35 degrees score below
+# 1.2, and their landmarks are wrong; most others score more.
 _SURE = 1.2
 _TURNS = (45, -45, 90, -90, 135, -135, 180)  # degrees
 _GAIN = 0.5  # a turned picture has seven more chances to look like a face

@@ -7,7 +7,7 @@ from stylegan_jax.alignment.landmarks import LandmarkError, key_points, read_lan
 
 
 def face(kind=68):
-    """Landmarks with known eyes (100, 120), (160, 118) and mouth (110, 180), (155, 182).
+    """Landmarks with eyes at (100, 120) and (160, 118), and a mouth below.
 
     The eyes' outlines are circles; all other points are far off.
     """

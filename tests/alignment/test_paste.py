@@ -8,7 +8,9 @@ from stylegan_jax.common.errors import UserError
 
 
 def blobs(height, width, cell):
-    small = np.random.default_rng(1).integers(0, 256, (height // cell, width // cell, 3))
+    small = np.random.default_rng(1).integers(
+        0, 256, (height // cell, width // cell, 3)
+    )
     return images.resize(small.astype(np.uint8), (height, width))
 
 
@@ -35,7 +37,7 @@ def test_an_unedited_crop_leaves_the_photograph(degrees, side):
     left, top, right, bottom = ffhq.surroundings(quad, photograph.shape)
     inside = np.s_[top + 20 : bottom - 20, left + 20 : right - 20]
     assert psnr(pasted[inside], photograph[inside]) > 38
-    shifted = paste_back(photograph, crop, quad + (1, 0), feather=0)
+    shifted = paste_back(photograph, crop, quad + np.array([1, 0]), feather=0)
     assert psnr(shifted[inside], photograph[inside]) < 32  # it would be seen
 
 
@@ -78,7 +80,7 @@ def test_edges_of_the_photograph_that_the_quad_crosses_stay():
 def test_mistakes_are_named():
     photograph, crop = np.zeros((50, 50, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
     quad = turned(0, 20, (25, 25))
-    skewed = quad + [(0, 0), (0, 0), (3, 0), (0, 0)]
+    skewed = quad + np.array([(0, 0), (0, 0), (3, 0), (0, 0)])
     for arguments, words in [
         ((photograph / 255, crop, quad), "photograph is not uint8"),
         ((photograph, crop[:4], quad), "not square"),
