@@ -115,7 +115,9 @@ def sharpness(quad: np.ndarray, box: Box) -> np.ndarray:
     pads = _padding(quad - (left, top), shape)
     if not any(pads):
         return np.ones(shape, np.float32)
-    outside = _outside((shape[0] + pads[1] + pads[3], shape[1] + pads[0] + pads[2]), pads)
+    outside = _outside(
+        (shape[0] + pads[1] + pads[3], shape[1] + pads[0] + pads[2]), pads
+    )
     inside = outside[pads[1] : pads[1] + shape[0], pads[0] : pads[0] + shape[1]]
     return 1 - np.clip(3 * inside + 1, 0, 1)
 
@@ -163,7 +165,7 @@ def _continue(image: np.ndarray, pads: Box, sigma: float) -> np.ndarray:
 
 
 def _outside(shape: tuple[int, ...], pads: Box) -> np.ndarray:
-    """Returns `[H, W]`: 1 at the outer edge of the padding, 0 at the inner, below inside."""
+    """Returns `[H, W]`: 1 at the padding's outer edge, 0 at its inner, less inside."""
     height, width = shape[:2]
     left, top, right, bottom = pads
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)

@@ -244,9 +244,7 @@ def warp_affine(
     """
     size = shape[1], shape[0]
     values, bicubic = tuple(matrix.ravel().tolist()), Image.Resampling.BICUBIC
-    warped = _from_array(image).transform(
-        size, Image.Transform.AFFINE, values, bicubic
-    )
+    warped = _from_array(image).transform(size, Image.Transform.AFFINE, values, bicubic)
     return np.asarray(warped)
 
 
