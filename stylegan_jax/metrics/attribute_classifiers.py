@@ -65,6 +65,8 @@ def classifiers_for(
         UserError: no labels, unknown names, or a file that is damaged or of samples of
             another size.
     """
+    if file is not None and file.suffix != ".safetensors":
+        raise UserError(f"{file}: files of classifiers end in .safetensors; rename it")
     if file is not None and file.exists():
         return _of_file(file, resolution, names)
     size = min(resolution, MAX_RESOLUTION)
