@@ -37,6 +37,7 @@ setup(
         "safetensors>=0.5",
         "scikit-learn>=1.5",
         "tensorboardX>=2.6",
+        "threadpoolctl>=3.5",
         "tyro>=1.0",
     ],
     extras_require={
