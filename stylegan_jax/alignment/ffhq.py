@@ -165,7 +165,7 @@ def _continue(image: np.ndarray, pads: Box, sigma: float) -> np.ndarray:
 
 
 def _outside(shape: tuple[int, ...], pads: Box) -> np.ndarray:
-    """Returns `[H, W]`: 1 at the outer edge of the padding, 0 at the inner, below inside."""
+    """Returns `[H, W]`: 1 at the padding's outer edge, 0 at its inner, less inside."""
     height, width = shape[:2]
     left, top, right, bottom = pads
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)

@@ -105,6 +105,8 @@ def read_landmarks(path: str | os.PathLike) -> list[np.ndarray]:
         raise LandmarkError(f"landmarks are read from {', '.join(readers)}, not {path}")
     try:
         values = np.asarray(readers[path.suffix.lower()](path), np.float64)
+        if values.ndim not in (2, 3) or not len(values):
+            raise ValueError(f"numbers of shape {values.shape}")
     except FileNotFoundError:
         raise
     except (ValueError, TypeError, KeyError, OSError, EOFError) as error:
@@ -129,8 +131,9 @@ def _npy(path: Path) -> np.ndarray:
     return np.load(path, allow_pickle=False)
 
 
-def _text(path: Path) -> np.ndarray:
-    return np.loadtxt(path.read_text().replace(",", " ").splitlines(), ndmin=2)
+def _text(path: Path) -> list:
+    lines = [line.split("#")[0] for line in path.read_text().splitlines()]
+    return [line.replace(",", " ").split() for line in lines if line.strip()]
 
 
 def _json(path: Path) -> list:

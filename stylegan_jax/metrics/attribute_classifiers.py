@@ -27,7 +27,7 @@ from stylegan_jax.metrics.classifier import Classifier, train_heads
 ATTRIBUTES = ("eyeglasses", "smile", "pose", "age", "gender")
 MAX_RESOLUTION = 64  # larger samples are made smaller for the classifiers
 COUNT = 5000
-STEPS = 1000
+STEPS = 2000
 
 _COMPARED = 64  # images whose pixels are a part of the key of a stored file
 _FORMAT = 1  # of that key; another number trains anew
@@ -65,6 +65,8 @@ def classifiers_for(
         UserError: no labels, unknown names, or a file that is damaged or of samples of
             another size.
     """
+    if file is not None and file.suffix != ".safetensors":
+        raise UserError(f"{file}: files of classifiers end in .safetensors; rename it")
     if file is not None and file.exists():
         return _of_file(file, resolution, names)
     size = min(resolution, MAX_RESOLUTION)

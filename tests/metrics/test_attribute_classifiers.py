@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -223,6 +224,8 @@ def test_mistakes_are_refused(trained):
         attribute_classifiers(Portraits(20), resolution=4)
     with pytest.raises(UserError, match=r"without labels.*data.labels .*--classifiers"):
         attribute_table(Coloured([None] * 20), None, range(20))
+    with pytest.raises(UserError, match=r"classifiers end in \.safetensors"):
+        classifiers_for(Portraits(20), 16, file=Path("people.npz"))
     labelled = Coloured(["a", "b"])
     with pytest.raises(UserError, match="no label 'c'; its labels are b"):
         attribute_table(labelled, ["c"], range(2))

@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylegan_jax.alignment import ffhq
+from stylegan_jax.alignment.align import NoFaceError, align
+from stylegan_jax.alignment.landmarks import LandmarkError
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+
+UPRIGHT = np.array([(40.0, 50), (60, 50), (42, 75), (58, 75)])
+
+
+def noise(height, width, seed=0, cell=4):
+    """A picture of random blobs, of a few pixels each."""
+    generator = np.random.default_rng(seed)
+    small = generator.integers(0, 256, (-(-height // cell), -(-width // cell), 3))
+    return images.resize(small.astype(np.uint8), (height, width))
+
+
+def square(left, top, side):
+    right, bottom = left + side, top + side
+    corners = [(left, top), (left, bottom), (right, bottom), (right, top)]
+    return np.array(corners) - 0.5
+
+
+def psnr(one, other):
+    error = np.square(one.astype(np.float64) - other).mean()
+    return 10 * np.log10(255**2 / error)
+
+
+def test_quad_of_an_upright_face():
+    # Eyes 20 apart, the mouth 25 below: 1.8 * 25 = 45 is more than 2 * 20.
+    quad = ffhq.face_quad(UPRIGHT)
+    centre = np.array([50, 50 + 2.5])
+    corners = [(-45, -45), (-45, 45), (45, 45), (45, -45)]
+    np.testing.assert_allclose(quad, centre + corners, atol=1e-12)
+    assert ffhq.quad_side(quad) == pytest.approx(90)
+    # Eyes 20 apart, the mouth 10 below: 2 * 20 = 40.
+    near = UPRIGHT - [(0, 0), (0, 0), (0, 15), (0, 15)]
+    assert ffhq.quad_side(ffhq.face_quad(near)) == pytest.approx(80)
+
+
+@pytest.mark.parametrize("degrees", [-150, -20, 35, 90, 180])
+def test_quad_turns_grows_and_moves_with_the_face(degrees):
+    angle = np.radians(degrees)
+    turn = 3 * np.array(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    )
+    moved = ffhq.face_quad(UPRIGHT @ turn.T + (7, -300))
+    expected = ffhq.face_quad(UPRIGHT) @ turn.T + (7, -300)
+    np.testing.assert_allclose(moved, expected, atol=1e-10)
+
+
+def test_quad_of_a_skewed_face_agrees_with_complex_arithmetic():
+    generator = np.random.default_rng(5)
+    for _ in range(20):
+        face = UPRIGHT + generator.normal(0, 4, (4, 2))
+        left, right, mouth_left, mouth_right = face @ [1, 1j]
+        eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
+        across, down = right - left, mouth - eyes
+        x = across - 1j * down  # -1j turns "down" to "right" where y points down
+        x *= max(2 * abs(across), 1.8 * abs(down)) / abs(x)
+        centre = eyes + 0.1 * down
+        corners = [centre + x * factor for factor in (-1 - 1j, -1 + 1j, 1 + 1j, 1 - 1j)]
+        expected = np.stack([np.real(corners), np.imag(corners)], axis=1)
+        np.testing.assert_allclose(ffhq.face_quad(face), expected, atol=1e-10)
+
+
+def test_crop_of_whole_pixels_is_a_slice():
+    photograph = noise(120, 150)
+    crop = ffhq.crop_quad(photograph, square(40, 30, 64), 64)
+    plain = photograph[30:94, 40:104]
+    assert psnr(crop, plain) > 35
+    assert psnr(crop, photograph[30:94, 41:105]) < 25  # the test sees a shifted pixel
+
+
+def test_crop_of_a_turned_quad_is_the_turned_slice():
+    photograph = noise(120, 150)
+    quad = square(40, 30, 64)
+    turned = ffhq.crop_quad(photograph, np.roll(quad, -1, axis=0), 64)
+    plain = ffhq.crop_quad(photograph, quad, 64)
+    # Its top left corner is the photograph's bottom left: turned clockwise.
+    np.testing.assert_allclose(turned.astype(int), np.rot90(plain, -1), atol=1)
+
+
+def test_large_faces_are_shrunk_about_the_centres_of_pixels():
+    photograph = noise(500, 500, cell=16)
+    crop = ffhq.crop_quad(photograph, square(60, 70, 384), 64)
+    means = photograph[70:454, 60:444].reshape(64, 6, 64, 6, 3).mean(axis=(1, 3))
+    assert psnr(crop, means) > 38
+
+
+def test_outside_the_photograph_is_its_blurred_reflection_fading_to_the_median():
+    x = np.arange(200)
+    photograph = np.full((200, 200, 3), 100, np.uint8)
+    photograph[:, x % 20 < 10] = (40, 80, 120)  # stripes
+    # The square of 100 starts 40 to the left: padding is max(40 + 10, 30) = 50 wide.
+    crop = ffhq.crop_quad(photograph, square(-40, 50, 100), 100).astype(int)
+    inside = photograph[50:150, 20:60]
+    assert psnr(crop[:, 60:], inside) > 30  # beyond 50 / 3 pixels nothing is blurred
+    stripes = np.ptp(crop[50, :, 0])
+    assert stripes > 50
+    assert np.ptp(crop[50, 10:40, 0]) < 0.8 * stripes
+    median = np.median(crop[:, :3, 0])
+    assert abs(median - np.median(photograph[..., 0])) < 15
+
+
+def test_padding_is_as_wide_as_the_recipe_says():
+    quad = square(-40, 50, 100)
+    left, top, right, bottom = box = ffhq.surroundings(quad, (200, 200, 3))
+    assert box == (0, 39, 70, 160)
+    sharp = ffhq.sharpness(quad, box)
+    assert sharp.shape == (bottom - top, right - left)
+    # Padding is 51 pixels at the left: floor(-40.5) and a border of 10.
+    np.testing.assert_allclose(sharp[60, :17], 3 * np.arange(17) / 51, atol=1e-5)
+    np.testing.assert_array_equal(sharp[60, 17:59], 1)
+    assert (ffhq.sharpness(square(50, 50, 100), (39, 39, 160, 160)) == 1).all()
+
+
+def test_align_returns_the_largest_face_first_and_warns_of_small_ones(caplog):
+    photograph = noise(240, 320)
+    faces = [UPRIGHT, UPRIGHT * 1.5 + (60, 30)]
+    found = align(photograph, size=64, landmarks=faces)
+    assert [round(ffhq.quad_side(face.quad)) for face in found] == [135, 90]
+    assert all(face.crop.shape == (64, 64, 3) for face in found)
+    assert not caplog.records
+    align(photograph, size=200, landmarks=UPRIGHT)
+    assert "90 pixels" in caplog.text
+    seen = align(photograph, size=64, landmarker=lambda image: faces[:1])
+    np.testing.assert_array_equal(seen[0].crop, found[1].crop)
+
+
+def test_align_says_what_is_wrong():
+    photograph = noise(100, 120)
+    with pytest.raises(NoFaceError, match="--no-align"):
+        align(photograph, size=64, landmarker=lambda image: [])
+    with pytest.raises(LandmarkError, match="another size"):
+        align(photograph, size=64, landmarks=UPRIGHT + 100)
+    with pytest.raises(LandmarkError, match="another size"):
+        align(photograph, size=64, landmarks=(UPRIGHT - 50) * 20 + 50)
+    with pytest.raises(UserError, match="uint8"):
+        align(photograph / 255, size=64, landmarks=UPRIGHT)
+    with pytest.raises(UserError, match="size"):
+        align(photograph, size=0, landmarks=UPRIGHT)
+
+
+def test_photographs_that_lie_on_their_side_are_aligned_upright(tmp_path):
+    photograph = noise(160, 200)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+    path = tmp_path / "photograph.png"
+    Image.fromarray(np.rot90(photograph)).save(path, exif=exif)
+    (read,) = align(images.read_image(path), size=64, landmarks=UPRIGHT)
+    (plain,) = align(photograph, size=64, landmarks=UPRIGHT)
+    np.testing.assert_array_equal(read.crop, plain.crop)
