@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Makes the pictures of docs/figures.md again, with the commands that are printed there:
+#     bash launch/figures.sh [RUN] [FOLDER] [FIGURE...]
+# RUN is a run directory of 32 px on the built-in portraits; FOLDER keeps what is made on
+# the way. PYTHON says which one runs it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+RUN=${1:-runs/portraits32}
+WORK=${2:-runs/figures}
+shift $(($# < 2 ? $# : 2))
+PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}
+WANTED=" $* "
+PICTURES=docs/images/figures
+# Chosen by eye from `uncurated`, and to be chosen again for another network: dark skin,
+# dark hair; light skin, brown hair; light skin, white or fair hair.
+A=4,10,18,26 B=0,3,8,22 C=7,13,14,27
+
+wanted() { [[ $WANTED == "  " || $WANTED == *" $1 "* ]]; }
+
+figure() { # name and flags
+    wanted "$1" || return 0
+    "$PYTHON" -m stylegan_jax.figures "$1" "$RUN" "${@:2}" --outdir "$PICTURES"
+}
+
+figure uncurated --seeds 0-23
+figure style-mixing
+figure truncation --seeds 91,388,5
+figure noise-layers
+figure stochastic-variation
+figure layer-effects
+figure interpolation --seeds 0-5 --frames 20 --fps 20
+figure arithmetic --a $A --b $B --c $C
+figure growing
+
+PHOTOS=$WORK/photos CODES=$WORK/codes
+if { wanted reconstruction || wanted morph; } && [ ! -d "$CODES" ]; then
+    # Built-in portraits that the network was not trained on.
+    "$PYTHON" - "$PHOTOS" <<'PYTHON'
+import pathlib
+import sys
+
+from stylegan_jax.common import images
+from stylegan_jax.data.portraits import Portraits
+
+folder, portraits = pathlib.Path(sys.argv[1]), Portraits(1_000_000)
+folder.mkdir(parents=True, exist_ok=True)
+for number in (50006, 50010, 50024, 50028, 50031, 50040):
+    images.write_png(folder / f"portrait{number}.png", portraits.image(number, 32))
+PYTHON
+    "$PYTHON" -m stylegan_jax.invert "$PHOTOS" --network "$RUN" --perceptual none \
+        --steps 400 --learning-rate 0.05 --noise-steps 200 --batch-size 6 \
+        --outdir "$CODES"
+fi
+figure reconstruction --codes "$CODES"
+figure morph --images "$CODES"/portrait50006.safetensors \
+    "$CODES"/portrait50024.safetensors "$CODES"/portrait50010.safetensors \
+    "$CODES"/portrait50028.safetensors --frames 30
+
+find "$PICTURES" -size +300k -printf '%p is over 300 kB\n'
