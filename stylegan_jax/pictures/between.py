@@ -8,7 +8,7 @@ import numpy as np
 from stylegan_jax.common.sheet import Sheet, make_sheet
 from stylegan_jax.editing import interpolate
 from stylegan_jax.inversion.code import Code, stored_noise
-from stylegan_jax.pictures.film import Film
+from stylegan_jax.pictures.film import SCREEN, Film
 from stylegan_jax.pictures.studio import Studio, rgb
 
 _STRIP = 9  # moments on the way from one image to the next
@@ -78,7 +78,7 @@ def interpolation(
         len(paths),
         studio.resolution,
         row_labels=["in z", "in w"],
-        at_least=studio.cell,
+        at_least=SCREEN * studio.cell,
     )
     path = interpolate.stops(stops, frames, loop=True)
     moments = [(int(p), float(p % 1)) for p in path]
@@ -127,7 +127,7 @@ def morph(
         len(pairs),
         studio.resolution,
         column_labels=[name for name, _, _ in pairs],
-        at_least=studio.cell,
+        at_least=SCREEN * studio.cell,
     )
     path = interpolate.stops(2, frames, loop=True)  # there and back
     t = np.where(path <= 1, path, 2 - path)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+SCREEN = 2  # pictures in films are as many times larger than those on paper
+
 
 class Film(NamedTuple):
     """A figure that moves.

@@ -10,7 +10,7 @@ from stylegan_jax import loading
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.sheet import Sheet, enlarge, make_sheet
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.pictures.film import Film
+from stylegan_jax.pictures.film import SCREEN, Film
 from stylegan_jax.pictures.studio import Studio, rgb
 from stylegan_jax.training import stored
 
@@ -87,7 +87,7 @@ def growing(
         at_least=cell,
     ).fill([m.pictures[i] for i in range(len(seeds)) for m in shown])
     columns = round(len(seeds) ** 0.5)
-    frames = _frames(moments, -(-len(seeds) // columns), columns, hold, cell)
+    frames = _frames(moments, -(-len(seeds) // columns), columns, hold, SCREEN * cell)
     return Film(strip, frames, hold * len(moments))
 
 

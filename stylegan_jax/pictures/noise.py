@@ -54,6 +54,7 @@ def noise_layers(
         len(kinds),
         studio.resolution,
         row_labels=["image", f"change × {gain:g}"] * len(seeds),
+        row_groups=[(f"seed {seed}", 2) for seed in seeds],
         column_labels=list(kinds),
         column_groups=[("noise on these layers", len(kinds))],
         at_least=studio.cell,
