@@ -20,14 +20,15 @@ def uncurated(
 
     Source: Karras et al. 2018, figure 2 (psi 0.7, up to 32 px).
     """
+    names = [_named(psi) for psi in psis]
     if studio.generator.w_avg is None:
-        psis = (1.0,)  # there is nothing to truncate to
+        psis, names = (1.0,), [""]  # there is nothing to truncate to
     rows = -(-len(seeds) // columns)
     sheet = make_sheet(
         rows * len(psis),
         min(columns, len(seeds)),
         studio.resolution,
-        row_groups=[(f"ψ = {psi:g}", rows) for psi in psis],
+        row_groups=[(name, rows) for name in names],
         at_least=studio.cell,
     )
     width = min(columns, len(seeds))
@@ -54,13 +55,18 @@ def truncation(
     `generate_figures.py` of NVlabs/stylegan.
     """
     studio.need_mean("truncation")
+    names = [_named(psi) for psi in psis]
     by_psi = [studio.ws(seeds, psi=psi, cutoff=None) for psi in psis]
     drawn = studio.draw(np.stack(by_psi, axis=1).reshape(-1, *by_psi[0].shape[1:]))
     sheet = make_sheet(
         len(seeds),
         len(psis),
         studio.resolution,
-        column_labels=[f"ψ = {psi:g}".replace("-", "−") for psi in psis],
+        column_labels=names,
         at_least=studio.cell,
     )
     return sheet.fill([*map(rgb, drawn)])
+
+
+def _named(psi: float) -> str:
+    return f"ψ = {psi:g}".replace("-", "−")

@@ -93,26 +93,26 @@ def layer_effects(
         for s in (seeds, [donor + i for i in range(count)])
     )
     pictures, donor_picture = studio.draw(ws), studio.draw(ws_donors[:1])[0]
-    swapped_rows: list[np.ndarray] = []
-    change_rows: list[np.ndarray] = []
+    swapped: list[list[np.ndarray]] = []  # a list per image, an entry per layer
+    changes: list[list[np.ndarray]] = []
     for w, picture in zip(ws, pictures, strict=True):
-        mixed = np.broadcast_to(w, (layers, count, *w.shape)).copy()
+        swapped.append([])
+        changes.append([])
         for layer in range(layers):
-            mixed[layer, :, layer] = ws_donors[:, layer]
-        drawn = studio.draw(mixed.reshape(-1, *w.shape))
-        drawn = drawn.reshape(layers, count, *picture.shape)
-        swapped_rows.append(drawn[:, 0])
-        change = np.abs(grey_levels(drawn) - grey_levels(picture))
-        change_rows.append(change.mean(1))
-    gain = gain_for(np.stack(change_rows))
+            mixed = np.repeat(w[None], count, axis=0)
+            mixed[:, layer] = ws_donors[:, layer]
+            drawn = studio.draw(mixed)
+            swapped[-1].append(drawn[0])
+            change = np.abs(grey_levels(drawn) - grey_levels(picture))
+            changes[-1].append(change.mean(0))
+    gain = gain_for(np.array(changes))
     cells: list[np.ndarray | None] = []
     captions: list[str] = []
-    for place, changes in enumerate(change_rows):
-        swapped = map(rgb, swapped_rows[place])
-        cells += [rgb(pictures[place]), *swapped, rgb(donor_picture)]
-        cells += [None, *(rgb(as_grey(gain * change)) for change in changes), None]
+    for picture, images, maps in zip(pictures, swapped, changes, strict=True):
+        cells += [rgb(picture), *map(rgb, images), rgb(donor_picture)]
+        cells += [None, *(rgb(as_grey(gain * levels)) for levels in maps), None]
         captions += [""] * (layers + 2)
-        captions += ["", *(f"{change.mean():.2f}" for change in changes), ""]
+        captions += ["", *(f"{levels.mean():.2f}" for levels in maps), ""]
     sizes = [(f"{2 ** (i + 2)} px", 2) for i in range(layers // 2)]
     sheet = make_sheet(
         2 * len(seeds),
