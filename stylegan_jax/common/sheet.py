@@ -116,15 +116,8 @@ def make_sheet(
     ]:
         if found not in (0, wanted):
             raise ValueError(f"{found} {name}, not {wanted}")
-    one_wide = [*column_labels, *captions]
-    factor = -(-at_least // side)
-    groups = [*row_groups, *column_groups, *((text, columns) for text in room_for)]
-    while not _fits(_SMALLEST, factor * side, one_wide, groups):
-        factor += 1
-    cell = factor * side
-    letters = min(max(cell // 7, _SMALLEST), _LARGEST)
-    while not _fits(letters, cell, one_wide, groups):
-        letters -= 1
+    every = [*row_groups, *column_groups, *((text, columns) for text in room_for)]
+    cell, letters = _sizes(side, at_least, [*column_labels, *captions], every)
     font = images.load_font(letters)
     line = sum(font.getmetrics()) + 4
     gap, margin = max(2, cell // 48), max(4, letters // 3)
@@ -164,6 +157,20 @@ def make_sheet(
         strip[:] = np.rot90(_centred(label, strip.shape[0], line, font))
         page[first:last, margin + line + 1] = _RULE
     return Sheet(page, cells, (cell, cell))
+
+
+def _sizes(
+    side: int, at_least: int, one_wide: Sequence[str], groups: Groups
+) -> tuple[int, int]:
+    """Pixels of a cell and of letters."""
+    factor = -(-at_least // side)
+    while not _fits(_SMALLEST, factor * side, one_wide, groups):
+        factor += 1
+    cell = factor * side
+    letters = min(max(cell // 7, _SMALLEST), _LARGEST)
+    while not _fits(letters, cell, one_wide, groups):
+        letters -= 1
+    return cell, letters
 
 
 def _fits(letters: int, cell: int, one_wide: Sequence[str], groups: Groups) -> bool:

@@ -1,6 +1,6 @@
 """From one image to the next: in z, in w, and between codes of any images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -59,20 +59,7 @@ def interpolation(
 
         return map(rgb, studio.draw_each(codes()))
 
-    strip_t = np.linspace(0, 1, _STRIP)
-    pictures = np.stack(list(drawn([(0, float(t)) for t in strip_t])))
-    # [T, 2, P, ...] to a row per path and space.
-    pictures = pictures.reshape(_STRIP, 2, len(paths), *pictures.shape[1:])
-    rows = pictures.transpose(2, 1, 0, 3, 4, 5).reshape(-1, *pictures.shape[3:])
-    strip = make_sheet(
-        2 * len(paths),
-        _STRIP,
-        studio.resolution,
-        row_labels=["in z", "in w"] * len(paths),
-        row_groups=[(f"seeds {path[0]}, {path[1]}", 2) for path in paths],
-        column_labels=[f"t = {t:.3g}" for t in strip_t],
-        at_least=studio.cell,
-    ).fill(list(rows))
+    strip = _strip_of_paths(studio, paths, drawn)
     screen = make_sheet(
         2,
         len(paths),
@@ -84,6 +71,28 @@ def interpolation(
     moments = [(int(p), float(p % 1)) for p in path]
     frames_of = _filled(drawn(moments), screen)
     return Film(strip, frames_of, len(moments))
+
+
+def _strip_of_paths(
+    studio: Studio,
+    paths: Sequence[Sequence[int]],
+    drawn: Callable[[Sequence[tuple[int, float]]], Iterator[np.ndarray]],
+) -> np.ndarray:
+    """Each path's first two seeds and what is between them, in z and in w."""
+    strip_t = np.linspace(0, 1, _STRIP)
+    pictures = np.stack(list(drawn([(0, float(t)) for t in strip_t])))
+    # [T, 2, P, ...] to a row per path and space.
+    pictures = pictures.reshape(_STRIP, 2, len(paths), *pictures.shape[1:])
+    rows = pictures.transpose(2, 1, 0, 3, 4, 5).reshape(-1, *pictures.shape[3:])
+    return make_sheet(
+        2 * len(paths),
+        _STRIP,
+        studio.resolution,
+        row_labels=["in z", "in w"] * len(paths),
+        row_groups=[(f"seeds {path[0]}, {path[1]}", 2) for path in paths],
+        column_labels=[f"t = {t:.3g}" for t in strip_t],
+        at_least=studio.cell,
+    ).fill(list(rows))
 
 
 def morph(
