@@ -13,7 +13,7 @@ WANTED=" $* "
 PICTURES=docs/images/figures
 # Chosen by eye from `uncurated`, and to be chosen again for another network: dark skin,
 # dark hair; light skin, brown hair; light skin, white or fair hair.
-A=4,10,18,26 B=0,3,8,22 C=7,13,14,27
+A=4,12,18,26 B=0,3,8,22 C=7,13,14,27
 
 wanted() { [[ $WANTED == "  " || $WANTED == *" $1 "* ]]; }
 
