@@ -6,36 +6,31 @@
 
 A run is compared with the data it was trained on, unless --data says otherwise. The
 official name of a measure is the official protocol; other numbers of images are named,
-such as `fid5k`. Scores are printed and, for a run, added to `evaluations.jsonl` in it.
+such as `fid5k`. Scores are printed and, for a run, added to `evaluations.jsonl` in it,
+where the same command finds them again. One that was cut short continues.
 """
 
 import dataclasses
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
+import jax
 import tyro
 
 from stylegan_jax import cli, loading
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.common import cache
+from stylegan_jax.common.files import to_json
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.portraits import Portraits
-from stylegan_jax.data.sources import Source, open_source
-from stylegan_jax.features import inception, lpips, vgg16
-from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.metrics import drawing, frechet, kernel, precision_recall, statistics
-from stylegan_jax.metrics.attribute_classifiers import attribute_classifiers
-from stylegan_jax.metrics.inception_score import inception_score
+from stylegan_jax.data.sources import open_source
+from stylegan_jax.features import own
+from stylegan_jax.metrics import measures, records
+from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure, parse_measures
-from stylegan_jax.metrics.path_length import path_length
-from stylegan_jax.metrics.separability import sample_for_separability, separability
+from stylegan_jax.metrics.store import digest
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training.stored_config import read_config
-
-Scores = dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,8 +46,16 @@ class EvaluateArgs:
     inception: Path | None = None  # your own copy of the weights; else fetched once
     vgg16: Path | None = None  # likewise
     lpips: Path | None = None  # likewise, of LPIPS's linear layers
+    # Of attributes, for ls: read, or trained and written if it is not there yet. It is
+    # a feature file too.
+    classifiers: Path | None = None
+    # A network of your own instead of these (docs/metrics.md). The scores are others
+    # and bear its name, such as fd5k[NAME] for fid5k.
+    features: Path | None = None
     seed: int = 0  # of everything random
     batch_size: int = 32  # images under way at once; scores change by rounding only
+    cache: bool = True  # keep what was found of the data, and of samples so far
+    again: bool = False  # take measures anew that the run has in evaluations.jsonl
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -61,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = next((Path(word) for word in words if not word.startswith("-")), Path())
     entry = EvaluateArgs
     if (run / "config.json").exists():
-        own = DataConfig(**read_config(run)["data"])
-        field = dataclasses.field(default=own)
+        trained_on = DataConfig(**read_config(run)["data"])
+        field = dataclasses.field(default=trained_on)
         entry = dataclasses.make_dataclass(
             "EvaluateArgs",
             [("data", DataConfig, field)],
@@ -72,169 +75,62 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         entry.__doc__ = EvaluateArgs.__doc__
     args = cli.parse(entry, words, prog="python -m stylegan_jax.evaluate")
-    measures = parse_measures(args.metrics)
+    wanted = parse_measures(args.metrics)
     generator = loading.load(args.network)
     source = open_source(args.data)
-    for measure in measures:
-        scores = evaluate(generator, source, measure, args)
+    options = _options(args)
+    for measure, identity in _identified(wanted, generator, args):
+        recorded = None
+        writes = args.classifiers is not None and not args.classifiers.exists()
+        if identity is not None and not args.again and not writes:
+            recorded = records.find(args.network, identity)
+        scores = recorded or measures.take(generator, source, measure, options)
+        if jax.process_index() != 0:
+            continue
         for name, score in scores.items():
             print(f"{name:<20} {score:.4f}", flush=True)
-        if (args.network / "config.json").exists():
-            record = {"metric": measure.name, **scores, "seed": args.seed}
-            with open(args.network / "evaluations.jsonl", "a") as file:
-                file.write(json.dumps(record) + "\n")
+        if recorded:
+            print("  (taken before; --again takes it anew)", file=sys.stderr)
+        elif identity is not None:
+            records.add(args.network, identity, scores)
 
 
-def evaluate(
-    generator: Generator, source: Source, measure: Measure, args: EvaluateArgs
-) -> Scores:
-    """Takes one measure.
-
-    Args:
-        generator: what is measured.
-        source: the data to compare with.
-        measure: which, and on how many images.
-        args: weights, seed and batches; its `data.mirror` counts.
-
-    Returns:
-        Scores by name.
-
-    Raises:
-        UserError: weights cannot be had, or the data does not allow the measure.
-    """
-    return _MEASURES[measure.kind](generator, source, measure, args)
-
-
-def _features(
-    generator: Generator,
-    source: Source,
-    network: FrozenNetwork,
-    measure: Measure,
-    args: EvaluateArgs,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Features of the data and of samples, `[count, size]` each."""
-    if generator.resolution == 1:
-        raise UserError(
-            "this network draws points; measure them with python -m "
-            "stylegan_jax.coverage RUN"
-        )
-    options: dict[str, Any] = {
-        "batch_size": args.batch_size,
+def _identified(
+    wanted: Iterable[Measure], generator: Generator, args: EvaluateArgs
+) -> list[tuple[Measure, dict[str, Any] | None]]:
+    """Measures, and for those of a run what they are recorded by."""
+    if not (args.network / "config.json").exists():
+        return [(measure, None) for measure in wanted]
+    files = {
+        name: cache.sha256(path) if (path := getattr(args, name)) else None
+        for name in ("inception", "vgg16", "lpips", "features")
+    }
+    # Classifiers that are still to be written are those of no file.
+    path = args.classifiers
+    files["classifiers"] = cache.sha256(path) if path and path.exists() else None
+    data = {k: v for k, v in to_json(args.data).items() if k != "cache_gb"}
+    other = own.load(args.features).name if args.features else None
+    common = {
         "seed": args.seed,
-        "quiet": not sys.stderr.isatty(),
+        "network": digest(generator),
+        "settings": {"data": data, **files},
     }
-    real = drawing.features_of_reals(
-        source,
-        network,
-        measure.count,
-        generator.resolution,
+    return [(each, {"metric": each.name_on(other), **common}) for each in wanted]
+
+
+def _options(args: EvaluateArgs) -> MeasureOptions:
+    return MeasureOptions(
         mirror=args.data.mirror,
-        **options,
-    )
-    fake = drawing.features_of_fakes(generator, network, measure.count, **options)
-    return real, fake
-
-
-def _fid(
-    generator: Generator, source: Source, measure: Measure, args: EvaluateArgs
-) -> Scores:
-    network = inception.extractor(inception.load(args.inception))
-    real, fake = _features(generator, source, network, measure, args)
-    distance = frechet.frechet_distance(
-        statistics.statistics_of([real]), statistics.statistics_of([fake])
-    )
-    return {measure.name: distance}
-
-
-def _kid(
-    generator: Generator, source: Source, measure: Measure, args: EvaluateArgs
-) -> Scores:
-    network = inception.extractor(inception.load(args.inception))
-    real, fake = _features(generator, source, network, measure, args)
-    size = min(1000, measure.count)
-    return {measure.name: kernel.kernel_distance(real, fake, subset_size=size).mean}
-
-
-def _precision_recall(
-    generator: Generator, source: Source, measure: Measure, args: EvaluateArgs
-) -> Scores:
-    network = vgg16.fc2_extractor(vgg16.load(args.vgg16, dense=True))
-    real, fake = _features(generator, source, network, measure, args)
-    found = precision_recall.precision_recall(real, fake)
-    return {
-        f"{measure.name}_precision": found.precision,
-        f"{measure.name}_recall": found.recall,
-    }
-
-
-def _inception_score(
-    generator: Generator, source: Source, measure: Measure, args: EvaluateArgs
-) -> Scores:
-    params = inception.load(args.inception)
-    network = inception.extractor(params, "logits_unbiased")
-    logits = drawing.features_of_fakes(
-        generator,
-        network,
-        measure.count,
-        batch_size=args.batch_size,
-        seed=args.seed,
-        quiet=not sys.stderr.isatty(),
-    )
-    mean, std = inception_score(logits)
-    return {f"{measure.name}_mean": mean, f"{measure.name}_std": std}
-
-
-def _path_length(
-    generator: Generator, source: Source, measure: Measure, args: EvaluateArgs
-) -> Scores:
-    params = lpips.load(trunk=args.vgg16, linear=args.lpips)
-    _, path = measure.kind.split("_")
-    found = path_length(
-        generator,
-        lambda a, b: lpips.distance(params, drawing.as_rgb(a), drawing.as_rgb(b)),
-        space="z" if path[0] == "z" else "w",
-        sampling="end" if path[1:] == "end" else "full",
-        count=measure.count,
+        inception=args.inception,
+        vgg16=args.vgg16,
+        lpips=args.lpips,
+        classifiers=args.classifiers,
+        features=args.features,
         seed=args.seed,
         batch_size=args.batch_size,
+        cache=args.cache,
         quiet=not sys.stderr.isatty(),
     )
-    return {measure.name: found.score}
-
-
-def _separability(
-    generator: Generator, source: Source, measure: Measure, args: EvaluateArgs
-) -> Scores:
-    if not isinstance(source, Portraits):
-        raise UserError(
-            f"{measure.name} needs attributes that are known, and those of "
-            f"{source.name} are not; it works on the built-in portraits"
-        )
-    classifiers = attribute_classifiers(source, resolution=generator.resolution)
-    for name, classifier in classifiers.items():
-        print(f"classifier of {name}: {classifier.accuracy:.1%} right", flush=True)
-    found = sample_for_separability(
-        generator,
-        classifiers,
-        measure.count,
-        args.seed,
-        batch_size=args.batch_size,
-        quiet=not sys.stderr.isatty(),
-    )
-    return {
-        f"{measure.name}_z": separability(found.z, found.logits).score,
-        f"{measure.name}_w": separability(found.w, found.logits).score,
-    }
-
-
-_MEASURES: dict[str, Callable[..., Scores]] = {
-    "fid": _fid,
-    "kid": _kid,
-    "pr": _precision_recall,
-    "is": _inception_score,
-    **dict.fromkeys(("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend"), _path_length),
-    "ls": _separability,
-}
 
 
 if __name__ == "__main__":

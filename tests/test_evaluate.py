@@ -1,4 +1,6 @@
+import functools
 import json
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -6,11 +8,12 @@ import numpy as np
 import pytest
 
 from stylegan_jax import evaluate
-from stylegan_jax.common import files
+from stylegan_jax.common import files, images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.interop import exported
+from stylegan_jax.metrics import measures
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
@@ -41,16 +44,17 @@ def small_network(name):
 
 
 @pytest.fixture(autouse=True)
-def _small_features(monkeypatch):
-    monkeypatch.setattr(evaluate.inception, "load", lambda path: path)
+def _small_features(monkeypatch, tmp_path):
+    monkeypatch.setenv("STYLEGAN_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(measures.inception, "load", lambda path: path)
     monkeypatch.setattr(
-        evaluate.inception, "extractor", lambda *_: small_network("inception")
+        measures.inception, "extractor", lambda *_: small_network("inception")
     )
-    monkeypatch.setattr(evaluate.vgg16, "load", lambda path, dense: path)
-    monkeypatch.setattr(evaluate.vgg16, "fc2_extractor", lambda _: small_network("vgg"))
-    monkeypatch.setattr(evaluate.lpips, "load", lambda **_: 3.0)
+    monkeypatch.setattr(measures.vgg16, "load", lambda path, dense: path)
+    monkeypatch.setattr(measures.vgg16, "fc2_extractor", lambda _: small_network("vgg"))
+    monkeypatch.setattr(measures.lpips, "load", lambda **_: 3.0)
     monkeypatch.setattr(
-        evaluate.lpips,
+        measures.lpips,
         "distance",
         lambda factor, a, b: factor * jnp.sum((a - b) ** 2, axis=(1, 2, 3)),
     )
@@ -60,6 +64,16 @@ def _small_features(monkeypatch):
 def network(tmp_path):
     path = tmp_path / "x.safetensors"
     exported.save(path, init_generator(jax.random.key(0), MODEL))
+    return path
+
+
+def zipped(folder):
+    """A data set without labels."""
+    path = folder / "grey.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for level in (10, 20, 30):
+            image = np.full((8, 8, 3), level, np.uint8)
+            archive.writestr(f"{level}.png", images.encode_png(image))
     return path
 
 
@@ -89,50 +103,99 @@ def test_every_measure_gives_its_scores(network, capsys):
 
 
 def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, capsys):
-    monkeypatch.setattr(
-        evaluate.drawing,
-        "features_of_fakes",
-        lambda generator, network, count, **_: (
-            3
-            + evaluate.drawing.features_of_reals(source, network, count, 8, quiet=True)
-        ),
-    )
+    reals = measures.collecting.drawing.features_of_reals
     source = evaluate.open_source(DataConfig(portraits_size=60))
+
+    def moved_reals(generator, network, count, *, seed, start, **options):
+        return (3 + chunk for chunk in reals(source, network, count, 8, **options))
+
+    monkeypatch.setattr(measures.collecting.drawing, "features_of_fakes", moved_reals)
     evaluate.main([str(network), "--metrics", "fid0.04k", *PORTRAITS])
     # The same shape, 3 away along each of 12 axes.
     score = scores_in(capsys.readouterr().out)["fid0.04k"]
     assert score == pytest.approx(12 * 9, rel=1e-4)
 
 
-def test_a_run_is_compared_with_its_own_data_and_remembers(tmp_path, capsys):
+@pytest.fixture
+def run(tmp_path):
     run = tmp_path / "run"
     data = DataConfig(portraits_size=50, mirror=True)
     files.start_run(run, Config(model=MODEL, data=data))
     with Checkpoints(run, CheckpointConfig(asynchronous=False)) as checkpoints:
         state = init_state(jax.random.key(0), MODEL, OptimizerConfig())
         checkpoints.save(8, state, {"resolution": 8, "alpha": None})
+    return run
+
+
+def test_a_run_is_compared_with_its_own_data_and_remembers(run, monkeypatch, capsys):
     evaluate.main([str(run), "--metrics", "kid0.03k"])
-    capsys.readouterr()
+    scores = scores_in(capsys.readouterr().out)
     (line,) = (run / "evaluations.jsonl").read_text().splitlines()
     assert json.loads(line)["metric"] == "kid0.03k"
+    assert json.loads(line)["kid0.03k"] == pytest.approx(scores["kid0.03k"], abs=1e-4)
 
-
-def test_separability_trains_its_classifiers_on_the_portraits(
-    network, monkeypatch, capsys
-):
-    train = evaluate.attribute_classifiers
+    take, taken = measures.take, []
     monkeypatch.setattr(
-        evaluate,
-        "attribute_classifiers",
-        lambda source, resolution: train(
-            source, ("smile",), resolution, steps=5, quiet=True
-        ),
+        measures, "take", lambda *args: taken.append(args[2].name) or take(*args)
     )
-    evaluate.main([str(network), "--metrics", "ls0.06k", *PORTRAITS])
-    text = capsys.readouterr().out
-    assert "classifier of smile: " in text
-    scores = scores_in(text)
-    assert 1 <= scores["ls0.06k_z"] <= 2 and 1 <= scores["ls0.06k_w"] <= 2
+    with open(run / "evaluations.jsonl", "a") as file:
+        file.write('{"metric": "kid0.03k", "kid')  # cut off by a crash
+        file.write("\n")
+    evaluate.main([str(run), "--metrics", "kid0.03k", "--data.cache-gb", "1"])
+    captured = capsys.readouterr()
+    assert scores_in(captured.out) == scores and "--again" in captured.err
+    assert not taken
+    for others in (["--again"], ["--seed", "1"], ["--data.portraits-size", "40"]):
+        evaluate.main([str(run), "--metrics", "kid0.03k", *others])
+    assert taken == ["kid0.03k"] * 3
+
+
+def test_scores_on_other_features_are_recorded_under_their_name(
+    run, monkeypatch, tmp_path, capsys
+):
+    path = tmp_path / "mine.jaxexport"
+    path.write_bytes(b"a network")
+    monkeypatch.setattr(measures.own, "load", {path: small_network("mine")}.get)
+    evaluate.main([str(run), "--metrics", "fid0.03k", "--features", str(path)])
+    assert scores_in(capsys.readouterr().out).keys() == {"fd0.03k[mine]"}
+    record = json.loads((run / "evaluations.jsonl").read_text())
+    assert record["metric"] == "fd0.03k[mine]" and "fid0.03k" not in record
+
+
+def test_separability_trains_its_classifiers_once(
+    network, tmp_path, monkeypatch, capsys
+):
+    train = functools.partial(measures.classifiers_for, steps=5, cached=False)
+    monkeypatch.setattr(measures, "classifiers_for", train)
+    file = tmp_path / "people.safetensors"
+    words = [str(network), "--metrics", "ls0.06k", "--classifiers", str(file)]
+    evaluate.main([*words, *PORTRAITS])
+    scores = scores_in(capsys.readouterr().out)
+    names = ("eyeglasses", "smile", "pose", "age", "gender")
+    for name in names:
+        assert 0 <= scores[f"ls0.06k_accuracy_{name}"] <= 1
+    assert 1 <= scores["ls0.06k_z"] <= 32 and 1 <= scores["ls0.06k_w"] <= 32
+    # The file takes the place of labels, and gives the same scores.
+    data = ["--data.name", "zip", "--data.path", str(zipped(tmp_path))]
+    evaluate.main([*words, *data])
+    assert scores_in(capsys.readouterr().out) == scores
+    with pytest.raises(UserError, match="without labels, and attributes are labels"):
+        evaluate.main([*words[:3], *data])
+
+
+def test_classifiers_of_another_file_are_another_measure(run, tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(measures, "take", lambda *_: taken.append(1) or {"ls_z": 1.0})
+    file = tmp_path / "people.safetensors"
+    words = [str(run), "--metrics", "ls0.06k"]
+    with_file = [*words, "--classifiers", str(file)]
+    for each in (words, words, with_file):  # the third has a file to write
+        evaluate.main(each)
+    assert len(taken) == 2
+    file.write_bytes(b"classifiers")
+    for each in (with_file, with_file, words):
+        evaluate.main(each)
+    assert len(taken) == 3
 
 
 def test_mistakes_are_told_in_one_line(network, tmp_path):
