@@ -42,7 +42,8 @@ def small_network(name):
 
 
 @pytest.fixture(autouse=True)
-def _small_features(monkeypatch):
+def _small_features(monkeypatch, tmp_path):
+    monkeypatch.setenv("STYLEGAN_JAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(measures.inception, "load", lambda path: path)
     monkeypatch.setattr(
         measures.inception, "extractor", lambda *_: small_network("inception")
@@ -90,15 +91,13 @@ def test_every_measure_gives_its_scores(network, capsys):
 
 
 def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, capsys):
-    monkeypatch.setattr(
-        measures.drawing,
-        "features_of_fakes",
-        lambda generator, network, count, **_: (
-            3
-            + measures.drawing.features_of_reals(source, network, count, 8, quiet=True)
-        ),
-    )
+    reals = measures.collecting.drawing.features_of_reals
     source = evaluate.open_source(DataConfig(portraits_size=60))
+
+    def moved_reals(generator, network, count, *, seed, start, **options):
+        return (3 + chunk for chunk in reals(source, network, count, 8, **options))
+
+    monkeypatch.setattr(measures.collecting.drawing, "features_of_fakes", moved_reals)
     evaluate.main([str(network), "--metrics", "fid0.04k", *PORTRAITS])
     # The same shape, 3 away along each of 12 axes.
     score = scores_in(capsys.readouterr().out)["fid0.04k"]
