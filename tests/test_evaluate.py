@@ -104,17 +104,50 @@ def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, caps
     assert score == pytest.approx(12 * 9, rel=1e-4)
 
 
-def test_a_run_is_compared_with_its_own_data_and_remembers(tmp_path, capsys):
+@pytest.fixture
+def run(tmp_path):
     run = tmp_path / "run"
     data = DataConfig(portraits_size=50, mirror=True)
     files.start_run(run, Config(model=MODEL, data=data))
     with Checkpoints(run, CheckpointConfig(asynchronous=False)) as checkpoints:
         state = init_state(jax.random.key(0), MODEL, OptimizerConfig())
         checkpoints.save(8, state, {"resolution": 8, "alpha": None})
+    return run
+
+
+def test_a_run_is_compared_with_its_own_data_and_remembers(run, monkeypatch, capsys):
     evaluate.main([str(run), "--metrics", "kid0.03k"])
-    capsys.readouterr()
+    scores = scores_in(capsys.readouterr().out)
     (line,) = (run / "evaluations.jsonl").read_text().splitlines()
     assert json.loads(line)["metric"] == "kid0.03k"
+    assert json.loads(line)["kid0.03k"] == pytest.approx(scores["kid0.03k"], abs=1e-4)
+
+    take, taken = measures.take, []
+    monkeypatch.setattr(
+        measures, "take", lambda *args: taken.append(args[2].name) or take(*args)
+    )
+    with open(run / "evaluations.jsonl", "a") as file:
+        file.write('{"metric": "kid0.03k", "kid')  # cut off by a crash
+        file.write("\n")
+    evaluate.main([str(run), "--metrics", "kid0.03k", "--data.cache-gb", "1"])
+    captured = capsys.readouterr()
+    assert scores_in(captured.out) == scores and "--again" in captured.err
+    assert not taken
+    for others in (["--again"], ["--seed", "1"], ["--data.portraits-size", "40"]):
+        evaluate.main([str(run), "--metrics", "kid0.03k", *others])
+    assert taken == ["kid0.03k"] * 3
+
+
+def test_scores_on_other_features_are_recorded_under_their_name(
+    run, monkeypatch, tmp_path, capsys
+):
+    path = tmp_path / "mine.jaxexport"
+    path.write_bytes(b"a network")
+    monkeypatch.setattr(measures.own, "load", {path: small_network("mine")}.get)
+    evaluate.main([str(run), "--metrics", "fid0.03k", "--features", str(path)])
+    assert scores_in(capsys.readouterr().out).keys() == {"fd0.03k[mine]"}
+    record = json.loads((run / "evaluations.jsonl").read_text())
+    assert record["metric"] == "fd0.03k[mine]" and "fid0.03k" not in record
 
 
 def test_separability_trains_its_classifiers_on_the_portraits(
