@@ -46,6 +46,9 @@ class EvaluateArgs:
     inception: Path | None = None  # your own copy of the weights; else fetched once
     vgg16: Path | None = None  # likewise
     lpips: Path | None = None  # likewise, of LPIPS's linear layers
+    # Of attributes, for ls: read, or trained and written if it is not there yet. It is
+    # a feature file too.
+    classifiers: Path | None = None
     # A network of your own instead of these (docs/metrics.md). The scores are others
     # and bear its name, such as fd5k[NAME] for fid5k.
     features: Path | None = None
@@ -78,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _options(args)
     for measure, identity in _identified(wanted, generator, args):
         recorded = None
-        if identity is not None and not args.again:
+        writes = args.classifiers is not None and not args.classifiers.exists()
+        if identity is not None and not args.again and not writes:
             recorded = records.find(args.network, identity)
         scores = recorded or measures.take(generator, source, measure, options)
         if jax.process_index() != 0:
@@ -101,6 +105,9 @@ def _identified(
         name: cache.sha256(path) if (path := getattr(args, name)) else None
         for name in ("inception", "vgg16", "lpips", "features")
     }
+    # Classifiers that are still to be written are those of no file.
+    path = args.classifiers
+    files["classifiers"] = cache.sha256(path) if path and path.exists() else None
     data = {k: v for k, v in to_json(args.data).items() if k != "cache_gb"}
     other = own.load(args.features).name if args.features else None
     common = {
@@ -117,6 +124,7 @@ def _options(args: EvaluateArgs) -> MeasureOptions:
         inception=args.inception,
         vgg16=args.vgg16,
         lpips=args.lpips,
+        classifiers=args.classifiers,
         features=args.features,
         seed=args.seed,
         batch_size=args.batch_size,

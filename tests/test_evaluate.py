@@ -1,4 +1,6 @@
+import functools
 import json
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax import evaluate
-from stylegan_jax.common import files
+from stylegan_jax.common import files, images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.features.extractor import FrozenNetwork
@@ -62,6 +64,16 @@ def _small_features(monkeypatch, tmp_path):
 def network(tmp_path):
     path = tmp_path / "x.safetensors"
     exported.save(path, init_generator(jax.random.key(0), MODEL))
+    return path
+
+
+def zipped(folder):
+    """A data set without labels."""
+    path = folder / "grey.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for level in (10, 20, 30):
+            image = np.full((8, 8, 3), level, np.uint8)
+            archive.writestr(f"{level}.png", images.encode_png(image))
     return path
 
 
@@ -150,21 +162,25 @@ def test_scores_on_other_features_are_recorded_under_their_name(
     assert record["metric"] == "fd0.03k[mine]" and "fid0.03k" not in record
 
 
-def test_separability_trains_its_classifiers_on_the_portraits(
-    network, monkeypatch, capsys
+def test_separability_trains_its_classifiers_once(
+    network, tmp_path, monkeypatch, capsys
 ):
-    train = measures.attribute_classifiers
-    monkeypatch.setattr(
-        measures,
-        "attribute_classifiers",
-        lambda source, resolution, quiet: train(
-            source, ("smile",), resolution, steps=5, quiet=True
-        ),
-    )
-    evaluate.main([str(network), "--metrics", "ls0.06k", *PORTRAITS])
+    train = functools.partial(measures.classifiers_for, steps=5, cached=False)
+    monkeypatch.setattr(measures, "classifiers_for", train)
+    file = tmp_path / "people.safetensors"
+    words = [str(network), "--metrics", "ls0.06k", "--classifiers", str(file)]
+    evaluate.main([*words, *PORTRAITS])
     scores = scores_in(capsys.readouterr().out)
-    assert 0 <= scores["ls0.06k_accuracy_smile"] <= 1
-    assert 1 <= scores["ls0.06k_z"] <= 2 and 1 <= scores["ls0.06k_w"] <= 2
+    names = ("eyeglasses", "smile", "pose", "age", "gender")
+    for name in names:
+        assert 0 <= scores[f"ls0.06k_accuracy_{name}"] <= 1
+    assert 1 <= scores["ls0.06k_z"] <= 32 and 1 <= scores["ls0.06k_w"] <= 32
+    # The file takes the place of labels, and gives the same scores.
+    data = ["--data.name", "zip", "--data.path", str(zipped(tmp_path))]
+    evaluate.main([*words, *data])
+    assert scores_in(capsys.readouterr().out) == scores
+    with pytest.raises(UserError, match="without labels, and attributes are labels"):
+        evaluate.main([*words[:3], *data])
 
 
 def test_mistakes_are_told_in_one_line(network, tmp_path):

@@ -18,12 +18,11 @@ from jax.sharding import Mesh
 
 from stylegan_jax.common import cache
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.portraits import Portraits
 from stylegan_jax.data.sources import Source
 from stylegan_jax.features import inception, lpips, own, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import collecting, drawing, frechet, kernel, precision_recall
-from stylegan_jax.metrics.attribute_classifiers import attribute_classifiers
+from stylegan_jax.metrics.attribute_classifiers import classifiers_for
 from stylegan_jax.metrics.collecting import Images, generator_key
 from stylegan_jax.metrics.inception_score import inception_score
 from stylegan_jax.metrics.names import Measure
@@ -45,6 +44,7 @@ class MeasureOptions:
         inception: a copy of Inception's weights; None fetches them once.
         vgg16: likewise of VGG16's.
         lpips: likewise of LPIPS's weights of channels.
+        classifiers: a file of classifiers for separability; made if it is not there.
         features: another network in the place of all of these, or its file
             (`features/own.py`). Scores then bear its name. It is known to the cache by
             its file or its `params`; one without either is not cached.
@@ -59,6 +59,7 @@ class MeasureOptions:
     inception: Path | None = None
     vgg16: Path | None = None
     lpips: Path | None = None
+    classifiers: Path | None = None
     features: FrozenNetwork | Path | None = None
     seed: int = 0
     batch_size: int = 32
@@ -275,14 +276,14 @@ def _distance(task: _Task) -> tuple[Distance, Callable[[], str]]:
 
 
 def _separability(task: _Task) -> Scores:
-    source, name = task.source, task.measure.name
-    if not isinstance(source, Portraits):
-        raise UserError(
-            f"{name} needs attributes that are known, and those of {source.name} are "
-            "not; it works on the built-in portraits"
-        )
-    resolution, quiet = task.generator.resolution, task.options.quiet
-    classifiers = attribute_classifiers(source, resolution=resolution, quiet=quiet)
+    name, options = task.measure.name, task.options
+    classifiers = classifiers_for(
+        task.source,
+        task.generator.resolution,
+        file=options.classifiers,
+        cached=options.cache,
+        quiet=options.quiet,
+    )
     of = {attribute: each.params for attribute, each in classifiers.items()}
     found = sample_for_separability(
         task.generator,

@@ -183,7 +183,7 @@ def test_two_processes_share_the_work(expected, tmp_path):
         for index in range(2)
     ]
     try:
-        texts = [process.communicate(timeout=300)[0] for process in processes]
+        texts = [process.communicate(timeout=600)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
