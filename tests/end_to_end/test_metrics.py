@@ -60,7 +60,7 @@ def features(tmp_path) -> Path:
 
 
 def test_the_checkpoint_with_the_best_score_is_kept_and_can_be_used(
-    words, features, tmp_path, capsys
+    words, features, tmp_path, capsys, monkeypatch
 ):
     train.main([*words, "--metrics.features", str(features)])
     output = capsys.readouterr().out
@@ -84,10 +84,19 @@ def test_the_checkpoint_with_the_best_score_is_kept_and_can_be_used(
 
     # It is the one whose score anybody gets who measures it later.
     path = run / "checkpoints" / "best"
-    options = ["--features", str(features), "--data.portraits-size", "40"]
-    evaluate.main([str(path), "--metrics", "ppl_wend0.04k", *options])
+    options = ["--features", str(features), "--metrics", "ppl_wend0.04k"]
+    evaluate.main([str(path), *options])
     _, score = capsys.readouterr().out.split()
     np.testing.assert_allclose(float(score), lengths[best], atol=1e-4)
+    # And it is compared with the data of its run.
+    sizes = []
+    monkeypatch.setattr(
+        evaluate.measures,
+        "take",
+        lambda generator, source, *_: sizes.append(len(source)) or {},
+    )
+    evaluate.main([str(path), *options])
+    assert sizes == [40]
 
 
 MISTAKES = [
