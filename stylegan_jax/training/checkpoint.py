@@ -24,7 +24,8 @@ from orbax.checkpoint import checkpoint_managers
 
 from stylegan_jax.common import timing
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.training import stored
+from stylegan_jax.training import retention, stored
+from stylegan_jax.training.retention import Criterion, Scores
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Restored(NamedTuple):
     nimg: int  # real images shown when it was written
     state: Any  # like the template, or {name: nested dicts} from `load_latest`
     metadata: dict[str, Any]  # as given to `Checkpoints.save`
+    scores: Scores  # as given to `Checkpoints.record_scores`, by evaluator
 
 
 class Checkpoints:
@@ -80,6 +82,11 @@ class Checkpoints:
     def due(self, nimg: int) -> bool:
         """Whether a cadence boundary was crossed since the last save or restore."""
         return timing.due(nimg, self._last_nimg, self._config.every_kimg)
+
+    @property
+    def last_nimg(self) -> int:
+        """Image count of the last save or restore; 0 before any."""
+        return self._last_nimg
 
     def latest_path(self) -> Path | None:
         """The newest finished checkpoint; does not wait for one being written."""
@@ -120,6 +127,34 @@ class Checkpoints:
         if not self._config.asynchronous:
             self._finish()
 
+    def record_scores(
+        self,
+        nimg: int,
+        evaluator: str,
+        scores: Mapping[str, float],
+        resolution: int,
+        best: Criterion | None,
+    ) -> None:
+        """Keeps scores with the checkpoint of `nimg`, once that is written.
+
+        Args:
+            nimg: names the checkpoint; nothing happens if there is none.
+            evaluator: whose scores they are.
+            scores: by name.
+            resolution: of the generator that was scored, in pixels.
+            best: what chooses the best checkpoint, which is kept; None changes nothing.
+        """
+        self._finish()
+        path = self.directory / stored.step_name(nimg)
+        if not self._writes or not path.is_dir():
+            return
+        try:
+            retention.add_scores(path, evaluator, scores, resolution)
+            if best is not None:
+                retention.choose_best(self.directory, best)
+        except OSError as error:
+            _log.warning("scores of %s were not kept (%s)", path.name, _reason(error))
+
     def restore_latest(self, template: Any) -> Restored | None:
         """Restores the newest readable checkpoint; None when there is none at all.
 
@@ -145,7 +180,7 @@ class Checkpoints:
                 continue
             state = _place(step.leaves, template, path)
             self._last_nimg = nimg
-            return Restored(nimg, state, step.metadata)
+            return Restored(nimg, state, step.metadata, retention.read_scores(path))
         if steps:
             raise UserError(
                 f"none of the {len(steps)} checkpoints in {self.directory} can be read;"
@@ -223,6 +258,7 @@ class Checkpoints:
         target = path.with_name(f"unreadable_{path.name}")
         shutil.rmtree(target, ignore_errors=True)
         path.rename(target)
+        retention.forget(self.directory, path.name)
 
 
 def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
@@ -261,7 +297,7 @@ def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
                 f"{step_path} holds no {', '.join(missing)}; it holds"
                 f" {', '.join(fields)}"
             )
-        return Restored(nimg, tree, step.metadata)
+        return Restored(nimg, tree, step.metadata, retention.read_scores(step_path))
     raise UserError(f"none of the {len(steps)} checkpoints in {path} can be read")
 
 
@@ -316,28 +352,13 @@ def _differences(
     yield from (f"{name} is not expected" for name in leaves if name not in named)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Milestones(checkpoint_managers.PreservationPolicy):
-    """Keeps the first checkpoint at or after every multiple of `every_nimg`."""
-
-    every_nimg: int
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list:
-        intervals = [info.step // self.every_nimg for info in checkpoints]
-        return [
-            interval > 0 and interval not in intervals[:i]
-            for i, interval in enumerate(intervals)
-        ]
-
-
 def _open_manager(directory: Path, config: CheckpointConfig) -> ocp.CheckpointManager:
-    policies: list[Any] = [checkpoint_managers.LatestN(config.keep_last)]
-    if config.keep_every_kimg is not None:
-        policies.append(_Milestones(max(1, round(config.keep_every_kimg * 1000))))
+    every_kimg = config.keep_every_kimg
+    every_nimg = None if every_kimg is None else max(1, round(every_kimg * 1000))
     options = ocp.CheckpointManagerOptions(
         step_prefix=stored.STEP_PREFIX,
         step_format_fixed_length=stored.STEP_DIGITS,
-        preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+        preservation_policy=retention.policy(directory, config.keep_last, every_nimg),
         save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
         enable_async_checkpointing=False,  # we are in a thread already
     )

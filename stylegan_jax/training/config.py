@@ -7,6 +7,7 @@ from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.training.evaluation import MetricsConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import ScheduleConfig
 from stylegan_jax.training.state import OptimizerConfig
@@ -50,6 +51,7 @@ class Config:
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    metrics: MetricsConfig = MetricsConfig()
     run: RunConfig = RunConfig()
 
     def __post_init__(self) -> None:
@@ -83,6 +85,7 @@ class Config:
 MAY_CHANGE = (
     "schedule.total_kimg",
     "checkpoint.*",
+    "metrics.*",
     "data.cache_gb",
     "data.path",
     "run.tick_kimg*",

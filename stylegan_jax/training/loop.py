@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -15,8 +16,9 @@ from stylegan_jax.data import pipeline
 from stylegan_jax.data.cache import DecodedSource
 from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.training import compiling, pictures
-from stylegan_jax.training.checkpoint import Checkpoints
+from stylegan_jax.training.checkpoint import Checkpoints, Restored
 from stylegan_jax.training.config import MAY_CHANGE, Config
+from stylegan_jax.training.evaluation import Evaluation, Evaluator, criterion
 from stylegan_jax.training.interrupt import StopSignal
 from stylegan_jax.training.schedule import Phase, phases
 from stylegan_jax.training.state import (
@@ -33,7 +35,13 @@ from stylegan_jax.training.writer import Writer
 _IN_FLIGHT = 2
 
 
-def train(config: Config, workdir: Path, *, mesh: Mesh | None = None) -> TrainState:
+def train(
+    config: Config,
+    workdir: Path,
+    *,
+    mesh: Mesh | None = None,
+    evaluators: Sequence[Evaluator] = (),
+) -> TrainState:
     """Trains, or continues, the run in `workdir` until it is complete or stopped.
 
     SIGTERM and Ctrl-C save a checkpoint after the step under way and return. The
@@ -43,18 +51,21 @@ def train(config: Config, workdir: Path, *, mesh: Mesh | None = None) -> TrainSt
         config: the whole configuration.
         workdir: the run directory.
         mesh: the devices; all of them by default.
+        evaluators: run on the averaged generator at checkpoints, and at the end.
 
     Returns:
         The state, on the devices.
 
     Raises:
-        UserError: the data cannot be used, or the run was started differently.
+        UserError: the data cannot be used, the run was started differently, or no
+            evaluator gives the score that is to choose the best checkpoint.
         NonFiniteError: training has diverged.
     """
     mesh = mesh or parallel.make_mesh()
     source = open_source(config.data)
     config = fit_to_data(config, source)
     schedule = phases(config.schedule, config.model.resolution)
+    best = criterion(config.metrics.best, evaluators)
     files.start_run(
         workdir,
         config,
@@ -64,11 +75,15 @@ def train(config: Config, workdir: Path, *, mesh: Mesh | None = None) -> TrainSt
     )
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpoints(workdir, config.checkpoint))
-        state = restore_or_init(config, checkpoints, mesh)
-        nimg = int(state.nimg)  # the host's own count from here on
-        total_kimg = schedule[-1].end_nimg / 1000
-        writer = stack.enter_context(Writer(workdir, total_kimg, restored_nimg=nimg))
+        nimg, restored, facts, scores = restore_or_init(config, checkpoints, mesh)
+        state: TrainState = restored
+        del restored  # its buffers are the step's to overwrite
+        total_nimg = schedule[-1].end_nimg
+        writer = stack.enter_context(
+            Writer(workdir, total_nimg / 1000, restored_nimg=nimg)
+        )
         stop = stack.enter_context(StopSignal())
+        evaluation = Evaluation(evaluators, best, checkpoints, writer, stop)
         draw = pictures.make_draw(config.run, config.model, source)
         if nimg == 0:
             reals = pictures.grid_of_reals(config.run, source, config.model.resolution)
@@ -78,6 +93,9 @@ def train(config: Config, workdir: Path, *, mesh: Mesh | None = None) -> TrainSt
         images = DecodedSource(source, config.data.cache_bytes, config.data.dtype)
         steps = compiling.StepsAhead(config, remaining(schedule, nimg), mesh)
         ticks = 0
+        missed = evaluation.missed(facts, scores)
+        for phase in remaining(schedule, nimg - 1)[:1]:  # the one that was saved
+            evaluation.run(missed, nimg, generator_of(state, config.model, phase))
 
         for phase, train_step in steps:
             writer.begin_phase(
@@ -101,7 +119,7 @@ def train(config: Config, workdir: Path, *, mesh: Mesh | None = None) -> TrainSt
                 if len(in_flight) > _IN_FLIGHT:
                     jax.block_until_ready(in_flight.popleft())
                 last = nimg >= phase.end_nimg or stop.requested
-                save = checkpoints.due(nimg) or nimg >= total_kimg * 1000
+                save = checkpoints.due(nimg) or nimg >= total_nimg
                 if writer.due(nimg) or save or last:
                     # Before saving: numbers that are not finite end the run here.
                     alpha = alpha_of(phase, nimg)
@@ -115,8 +133,12 @@ def train(config: Config, workdir: Path, *, mesh: Mesh | None = None) -> TrainSt
                         grid = draw(generator_of(state, config.model, phase))
                         writer.write_grid("fakes", nimg, grid)
                     if save or stop.requested:
-                        shown = {"resolution": phase.resolution, "alpha": alpha}
-                        checkpoints.save(nimg, state, shown)
+                        due = evaluation.due(nimg, at_end=nimg >= total_nimg)
+                        facts = {"resolution": phase.resolution, "alpha": alpha}
+                        checkpoints.save(nimg, state, {**facts, "due": due})
+                        if save:
+                            generator = generator_of(state, config.model, phase)
+                            evaluation.run(due, nimg, generator)
                     writer.restart_clock(nimg)
             batches.close()
             if stop.requested:
@@ -141,14 +163,14 @@ def fit_to_data(config: Config, source: Source) -> Config:
     return dataclasses.replace(config, model=model)
 
 
-def restore_or_init(config: Config, checkpoints: Checkpoints, mesh: Mesh) -> TrainState:
-    """The state of the newest good checkpoint, or a new one."""
+def restore_or_init(config: Config, checkpoints: Checkpoints, mesh: Mesh) -> Restored:
+    """The newest good checkpoint, or a new state before the first image."""
     restored = checkpoints.restore_latest(compiling.abstract_state(config, mesh))
     if restored is not None:
-        return restored.state
+        return restored
     key = jax.random.key(config.run.seed)
     state = init_state(key, config.model, config.optimizer)
-    return jax.device_put(state, parallel.replicated(mesh))
+    return Restored(0, jax.device_put(state, parallel.replicated(mesh)), {}, {})
 
 
 def remaining(schedule: tuple[Phase, ...], nimg: int) -> tuple[Phase, ...]:
