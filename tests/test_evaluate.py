@@ -183,6 +183,21 @@ def test_separability_trains_its_classifiers_once(
         evaluate.main([*words[:3], *data])
 
 
+def test_classifiers_of_another_file_are_another_measure(run, tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(measures, "take", lambda *_: taken.append(1) or {"ls_z": 1.0})
+    file = tmp_path / "people.safetensors"
+    words = [str(run), "--metrics", "ls0.06k"]
+    with_file = [*words, "--classifiers", str(file)]
+    for each in (words, words, with_file):  # the third has a file to write
+        evaluate.main(each)
+    assert len(taken) == 2
+    file.write_bytes(b"classifiers")
+    for each in (with_file, with_file, words):
+        evaluate.main(each)
+    assert len(taken) == 3
+
+
 def test_mistakes_are_told_in_one_line(network, tmp_path):
     with pytest.raises(UserError, match="no measure 'fid50'; did you mean fid50k"):
         evaluate.main([str(network), "--metrics", "fid50"])

@@ -27,7 +27,7 @@ from stylegan_jax.metrics.classifier import Classifier, train_heads
 ATTRIBUTES = ("eyeglasses", "smile", "pose", "age", "gender")
 MAX_RESOLUTION = 64  # larger samples are made smaller for the classifiers
 COUNT = 5000
-STEPS = 1000
+STEPS = 2000
 
 _COMPARED = 64  # images whose pixels are a part of the key of a stored file
 _FORMAT = 1  # of that key; another number trains anew
