@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import convert, metrics, report, sample, train_step
+from benchmarks import convert, inversion, metrics, report, sample, train_step
 
 # In an interpreter of its own, because here everything is imported already.
 _WITHOUT = """
@@ -120,3 +120,17 @@ def test_features_are_read_as_they_were_stored(tmp_path):
     assert [batch.shape for batch in batches] == [(256, 5), (256, 5), (88, 5)]
     values = np.fromfile(path, np.float32)
     np.testing.assert_array_equal(np.concatenate(batches).ravel(), values)
+
+
+def test_inversion_is_measured_beside_the_generator_alone(tmp_path, capsys):
+    path = tmp_path / "result.json"
+    options = f"--resolutions 8 --images 2 --channel-max 4 --json {path}"
+    inversion.main([*options.split(), "--iterations", "2", "--rounds", "1"])
+    rows = json.loads(path.read_text())
+    assert [row["stage"] for row in rows] == ["w", "noise"]
+    for row in rows:
+        rate = row["iterations_per_second"]
+        assert row["image_iterations_per_second"] == pytest.approx(2 * rate)
+        assert row["ratio"] == pytest.approx(1 / rate / row["seconds_alone"])
+        assert row["temp_mib"] > 0
+    assert "image-iterations/s" in capsys.readouterr().out
