@@ -3,16 +3,17 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import tyro
 
-from stylegan_jax import cli
+from stylegan_jax import cli, processes
 from stylegan_jax.common import cache, files
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.loop import train
+from stylegan_jax.training.recovery import train
 from stylegan_jax.training.schedule import phases
+from stylegan_jax.training.watchdog import Watchdog
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,12 @@ class Flags:
 
     workdir: Annotated[str, tyro.conf.arg(help="the run directory; required")] = ""
     dry_run: bool = False  # show the configuration and the phases, and leave
+    # Several processes, each started with this command: auto finds the others on TPU
+    # pods, under SLURM or Open MPI and in Kubernetes; elsewhere give the three below.
+    distributed: Literal["no", "auto"] = "no"
+    coordinator: str = ""  # HOST:PORT of process 0, any free port
+    num_processes: int | None = None
+    process_id: int | None = None  # of this process, from 0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,9 +46,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     jax.config.update(
         "jax_default_matmul_precision", None if precision == "default" else precision
     )
+    processes.join(
+        coordinator=flags.coordinator,
+        num_processes=flags.num_processes,
+        process_id=flags.process_id,
+        detect=flags.distributed == "auto",
+    )
     workdir = Path(flags.workdir)
-    train(config, workdir)
-    print(f"run directory: {workdir}; pictures: {workdir / 'samples'}")
+    with Watchdog(config.run.stall_seconds) as watchdog:
+        train(config, workdir, watchdog=watchdog)
+    if jax.process_index() == 0:
+        print(f"run directory: {workdir}; pictures: {workdir / 'samples'}")
 
 
 def describe(config: Config) -> str:

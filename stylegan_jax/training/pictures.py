@@ -70,6 +70,24 @@ def grid_of_reals(config: RunConfig, source: Source, resolution: int) -> np.ndar
     return images.grid(np.stack(reals), columns=config.grid_columns)
 
 
+def diversity(config: RunConfig, fakes: np.ndarray, reals: np.ndarray) -> float | None:
+    """How much a grid of samples varies, relative to one of reals; None: unknown.
+
+    The ratio of the root mean square distances of pixels to their mean over the
+    cells. Identical samples give 0, samples like the data about 1.
+    """
+    rows, columns = config.grid_rows, config.grid_columns
+
+    def spread(grid: np.ndarray) -> float:
+        height, width = grid.shape[0] // rows, grid.shape[1] // columns
+        cells = grid.astype(np.float32).reshape(rows, height, columns, width, -1)
+        return float(np.sqrt(np.mean(cells.var(axis=(0, 2)))))
+
+    if fakes.shape != reals.shape or rows * columns < 2 or not spread(reals):
+        return None  # pictures of points, or nothing to compare
+    return spread(fakes) / spread(reals)
+
+
 def _make_draw_points(
     config: RunConfig, model: ModelConfig, source: Source
 ) -> Callable[[Generator], np.ndarray]:

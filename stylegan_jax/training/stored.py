@@ -121,6 +121,11 @@ def _record_crc(record: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
+def step_name(nimg: int) -> str:
+    """Name of the directory of a checkpoint."""
+    return f"{STEP_PREFIX}_{nimg:0{STEP_DIGITS}d}"
+
+
 def step_directories(directory: Path) -> list[tuple[int, Path]]:
     """(nimg, path) of the finished checkpoints in `directory`, newest first."""
     if not directory.is_dir():
