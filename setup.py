@@ -37,12 +37,14 @@ setup(
         "safetensors>=0.5",
         "scikit-learn>=1.5",
         "tensorboardX>=2.6",
+        "threadpoolctl>=3.5",
         "tyro>=1.0",
     ],
     extras_require={
         "cuda": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
-        "test": ["pytest>=8", "pytest-xdist>=3"],
+        "export": ["flatbuffers>=24"],
+        "test": ["pytest>=8", "pytest-xdist>=3", "flatbuffers>=24"],
         "lint": ["ruff>=0.14", "pyright>=1.1.400"],
     },
 )

@@ -6,6 +6,7 @@ With several processes the mesh spans the devices of all of them.
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.experimental import multihost_utils
@@ -79,7 +80,7 @@ def place(tree: Any, shardings: Any) -> Any:
         shardings = jax.tree.map(lambda _: one, tree)
 
     def put(array: Array, sharding: NamedSharding) -> Array:
-        if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
             data = put(jax.random.key_data(array), sharding)
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
         # Not `device_put`, which would compare the processes' values array by array.

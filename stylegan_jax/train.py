@@ -1,6 +1,7 @@
 """Trains a generator: `python -m stylegan_jax.train RECIPE --workdir DIR [flags]`."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +11,13 @@ import tyro
 
 from stylegan_jax import cli, processes
 from stylegan_jax.common import cache, files
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.sources import open_source
+from stylegan_jax.metrics import measures, readiness
+from stylegan_jax.metrics.measures import MeasureOptions
+from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.training.config import Config
+from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.recovery import train
 from stylegan_jax.training.schedule import phases
 from stylegan_jax.training.watchdog import Watchdog
@@ -36,6 +43,7 @@ class Flags:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     config, flags = cli.parse_recipe(Flags, argv, prog="python -m stylegan_jax.train")
+    wanted = parse_measures(config.metrics.names) if config.metrics.names else ()
     if flags.dry_run:
         print(describe(config))
         return
@@ -54,9 +62,59 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     workdir = Path(flags.workdir)
     with Watchdog(config.run.stall_seconds) as watchdog:
-        train(config, workdir, watchdog=watchdog)
+        evaluators = make_evaluators(config, wanted)
+        train(config, workdir, watchdog=watchdog, evaluators=evaluators)
     if jax.process_index() == 0:
         print(f"run directory: {workdir}; pictures: {workdir / 'samples'}")
+
+
+def make_evaluators(config: Config, wanted: Sequence[Measure]) -> list[Evaluator]:
+    """What training runs at checkpoints, one per measure.
+
+    Whatever would make a measure fail is found out here, before anything is trained.
+
+    Raises:
+        UserError: a measure cannot be taken: weights cannot be had, or the data does
+            not allow it.
+    """
+    if not wanted:
+        return []
+    if config.model.resolution == 1:
+        raise UserError(
+            "metrics.names are measures of images, and this network draws points; "
+            "measure them with python -m stylegan_jax.coverage RUN"
+        )
+    section = config.metrics
+    options = MeasureOptions(
+        mirror=config.data.mirror,
+        inception=section.inception,
+        vgg16=section.vgg16,
+        lpips=section.lpips,
+        features=section.features,
+        seed=section.seed,
+        batch_size=section.batch_size,
+        quiet=True,  # the display of the run is there already
+    )
+    source = open_source(config.data)
+
+    def evaluator(measure: Measure) -> Evaluator:
+        try:
+            scores = readiness.prepare(source, measure, options)
+        except UserError as error:
+            raise UserError(
+                f"metrics.names has {measure.name}, which cannot be taken: {error}; "
+                "--metrics.inception, .vgg16, .lpips and .features take files of yours"
+            ) from error
+        return Evaluator(
+            name=measure.name,
+            every_kimg=section.every_kimg or config.checkpoint.every_kimg,
+            run=functools.partial(
+                measures.take, source=source, measure=measure, options=options
+            ),
+            larger_is_better=scores,
+        )
+
+    return [evaluator(measure) for measure in wanted]
 
 
 def describe(config: Config) -> str:

@@ -54,6 +54,10 @@ class DecodedSource:
         """Its label, float32 `[label_size]`; ask for the image first."""
         return self.source.label(index)
 
+    def fingerprint(self, count: int, resolution: int) -> str:
+        """Says which the first images are; see `Source`."""
+        return self.source.fingerprint(count, resolution)
+
     def gather(self, indices: np.ndarray, resolution: int) -> np.ndarray:
         """Many images: indices `[N]` -> `[N, resolution, resolution, C]`."""
         pixels, filled = self._memory(resolution)

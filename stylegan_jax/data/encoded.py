@@ -4,8 +4,10 @@ Folders, zip files and TFDS data sets all end here; they differ in how the bytes
 one image are had.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +17,8 @@ from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.substitutes import Substitutes
 
 _logger = logging.getLogger(__name__)
+
+_STAND_INS = 8  # images further on, which may replace damaged ones at the end
 
 
 class Skipped(NamedTuple):
@@ -131,6 +135,24 @@ class EncodedSource:
         if self._labels is None:
             return np.zeros(0, np.float32)
         return self._labels.vector(self._substitutes.actual(index))
+
+    def fingerprint(self, count: int, resolution: int) -> str:
+        """Says which the first images are, by the bytes of their files; see `Source`.
+
+        What stands in for a damaged image is decided by those files, too.
+        """
+
+        def digest(index: int) -> bytes:
+            try:
+                return hashlib.sha256(self._read(index)).digest()
+            except (images.UnreadableImageError, OSError) as error:
+                return f"unreadable: {error}".encode()
+
+        count = min(self._count, count + _STAND_INS)
+        with ThreadPoolExecutor(8) as pool:
+            found = hashlib.sha256(b"\n".join(pool.map(digest, range(count))))
+        how = f"{self.num_channels} channels, padded {self._pad}"
+        return f"{found.hexdigest()} of {self._count}, {how}"
 
     def _warn_of_small(self, resolution: int, side: int) -> None:
         if self._sides is not None:

@@ -8,6 +8,7 @@ One training phase reads one resolution only, and nothing is decoded but a fast
 compression. The levels are those of the TFRecords of NVlabs/stylegan.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,6 +94,13 @@ class PyramidSource:
         if self._labels is None:
             return np.zeros(0, np.float32)
         return self._labels.vector(self._substitutes.actual(index))
+
+    def fingerprint(self, count: int, resolution: int) -> str:
+        """Says which the first images are, by the stored pixels; see `Source`."""
+        found = hashlib.sha256(f"{len(self)} in {self.num_channels} channels".encode())
+        for index in range(min(count, len(self))):
+            found.update(self.image(index, resolution).tobytes())
+        return found.hexdigest()
 
 
 def open_pyramid(config: DataConfig) -> PyramidSource:

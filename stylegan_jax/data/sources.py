@@ -37,6 +37,15 @@ class Source(Protocol):
         """Its label, float32 `[label_size]`: one-hot or the data set's own vector."""
         ...
 
+    def fingerprint(self, count: int, resolution: int) -> str:
+        """Says which the first `count` images are at a resolution, by their content.
+
+        Equal only if the images are. Much cheaper than all of the images: files are
+        read but not decoded, and nothing is drawn. It need not be the same for equal
+        images in other files.
+        """
+        ...
+
 
 def open_source(config: DataConfig) -> Source:
     """Opens the images that `config` names, quickly: pixels are read when asked for.
@@ -104,3 +113,8 @@ class Converted:
     def label(self, index: int) -> np.ndarray:
         """The label of the source, float32 `[label_size]`."""
         return self._source.label(index)
+
+    def fingerprint(self, count: int, resolution: int) -> str:
+        """Says which the first images are; see `Source`."""
+        of_source = self._source.fingerprint(count, resolution)
+        return f"{of_source} in {self.num_channels} channels"

@@ -1,13 +1,14 @@
 """Features of the images that measures compare: a generator's, and the data's."""
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import Mesh
-from rich.progress import track
 
 from stylegan_jax.data.sources import Source
 from stylegan_jax.features.extractor import FrozenNetwork
@@ -21,10 +22,8 @@ def features_of_fakes(
     count: int,
     *,
     seed: int = 0,
-    batch_size: int = 8,
-    mesh: Mesh | None = None,
-    quiet: bool = False,
-) -> np.ndarray:
+    **options: Any,
+) -> Iterator[np.ndarray]:
     """Features of samples without truncation, with new noise, as uint8 images.
 
     Args:
@@ -32,12 +31,10 @@ def features_of_fakes(
         network: what looks at them.
         count: images in all.
         seed: of everything random.
-        batch_size: images on a device at once.
-        mesh: all devices by default.
-        quiet: shows no progress.
+        options: `batch_size` and others of `streaming.chunks`.
 
     Returns:
-        float32 `[count, network.size]`.
+        float32 `[N, network.size]`, one chunk after the other.
 
     Source: `metrics/frechet_inception_distance.py`, NVlabs/stylegan
     (`is_validation=True`, `randomize_noise=True`).
@@ -55,14 +52,12 @@ def features_of_fakes(
         with jax.default_matmul_precision("highest"):
             return network.function(params, to_rgb_levels(images))
 
-    return streaming.stream(
+    return streaming.chunks(
         compute,
         (generator, network.params),
         count,
-        batch_size=batch_size,
-        mesh=mesh,
         title=f"{network.name} of samples",
-        quiet=quiet,
+        **options,
     )
 
 
@@ -74,9 +69,8 @@ def features_of_reals(
     *,
     mirror: bool = False,
     seed: int = 0,
-    batch_size: int = 8,
-    quiet: bool = False,
-) -> np.ndarray:
+    **options: Any,
+) -> Iterator[np.ndarray]:
     """Features of the first images of the data, from the start again if need be.
 
     Args:
@@ -86,25 +80,31 @@ def features_of_reals(
         resolution: of the images, in pixels.
         mirror: flip each with probability 1/2.
         seed: of the flips.
-        batch_size: images at once.
-        quiet: shows no progress.
+        options: `batch_size` and others of `streaming.chunks`.
 
-    Returns:
-        float32 `[count, network.size]`.
+    Yields:
+        float32 `[N, network.size]`, one chunk after the other.
     """
     flips = np.random.Generator(np.random.Philox(seed)).random(count) < 0.5
-    found = []
-    starts = range(0, count, batch_size)
-    for start in track(starts, f"{network.name} of the data", disable=quiet):
-        # The last batch is filled up, so that one program does for all.
-        places = np.minimum(np.arange(start, start + batch_size), count - 1)
-        images = [source.image(int(i) % len(source), resolution) for i in places]
-        turned = [
-            image[:, ::-1] if mirror and flips[i] else image
-            for i, image in zip(places, images, strict=True)
-        ]
-        found.append(np.asarray(network(as_rgb(np.stack(turned)))))
-    return np.concatenate(found)[:count]
+
+    def image(index: int) -> np.ndarray:
+        pixels = source.image(index % len(source), resolution)
+        return as_rgb(pixels[:, ::-1] if mirror and flips[index] else pixels)
+
+    def compute(params: Any, images: Array) -> Array:
+        with jax.default_matmul_precision("highest"):
+            return network.function(params, images)
+
+    # Decoding and drawing release the interpreter lock for most of their time.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16), "decode") as pool:
+        yield from streaming.chunks(
+            compute,
+            network.params,
+            count,
+            load=lambda indices: np.stack([*pool.map(image, indices.tolist())]),
+            title=f"{network.name} of the data",
+            **options,
+        )
 
 
 def to_rgb_levels(images: Array) -> Array:

@@ -40,11 +40,25 @@ class Measure:
     @property
     def name(self) -> str:
         """`fid50k`, `ppl_wend`, or `ppl_wend5k` where the number is not official."""
+        return f"{self.kind}{self._number}"
+
+    def name_on(self, features: str | None) -> str:
+        """Of the same measure on other features than it is defined by.
+
+        `fd50k[NAME]` and `kd50k[NAME]`, since FID and KID are those of Inception;
+        `pr50k[NAME]`, `ppl_wend[NAME]`. None are the right features.
+        """
+        if features is None or self.kind == "ls":  # which takes no features
+            return self.name
+        kind = {"fid": "fd", "kid": "kd"}.get(self.kind, self.kind)
+        return f"{kind}{self._number}[{features}]"
+
+    @property
+    def _number(self) -> str:
         official, said = KINDS[self.kind]
         if self.count == official and not said:
-            return self.kind
-        thousands = self.count / 1000
-        return f"{self.kind}{thousands:g}k"
+            return ""
+        return f"{self.count / 1000:g}k"
 
 
 def parse_measures(text: str) -> tuple[Measure, ...]:

@@ -15,6 +15,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from stylegan_jax.metrics import streaming
+from stylegan_jax.metrics.store import Partial
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents, resample
 
@@ -53,6 +54,7 @@ def path_length(
     batch_size: int = 64,
     mesh: Mesh | None = None,
     quiet: bool = False,
+    partial: Partial | None = None,
 ) -> PathLength:
     """Measures the perceptual path length of a generator, without truncation.
 
@@ -73,6 +75,7 @@ def path_length(
         batch_size: paths given to the devices before the first is waited for.
         mesh: all devices by default.
         quiet: shows no progress.
+        partial: where distances so far are saved, and taken up from.
 
     Raises:
         ValueError: an unknown space, sampling or noise; an image that is too small to
@@ -117,6 +120,7 @@ def path_length(
         mesh=mesh,
         title=f"path length, {space} {sampling}",
         quiet=quiet,
+        partial=partial,
     ).astype(np.float64)
     return PathLength(trimmed_mean(distances), distances)
 

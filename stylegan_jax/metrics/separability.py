@@ -14,6 +14,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from stylegan_jax.metrics import streaming
+from stylegan_jax.metrics.store import Partial
 from stylegan_jax.networks.generator import Generator
 
 
@@ -124,6 +125,7 @@ def sample_for_separability(
     batch_size: int = 64,
     mesh: Mesh | None = None,
     quiet: bool = False,
+    partial: Partial | None = None,
 ) -> LabelledLatents:
     """Draws images with random noise and without truncation, and classifies them.
 
@@ -135,6 +137,7 @@ def sample_for_separability(
         batch_size: samples given to the devices before the first is waited for.
         mesh: all devices by default.
         quiet: shows no progress.
+        partial: where samples so far are saved, and taken up from.
 
     Raises:
         ValueError: no classifier, or one that refuses the images.
@@ -159,6 +162,7 @@ def sample_for_separability(
         mesh=mesh,
         title="samples for separability",
         quiet=quiet,
+        partial=partial,
     )
     return LabelledLatents(z, w, logits, tuple(classifiers))
 

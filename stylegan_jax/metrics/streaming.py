@@ -1,12 +1,14 @@
-"""Values of many samples of a generator, batch by batch over the devices of a mesh.
+"""Values of many samples, batch by batch over the devices of all processes.
 
 Whatever is random about a sample is a function of a seed and of the sample's index,
 and a device always runs the program of the same few samples. So neither the number of
-devices nor the size of a batch changes a digit that matters.
+devices, nor that of processes, nor the size of a batch changes a digit that matters;
+and what was interrupted is continued bit for bit.
 """
 
 import collections
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import jax
@@ -23,6 +25,7 @@ from rich.progress import (
 )
 
 from stylegan_jax import parallel
+from stylegan_jax.metrics.store import Partial
 from stylegan_jax.networks.generator import Generator, Noise
 
 NoiseKind = Literal["random", "stored"]
@@ -30,29 +33,30 @@ NoiseKind = Literal["random", "stored"]
 # Samples in the program of a device. Another number is another order of additions,
 # which path lengths show in the fifth digit: they divide rounding by 1e-4.
 TOGETHER = 4
+# Samples that are handed on at once, whatever the devices: sums over them then have
+# one order. A multiple of TOGETHER.
+CHUNK = 512
+# Calls under way when processes exchange results; with many more, XLA's CPU backend
+# can run out of threads, each waiting for another process.
+_CALLS = 8
 
 
 def stream(
     compute: Callable[[Any, Array], Any],
-    generator: Any,
+    networks: Any,
     count: int,
     *,
-    batch_size: int,
-    mesh: Mesh | None = None,
-    title: str = "samples",
-    quiet: bool = False,
+    partial: Partial | None = None,
+    **options: Any,
 ) -> Any:
-    """Computes something of each sample 0, ..., `count - 1`.
+    """Computes something of each sample 0, ..., `count - 1`, and keeps all of it.
 
     Args:
-        compute: `(generator, indices uint32 [TOGETHER])` to a tree of arrays
-            `[TOGETHER, ...]`; traced once, runs on every device.
-        generator: copied to every device; with other networks a tuple of trees.
+        compute: as for `chunks`.
+        networks: as for `chunks`.
         count: number of samples.
-        batch_size: samples given to the devices before the first is waited for.
-        mesh: all devices by default.
-        title: of the bar that a terminal shows.
-        quiet: shows no bar.
+        partial: where results so far are saved, and taken up from.
+        options: the rest that `chunks` takes.
 
     Returns:
         The tree of NumPy arrays `[count, ...]`, in the order of the samples.
@@ -60,19 +64,133 @@ def stream(
     Raises:
         ValueError: no samples, or batches of none.
     """
+    partial = partial or Partial()
+    kept = partial.restore()
+    done = [[kept[str(i)] for i in range(len(kept))]] if kept else []
+    start = len(kept["0"]) if kept else 0
+    structure = None
+    for part in chunks(compute, networks, count, start=start, **options):
+        leaves, structure = jax.tree.flatten(part)
+        done.append(leaves)
+        start += len(leaves[0])
+        if start < count:  # so that there is always a rest, which says the structure
+            partial.save(lambda: {str(i): x for i, x in enumerate(_joined(done))})
+    return jax.tree.unflatten(structure, _joined(done))
+
+
+def chunks(
+    compute: Callable[[Any, Any], Any],
+    networks: Any,
+    count: int,
+    *,
+    batch_size: int,
+    start: int = 0,
+    load: Callable[[np.ndarray], Any] | None = None,
+    mesh: Mesh | None = None,
+    title: str = "samples",
+    quiet: bool = False,
+) -> Iterator[Any]:
+    """Computes something of the samples `start`, ..., `count - 1`.
+
+    In several processes each computes its devices' share, and all get everything; all
+    must call this alike.
+
+    Args:
+        compute: `(networks, indices uint32 [TOGETHER])` to a tree of arrays
+            `[TOGETHER, ...]`; traced once, runs on every device.
+        networks: tree of arrays, copied to every device.
+        count: where to end.
+        batch_size: samples given to the devices before the first is waited for.
+        start: where to begin, a multiple of CHUNK.
+        load: makes of indices `[N]` what `compute` is given instead, a tree of host
+            arrays `[N, ...]`; called for this process's share only.
+        mesh: all devices of all processes by default.
+        title: of the bar that a terminal shows.
+        quiet: shows no bar.
+
+    Yields:
+        Trees of NumPy arrays `[CHUNK, ...]`, the last one shorter, in the order of the
+        samples.
+
+    Raises:
+        ValueError: no samples, or batches of none, or no such start.
+    """
     if count < 1 or batch_size < 1:
         raise ValueError(
             f"count is {count} and batch_size {batch_size}; both must be at least 1"
         )
+    if start % CHUNK or not 0 <= start < count:
+        raise ValueError(f"start {start} is not a multiple of {CHUNK} below {count}")
     mesh = parallel.make_mesh() if mesh is None else mesh
+    results = _results(compute, networks, range(start, count), batch_size, load, mesh)
+    held: list[Any] = []
+    left = count - start
+    with _bar(title, start, count, quiet=quiet) as advance:
+        for result in results:
+            number = min(left, TOGETHER * mesh.size)  # the last call was filled up
+            held.append(jax.tree.map(lambda x, n=number: x[:n], result))
+            left -= number
+            advance(number)
+            while sum(map(_length, held)) >= CHUNK:
+                whole = _joined_trees(held)
+                yield jax.tree.map(lambda x: x[:CHUNK], whole)
+                held = [jax.tree.map(lambda x: x[CHUNK:], whole)]
+        if sum(map(_length, held)):
+            yield _joined_trees(held)
+
+
+def _results(
+    compute: Callable[[Any, Any], Any],
+    networks: Any,
+    samples: range,
+    batch_size: int,
+    load: Callable[[np.ndarray], Any] | None,
+    mesh: Mesh,
+) -> Iterator[Any]:
+    """Results of one call after the other, as host arrays."""
     copied, own = PartitionSpec(), PartitionSpec(parallel.DATA)
-    run = jax.jit(
-        jax.shard_map(compute, mesh=mesh, in_specs=(copied, own), out_specs=own)
-    )
-    generator = jax.device_put(generator, parallel.replicated(mesh))
+    mapped = jax.shard_map(compute, mesh=mesh, in_specs=(copied, own), out_specs=own)
+    shared = jax.process_count() > 1
+    # Every process needs the results of all; within one they are gathered by the host.
+    out = parallel.replicated(mesh) if shared else parallel.split(mesh)
+    run = jax.jit(mapped, out_shardings=out)
+    networks = _put_everywhere(networks, mesh)
     together = TOGETHER * mesh.size
+    calls = max(1, batch_size // together)
+    calls = min(calls, _CALLS) if shared else calls
+    here = jax.process_index()
+    owned = [device.process_index == here for device in mesh.devices.flat]
     in_flight: collections.deque[Any] = collections.deque()
-    done: list[Any] = []
+    for start in range(samples.start, samples.stop, together):
+        # The last call is filled up with the last sample.
+        indices = np.arange(start, start + together)
+        indices = np.minimum(indices, samples.stop - 1).astype(np.uint32)
+        indices = indices.reshape(mesh.size, TOGETHER)[owned].reshape(-1)
+        given = parallel.put_batch(indices if load is None else load(indices), mesh)
+        in_flight.append(run(networks, given))
+        if len(in_flight) >= calls:
+            yield jax.device_get(in_flight.popleft())
+    while in_flight:
+        yield jax.device_get(in_flight.popleft())
+
+
+def _put_everywhere(tree: Any, mesh: Mesh) -> Any:
+    sharding = parallel.replicated(mesh)
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def put(x: Any) -> Array:
+        host = np.asarray(x)
+        return jax.make_array_from_process_local_data(sharding, host, host.shape)
+
+    return jax.tree.map(put, tree)
+
+
+@contextlib.contextmanager
+def _bar(
+    title: str, start: int, count: int, *, quiet: bool
+) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal; gives a function that moves it on."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -80,24 +198,22 @@ def stream(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    hidden = quiet or not console.is_terminal
+    hidden = quiet or not console.is_terminal or jax.process_index() != 0
     with Progress(*columns, console=console, disable=hidden) as bar:
-        task = bar.add_task(title, total=count)
+        task = bar.add_task(title, total=count, completed=start)
+        yield lambda number: bar.update(task, advance=number)
 
-        def finish() -> None:
-            done.append(jax.device_get(in_flight.popleft()))
-            bar.update(task, completed=min(count, len(done) * together))
 
-        for start in range(0, count, together):
-            # The last call is filled up with the last sample.
-            indices = np.minimum(np.arange(start, start + together), count - 1)
-            given = parallel.put_batch(indices.astype(np.uint32), mesh)
-            in_flight.append(run(generator, given))
-            if len(in_flight) * together >= batch_size:
-                finish()
-        while in_flight:
-            finish()
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *done)
+def _length(tree: Any) -> int:
+    return len(jax.tree.leaves(tree)[0])
+
+
+def _joined_trees(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *trees)
+
+
+def _joined(parts: list[list[np.ndarray]]) -> list[np.ndarray]:
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 def sample_keys(seed: int, indices: Array, number: int) -> Array:

@@ -13,7 +13,7 @@ import dataclasses
 import errno
 import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,7 +25,8 @@ from orbax.checkpoint import checkpoint_managers
 from stylegan_jax import parallel
 from stylegan_jax.common import timing
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.training import sharing, stored
+from stylegan_jax.training import retention, sharing, stored
+from stylegan_jax.training.retention import Criterion, Scores
 
 _log = logging.getLogger(__name__)
 _DISK_ERRORS = (
@@ -66,6 +67,7 @@ class Restored(NamedTuple):
     nimg: int  # real images shown when it was written
     state: Any  # like the template, or {name: nested dicts} from `load_latest`
     metadata: dict[str, Any]  # as given to `Checkpoints.save`
+    scores: Scores  # as given to `Checkpoints.record_scores`, by evaluator
 
 
 class Checkpoints:
@@ -87,6 +89,11 @@ class Checkpoints:
     def due(self, nimg: int) -> bool:
         """Whether a cadence boundary was crossed since the last save or restore."""
         return timing.due(nimg, self._last_nimg, self._config.every_kimg)
+
+    @property
+    def last_nimg(self) -> int:
+        """Image count of the last save or restore; 0 before any."""
+        return self._last_nimg
 
     def latest_path(self) -> Path | None:
         """The newest finished checkpoint; does not wait for one being written."""
@@ -129,6 +136,34 @@ class Checkpoints:
         if not self._config.asynchronous:
             self._finish()
 
+    def record_scores(
+        self,
+        nimg: int,
+        evaluator: str,
+        scores: Mapping[str, float],
+        resolution: int,
+        best: Criterion | None,
+    ) -> None:
+        """Keeps scores with the checkpoint of `nimg`, once that is written.
+
+        Args:
+            nimg: names the checkpoint; nothing happens if there is none.
+            evaluator: whose scores they are.
+            scores: by name.
+            resolution: of the generator that was scored, in pixels.
+            best: what chooses the best checkpoint, which is kept; None changes nothing.
+        """
+        self._finish()
+        path = self.directory / stored.step_name(nimg)
+        if not self._writes or not path.is_dir():
+            return
+        try:
+            retention.add_scores(path, evaluator, scores, resolution)
+            if best is not None:
+                retention.choose_best(self.directory, best)
+        except OSError as error:
+            _log.warning("scores of %s were not kept (%s)", path.name, _reason(error))
+
     def restore_latest(self, template: Any) -> Restored | None:
         """Restores the newest readable checkpoint; None when there is none at all.
 
@@ -147,16 +182,19 @@ class Checkpoints:
         found = sharing.share_step(self._read_latest() if self._writes else None)
         if found is None:
             return None
-        nimg, step = found
-        state = _place(step.leaves, template, self.directory / stored.step_name(nimg))
+        nimg, step, scores = found
+        state = sharing.place(
+            step.leaves, template, self.directory / stored.step_name(nimg)
+        )
         self._last_nimg = nimg
-        return Restored(nimg, state, step.metadata)
+        return Restored(nimg, state, step.metadata, scores)
 
-    def _read_latest(self) -> tuple[int, stored.StoredStep] | None:
+    def _read_latest(self) -> sharing.Found | None:
         steps = stored.step_directories(self.directory)
         for nimg, path in steps:
             try:
-                return nimg, stored.read_step(nimg, path)
+                step = stored.read_step(nimg, path)
+                return sharing.Found(nimg, step, retention.read_scores(path))
             except stored.UnreadableCheckpoint as error:
                 _log.warning("skipping checkpoint %s: %s", path.name, error)
                 self._set_aside(path)
@@ -249,6 +287,7 @@ class Checkpoints:
         target = path.with_name(f"unreadable_{path.name}")
         shutil.rmtree(target, ignore_errors=True)
         path.rename(target)
+        retention.forget(self.directory, path.name)
 
 
 def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
@@ -287,7 +326,7 @@ def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
                 f"{step_path} holds no {', '.join(missing)}; it holds"
                 f" {', '.join(fields)}"
             )
-        return Restored(nimg, tree, step.metadata)
+        return Restored(nimg, tree, step.metadata, retention.read_scores(step_path))
     raise UserError(f"none of the {len(steps)} checkpoints in {path} can be read")
 
 
@@ -300,70 +339,13 @@ def _steps_at(path: Path) -> list[tuple[int, Path]]:
     )
 
 
-def _place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
-    """The template's structure and shardings with the leaves' values."""
-    named = stored.named_leaves(template)
-    differences = list(_differences(leaves, named))
-    if differences:
-        more = f"; and {len(differences) - 8} more" if len(differences) > 8 else ""
-        raise UserError(
-            f"{path} is intact but belongs to another model or optimiser"
-            f" ({'; '.join(differences[:8])}{more}); use its own configuration or a"
-            " new --workdir"
-        )
-
-    def place(name: str, like: Any) -> jax.Array:
-        value = leaves.get(name, np.zeros(like.shape, like.dtype))  # empty ones
-        sharding = getattr(like, "sharding", None)
-        if sharding is None:
-            return jax.device_put(value)
-        return jax.make_array_from_callback(
-            value.shape, sharding, lambda index: value[index]
-        )
-
-    values = [place(name, like) for name, like in named.items()]
-    return jax.tree.unflatten(jax.tree.structure(template), values)
-
-
-def _differences(
-    leaves: Mapping[str, np.ndarray], named: Mapping[str, Any]
-) -> Iterable[str]:
-    for name, like in named.items():
-        if name not in leaves:
-            if np.prod(like.shape):
-                yield f"{name} is missing"
-            continue
-        value = leaves[name]
-        if value.shape != tuple(like.shape) or value.dtype != like.dtype:
-            yield (
-                f"{name} is {value.dtype}{list(value.shape)}, not"
-                f" {like.dtype}{list(like.shape)}"
-            )
-    yield from (f"{name} is not expected" for name in leaves if name not in named)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Milestones(checkpoint_managers.PreservationPolicy):
-    """Keeps the first checkpoint at or after every multiple of `every_nimg`."""
-
-    every_nimg: int
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list:
-        intervals = [info.step // self.every_nimg for info in checkpoints]
-        return [
-            interval > 0 and interval not in intervals[:i]
-            for i, interval in enumerate(intervals)
-        ]
-
-
 def _open_manager(directory: Path, config: CheckpointConfig) -> ocp.CheckpointManager:
-    policies: list[Any] = [checkpoint_managers.LatestN(config.keep_last)]
-    if config.keep_every_kimg is not None:
-        policies.append(_Milestones(max(1, round(config.keep_every_kimg * 1000))))
+    every_kimg = config.keep_every_kimg
+    every_nimg = None if every_kimg is None else max(1, round(every_kimg * 1000))
     options = ocp.CheckpointManagerOptions(
         step_prefix=stored.STEP_PREFIX,
         step_format_fixed_length=stored.STEP_DIGITS,
-        preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+        preservation_policy=retention.policy(directory, config.keep_last, every_nimg),
         save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
         enable_async_checkpointing=False,  # we are in a thread already
     )

@@ -7,6 +7,7 @@ from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.training.evaluation import MetricsConfig
 from stylegan_jax.training.health import HealthConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import ScheduleConfig
@@ -59,6 +60,7 @@ class Config:
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    metrics: MetricsConfig = MetricsConfig()
     health: HealthConfig = HealthConfig()
     run: RunConfig = RunConfig()
 
@@ -94,6 +96,7 @@ MAY_CHANGE = (
     "schedule.total_kimg",
     "checkpoint.*",
     "health.*",
+    "metrics.*",
     "data.cache_gb",
     "data.path",
     "run.tick_kimg*",

@@ -3,7 +3,9 @@
 import collections
 import contextlib
 import dataclasses
+import math
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -16,8 +18,9 @@ from stylegan_jax.data import pipeline
 from stylegan_jax.data.cache import DecodedSource
 from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.training import compiling, pictures
-from stylegan_jax.training.checkpoint import Checkpoints
+from stylegan_jax.training.checkpoint import Checkpoints, Restored
 from stylegan_jax.training.config import MAY_CHANGE, Config
+from stylegan_jax.training.evaluation import Evaluation, Evaluator, criterion
 from stylegan_jax.training.health import Monitor
 from stylegan_jax.training.interrupt import StopSignal
 from stylegan_jax.training.schedule import Phase, phases
@@ -44,6 +47,7 @@ def train(
     workdir: Path,
     *,
     mesh: Mesh | None = None,
+    evaluators: Sequence[Evaluator] = (),
     watchdog: Watchdog | None = None,
     rollbacks: int = 0,
 ) -> TrainState:
@@ -57,6 +61,7 @@ def train(
         config: the whole configuration; the same in every process.
         workdir: the run directory; only process 0 reads or writes it.
         mesh: the devices; all of them by default.
+        evaluators: run on the averaged generator at checkpoints, and at the end.
         watchdog: is told of every step; a new one by default.
         rollbacks: how often the run went back (`recovery.py`); changes the seeds.
 
@@ -64,7 +69,8 @@ def train(
         The state, on the devices.
 
     Raises:
-        UserError: the data cannot be used, or the run was started differently.
+        UserError: the data cannot be used, the run was started differently, or no
+            evaluator gives the score that is to choose the best checkpoint.
         NonFiniteError: training has diverged.
         Unhealthy: it is lost otherwise, and may still go back.
     """
@@ -75,6 +81,7 @@ def train(
         "configuration and data", [files.to_json(config), source.name, len(source)]
     )
     schedule = phases(config.schedule, config.model.resolution)
+    best = criterion(config.metrics.best, evaluators)
     files.start_run(
         workdir,
         config,
@@ -87,25 +94,35 @@ def train(
         if watchdog is None:
             watchdog = stack.enter_context(Watchdog(config.run.stall_seconds))
         watchdog.settle = checkpoints.settle
-        state = restore_or_init(config, checkpoints, mesh)
-        nimg = int(state.nimg)  # the host's own count from here on
-        total_kimg = schedule[-1].end_nimg / 1000
-        writer = stack.enter_context(Writer(workdir, total_kimg, restored_nimg=nimg))
+        nimg, restored, facts, scores = restore_or_init(config, checkpoints, mesh)
+        state: TrainState = restored
+        del restored  # its buffers are the step's to overwrite
+        total_nimg = schedule[-1].end_nimg
+        writer = stack.enter_context(
+            Writer(workdir, total_nimg / 1000, restored_nimg=nimg)
+        )
         stop = stack.enter_context(StopSignal())
         ballot, stopping = processes.Ballot(mesh), 0
         health = Monitor(config.health, config.loss, nimg)
+        evaluation = Evaluation(evaluators, best, checkpoints, writer, stop)
         draw = pictures.make_draw(config.run, config.model, source)
         reals = pictures.grid_of_reals(config.run, source, config.model.resolution)
         if nimg == 0:
             writer.write_grid("reals", 0, reals)
-        watchdog.begin("compiling")
         config = reseeded(config, rollbacks)
         key = jax.random.fold_in(jax.random.key(config.run.seed), 1)
         key = parallel.place(key, parallel.replicated(mesh))
         images = DecodedSource(source, config.data.cache_bytes, config.data.dtype)
         steps = compiling.StepsAhead(config, remaining(schedule, nimg), mesh)
         ticks = 0
+        missed = evaluation.missed(facts, scores)
+        for phase in remaining(schedule, nimg - 1)[:1]:  # the one that was saved
+            watchdog.begin("evaluating", math.inf)
+            generator = generator_of(state, config.model, phase)
+            generator = parallel.copy_everywhere(generator, mesh)
+            evaluation.run(missed, nimg, generator)
 
+        watchdog.begin("compiling")
         for phase, train_step in steps:
             writer.begin_phase(
                 nimg,
@@ -131,7 +148,7 @@ def train(
                 watchdog.step()
                 stopping = ballot.cast(stop.number)
                 last = nimg >= phase.end_nimg or stopping
-                save = checkpoints.due(nimg) or nimg >= total_kimg * 1000
+                save = checkpoints.due(nimg) or nimg >= total_nimg
                 if writer.due(nimg) or save or last:
                     # Before saving: numbers that are not finite end the run here.
                     alpha = alpha_of(phase, nimg)
@@ -154,8 +171,14 @@ def train(
                     if trouble:
                         writer.warn(str(trouble))
                     if save or stopping:
-                        shown = {"resolution": phase.resolution, "alpha": alpha}
-                        checkpoints.save(nimg, state, shown)
+                        due = evaluation.due(nimg, at_end=nimg >= total_nimg)
+                        facts = {"resolution": phase.resolution, "alpha": alpha}
+                        checkpoints.save(nimg, state, {**facts, "due": due})
+                        if save and due:
+                            watchdog.begin("evaluating", math.inf)
+                            generator = generator_of(state, config.model, phase)
+                            generator = parallel.copy_everywhere(generator, mesh)
+                            evaluation.run(due, nimg, generator)
                     writer.restart_clock(nimg)
             watchdog.begin("compiling")
             batches.close()
@@ -182,13 +205,14 @@ def fit_to_data(config: Config, source: Source) -> Config:
     return dataclasses.replace(config, model=model)
 
 
-def restore_or_init(config: Config, checkpoints: Checkpoints, mesh: Mesh) -> TrainState:
-    """The state of the newest good checkpoint, or a new one."""
+def restore_or_init(config: Config, checkpoints: Checkpoints, mesh: Mesh) -> Restored:
+    """The newest good checkpoint, or a new state before the first image."""
     restored = checkpoints.restore_latest(compiling.abstract_state(config, mesh))
     if restored is not None:
-        return restored.state
+        return restored
     key = jax.random.key(config.run.seed)
-    return placed(init_state(key, config.model, config.optimizer), config, mesh)
+    state = placed(init_state(key, config.model, config.optimizer), config, mesh)
+    return Restored(0, state, {}, {})
 
 
 def placed(state: TrainState, config: Config, mesh: Mesh) -> TrainState:

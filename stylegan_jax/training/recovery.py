@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -13,8 +14,9 @@ from jax.sharding import Mesh
 from stylegan_jax import processes
 from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.training import loop, stored
+from stylegan_jax.training import loop, retention, stored
 from stylegan_jax.training.config import Config
+from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.health import Unhealthy
 from stylegan_jax.training.state import TrainState
 from stylegan_jax.training.watchdog import Watchdog
@@ -28,6 +30,7 @@ def train(
     workdir: Path,
     *,
     mesh: Mesh | None = None,
+    evaluators: Sequence[Evaluator] = (),
     watchdog: Watchdog | None = None,
 ) -> TrainState:
     """As `loop.train`, going back up to `health.rollbacks` times when training is lost.
@@ -45,7 +48,12 @@ def train(
         count = len(json.loads(processes.broadcast(_read(workdir))))
         try:
             return loop.train(
-                config, workdir, mesh=mesh, watchdog=watchdog, rollbacks=count
+                config,
+                workdir,
+                mesh=mesh,
+                evaluators=evaluators,
+                watchdog=watchdog,
+                rollbacks=count,
             )
         except (Unhealthy, NonFiniteError) as error:
             if count >= config.health.rollbacks:
@@ -67,6 +75,7 @@ def _roll_back(workdir: Path, error: UserError) -> None:
         target = path.with_name(f"unhealthy_{path.name}")
         shutil.rmtree(target, ignore_errors=True)
         path.rename(target)
+        retention.forget(workdir / "checkpoints", path.name)
     nimg = healthy[0][0]
     past = json.loads(_read(workdir))
     past.append({"to_nimg": nimg, "because": str(error)})

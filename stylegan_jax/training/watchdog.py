@@ -46,6 +46,7 @@ class Watchdog:
         self.peers = peers or Peers()
         self.settle: Callable[[float], None] = lambda timeout: None
         self._stall_seconds = stall_seconds
+        self._patience = _SLOW * stall_seconds
         self._since = time.monotonic()
         self._longest = 0.0
         self._steps = 0  # of this phase
@@ -71,8 +72,14 @@ class Watchdog:
         self._steps, self._longest = 0, 0.0
         self._since = time.monotonic()
 
-    def begin(self, work: str) -> None:
-        """Something else than a step begins, such as `compiling`; a step ends it."""
+    def begin(self, work: str, patience: float | None = None) -> None:
+        """Something else than a step begins, such as `compiling`; a step ends it.
+
+        Args:
+            work: what the process does.
+            patience: seconds that it may take; None: 20 times `stall_seconds`.
+        """
+        self._patience = _SLOW * self._stall_seconds if patience is None else patience
         self.peers.doing = work
         self._since = time.monotonic()
 
@@ -124,11 +131,10 @@ class Watchdog:
         self._leave(f"{what}: all processes wait, a device or the network is stuck")
 
     def _limit(self) -> float:
-        patient = _SLOW * self._stall_seconds
-        if self.peers.doing != STEPPING or self._steps <= 3:
-            return patient
-        if self.peers.busy(STEPPING):
-            return patient
+        if self.peers.doing != STEPPING:
+            return self._patience
+        if self._steps <= 3 or self.peers.busy(STEPPING):
+            return _SLOW * self._stall_seconds
         return max(self._stall_seconds, _SLOW * self._longest)
 
     def _leave(self, cause: str) -> NoReturn:

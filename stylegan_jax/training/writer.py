@@ -26,7 +26,6 @@ from stylegan_jax.common import files, images, timing
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.training.display import LiveDisplay, PlainLines, Progress
 
-
 _log = logging.getLogger(__name__)
 
 

@@ -7,8 +7,10 @@ them has touched a device.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -80,8 +82,17 @@ class Server:
         processes: int = 1,
         devices: int = 1,
         fault: dict | None = None,
+        odd: list | None = None,
     ) -> list[Process]:
-        """Starts a job; `fault` is `{"rank", "nimg", "what"}`, see `serve`."""
+        """Starts a job.
+
+        Args:
+            words: the recipe and the flags.
+            processes: how many.
+            devices: of each.
+            fault: `{"rank", "nimg", "what"}`, see `_arrange`.
+            odd: more flags for the last process only.
+        """
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -93,6 +104,7 @@ class Server:
             if processes > 1:
                 own = ["--coordinator", f"127.0.0.1:{port}"]
                 own += ["--num-processes", processes, "--process-id", rank]
+                own += (odd or []) if rank == processes - 1 else []
             order = {
                 "argv": [str(word) for word in [*words, *own]],
                 "devices": devices,
@@ -125,10 +137,7 @@ def serve() -> None:
     """Reads orders, a JSON line each, forks, and answers with process numbers."""
     from stylegan_jax import cli, train
 
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # so that select() wakes up
     running: dict[int, str] = {}
-    import select
-
     while True:
         ready = select.select([sys.stdin], [], [], 0.05)[0]
         while running:
@@ -155,13 +164,12 @@ def serve() -> None:
         os.dup2(nothing, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         import jax
 
         jax.config.update("jax_num_cpu_devices", order["devices"])
         if order["fault"]:
             _arrange(**order["fault"])
-        cli.run_main(lambda: train.main(order["argv"]))
+        cli.run_main(functools.partial(train.main, order["argv"]))
 
 
 def _arrange(rank: int, nimg: int, what: str) -> None:

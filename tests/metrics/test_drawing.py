@@ -38,10 +38,16 @@ def make(**changes):
 
 
 def fakes(generator, count=6, devices=1, **options):
-    mesh = parallel.make_mesh(devices)
-    return drawing.features_of_fakes(
-        generator, PIXELS, count, mesh=mesh, quiet=True, **options
+    options = {"batch_size": 6, "mesh": parallel.make_mesh(devices)} | options
+    chunks = drawing.features_of_fakes(generator, PIXELS, count, quiet=True, **options)
+    return np.concatenate([*chunks])
+
+
+def reals(source, count, **options):
+    chunks = drawing.features_of_reals(
+        source, PIXELS, count, 8, batch_size=3, quiet=True, **options
     )
+    return np.concatenate([*chunks])
 
 
 def test_a_sample_depends_on_seed_and_index_alone():
@@ -78,11 +84,10 @@ def test_levels_are_those_of_written_pictures():
 
 def test_reals_come_in_order_and_again_from_the_start():
     source = Portraits(5, 0, None)
-    options = {"batch_size": 3, "quiet": True}
-    found = drawing.features_of_reals(source, PIXELS, 8, 8, **options)
+    found = reals(source, 8)
     images = np.stack([source.image(i % 5, 8) for i in range(8)])
     np.testing.assert_array_equal(found, 2 * images.reshape(8, -1).astype("f"))
-    flipped = drawing.features_of_reals(source, PIXELS, 8, 8, mirror=True, **options)
+    flipped = reals(source, 8, mirror=True)
     turned = 2 * images[:, :, ::-1].reshape(8, -1).astype("f")
     is_turned = (flipped == turned).all(axis=1)
     assert 0 < is_turned.sum() < 8

@@ -1,0 +1,219 @@
+"""Features of any network at all: a JAX function in a file (`.jaxexport`).
+
+`save` writes what `jax.export` makes of a function, with its constants: a program of
+array operations (StableHLO), neither Python nor a pickle. Reading it runs nothing,
+and programs that call out of it are refused. A network of another framework gets
+there through JAX code with its weights (`features/alexnet.py` is short), or through
+that framework's own StableHLO exporter.
+
+    from stylegan_jax.features import exported_function
+
+    def embed(images):  # float32 [N, 112, 112, 3], 0 to 255
+        return my_network.apply(params, images / 127.5 - 1)  # [N, 512]
+
+    exported_function.save(embed, "faces.jaxexport", resolution=112)
+
+It needs the small package `flatbuffers`: `pip install 'stylegan_jax[export]'`.
+"""
+
+import os
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array, export, lax
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.files import atomic_write
+from stylegan_jax.features.extractor import FrozenNetwork
+
+_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+# What programs may call out to: assertions and array operations by other names.
+_HARMLESS = re.compile(r"shape_assertion|Sharding|(mhlo|chlo|stablehlo)\.\w+")
+_CALLS = re.compile(r'custom_call\s*@"?([^"\s(]+)|call_target_name\s*=\s*"([^"]*)"')
+
+
+def save(
+    function: Callable[[Array], Array],
+    path: str | os.PathLike[str],
+    *,
+    resolution: int | None = None,
+    dtype: Literal["float32", "uint8"] = "float32",
+) -> None:
+    """Writes a function of images as a feature file, for CPUs, GPUs and TPUs.
+
+    Args:
+        function: images `[N, H, W, 3]`, 0 to 255, to features `[N, size]`; what JAX can
+            trace, with its weights enclosed.
+        path: ends in `.jaxexport`; the rest of the name is the network's.
+        resolution: side of the images that the function takes; others are resized
+            to it when the file is used. None for a function that takes any.
+        dtype: of the images it is given. "float32" keeps the derivative too, so that
+            images can be optimised for the features; "uint8" has none.
+
+    Raises:
+        UserError: the function does not give `[N, size]`, or `flatbuffers` is missing.
+    """
+    sides = "h, w" if resolution is None else f"{resolution}, {resolution}"
+    shape = export.symbolic_shape(f"n, {sides}, 3")
+    images = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+    exported = export.export(jax.jit(function), platforms=_PLATFORMS)(images)
+    _check(exported, str(path))
+    try:
+        data = exported.serialize(vjp_order=1 if dtype == "float32" else 0)
+    except ImportError as error:
+        raise _missing() from error
+    atomic_write(Path(path), bytes(data))
+
+
+def load(path: str | os.PathLike[str]) -> FrozenNetwork:
+    """A file of `save`, or of `jax.export` with the same signature.
+
+    Its function takes images of any size, uint8 or float of 0 to 255. Where the file
+    has a fixed size, they are resized to it, linearly and antialiased; where it has
+    a fixed number of images, they are taken in groups of that.
+
+    Raises:
+        UserError: no such file, or it is damaged, takes or gives something else, does
+            not run on this machine, or calls out of the program.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    exported = _read(path)
+    size = _check(exported, str(path))
+    _check_calls(exported, path)
+    _check_platform(exported, path)
+    call = _call(exported, path)
+    return FrozenNetwork(path.stem, size, {}, lambda _, images: call(images))
+
+
+def _read(path: Path) -> export.Exported:
+    try:
+        exported = export.deserialize(bytearray(path.read_bytes()))
+        exported.mlir_module()  # the program within is read only now
+    except ImportError as error:
+        raise _missing() from error
+    except Exception as error:  # flatbuffers and MLIR have no common class
+        known = isinstance(error, struct.error | ValueError | OSError)
+        detail = str(error).splitlines()[0][:100] if known and str(error) else ""
+        raise UserError(
+            f"{path} is damaged or no jax.export file "
+            f"({detail or type(error).__name__}); write it again with "
+            "features.exported_function.save"
+        ) from error
+    return exported
+
+
+def _check(exported: export.Exported, name: str) -> int:
+    """The size of the features, after a look at what goes in and comes out."""
+    taken, given = exported.in_avals, exported.out_avals
+    right = (
+        len(taken) == len(given) == 1
+        and exported.in_tree == jax.tree.structure(((0,), {}))
+        and taken[0].ndim == 4
+        and taken[0].shape[3] == 3
+        and taken[0].dtype in (jnp.uint8, jnp.float32)
+        and given[0].ndim == 2
+        and isinstance(given[0].shape[1], int)
+        and given[0].shape[0] == taken[0].shape[0]
+        and jnp.issubdtype(given[0].dtype, jnp.floating)
+        and exported.nr_devices == 1
+    )
+    if not right:
+        words = [", ".join(map(str, avals)) or "nothing" for avals in (taken, given)]
+        raise UserError(
+            f"{name} takes {words[0]} and gives {words[1]}; a feature file takes one "
+            "array of images, uint8 or float32[N,H,W,3], and gives one of "
+            "float[N,size], on one device"
+        )
+    return given[0].shape[1]
+
+
+def _check_calls(exported: export.Exported, path: Path) -> None:
+    programs = [exported.mlir_module()]
+    if exported.has_vjp():
+        programs.append(exported.vjp().mlir_module())
+    for program in programs:
+        for match in _CALLS.finditer(program):
+            target = match[1] or match[2]
+            if not _HARMLESS.fullmatch(target):
+                raise UserError(
+                    f"{path} calls {target[:60]!r}, which is outside the program and "
+                    "not trusted; export a function of plain array operations"
+                )
+
+
+def _check_platform(exported: export.Exported, path: Path) -> None:
+    backend = jax.default_backend()
+    names = {"gpu": {"cuda", "rocm"}}.get(backend, {backend})
+    if not names & set(exported.platforms):
+        raise UserError(
+            f"{path} was exported for {', '.join(exported.platforms)}, not for "
+            f"{backend}; export it with platforms=('cpu', 'cuda', 'tpu')"
+        )
+
+
+def _call(exported: export.Exported, path: Path) -> Callable[[Array], Array]:
+    """The program as a function of images of any size and number."""
+    count, height, width, _ = exported.in_avals[0].shape
+    dtype = exported.in_avals[0].dtype
+
+    def plain(images: Array) -> Array:
+        if dtype == jnp.uint8 and images.dtype != dtype:
+            images = jnp.clip(jnp.round(images), 0, 255)
+        return exported.call(images.astype(dtype))
+
+    run: Any = plain
+    if dtype == jnp.uint8 or not exported.has_vjp():
+        # Rounding has a derivative, and it is 0 everywhere: better none.
+        run = jax.custom_vjp(plain)
+        run.defvjp(lambda images: _no_derivative(path), lambda *_: ())
+
+    def features(images: Array) -> Array:
+        shape = list(images.shape)
+        # A side that is not a number is any side.
+        shape[1:3] = [
+            side if isinstance(side, int) else own
+            for side, own in zip((height, width), shape[1:3], strict=True)
+        ]
+        if tuple(shape) != images.shape:
+            images = jax.image.resize(images.astype(jnp.float32), shape, "linear")
+        try:
+            found = _grouped(run, images, count)
+        except ValueError as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"{path} refuses these images: {error}") from error
+        return found.astype(jnp.float32)
+
+    return features
+
+
+def _grouped(run: Callable[[Array], Array], images: Array, count: int | Any) -> Array:
+    """`run` on groups of `count` images, if that is a number; the last filled up."""
+    if not isinstance(count, int) or len(images) == count:
+        return run(images)
+    groups = -(-len(images) // count)
+    surplus = groups * count - len(images)
+    images = jnp.pad(images, ((0, surplus), (0, 0), (0, 0), (0, 0)), "edge")
+    found = lax.map(run, images.reshape(groups, count, *images.shape[1:]))
+    return found.reshape(groups * count, -1)[: groups * count - surplus]
+
+
+def _no_derivative(path: Path) -> Any:
+    raise UserError(
+        f"{path} was exported without its derivative, so images cannot be optimised "
+        "for it; export float32 images with vjp_order=1, as exported_function.save does"
+    )
+
+
+def _missing() -> UserError:
+    return UserError(
+        "files of jax.export need the package flatbuffers; pip install "
+        "'stylegan_jax[export]'"
+    )

@@ -1,0 +1,134 @@
+"""What measures found, in files: of the data for the next time, of samples so far.
+
+A file is named by a digest of all that its content depends on. Files lie in
+`cache.cache_folder("measures")` and may be removed at any time. In several processes,
+process 0 reads and writes, and the others are told.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from stylegan_jax.common import cache
+from stylegan_jax.common.files import atomic_file
+from stylegan_jax.metrics import gathering
+
+Arrays = dict[str, np.ndarray]
+Key = Mapping[str, Any]  # JSON: what the content depends on
+
+EVERY_SECONDS = 60.0  # between two savings of what was computed so far
+FORMAT = 1  # another number makes files of other versions unknown
+_logger = logging.getLogger(__name__)
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 of arrays: their names in the tree, types, shapes and bytes."""
+    found = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.ascontiguousarray(jax.device_get(leaf))
+        name = f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n"
+        found.update(name.encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+class Store:
+    """Files of one measure.
+
+    `finish` ends it: what was kept of samples has served its purpose.
+    """
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        """Reads and writes nothing if not `enabled`."""
+        self.enabled = enabled
+        self._partials: list[Partial] = []
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether keys matter here; they take time to find."""
+        return self.enabled and jax.process_index() == 0
+
+    def read(self, key: Key) -> Arrays:
+        """What `write` was given, or {}."""
+        return gathering.from_first(_read(_path(key))) if self.enabled else {}
+
+    def write(self, key: Key, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keeps arrays until somebody removes the file."""
+        if self.enabled:
+            _write(_path(key), arrays)
+
+    def partial(self, key: Key) -> "Partial":
+        """The file of what was computed so far under this key."""
+        path = _path({**key, "partial": True}) if self.enabled else None
+        self._partials.append(Partial(path))
+        return self._partials[-1]
+
+    def finish(self) -> None:
+        """Removes what was computed so far."""
+        for partial in self._partials:
+            partial.remove()
+
+
+@dataclasses.dataclass
+class Partial:
+    """What was computed so far, saved every minute so that it can be continued.
+
+    Attributes:
+        path: the file; None keeps nothing.
+    """
+
+    path: Path | None = None
+    _last: float = dataclasses.field(default_factory=time.monotonic)
+
+    def restore(self) -> Arrays:
+        """What was saved last, or {}."""
+        return gathering.from_first(_read(self.path)) if self.path else {}
+
+    def save(self, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        """Saves what `arrays` gives, if it is time to."""
+        if self.path is None or time.monotonic() - self._last < EVERY_SECONDS:
+            return
+        _write(self.path, arrays())
+        self._last = time.monotonic()
+
+    def remove(self) -> None:
+        """Removes the file if there is one."""
+        if self.path is not None and jax.process_index() == 0:
+            self.path.unlink(missing_ok=True)
+
+
+def _path(key: Key) -> Path:
+    text = json.dumps({**key, "format": FORMAT}, sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return cache.cache_folder("measures") / f"{name}.npz"
+
+
+def _read(path: Path) -> Arrays:
+    if jax.process_index() != 0 or not path.exists():
+        return {}
+    try:
+        # Opened here: NumPy leaves files that are no archives open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return dict(archive)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        _logger.warning("%s is damaged (%s); computing it again", path, error)
+        return {}
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    if jax.process_index() != 0:
+        return
+    try:
+        with atomic_file(path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
+    except OSError as error:  # nothing is lost but time
+        _logger.warning("%s cannot be written (%s)", path, error.strerror)
