@@ -249,7 +249,9 @@ class Checkpoints:
                 meta=ocp.args.JsonSave(record),
             )
             with stored.thread_errors_told_once():
-                self._manager.save(nimg, args=items)
+                saved = self._manager.save(nimg, args=items)
+            if saved:  # not where there was one already
+                stored.seal(self.directory / stored.step_name(nimg))
         except Exception as error:
             # A failed Orbax manager loses its next save too: open a new one then.
             self._close_manager()

@@ -105,7 +105,7 @@ class Monitor:
                     f"{healthy / 1000:.3f} kimg",
                     healthy,
                 )
-        if not symptoms:
+        if not self._ticks:
             self._nimg = nimg
         return reported
 

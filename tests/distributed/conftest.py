@@ -1,10 +1,11 @@
 """A server of jobs, and two recipes that compile in a moment."""
 
 import jax
-import jobs
 import pytest
 
-_HEAD = '''"""For tests."""
+from tests.distributed import jobs
+
+HEAD = '''"""For tests."""
 
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
@@ -34,7 +35,7 @@ def get_config():
         run=RunConfig(tick_kimg=ByResolution(0.016), grid_columns=2, grid_rows=1),
     )
 """
-_RING = """
+RING = """
 def get_config():
     return Config(
         model=ModelConfig(
@@ -68,7 +69,7 @@ def server(tmp_path_factory):
 def faces(tmp_path_factory):
     """Recipe of a small StyleGAN: 6 steps of 16 images."""
     path = tmp_path_factory.mktemp("recipes") / "faces.py"
-    path.write_text(_HEAD + _FACES)
+    path.write_text(HEAD + _FACES)
     return path
 
 
@@ -76,5 +77,5 @@ def faces(tmp_path_factory):
 def ring(tmp_path_factory):
     """Recipe of small multi-layer perceptrons: 100 steps of 8 points."""
     path = tmp_path_factory.mktemp("recipes") / "ring.py"
-    path.write_text(_HEAD + _RING)
+    path.write_text(HEAD + RING)
     return path

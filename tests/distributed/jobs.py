@@ -133,6 +133,21 @@ def end(job: list[Process]) -> None:
             process.wait()
 
 
+def finished(job: list[Process]) -> list[Process]:
+    """The job, once all of its processes have succeeded."""
+    for process in job:
+        assert process.wait() == 0, process.output()
+    return job
+
+
+def contents(workdir: Path) -> tuple[int, dict]:
+    """Image count and arrays of the newest checkpoint, checked against its CRCs."""
+    from stylegan_jax.training import stored
+
+    (nimg, path), *_ = stored.step_directories(workdir / "checkpoints")
+    return nimg, stored.read_step(nimg, path).leaves
+
+
 def serve() -> None:
     """Reads orders, a JSON line each, forks, and answers with process numbers."""
     from stylegan_jax import cli, train

@@ -5,18 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from stylegan_jax.training import stored
-
-
-def finished(job):
-    for process in job:
-        assert process.wait() == 0, process.output()
-    return job
-
-
-def contents(workdir):
-    (nimg, path), *_ = stored.step_directories(workdir / "checkpoints")
-    return nimg, stored.read_step(nimg, path).leaves
+from tests.distributed.jobs import contents, finished
 
 
 def assert_same_run(one, other, atol=1e-5):

@@ -4,9 +4,10 @@ import re
 import signal
 import time
 
-import jobs
 import pytest
-from test_equality import contents, finished
+
+from tests.distributed import jobs
+from tests.distributed.jobs import contents, finished
 
 LEAVE_SECONDS = 60.0  # what the documentation promises
 
