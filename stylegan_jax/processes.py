@@ -63,6 +63,8 @@ def join(
             num_processes,
             process_id,
             heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+            # Process 0 may still be writing the last checkpoint.
+            shutdown_timeout_seconds=1800,
             # With all three given nothing is to be found out, devices included.
             cluster_detection_method="deactivate" if all(given) else None,
         )

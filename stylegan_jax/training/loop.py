@@ -164,7 +164,9 @@ def train(
                         generator = generator_of(state, config.model, phase)
                         grid = draw(parallel.copy_everywhere(generator, mesh))
                         writer.write_grid("fakes", nimg, grid)
-                        diversity = pictures.diversity(config.run, grid, reals)
+                        diversity = pictures.diversity(
+                            config.run, config.model, grid, reals
+                        )
                     trouble = health.observe(nimg, means, diversity)
                     if trouble and rollbacks < config.health.rollbacks:
                         raise trouble

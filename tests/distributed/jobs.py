@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 300.0  # seconds, on a busy machine
+PATIENCE = 600.0  # seconds, on a busy machine
 
 
 @dataclasses.dataclass

@@ -24,7 +24,7 @@ import numpy as np
 from tests.distributed import jobs
 from tests.distributed.conftest import HEAD, RING
 
-END_NIMG = 6400
+END_NIMG = 8000
 
 
 def saved(run: Path) -> int:
@@ -41,9 +41,7 @@ def kills(folder: Path, count: int) -> None:
     server = jobs.Server(folder, folder / "xla")
     words = [recipe, "--schedule.total-kimg", END_NIMG / 1000]
     whole, run = folder / "whole", folder / "run"
-    began = time.monotonic()
-    jobs.finished(server.train([*words, "--workdir", whole], processes=2))
-    print(f"uninterrupted: {time.monotonic() - began:.1f} s", flush=True)
+    uninterrupted = server.train([*words, "--workdir", whole], processes=2)
     rng = random.Random(count)
     seen = collections.Counter()
     left = []
@@ -74,6 +72,7 @@ def kills(folder: Path, count: int) -> None:
         seen["starting" if starting else "during a save" if under_way else "else"] += 1
         print(kill + 1, victim, before, after, bool(under_way), flush=True)
     jobs.finished(server.train([*words, "--workdir", run], processes=2))
+    jobs.finished(uninterrupted)
     server.close()
     (nimg, expected), (other_nimg, found) = jobs.contents(whole), jobs.contents(run)
     assert nimg == other_nimg == END_NIMG

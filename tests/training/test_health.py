@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training import pictures
 from stylegan_jax.training.config import RunConfig
 from stylegan_jax.training.health import HealthConfig, Monitor
@@ -83,7 +84,7 @@ def test_samples_that_become_the_same_are_a_collapse_but_not_before_they_varied(
 
 
 def test_the_diversity_of_a_grid_is_relative_to_the_datas():
-    config = RunConfig(grid_rows=2, grid_columns=3)
+    config, model = RunConfig(grid_rows=2, grid_columns=3), ModelConfig()
     rng = np.random.default_rng(1)
     cells = rng.integers(0, 256, (2, 3, 4, 4, 3)).astype(np.float64)
 
@@ -92,13 +93,14 @@ def test_the_diversity_of_a_grid_is_relative_to_the_datas():
 
     mean = cells.mean(axis=(0, 1), keepdims=True)
     half = grid(mean + (cells - mean) / 2)
-    found = pictures.diversity(config, half, grid(cells))
+    found = pictures.diversity(config, model, half, grid(cells))
     np.testing.assert_allclose(found, 0.5, rtol=1e-5)
     same = grid(np.broadcast_to(mean, cells.shape))
     np.testing.assert_allclose(
-        pictures.diversity(config, same, grid(cells)), 0, atol=1e-6
+        pictures.diversity(config, model, same, grid(cells)), 0, atol=1e-6
     )
-    assert pictures.diversity(config, half[:4], grid(cells)) is None
+    points = ModelConfig(resolution=1, mlp_layers=1)
+    assert pictures.diversity(config, points, half, half) is None
 
 
 def test_settings_out_of_range_are_refused():
