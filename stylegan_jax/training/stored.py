@@ -201,7 +201,7 @@ def read_step(
     """
     try:
         check_seal(path)
-        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        with _reader(ocp.JsonCheckpointHandler()) as reader:
             record = reader.restore(path / "meta")
         if record["crc32"] != _record_crc(record) or record["nimg"] != nimg:
             raise UnreadableCheckpoint("its meta record has changed (CRC mismatch)")
@@ -224,6 +224,20 @@ def read_step(
     return StoredStep(leaves, record["metadata"], sorted(record["leaves"]))
 
 
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """This process reads by itself: Orbax would wait for the others."""
+    index = jax.process_index()
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=index, active_processes={index}, barrier_sync_key_prefix="read"
+    )
+
+
+def _reader(handler: ocp.CheckpointHandler) -> ocp.Checkpointer:
+    return ocp.Checkpointer(handler, multiprocessing_options=_alone())
+
+
 def _read_arrays(
     path: Path, fingerprints: Mapping[str, list[Any]]
 ) -> dict[str, np.ndarray]:
@@ -240,7 +254,8 @@ def _read_arrays(
     restore_args = jax.tree.map(
         lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item
     )
-    with ocp.PyTreeCheckpointer() as reader:
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+    with _reader(handler) as reader:
         tree = reader.restore(
             path,
             args=ocp.args.PyTreeRestore(
