@@ -6,25 +6,31 @@
 
 A run is compared with the data it was trained on, unless --data says otherwise. The
 official name of a measure is the official protocol; other numbers of images are named,
-such as `fid5k`. Scores are printed and, for a run, added to `evaluations.jsonl` in it.
+such as `fid5k`. Scores are printed and, for a run, added to `evaluations.jsonl` in it,
+where the same command finds them again. One that was cut short continues.
 """
 
 import dataclasses
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import jax
 import tyro
 
 from stylegan_jax import cli, loading
+from stylegan_jax.common import cache
+from stylegan_jax.common.files import to_json
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import open_source
-from stylegan_jax.metrics import measures
+from stylegan_jax.features import own
+from stylegan_jax.metrics import measures, records
 from stylegan_jax.metrics.measures import MeasureOptions
-from stylegan_jax.metrics.names import parse_measures
-from stylegan_jax.training.stored_config import read_config
+from stylegan_jax.metrics.names import Measure, parse_measures
+from stylegan_jax.metrics.store import digest
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.training import stored_config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,18 +46,27 @@ class EvaluateArgs:
     inception: Path | None = None  # your own copy of the weights; else fetched once
     vgg16: Path | None = None  # likewise
     lpips: Path | None = None  # likewise, of LPIPS's linear layers
+    # Of attributes, for ls: read, or trained and written if it is not there yet. It is
+    # a feature file too.
+    classifiers: Path | None = None
+    # A network of your own instead of these (docs/metrics.md). The scores are others
+    # and bear its name, such as fd5k[NAME] for fid5k.
+    features: Path | None = None
     seed: int = 0  # of everything random
     batch_size: int = 32  # images under way at once; scores change by rounding only
+    cache: bool = True  # keep what was found of the data, and of samples so far
+    again: bool = False  # take measures anew that the run has in evaluations.jsonl
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     words = sys.argv[1:] if argv is None else list(argv)
-    run = next((Path(word) for word in words if not word.startswith("-")), Path())
+    network = next((Path(word) for word in words if not word.startswith("-")), None)
+    run = stored_config.run_of(network) if network else None
     entry = EvaluateArgs
-    if (run / "config.json").exists():
-        own = DataConfig(**read_config(run)["data"])
-        field = dataclasses.field(default=own)
+    if run is not None:
+        trained_on = DataConfig(**stored_config.read_config(run)["data"])
+        field = dataclasses.field(default=trained_on)
         entry = dataclasses.make_dataclass(
             "EvaluateArgs",
             [("data", DataConfig, field)],
@@ -64,14 +79,44 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted = parse_measures(args.metrics)
     generator = loading.load(args.network)
     source = open_source(args.data)
-    for measure in wanted:
-        scores = measures.take(generator, source, measure, _options(args))
+    options = _options(args)
+    for measure, identity in _identified(wanted, generator, args):
+        recorded = None
+        writes = args.classifiers is not None and not args.classifiers.exists()
+        if identity is not None and not args.again and not writes:
+            recorded = records.find(args.network, identity)
+        scores = recorded or measures.take(generator, source, measure, options)
+        if jax.process_index() != 0:
+            continue
         for name, score in scores.items():
             print(f"{name:<20} {score:.4f}", flush=True)
-        if (args.network / "config.json").exists():
-            record = {"metric": measure.name, **scores, "seed": args.seed}
-            with open(args.network / "evaluations.jsonl", "a") as file:
-                file.write(json.dumps(record) + "\n")
+        if recorded:
+            print("  (taken before; --again takes it anew)", file=sys.stderr)
+        elif identity is not None:
+            records.add(args.network, identity, scores)
+
+
+def _identified(
+    wanted: Iterable[Measure], generator: Generator, args: EvaluateArgs
+) -> list[tuple[Measure, dict[str, Any] | None]]:
+    """Measures, and for those of a run what they are recorded by."""
+    if not (args.network / "config.json").exists():
+        return [(measure, None) for measure in wanted]
+    files = {
+        name: cache.sha256(path) if (path := getattr(args, name)) else None
+        for name in ("inception", "vgg16", "lpips", "features")
+    }
+    # Classifiers that are still to be written are those of no file.
+    path = args.classifiers
+    files["classifiers"] = cache.sha256(path) if path and path.exists() else None
+    data = {k: v for k, v in to_json(args.data).items() if k != "cache_gb"}
+    other = own.load(args.features).name if args.features else None
+    common = {
+        "seed": args.seed,
+        "network": digest(generator),
+        "settings": {"data": data, **files},
+    }
+    return [(each, {"metric": each.name_on(other), **common}) for each in wanted]
 
 
 def _options(args: EvaluateArgs) -> MeasureOptions:
@@ -80,8 +125,11 @@ def _options(args: EvaluateArgs) -> MeasureOptions:
         inception=args.inception,
         vgg16=args.vgg16,
         lpips=args.lpips,
+        classifiers=args.classifiers,
+        features=args.features,
         seed=args.seed,
         batch_size=args.batch_size,
+        cache=args.cache,
         quiet=not sys.stderr.isatty(),
     )
 

@@ -1,4 +1,6 @@
+import functools
 import json
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax import evaluate
-from stylegan_jax.common import files
+from stylegan_jax.common import files, images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.features.extractor import FrozenNetwork
@@ -65,6 +67,16 @@ def network(tmp_path):
     return path
 
 
+def zipped(folder):
+    """A data set without labels."""
+    path = folder / "grey.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for level in (10, 20, 30):
+            image = np.full((8, 8, 3), level, np.uint8)
+            archive.writestr(f"{level}.png", images.encode_png(image))
+    return path
+
+
 def scores_in(text):
     lines = [line.split() for line in text.splitlines()]
     return {words[0]: float(words[1]) for words in lines if len(words) == 2}
@@ -104,34 +116,71 @@ def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, caps
     assert score == pytest.approx(12 * 9, rel=1e-4)
 
 
-def test_a_run_is_compared_with_its_own_data_and_remembers(tmp_path, capsys):
+@pytest.fixture
+def run(tmp_path):
     run = tmp_path / "run"
     data = DataConfig(portraits_size=50, mirror=True)
     files.start_run(run, Config(model=MODEL, data=data))
     with Checkpoints(run, CheckpointConfig(asynchronous=False)) as checkpoints:
         state = init_state(jax.random.key(0), MODEL, OptimizerConfig())
         checkpoints.save(8, state, {"resolution": 8, "alpha": None})
+    return run
+
+
+def test_a_run_is_compared_with_its_own_data_and_remembers(run, monkeypatch, capsys):
     evaluate.main([str(run), "--metrics", "kid0.03k"])
-    capsys.readouterr()
+    scores = scores_in(capsys.readouterr().out)
     (line,) = (run / "evaluations.jsonl").read_text().splitlines()
     assert json.loads(line)["metric"] == "kid0.03k"
+    assert json.loads(line)["kid0.03k"] == pytest.approx(scores["kid0.03k"], abs=1e-4)
 
-
-def test_separability_trains_its_classifiers_on_the_portraits(
-    network, monkeypatch, capsys
-):
-    train = measures.attribute_classifiers
+    take, taken = measures.take, []
     monkeypatch.setattr(
-        measures,
-        "attribute_classifiers",
-        lambda source, resolution, quiet: train(
-            source, ("smile",), resolution, steps=5, quiet=True
-        ),
+        measures, "take", lambda *args: taken.append(args[2].name) or take(*args)
     )
-    evaluate.main([str(network), "--metrics", "ls0.06k", *PORTRAITS])
+    with open(run / "evaluations.jsonl", "a") as file:
+        file.write('{"metric": "kid0.03k", "kid')  # cut off by a crash
+        file.write("\n")
+    evaluate.main([str(run), "--metrics", "kid0.03k", "--data.cache-gb", "1"])
+    captured = capsys.readouterr()
+    assert scores_in(captured.out) == scores and "--again" in captured.err
+    assert not taken
+    for others in (["--again"], ["--seed", "1"], ["--data.portraits-size", "40"]):
+        evaluate.main([str(run), "--metrics", "kid0.03k", *others])
+    assert taken == ["kid0.03k"] * 3
+
+
+def test_scores_on_other_features_are_recorded_under_their_name(
+    run, monkeypatch, tmp_path, capsys
+):
+    path = tmp_path / "mine.jaxexport"
+    path.write_bytes(b"a network")
+    monkeypatch.setattr(measures.own, "load", {path: small_network("mine")}.get)
+    evaluate.main([str(run), "--metrics", "fid0.03k", "--features", str(path)])
+    assert scores_in(capsys.readouterr().out).keys() == {"fd0.03k[mine]"}
+    record = json.loads((run / "evaluations.jsonl").read_text())
+    assert record["metric"] == "fd0.03k[mine]" and "fid0.03k" not in record
+
+
+def test_separability_trains_its_classifiers_once(
+    network, tmp_path, monkeypatch, capsys
+):
+    train = functools.partial(measures.classifiers_for, steps=5, cached=False)
+    monkeypatch.setattr(measures, "classifiers_for", train)
+    file = tmp_path / "people.safetensors"
+    words = [str(network), "--metrics", "ls0.06k", "--classifiers", str(file)]
+    evaluate.main([*words, *PORTRAITS])
     scores = scores_in(capsys.readouterr().out)
-    assert 0 <= scores["ls0.06k_accuracy_smile"] <= 1
-    assert 1 <= scores["ls0.06k_z"] <= 2 and 1 <= scores["ls0.06k_w"] <= 2
+    names = ("eyeglasses", "smile", "pose", "age", "gender")
+    for name in names:
+        assert 0 <= scores[f"ls0.06k_accuracy_{name}"] <= 1
+    assert 1 <= scores["ls0.06k_z"] <= 32 and 1 <= scores["ls0.06k_w"] <= 32
+    # The file takes the place of labels, and gives the same scores.
+    data = ["--data.name", "zip", "--data.path", str(zipped(tmp_path))]
+    evaluate.main([*words, *data])
+    assert scores_in(capsys.readouterr().out) == scores
+    with pytest.raises(UserError, match="without labels, and attributes are labels"):
+        evaluate.main([*words[:3], *data])
 
 
 def test_mistakes_are_told_in_one_line(network, tmp_path):

@@ -92,29 +92,30 @@ def _open_portraits(config: DataConfig) -> Source:
 
 
 class Converted:
-    """A source with another number of channels."""
+    """A source with another number of channels.
+
+    Attributes:
+        source: the source itself.
+    """
 
     def __init__(self, source: Source, num_channels: int) -> None:
         """Wraps `source`."""
         self.name, self.label_size = source.name, source.label_size
-        self.num_channels = num_channels
-        self._source = source
+        self.num_channels, self.source = num_channels, source
 
     def __len__(self) -> int:
         """Number of images."""
-        return len(self._source)
+        return len(self.source)
 
     def image(self, index: int, resolution: int) -> np.ndarray:
         """One image, uint8 `[resolution, resolution, num_channels]`."""
-        return convert_channels(
-            self._source.image(index, resolution), self.num_channels
-        )
+        return convert_channels(self.source.image(index, resolution), self.num_channels)
 
     def label(self, index: int) -> np.ndarray:
         """The label of the source, float32 `[label_size]`."""
-        return self._source.label(index)
+        return self.source.label(index)
 
     def fingerprint(self, count: int, resolution: int) -> str:
         """Says which the first images are; see `Source`."""
-        of_source = self._source.fingerprint(count, resolution)
+        of_source = self.source.fingerprint(count, resolution)
         return f"{of_source} in {self.num_channels} channels"

@@ -16,6 +16,7 @@ that framework's own StableHLO exporter.
 It needs the small package `flatbuffers`: `pip install 'stylegan_jax[export]'`.
 """
 
+import hashlib
 import os
 import re
 import struct
@@ -25,6 +26,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, export, lax
 
 from stylegan_jax.common.errors import UserError
@@ -89,7 +91,10 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
     _check_calls(exported, path)
     _check_platform(exported, path)
     call = _call(exported, path)
-    return FrozenNetwork(path.stem, size, {}, lambda _, images: call(images))
+    # The weights are in the program; caches tell networks apart by their parameters.
+    digest = hashlib.sha256(path.read_bytes()).digest()
+    params = {"sha256": jnp.asarray(np.frombuffer(digest, np.uint8))}
+    return FrozenNetwork(path.stem, size, params, lambda _, images: call(images))
 
 
 def _read(path: Path) -> export.Exported:

@@ -25,7 +25,7 @@ def from_first(arrays: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]
     if jax.process_count() == 1:
         return dict(arrays)
     first = jax.process_index() == 0
-    arrays = {name: np.ascontiguousarray(x) for name, x in arrays.items()}
+    arrays = {name: np.asarray(x) for name, x in arrays.items()}
     described = {name: [x.dtype.str, x.shape] for name, x in arrays.items()}
     text = json.dumps(described if first else {}).encode()
     if len(text) > _HEADER:

@@ -18,18 +18,18 @@ from jax.sharding import Mesh
 
 from stylegan_jax.common import cache
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.portraits import Portraits
 from stylegan_jax.data.sources import Source
 from stylegan_jax.features import inception, lpips, own, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import collecting, drawing, frechet, kernel, precision_recall
-from stylegan_jax.metrics.attribute_classifiers import attribute_classifiers
+from stylegan_jax.metrics.attribute_classifiers import classifiers_for
 from stylegan_jax.metrics.collecting import Images, generator_key
 from stylegan_jax.metrics.inception_score import inception_score
 from stylegan_jax.metrics.names import Measure
 from stylegan_jax.metrics.path_length import Distance, path_length
 from stylegan_jax.metrics.separability import sample_for_separability, separability
 from stylegan_jax.metrics.store import Partial, Store, digest
+from stylegan_jax.metrics.streaming import CHUNK
 from stylegan_jax.networks.generator import Generator
 
 Scores = dict[str, float]
@@ -45,6 +45,7 @@ class MeasureOptions:
         inception: a copy of Inception's weights; None fetches them once.
         vgg16: likewise of VGG16's.
         lpips: likewise of LPIPS's weights of channels.
+        classifiers: a file of classifiers for separability; made if it is not there.
         features: another network in the place of all of these, or its file
             (`features/own.py`). Scores then bear its name. It is known to the cache by
             its file or its `params`; one without either is not cached.
@@ -59,6 +60,7 @@ class MeasureOptions:
     inception: Path | None = None
     vgg16: Path | None = None
     lpips: Path | None = None
+    classifiers: Path | None = None
     features: FrozenNetwork | Path | None = None
     seed: int = 0
     batch_size: int = 32
@@ -170,11 +172,14 @@ class _Task:
         """Of samples that are no features of images; `what` they depend on besides."""
         if not self.files.needs_keys:
             return self.files.partial({})
-        key = {"kind": self.name, "seed": self.options.seed, **what}
-        return self.files.partial(
-            {"generator": generator_key(self.generator), **key}
-            | {"count": self.measure.count}
-        )
+        key = {
+            "kind": self.name,
+            "generator": generator_key(self.generator),
+            "seed": self.options.seed,
+            "count": self.measure.count,
+            "chunk": CHUNK,
+        }
+        return self.files.partial(key | what)
 
 
 def _inception(task: _Task, output: str = "2048") -> FrozenNetwork:
@@ -275,14 +280,14 @@ def _distance(task: _Task) -> tuple[Distance, Callable[[], str]]:
 
 
 def _separability(task: _Task) -> Scores:
-    source, name = task.source, task.measure.name
-    if not isinstance(source, Portraits):
-        raise UserError(
-            f"{name} needs attributes that are known, and those of {source.name} are "
-            "not; it works on the built-in portraits"
-        )
-    resolution, quiet = task.generator.resolution, task.options.quiet
-    classifiers = attribute_classifiers(source, resolution=resolution, quiet=quiet)
+    name, options = task.measure.name, task.options
+    classifiers = classifiers_for(
+        task.source,
+        task.generator.resolution,
+        file=options.classifiers,
+        cached=options.cache,
+        quiet=options.quiet,
+    )
     of = {attribute: each.params for attribute, each in classifiers.items()}
     found = sample_for_separability(
         task.generator,

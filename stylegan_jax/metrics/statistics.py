@@ -78,7 +78,8 @@ class RunningStatistics:
                 "begun with; use one extractor for all images"
             )
         for start in range(0, len(features), _ROWS):
-            rows = np.array(features[start : start + _ROWS], np.float64)
+            # One layout: another is another order of additions.
+            rows = np.array(features[start : start + _ROWS], np.float64, order="C")
             mean = rows.mean(axis=0)
             if not np.all(np.isfinite(mean)):
                 raise UserError(

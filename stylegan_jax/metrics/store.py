@@ -34,7 +34,7 @@ def digest(tree: Any) -> str:
     """SHA-256 of arrays: their names in the tree, types, shapes and bytes."""
     found = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.ascontiguousarray(jax.device_get(leaf))
+        array = np.asarray(jax.device_get(leaf))
         name = f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n"
         found.update(name.encode())
         found.update(array.tobytes())
@@ -95,7 +95,9 @@ class Partial:
 
     def save(self, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
         """Saves what `arrays` gives, if it is time to."""
-        if self.path is None or time.monotonic() - self._last < EVERY_SECONDS:
+        if self.path is None or jax.process_index() != 0:
+            return
+        if time.monotonic() - self._last < EVERY_SECONDS:
             return
         _write(self.path, arrays())
         self._last = time.monotonic()
@@ -129,6 +131,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         return
     try:
         with atomic_file(path) as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            fields: dict[str, Any] = {**arrays}
+            np.savez(file, **fields)
     except OSError as error:  # nothing is lost but time
         _logger.warning("%s cannot be written (%s)", path, error.strerror)

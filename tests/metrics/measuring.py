@@ -1,0 +1,69 @@
+"""A small network, features and data that are measured; also in several processes.
+
+`python -m tests.metrics.measuring PORT INDEX COUNT` is process INDEX of COUNT.
+"""
+
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+
+from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.metrics.measures import MeasureOptions, take
+from stylegan_jax.metrics.names import Measure
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.generator import init_generator
+
+MODEL = ModelConfig(
+    resolution=8,
+    z_dim=6,
+    w_dim=6,
+    mapping_width=6,
+    mapping_layers=1,
+    channel_base=64,
+    channel_max=8,
+)
+COUNT = 40
+ALIKE = [Measure(kind, COUNT) for kind in ("fid", "kid", "pr", "ppl_wend")]
+
+
+def generator():
+    return init_generator(jax.random.key(0), MODEL)
+
+
+def colours(scale=1.0):
+    """Means of the colours of a picture's quarters stand in for deep features."""
+
+    def function(params, images):
+        images = images.astype(jnp.float32) / 255
+        cells = images.reshape(len(images), 2, -1, 2, images.shape[2] // 2, 3)
+        return params["scale"] * cells.mean(axis=(2, 4)).reshape(len(images), -1)
+
+    return FrozenNetwork("colours", 12, {"scale": jnp.float32(scale)}, function)
+
+
+def score(kinds=ALIKE, source=None, made=None, **options):
+    """All scores of some measures."""
+    source = source or Portraits(30)
+    options = {"features": colours(), "quiet": True, "mirror": True} | options
+    made = made or generator()
+    found = [take(made, source, kind, MeasureOptions(**options)) for kind in kinds]
+    return {name: score for scores in found for name, score in scores.items()}
+
+
+class Unreadable(Portraits):
+    """Portraits that are known and cannot be drawn."""
+
+    def image(self, index, resolution):
+        raise AssertionError("an image was read")
+
+
+if __name__ == "__main__":
+    port, index, number = map(int, sys.argv[1:])
+    jax.config.update("jax_default_matmul_precision", "highest")
+    jax.distributed.initialize(f"127.0.0.1:{port}", number, index)
+    first = score([ALIKE[0], ALIKE[1], ALIKE[3]])
+    again = score(ALIKE[:1], Unreadable(30))
+    print(json.dumps([first, again]))
