@@ -48,16 +48,19 @@ def kills(folder: Path, count: int) -> None:
     for kill in range(count):
         before = saved(run)
         job = server.train([*words, "--workdir", run], processes=2)
-        # Every fifth kill comes while the job starts; the others after a save or two.
-        starting = kill % 5 == 4
+        # Of five kills one comes while the job starts, two meet a save, and two come
+        # some time after one.
+        starting, saving = kill % 5 == 4, kill % 5 in (1, 3)
         goal = before + 80 * rng.randint(1, 2)
         if starting:
             time.sleep(rng.uniform(0.0, 5.0))
         while not starting and saved(run) < min(goal, END_NIMG - 160):
             assert not job[0].ended, job[0].output()
             time.sleep(0.002)
-        time.sleep(rng.uniform(0.0, 0.3))
-        victim = rng.randint(0, 1)
+        while saving and not list((run / "checkpoints").glob("*tmp*")):
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.05 if saving else 1.0))
+        victim = 0 if saving else rng.randint(0, 1)
         under_way = list((run / "checkpoints").glob("*tmp*"))
         job[victim].send(signal.SIGKILL)
         job[victim].wait()
