@@ -49,6 +49,7 @@ def test_processes_and_devices_share_out_the_same_minibatch(
     assert "kimg" not in job[1].output()
 
 
+@pytest.mark.slow
 def test_a_state_that_is_shared_out_gives_the_same_run(server, ring, tmp_path):
     one, four, shared = (tmp_path / name for name in ("one", "four", "shared"))
     words = [ring, "--schedule.total-kimg", 0.08, "--workdir"]
@@ -72,9 +73,8 @@ def test_a_run_continues_on_other_numbers_of_processes_and_devices(
         server.train([*words[:2], 0.08, "--workdir", half], processes=2, devices=2)
     )
     assert contents(half)[0] == 80
-    for devices in (1, 4):
-        run = tmp_path / f"1x{devices}"
-        shutil.copytree(half, run)
+    shutil.copytree(half, tmp_path / "1x1")
+    for run, devices in ((tmp_path / "1x1", 1), (half, 4)):
         finished(server.train([*words, run], devices=devices))
         assert_same_run(whole, run)
 
@@ -85,3 +85,12 @@ def test_different_commands_are_noticed(server, ring, tmp_path):
     for process in job:
         assert process.wait() == 2, process.output()
     assert "configuration and data differ between process 0 and 1" in job[0].output()
+
+
+@pytest.mark.slow
+def test_slurm_tells_processes_of_each_other(server, ring, tmp_path):
+    run = tmp_path / "run"
+    words = [ring, "--workdir", run, "--schedule.total-kimg", 0.04]
+    finished(server.train(words, processes=2, slurm=True))
+    record = json.loads((run / "provenance.json").read_text())[0]
+    assert len(record["devices"]) == 2
