@@ -197,12 +197,15 @@ def serve() -> None:
 
         jax.config.update("jax_num_cpu_devices", order["devices"])
         if order["fault"]:
-            _arrange(**order["fault"])
+            _arrange(Path(order["log"]).with_suffix(".fault"), **order["fault"])
         cli.run_main(functools.partial(train.main, order["argv"]))
 
 
-def _arrange(rank: int, nimg: int, what: str) -> None:
-    """Makes something happen after the step that reaches an image count."""
+def _arrange(mark: Path, rank: int, nimg: int, what: str) -> None:
+    """Makes something happen after the step that reaches an image count.
+
+    Then there is a file `mark`.
+    """
     from stylegan_jax.training.writer import Writer
 
     plain = Writer.defer
@@ -211,6 +214,7 @@ def _arrange(rank: int, nimg: int, what: str) -> None:
         plain(self, count, metrics)
         if count != nimg:
             return
+        mark.touch()
         if what == "raise":
             raise RuntimeError("the disk of this machine is on fire")
         if what == "hang":
