@@ -10,6 +10,7 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import collections
+import contextlib
 import logging
 import random
 import shutil
@@ -181,11 +182,45 @@ def full(folder: Path) -> None:
     print(f"restored {restored.nimg}, as it was saved")
 
 
+def full_run(disk: Path, folder: Path) -> None:
+    """A run whose disk is full for a while."""
+    recipe, run = folder / "ring.py", disk / "run"
+    recipe.write_text(HEAD + RING)
+    server = jobs.Server(folder, folder / "xla")
+    kimg = END_NIMG / 1000
+    job = server.train([recipe, "--workdir", run, "--schedule.total-kimg", kimg])
+    try:
+        while saved(run) < 400:
+            assert not job[0].ended, job[0].output()
+            time.sleep(0.05)
+        before = saved(run)
+        with contextlib.suppress(OSError), (disk / "ballast").open("wb") as ballast:
+            while True:
+                ballast.write(bytes(4096))
+                ballast.flush()
+        while job[0].output().count("checkpoint at") < 3:
+            assert not job[0].ended, job[0].output()
+            time.sleep(0.05)
+        during = saved(run)
+        (disk / "ballast").unlink()
+        jobs.finished(job)
+    finally:
+        jobs.end(job)
+        server.close()
+    told = [line for line in job[0].output().splitlines() if "WARNING" in line]
+    print(f"full after {before} images, newest then {during}, at the end {saved(run)}")
+    print(f"{len(told)} warnings, such as:")
+    print("\n".join(dict.fromkeys(line[:150] for line in told[:6])))
+    assert saved(run) == END_NIMG and not list((run / "checkpoints").glob("*tmp*"))
+
+
 def main() -> None:
     """Runs one of them."""
     what, count = sys.argv[1], sys.argv[2]
     if what == "full":
         full(Path(count))
+        with tempfile.TemporaryDirectory() as folder:
+            full_run(Path(count), Path(folder))
         return
     with tempfile.TemporaryDirectory() as folder:
         {"kills": many_kills, "flips": flips}[what](Path(folder), int(count))
