@@ -73,6 +73,11 @@ def join(
             cluster_detection_method="deactivate" if all(given) else None,
         )
     except (ValueError, TypeError, RuntimeError) as error:
+        if "should be defined" in str(error):
+            raise UserError(
+                "--distributed auto found no TPU pod, SLURM, Open MPI or Kubernetes; "
+                "give --coordinator HOST:PORT, --num-processes and --process-id"
+            ) from error
         raise UserError(f"cannot join the other processes: {error}") from error
 
 

@@ -1,5 +1,6 @@
 """Joining a job; what needs several processes is in tests/distributed."""
 
+import jax
 import pytest
 
 from stylegan_jax import parallel, processes
@@ -22,6 +23,16 @@ def test_half_of_an_address_is_refused_with_the_way_out(given):
 def test_an_address_without_a_port_is_refused():
     with pytest.raises(UserError, match="host is not HOST:PORT"):
         processes.join(coordinator="host", num_processes=2, process_id=0)
+
+
+def test_what_jax_says_becomes_a_sentence_with_the_way_out(monkeypatch):
+    def nothing(*_, **__):
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", nothing)
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    with pytest.raises(UserError, match="found no TPU pod.*--process-id"):
+        processes.join(detect=True)
 
 
 def test_one_process_is_always_of_one_mind():
