@@ -31,7 +31,7 @@ def test_what_jax_says_becomes_a_sentence_with_the_way_out(monkeypatch):
 
     monkeypatch.setattr(jax.distributed, "initialize", nothing)
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
-    with pytest.raises(UserError, match="found no TPU pod.*--process-id"):
+    with pytest.raises(UserError, match=r"found no TPU pod.*--process-id"):
         processes.join(detect=True)
 
 
