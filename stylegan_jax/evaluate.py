@@ -30,7 +30,7 @@ from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.metrics.store import digest
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.training import stored_config
+from stylegan_jax.training import stored, stored_config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,11 +80,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     generator = loading.load(args.network)
     source = open_source(args.data)
     options = _options(args)
-    for measure, identity in _identified(wanted, generator, args):
+    nimg = _images_shown(run, args.network)
+    for measure, identity in _identified(wanted, generator, args, run):
         recorded = None
         writes = args.classifiers is not None and not args.classifiers.exists()
-        if identity is not None and not args.again and not writes:
-            recorded = records.find(args.network, identity)
+        if run is not None and not args.again and not writes:
+            recorded = records.find(run, identity)
         scores = recorded or measures.take(generator, source, measure, options)
         if jax.process_index() != 0:
             continue
@@ -92,16 +93,28 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{name:<20} {score:.4f}", flush=True)
         if recorded:
             print("  (taken before; --again takes it anew)", file=sys.stderr)
-        elif identity is not None:
-            records.add(args.network, identity, scores)
+        elif run is not None:
+            records.add(run, {**identity, "nimg": nimg}, scores)
+
+
+def _images_shown(run: Path | None, network: Path) -> int | None:
+    """Images shown to the network of a checkpoint, or of a run's newest."""
+    if run is None:
+        return None
+    folders = stored.step_directories(run / "checkpoints")
+    named = {path.name: nimg for nimg, path in folders}
+    return named.get(network.name, folders[0][0] if network == run else None)
 
 
 def _identified(
-    wanted: Iterable[Measure], generator: Generator, args: EvaluateArgs
-) -> list[tuple[Measure, dict[str, Any] | None]]:
+    wanted: Iterable[Measure],
+    generator: Generator,
+    args: EvaluateArgs,
+    run: Path | None,
+) -> list[tuple[Measure, dict[str, Any]]]:
     """Measures, and for those of a run what they are recorded by."""
-    if not (args.network / "config.json").exists():
-        return [(measure, None) for measure in wanted]
+    if run is None:
+        return [(measure, {}) for measure in wanted]
     files = {
         name: cache.sha256(path) if (path := getattr(args, name)) else None
         for name in ("inception", "vgg16", "lpips", "features")

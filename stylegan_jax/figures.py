@@ -31,6 +31,7 @@ FIGURES: dict[str, type[Figure]] = {
     "arithmetic": commands.Arithmetic,
     "morph": commands.Morph,
     "growing": commands.Growing,
+    "scores": commands.Scores,
     "reconstruction": commands.Reconstruction,
 }
 _ALL = "all"

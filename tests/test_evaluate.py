@@ -133,6 +133,7 @@ def test_a_run_is_compared_with_its_own_data_and_remembers(run, monkeypatch, cap
     (line,) = (run / "evaluations.jsonl").read_text().splitlines()
     assert json.loads(line)["metric"] == "kid0.03k"
     assert json.loads(line)["kid0.03k"] == pytest.approx(scores["kid0.03k"], abs=1e-4)
+    assert json.loads(line)["nimg"] == 8
 
     take, taken = measures.take, []
     monkeypatch.setattr(
@@ -144,6 +145,10 @@ def test_a_run_is_compared_with_its_own_data_and_remembers(run, monkeypatch, cap
     evaluate.main([str(run), "--metrics", "kid0.03k", "--data.cache-gb", "1"])
     captured = capsys.readouterr()
     assert scores_in(captured.out) == scores and "--again" in captured.err
+    # The checkpoint is the run's newest.
+    checkpoint = run / "checkpoints" / "nimg_000000008"
+    evaluate.main([str(checkpoint), "--metrics", "kid0.03k"])
+    assert scores_in(capsys.readouterr().out) == scores
     assert not taken
     for others in (["--again"], ["--seed", "1"], ["--data.portraits-size", "40"]):
         evaluate.main([str(run), "--metrics", "kid0.03k", *others])

@@ -98,6 +98,50 @@ def curves(
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
+def panels_of_lines(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    *,
+    x_label: str,
+    columns: int = 3,
+) -> np.ndarray:
+    """Draws lines with a dot at every point, panel by panel, from zero upwards.
+
+    Args:
+        panels: by title, lines by name: x and y.
+        x_label: below every panel.
+        columns: panels in a row.
+
+    Returns:
+        The picture, uint8 `[H, W, 3]`.
+
+    Raises:
+        ValueError: no panels.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not panels:
+        raise ValueError("no panels to draw")
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure((columns * 3.0, rows * 2.4), dpi=_DPI, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, (title, lines) in zip(axes, panels.items(), strict=False):
+        for name, (x, y) in lines.items():
+            axis.plot(x, y, marker="o", ms=3, lw=1.2, label=name)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel(x_label, fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.set_ylim(bottom=0)
+        if len(lines) > 1:
+            axis.legend(fontsize=8)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def density(points: np.ndarray, span: tuple[float, float]) -> np.ndarray:
     """Density of points in the plane on a grid over `span`, `[y, x]`, at most 1.
 

@@ -16,6 +16,7 @@ from stylegan_jax.pictures import (
     noise,
     reconstruction,
     samples,
+    scores,
     styles,
 )
 from stylegan_jax.pictures.output import Output
@@ -255,6 +256,19 @@ class Growing(Figure):
             cell=self.cell,
         )
         output.write_film(film, self.fps if self.film else None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scores(Figure):
+    """Scores of checkpoints through training, of a run and of others beside it."""
+
+    beside: tuple[Path, ...] = ()  # other runs
+    names: str | None = None  # scores with commas; all that have a course by default
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        names = self.names.split(",") if self.names else None
+        output.write(scores.scores((self.network, *self.beside), names))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
