@@ -44,7 +44,8 @@ setup(
         "cuda": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
         "export": ["flatbuffers>=24"],
-        "test": ["pytest>=8", "pytest-xdist>=3", "flatbuffers>=24"],
+        "video": ["av>=14"],
+        "test": ["pytest>=8", "pytest-xdist>=3", "flatbuffers>=24", "av>=14"],
         "lint": ["ruff>=0.14", "pyright>=1.1.400"],
     },
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from stylegan_jax.common.files import atomic_write
 
@@ -198,6 +198,56 @@ def _area_mean(image: np.ndarray, resolution: int) -> np.ndarray:
         inside = total.take(last, axis) * (part / resolution).reshape(shape)
         total = np.diff(integral.take(whole, axis) + inside, axis=axis)
     return np.rint(total * (resolution / side) ** 2).astype(np.uint8)
+
+
+def resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Resizes uint8 `[H, W, 1-4]` to `shape`, (height, width), with Lanczos' filter."""
+    height, width = shape
+    pixels = _from_array(image).resize((width, height), _LANCZOS)
+    return np.asarray(pixels).reshape(height, width, -1)
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Blurs uint8 `[H, W, 3]` with nearly a Gaussian of `sigma` pixels."""
+    return np.asarray(_from_array(image).filter(ImageFilter.GaussianBlur(sigma)))
+
+
+def sample_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
+    """Draws a quadrilateral of an image as a square.
+
+    It is sampled bilinearly at four times `size` and reduced with Lanczos' filter.
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        quad: `[4, 2]`, (x, y) of top left, bottom left, bottom right and top right;
+            whole numbers are centres of pixels. What lies outside the image is black.
+        size: side of the result.
+    """
+    corners = tuple((np.asarray(quad) + 0.5).ravel().tolist())
+    bilinear = Image.Resampling.BILINEAR
+    sampled = _from_array(image).transform(
+        (4 * size, 4 * size), Image.Transform.QUAD, corners, bilinear
+    )
+    return np.asarray(sampled.resize((size, size), _LANCZOS))
+
+
+def warp_affine(
+    image: np.ndarray, matrix: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Samples an image bicubically along an affine map.
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        matrix: `[2, 3]`, takes (x, y, 1) of the result to (x, y) of `image`; whole
+            numbers are edges of pixels. What lies outside the image is black.
+        shape: (height, width) of the result.
+    """
+    size = shape[1], shape[0]
+    values, bicubic = tuple(matrix.ravel().tolist()), Image.Resampling.BICUBIC
+    warped = _from_array(image).transform(
+        size, Image.Transform.AFFINE, values, bicubic
+    )
+    return np.asarray(warped)
 
 
 def convert_channels(image: np.ndarray, num_channels: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Plots for people, made with matplotlib and nothing else that uses it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -60,6 +60,40 @@ def panels(
             raise ValueError(f"samples of shape {samples.shape} cannot be drawn")
     for axis in axes[len(pictures) :]:
         axis.set_axis_off()
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def curves(
+    lines: Mapping[str, np.ndarray], *, title: str, x_label: str, y_label: str
+) -> np.ndarray:
+    """Draws positive numbers in sequence, each line from left to right, on a log scale.
+
+    Args:
+        lines: by name; a line goes on where the one before it ended.
+        title: above.
+        x_label: below.
+        y_label: at the left.
+
+    Returns:
+        The picture, uint8 `[H, W, 3]`.
+
+    Raises:
+        ValueError: no lines.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not lines:
+        raise ValueError("no lines to draw")
+    figure = Figure((6.4, 3.6), dpi=_DPI, layout="constrained")
+    canvas, axis = FigureCanvasAgg(figure), figure.subplots()
+    start = 0
+    for name, values in lines.items():
+        axis.plot(np.arange(start, start + len(values)), values, label=name, lw=1)
+        start += len(values)
+    axis.set(title=title, xlabel=x_label, ylabel=y_label, yscale="log")
+    axis.legend()
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 

@@ -1,0 +1,1 @@
+"""Faces in photographs: found, cut out as FFHQ's are, and pasted back."""

@@ -1,0 +1,74 @@
+"""A photograph becomes crops of its faces, aligned as FFHQ's are."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from stylegan_jax.alignment import ffhq
+from stylegan_jax.alignment.faces import Landmarker, load_landmarker
+from stylegan_jax.alignment.landmarks import as_faces
+from stylegan_jax.common.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Aligned:
+    """A face of a photograph."""
+
+    crop: np.ndarray  # uint8 [size, size, 3]
+    quad: np.ndarray  # float64 [4, 2], where it lies: see `ffhq`
+
+
+class NoFaceError(UserError):
+    """A photograph in which no face was found."""
+
+
+def align(
+    image: np.ndarray,
+    *,
+    size: int,
+    landmarks: np.ndarray | Sequence[np.ndarray] | None = None,
+    landmarker: Landmarker | None = None,
+) -> list[Aligned]:
+    """Cuts the faces out of a photograph as FFHQ's recipe does.
+
+    Args:
+        image: uint8 `[H, W, 3]`, upright as `images.read_image` returns it.
+        size: side of the crops in pixels.
+        landmarks: of one face `[K, 2]` or of several; else they are looked for.
+        landmarker: what looks for them; dlib by default.
+
+    Returns:
+        The faces, the largest first. A face of less than half `size` is warned of.
+
+    Raises:
+        NoFaceError: none is found.
+        LandmarkError: landmarks that describe no face in this photograph.
+        MissingLandmarkerError: dlib would be needed and is not installed.
+        UserError: `image` or `size` are not as said.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"{image.dtype} {image.shape} is not a uint8 [H, W, 3] image")
+    if size < 1:
+        raise UserError(f"a crop of {size} pixels is none: size is at least 1")
+    if landmarks is None:
+        landmarks = (landmarker or load_landmarker())(image)
+    quads = [ffhq.face_quad(face) for face in as_faces(landmarks)]
+    if not quads:
+        raise NoFaceError(
+            f"no face found in the photograph of {image.shape[1]}x{image.shape[0]}: "
+            "give landmarks by hand, or --no-align for a crop that is aligned already"
+        )
+    quads.sort(key=ffhq.quad_side, reverse=True)
+    for quad in quads:
+        if ffhq.quad_side(quad) < size / 2:
+            _log.warning(
+                "a face covers only %.0f pixels of the photograph and is enlarged to "
+                "%d: expect a blurred crop",
+                ffhq.quad_side(quad),
+                size,
+            )
+    return [Aligned(ffhq.crop_quad(image, quad, size), quad) for quad in quads]

@@ -1,0 +1,172 @@
+"""The square that FFHQ cuts out around a face, and its pixels.
+
+A quad is `[4, 2]` float64, the corners of the crop in the photograph: top left, bottom
+left, bottom right, top right of the upright face. Points are (x, y) in pixels with
+whole numbers at the centres of pixels, so the corners of a whole picture of W x H
+pixels are (-0.5, -0.5) and (W - 0.5, H - 0.5).
+
+Source: `recreate_aligned_images`, `download_ffhq.py`, in NVlabs/ffhq-dataset; Karras et
+al. 2019, appendix A.
+"""
+
+import numpy as np
+
+from stylegan_jax.alignment.landmarks import LandmarkError, key_points
+from stylegan_jax.common import images
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
+
+
+def face_quad(landmarks: np.ndarray) -> np.ndarray:
+    """Returns the quad of a face.
+
+    The square is turned so that its x axis halves the angle between the line of the
+    eyes and the normal to the line from eyes to mouth; its half side is 2 x the
+    distance of the eyes or 1.8 x that from eyes to mouth, whichever is longer.
+
+    Args:
+        landmarks: `[K, 2]`, of a layout in `landmarks.LAYOUTS`.
+
+    Returns:
+        `[4, 2]` float64.
+
+    Raises:
+        LandmarkError: the landmarks describe no face.
+    """
+    points = key_points(landmarks)
+    eyes = (points.left_eye + points.right_eye) / 2
+    across = points.right_eye - points.left_eye
+    down = (points.left_mouth + points.right_mouth) / 2 - eyes
+    right = across + np.array([down[1], -down[0]])
+    half = max(2.0 * np.hypot(*across), 1.8 * np.hypot(*down))
+    right *= half / np.hypot(*right)
+    below = np.array([-right[1], right[0]])
+    corners = [-right - below, -right + below, right + below, right - below]
+    return eyes + 0.1 * down + np.stack(corners)
+
+
+def quad_side(quad: np.ndarray) -> float:
+    """Returns the length of a quad's upper side, in pixels of the photograph."""
+    return float(np.hypot(*(quad[3] - quad[0])))
+
+
+def crop_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
+    """Cuts a quad out of a photograph.
+
+    Where the quad leaves the photograph, it is continued by reflection; the
+    reflection is blurred and fades into the median colour.
+
+    Two things differ from the official script: the picture is sampled at four times
+    `size` whatever `size` is (there 4096 for 1024), and shrinking a large photograph
+    beforehand keeps the centres of pixels where they are (there they move by up to
+    half a pixel of the shrunken picture). The blur is Pillow's, which approximates a
+    Gaussian within a grey level.
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        quad: `[4, 2]`.
+        size: side of the crop in pixels.
+
+    Returns:
+        uint8 `[size, size, 3]`.
+
+    Raises:
+        LandmarkError: the quad lies outside the photograph, or dwarfs it.
+    """
+    quad = np.asarray(quad, np.float64)
+    _check_inside(quad, image.shape)
+    factor = int(quad_side(quad) / size / 2)
+    if factor > 1:
+        shape = np.array(image.shape[:2])
+        smaller = np.maximum(np.rint(shape / factor).astype(int), 1)
+        image = images.resize(image, (int(smaller[0]), int(smaller[1])))
+        quad = (quad + 0.5) * (smaller / shape)[::-1] - 0.5
+    left, top, right, bottom = surroundings(quad, image.shape)
+    image, quad = image[top:bottom, left:right], quad - (left, top)
+    pads = _padding(quad, image.shape)
+    if any(pads):
+        image = _continue(image, pads, 0.02 * quad_side(quad))
+        quad = quad + pads[:2]
+    return images.sample_quad(image, quad, size)
+
+
+def surroundings(quad: np.ndarray, shape: tuple[int, ...]) -> Box:
+    """Returns the part of an `[H, W, ...]` photograph that a crop is made of."""
+    low, high = np.floor(quad.min(axis=0)), np.ceil(quad.max(axis=0))
+    border = _border(quad)
+    left, top = np.maximum(low - border, 0)
+    right, bottom = np.minimum(high + border, (shape[1], shape[0]))
+    return int(left), int(top), int(right), int(bottom)
+
+
+def sharpness(quad: np.ndarray, box: Box) -> np.ndarray:
+    """Says where a crop shows the photograph itself.
+
+    Args:
+        quad: `[4, 2]` in the photograph.
+        box: the quad's `surroundings`.
+
+    Returns:
+        float32 `[bottom - top, right - left]`: 1 where the crop is the photograph, 0
+        at edges of the photograph that the quad crosses, where all is blurred.
+    """
+    left, top, right, bottom = box
+    shape = (bottom - top, right - left)
+    pads = _padding(quad - (left, top), shape)
+    if not any(pads):
+        return np.ones(shape, np.float32)
+    outside = _outside((shape[0] + pads[1] + pads[3], shape[1] + pads[0] + pads[2]), pads)
+    inside = outside[pads[1] : pads[1] + shape[0], pads[0] : pads[0] + shape[1]]
+    return 1 - np.clip(3 * inside + 1, 0, 1)
+
+
+def _border(quad: np.ndarray) -> int:
+    return max(int(np.rint(0.1 * quad_side(quad))), 3)
+
+
+def _check_inside(quad: np.ndarray, shape: tuple[int, ...]) -> None:
+    height, width = shape[:2]
+    x, y = quad.mean(axis=0)
+    if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+        raise LandmarkError(
+            f"landmarks put the face at ({x:.0f}, {y:.0f}), outside the photograph of "
+            f"{width}x{height}; were they made for another size?"
+        )
+    if quad_side(quad) > 4 * max(height, width):
+        raise LandmarkError(
+            f"landmarks ask for {quad_side(quad):.0f} pixels of a photograph of "
+            f"{width}x{height}; were they made for another size?"
+        )
+
+
+def _padding(quad: np.ndarray, shape: tuple[int, ...]) -> Box:
+    """Returns how far to continue a picture left, above, right and below; or zeros."""
+    border = _border(quad)
+    low, high = np.floor(quad.min(axis=0)), np.ceil(quad.max(axis=0))
+    needed = np.concatenate([-low, high - (shape[1], shape[0])]) + border
+    if needed.max() <= border - 4:
+        return 0, 0, 0, 0
+    least = int(np.rint(0.3 * quad_side(quad)))
+    left, top, right, bottom = np.maximum(needed, least).astype(int)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _continue(image: np.ndarray, pads: Box, sigma: float) -> np.ndarray:
+    left, top, right, bottom = pads
+    image = np.pad(image, ((top, bottom), (left, right), (0, 0)), "reflect")
+    outside = _outside(image.shape, pads)[:, :, None]
+    result = image.astype(np.float32)
+    blurred = images.blur(image, sigma).astype(np.float32)
+    result += (blurred - result) * np.clip(3 * outside + 1, 0, 1)
+    result += (np.median(result, axis=(0, 1)) - result) * np.clip(outside, 0, 1)
+    return np.rint(result).astype(np.uint8)
+
+
+def _outside(shape: tuple[int, ...], pads: Box) -> np.ndarray:
+    """Returns `[H, W]`: 1 at the outer edge of the padding, 0 at the inner, below inside."""
+    height, width = shape[:2]
+    left, top, right, bottom = pads
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    columns = 1 - np.minimum(x / left, x[::-1] / right)
+    rows = 1 - np.minimum(y / top, y[::-1] / bottom)
+    return np.maximum(rows[:, None], columns[None, :])

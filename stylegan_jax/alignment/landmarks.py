@@ -1,0 +1,143 @@
+"""Landmarks of faces: which points count, and files of them.
+
+Landmarks are `[K, 2]` float64, (x, y) in pixels, whole numbers at the centres of
+pixels, x to the right and y down. "Left" is the image's left. FFHQ's recipe needs the
+two eyes and the corners of the mouth; `LAYOUTS` says where they are for each K.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stylegan_jax.common.errors import UserError
+
+
+class KeyPoints(NamedTuple):
+    """The four points of FFHQ's recipe, each `[2]` float64."""
+
+    left_eye: np.ndarray
+    right_eye: np.ndarray
+    left_mouth: np.ndarray
+    right_mouth: np.ndarray
+
+
+class LandmarkError(UserError):
+    """Landmarks that describe no face, or a file that holds none."""
+
+
+# For each number of points, the points whose means are the left and the right eye and
+# the left and the right corner of the mouth.
+_MESH = (
+    (33, 160, 158, 133, 153, 144),
+    (362, 385, 387, 263, 373, 380),
+    (61,),
+    (291,),
+)
+LAYOUTS: dict[int, tuple[tuple[int, ...], ...]] = {
+    # Two eyes, two corners of the mouth.
+    4: ((0,), (1,), (2,), (3,)),
+    # MTCNN, RetinaFace, YuNet: eyes, tip of the nose, corners of the mouth.
+    5: ((0,), (1,), (3,), (4,)),
+    # iBUG 300-W, dlib: what FFHQ was made with. The outlines of the eyes.
+    68: (tuple(range(36, 42)), tuple(range(42, 48)), (48,), (54,)),
+    # MediaPipe's mesh, without and with irises: the same outlines.
+    468: _MESH,
+    478: _MESH,
+}
+
+
+def key_points(landmarks: np.ndarray) -> KeyPoints:
+    """Reduces landmarks of any layout of `LAYOUTS` to the four that count.
+
+    Args:
+        landmarks: `[K, 2]`.
+
+    Raises:
+        LandmarkError: an unknown number of points, points that are not finite or
+            coincide, or left and right interchanged.
+
+    Source: `recreate_aligned_images`, `download_ffhq.py`, in NVlabs/ffhq-dataset.
+    """
+    points = np.asarray(landmarks, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) not in LAYOUTS:
+        known = ", ".join(map(str, LAYOUTS))
+        raise LandmarkError(
+            f"landmarks of shape {points.shape} are not [K, 2] with K one of {known}"
+        )
+    layout = LAYOUTS[len(points)]
+    found = KeyPoints(*(points[list(indices)].mean(axis=0) for indices in layout))
+    if not np.isfinite(np.stack(found)).all():
+        raise LandmarkError("landmarks of the eyes or the mouth are not finite")
+    across = found.right_eye - found.left_eye
+    down = found.left_mouth + found.right_mouth - found.left_eye - found.right_eye
+    turn = across[0] * down[1] - across[1] * down[0]
+    if not np.hypot(*across) or not np.hypot(*down):
+        raise LandmarkError("landmarks of eyes and mouth coincide: no face")
+    if turn <= 0:
+        raise LandmarkError(
+            "landmarks have the eyes interchanged, or the mouth beside them; "
+            "the left eye is the one at the left of an upright picture"
+        )
+    return found
+
+
+def read_landmarks(path: str | os.PathLike) -> list[np.ndarray]:
+    """Reads the landmarks of one or several faces from a file.
+
+    `.npy` holds `[K, 2]` or `[faces, K, 2]`; `.txt` or `.csv` one face, a point `x y`
+    or `x, y` per line; `.json` nested lists like the array, or an object that has them
+    under `landmarks` or `face_landmarks` (as FFHQ's own metadata).
+
+    Returns:
+        A `[K, 2]` float64 array per face.
+
+    Raises:
+        LandmarkError: the file is of another kind, or holds something else.
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(path)
+    readers = {".npy": _npy, ".txt": _text, ".csv": _text, ".json": _json}
+    if path.suffix.lower() not in readers:
+        raise LandmarkError(f"landmarks are read from {', '.join(readers)}, not {path}")
+    try:
+        values = np.asarray(readers[path.suffix.lower()](path), np.float64)
+    except FileNotFoundError:
+        raise
+    except (ValueError, TypeError, KeyError, OSError, EOFError) as error:
+        raise LandmarkError(f"{path} holds no landmarks: {error}") from error
+    try:
+        return as_faces(values)
+    except LandmarkError as error:
+        raise LandmarkError(f"{path}: {error}") from error
+
+
+def as_faces(landmarks: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Takes one face `[K, 2]` or several, and returns a checked list of `[K, 2]`."""
+    if not len(landmarks):
+        return []
+    faces = [landmarks] if np.ndim(landmarks[0]) == 1 else list(landmarks)
+    for face in faces:
+        key_points(np.asarray(face))
+    return [np.asarray(face, np.float64) for face in faces]
+
+
+def _npy(path: Path) -> np.ndarray:
+    return np.load(path, allow_pickle=False)
+
+
+def _text(path: Path) -> np.ndarray:
+    return np.loadtxt(path.read_text().replace(",", " ").splitlines(), ndmin=2)
+
+
+def _json(path: Path) -> list:
+    content = json.loads(path.read_text())
+    if isinstance(content, dict):
+        names = [name for name in ("landmarks", "face_landmarks") if name in content]
+        if not names:
+            raise ValueError("an object without `landmarks` or `face_landmarks`")
+        content = content[names[0]]
+    return content

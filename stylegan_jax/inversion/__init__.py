@@ -1,0 +1,1 @@
+"""From photographs to latents: Image2StyleGAN, its second part, the projector."""

@@ -1,0 +1,204 @@
+"""Ways to invert an image that have a name: their stages, weights and numbers.
+
+Weights are in the units of `terms`. What is published and what is inferred, the page
+`docs/inversion.md` says.
+"""
+
+import dataclasses
+from typing import Literal
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.inversion.spaces import Space, Start
+from stylegan_jax.inversion.terms import (
+    IMAGE2STYLEGAN2_LAYERS,
+    IMAGE2STYLEGAN_LAYERS,
+    LEVELS,
+)
+
+Perceptual = Literal["preset", "vgg16", "lpips", "own", "none"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Of the terms, in the units of `inversion.terms`; 0 leaves a term out.
+
+    The defaults are lambda_mse and lambda_p of Image2StyleGAN++.
+    """
+
+    pixel: float = 1e-5  # mean squared difference in levels of 0 to 255
+    perceptual: float = 1e-5  # VGG16
+    style: float = 0.0  # Gram matrices of conv3_3
+    lpips: float = 0.0
+    own: float = 0.0  # your own features
+    stay: float = 0.0  # distance of w from its start
+    white: float = 0.0  # correlations of noise
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One minimisation.
+
+    Attributes:
+        name: for reports and plots.
+        moves: the latent, the noise, or both; what does not move is frozen.
+        weights: of the terms.
+        layers: indices of ReLUs of VGG16 for the perceptual term.
+        plan: optimizer, iterations, when to stop.
+        jitter: shifts w at random, less and less, as the projector does.
+        renormalise: scales noise to mean 0, mean square 1 after every iteration.
+    """
+
+    name: str
+    moves: Literal["latent", "noise", "both"]
+    weights: Weights = Weights()
+    layers: tuple[int, ...] = IMAGE2STYLEGAN2_LAYERS
+    plan: Plan = Plan()
+    jitter: bool = False
+    renormalise: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How images are inverted.
+
+    Attributes:
+        stages: one after the other; each begins where the last one ended.
+        space: of the latent.
+        starts: where the first stage begins; of several, each image keeps its best.
+        noise: at the start: drawn for each image, or the network's own.
+        seed: of everything random, together with the image.
+    """
+
+    stages: tuple[Stage, ...]
+    space: Space = "w+"
+    starts: tuple[Start, ...] = ("mean",)
+    noise: Literal["random", "stored"] = "random"
+    seed: int = 0
+
+
+# Both weights are 1 on images in [0, 1].
+_UNIT = 1 / LEVELS**2
+_NOISE = Weights(perceptual=0.0)
+_NOISE_OPTIMIZER = Optimizer(learning_rate=5.0)
+_ROUNDS = 5
+
+
+def _alternating() -> tuple[Stage, ...]:
+    stages: list[Stage] = []
+    for number in range(1, _ROUNDS + 1):
+        latent = Plan(steps=5000 // _ROUNDS)
+        noise = Plan(steps=3000 // _ROUNDS, optimizer=_NOISE_OPTIMIZER)
+        stages.append(Stage(name=f"w {number}", moves="latent", plan=latent))
+        stages.append(
+            Stage(name=f"noise {number}", moves="noise", weights=_NOISE, plan=noise)
+        )
+    return tuple(stages)
+
+
+RECIPES: dict[str, Recipe] = {
+    "image2stylegan": Recipe(
+        stages=(
+            Stage(
+                name="w",
+                moves="latent",
+                weights=Weights(pixel=_UNIT, perceptual=_UNIT),
+                layers=IMAGE2STYLEGAN_LAYERS,
+                plan=Plan(steps=5000),
+            ),
+        ),
+    ),
+    "image2stylegan++": Recipe(
+        stages=(
+            Stage(name="w", moves="latent", plan=Plan(steps=5000)),
+            Stage(
+                name="noise",
+                moves="noise",
+                weights=_NOISE,
+                plan=Plan(steps=3000, optimizer=_NOISE_OPTIMIZER),
+            ),
+        ),
+    ),
+    "image2stylegan++-alternating": Recipe(stages=_alternating()),
+    "stylegan2-projector": Recipe(
+        stages=(
+            Stage(
+                name="projection",
+                moves="both",
+                weights=Weights(pixel=0.0, perceptual=0.0, lpips=1.0, white=1e5),
+                plan=Plan(
+                    steps=1000,
+                    optimizer=Optimizer(learning_rate=0.1, warmup=0.05, cooldown=0.25),
+                    keep="last",
+                ),
+                jitter=True,
+                renormalise=True,
+            ),
+        ),
+        space="w",
+    ),
+}
+
+
+def recipe(name: str, resolution: int) -> Recipe:
+    """A recipe by name, for images of `resolution` pixels.
+
+    The rate of stages that move noise only is that of the recipe at 1024 px, and in
+    proportion to the root of the resolution below (`noise_rate`).
+
+    Raises:
+        UserError: there is no such recipe.
+    """
+    if name not in RECIPES:
+        raise UserError(f"no preset {name}; they are {', '.join(RECIPES)}")
+
+    def change(stage: Stage) -> Stage:
+        if stage.moves != "noise":
+            return stage
+        optimizer = stage.plan.optimizer
+        rate = noise_rate(optimizer.learning_rate, resolution)
+        optimizer = dataclasses.replace(optimizer, learning_rate=rate)
+        plan = dataclasses.replace(stage.plan, optimizer=optimizer)
+        return dataclasses.replace(stage, plan=plan)
+
+    found = RECIPES[name]
+    return dataclasses.replace(found, stages=tuple(map(change, found.stages)))
+
+
+def noise_rate(rate: float, resolution: int) -> float:
+    """A learning rate of noise that the paper says for 1024 px, for other sizes.
+
+    The derivative by a pixel of noise is that of a mean over all pixels, and grows as
+    1 / resolution^2 when they become fewer. At 1024 px it is below Adam's epsilon of
+    1e-8, and steps are small; at 32 px it is far above, and every step is of the whole
+    rate. Its root is our choice, by the measurements of docs/inversion.md.
+    """
+    return rate * (resolution / 1024) ** 0.5
+
+
+def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:
+    """The recipe with other eyes.
+
+    The weight of a stage's perceptual term (VGG16 or LPIPS) goes to the kind that is
+    wanted: LPIPS is of the order 1, VGG16's term of the order of levels squared. With
+    "none" it is dropped, and a stage without pixels gets them in its place.
+    """
+    if kind == "preset":
+        return recipe
+
+    def change(stage: Stage) -> Stage:
+        old = stage.weights
+        strength = max(old.perceptual, old.lpips * _UNIT)
+        pixel = old.pixel or 10 * strength
+        new = {"perceptual": 0.0, "lpips": 0.0, "own": 0.0, "style": 0.0}
+        if kind == "vgg16":
+            new["perceptual"], new["style"] = strength, old.style
+        elif kind == "lpips":
+            new["lpips"] = old.lpips or strength / _UNIT
+        elif kind == "own":
+            new["own"] = strength
+        if kind == "none":
+            new["pixel"] = pixel
+        return dataclasses.replace(stage, weights=dataclasses.replace(old, **new))
+
+    return dataclasses.replace(recipe, stages=tuple(map(change, recipe.stages)))

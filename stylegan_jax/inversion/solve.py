@@ -1,0 +1,310 @@
+"""Minimises a loss per image, all images at once, a chunk of iterations per call.
+
+Losses are summed over images and Adam works number by number, so an image neither sees
+nor disturbs the others of its batch: each keeps its own best, stops on its own plateau,
+and if its loss is no longer finite goes back to its best and stops.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
+
+from stylegan_jax.common.errors import UserError
+
+Moving = Any  # a tree of arrays, [N, ...] each
+
+
+class Problem(Protocol):
+    """What `solve` minimises: a pytree, so that it compiles once per shape."""
+
+    def losses(self, moving: Moving, step: Array, progress: Array) -> Array:
+        """One number per image, `[N]`; `progress` runs from 0 to 1."""
+        ...
+
+    def project(self, moving: Moving) -> Moving:
+        """Where an iteration ends, such as with noise scaled to unit deviation."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """Adam, or gradient descent, and its learning rate over the iterations.
+
+    The defaults are those of Image2StyleGAN.
+    """
+
+    name: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = 0.01
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    warmup: float = 0.0  # share of the iterations with a linear rise
+    cooldown: float = 0.0  # share of the iterations with a cosine descent to 0
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises UserError."""
+        if self.name not in ("adam", "sgd"):
+            raise UserError(f"optimizer {self.name!r} is not adam or sgd")
+        if not self.learning_rate > 0 or not self.eps > 0:
+            raise UserError(
+                f"learning rate {self.learning_rate} and eps {self.eps} must be above 0"
+            )
+        if not (0 <= self.warmup <= 1 and 0 <= self.cooldown <= 1):
+            raise UserError(
+                f"warmup {self.warmup} and cooldown {self.cooldown} are shares of the "
+                "iterations, 0 to 1"
+            )
+
+    def rate(self, step: ArrayLike, steps: int) -> Array:
+        """The learning rate of an iteration.
+
+        Source: `lr_ramp` of NVlabs/stylegan2-ada-pytorch, `projector.py`.
+        """
+        progress, rate = jnp.asarray(step) / steps, jnp.float32(self.learning_rate)
+        if self.cooldown:
+            left = jnp.minimum(1.0, (1.0 - progress) / self.cooldown)
+            rate *= 0.5 - 0.5 * jnp.cos(jnp.pi * left)
+        if self.warmup:
+            rate *= jnp.minimum(1.0, progress / self.warmup)
+        return rate
+
+    def transformation(self, steps: int) -> optax.GradientTransformation:
+        """The optax form."""
+        rate = partial(self.rate, steps=steps)
+        if self.name == "sgd":
+            return optax.sgd(rate)
+        return optax.adam(rate, self.b1, self.b2, self.eps)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plateau:
+    """When an image has had enough iterations.
+
+    It stops when its best loss has not fallen by the share `gain` within `patience`
+    iterations.
+    """
+
+    patience: int = 300
+    gain: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises UserError."""
+        if self.patience < 1 or not 0 <= self.gain < 1:
+            raise UserError(
+                f"patience {self.patience} must be at least 1, and gain {self.gain} a "
+                "share from 0 to 1"
+            )
+
+
+@struct.dataclass
+class State:
+    """Where a minimisation stands; what a resumed one begins with."""
+
+    step: Array  # iterations done
+    moving: Moving
+    opt_state: Any
+    best: Moving
+    best_loss: Array  # [N]
+    mark: Array  # [N], the loss that a plateau is measured from
+    waited: Array  # [N], iterations since then
+    stopped: Array  # [N]
+    failed: Array  # [N], those whose loss was not finite
+    steps: Array  # [N], iterations before it stopped
+
+
+class Chunk(NamedTuple):
+    """What is told after each chunk: `history` is that of the chunk, `[steps, N]`."""
+
+    state: State
+    history: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How to minimise: what the compiled program depends on.
+
+    Attributes:
+        optimizer: what turns gradients into steps.
+        steps: iterations at most.
+        plateau: when an image may stop earlier; None never.
+        keep: the "best" iterate by its loss, or the "last", where losses are of
+            randomly shifted latents and do not compare.
+    """
+
+    optimizer: Optimizer = Optimizer()
+    steps: int = 1000
+    plateau: Plateau | None = None
+    keep: Literal["best", "last"] = "best"
+
+
+def solve(
+    problem: Problem,
+    start: Moving,
+    plan: Plan,
+    *,
+    chunk: int = 50,
+    resume: Sequence[np.ndarray] | None = None,
+    on_chunk: Callable[[Chunk], None] | None = None,
+) -> tuple[State, np.ndarray]:
+    """Minimises `problem.losses` over what moves.
+
+    Args:
+        problem: a pytree; compiled once for each shape and plan.
+        start: a tree of arrays `[N, ...]`.
+        plan: how.
+        chunk: iterations per call of the compiled program.
+        resume: `leaves` of the state of an earlier call with the same problem, start
+            and plan. The result equals that of a run which did not stop.
+        on_chunk: called after each chunk; may raise to stop. The state it is given is
+            used up by the next chunk, so it must copy what it keeps.
+
+    Returns:
+        The last state, whose `best` is the result, and the losses of all iterations of
+        this call, `[iterations, N]`.
+
+    Raises:
+        UserError: no iterations, or `resume` is of something else.
+    """
+    if plan.steps < 1 or chunk < 1:
+        raise UserError(f"{plan.steps} iterations in chunks of {chunk}: at least one")
+    state = begin(start, plan)
+    if resume is not None:
+        state = _restored(state, resume)
+    history: list[np.ndarray] = []
+    while (step := int(state.step)) < plan.steps and not bool(state.stopped.all()):
+        length = min(chunk, plan.steps - step)
+        state, losses = run_chunk(problem, state, plan=plan, length=length)
+        history.append(np.asarray(losses))
+        if on_chunk is not None:
+            on_chunk(Chunk(state, history[-1]))
+    if plan.keep == "last":
+        state = dataclasses.replace(state, best=_last(state))
+    shape = (0, len(state.best_loss))
+    return state, np.concatenate(history) if history else np.zeros(shape, np.float32)
+
+
+def begin(start: Moving, plan: Plan) -> State:
+    """The state before the first iteration."""
+    first = jax.tree.leaves(start)[0]
+    count = first.shape[0]
+    state = State(
+        step=jnp.int32(0),
+        # Copies, because the state is donated, and start is the caller's.
+        moving=jax.tree.map(jnp.copy, start),
+        opt_state=plan.optimizer.transformation(plan.steps).init(start),
+        best=jax.tree.map(jnp.copy, start),
+        best_loss=jnp.full(count, jnp.inf),
+        mark=jnp.full(count, jnp.inf),
+        waited=jnp.zeros(count, jnp.int32),
+        stopped=jnp.zeros(count, bool),
+        failed=jnp.zeros(count, bool),
+        steps=jnp.zeros(count, jnp.int32),
+    )
+    if not isinstance(first.sharding, NamedSharding):
+        return state
+    # Images where they are, numbers everywhere: as the compiled program returns them.
+    everywhere = NamedSharding(first.sharding.mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda x: jax.device_put(x, first.sharding if x.ndim else everywhere), state
+    )
+
+
+def leaves(state: State) -> list[np.ndarray]:
+    """The numbers of a state, to be stored and given to `solve` as `resume`."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def _restored(empty: State, stored: Sequence[np.ndarray]) -> State:
+    like, tree = jax.tree.flatten(empty)
+    shapes = [(x.shape, x.dtype) for x in like]
+    if shapes != [(x.shape, x.dtype) for x in stored]:
+        raise UserError("the stored state is of other images or settings; start anew")
+    put = [jax.device_put(x, old.sharding) for x, old in zip(stored, like, strict=True)]
+    return jax.tree.unflatten(tree, put)
+
+
+@jax.jit
+def _last(state: State) -> Moving:
+    """The last iterate, or the best one where the last step left the numbers."""
+    finite = [
+        jnp.isfinite(x).all(tuple(range(1, x.ndim)))
+        for x in jax.tree.leaves(state.moving)
+    ]
+    return _where(jnp.stack(finite).all(0), state.moving, state.best)
+
+
+@partial(jax.jit, static_argnames=("plan", "length"), donate_argnames="state")
+def run_chunk(
+    problem: Problem, state: State, *, plan: Plan, length: int
+) -> tuple[State, Array]:
+    """`length` iterations in one program; uses `state` up. Losses are `[length, N]`."""
+    transformation = plan.optimizer.transformation(plan.steps)
+
+    def objective(moving: Moving, step: Array) -> tuple[Array, Array]:
+        losses = problem.losses(moving, step, step / plan.steps)
+        return losses.sum(), losses
+
+    def iterate(state: State, _: None) -> tuple[State, Array]:
+        gradient, losses = jax.grad(objective, has_aux=True)(state.moving, state.step)
+        state = _judge(state, losses, plan.plateau)
+        updates, opt_state = transformation.update(
+            gradient, state.opt_state, state.moving
+        )
+        moved = problem.project(optax.apply_updates(state.moving, updates))
+        state = dataclasses.replace(
+            state,
+            step=state.step + 1,
+            moving=_where(state.stopped, state.moving, moved),
+            opt_state=opt_state,
+        )
+        return state, losses
+
+    return jax.lax.scan(iterate, state, length=length)
+
+
+def _judge(state: State, losses: Array, plateau: Plateau | None) -> State:
+    """Keeps the best of each image, and says which are done."""
+    running = ~state.stopped
+    finite = jnp.isfinite(losses)
+    better = running & finite & (losses < state.best_loss)
+    best = _where(better, state.moving, state.best)
+    failed = state.failed | (running & ~finite)
+    stopped = state.stopped | failed
+    mark, waited = state.mark, state.waited
+    if plateau is not None:
+        # The first loss always counts; infinity has no share.
+        fell = finite & ((losses < mark * (1 - plateau.gain)) | jnp.isinf(mark))
+        mark = jnp.where(running & fell, losses, mark)
+        waited = jnp.where(fell, 0, waited + 1)
+        stopped = stopped | (waited >= plateau.patience)
+    return dataclasses.replace(
+        state,
+        # An image that fails goes back to its best.
+        moving=_where(failed, best, state.moving),
+        best=best,
+        best_loss=jnp.where(better, losses, state.best_loss),
+        mark=mark,
+        waited=waited,
+        stopped=stopped,
+        failed=failed,
+        steps=state.steps + ~stopped,
+    )
+
+
+def _where(images: Array, yes: Moving, no: Moving) -> Moving:
+    """Chooses by image, `[N]`."""
+
+    def choose(a: Array, b: Array) -> Array:
+        return jnp.where(images.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, yes, no)

@@ -1,0 +1,338 @@
+"""What inversion and editing minimise: a tuple of terms.
+
+A term is a frozen pytree that is called with the images `[N, H, W, C]` in [-1, 1] and
+their `Code`, and returns one number per image, `[N]`. What belongs to the targets is
+computed once, when the term is made.
+
+Units: differences of pixels are those of levels 0 to 255, so that the weight 1e-5 of
+Image2StyleGAN++ means what it means there. Features are of torchvision's VGG16, which
+sees ImageNet-normalised images, times 255: with equal weights, pixels and features are
+in the proportion of Image2StyleGAN, whose images are in [0, 1]. A weight of 1e-5 here
+is 0.65 there.
+
+Masks are `[N or 1, H, W, 1]` in [0, 1], 1 counts; None is 1 everywhere. They multiply
+the difference before it is squared.
+
+Source: Abdal et al. 2019 (Image2StyleGAN) and 2020 (Image2StyleGAN++), equation 1.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from stylegan_jax.features import lpips, vgg16
+from stylegan_jax.features.extractor import FrozenNetwork, Params
+from stylegan_jax.inversion.code import Code
+
+Term = Callable[[Array, Code], Array]
+
+LEVELS = 255.0  # between black and white
+# ReLUs of VGG16: conv1_1, conv1_2, conv3_2, conv4_2 of Image2StyleGAN ...
+IMAGE2STYLEGAN_LAYERS = (1, 3, 13, 20)
+# ... conv1_1, conv1_2, conv2_2, conv3_3 of its second part, and conv3_3 for style.
+IMAGE2STYLEGAN2_LAYERS = (1, 3, 8, 15)
+STYLE_LAYERS = (15,)
+# Images are shrunk to this before they are looked at.
+FEATURE_RESOLUTION = 256
+
+
+def total(terms: Sequence[Term], images: Array, code: Code) -> Array:
+    """The sum of all terms, `[N]`."""
+    return sum((term(images, code) for term in terms), jnp.zeros(images.shape[0]))
+
+
+# --- Pixels ------------------------------------------------------------------------
+
+
+@struct.dataclass
+class PixelTerm:
+    """`weight / (H W C) ||mask (images - target)||^2`, in levels of 0 to 255.
+
+    Two of them, with masks M and 1 - M, are the pixel terms of equation 1.
+    """
+
+    target: Array  # [N, H, W, C] in [-1, 1]
+    mask: Array | None = None
+    weight: Array | float = 1e-5
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        chex.assert_equal_shape([images, self.target])
+        difference = (images - self.target) * (LEVELS / 2)
+        if self.mask is not None:
+            difference = self.mask * difference
+        return self.weight * jnp.mean(difference**2, (1, 2, 3))
+
+
+# --- Features ----------------------------------------------------------------------
+
+
+@struct.dataclass
+class PerceptualTerm:
+    """`weight sum_j 1/N_j ||mask_j (F_j(images) - F_j(target))||^2`.
+
+    F_j are ReLUs of VGG16, N_j their numbers of values. `perceptual_term` makes one.
+    """
+
+    targets: tuple[Array, ...]  # features
+    masks: tuple[Array, ...] | None  # one per layer
+    weight: Array | float
+    params: Params
+    layers: tuple[int, ...] = struct.field(pytree_node=False)
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        found = vgg_features(self.params, images, self.layers)
+        loss = jnp.zeros(images.shape[0])
+        for j, (a, b) in enumerate(zip(found, self.targets, strict=True)):
+            difference = a - b if self.masks is None else self.masks[j] * (a - b)
+            loss += jnp.mean(difference**2, (1, 2, 3))
+        return self.weight * loss
+
+
+def perceptual_term(
+    target: Array,
+    params: Params,
+    *,
+    mask: Array | None = None,
+    weight: Array | float = 1e-5,
+    layers: Sequence[int] = IMAGE2STYLEGAN2_LAYERS,
+) -> PerceptualTerm:
+    """Makes the term of target images `[N, H, W, C]` in [-1, 1].
+
+    Args:
+        target: what should be seen.
+        params: of `features.vgg16.load`.
+        mask: resampled to the size of each layer (linear, antialiased).
+        weight: of the term.
+        layers: indices of ReLUs in torchvision's VGG16.
+
+    Raises:
+        ValueError: VGG16 has no such layer.
+    """
+    targets = vgg_features(params, target, layers)
+    return PerceptualTerm(
+        targets, masks_like(mask, targets), weight, params, tuple(layers)
+    )
+
+
+Normalisation = Literal["chw", "hw", "gatys"]
+
+
+@struct.dataclass
+class StyleTerm:
+    """`weight` times what differs in the Gram matrices of masked features.
+
+    `G = (mask F)^T (mask F)`, summed over pixels; D is the difference of two. The
+    papers do not say how it is normalised: "chw" is `mean(D / (C H W))^2` (Barbershop,
+    of the same authors), "hw" is `mean(D / (H W))^2`, "gatys" is
+    `sum D^2 / (4 C^2 (H W)^2)` (Gatys et al. 2016). `style_term` makes one.
+    """
+
+    targets: tuple[Array, ...]  # Gram matrices, [N, C, C]
+    masks: tuple[Array, ...] | None
+    weight: Array | float
+    params: Params
+    layers: tuple[int, ...] = struct.field(pytree_node=False)
+    normalisation: Normalisation = struct.field(pytree_node=False, default="chw")
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        found = vgg_features(self.params, images, self.layers)
+        loss = jnp.zeros(images.shape[0])
+        for j, (features, target) in enumerate(zip(found, self.targets, strict=True)):
+            mask = None if self.masks is None else self.masks[j]
+            loss += gram_distance(
+                gram(features, mask), target, features.shape, self.normalisation
+            )
+        return self.weight * loss
+
+
+def style_term(
+    target: Array,
+    params: Params,
+    *,
+    mask: Array | None = None,
+    weight: Array | float = 5e-7,
+    layers: Sequence[int] = STYLE_LAYERS,
+    normalisation: Normalisation = "chw",
+    target_mask: Array | None = None,
+) -> StyleTerm:
+    """Makes the term of target images; arguments as of `perceptual_term`.
+
+    `target_mask` is that of the target where it is another than `mask`.
+    """
+    features = vgg_features(params, target, layers)
+    masks = masks_like(mask, features)
+    seen = masks if target_mask is None else masks_like(target_mask, features)
+    grams = tuple(
+        gram(layer, None if seen is None else seen[j])
+        for j, layer in enumerate(features)
+    )
+    return StyleTerm(grams, masks, weight, params, tuple(layers), normalisation)
+
+
+def gram(features: Array, mask: Array | None = None) -> Array:
+    """`F^T F` of features `[N, H, W, C]`, masked first: `[N, C, C]`."""
+    features = features if mask is None else mask * features
+    return jnp.einsum("nhwc,nhwd->ncd", features, features)
+
+
+def gram_distance(
+    a: Array, b: Array, shape: Sequence[int], normalisation: Normalisation
+) -> Array:
+    """What differs in two Gram matrices `[N, C, C]` of features of `shape`, `[N]`."""
+    _, height, width, channels = shape
+    pixels = height * width
+    scale = pixels * channels if normalisation == "chw" else pixels
+    loss = jnp.mean(((a - b) / scale) ** 2, (1, 2))
+    return loss / 4 if normalisation == "gatys" else loss
+
+
+@struct.dataclass
+class LpipsTerm:
+    """`weight` times LPIPS; `lpips_term` makes one."""
+
+    targets: tuple[Array, ...]  # of lpips.units
+    weight: Array | float
+    params: Params
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        found = lpips.units(self.params, seen(images))
+        return self.weight * lpips.compare(self.params, found, self.targets).sum(1)
+
+
+def lpips_term(
+    target: Array, params: Params, *, weight: Array | float = 1.0
+) -> LpipsTerm:
+    """Makes the term of target images, with parameters of `features.lpips.load`."""
+    return LpipsTerm(lpips.units(params, seen(target)), weight, params)
+
+
+@struct.dataclass
+class FeatureTerm:
+    """`weight / size ||f(images) - f(target)||^2` of a network of your own."""
+
+    targets: Array  # [N, size]
+    weight: Array | float
+    params: Params
+    function: Callable[[Params, Array], Array] = struct.field(pytree_node=False)
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        found = self.function(self.params, _levels(images))
+        return self.weight * jnp.mean((found - self.targets) ** 2, 1)
+
+
+def feature_term(
+    target: Array, network: FrozenNetwork, *, weight: Array | float = 1.0
+) -> FeatureTerm:
+    """Makes the term of target images and a network that takes levels of 0 to 255.
+
+    It is given floats here, which need not be whole, so that it has derivatives.
+    """
+    targets = network.function(network.params, _levels(target))
+    return FeatureTerm(targets, weight, network.params, network.function)
+
+
+def vgg_features(
+    params: Params, images: Array, layers: Sequence[int]
+) -> tuple[Array, ...]:
+    """Outputs of ReLUs of VGG16, times 255, of images in [-1, 1]."""
+    x = vgg16.normalise((seen(images) + 1) / 2)
+    found = vgg16.taps(params, x, layers)
+    return tuple(found[layer] * LEVELS for layer in layers)
+
+
+def as_rgb(images: Array) -> Array:
+    """`[N, H, W, 1 or 3]` with three channels; raises ValueError for others."""
+    if images.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"images of {images.shape[-1]} channels cannot be looked at; leave the "
+            "perceptual terms out"
+        )
+    return jnp.repeat(images, 3, -1) if images.shape[-1] == 1 else images
+
+
+def seen(images: Array) -> Array:
+    """Images as frozen networks are shown them: in colour, not above 256 px."""
+    images = as_rgb(images)
+    factor = images.shape[1] // FEATURE_RESOLUTION
+    if factor <= 1:
+        return images
+    count, side = images.shape[0], FEATURE_RESOLUTION
+    return images.reshape(count, side, factor, side, factor, 3).mean((2, 4))
+
+
+def _levels(images: Array) -> Array:
+    return (seen(images) + 1) * (LEVELS / 2)
+
+
+def masks_like(
+    mask: Array | None, features: Sequence[Array]
+) -> tuple[Array, ...] | None:
+    """A mask `[N or 1, H, W, 1]` at the size of each layer `[N, h, w, C]`."""
+    if mask is None:
+        return None
+    return tuple(
+        jax.image.resize(
+            mask, (mask.shape[0], *layer.shape[1:3], 1), "linear", antialias=True
+        )
+        for layer in features
+    )
+
+
+# --- Regularisers ------------------------------------------------------------------
+
+
+@struct.dataclass
+class StayTerm:
+    """`weight ||ws - reference||`, not squared: scribbles of Image2StyleGAN++."""
+
+    reference: Array  # [N or 1, L, w_dim]
+    weight: Array | float = 0.01
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        square = jnp.sum((code.ws - self.reference) ** 2, (1, 2))
+        # The root has no derivative at 0, where edits start.
+        at_start = square == 0
+        distance = jnp.sqrt(jnp.where(at_start, 1.0, square))
+        return self.weight * jnp.where(at_start, 0.0, distance)
+
+
+@struct.dataclass
+class NoiseWhiteTerm:
+    """Keeps noise white: neighbours, at every scale down to 8 px, uncorrelated.
+
+    Source: `noise_reg` of NVlabs/stylegan2-ada-pytorch, `projector.py`, weight 1e5.
+    """
+
+    weight: Array | float = 1e5
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        loss = jnp.zeros(images.shape[0])
+        for noise in code.noise:
+            loss += _correlation(noise)
+        return self.weight * loss
+
+
+def _correlation(noise: Array) -> Array:
+    """The squared correlations of neighbours, summed over scales, `[N]`."""
+    count, size = noise.shape[:2]
+    loss = jnp.zeros(count)
+    for _ in range(max(1, int(math.log2(size)) - 2)):
+        for axis in (1, 2):
+            shifted = jnp.roll(noise, 1, axis)
+            loss += jnp.mean(noise * shifted, (1, 2, 3)) ** 2
+        half = noise.shape[1] // 2
+        noise = noise.reshape(count, half, 2, half, 2, 1).mean((2, 4))
+    return loss

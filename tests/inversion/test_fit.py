@@ -1,0 +1,148 @@
+"""Fits on a tiny network: what moves, what must not, and where it leads."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.inversion import code as codes
+from stylegan_jax.inversion import fit, spaces
+from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.inversion.terms import NoiseWhiteTerm, PixelTerm
+
+SHORT = Plan(steps=4, optimizer=Optimizer(learning_rate=0.05))
+
+
+def psnr(generator, code, targets):
+    error = jnp.mean((codes.draw(generator, code) - targets) ** 2, (1, 2, 3))
+    return -10 * np.log10(np.asarray(error) / 4)
+
+
+def test_w_plus_of_a_drawn_image_recovers_it(generator, targets, start):
+    plan = Plan(steps=1500, optimizer=Optimizer(learning_rate=0.05, cooldown=0.5))
+    found = fit.fit_w(generator, start, [PixelTerm(targets)], plan=plan, chunk=500)
+    before, after = (psnr(generator, c, targets) for c in (start, found.code))
+    assert (before < 25).all() and (after > 40).all()
+    # The loss is the mean square in levels times 1e-5, whatever the PSNR says.
+    mean_square = 255**2 * 10 ** (-after / 10)
+    np.testing.assert_allclose(found.loss, 1e-5 * mean_square, rtol=1e-2)
+    for a, b in zip(found.code.noise, start.noise, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_only_rows_and_maps_that_may_move_do(generator, targets, start):
+    terms = [PixelTerm(targets)]
+    found = fit.fit_w(generator, start, terms, layers=(3, 2), plan=SHORT)
+    moved = np.asarray(found.code.ws != start.ws).any((0, 2))
+    assert moved.tolist() == [False, False, True, True]
+    found = fit.fit_noise(generator, start, terms, layers=(0, 3), plan=SHORT)
+    same = [
+        bool((a == b).all()) for a, b in zip(found.code.noise, start.noise, strict=True)
+    ]
+    assert same == [False, True, True, False]
+    np.testing.assert_array_equal(found.code.ws, start.ws)
+    assert found.latent is None and (found.history[-1] < found.history[0]).all()
+
+
+def test_a_step_is_along_the_derivative_of_the_rows_alone(generator, targets, start):
+    """One step of gradient descent, against `jax.grad` of the loss spelt out."""
+
+    def loss(ws):
+        images = generator.synthesize(ws, start.noise)
+        return 1e-5 * jnp.mean((255 / 2 * (images - targets)) ** 2, (1, 2, 3)).sum()
+
+    slope = jax.grad(loss)(start.ws)
+    descent = Optimizer(name="sgd", learning_rate=0.5)
+    plan = Plan(steps=1, optimizer=descent, keep="last")
+    terms = [PixelTerm(targets)]
+    found = fit.fit_w(generator, start, terms, layers=[1, 2], plan=plan)
+    expected = np.array(start.ws)
+    expected[:, 1:3] -= 0.5 * np.asarray(slope)[:, 1:3]
+    np.testing.assert_allclose(found.code.ws, expected, rtol=1e-4, atol=1e-6)
+    # In w all layers are one variable: its derivative is their sum.
+    found = fit.fit_w(generator, start, terms, space="w", plan=plan)
+    expected = start.ws - 0.5 * slope.sum(1, keepdims=True)
+    np.testing.assert_allclose(found.code.ws, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("space", "rows"), [("z", 1), ("z+", 4)])
+def test_in_z_the_mapping_is_part_of_the_network(
+    generator, targets, start, space, rows
+):
+    z = jnp.asarray(np.random.RandomState(2).randn(3, rows, 6), jnp.float32)
+    terms = [PixelTerm(targets)]
+    found = fit.fit_w(generator, start, terms, space=space, latent=z, plan=SHORT)
+    assert (found.history[-1] < found.history[0]).all()
+    assert found.latent.shape == z.shape
+    ws = generator.map(found.latent.reshape(-1, 6))[:, 0].reshape(3, rows, -1)
+    expected = np.broadcast_to(ws, start.ws.shape)
+    np.testing.assert_allclose(found.code.ws, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(UserError, match="begins at `latent`"):
+        fit.fit_w(generator, start, terms, space=space, plan=SHORT)
+
+
+def test_the_projector_moves_both_and_keeps_noise_normal(generator, targets, start):
+    statistics = spaces.w_statistics(generator, count=500)
+    jitter = fit.Jitter(statistics.std, jax.random.split(jax.random.key(1), 3))
+    found = fit.fit_both(
+        generator,
+        start,
+        [PixelTerm(targets), NoiseWhiteTerm()],
+        jitter=jitter,
+        plan=dataclasses.replace(SHORT, keep="last"),
+    )
+    for noise, before in zip(found.code.noise, start.noise, strict=True):
+        assert (np.asarray(noise) != np.asarray(before)).all()
+        np.testing.assert_allclose(noise.mean((1, 2, 3)), 0, atol=1e-6)
+        np.testing.assert_allclose((noise**2).mean((1, 2, 3)), 1, rtol=1e-4)
+    ws = np.asarray(found.code.ws)
+    np.testing.assert_array_equal(ws, np.broadcast_to(ws[:, :1], ws.shape))
+    assert (ws != np.asarray(start.ws)).any()
+
+
+def test_jitter_fades_out_and_is_scaled_by_the_spread_of_a_vector(generator):
+    keys = jax.random.split(jax.random.key(1), 2000)
+    jitter = fit.Jitter(jnp.float32(3.0), keys)
+    ws = jnp.ones((2000, 1, 4))
+    for progress, share in [(0.0, 1.0), (0.375, 0.25), (0.75, 0.0), (0.9, 0.0)]:
+        moved = jitter(ws, jnp.int32(7), jnp.float32(progress))
+        deviation = float(jnp.std(moved - ws))
+        np.testing.assert_allclose(deviation, 3.0 * 0.05 * share, rtol=0.03)
+    again = jitter(ws, jnp.int32(8), jnp.float32(0.0))
+    assert (again != jitter(ws, jnp.int32(7), jnp.float32(0.0))).all()
+    alone = fit.Jitter(jnp.float32(3.0), keys[5:6])(ws[:1], jnp.int32(8), 0.0)
+    np.testing.assert_allclose(alone[0], again[5], rtol=1e-6)
+    # Over vectors, not numbers: sqrt(w_dim) times the deviation of a number.
+    z = np.random.RandomState(123).randn(500, 6).astype("f")
+    w = np.asarray(generator.map(z))[:, 0].astype(np.float64)
+    found = spaces.w_statistics(generator, count=500)
+    spread = np.sqrt(((w - w.mean(0)) ** 2).sum() / 500)
+    np.testing.assert_allclose(found.mean, w.mean(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.std, spread, rtol=1e-4)
+    nearest = ((w - w.mean(0)) ** 2).sum(1).argmin()
+    np.testing.assert_array_equal(found.nearest_z, z[nearest])
+
+
+def test_mistakes_are_named(generator, targets, start):
+    terms = [PixelTerm(targets)]
+    with pytest.raises(UserError, match=r"layers \[4\]: this network has 4, 0 to 3"):
+        fit.fit_w(generator, start, terms, layers=[4])
+    with pytest.raises(UserError, match="space 's' is not one of z"):
+        fit.fit_w(generator, start, terms, space="s")
+    other = Code(start.ws[:, :2], start.noise)
+    with pytest.raises(UserError, match="another network"):
+        fit.fit_noise(generator, other, terms)
+    with pytest.raises(UserError, match="another network"):
+        fit.fit_w(generator, Code(start.ws, start.noise[1:]), terms)
+    silent = dataclasses.replace(
+        generator, config=dataclasses.replace(generator.config, use_noise=False)
+    )
+    with pytest.raises(UserError, match="no noise"):
+        fit.fit_noise(silent, Code(start.ws, ()), terms)
+    jitter = fit.Jitter(jnp.float32(1), jax.random.split(jax.random.key(0), 3))
+    with pytest.raises(UserError, match="jitter is of w"):
+        fit.fit_w(generator, start, terms, space="z", jitter=jitter)

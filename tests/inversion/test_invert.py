@@ -1,0 +1,184 @@
+"""Many images: what must not change the result of one, restarts, going on."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from stylegan_jax import parallel
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.inversion.invert import Running, invert
+from stylegan_jax.inversion.objective import NO_EYES, make_terms
+from stylegan_jax.inversion.recipes import (
+    RECIPES,
+    Recipe,
+    Stage,
+    Weights,
+    noise_rate,
+    recipe,
+    with_perceptual,
+)
+from stylegan_jax.inversion.solve import Optimizer, Plan
+
+FEW = Plan(steps=12, optimizer=Optimizer(learning_rate=0.05))
+PIXELS = Weights(perceptual=0.0)
+RECIPE = Recipe(
+    stages=(
+        Stage(name="w", moves="latent", weights=PIXELS, plan=FEW),
+        Stage(name="noise", moves="noise", weights=PIXELS, plan=FEW),
+    ),
+    starts=("mean", "random"),
+)
+
+
+def run(generator, pictures, recipe=RECIPE, *, devices=1, given=None, **running):
+    running = Running(chunk=4, mesh=parallel.make_mesh(devices), **running)
+    return list(invert(generator, pictures, recipe, given=given, running=running))
+
+
+def same(a, b, tolerance=0.0):
+    assert a.start == b.start
+    np.testing.assert_allclose(a.code.ws, b.code.ws, atol=tolerance)
+    for x, y in zip(a.code.noise, b.code.noise, strict=True):
+        np.testing.assert_allclose(x, y, atol=tolerance)
+    for x, y in zip(a.stages, b.stages, strict=True):
+        np.testing.assert_allclose(x.history, y.history, rtol=10 * tolerance)
+
+
+@pytest.fixture(scope="module")
+def alone(generator, pictures):
+    """Each picture inverted by itself."""
+    return [run(generator, [picture])[0] for picture in pictures]
+
+
+@pytest.mark.parametrize(("devices", "batch_size"), [(1, 1), (4, 1), (1, 3)])
+def test_a_result_depends_neither_on_its_batch_nor_on_devices(
+    generator, pictures, alone, devices, batch_size
+):
+    order = [2, 0, 1]
+    found = run(
+        generator,
+        [pictures[i] for i in order],
+        devices=devices,
+        batch_size=batch_size,
+    )
+    assert [inversion.index for inversion in found] == [0, 1, 2]
+    for inversion, i in zip(found, order, strict=True):
+        # The same program is the same bit for bit; that of three rounds differently.
+        same(inversion, alone[i], 0.0 if batch_size == devices == 1 else 1e-5)
+
+
+def test_stages_follow_each_other_and_the_first_is_not_touched_again(alone):
+    for inversion in alone:
+        w, noise = inversion.stages
+        np.testing.assert_array_equal(w.code.ws, noise.code.ws)
+        assert noise.loss <= w.loss == w.history.min()
+        assert len(w.history) == len(noise.history) == 12
+        assert noise.picture.shape == (8, 8, 3) and noise.picture.dtype == np.uint8
+        assert not inversion.failed and inversion.frames is None
+
+
+def test_of_several_starts_each_image_keeps_its_best(
+    generator, pictures, alone, secret
+):
+    single = {}
+    for start in RECIPE.starts:
+        recipe = dataclasses.replace(RECIPE, starts=(start,))
+        single[start] = run(generator, pictures, recipe)
+    for i, inversion in enumerate(alone):
+        losses = {name: found[i].stages[0].loss for name, found in single.items()}
+        assert inversion.start == min(losses, key=lambda name: losses[name])
+        assert inversion.stages[0].loss == pytest.approx(min(losses.values()), rel=1e-4)
+    # Where the answer is given it is the start that wins, with its own noise.
+    recipe = dataclasses.replace(RECIPE, stages=RECIPE.stages[:1])
+    found = run(generator, pictures, recipe, given=secret, batch_size=3)
+    assert [inversion.start for inversion in found] == ["given"] * 3
+    assert all(inversion.stages[0].history[0] < 1e-5 for inversion in found)
+
+
+@pytest.mark.parametrize("stop_after", [2, 4])  # in either stage
+def test_work_that_was_cut_off_goes_on_bit_for_bit(
+    generator, pictures, alone, tmp_path, stop_after
+):
+    told = []
+
+    def stop(progress):
+        told.append(progress)
+        if len(told) == stop_after:
+            raise KeyboardInterrupt
+
+    options = {"folder": tmp_path, "save_seconds": 0.0}
+    with pytest.raises(KeyboardInterrupt):
+        run(generator, pictures[:1], on_progress=stop, **options)
+    (file,) = (tmp_path / "unfinished").iterdir()
+    # Other work does not take it for its own.
+    other = run(generator, pictures[1:2], **options)
+    same(other[0], alone[1])
+    assert file.exists()
+    again = []
+    (found,) = run(generator, pictures[:1], on_progress=again.append, **options)
+    same(found, alone[0])
+    assert len(again) == 6 - stop_after
+    assert sum(p.iterations for p in told + again) == 24
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_frames_are_pictures_on_the_way(generator, pictures, alone):
+    (found,) = run(generator, pictures[:1], frames=True)
+    assert found.frames.shape == (6, 8, 8, 3)
+    np.testing.assert_array_equal(found.frames[-1], found.stages[-1].picture)
+    np.testing.assert_array_equal(found.frames[2], found.stages[0].picture)
+
+
+def test_recipes_have_the_published_numbers():
+    first, second = recipe("image2stylegan++", 1024).stages
+    assert (first.moves, first.plan.steps, first.plan.optimizer) == (
+        "latent",
+        5000,
+        Optimizer(learning_rate=0.01, b1=0.9, b2=0.999, eps=1e-8),
+    )
+    assert (first.weights.pixel, first.weights.perceptual) == (1e-5, 1e-5)
+    assert first.layers == (1, 3, 8, 15)
+    assert (second.moves, second.plan.steps) == ("noise", 3000)
+    assert (
+        second.plan.optimizer.learning_rate == 5 and second.plan.optimizer.eps == 1e-8
+    )
+    assert second.weights == Weights(pixel=1e-5, perceptual=0.0)
+    assert recipe("image2stylegan", 64).stages[0].layers == (1, 3, 13, 20)
+    small = recipe("image2stylegan++", 64).stages[1].plan.optimizer
+    assert small.learning_rate == noise_rate(5.0, 64) == 1.25
+    (projection,) = recipe("stylegan2-projector", 256).stages
+    assert projection.weights == Weights(
+        pixel=0, perceptual=0, lpips=1, white=1e5, style=0, own=0, stay=0
+    )
+    assert projection.jitter and projection.renormalise
+    moves = [s.moves for s in recipe("image2stylegan++-alternating", 1024).stages]
+    assert moves == ["latent", "noise"] * 5
+    with pytest.raises(UserError, match=r"no preset e4e; they are image2stylegan, "):
+        recipe("e4e", 256)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_without_eyes_every_stage_looks_at_pixels(name, targets, start):
+    for stage in with_perceptual(RECIPES[name], "none").stages:
+        weights = stage.weights
+        assert weights.pixel > 0
+        assert weights.perceptual == weights.lpips == weights.own == weights.style == 0
+        make_terms(stage, targets, start, NO_EYES)
+
+
+def test_mistakes_are_named(generator, pictures, secret, targets, start):
+    with pytest.raises(UserError, match=r"uint8 \(4, 8, 3\).*uint8 \(8, 8, 3\)"):
+        run(generator, [pictures[0][:4]])
+    with pytest.raises(UserError, match="3 codes to begin with for 1 images"):
+        run(generator, pictures[:1], given=secret)
+    with pytest.raises(UserError, match="somewhere to start"):
+        run(generator, pictures, dataclasses.replace(RECIPE, starts=()))
+    with pytest.raises(UserError, match="batch_size 0"):
+        run(generator, pictures, batch_size=0)
+    eyeless = Stage(name="w", moves="latent")
+    with pytest.raises(UserError, match="stage w needs the network vgg16"):
+        make_terms(eyeless, targets, start, NO_EYES)
+    blind = Stage(name="w", moves="latent", weights=Weights(pixel=0, perceptual=0))
+    with pytest.raises(UserError, match="no weight on the image"):
+        make_terms(blind, targets, start, NO_EYES)
