@@ -1,0 +1,1 @@
+"""Edits: arithmetic on latents, on masks, and along directions."""

@@ -1,0 +1,232 @@
+"""Files of directions: several in a `.safetensors`, or somebody's boundary in `.npy`.
+
+Our own file has one float64 array per direction, called by its name, and in the
+header's `__metadata__` one entry, `stylegan_jax`, whose text is JSON:
+
+    {"format": "stylegan_jax directions", "version": 1,
+     "directions": [{"name": "smile", "space": "w", "layers": null, "intercept": 0.1,
+                     "std": 1.3, "provenance": "..."}, ...]}
+
+Nothing in either kind of file can run.
+
+The boundaries of genforce/interfacegan are called
+`MODEL_ATTRIBUTE[_c_CONDITION...][_w]_boundary.npy` and hold `[1, D]`; without `_w` they
+are in z. `MODEL_gender_c_age_eyeglasses_boundary.npy` is gender with age and eyeglasses
+kept. Other `.npy` files, `[D]`, `[1, D]`, `[L, D]` or `[1, L, D]`, are called by the
+file's name; those with layers can only be in w.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from stylegan_jax.common import files
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing.directions import Direction, Space
+
+FORMAT = "stylegan_jax directions"
+VERSION = 1
+
+_KEY = "stylegan_jax"
+_MAX_BYTES = 256 << 20  # thousands of directions of 18 layers
+_MAX_HEADER_BYTES = 4 << 20
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "space": (str,),
+    "layers": (list, type(None)),
+    "intercept": (float, int),
+    "std": (float, int, type(None)),
+    "provenance": (str,),
+}
+
+
+def save_directions(path: str | Path, directions: Sequence[Direction]) -> None:
+    """Writes directions to a `.safetensors` file; atomically.
+
+    Raises:
+        UserError: none, or two of one name.
+    """
+    names = [direction.name for direction in directions]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        raise UserError(
+            f"{path}: {f'two directions {twice[0]!r}' if twice else 'no directions'} to"
+            " write; each needs a name of its own"
+        )
+    records = [
+        {
+            "name": d.name,
+            "space": d.space,
+            "layers": None if d.layers is None else list(d.layers),
+            "intercept": d.intercept,
+            "std": d.std,
+            "provenance": d.provenance,
+        }
+        for d in directions
+    ]
+    metadata = {"format": FORMAT, "version": VERSION, "directions": records}
+    arrays = {d.name: np.ascontiguousarray(d.vector) for d in directions}
+    data = safetensors.numpy.save(arrays, {_KEY: json.dumps(metadata)})
+    files.atomic_write(path, data)
+
+
+def load_directions(
+    path: str | Path, *, space: Space | None = None
+) -> tuple[Direction, ...]:
+    """Reads the directions of a file, or of all `.npy` files in a folder.
+
+    Args:
+        path: a `.safetensors` that `save_directions` wrote, a `.npy`, or a folder.
+        space: of `.npy` files whose name does not say it.
+
+    Raises:
+        UserError: there is no such file, or it is another kind, or damaged.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = sorted(path.glob("*.npy"))
+        if not found:
+            raise UserError(f"{path} has no .npy files; name a file of directions")
+        return tuple(read_boundary(file, space=space) for file in found)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give a .safetensors or a .npy")
+    if path.suffix == ".npy":
+        return (read_boundary(path, space=space),)
+    return _load_safetensors(path)
+
+
+def read_boundary(
+    path: str | Path, *, space: Space | None = None, name: str | None = None
+) -> Direction:
+    """Reads one direction from a NumPy file, without pickles.
+
+    Args:
+        path: the file; its name gives attribute and space where it is of
+            InterFaceGAN's form.
+        space: "w" or "z", where the name does not say it.
+        name: instead of the file's.
+
+    Raises:
+        UserError: not such a file; no space is known, or another than the name says.
+    """
+    path = Path(path)
+    own_name, own_space = parse_boundary_name(path.stem)
+    vector = _read_npy(path)
+    if vector.ndim > 1 and vector.shape[0] == 1:
+        vector = vector[0]
+    if vector.ndim == 2:
+        own_space = "w"
+    if space and own_space and space != own_space:
+        raise UserError(f"{path} is in {own_space}, by its name and shape, not {space}")
+    chosen = space or own_space
+    if chosen is None:
+        raise UserError(
+            f"{path}: neither name nor shape say whether it is in w or z; say which "
+            "(space), or call it MODEL_ATTRIBUTE_w_boundary.npy"
+        )
+    return Direction(
+        name=name or own_name, vector=vector, space=chosen, provenance=path.name
+    )
+
+
+def parse_boundary_name(stem: str) -> tuple[str, Space | None]:
+    """Name and space that a boundary's file name gives, without its extension.
+
+    `stylegan_ffhq_age_c_gender_w_boundary` is ("age_c_gender", "w"); a name of another
+    form is itself, in no space.
+    """
+    words = stem.split("_")
+    if words[-1] != "boundary":
+        return stem, None
+    space: Space = "w" if words[-2:-1] == ["w"] else "z"
+    words = words[: -2 if space == "w" else -1]
+    kept = words.index("c") if "c" in words else len(words)
+    if kept < 2 or kept == len(words) - 1:  # no model before the attribute, or no end
+        return stem, None
+    return "_".join(words[kept - 1 :]), space
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"over {_MAX_BYTES >> 20} MB")
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except (OSError, ValueError, EOFError) as error:
+        detail = str(error).splitlines()[0][:100]
+        raise UserError(f"{path} is not a NumPy array of numbers ({detail})") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        raise UserError(f"{path} does not hold one array of floating-point numbers")
+    if array.ndim not in (1, 2, 3) or (array.ndim == 3 and len(array) != 1):
+        raise UserError(
+            f"{path} has shape {array.shape}; a direction is [D], [1, D], [L, D] or "
+            "[1, L, D]"
+        )
+    return array
+
+
+def _load_safetensors(path: Path) -> tuple[Direction, ...]:
+    with open(path, "rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if path.stat().st_size > _MAX_BYTES or header > _MAX_HEADER_BYTES:
+        raise UserError(f"{path} is too large for a file of directions")
+    try:
+        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
+            records = _records((file.metadata() or {}).get(_KEY))
+            names = [record["name"] for record in records]
+            if sorted(names) != sorted(file.keys()):
+                raise UserError("its arrays are not those that it describes")
+            arrays = {name: np.array(file.get_tensor(name)) for name in names}
+            return tuple(_direction(r, arrays[r["name"]]) for r in records)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except Exception as error:  # the library has an error of its own, and others pass
+        detail = " ".join(str(error).split())[:100]
+        raise UserError(
+            f"{path} is damaged or not a .safetensors file ({detail})"
+        ) from None
+
+
+def _records(text: str | None) -> list[dict[str, Any]]:
+    try:
+        metadata = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise UserError(
+            "not a file of directions; python -m stylegan_jax.directions writes them"
+        )
+    if metadata.get("version") != VERSION:
+        raise UserError(
+            f"written in version {ascii(metadata.get('version'))[:20]} of the format, "
+            f"and this program reads version {VERSION}; update stylegan_jax"
+        )
+    records = metadata.get("directions")
+    if not isinstance(records, list) or not records:
+        raise UserError("no directions in it")
+    for record in records:
+        if not isinstance(record, dict) or record.keys() != _FIELDS.keys():
+            raise UserError("a description without some field, or with an unknown one")
+        for field, kinds in _FIELDS.items():
+            if type(record[field]) not in kinds:
+                raise UserError(f"a description with an odd {field}")
+        if not all(type(layer) is int for layer in record["layers"] or []):
+            raise UserError("a description with odd layers")
+    return records
+
+
+def _direction(record: dict[str, Any], vector: np.ndarray) -> Direction:
+    if vector.dtype.kind != "f":
+        raise UserError(f"{record['name']!r} holds {vector.dtype}, not floats")
+    layers = record["layers"]
+    return Direction(
+        **record
+        | {"vector": vector, "layers": None if layers is None else tuple(layers)}
+    )

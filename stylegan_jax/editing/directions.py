@@ -1,0 +1,287 @@
+"""Directions in latent space, and how far to go along them.
+
+A direction is a unit vector in w (or z). Turning an attribute up is adding a multiple
+of it to some or all layers of an image's w. How far can be said in two ways:
+
+- *relative*: the code moves by `amount`, wherever it is;
+- *absolute*: the code moves until its signed distance from the direction's plane is
+  `amount`, so that all codes end up with equally much of the attribute.
+
+InterFaceGAN's `linear_interpolate` takes the second for codes `[1, D]` and the first
+for `[1, L, D]`, without saying so. Here it is an argument that has no default.
+
+Axes: N batch, L layers, D latent dimensions.
+
+Source: Shen et al. 2020, "InterFaceGAN", section 3; genforce/interfacegan,
+`utils/manipulator.py`.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from stylegan_jax.common.errors import UserError
+
+Distance = Literal["relative", "absolute"]
+Space = Literal["w", "z"]
+
+_TOLERANCE = 1e-6  # of a squared sine: below it two directions are the same
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Direction:
+    """A direction of unit length, and the plane that it is the normal of.
+
+    The plane matters to absolute distances only: a code x is at the signed distance
+    `x . vector + intercept`. Public boundaries come without an intercept; their planes
+    go through the origin.
+
+    Attributes:
+        name: of what it turns up, such as "smile".
+        vector: float64 `[D]`, or `[L, D]` for a direction of its own in each layer. Any
+            length will do to begin with; it is divided by it. The length of `[L, D]` is
+            the root mean square of its rows, those of `layers` only, so that equal
+            rows are the same direction as one of them.
+        space: whose codes it is added to: "w" or "z".
+        layers: where it acts, numbers from 0; None is all layers, and the only choice
+            in z.
+        intercept: of the plane, for the vector as it is given; divided by the same
+            length.
+        std: standard deviation of random samples along the direction, if known: a
+            natural step. It is a distance and is not divided.
+        provenance: how and from what it was found, a line for people.
+
+    Raises:
+        UserError: the vector is not finite, is zero, or does not go with the layers.
+    """
+
+    name: str
+    vector: np.ndarray
+    space: Space = "w"
+    layers: tuple[int, ...] | None = None
+    intercept: float = 0.0
+    std: float | None = None
+    provenance: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks and normalises."""
+        vector = np.array(self.vector, np.float64)
+        name = self.name
+        if vector.ndim not in (1, 2) or not vector.size:
+            raise UserError(
+                f"direction {name!r} has shape {vector.shape}, not [w_dim] or "
+                "[layers, w_dim]"
+            )
+        if self.space not in ("w", "z"):
+            raise UserError(f"direction {name!r}: space {self.space!r} is not w or z")
+        if self.space == "z" and (vector.ndim == 2 or self.layers is not None):
+            raise UserError(
+                f"direction {name!r} is in z, which has no layers; give one [z_dim] "
+                "and no layers"
+            )
+        rows = vector if self.layers is None else _rows(name, vector, self.layers)
+        length = float(np.sqrt(np.mean(np.sum(np.atleast_2d(rows) ** 2, axis=1))))
+        if not np.isfinite(vector).all() or not np.isfinite(self.intercept):
+            raise UserError(f"direction {name!r} has numbers that are not finite")
+        if not length > 0:
+            raise UserError(f"direction {name!r} is zero, which points nowhere")
+        if self.std is not None and not 0 < self.std < np.inf:
+            raise UserError(f"direction {name!r}: std {self.std} is not positive")
+        vector = vector / length
+        vector.setflags(write=False)
+        object.__setattr__(self, "vector", vector)
+        object.__setattr__(self, "intercept", float(self.intercept) / length)
+
+    @property
+    def dim(self) -> int:
+        """Size of the codes it goes with."""
+        return self.vector.shape[-1]
+
+    def rows(self, num_layers: int, layers: Sequence[int] | None = None) -> np.ndarray:
+        """What is added to each layer for an amount of 1: float64 `[L, D]`.
+
+        Args:
+            num_layers: of the codes, L.
+            layers: instead of the direction's own, numbers from 0.
+
+        Raises:
+            UserError: a direction in z, or of another number of layers, or a layer
+                that does not exist.
+        """
+        if self.space == "z":
+            raise UserError(
+                f"direction {self.name!r} is in z; add it to z before mapping"
+            )
+        if self.vector.ndim == 2 and len(self.vector) != num_layers:
+            raise UserError(
+                f"direction {self.name!r} is for {len(self.vector)} layers, and these "
+                f"codes have {num_layers}"
+            )
+        full = np.broadcast_to(self.vector, (num_layers, self.dim))
+        layers = self.layers if layers is None else tuple(layers)
+        if layers is None:
+            return full.copy()
+        beyond = [layer for layer in layers if not 0 <= layer < num_layers]
+        if beyond or not layers:
+            raise UserError(
+                f"direction {self.name!r}: layers {list(layers)} are not some of 0 to "
+                f"{num_layers - 1}"
+            )
+        kept = np.zeros_like(full)
+        kept[list(layers)] = full[list(layers)]
+        return kept
+
+
+def _rows(name: str, vector: np.ndarray, layers: tuple[int, ...]) -> np.ndarray:
+    high = len(vector) if vector.ndim == 2 else np.inf
+    if (
+        not layers
+        or len(set(layers)) < len(layers)
+        or not all(0 <= layer < high for layer in layers)
+    ):
+        raise UserError(
+            f"direction {name!r}: layers {list(layers)} must be different, from 0"
+            + (f" to {high - 1}" if vector.ndim == 2 else "")
+        )
+    return vector[list(layers)] if vector.ndim == 2 else vector
+
+
+def apply(
+    codes: Array | np.ndarray,
+    direction: Direction,
+    amount: Array | np.ndarray | float,
+    *,
+    distance: Distance,
+    layers: Sequence[int] | None = None,
+) -> Array:
+    """Moves codes along a direction. Pure; jit it with `direction` closed over.
+
+    Args:
+        codes: `[N, L, D]` in w; or `[N, D]`, z or one w per image.
+        direction: where to.
+        amount: scalar or `[N]`, in units of the latent space. `amount * direction.std`
+            counts in standard deviations.
+        distance: "relative" adds `amount`; "absolute" goes to the signed distance
+            `amount` from the direction's plane, as `signed_distance` measures it.
+        layers: where to act, instead of the direction's own layers.
+
+    Returns:
+        Codes of the same shape. All layers (where it acts) are moved by the same
+        multiple of the vector, so differences between layers stay.
+
+    Raises:
+        UserError: sizes or layers that do not go together, or another `distance`.
+    """
+    if distance not in ("relative", "absolute"):
+        raise UserError(f"distance {distance!r} is not relative or absolute")
+    codes = jnp.asarray(codes)
+    rows = _rows_for(codes.shape, direction, layers)
+    steps = jnp.broadcast_to(jnp.asarray(amount, codes.dtype), (codes.shape[0],))
+    if distance == "absolute":
+        steps = steps - signed_distance(codes, direction, layers=layers)
+    moved = steps.reshape(-1, *[1] * (codes.ndim - 1))
+    return codes + moved * jnp.asarray(rows, codes.dtype)[None]
+
+
+def signed_distance(
+    codes: Array | np.ndarray,
+    direction: Direction,
+    *,
+    layers: Sequence[int] | None = None,
+) -> Array:
+    """How far codes are from the direction's plane, `[N]`; positive has more of it.
+
+    Of `[N, L, D]` the mean over the layers where the direction acts: where these are
+    equal, as after the mapping, that is the distance of any of them.
+
+    Args and raises: as `apply`.
+    """
+    codes = jnp.asarray(codes)
+    rows = jnp.asarray(_rows_for(codes.shape, direction, layers), codes.dtype)
+    axes = tuple(range(1, codes.ndim))
+    along = jnp.sum(codes * rows[None], axes)
+    return along / jnp.sum(rows**2) + direction.intercept
+
+
+def _rows_for(
+    shape: tuple[int, ...], direction: Direction, layers: Sequence[int] | None
+) -> np.ndarray:
+    """`[D]` for codes `[N, D]`, `[L, D]` for `[N, L, D]`."""
+    name = direction.name
+    if len(shape) not in (2, 3) or shape[-1] != direction.dim:
+        raise UserError(
+            f"direction {name!r} has {direction.dim} dimensions and does not fit codes "
+            f"of shape {tuple(shape)}; it belongs to another network"
+        )
+    if len(shape) == 3:
+        return direction.rows(shape[1], layers)
+    if direction.vector.ndim == 2 or direction.layers or layers is not None:
+        raise UserError(
+            f"direction {name!r} acts on layers, and codes of shape {tuple(shape)} "
+            "have none; give one w per layer"
+        )
+    return direction.vector
+
+
+def condition(
+    primary: Direction, others: Sequence[Direction], *, name: str | None = None
+) -> Direction:
+    """The direction nearest to `primary` that leaves all `others` alone.
+
+    It is orthogonal to every one of them: moving along it changes none of their
+    distances. Its plane has the given planes' intersection in it.
+
+    Args:
+        primary: what should change.
+        others: what should not.
+        name: of the result; in InterFaceGAN's manner `smile_c_age_gender` by default.
+
+    Raises:
+        UserError: other spaces or sizes, or nothing is left of `primary`.
+
+    Source: InterFaceGAN, section 3.2, equation 7 for one condition and its
+    `project_boundary`; for several the orthogonal projection, by least squares.
+    """
+    if not others:
+        return primary
+    for other in others:
+        if other.space != primary.space or other.dim != primary.dim:
+            raise UserError(
+                f"direction {other.name!r} ({other.dim} numbers in {other.space}) "
+                f"cannot be kept from {primary.name!r} ({primary.dim} in "
+                f"{primary.space})"
+            )
+    every = [primary, *others]
+    if len({d.vector.shape for d in every if d.vector.ndim == 2}) > 1:
+        raise UserError(f"directions of {primary.name!r} have other numbers of layers")
+    high = max(d.vector.ndim for d in every)
+    shape = next(d.vector.shape for d in every if d.vector.ndim == high)
+    flat = [np.broadcast_to(d.vector, shape).reshape(-1) for d in every]
+    kept = np.stack(flat[1:], axis=1)
+    parts, *_ = np.linalg.lstsq(kept, flat[0], rcond=None)
+    rest = flat[0] - kept @ parts
+    if np.sum(rest**2) < _TOLERANCE * np.sum(flat[0] ** 2):
+        names = ", ".join(d.name for d in others)
+        raise UserError(
+            f"nothing is left of {primary.name!r} without {names}; drop one of them"
+        )
+    intercept = primary.intercept - float(parts @ [d.intercept for d in others])
+    default = f"{primary.name}_c_{'_'.join(d.name for d in others)}"
+    return dataclasses.replace(
+        primary,
+        name=name or default,
+        vector=rest.reshape(shape),
+        intercept=intercept,
+        std=None,
+    )
+
+
+def cosines(directions: Sequence[Direction]) -> np.ndarray:
+    """Cosine of the angle between every two directions of one size, `[K, K]`."""
+    flat = np.stack([d.vector.reshape(-1) for d in directions])
+    flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+    return flat @ flat.T

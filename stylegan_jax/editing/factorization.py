@@ -1,0 +1,124 @@
+"""Directions from the weights alone: closed-form factorisation (SeFa).
+
+A direction of w that changes the styles most changes the image most. The styles are
+`w A + b`, so these are the eigenvectors of `A A^T` with the largest eigenvalues, where
+A has the weights of some layers' styles side by side, each column divided by its
+length.
+
+Source: Shen and Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs",
+section 3; genforce/sefa, `factorize_weight` in `utils.py`. Differs: a solver for
+symmetric matrices, so that eigenvalues are real and in order; signs are settled.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing.directions import Direction
+from stylegan_jax.networks.generator import Generator
+
+
+def factorize(weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Directions that matrices enlarge most.
+
+    Args:
+        weights: `[D, C]` each, applied as `w @ weight`.
+
+    Returns:
+        Unit directions `[D, D]`, one per row, by falling eigenvalue; eigenvalues `[D]`.
+        The entry of a direction that is largest in magnitude is positive.
+
+    Raises:
+        UserError: no weights, or of different or no sizes, or not finite.
+    """
+    if len({weight.shape[0] for weight in weights}) != 1:
+        raise UserError(
+            f"weights of shapes {[weight.shape for weight in weights]} cannot be "
+            "factorised together"
+        )
+    joined = np.concatenate([np.asarray(w, np.float64) for w in weights], axis=1)
+    if not joined.size or not np.isfinite(joined).all():
+        raise UserError(
+            "weights are empty or not finite; there is nothing to factorise"
+        )
+    lengths = np.linalg.norm(joined, axis=0, keepdims=True)
+    joined = joined / np.where(lengths > 0, lengths, 1)  # a dead channel stays zero
+    values, vectors = np.linalg.eigh(joined @ joined.T)
+    return settle_signs(vectors.T[::-1]), values[::-1].copy()
+
+
+def settle_signs(vectors: np.ndarray) -> np.ndarray:
+    """Turns rows so that their largest entry in magnitude is positive."""
+    largest = np.argmax(np.abs(vectors), axis=1)
+    signs = np.sign(vectors[np.arange(len(vectors)), largest])
+    return vectors * np.where(signs == 0, 1, signs)[:, None]
+
+
+def style_weights(
+    generator: Generator, layers: Sequence[int] | None = None
+) -> list[np.ndarray]:
+    """Weights of the styles, `[w_dim, 2 C]` of each layer that is asked for.
+
+    Of a network without styles, in which w feeds the first layer only, that layer's
+    weights `[w_dim, 16 C]`.
+
+    Args:
+        generator: the network; layers above its active resolution count too.
+        layers: numbers from 0; all by default.
+
+    Raises:
+        UserError: a layer that does not exist, or a network with no such weights.
+    """
+    config, params = generator.config, generator.params["synthesis"]
+    if config.mlp_layers:
+        raise UserError("a multi-layer perceptron has no styles to factorise")
+    chosen = range(config.num_ws) if layers is None else layers
+    beyond = [layer for layer in chosen if not 0 <= layer < config.num_ws]
+    if beyond or not len(chosen):
+        raise UserError(
+            f"layers {list(chosen)} are not some of 0 to {config.num_ws - 1}"
+        )
+    if not config.use_styles:
+        return [np.asarray(params["block4"]["dense"]["weight"])]
+    return [np.asarray(_layer(params, layer)["style"]["weight"]) for layer in chosen]
+
+
+def _layer(params: Mapping[str, Any], layer: int) -> Mapping[str, Any]:
+    """Parameters of a layer of the synthesis network, by its number."""
+    block = params[f"block{2 ** (layer // 2 + 2)}"]
+    names = ("const" if "const" in block else "dense", "conv")
+    return block[(names if layer < 2 else ("conv0", "conv1"))[layer % 2]]
+
+
+def sefa_directions(
+    generator: Generator, number: int = 10, layers: Sequence[int] | None = None
+) -> list[Direction]:
+    """The first directions of the factorisation, called sefa1, sefa2, ...
+
+    Args:
+        generator: the network; nothing is sampled.
+        number: of directions, at most w_dim.
+        layers: whose styles are factorised, and where the directions act; all by
+            default. The paper's groups at 1024 px are 0-1, 2-5 and 6-13.
+
+    Raises:
+        UserError: as `style_weights`, or another number of directions than there are.
+    """
+    if not 1 <= number <= generator.config.w_dim:
+        raise UserError(
+            f"{number} directions; w has {generator.config.w_dim}, and 1 is the least"
+        )
+    vectors, values = factorize(style_weights(generator, layers))
+    acting = None if layers is None else tuple(layers)
+    said = "all layers" if layers is None else f"layers {list(layers)}"
+    return [
+        Direction(
+            name=f"sefa{i + 1}",
+            vector=vectors[i],
+            layers=acting,
+            provenance=f"SeFa of {said}, {values[i] / values.sum():.2%} of the trace",
+        )
+        for i in range(number)
+    ]

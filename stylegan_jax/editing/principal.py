@@ -1,0 +1,123 @@
+"""Directions in which w varies most: principal components (GANSpace).
+
+An edit is `w + x V std` in a range of layers, where V are components and x counts
+standard deviations.
+
+Source: Harkonen et al. 2020, "GANSpace", section 2.1 and 2.3; harskish/ganspace.
+Differs: the covariance of all samples is summed up exactly, in float64, where the
+official code's incremental PCA forgets what does not fit its components.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.progress import track
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing.directions import Direction
+from stylegan_jax.editing.factorization import settle_signs
+from stylegan_jax.metrics import streaming
+from stylegan_jax.metrics.statistics import RunningStatistics, Statistics
+from stylegan_jax.networks.generator import Generator
+
+_TOGETHER = 4096  # latents mapped by one call
+
+
+def statistics_of_w(
+    generator: Generator, count: int, *, seed: int = 0, quiet: bool = False
+) -> Statistics:
+    """Mean and covariance of w over random samples, all classes equally likely.
+
+    Args:
+        generator: its mapping is what is looked at.
+        count: samples, at least 2.
+        seed: of latents and classes; sample i depends on it and on i alone.
+        quiet: shows no progress.
+
+    Raises:
+        UserError: too few samples.
+    """
+
+    @jax.jit
+    def draw(generator: Generator, indices: jax.Array) -> jax.Array:
+        keys = streaming.sample_keys(seed, indices, 2)
+        z = streaming.draw_normal(keys[0], generator.config.z_dim)
+        return generator.map(z, streaming.draw_labels(generator, keys[1]))[:, -1]
+
+    running = RunningStatistics(generator.config.w_dim)
+    together = min(count, _TOGETHER)
+    starts = range(0, count, max(together, 1))
+    for start in track(starts, "samples of w", disable=quiet):
+        indices = jnp.arange(start, start + together, dtype=jnp.uint32)
+        running.add(np.asarray(draw(generator, indices))[: count - start])
+    return running.statistics()
+
+
+def principal_directions(
+    statistics: Statistics, number: int = 10, layers: Sequence[int] | None = None
+) -> list[Direction]:
+    """The first principal components, called pca1, pca2, ...
+
+    Their planes go through the mean: an absolute distance is a coordinate, and `std`
+    is the component's standard deviation.
+
+    Args:
+        statistics: of w.
+        number: of components, at most w_dim.
+        layers: where the directions act; all by default.
+
+    Raises:
+        UserError: more components than w has dimensions in which it varies.
+    """
+    values, vectors = np.linalg.eigh(statistics.covariance)
+    values, vectors = values[::-1], settle_signs(vectors.T[::-1])
+    limit = max(len(values) * np.finfo(np.float64).eps * values[0], 0.0)
+    varying = min(int(np.sum(values > limit)), statistics.count - 1)
+    if not 1 <= number <= varying:
+        raise UserError(
+            f"{number} principal components of {statistics.count} samples; w varies in "
+            f"{varying} dimensions"
+        )
+    return [
+        Direction(
+            name=f"pca{i + 1}",
+            vector=vectors[i],
+            layers=None if layers is None else tuple(layers),
+            intercept=float(-statistics.mean @ vectors[i]),
+            std=float(np.sqrt(values[i])),
+            provenance=(
+                f"PCA of {statistics.count} w, {values[i] / values.sum():.2%} of the "
+                "variance"
+            ),
+        )
+        for i in range(number)
+    ]
+
+
+def with_std_of(direction: Direction, statistics: Statistics) -> Direction:
+    """The direction with the standard deviation of samples along it.
+
+    Args:
+        direction: in w, of this network; or in z, where it is 1.
+        statistics: of w.
+
+    Raises:
+        UserError: a direction of another size.
+    """
+    if direction.space == "z":
+        return dataclasses.replace(direction, std=1.0)
+    if direction.dim != len(statistics.mean):
+        raise UserError(
+            f"direction {direction.name!r} has {direction.dim} numbers and this "
+            f"network's w {len(statistics.mean)}; it belongs to another network"
+        )
+    vector = direction.vector
+    if vector.ndim == 2:
+        # Layers of a sample are equal, and its distance is the mean over layers.
+        chosen = slice(None) if direction.layers is None else list(direction.layers)
+        vector = vector[chosen].mean(axis=0)
+    std = float(np.sqrt(vector @ statistics.covariance @ vector))
+    return dataclasses.replace(direction, std=std or None)

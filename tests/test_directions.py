@@ -1,0 +1,158 @@
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax import directions
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing.direction_files import load_directions
+from stylegan_jax.interop import exported
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.generator import init_generator
+
+MODEL = ModelConfig(
+    resolution=8, z_dim=6, w_dim=6, mapping_width=6, mapping_layers=1, channel_max=8
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Brightness:
+    """Stands for a classifier: the mean of one channel."""
+
+    channel: int
+    accuracy: float = 0.9
+
+    def logit(self, images):
+        return 10 * jnp.mean(images[..., self.channel], axis=(1, 2))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _colours():
+    def trained(source, resolution, *, names, file, seed, quiet):
+        if source.name != "portraits":
+            raise UserError("labels are not known")
+        assert resolution == 8
+        return {name: Brightness(("red", "green").index(name)) for name in names}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(directions, "classifiers_for", trained)
+        yield
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    path = tmp_path_factory.mktemp("network") / "tiny.safetensors"
+    made = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), MODEL)
+    exported.save(path, made)
+    return str(path)
+
+
+def run(network, outdir, *words):
+    directions.main([network, "--outdir", str(outdir), "--people", "1", *words])
+    return load_directions(outdir / "directions.safetensors")
+
+
+@pytest.fixture(scope="module")
+def learnt(network, tmp_path_factory):
+    """Directions of brightness, the table and the folder."""
+    outdir = tmp_path_factory.mktemp("learnt")
+    found = run(
+        network,
+        outdir,
+        *("--attributes", "red,green", "--samples", "400", "--extremes", "0.1"),
+        *("--measured", "60"),
+    )
+    return found, json.loads((outdir / "table.json").read_text()), outdir
+
+
+def test_directions_of_attributes_turn_up_their_own(learnt):
+    found, table, outdir = learnt
+    assert [d.name for d in found] == ["red", "green"]
+    for row in table["directions"]:
+        assert row["own_over_largest_other"] > 2 and row["changes"][row["name"]] > 0.3
+    stds = {d.name: d.std for d in found}
+    assert table["directions"][0]["amount"] == pytest.approx(2 * stds["red"])
+    assert [p["name"] for p in table["planes"]] == ["red", "green"]
+    assert min(p["validation_accuracy"] for p in table["planes"]) > 0.9
+    assert "**" in (outdir / "table.md").read_text()
+    picture = images.read_image(outdir / "directions.png")
+    assert picture.shape[0] >= 2 * 64 and picture.shape[1] >= 7 * 64
+
+
+def test_directions_of_a_file_are_measured_again(learnt, network, tmp_path):
+    _, table, outdir = learnt
+    file = str(outdir / "directions.safetensors")
+    words = ["--file", file, "--attributes", "red,green", "--measured", "60"]
+    directions.main([network, "--outdir", str(tmp_path), "--people", "1", *words])
+    again = json.loads((tmp_path / "table.json").read_text())
+    for one, other in zip(table["directions"], again["directions"], strict=True):
+        assert one["changes"] == pytest.approx(other["changes"], abs=1e-5)
+    assert not (tmp_path / "directions.safetensors").exists()
+
+
+def test_boundaries_of_others_are_measured(network, tmp_path):
+    for name in ("a_red_w", "b_red_w", "a_green"):
+        vector = np.random.RandomState(len(name)).randn(1, 6)
+        np.save(tmp_path / f"{name}_boundary.npy", vector)
+    words = ["--file", str(tmp_path), "--attributes", "red,green", "--measured", "20"]
+    words += ["--samples", "100"]
+    directions.main([network, "--outdir", str(tmp_path), "--people", "1", *words])
+    table = json.loads((tmp_path / "table.json").read_text())
+    names = [row["name"] for row in table["directions"]]
+    assert names == [
+        "green",
+        "red (a_red_w_boundary.npy)",
+        "red (b_red_w_boundary.npy)",
+    ]
+    assert table["directions"][0]["amount"] == 2  # in z a standard deviation is 1
+    assert None not in [row["own_over_largest_other"] for row in table["directions"]]
+
+
+def test_directions_without_attributes(network, tmp_path):
+    plain = ["--measured", "0", "--number", "2", "--samples", "500"]
+    sefa = run(network, tmp_path, "--method", "sefa", "--layers", "1-2", *plain)
+    assert [d.name for d in sefa] == ["sefa1", "sefa2"]
+    assert sefa[0].layers == (1, 2) and sefa[0].std > 0
+    pca = run(network, tmp_path, "--method", "ganspace", "--layers", "3", *plain)
+    assert [d.layers for d in pca] == [(3,), (3,)] and pca[0].std >= pca[1].std
+    assert not (tmp_path / "table.md").exists()
+
+
+def test_layers():
+    assert directions.parse_layers("all", 6) is None
+    assert directions.parse_layers("0,2-4", 6) == (0, 2, 3, 4)
+    for text in ("6", "3-2", "x", "", "0-6"):
+        with pytest.raises(UserError, match="give all, or layers from 0 to 5"):
+            directions.parse_layers(text, 6)
+
+
+def test_mistakes_are_refused(network, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "images").mkdir()
+    images.write_png(tmp_path / "images" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    images.write_png(tmp_path / "images" / "b.png", np.zeros((8, 8, 3), np.uint8))
+    folder = ["--data.name", "folder", "--data.path", str(tmp_path / "images")]
+    in_z = ["--file", str(tmp_path / "m_age_boundary.npy"), "--layers", "0"]
+    np.save(tmp_path / "m_age_boundary.npy", np.ones((1, 6)))
+    for message, words in [
+        ("must be a folder", ["--outdir", str(tmp_path / "file")]),
+        ("labels are not known", folder),
+        ("--people 0 is below 1", ["--people", "0"]),
+        ("is in z, which has no layers", [*in_z, "--measured", "0"]),
+        ("--class 1", ["--method", "sefa", "--measured", "0", "--class", "1"]),
+    ]:
+        with pytest.raises(UserError, match=message):
+            directions.main([network, "--outdir", str(tmp_path / "out"), *words])
+
+
+def test_other_data_have_no_table(network, tmp_path, capsys):
+    images.write_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    images.write_png(tmp_path / "b.png", np.zeros((8, 8, 3), np.uint8))
+    words = ["--data.name", "folder", "--data.path", str(tmp_path), "--number", "1"]
+    run(network, tmp_path, "--method", "ganspace", "--samples", "100", *words)
+    assert "is without labels" in capsys.readouterr().out
+    assert not (tmp_path / "table.md").exists()
