@@ -12,7 +12,7 @@ from stylegan_jax.interop import exported, pytorch, registry, stylegan_tf, unpic
 from stylegan_jax.interop.bundle import Bundle, TrainedDiscriminator
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.training import checkpoint, stored_config
+from stylegan_jax.training import checkpoint, retention, stored_config
 
 Which = Literal["ema", "raw"]
 
@@ -58,7 +58,8 @@ def load(path: str | Path, which: Which = "ema") -> Generator:
 
     Args:
         path: a run directory (its newest good checkpoint), one checkpoint in it
-            (`RUN/checkpoints/...`), a `.safetensors` that `stylegan_jax.convert`
+            (`RUN/checkpoints/...`; `best` is the one with the best score, which need
+            not be a folder), a `.safetensors` that `stylegan_jax.convert`
             wrote, a pickle of NVlabs/stylegan or ProGAN, a PyTorch checkpoint of
             genforce or of rosinality/style-based-gan-pytorch, or the name of a public
             network (`interop/public_networks.py`), which is fetched on first use.
@@ -87,6 +88,8 @@ def _located(name: str | Path) -> Path:
     path = Path(name)
     if path.exists():
         return path
+    if path.name == "best" and path.parent.name == "checkpoints":
+        return retention.best_path(path.parent)
     if registry.is_known(str(name)):
         return registry.fetch(str(name))
     close = registry.close_matches(str(name))
@@ -124,10 +127,7 @@ def _load_run_bundle(path: Path) -> Bundle:
 def _restore(
     path: Path, params: Sequence[str]
 ) -> tuple[ModelConfig, checkpoint.Restored]:
-    # A checkpoint lies two folders below its run.
-    folders = (path, *path.absolute().parents[:2])
-    run = next((f for f in folders if (f / "config.json").exists()), path)
-    config = stored_config.model_config(run)
+    config = stored_config.model_config(stored_config.run_of(path) or path)
     names = [*params, "w_avg", *(["noise"] if config.use_noise else [])]
     return config, checkpoint.load_latest(path, names)
 

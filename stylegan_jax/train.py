@@ -1,18 +1,26 @@
 """Trains a generator: `python -m stylegan_jax.train RECIPE --workdir DIR [flags]`."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import tyro
 
-from stylegan_jax import cli
+from stylegan_jax import cli, processes
 from stylegan_jax.common import cache, files
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.sources import open_source
+from stylegan_jax.metrics import measures, readiness
+from stylegan_jax.metrics.measures import MeasureOptions
+from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.loop import train
+from stylegan_jax.training.evaluation import Evaluator
+from stylegan_jax.training.recovery import train
 from stylegan_jax.training.schedule import phases
+from stylegan_jax.training.watchdog import Watchdog
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,11 +32,18 @@ class Flags:
 
     workdir: Annotated[str, tyro.conf.arg(help="the run directory; required")] = ""
     dry_run: bool = False  # show the configuration and the phases, and leave
+    # Several processes, each started with this command: auto finds the others on TPU
+    # pods, under SLURM or Open MPI and in Kubernetes; elsewhere give the three below.
+    distributed: Literal["no", "auto"] = "no"
+    coordinator: str = ""  # HOST:PORT of process 0, any free port
+    num_processes: int | None = None
+    process_id: int | None = None  # of this process, from 0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     config, flags = cli.parse_recipe(Flags, argv, prog="python -m stylegan_jax.train")
+    wanted = parse_measures(config.metrics.names) if config.metrics.names else ()
     if flags.dry_run:
         print(describe(config))
         return
@@ -39,9 +54,67 @@ def main(argv: Sequence[str] | None = None) -> None:
     jax.config.update(
         "jax_default_matmul_precision", None if precision == "default" else precision
     )
+    processes.join(
+        coordinator=flags.coordinator,
+        num_processes=flags.num_processes,
+        process_id=flags.process_id,
+        detect=flags.distributed == "auto",
+    )
     workdir = Path(flags.workdir)
-    train(config, workdir)
-    print(f"run directory: {workdir}; pictures: {workdir / 'samples'}")
+    with Watchdog(config.run.stall_seconds) as watchdog:
+        evaluators = make_evaluators(config, wanted)
+        train(config, workdir, watchdog=watchdog, evaluators=evaluators)
+    if jax.process_index() == 0:
+        print(f"run directory: {workdir}; pictures: {workdir / 'samples'}")
+
+
+def make_evaluators(config: Config, wanted: Sequence[Measure]) -> list[Evaluator]:
+    """What training runs at checkpoints, one per measure.
+
+    Whatever would make a measure fail is found out here, before anything is trained.
+
+    Raises:
+        UserError: a measure cannot be taken: weights cannot be had, or the data does
+            not allow it.
+    """
+    if not wanted:
+        return []
+    if config.model.resolution == 1:
+        raise UserError(
+            "metrics.names are measures of images, and this network draws points; "
+            "measure them with python -m stylegan_jax.coverage RUN"
+        )
+    section = config.metrics
+    options = MeasureOptions(
+        mirror=config.data.mirror,
+        inception=section.inception,
+        vgg16=section.vgg16,
+        lpips=section.lpips,
+        features=section.features,
+        seed=section.seed,
+        batch_size=section.batch_size,
+        quiet=True,  # the display of the run is there already
+    )
+    source = open_source(config.data)
+
+    def evaluator(measure: Measure) -> Evaluator:
+        try:
+            scores = readiness.prepare(source, measure, options)
+        except UserError as error:
+            raise UserError(
+                f"metrics.names has {measure.name}, which cannot be taken: {error}; "
+                "--metrics.inception, .vgg16, .lpips and .features take files of yours"
+            ) from error
+        return Evaluator(
+            name=measure.name,
+            every_kimg=section.every_kimg or config.checkpoint.every_kimg,
+            run=functools.partial(
+                measures.take, source=source, measure=measure, options=options
+            ),
+            larger_is_better=scores,
+        )
+
+    return [evaluator(measure) for measure in wanted]
 
 
 def describe(config: Config) -> str:

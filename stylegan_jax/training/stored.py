@@ -4,8 +4,11 @@ A checkpoint is a directory `nimg_<9 digits>` with two Orbax items: `state`, a
 nested dict of host arrays named by their path in the train state
 (`g_ema/synthesis/block4/const/bias`), and `meta`, a JSON record of every leaf's
 type, shape and CRC-32. Orbax restores a flipped bit without noticing; the CRC does
-not. Nothing here knows the train state's classes, so a part of a checkpoint can be
-read without the training code.
+not. Beside them lies `checksums.json` with the CRC-32 of every file, so that damage
+is noticed also where no array would be wrong; it is written last, and a checkpoint
+without it (the process was killed in between) is checked by its arrays alone.
+Nothing here knows the train state's classes, so a part of a checkpoint can be read
+without the training code.
 """
 
 from __future__ import annotations
@@ -26,8 +29,11 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from stylegan_jax.common import files
+
 STEP_PREFIX = "nimg"
 STEP_DIGITS = 9
+_SEAL = "checksums.json"
 _STEP_NAME = re.compile(rf"{STEP_PREFIX}_(\d{{{STEP_DIGITS},}})")
 
 
@@ -121,6 +127,11 @@ def _record_crc(record: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
+def step_name(nimg: int) -> str:
+    """Name of the directory of a checkpoint."""
+    return f"{STEP_PREFIX}_{nimg:0{STEP_DIGITS}d}"
+
+
 def step_directories(directory: Path) -> list[tuple[int, Path]]:
     """(nimg, path) of the finished checkpoints in `directory`, newest first."""
     if not directory.is_dir():
@@ -131,6 +142,48 @@ def step_directories(directory: Path) -> list[tuple[int, Path]]:
         if (match := _STEP_NAME.fullmatch(path.name)) and path.is_dir()
     ]
     return sorted(found, reverse=True)
+
+
+def seal(path: Path) -> None:
+    """Notes the CRC-32 of every file of a finished checkpoint, beside them."""
+    crcs = {
+        file.relative_to(path).as_posix(): _file_crc(file)
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+    content = {"files": crcs, "crc32": _record_crc({"files": crcs})}
+    files.atomic_write(path / _SEAL, json.dumps(content, indent=2) + "\n")
+
+
+def check_seal(path: Path) -> None:
+    """Compares every file with what `seal` noted; without a note nothing is compared.
+
+    Raises:
+        UnreadableCheckpoint: a file, or the note, has changed or is gone.
+    """
+    if not (path / _SEAL).exists():
+        return
+    try:
+        content = json.loads((path / _SEAL).read_text())
+        intact = content["crc32"] == _record_crc(content)
+        crcs = content["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        intact, crcs = False, {}
+    if not intact:
+        raise UnreadableCheckpoint(f"{_SEAL} has changed (CRC mismatch)")
+    for name, crc in crcs.items():
+        if not (path / name).is_file():
+            raise UnreadableCheckpoint(f"{name} is gone")
+        if _file_crc(path / name) != crc:
+            raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
+
+
+def _file_crc(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(2**22):
+            crc = zlib.crc32(chunk, crc)
+    return crc
 
 
 def read_step(
@@ -147,6 +200,7 @@ def read_step(
         UnreadableCheckpoint: anything is missing, unreadable or changed.
     """
     try:
+        check_seal(path)
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             record = reader.restore(path / "meta")
         if record["crc32"] != _record_crc(record) or record["nimg"] != nimg:

@@ -29,6 +29,13 @@ def read_config(run: Path) -> dict[str, Any]:
         raise _undescribed(path, error) from error
 
 
+def run_of(path: Path) -> Path | None:
+    """The run directory that `path` is or, as a checkpoint, belongs to, if any."""
+    # A checkpoint lies two folders below its run.
+    folders = (path, *path.absolute().parents[:2])
+    return next((f for f in folders if (f / "config.json").exists()), None)
+
+
 def model_config(run: Path) -> ModelConfig:
     """The architecture of a run's networks.
 

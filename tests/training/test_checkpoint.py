@@ -183,10 +183,29 @@ def two_checkpoints(tmp_path):
     return old, new, tmp_path / "checkpoints" / "nimg_000002000"
 
 
-def test_a_flipped_bit_anywhere_never_restores_wrong_numbers(tmp_path, caplog):
+def test_a_flipped_bit_in_any_file_is_noticed(tmp_path):
+    _, _, step = two_checkpoints(tmp_path)
+    names = data_files(step)
+    assert len(names) >= 6
+    for i in range(108):  # every file several times, anywhere in it
+        path = step / names[i % len(names)]
+        good = path.read_bytes()
+        bad = bytearray(good)
+        bad[(i * 7919) % len(bad)] ^= 1 << i % 8
+        path.write_bytes(bad)
+        with pytest.raises(stored.UnreadableCheckpoint):
+            stored.read_step(2000, step)
+        path.write_bytes(good)
+    stored.read_step(2000, step)
+
+
+def test_without_checksums_of_files_a_flipped_bit_never_restores_wrong_numbers(
+    tmp_path, caplog
+):
     old, new, _ = two_checkpoints(tmp_path / "good")
     template = template_of(old)
     step = Path("checkpoints") / "nimg_000002000"
+    (tmp_path / "good" / step / "checksums.json").unlink()
     fallbacks = 0
     for i, name in enumerate(data_files(tmp_path / "good" / step)):
         run = tmp_path / str(i)
@@ -326,6 +345,29 @@ def test_a_full_disk_costs_one_checkpoint_and_nothing_else(
     monkeypatch.setattr(stored, "describe", describe)
     checkpoints.save(3000, state)
     assert checkpoints.wait().name == "nimg_000003000"
+
+
+def test_a_disk_that_may_not_be_written_costs_one_checkpoint_or_ends_the_run(
+    tmp_path, caplog
+):
+    state = make_state()
+    for on_error in ("continue", "stop"):
+        config = CheckpointConfig(on_error=on_error)
+        with Checkpoints(tmp_path, config) as checkpoints:
+            folder, away = checkpoints.directory, tmp_path / "away"
+            folder.rename(away)
+            folder.write_text("not a folder")  # root may write anywhere
+            checkpoints.save(1000, state)
+            if on_error == "stop":
+                with pytest.raises(UserError, match=r"on_error is stop"):
+                    checkpoints.wait()
+            else:
+                checkpoints.wait()
+                assert "was not written" in caplog.messages[-1]
+            folder.unlink()
+            away.rename(folder)
+            checkpoints.save(2000, state)
+            assert checkpoints.wait().name == "nimg_000002000"
 
 
 def test_other_failures_of_a_save_are_not_swallowed(checkpoints):

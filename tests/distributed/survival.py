@@ -1,0 +1,174 @@
+"""Figures of docs/reliability.md: `python -m tests.distributed.survival WHAT [COUNT]`.
+
+WHAT is `kills` (of a run of two processes), `flips` (of bits in checkpoints) or
+`full` (a disk without space: give the folder of a small file system in place of
+COUNT).
+"""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import collections
+import logging
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tests.distributed import jobs
+from tests.distributed.conftest import HEAD, RING
+
+END_NIMG = 8000
+
+
+def saved(run: Path) -> int:
+    """Image count of the newest complete checkpoint."""
+    from stylegan_jax.training import stored
+
+    return max((n for n, _ in stored.step_directories(run / "checkpoints")), default=0)
+
+
+def kills(folder: Path, count: int) -> None:
+    """Kills one process of two at random moments and starts the job again."""
+    recipe = folder / "ring.py"
+    recipe.write_text(HEAD + RING)
+    server = jobs.Server(folder, folder / "xla")
+    words = [recipe, "--schedule.total-kimg", END_NIMG / 1000]
+    whole, run = folder / "whole", folder / "run"
+    uninterrupted = server.train([*words, "--workdir", whole], processes=2)
+    rng = random.Random(count)
+    seen = collections.Counter()
+    left = []
+    for kill in range(count):
+        before = saved(run)
+        job = server.train([*words, "--workdir", run], processes=2)
+        # Every fifth kill comes while the job starts; the others after a save or two.
+        starting = kill % 5 == 4
+        goal = before + 80 * rng.randint(1, 2)
+        if starting:
+            time.sleep(rng.uniform(0.0, 5.0))
+        while not starting and saved(run) < min(goal, END_NIMG - 160):
+            assert not job[0].ended, job[0].output()
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0.0, 0.3))
+        victim = rng.randint(0, 1)
+        under_way = list((run / "checkpoints").glob("*tmp*"))
+        job[victim].send(signal.SIGKILL)
+        job[victim].wait()
+        if kill % 5 == 0:  # the other leaves by itself, elsewhere its host kills it
+            began = time.monotonic()
+            job[1 - victim].wait()
+            left.append(time.monotonic() - began)
+        jobs.end(job)
+        after = saved(run)
+        assert after >= before, "a checkpoint was lost"
+        seen[f"process {victim}"] += 1
+        seen["starting" if starting else "during a save" if under_way else "else"] += 1
+        print(kill + 1, victim, before, after, bool(under_way), flush=True)
+    jobs.finished(server.train([*words, "--workdir", run], processes=2))
+    jobs.finished(uninterrupted)
+    server.close()
+    (nimg, expected), (other_nimg, found) = jobs.contents(whole), jobs.contents(run)
+    assert nimg == other_nimg == END_NIMG
+    equal = all(found[k].tobytes() == expected[k].tobytes() for k in expected)
+    print(f"{count} kills: {dict(seen)}")
+    print(f"the other left by itself after {min(left):.1f} to {max(left):.1f} s")
+    print(f"final state bitwise equal to the uninterrupted run's: {equal}")
+    assert equal
+
+
+def two_checkpoints(folder: Path) -> tuple[dict, dict]:
+    """Two checkpoints of a small state, and their arrays."""
+    from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+
+    rng = np.random.default_rng(0)
+    states = [
+        {f"a{i}": rng.normal(size=(64, 1 + i)).astype("f") for i in range(8)}
+        for _ in range(2)
+    ]
+    import jax
+
+    with Checkpoints(folder, CheckpointConfig()) as checkpoints:
+        for i, state in enumerate(states):
+            checkpoints.save(1000 * (i + 1), jax.tree.map(jax.numpy.asarray, state))
+    return states[0], states[1]
+
+
+def flips(folder: Path, count: int) -> None:
+    """Flips `count` bits of every file of a checkpoint, one at a time."""
+    from stylegan_jax.training import stored
+
+    old, new = two_checkpoints(folder / "good")
+    del old
+    step = folder / "good" / "checkpoints" / "nimg_000002000"
+    files = [p for p in sorted(step.rglob("*")) if p.is_file() and p.stat().st_size]
+    total = collections.Counter()
+    rng = random.Random(0)
+    for path in files:
+        good = path.read_bytes()
+        outcome = collections.Counter()
+        for _ in range(count):
+            bad = bytearray(good)
+            bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+            path.write_bytes(bad)
+            try:
+                leaves = stored.read_step(2000, step).leaves
+            except stored.UnreadableCheckpoint:
+                outcome["detected"] += 1
+                continue
+            same = leaves.keys() == new.keys() and all(
+                leaves[name].tobytes() == new[name].tobytes() for name in new
+            )
+            outcome["harmless" if same else "WRONG"] += 1
+        path.write_bytes(good)
+        total += outcome
+        print(f"{path.relative_to(step)} ({len(good)} bytes): {dict(outcome)}")
+    print(f"all: {dict(total)}")
+    assert not total["WRONG"]
+
+
+def full(folder: Path) -> None:
+    """Saves to a file system until it is full, and once more with space again."""
+    import jax
+
+    from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    noise = np.random.default_rng(0).normal(size=(3, 200_000)).astype("f")
+    states = [{"a": jax.numpy.asarray(row)} for row in noise]
+    config = CheckpointConfig(keep_last=3)
+    with Checkpoints(folder, config) as checkpoints:
+        for i, state in enumerate(states):
+            if i == 1:
+                space = shutil.disk_usage(folder).free
+                (folder / "ballast").write_bytes(bytes(max(space - 300_000, 0)))
+            checkpoints.save(1000 * (i + 1), state)
+            newest = checkpoints.wait()
+            names = sorted(p.name for p in checkpoints.directory.iterdir())
+            print(f"save {i + 1}: newest {newest and newest.name}; there: {names}")
+            if i == 1:
+                (folder / "ballast").unlink()
+        restored = checkpoints.restore_latest(states[0])
+    assert restored is not None and restored.nimg == 3000
+    assert (np.asarray(restored.state["a"]) == noise[2]).all()
+    print(f"restored {restored.nimg}, as it was saved")
+
+
+def main() -> None:
+    """Runs one of them."""
+    what, count = sys.argv[1], sys.argv[2]
+    if what == "full":
+        full(Path(count))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        {"kills": kills, "flips": flips}[what](Path(folder), int(count))
+
+
+if __name__ == "__main__":
+    main()

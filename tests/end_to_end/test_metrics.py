@@ -1,0 +1,113 @@
+"""Training that takes measures: what fails before it starts, and the best is kept."""
+
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax import evaluate, sample, train
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.features import exported_function
+
+RECIPE = """
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.training.config import Config, RunConfig
+from stylegan_jax.training.evaluation import MetricsConfig
+from stylegan_jax.training.schedule import ScheduleConfig
+def get_config():
+    return Config(
+        model=ModelConfig(resolution=8, z_dim=8, w_dim=8, channel_max=8,
+                          mapping_width=8, mapping_layers=1),
+        data=DataConfig(portraits_size=40),
+        schedule=ScheduleConfig(total_kimg=0.16, batch_size=ByResolution(4), repeats=5),
+        checkpoint=CheckpointConfig(every_kimg=0.04, keep_last=1),
+        metrics=MetricsConfig(names="fid0.04k,pr0.04k"),
+        run=RunConfig(grid_columns=2, grid_rows=2),
+    )
+"""
+
+
+def colours(images):
+    """Means of the colours of a picture's quarters stand in for deep features."""
+    quarters = images.astype(jnp.float32).reshape(len(images), 2, 4, 2, 4, 3)
+    return quarters.mean(axis=(2, 4)).reshape(len(images), 12) / 255
+
+
+@pytest.fixture
+def words(tmp_path, monkeypatch) -> list[str]:
+    """The command line of the tiny recipe, in `tmp_path / "run"`."""
+    monkeypatch.setenv("STYLEGAN_JAX_CACHE", str(tmp_path / "cache"))
+    recipe = tmp_path / "tiny.py"
+    recipe.write_text(RECIPE)
+    return [str(recipe), "--workdir", str(tmp_path / "run")]
+
+
+@pytest.fixture
+def features(tmp_path) -> Path:
+    """A feature network in a file."""
+    path = tmp_path / "colours.jaxexport"
+    exported_function.save(colours, path, resolution=8)
+    return path
+
+
+def test_the_checkpoint_with_the_best_score_is_kept_and_can_be_used(
+    words, features, tmp_path, capsys
+):
+    train.main([*words, "--metrics.features", str(features)])
+    output = capsys.readouterr().out
+    run = tmp_path / "run"
+    records = [json.loads(x) for x in (run / "metrics.jsonl").read_text().splitlines()]
+    distances, recalls = (
+        {record["nimg"]: record[name] for record in records if name in record}
+        for name in ("metrics/fd0.04k[colours]", "metrics/pr0.04k[colours]_recall")
+    )
+    assert [*distances] == [*recalls] == [40, 80, 120, 160]
+    assert len(set(distances.values())) == 4 and min(distances.values()) > 0
+    best = min(distances, key=distances.__getitem__)
+    names = {path.name for path in (run / "checkpoints").glob("nimg_*")}
+    assert names == {f"nimg_{best:09d}", "nimg_000000160"}
+    assert f"fd0.04k[colours] {distances[best]:.4g}" in output
+
+    # It is the one whose score anybody gets who measures it later.
+    path = run / "checkpoints" / "best"
+    options = ["--features", str(features), "--data.portraits-size", "40"]
+    evaluate.main([str(path), "--metrics", "fid0.04k", *options])
+    name, score = capsys.readouterr().out.split()
+    assert name == "fd0.04k[colours]"
+    np.testing.assert_allclose(float(score), distances[best], atol=1e-4)
+    sample.main([str(path), "--seeds", "0", "--outdir", str(tmp_path / "best")])
+    newest = run / "checkpoints" / f"nimg_{best:09d}"
+    sample.main([str(newest), "--seeds", "0", "--outdir", str(tmp_path / "same")])
+    for picture in (tmp_path / "best").iterdir():
+        assert (tmp_path / "same" / picture.name).read_bytes() == picture.read_bytes()
+
+
+MISTAKES = [
+    (["--metrics.names", "fid5"], "no measure 'fid5'; did you mean"),
+    (
+        ["--metrics.names", "fid5k", "--metrics.inception", "{tmp}/x.pth"],
+        "no such file",
+    ),
+    (["--metrics.names", "ppl_wend", "--metrics.vgg16", "{tmp}/x.pth"], "no such file"),
+    (["--metrics.features", "{tmp}/x.jaxexport"], "no such file"),
+    (
+        ["--metrics.features", "{features}", "--metrics.best", "pr0.04k_precision"],
+        r"those are fd0.04k\[colours\], pr0.04k\[colours\]_precision",
+    ),
+    (["--metrics.features", "{features}", "--metrics.names", "is1k"], "has none"),
+]
+
+
+@pytest.mark.parametrize(("more", "message"), MISTAKES)
+def test_what_cannot_be_measured_is_told_before_training(
+    words, features, tmp_path, more, message
+):
+    names = {"tmp": tmp_path, "features": features}
+    with pytest.raises(UserError, match=message):
+        train.main([*words, *(word.format(**names) for word in more)])
+    assert not (tmp_path / "run").exists()
