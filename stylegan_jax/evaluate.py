@@ -30,7 +30,7 @@ from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.metrics.store import digest
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.training.stored_config import read_config
+from stylegan_jax.training import stored_config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,10 +61,11 @@ class EvaluateArgs:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     words = sys.argv[1:] if argv is None else list(argv)
-    run = next((Path(word) for word in words if not word.startswith("-")), Path())
+    network = next((Path(word) for word in words if not word.startswith("-")), None)
+    run = stored_config.run_of(network) if network else None
     entry = EvaluateArgs
-    if (run / "config.json").exists():
-        trained_on = DataConfig(**read_config(run)["data"])
+    if run is not None:
+        trained_on = DataConfig(**stored_config.read_config(run)["data"])
         field = dataclasses.field(default=trained_on)
         entry = dataclasses.make_dataclass(
             "EvaluateArgs",

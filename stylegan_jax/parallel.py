@@ -70,7 +70,8 @@ def place(tree: Any, shardings: Any) -> Any:
     """Puts a tree that every process holds whole onto the mesh.
 
     Args:
-        tree: arrays, the same in every process; random keys may be typed.
+        tree: arrays, the same in every process, or on the mesh already; random keys
+            may be typed.
         shardings: the same tree of shardings, or one for all.
     """
     if jax.process_count() == 1:
@@ -83,6 +84,10 @@ def place(tree: Any, shardings: Any) -> Any:
         if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
             data = put(jax.random.key_data(array), sharding)
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
+        if isinstance(array, Array) and not array.is_fully_addressable:
+            if array.sharding == sharding:
+                return array
+            return jax.jit(lambda x: x, out_shardings=sharding)(array)
         # Not `device_put`, which would compare the processes' values array by array.
         host = np.asarray(array)
         return jax.make_array_from_callback(host.shape, sharding, lambda i: host[i])

@@ -6,7 +6,9 @@ All of it does nothing, or answers at once, where there is one process only.
 from __future__ import annotations
 
 import collections
+import itertools
 import json
+import time
 import zlib
 from typing import Any
 
@@ -23,6 +25,8 @@ from stylegan_jax.common.errors import UserError
 # which name the cause, come sooner (training/peers.py).
 _HEARTBEAT_SECONDS = 40
 _CHUNK = 2**24  # bytes sent at once in `broadcast`
+# Of calls of `meet`, which all processes make in the same order.
+_meetings = itertools.count()
 
 
 def join(
@@ -69,7 +73,28 @@ def join(
             cluster_detection_method="deactivate" if all(given) else None,
         )
     except (ValueError, TypeError, RuntimeError) as error:
+        if "should be defined" in str(error):
+            raise UserError(
+                "--distributed auto found no TPU pod, SLURM, Open MPI or Kubernetes; "
+                "give --coordinator HOST:PORT, --num-processes and --process-id"
+            ) from error
         raise UserError(f"cannot join the other processes: {error}") from error
+
+
+def meet() -> None:
+    """Waits, on the host, until every process has come to the same call.
+
+    The first collective among some devices makes connections, and gives up when a
+    process comes half a minute late: as one does that compiles or reads longer.
+    """
+    if jax.process_count() == 1:
+        return
+    board, name = Board(), f"met{next(_meetings)}/"
+    board.post(f"{name}{jax.process_index()}", True)
+    pause = 0.01
+    while len(board.read(name)) < jax.process_count():
+        time.sleep(pause)  # a process that never comes is the watchdog's business
+        pause = min(2 * pause, 0.5)
 
 
 def broadcast(content: bytes | None) -> bytes:
@@ -80,6 +105,7 @@ def broadcast(content: bytes | None) -> bytes:
     if jax.process_count() == 1:
         assert content is not None
         return content
+    meet()
     own = np.frombuffer(content or b"", np.uint8)
     parts = divmod(len(own), 2**31)
     high, low = multihost_utils.broadcast_one_to_all(np.array(parts, np.uint32))
@@ -105,6 +131,7 @@ def require_same(what: str, value: Any) -> None:
     if jax.process_count() == 1:
         return
     crc = zlib.crc32(json.dumps(value, sort_keys=True).encode())
+    meet()
     crcs = multihost_utils.process_allgather(np.uint32(crc))
     different = [i for i, other in enumerate(crcs) if other != crcs[0]]
     if different:
@@ -167,9 +194,9 @@ class Board:
             text = json.dumps(note)
             self._client.key_value_set(self._PREFIX + name, text, allow_overwrite=True)
 
-    def read(self) -> dict[str, Any]:
-        """All notes by name."""
+    def read(self, beginning: str = "") -> dict[str, Any]:
+        """The notes whose name begins so, by name; all by default."""
         if self._client is None:
             return {}
-        found = self._client.key_value_dir_get(self._PREFIX)
+        found = self._client.key_value_dir_get(self._PREFIX + beginning)
         return {key.removeprefix(self._PREFIX): json.loads(text) for key, text in found}

@@ -29,6 +29,7 @@ from stylegan_jax.metrics.names import Measure
 from stylegan_jax.metrics.path_length import Distance, path_length
 from stylegan_jax.metrics.separability import sample_for_separability, separability
 from stylegan_jax.metrics.store import Partial, Store, digest
+from stylegan_jax.metrics.streaming import CHUNK
 from stylegan_jax.networks.generator import Generator
 
 Scores = dict[str, float]
@@ -171,11 +172,14 @@ class _Task:
         """Of samples that are no features of images; `what` they depend on besides."""
         if not self.files.needs_keys:
             return self.files.partial({})
-        key = {"kind": self.name, "seed": self.options.seed, **what}
-        return self.files.partial(
-            {"generator": generator_key(self.generator), **key}
-            | {"count": self.measure.count}
-        )
+        key = {
+            "kind": self.name,
+            "generator": generator_key(self.generator),
+            "seed": self.options.seed,
+            "count": self.measure.count,
+            "chunk": CHUNK,
+        }
+        return self.files.partial(key | what)
 
 
 def _inception(task: _Task, output: str = "2048") -> FrozenNetwork:

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.portraits import Portraits
 from stylegan_jax.data.sources import Source
 from stylegan_jax.features import inception, lpips, own, vgg16
+from stylegan_jax.metrics.attribute_classifiers import attribute_table
 from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure
 
+_LOOKED_AT = 500  # labels of the data, to see whether there are any
 _PATH_LENGTHS = ("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend")
 
 # Of each kind: the ends of the names of its scores, and whether larger is better.
@@ -44,7 +45,8 @@ def prepare(
     """
     features = None
     if measure.kind == "ls":
-        _check_attributes(source, measure)
+        some = range(0, len(source), max(1, len(source) // _LOOKED_AT))
+        attribute_table(source, None, some)
     elif options.features is not None:
         given = options.features
         features = (own.load(given) if isinstance(given, Path) else given).name
@@ -57,14 +59,6 @@ def prepare(
         _LOADS[measure.kind](options)
     base = measure.name_on(features)
     return {f"{base}{end}": larger for end, larger in _SCORES[measure.kind].items()}
-
-
-def _check_attributes(source: Source, measure: Measure) -> None:
-    if not isinstance(source, Portraits) and not source.label_size:
-        raise UserError(
-            f"{measure.name} needs attributes that are known, and those of"
-            f" {source.name} are not; leave it out, or give the data labels"
-        )
 
 
 def _load_inception(options: MeasureOptions) -> None:

@@ -95,7 +95,9 @@ class Partial:
 
     def save(self, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
         """Saves what `arrays` gives, if it is time to."""
-        if self.path is None or time.monotonic() - self._last < EVERY_SECONDS:
+        if self.path is None or jax.process_index() != 0:
+            return
+        if time.monotonic() - self._last < EVERY_SECONDS:
             return
         _write(self.path, arrays())
         self._last = time.monotonic()

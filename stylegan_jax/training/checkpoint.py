@@ -9,6 +9,7 @@ process 0 reads and writes; the others get what it read over the network.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import errno
 import logging
@@ -251,7 +252,9 @@ class Checkpoints:
             with stored.thread_errors_told_once():
                 saved = self._manager.save(nimg, args=items)
             if saved:  # not where there was one already
-                stored.seal(self.directory / stored.step_name(nimg))
+                # Without room for the note the arrays' own CRCs have to do.
+                with contextlib.suppress(OSError):
+                    stored.seal(self.directory / stored.step_name(nimg))
         except Exception as error:
             # A failed Orbax manager loses its next save too: open a new one then.
             self._close_manager()

@@ -38,7 +38,7 @@ class RunConfig:
     shard_state: bool = False
     # Without a step for so long training is reported as stuck, and ended where other
     # processes wait for it; 0 never. Slow steps and compilation are allowed for.
-    stall_seconds: float = 45.0
+    stall_seconds: float = 40.0
 
     def __post_init__(self) -> None:
         """Checks the fields; raises ValueError."""

@@ -124,6 +124,7 @@ def train(
 
         watchdog.begin("compiling")
         for phase, train_step in steps:
+            processes.meet()  # one may have compiled longer
             writer.begin_phase(
                 nimg,
                 title=phase.title,

@@ -185,7 +185,7 @@ class Peers:
         if not self._post(f"alive/{self.index}", note):
             return
         try:
-            notes = self._board.read()
+            notes = self._board.read("alive/") | self._board.read("failed/")
         except Exception:
             return
         now = time.monotonic()

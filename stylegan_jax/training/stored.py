@@ -204,7 +204,7 @@ def read_step(
     """
     try:
         check_seal(path)
-        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        with _reader(ocp.JsonCheckpointHandler()) as reader:
             record = reader.restore(path / "meta")
         if record["crc32"] != _record_crc(record) or record["nimg"] != nimg:
             raise UnreadableCheckpoint("its meta record has changed (CRC mismatch)")
@@ -228,6 +228,20 @@ def read_step(
     return StoredStep(leaves, record["metadata"], sorted(record["leaves"]))
 
 
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """This process reads by itself: Orbax would wait for the others."""
+    index = jax.process_index()
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=index, active_processes={index}, barrier_sync_key_prefix="read"
+    )
+
+
+def _reader(handler: ocp.CheckpointHandler) -> ocp.Checkpointer:
+    return ocp.Checkpointer(handler, multiprocessing_options=_alone())
+
+
 def _read_arrays(
     path: Path, fingerprints: Mapping[str, list[Any]]
 ) -> dict[str, np.ndarray]:
@@ -244,9 +258,10 @@ def _read_arrays(
     restore_args = jax.tree.map(
         lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item
     )
-    # The checkpointer would warn of a file that we do not write.
-    _check_stored(ocp.PyTreeCheckpointHandler().metadata(path), fingerprints)
-    with ocp.PyTreeCheckpointer() as reader:
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+    # Not the checkpointer's, which would warn of a file that we do not write.
+    _check_stored(handler.metadata(path), fingerprints)
+    with _reader(handler) as reader:
         tree = reader.restore(
             path,
             args=ocp.args.PyTreeRestore(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import logging
+import math
 import os
 import sys
 import threading
@@ -23,7 +24,8 @@ _log = logging.getLogger(__name__)
 # EX_TEMPFAIL of sysexits.h: nothing is wrong with the run itself, start it again.
 LOST_STATUS = 75
 STEPPING = "training"
-_SLOW = 20  # times the longest step so far, or the limit, in work that is no step
+_SLOW = 20  # times the longest step so far; the first ones, times `stall_seconds`
+_WORK = 45  # times `stall_seconds`, for other work
 _SETTLE_SECONDS = 15.0  # for a checkpoint that is being written
 
 
@@ -39,14 +41,15 @@ class Watchdog:
 
         Args:
             stall_seconds: without a step for so long training is stuck; 0 never. A
-                step may take 20 times as long as the longest of its phase, and other
-                work (compiling, saving) 20 times `stall_seconds`.
+                step may take 20 times as long as the longest of its phase, the first
+                three of a phase 20 times `stall_seconds` and other work (compiling,
+                saving) 45 times; what comes before `begin` is not limited.
             peers: the processes of the job.
         """
         self.peers = peers or Peers()
         self.settle: Callable[[float], None] = lambda timeout: None
         self._stall_seconds = stall_seconds
-        self._patience = _SLOW * stall_seconds
+        self._patience = math.inf
         self._since = time.monotonic()
         self._longest = 0.0
         self._steps = 0  # of this phase
@@ -77,9 +80,9 @@ class Watchdog:
 
         Args:
             work: what the process does.
-            patience: seconds that it may take; None: 20 times `stall_seconds`.
+            patience: seconds that it may take; None: 45 times `stall_seconds`.
         """
-        self._patience = _SLOW * self._stall_seconds if patience is None else patience
+        self._patience = _WORK * self._stall_seconds if patience is None else patience
         self.peers.doing = work
         self._since = time.monotonic()
 
@@ -133,7 +136,9 @@ class Watchdog:
     def _limit(self) -> float:
         if self.peers.doing != STEPPING:
             return self._patience
-        if self._steps <= 3 or self.peers.busy(STEPPING):
+        if self.peers.busy(STEPPING):
+            return math.inf  # that process looks after itself
+        if self._steps <= 3:
             return _SLOW * self._stall_seconds
         return max(self._stall_seconds, _SLOW * self._longest)
 

@@ -83,6 +83,7 @@ class Server:
         devices: int = 1,
         fault: dict | None = None,
         odd: list | None = None,
+        slurm: bool = False,
     ) -> list[Process]:
         """Starts a job.
 
@@ -92,6 +93,7 @@ class Server:
             devices: of each.
             fault: `{"rank", "nimg", "what"}`, see `_arrange`.
             odd: more flags for the last process only.
+            slurm: tell the processes of each other as SLURM does, not by flags.
         """
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -100,14 +102,25 @@ class Server:
         job = []
         for rank in range(processes):
             log = self._folder / f"job{self._jobs}.{rank}.log"
-            own = []
-            if processes > 1:
+            own, environment = [], {}
+            if slurm:
+                own = ["--distributed", "auto"]
+                environment = {
+                    "SLURM_JOB_ID": "1234",
+                    "SLURM_STEP_NODELIST": "localhost",
+                    "SLURM_NTASKS": str(processes),
+                    "SLURM_PROCID": str(rank),
+                    "SLURM_LOCALID": str(rank),
+                    "JAX_COORDINATOR_PORT": str(port),
+                }
+            elif processes > 1:
                 own = ["--coordinator", f"127.0.0.1:{port}"]
                 own += ["--num-processes", processes, "--process-id", rank]
                 own += (odd or []) if rank == processes - 1 else []
             order = {
                 "argv": [str(word) for word in [*words, *own]],
                 "devices": devices,
+                "environment": environment,
                 "log": str(log),
                 "fault": fault if fault and fault["rank"] == rank else None,
             }
@@ -179,16 +192,20 @@ def serve() -> None:
         os.dup2(nothing, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        os.environ.update(order["environment"])
         import jax
 
         jax.config.update("jax_num_cpu_devices", order["devices"])
         if order["fault"]:
-            _arrange(**order["fault"])
+            _arrange(Path(order["log"]).with_suffix(".fault"), **order["fault"])
         cli.run_main(functools.partial(train.main, order["argv"]))
 
 
-def _arrange(rank: int, nimg: int, what: str) -> None:
-    """Makes something happen after the step that reaches an image count."""
+def _arrange(mark: Path, rank: int, nimg: int, what: str) -> None:
+    """Makes something happen after the step that reaches an image count.
+
+    Then there is a file `mark`.
+    """
     from stylegan_jax.training.writer import Writer
 
     plain = Writer.defer
@@ -197,6 +214,7 @@ def _arrange(rank: int, nimg: int, what: str) -> None:
         plain(self, count, metrics)
         if count != nimg:
             return
+        mark.touch()
         if what == "raise":
             raise RuntimeError("the disk of this machine is on fire")
         if what == "hang":

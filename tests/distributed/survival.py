@@ -10,6 +10,7 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import collections
+import contextlib
 import logging
 import random
 import shutil
@@ -34,34 +35,42 @@ def saved(run: Path) -> int:
     return max((n for n, _ in stored.step_directories(run / "checkpoints")), default=0)
 
 
-def kills(folder: Path, count: int) -> None:
-    """Kills one process of two at random moments and starts the job again."""
-    recipe = folder / "ring.py"
-    recipe.write_text(HEAD + RING)
-    server = jobs.Server(folder, folder / "xla")
-    words = [recipe, "--schedule.total-kimg", END_NIMG / 1000]
-    whole, run = folder / "whole", folder / "run"
-    uninterrupted = server.train([*words, "--workdir", whole], processes=2)
+def kills(
+    server: jobs.Server, recipe: Path, run: Path, count: int, end_nimg: int
+) -> collections.Counter:
+    """Kills one process of two at random moments and starts the job again.
+
+    Prints for each kill: its number, the process, the newest checkpoint before and
+    after, and whether one was being written.
+
+    Returns:
+        What was killed, and when.
+    """
+    words = [recipe, "--schedule.total-kimg", end_nimg / 1000, "--workdir", run]
     rng = random.Random(count)
-    seen = collections.Counter()
+    seen: collections.Counter = collections.Counter()
     left = []
     for kill in range(count):
         before = saved(run)
-        job = server.train([*words, "--workdir", run], processes=2)
-        # Every fifth kill comes while the job starts; the others after a save or two.
-        starting = kill % 5 == 4
-        goal = before + 80 * rng.randint(1, 2)
+        job = server.train(words, processes=2)
+        # Of five kills one comes while the job starts, two meet a save, and two come
+        # some time after one.
+        starting, saving = kill % 5 == 4, kill % 5 in (1, 3)
+        goal = min(before + 80 * rng.randint(1, 2), end_nimg - 160)
         if starting:
             time.sleep(rng.uniform(0.0, 5.0))
-        while not starting and saved(run) < min(goal, END_NIMG - 160):
+        while not starting and saved(run) < goal:
             assert not job[0].ended, job[0].output()
             time.sleep(0.002)
-        time.sleep(rng.uniform(0.0, 0.3))
-        victim = rng.randint(0, 1)
-        under_way = list((run / "checkpoints").glob("*tmp*"))
+        while saving and not list((run / "checkpoints").glob("*tmp*")):
+            assert not job[0].ended, job[0].output()
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.05 if saving else 0.5))
+        victim = 0 if saving else rng.randint(0, 1)
+        under_way = bool(list((run / "checkpoints").glob("*tmp*")))
         job[victim].send(signal.SIGKILL)
         job[victim].wait()
-        if kill % 5 == 0:  # the other leaves by itself, elsewhere its host kills it
+        if kill % 10 == 5:  # the other leaves by itself, elsewhere its host kills it
             began = time.monotonic()
             job[1 - victim].wait()
             left.append(time.monotonic() - began)
@@ -70,15 +79,28 @@ def kills(folder: Path, count: int) -> None:
         assert after >= before, "a checkpoint was lost"
         seen[f"process {victim}"] += 1
         seen["starting" if starting else "during a save" if under_way else "else"] += 1
-        print(kill + 1, victim, before, after, bool(under_way), flush=True)
-    jobs.finished(server.train([*words, "--workdir", run], processes=2))
+        print(kill + 1, victim, before, after, under_way, flush=True)
+    if left:
+        print(f"left alone, the other left after {min(left):.1f} to {max(left):.1f} s")
+    jobs.finished(server.train(words, processes=2))
+    return seen
+
+
+def many_kills(folder: Path, count: int) -> None:
+    """A run that is killed `count` times, compared with one that is not."""
+    recipe = folder / "ring.py"
+    recipe.write_text(HEAD + RING)
+    server = jobs.Server(folder, folder / "xla")
+    words = [recipe, "--schedule.total-kimg", END_NIMG / 1000]
+    whole, run = folder / "whole", folder / "run"
+    uninterrupted = server.train([*words, "--workdir", whole], processes=2)
+    seen = kills(server, recipe, run, count, END_NIMG)
     jobs.finished(uninterrupted)
     server.close()
     (nimg, expected), (other_nimg, found) = jobs.contents(whole), jobs.contents(run)
     assert nimg == other_nimg == END_NIMG
     equal = all(found[k].tobytes() == expected[k].tobytes() for k in expected)
     print(f"{count} kills: {dict(seen)}")
-    print(f"the other left by itself after {min(left):.1f} to {max(left):.1f} s")
     print(f"final state bitwise equal to the uninterrupted run's: {equal}")
     assert equal
 
@@ -160,14 +182,48 @@ def full(folder: Path) -> None:
     print(f"restored {restored.nimg}, as it was saved")
 
 
+def full_run(disk: Path, folder: Path) -> None:
+    """A run whose disk is full for a while."""
+    recipe, run = folder / "ring.py", disk / "run"
+    recipe.write_text(HEAD + RING)
+    server = jobs.Server(folder, folder / "xla")
+    kimg = END_NIMG / 1000
+    job = server.train([recipe, "--workdir", run, "--schedule.total-kimg", kimg])
+    try:
+        while saved(run) < 400:
+            assert not job[0].ended, job[0].output()
+            time.sleep(0.05)
+        before = saved(run)
+        with contextlib.suppress(OSError), (disk / "ballast").open("wb") as ballast:
+            while True:
+                ballast.write(bytes(4096))
+                ballast.flush()
+        while job[0].output().count("checkpoint at") < 3:
+            assert not job[0].ended, job[0].output()
+            time.sleep(0.05)
+        during = saved(run)
+        (disk / "ballast").unlink()
+        jobs.finished(job)
+    finally:
+        jobs.end(job)
+        server.close()
+    told = [line for line in job[0].output().splitlines() if "WARNING" in line]
+    print(f"full after {before} images, newest then {during}, at the end {saved(run)}")
+    print(f"{len(told)} warnings, such as:")
+    print("\n".join(dict.fromkeys(line[:150] for line in told[:6])))
+    assert saved(run) == END_NIMG and not list((run / "checkpoints").glob("*tmp*"))
+
+
 def main() -> None:
     """Runs one of them."""
     what, count = sys.argv[1], sys.argv[2]
     if what == "full":
         full(Path(count))
+        with tempfile.TemporaryDirectory() as folder:
+            full_run(Path(count), Path(folder))
         return
     with tempfile.TemporaryDirectory() as folder:
-        {"kills": kills, "flips": flips}[what](Path(folder), int(count))
+        {"kills": many_kills, "flips": flips}[what](Path(folder), int(count))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The minibatch defines the result, not who computes it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -28,7 +29,10 @@ def one_by_four(server, faces, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize(("processes", "devices"), [(2, 2), (4, 1)])
+@pytest.mark.parametrize(
+    ("processes", "devices"),
+    [(2, 2), pytest.param(4, 1, marks=pytest.mark.slow)],
+)
 def test_processes_and_devices_share_out_the_same_minibatch(
     server, faces, tmp_path, one_by_four, processes, devices
 ):
@@ -45,27 +49,33 @@ def test_processes_and_devices_share_out_the_same_minibatch(
     assert "kimg" not in job[1].output()
 
 
-def test_a_state_that_is_shared_out_gives_the_same_run(
-    server, faces, tmp_path, one_by_four
-):
-    run = tmp_path / "run"
-    words = [faces, "--workdir", run, "--run.shard-state"]
-    finished(server.train(words, processes=2, devices=2))
-    assert_same_run(one_by_four, run)
+@pytest.mark.slow
+def test_a_state_that_is_shared_out_gives_the_same_run(server, ring, tmp_path):
+    one, four, shared = (tmp_path / name for name in ("one", "four", "shared"))
+    words = [ring, "--schedule.total-kimg", 0.08, "--workdir"]
+    finished(server.train([*words, one]))
+    finished(server.train([*words, four], processes=4))
+    assert_same_run(one, four)
+    words = [ring, "--run.shard-state", "--workdir", shared, "--schedule.total-kimg"]
+    # From a checkpoint, too.
+    finished(server.train([*words, 0.04], processes=2, devices=2))
+    finished(server.train([*words, 0.08], processes=2, devices=2))
+    assert_same_run(one, shared)
 
 
 def test_a_run_continues_on_other_numbers_of_processes_and_devices(
     server, ring, tmp_path
 ):
-    whole = tmp_path / "whole"
-    finished(server.train([ring, "--workdir", whole]))
-    for processes, devices in ((1, 1), (1, 4)):
-        run = tmp_path / f"{processes}x{devices}"
-        words = [ring, "--workdir", run]
-        half = [*words, "--schedule.total-kimg", 0.4]
-        finished(server.train(half, processes=2, devices=2))
-        assert contents(run)[0] == 400
-        finished(server.train(words, processes=processes, devices=devices))
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    words = [ring, "--schedule.total-kimg", 0.16, "--workdir"]
+    finished(server.train([*words, whole]))
+    finished(
+        server.train([*words[:2], 0.08, "--workdir", half], processes=2, devices=2)
+    )
+    assert contents(half)[0] == 80
+    shutil.copytree(half, tmp_path / "1x1")
+    for run, devices in ((tmp_path / "1x1", 1), (half, 4)):
+        finished(server.train([*words, run], devices=devices))
         assert_same_run(whole, run)
 
 
@@ -75,3 +85,12 @@ def test_different_commands_are_noticed(server, ring, tmp_path):
     for process in job:
         assert process.wait() == 2, process.output()
     assert "configuration and data differ between process 0 and 1" in job[0].output()
+
+
+@pytest.mark.slow
+def test_slurm_tells_processes_of_each_other(server, ring, tmp_path):
+    run = tmp_path / "run"
+    words = [ring, "--workdir", run, "--schedule.total-kimg", 0.04]
+    finished(server.train(words, processes=2, slurm=True))
+    record = json.loads((run / "provenance.json").read_text())[0]
+    assert len(record["devices"]) == 2

@@ -63,7 +63,7 @@ def test_scores_are_those_of_features_computed_apart(expected):
     real, fake = (np.concatenate([*x]).astype(np.float64) for x in (real, fake))
     between = (real.mean(0) - fake.mean(0)) ** 2
     a, b = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
-    root = np.sqrt(np.linalg.eigvals(a @ b).astype(complex)).real.sum()
+    root = np.real(np.sqrt(np.linalg.eigvals(a @ b).astype(complex))).sum()
     distance = between.sum() + np.trace(a) + np.trace(b) - 2 * root
     assert expected["fd0.04k[colours]"] == pytest.approx(distance, rel=1e-6)
     kernel = lambda x, y: (x @ y.T / 12 + 1) ** 3  # noqa: E731
@@ -206,7 +206,7 @@ def test_a_file_of_features_is_opened_and_known_by_its_content(monkeypatch, tmp_
     path.write_bytes(b"one")
     empty = dataclasses.replace(colours(), params={})
     plain = dataclasses.replace(
-        empty, function=lambda _, x: colours().function({"scale": 1.0}, x)
+        empty, function=lambda _, x: colours().function(colours().params, x)
     )
     monkeypatch.setattr(
         measures.own, "load", lambda given: plain if given == path else 0

@@ -1,13 +1,15 @@
 """What is known of a measure before it is taken agrees with what it gives."""
 
-import types
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.sources import open_source
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import measures, readiness
 from stylegan_jax.metrics.measures import MeasureOptions
@@ -27,8 +29,8 @@ MODEL = ModelConfig(
 SOURCE = Portraits(20)
 
 
-def means(params, images):
-    return params * images.astype(jnp.float32).mean((1, 2)) / 255
+def means(params, pictures):
+    return params * pictures.astype(jnp.float32).mean((1, 2)) / 255
 
 
 FEATURES = FrozenNetwork("means", 3, jnp.float32(1), means)
@@ -38,7 +40,7 @@ def test_every_kind_is_known_before():
     assert readiness._SCORES.keys() == KINDS.keys()
 
 
-@pytest.mark.parametrize("kind", ["fid", "pr", "ppl_wend"])
+@pytest.mark.parametrize("kind", ["kid", "pr", "ppl_wend"])
 def test_the_scores_that_are_announced_are_those_that_come(kind):
     options = MeasureOptions(features=FEATURES, quiet=True, cache=False)
     measure = Measure(kind, 20)
@@ -66,7 +68,9 @@ def test_weights_that_are_not_there_are_missed_at_once(kind, tmp_path):
         readiness.prepare(SOURCE, Measure(kind, 1000), options)
 
 
-def test_separability_asks_the_data_for_attributes():
-    photos = types.SimpleNamespace(name="photos", label_size=0)
-    with pytest.raises(UserError, match=r"those of photos are not"):
+def test_separability_asks_the_data_for_attributes(tmp_path):
+    for i in range(3):
+        images.write_png(tmp_path / f"{i}.png", np.full((8, 8, 3), i, np.uint8))
+    photos = open_source(DataConfig(name="folder", path=str(tmp_path)))
+    with pytest.raises(UserError, match="label"):
         readiness.prepare(photos, Measure("ls", 1000), MeasureOptions())

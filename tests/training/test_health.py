@@ -99,7 +99,13 @@ def test_the_diversity_of_a_grid_is_relative_to_the_datas():
     np.testing.assert_allclose(
         pictures.diversity(config, model, same, grid(cells)), 0, atol=1e-6
     )
-    points = ModelConfig(resolution=1, mlp_layers=1)
+    points = ModelConfig(
+        resolution=1,
+        mlp_layers=1,
+        use_styles=False,
+        use_noise=False,
+        mbstd_group_size=0,
+    )
     assert pictures.diversity(config, points, half, half) is None
 
 

@@ -20,8 +20,8 @@ class Board:
     def post(self, name, note):
         self.notes[name] = note
 
-    def read(self):
-        return dict(self.notes)
+    def read(self, beginning):
+        return {k: v for k, v in self.notes.items() if k.startswith(beginning)}
 
 
 @pytest.fixture
