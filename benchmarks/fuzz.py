@@ -106,13 +106,15 @@ def run(name: str, examples: int, seed: int, keep: Path) -> dict[str, Any]:
     signal.signal(signal.SIGALRM, _too_slow)
     resource.setrlimit(resource.RLIMIT_DATA, (before + (4 << 30), before + (4 << 30)))
 
+    checks: Any = list(hypothesis.HealthCheck)
+
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=examples,
         database=None,
         deadline=None,
         phases=(hypothesis.Phase.generate,),
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=checks,
     )
     @hypothesis.given(st.data())
     def many(data: st.DataObject) -> None:

@@ -260,7 +260,8 @@ def _read_arrays(
     )
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
     # Not the checkpointer's, which would warn of a file that we do not write.
-    _check_stored(handler.metadata(path), fingerprints)
+    described: Any = handler.metadata(path)  # pyright: ignore[reportArgumentType]
+    _check_stored(described, fingerprints)
     with _reader(handler) as reader:
         tree = reader.restore(
             path,
