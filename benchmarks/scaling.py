@@ -168,8 +168,8 @@ class Machine:
 # of 4,096 chips 1.1 PB/s, so 269 GB/s a chip. v4-N is N / 2 chips.
 TPU_V4 = Machine("TPU v4", 275e12, lambda devices: 1.1e15 / 4096)
 # NVIDIA H100 SXM5: 494.7 TFLOP/s (TF32, dense), NVLink 900 GB/s, both directions
-# together. Nodes of eight (DGX H100) have eight links of 400 Gbit/s between them, and as
-# many rings share out what is sent.
+# together. Nodes of eight (DGX H100) have eight links of 400 Gbit/s, and as
+# many rings share out what is sent between them.
 H100 = Machine("H100", 494.7e12, lambda devices: 450e9 if devices <= 8 else 8 * 50e9)
 
 # Assumptions, not measurements: the part of those FLOP that convolutions reach, and
