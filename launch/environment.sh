@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: make_environment REQUIREMENT installs it into .venv.
 
 make_environment() {

@@ -9,7 +9,12 @@ import jax.numpy as jnp
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import exported, pytorch, registry, stylegan_tf, unpickle
-from stylegan_jax.interop.bundle import Bundle, TrainedDiscriminator
+from stylegan_jax.interop.bundle import (
+    Bundle,
+    TrainedDiscriminator,
+    generator_arrays,
+    generator_shapes,
+)
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training import checkpoint, retention, stored_config
@@ -135,16 +140,38 @@ def _restore(
 def _generator(
     config: ModelConfig, restored: checkpoint.Restored, params: str
 ) -> Generator:
-    state, alpha = restored.state, restored.metadata["alpha"]
+    state = restored.state
+    resolution = restored.metadata.get("resolution")
+    alpha = restored.metadata.get("alpha")
+    fading = isinstance(alpha, float | int | None)
+    if resolution not in (1, *config.resolutions) or not fading:
+        raise UserError(
+            f"the checkpoint is of a network of {config.resolution} px at "
+            f"{ascii(resolution)[:20]} px (alpha {ascii(alpha)[:20]}); it is damaged"
+        )
     arrays: dict[str, Any] = {
         # A mapping without layers has nothing stored.
         "params": {"mapping": {}} | state[params],
         "w_avg": state["w_avg"],
         "noise": state.get("noise", ()),
     }
-    return Generator(
+    generator = Generator(
         **jax.tree.map(jnp.asarray, arrays),
         alpha=None if alpha is None else jnp.float32(alpha),
         config=config,
-        resolution=restored.metadata["resolution"],
+        resolution=resolution,
     )
+    _check_fits(generator)
+    return generator
+
+
+def _check_fits(generator: Generator) -> None:
+    """Raises unless the arrays of a checkpoint are those of its configuration."""
+    wanted = generator_shapes(generator.config, has_w_avg=True)
+    found = {name: x.shape for name, x in generator_arrays(generator).items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise UserError(
+                f"the checkpoint has {name} {found.get(name, 'not at all')}, and its "
+                f"config.json wants {wanted.get(name, 'none')}; are they of one run?"
+            )

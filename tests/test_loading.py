@@ -145,3 +145,13 @@ def test_a_name_of_a_public_network_is_fetched(monkeypatch, run):
     chex.assert_trees_all_equal(stylegan_jax.load("ffhq"), stylegan_jax.load(run))
     with pytest.raises(UserError, match="did you mean the public network ffhq"):
         stylegan_jax.load("fhq")
+
+
+def test_arrays_of_another_network_and_absurd_states_are_refused(run):
+    config, restored = loading._restore(run, ["g_ema"])
+    assert loading._generator(config, restored, "g_ema").resolution == 16
+    with pytest.raises(UserError, match=r"mapping/dense0/weight \(6, 6\)"):
+        loading._generator(dataclasses.replace(config, z_dim=7), restored, "g_ema")
+    for metadata in ({}, {"resolution": 1 << 40, "alpha": None}, {"resolution": "16"}):
+        with pytest.raises(UserError, match="it is damaged"):
+            loading._generator(config, restored._replace(metadata=metadata), "g_ema")

@@ -5,7 +5,6 @@ pixels, x to the right and y down. "Left" is the image's left. FFHQ's recipe nee
 two eyes and the corners of the mouth; `LAYOUTS` says where they are for each K.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stylegan_jax.common import array_files
 from stylegan_jax.common.errors import UserError
+
+_MAX_BYTES = 1 << 24  # a million points
 
 
 class KeyPoints(NamedTuple):
@@ -128,16 +130,18 @@ def as_faces(landmarks: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _npy(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
+    return array_files.read_npy(path, max_bytes=_MAX_BYTES)
 
 
 def _text(path: Path) -> list:
+    if path.stat().st_size > _MAX_BYTES:
+        raise ValueError(f"over {_MAX_BYTES >> 20} MB")
     lines = [line.split("#")[0] for line in path.read_text().splitlines()]
     return [line.replace(",", " ").split() for line in lines if line.strip()]
 
 
 def _json(path: Path) -> list:
-    content = json.loads(path.read_text())
+    content = array_files.read_json(path)
     if isinstance(content, dict):
         names = [name for name in ("landmarks", "face_landmarks") if name in content]
         if not names:

@@ -165,6 +165,8 @@ def start_run(
         )
     starts_path = workdir / "provenance.json"
     starts = _read_json(starts_path) if starts_path.exists() else []
+    if not isinstance(starts, list):
+        raise UserError(f"{starts_path} is not a list; move it away")
     starts.append(provenance(devices=devices) | {"changes": changes})
     atomic_write(stored_path, json.dumps(to_json(config), indent=2) + "\n")
     atomic_write(starts_path, json.dumps(starts, indent=2) + "\n")
@@ -259,7 +261,7 @@ def _git_version(package: Path) -> tuple[str | None, bool | None]:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is not valid JSON ({error}); repair it or give another --workdir"
         ) from error

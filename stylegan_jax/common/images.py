@@ -4,9 +4,11 @@ Here an image is a uint8 array `[H, W, C]` with 1 (grey), 2 (grey, alpha), 3 (RG
 or 4 (RGB, alpha) channels. This is the only module that imports Pillow.
 """
 
+import contextlib
 import functools
 import io
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -14,10 +16,15 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
+from stylegan_jax.common import tiff
 from stylegan_jax.common.files import atomic_write
 
 # Larger ones are refused unread: a few kilobytes can claim gigabytes of pixels.
 MAX_PIXELS = 150_000_000
+MAX_FILE_BYTES = 2**29  # 150 million pixels, 24 bits each, not compressed
+# One image at the limit takes 1.6 GB while it is decoded: of such, one at a time.
+_LARGE_PIXELS = 25_000_000
+_large_one = threading.Lock()
 
 # The raster formats that Pillow decodes by itself; EPS, for one, starts a program.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
@@ -77,10 +84,13 @@ def read_image(source: str | os.PathLike | bytes, num_channels: int = 3) -> np.n
         else open(source, "rb") as stream
     ):
         image = _open(stream)
+        large = image.width * image.height > _LARGE_PIXELS
         try:
-            image.load()
-            image = ImageOps.exif_transpose(image)
-            return _pixels(_plain_mode(image), num_channels)
+            with _large_one if large else contextlib.nullcontext():
+                image.load()
+                _check_exif(image)
+                image = ImageOps.exif_transpose(image)
+                return _pixels(_plain_mode(image), num_channels)
         except UnreadableImageError:
             raise
         except Exception as error:  # damaged files raise almost anything
@@ -110,6 +120,8 @@ def inspect(stream: IO[bytes], *, check_end: bool = True) -> tuple[int, int]:
 
 def _open(stream: IO[bytes]) -> Image.Image:
     try:
+        tiff.check_directory(stream)
+        stream.seek(0)
         image = Image.open(stream, formats=_FORMATS)
     except Image.UnidentifiedImageError as error:
         empty = stream.seek(0, os.SEEK_END) == 0
@@ -120,7 +132,16 @@ def _open(stream: IO[bytes]) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         size = f"{image.width}x{image.height}"
         raise UnreadableImageError(f"{size} is over {MAX_PIXELS // 10**6} megapixels")
+    if not image.width * image.height:
+        raise UnreadableImageError("no pixels")
     return image
+
+
+def _check_exif(image: Image.Image) -> None:
+    """Raises before Pillow copies what the EXIF data claims to hold."""
+    exif = image.info.get("exif")
+    if isinstance(exif, bytes):
+        tiff.check_directory(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
 
 
 def _plain_mode(image: Image.Image) -> Image.Image:

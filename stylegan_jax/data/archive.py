@@ -1,35 +1,23 @@
 """A zip file of images as a source; also StyleGAN2-ADA's data sets.
 
 Members are only read, never extracted, so their names cannot reach outside. Members
-that are encrypted, or that swell beyond reason when unpacked, are skipped.
+that are encrypted, or that swell beyond reason when unpacked, are skipped
+(`common/archives.py`).
 """
 
 import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import IO
 
+from stylegan_jax.common import archives, images
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import UnreadableImageError
+from stylegan_jax.common.images import MAX_FILE_BYTES, UnreadableImageError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.encoded import EncodedSource
 from stylegan_jax.data.scan import assemble
 
-# Images are compressed already: a large member that shrank a hundredfold is a bomb.
-_MAX_RATIO = 100
-_MAX_RATIO_FREE_BYTES = 2**20
-_MAX_BYTES = 2**29
-# Looking at a member's end means unpacking all of it.
-_CHECK_END_BYTES = 2**17
-
-_UNREADABLE = (
-    zipfile.BadZipFile,  # also a wrong checksum
-    zlib.error,
-    NotImplementedError,  # a compression method that Python does not know
-    EOFError,
-    RuntimeError,  # encrypted
-)
+# Looking at a member's end means unpacking all of it; its header is at the start.
+_HEAD_BYTES = 2**17
 
 
 def open_archive(config: DataConfig) -> EncodedSource:
@@ -45,48 +33,44 @@ def open_archive(config: DataConfig) -> EncodedSource:
     if not path.exists():
         raise UserError(f"there is no zip file {str(path)!r}")
     try:
-        archive = zipfile.ZipFile(path)  # stays open as long as the source lives
-    except (*_UNREADABLE, OSError, ValueError) as error:
+        archive = archives.open_zip(path)  # stays open as long as the source lives
+    except archives.UNREADABLE as error:
         raise UserError(
             f"{str(path)!r} is not a whole zip file ({error}); copy or make it again"
         ) from error
-    members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+    members = {
+        info.filename: info
+        for info in archive.infolist()
+        if info.filename and not info.is_dir()
+    }
 
     def open_file(file: str) -> tuple[IO[bytes], bool]:
-        info = members[file]
-        _check(info)
-        if info.file_size > _CHECK_END_BYTES:
-            return _open(archive, info), False
-        return io.BytesIO(read_file(file)), True
-
-    def read_file(file: str) -> bytes:
-        with _open(archive, members[file]) as stream:
+        if members[file].file_size > _HEAD_BYTES:
+            # Never a stream of the member: going back in one unpacks it anew, and the
+            # header of a hostile image has thousands of places to go to.
+            head = read(file, _HEAD_BYTES)
             try:
-                return stream.read()
-            except _UNREADABLE as error:
-                raise UnreadableImageError(f"damaged in the zip: {error}") from error
+                images.inspect(io.BytesIO(head), check_end=False)
+                return io.BytesIO(head), False
+            except UnreadableImageError:
+                pass  # perhaps all of it is needed
+        return io.BytesIO(read(file)), True
+
+    def read(file: str, count: int = -1) -> bytes:
+        info = members[file]
+        try:
+            archives.check_member(info, max_bytes=MAX_FILE_BYTES)
+            with archive.open(info) as stream:
+                return stream.read(count)
+        except archives.SuspiciousArchiveError as error:
+            raise UnreadableImageError(str(error)) from error
+        except archives.UNREADABLE as error:
+            raise UnreadableImageError(f"damaged in the zip: {error}") from error
 
     return assemble(
         config,
         list(members),
         name=f"zip {str(path)!r}",
         open_file=open_file,
-        read_file=read_file,
+        read_file=read,
     )
-
-
-def _check(info: zipfile.ZipInfo) -> None:
-    if info.flag_bits & 1:
-        raise UnreadableImageError("encrypted")
-    allowed = max(info.compress_size * _MAX_RATIO, _MAX_RATIO_FREE_BYTES)
-    if info.file_size > min(allowed, _MAX_BYTES):
-        raise UnreadableImageError(
-            f"unpacks from {info.compress_size} to {info.file_size} bytes"
-        )
-
-
-def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
-    try:
-        return archive.open(info)
-    except _UNREADABLE as error:
-        raise UnreadableImageError(f"damaged in the zip: {error}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import UnreadableImageError
+from stylegan_jax.common.images import MAX_FILE_BYTES, UnreadableImageError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.encoded import EncodedSource
 from stylegan_jax.data.scan import assemble
@@ -25,16 +25,24 @@ def open_folder(config: DataConfig) -> EncodedSource:
 
     def open_file(file: str) -> tuple[IO[bytes], bool]:
         path = root / file
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait forever
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait forever
             raise UnreadableImageError("not a regular file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise UnreadableImageError(f"{status.st_size} bytes are too many")
         return path.open("rb"), True
+
+    def read_file(file: str) -> bytes:
+        stream, _ = open_file(file)
+        with stream:
+            return stream.read()
 
     return assemble(
         config,
         list_files(root),
         name=f"folder {str(root)!r}",
         open_file=open_file,
-        read_file=lambda file: (root / file).read_bytes(),
+        read_file=read_file,
     )
 
 

@@ -19,7 +19,9 @@ from stylegan_jax.common.errors import UserError
 
 Label = str | int | tuple[float, ...]
 
-_MAX_CLASSES = 2**16  # labels are one-hot; larger numbers are identifiers
+# Also what is nested without end, and numbers beyond all numbers.
+_MALFORMED = (ValueError, RecursionError, ArithmeticError)
+MAX_CLASSES = 2**16  # labels are one-hot; larger numbers are identifiers
 _FILE_COLUMNS = ("file", "filename", "image", "name", "path", "img", "imageid", "id")
 _LABEL_COLUMNS = ("label", "class", "category", "labels", "classname", "target", "y")
 
@@ -67,12 +69,14 @@ def make_table(labels: Sequence[Label]) -> LabelTable:
             raise UserError("label vectors hold values that are not finite")
         return LabelTable(values=vectors, size=lengths.pop())
     if kinds == {int}:  # class numbers, which may leave gaps
-        values = np.array(labels, np.int64)
-        if values.min() < 0 or values.max() >= _MAX_CLASSES:
+        numbers = [label for label in labels if isinstance(label, int)]
+        low, high = min(numbers), max(numbers)
+        if low < 0 or high >= MAX_CLASSES:
             raise UserError(
-                f"class numbers from {values.min()} to {values.max()} are not within 0 "
-                f"to {_MAX_CLASSES - 1}"
+                f"class numbers from {low} to {high} are not within 0 to "
+                f"{MAX_CLASSES - 1}"
             )
+        values = np.array(numbers, np.int64)
         size = int(values.max()) + 1
         return LabelTable(
             values=values, size=size, names=tuple(str(i) for i in range(size))
@@ -90,7 +94,8 @@ def make_table(labels: Sequence[Label]) -> LabelTable:
 
 def _natural(name: str) -> tuple[bool, int, str]:
     """Class 10 comes after class 9."""
-    return (False, int(name), name) if name.isdecimal() else (True, 0, name)
+    number = name.isdecimal() and len(name) < 20  # Python refuses very long ones
+    return (False, int(name), name) if number else (True, 0, name)
 
 
 def from_folders(files: Sequence[str]) -> list[Label | None]:
@@ -125,7 +130,7 @@ def from_json(text: str | bytes, files: Sequence[str]) -> list[Label | None]:
         labels = json.loads(text)["labels"] or ()
         pairs = labels.items() if isinstance(labels, dict) else labels
         table = {_clean(file): _json_label(label) for file, label in pairs}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (*_MALFORMED, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f'dataset.json is not {{"labels": [[file, label], ...]}} ({error!r})'
         ) from error

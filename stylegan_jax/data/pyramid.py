@@ -9,17 +9,18 @@ compression. The levels are those of the TFRecords of NVlabs/stylegan.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
+from stylegan_jax.common import array_files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.images import convert_channels
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.labels import LabelTable
+from stylegan_jax.data.labels import MAX_CLASSES, LabelTable
 from stylegan_jax.data.scan import choose
 from stylegan_jax.data.substitutes import Substitutes
 
@@ -85,9 +86,13 @@ class PyramidSource:
             except RuntimeError as error:  # a checksum is wrong
                 self._substitutes.add(actual, str(error))
         shape = (resolution, resolution, self._stored_channels)
-        return convert_channels(
-            np.frombuffer(record, np.uint8).reshape(shape), self.num_channels
-        )
+        pixels = np.frombuffer(record, np.uint8)
+        if pixels.size != np.prod(shape):
+            raise UserError(
+                f"an image of {self.name} has {pixels.size} bytes at {resolution} px, "
+                f"not {np.prod(shape)}; prepare the data again"
+            )
+        return convert_channels(pixels.reshape(shape), self.num_channels)
 
     def label(self, index: int) -> np.ndarray:
         """Its label, float32 `[label_size]`; ask for the image first."""
@@ -112,21 +117,14 @@ def open_pyramid(config: DataConfig) -> PyramidSource:
     """
     root = Path(config.path or "").expanduser()
     try:
-        index = json.loads((root / "index.json").read_text())
-        if index["format"] != FORMAT:
-            raise ValueError(f"its format is {index['format']!r}")
+        index = _checked(array_files.read_json(root / "index.json"))
         levels = {
-            int(level): ArrayRecordDataSource([str(root / x["file"]) for x in files])
+            int(level): ArrayRecordDataSource([str(_inside(root, x)) for x in files])
             for level, files in index["levels"].items()
         }
         labels = None
         if config.labels == "stored" and index["labels"]:
-            stored = index["labels"]
-            labels = LabelTable(
-                values=np.load(root / stored["file"]),
-                size=stored["size"],
-                names=tuple(stored["names"]),
-            )
+            labels = _labels(root, index["labels"], index["num_images"])
         for level, records in levels.items():
             if len(records) != index["num_images"]:
                 raise ValueError(f"level {level} has {len(records)} images")
@@ -135,7 +133,14 @@ def open_pyramid(config: DataConfig) -> PyramidSource:
             f"{str(root)!r} is not a whole prepared pyramid ({error}); make one with "
             f"python -m stylegan_jax.prepare_data"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
         raise UserError(f"the pyramid in {str(root)!r} is damaged: {error}") from error
     if config.labels == "stored" and labels is None:
         raise UserError(f"the pyramid in {str(root)!r} was prepared without labels")
@@ -148,3 +153,39 @@ def open_pyramid(config: DataConfig) -> PyramidSource:
         num_channels=config.num_channels,
         labels=labels.take(chosen) if labels else None,
     )
+
+
+def _checked(index: Any) -> dict[str, Any]:
+    """The index, whose numbers are what they should be; other errors come up later."""
+    if index["format"] != FORMAT:
+        raise ValueError(f"its format is {index['format']!r}")
+    if type(index["num_images"]) is not int or not index["levels"]:
+        raise ValueError("it has no images")
+    if index["num_channels"] not in (1, 2, 3, 4) or type(index["name"]) is not str:
+        raise ValueError(f"it has {index['num_channels']} channels")
+    for level in index["levels"]:
+        if not 1 <= int(level) <= 1 << 14:
+            raise ValueError(f"it has images of {level} px")
+    return index
+
+
+def _inside(root: Path, entry: Any) -> Path:
+    """A file of the folder itself: the index cannot name any other."""
+    path = root / entry["file"]
+    if path.parent != root or not path.is_file():
+        raise FileNotFoundError(f"no file {entry['file']!r} in the folder")
+    return path
+
+
+def _labels(root: Path, stored: Any, count: int) -> LabelTable:
+    values = array_files.read_npy(_inside(root, stored))
+    size, names = stored["size"], tuple(map(str, stored["names"]))
+    classes = values.ndim == 1 and values.dtype.kind in "iu"
+    vectors = values.ndim == 2 and values.dtype.kind == "f"
+    if type(size) is not int or len(values) != count:
+        raise ValueError(f"{len(values)} labels of {count} images")
+    if classes and len(values):
+        classes = values.min() >= 0 and values.max() < size <= MAX_CLASSES
+    if not classes and not (vectors and values.shape[1] == size):
+        raise ValueError(f"labels {values.dtype} {values.shape} are not {size} classes")
+    return LabelTable(values=values, size=size, names=names)

@@ -167,7 +167,10 @@ def _read_labels(
         )
     inside = matching[0].removesuffix(wanted)
     relative = [file.removeprefix(inside) for file in files]
-    text = read_file(matching[0])
+    try:
+        text = read_file(matching[0])
+    except (images.UnreadableImageError, OSError) as error:
+        raise UserError(f"{matching[0]} of {name} cannot be read: {error}") from error
     if wanted.endswith(".json"):
         return label_files.from_json(text, relative)
     return label_files.from_csv(text, relative, wanted)

@@ -26,7 +26,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from stylegan_jax.common import files
+from stylegan_jax.common import array_files, files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction, Space
 
@@ -71,8 +71,8 @@ def save_directions(path: str | Path, directions: Sequence[Direction]) -> None:
         for d in directions
     ]
     metadata = {"format": FORMAT, "version": VERSION, "directions": records}
-    arrays = {d.name: np.ascontiguousarray(d.vector) for d in directions}
-    data = safetensors.numpy.save(arrays, {_KEY: json.dumps(metadata)})
+    vectors = {d.name: np.ascontiguousarray(d.vector) for d in directions}
+    data = safetensors.numpy.save(vectors, {_KEY: json.dumps(metadata)})
     files.atomic_write(path, data)
 
 
@@ -154,15 +154,13 @@ def parse_boundary_name(stem: str) -> tuple[str, Space | None]:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"over {_MAX_BYTES >> 20} MB")
-        array = np.load(path, allow_pickle=False)
+        array = array_files.read_npy(path, max_bytes=_MAX_BYTES)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         detail = str(error).splitlines()[0][:100]
         raise UserError(f"{path} is not a NumPy array of numbers ({detail})") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+    if array.dtype.kind != "f":
         raise UserError(f"{path} does not hold one array of floating-point numbers")
     if array.ndim not in (1, 2, 3) or (array.ndim == 3 and len(array) != 1):
         raise UserError(
@@ -183,8 +181,8 @@ def _load_safetensors(path: Path) -> tuple[Direction, ...]:
             names = [record["name"] for record in records]
             if sorted(names) != sorted(file.keys()):
                 raise UserError("its arrays are not those that it describes")
-            arrays = {name: np.array(file.get_tensor(name)) for name in names}
-            return tuple(_direction(r, arrays[r["name"]]) for r in records)
+            vectors = {name: np.array(file.get_tensor(name)) for name in names}
+            return tuple(_direction(r, vectors[r["name"]]) for r in records)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # the library has an error of its own, and others pass

@@ -18,10 +18,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 import safetensors.numpy
 from jax import Array
 
+from stylegan_jax.common import array_files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_write
 from stylegan_jax.features import classifier_network, weights
@@ -101,7 +101,7 @@ def load(path: str | os.PathLike[str]) -> StoredClassifiers:
         stored = _described(metadata)
         outputs = sum(head.num_classes for head in stored.heads)
         table = classifier_network.shapes(stored.resolution, stored.channels, outputs)
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} describes no possible classifiers ({error}); train them again"
         ) from error
@@ -132,9 +132,9 @@ def _metadata(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     try:
-        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
-            found = json.loads((file.metadata() or {}).get(_KEY, "null"))
-    except (safetensors.SafetensorError, OSError, ValueError, RecursionError):
+        header = array_files.read_safetensors_header(path)
+        found = array_files.read_json(header.get(_KEY, "null").encode())
+    except (OSError, ValueError):
         return None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         return None

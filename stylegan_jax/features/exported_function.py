@@ -36,6 +36,8 @@ from stylegan_jax.features.extractor import FrozenNetwork
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 # What programs may call out to: assertions and array operations by other names.
 _HARMLESS = re.compile(r"shape_assertion|Sharding|(mhlo|chlo|stablehlo)\.\w+")
+# Waiting for data that nobody sends would be for ever.
+_WAITS = re.compile(r"\b(?:stablehlo|mhlo)\.(infeed|outfeed|send|recv)\b")
 _CALLS = re.compile(r'custom_call\s*@"?([^"\s(]+)|call_target_name\s*=\s*"([^"]*)"')
 
 
@@ -101,6 +103,8 @@ def _read(path: Path) -> export.Exported:
     try:
         exported = export.deserialize(bytearray(path.read_bytes()))
         exported.mlir_module()  # the program within is read only now
+        if exported.has_vjp():
+            exported.vjp().mlir_module()
     except ImportError as error:
         raise _missing() from error
     except Exception as error:  # flatbuffers and MLIR have no common class
@@ -144,6 +148,11 @@ def _check_calls(exported: export.Exported, path: Path) -> None:
     if exported.has_vjp():
         programs.append(exported.vjp().mlir_module())
     for program in programs:
+        if match := _WAITS.search(program):
+            raise UserError(
+                f"{path} waits for data from outside the program ({match[1]}); export "
+                "a function of plain array operations"
+            )
         for match in _CALLS.finditer(program):
             target = match[1] or match[2]
             if not _HARMLESS.fullmatch(target):

@@ -5,17 +5,14 @@ there from where its authors publish it. PyTorch files are read without PyTorch.
 """
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 from jax import Array
 
-from stylegan_jax.common import cache
+from stylegan_jax.common import array_files, cache
 from stylegan_jax.common.download import download
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.transfer_display import note
@@ -149,16 +146,15 @@ def read(path: str | os.PathLike[str]) -> Arrays:
         if torch_file.is_pytorch_file(path):
             return _pytorch_arrays(torch_file.read(path))
         if path.suffix == ".safetensors":
-            return safetensors.numpy.load_file(path)
+            return array_files.read_safetensors(path)[0]
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return dict(archive)
+            return array_files.read_npz(path)
         raise UserError("no PyTorch file, .safetensors or .npz")
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
-    except (safetensors.SafetensorError, ValueError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         raise UserError(
             f"{path} is damaged ({shown(error)}); fetch it again"
         ) from error

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 import safetensors.numpy
 from flax import struct
 from jax import Array
 
+from stylegan_jax.common import array_files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_write, to_json
 from stylegan_jax.networks.config import num_layers
@@ -94,11 +94,11 @@ def save(path: str | os.PathLike[str], code: Code, about: Mapping[str, Any]) -> 
         code: of any number of images.
         about: configuration, seed, scores; anything that JSON can say.
     """
-    arrays = {"ws": np.asarray(code.ws)}
+    stored = {"ws": np.asarray(code.ws)}
     for layer, noise in enumerate(code.noise):
-        arrays[f"noise.{layer}"] = np.asarray(noise)
+        stored[f"noise.{layer}"] = np.asarray(noise)
     metadata = {"kind": _KIND, "about": json.dumps(to_json(about))}
-    atomic_write(Path(path), safetensors.numpy.save(arrays, metadata))
+    atomic_write(Path(path), safetensors.numpy.save(stored, metadata))
 
 
 def load(
@@ -117,17 +117,15 @@ def load(
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        about = json.loads(metadata.get("about", "{}"))
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        found, metadata = array_files.read_safetensors(path)
+        about = array_files.read_json(metadata.get("about", "{}").encode())
+    except (ValueError, OSError) as error:
         raise UserError(
             f"{path} is not a code or is damaged ({error}); "
             "python -m stylegan_jax.invert makes one"
         ) from error
     try:
-        code = _code_of(metadata, arrays)
+        code = _code_of(metadata, found)
         if generator is not None:
             check(generator, code)
     except UserError as error:
@@ -135,27 +133,29 @@ def load(
     return StoredCode(code, about if isinstance(about, dict) else {})
 
 
-def _code_of(metadata: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Code:
-    if metadata.get("kind") != _KIND or "ws" not in arrays:
+def _code_of(metadata: Mapping[str, str], found: Mapping[str, np.ndarray]) -> Code:
+    if metadata.get("kind") != _KIND or "ws" not in found:
         raise UserError(
             "a .safetensors, but not a code; python -m stylegan_jax.invert makes one"
         )
     layers = sorted(
         int(match[1])
-        for name in arrays
+        for name in found
         if (match := re.fullmatch(r"noise\.(\d{1,2})", name))
     )
-    ranks_wrong = arrays["ws"].ndim != 3 or any(
-        arrays[f"noise.{layer}"].ndim != 4 for layer in layers
+    ranks_wrong = found["ws"].ndim != 3 or any(
+        found[f"noise.{layer}"].ndim != 4 for layer in layers
     )
+    if not found["ws"].size:
+        raise UserError("a code of no images; the file is damaged")
     if layers != list(range(len(layers))) or ranks_wrong:
         raise UserError("arrays are missing or have other axes; the file is damaged")
-    for name, array in arrays.items():
+    for name, array in found.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise UserError(f"{name} is not of finite numbers")
-    noise = [arrays[f"noise.{layer}"].astype(np.float32) for layer in layers]
+    noise = [found[f"noise.{layer}"].astype(np.float32) for layer in layers]
     return Code(
-        jnp.asarray(arrays["ws"].astype(np.float32)), tuple(map(jnp.asarray, noise))
+        jnp.asarray(found["ws"].astype(np.float32)), tuple(map(jnp.asarray, noise))
     )
 
 

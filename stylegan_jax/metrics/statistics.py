@@ -10,12 +10,12 @@ equations 2.1; the same for matrices.
 """
 
 import dataclasses
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from stylegan_jax.common import array_files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_file
 
@@ -168,16 +168,13 @@ def load_statistics(path: str | Path) -> Statistics:
             each other.
     """
     try:
-        # Opened here: NumPy leaves files that are no archives open.
-        with open(path, "rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            if not isinstance(stored, np.lib.npyio.NpzFile) or set(stored) != _FIELDS:
-                raise ValueError(f"its fields are not {', '.join(sorted(_FIELDS))}")
-            fields = {name: stored[name] for name in _FIELDS}
+        fields = array_files.read_npz(path)
+        if set(fields) != _FIELDS:
+            raise ValueError(f"its fields are not {', '.join(sorted(_FIELDS))}")
         _check(**fields)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; name a file of statistics") from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError) as error:
         raise UserError(
             f"{path} is not a file of statistics ({error}); compute them again"
         ) from None

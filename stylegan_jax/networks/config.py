@@ -2,7 +2,11 @@
 
 import dataclasses
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
+
+_MAX_STORED = 1 << 16  # of any number in a file; nothing real comes near
+_MAX_MAPPING_LAYERS = 64  # in a file
 
 
 def check_resolution(name: str, resolution: int, low: int = 4) -> None:
@@ -127,3 +131,35 @@ class ModelConfig:
 def num_layers(resolution: int) -> int:
     """Layers of a synthesis network that ends at `resolution`: 18 at 1024."""
     return 2 * int(math.log2(resolution)) - 2
+
+
+def stored_model_config(stored: Mapping[str, Any]) -> ModelConfig:
+    """An architecture out of a file, which may be a stranger's.
+
+    Fields that the file's writer did not know have their defaults.
+
+    Raises:
+        ValueError: it is of a later version, or no network of a sane size.
+    """
+    fields = {field.name: field.default for field in dataclasses.fields(ModelConfig)}
+    unknown = sorted(map(str, stored.keys() - fields.keys()))
+    if unknown:
+        raise ValueError(
+            f"describes a network with {ascii(unknown[0])[:40]}, which this version "
+            "does not know; update stylegan_jax"
+        )
+    for name, value in stored.items():
+        if type(value) is not type(fields[name]):
+            raise ValueError(f"describes a network with an odd {name}")
+        if isinstance(value, int | float) and not 0 <= value <= _MAX_STORED:
+            raise ValueError(
+                f"describes a network with {name} {value}, not 0 to {_MAX_STORED}"
+            )
+    if stored.get("mapping_layers", 0) > _MAX_MAPPING_LAYERS:
+        raise ValueError(
+            f"describes a network with over {_MAX_MAPPING_LAYERS} mapping layers"
+        )
+    try:
+        return ModelConfig(**stored)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise ValueError(f"describes no possible network: {error}") from None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import re
 import sys
 import time
@@ -34,6 +35,8 @@ from stylegan_jax.common import files
 STEP_PREFIX = "nimg"
 STEP_DIGITS = 9
 _SEAL = "checksums.json"
+MAX_STATE_BYTES = 1 << 35  # of all arrays; the state of a 1024 px run has 0.8 GB
+_LEAF_NAME = re.compile(r"\w+(/\w+)*", re.ASCII)
 _STEP_NAME = re.compile(rf"{STEP_PREFIX}_(\d{{{STEP_DIGITS},}})")
 
 
@@ -211,6 +214,7 @@ def read_step(
             for name, fingerprint in record["leaves"].items()
             if wanted is None or name.split("/")[0] in wanted
         }
+        _check_described(fingerprints)
         with _late_callbacks_ignored():
             leaves = _read_arrays(path / "state", fingerprints)
     except UnreadableCheckpoint:
@@ -255,6 +259,9 @@ def _read_arrays(
         lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item
     )
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+    # Not the checkpointer's, which would warn of a file that we do not write.
+    described: Any = handler.metadata(path)  # pyright: ignore[reportArgumentType]
+    _check_stored(described, fingerprints)
     with _reader(handler) as reader:
         tree = reader.restore(
             path,
@@ -263,6 +270,37 @@ def _read_arrays(
             ),
         )
     return {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
+
+
+def _check_described(fingerprints: Mapping[str, list[Any]]) -> None:
+    """Raises unless these are arrays by names of ours, and of a sane size together."""
+    total = 0
+    for name, (dtype, shape, _) in fingerprints.items():
+        sizes_right = all(type(n) is int and 0 < n < 1 << 32 for n in shape)
+        if not _LEAF_NAME.fullmatch(name) or not sizes_right or len(shape) > 8:
+            raise UnreadableCheckpoint(f"an array {ascii(name)[:60]} of shape {shape}")
+        total += math.prod(shape) * np.dtype(dtype).itemsize
+    if total > MAX_STATE_BYTES:
+        raise UnreadableCheckpoint(f"it claims {total} bytes of arrays")
+
+
+def _check_stored(metadata: Any, fingerprints: Mapping[str, list[Any]]) -> None:
+    """Raises unless the arrays on disk say of themselves what our record does.
+
+    Stored arrays may claim any size: chunks that are not there read as zeros.
+    """
+    tree = getattr(metadata, "tree", None)
+    if tree is None:
+        raise UnreadableCheckpoint("its arrays are not described")
+    found = {
+        "/".join(_text(key) for key in keys): tuple(leaf.shape)
+        for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
+    for name, (_, shape, _) in fingerprints.items():
+        if found.get(name) != tuple(shape):
+            raise UnreadableCheckpoint(
+                f"{name} is of shape {found.get(name)} on disk, not {tuple(shape)}"
+            )
 
 
 @contextlib.contextmanager

@@ -1,11 +1,11 @@
 """The configuration of a run, read back from its `config.json`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from stylegan_jax.common import array_files
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.config import ModelConfig, stored_model_config
 
 _SECTIONS = ("model", "data", "schedule", "run")
 
@@ -23,8 +23,8 @@ def read_config(run: Path) -> dict[str, Any]:
             "--workdir was in training"
         )
     try:
-        stored = json.loads(path.read_text())
-        return {section: stored[section] for section in _SECTIONS}
+        stored = array_files.read_json(path)
+        return {section: dict(stored[section]) for section in _SECTIONS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _undescribed(path, error) from error
 
@@ -42,9 +42,10 @@ def model_config(run: Path) -> ModelConfig:
     Raises:
         UserError: as `read_config`, or another version wrote it.
     """
+    model = read_config(run)["model"]
     try:
-        return ModelConfig(**read_config(run)["model"])
-    except (ValueError, TypeError) as error:
+        return stored_model_config(model)
+    except ValueError as error:
         raise _undescribed(run / "config.json", error) from error
 
 

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -242,3 +243,14 @@ def test_whole_factors_round_their_exact_mean_half_to_even(factor):
     rest = 2 * (total % area)
     up = (rest > area) | ((rest == area) & (total // area % 2 == 1))
     np.testing.assert_array_equal(images.square_box(image, 4), total // area + up)
+
+
+def test_of_large_images_one_is_decoded_at_a_time(monkeypatch):
+    monkeypatch.setattr(images, "_LARGE_PIXELS", 100)
+    large, small = images.encode_png(noise(20, 20)), images.encode_png(noise(4, 4))
+    with ThreadPoolExecutor(2) as pool:
+        with images._large_one:
+            waiting = pool.submit(images.read_image, large)
+            assert pool.submit(images.read_image, small).result(60).shape == (4, 4, 3)
+            assert not waiting.done()
+        assert waiting.result(60).shape == (20, 20, 3)
