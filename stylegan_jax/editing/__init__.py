@@ -1,1 +1,1 @@
-"""Edits: arithmetic on latents, on masks, and along directions."""
+"""What is done to codes, images and masks: the applications of the papers."""

@@ -1,5 +1,7 @@
 """The `Generator` value: what training makes and everything else uses."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -76,15 +78,64 @@ class Generator:
         Returns:
             float32 `[N, H, W, C]`, nominally in [-1, 1].
         """
-        images = synthesis_network(self.config).apply(
+        return self._run(ws, noise)
+
+    def features(self, ws: Array, noise: Noise | None = None, *, layers: int) -> Array:
+        """Runs the first layers of the synthesis network.
+
+        Args:
+            ws: `[N, L, w_dim]`; rows from `layers` on have no influence.
+            noise: as for `synthesize`.
+            layers: how many to run, 1 up to all; the last one's style is included.
+                Layers 2k - 1 and 2k work at `2 ** (k + 1)` pixels.
+
+        Returns:
+            `[N, R, R, C]`, in the network's type.
+
+        Raises:
+            ValueError: no such number of layers, or a network without layers (MLP).
+        """
+        return self._run(ws, noise, stop=layers)
+
+    def finish(
+        self, features: Array, ws: Array, noise: Noise | None = None, *, layers: int
+    ) -> Array:
+        """Draws images from what `features` gave: the two are `synthesize`.
+
+        Args:
+            features: `[N, R, R, C]`, after the first `layers` layers.
+            ws: `[N, L, w_dim]`; rows below `layers` have no influence.
+            noise: as for `synthesize`.
+            layers: how many have run. While a resolution fades in, its own two must
+                be left to run.
+
+        Returns:
+            float32 `[N, H, W, C]`, nominally in [-1, 1].
+
+        Raises:
+            ValueError: as for `features`, or features of another shape.
+        """
+        size = 2 ** ((layers - 1) // 2 + 2)
+        expected = (ws.shape[0], size, size, self.config.channels(size))
+        if features.shape != expected:
+            raise ValueError(
+                f"features after {layers} layers are {expected}, not {features.shape}"
+            )
+        return self._run(ws, noise, start=(layers, features))
+
+    def _run(self, ws: Array, noise: Noise | None, **span: Any) -> Array:
+        if span and self.config.mlp_layers:
+            raise ValueError("multi-layer perceptrons have no layers to stop at")
+        result = synthesis_network(self.config).apply(
             {"params": self.params["synthesis"]},
             ws,
             self.noise if noise is None else noise,
             resolution=self.resolution,
             alpha=self.alpha,
+            **span,
         )
-        assert isinstance(images, Array)
-        return images
+        assert isinstance(result, Array)
+        return result
 
     def sample(
         self,

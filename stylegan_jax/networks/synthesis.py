@@ -10,16 +10,23 @@ import flax.linen as nn
 from jax import Array
 
 from stylegan_jax.networks.config import ModelConfig, check_resolution, num_layers
-from stylegan_jax.networks.layers import PixelwiseDense, StyledLayer
+from stylegan_jax.networks.layers import LayerKind, PixelwiseDense, StyledLayer
 from stylegan_jax.ops import resample
 from stylegan_jax.ops.latents import lerp
 
 
 class SynthesisBlock(nn.Module):
-    """The two layers of one resolution."""
+    """The two layers of one resolution, or one of them.
+
+    Attributes:
+        config: the network's.
+        resolution: in pixels.
+        layers: which of the two to run.
+    """
 
     config: ModelConfig
     resolution: int
+    layers: tuple[int, ...] = (0, 1)
 
     @nn.compact
     def __call__(
@@ -35,8 +42,13 @@ class SynthesisBlock(nn.Module):
             second = "conv"
         else:
             first, kind, second = "conv0", "up", "conv1"
-        x = StyledLayer(config, features, kind, name=first)(x, ws[0], noise[0])
-        return StyledLayer(config, features, "conv", name=second)(x, ws[1], noise[1])
+        names = (first, second)
+        kinds: tuple[LayerKind, ...] = (kind, "conv")
+        for i in self.layers:
+            layer = StyledLayer(config, features, kinds[i], name=names[i])
+            x = layer(x, ws[i], noise[i])
+        assert x is not None
+        return x
 
 
 class SynthesisNetwork(nn.Module):
@@ -58,8 +70,10 @@ class SynthesisNetwork(nn.Module):
         *,
         resolution: int,
         alpha: Array | None = None,
+        start: tuple[int, Array] | None = None,
+        stop: int | None = None,
     ) -> Array:
-        """Draws images.
+        """Draws images, or runs some of the layers.
 
         Args:
             ws: `[N, L, w_dim]` with `L` at least the number of active layers, or
@@ -68,13 +82,17 @@ class SynthesisNetwork(nn.Module):
             resolution: pixels of the images, 4 up to the final resolution.
             alpha: weight of this resolution while it fades in; None when it is
                 stable, which leaves the second ToRGB out.
+            start: how many layers have run, and their features
+                `[N, R, R, C]`; None starts from nothing.
+            stop: how many layers to run in all; None runs all and draws images.
 
         Returns:
             float32 `[N, resolution, resolution, num_channels]`, nominally in
-            [-1, 1] but not clipped.
+            [-1, 1] but not clipped; with `stop`, features `[N, R, R, C]`.
 
         Raises:
-            ValueError: wrong resolution, or too few latents or noise images.
+            ValueError: wrong resolution, too few latents or noise images, or layers
+                that there are not.
         """
         config = self.config
         check_resolution("resolution", resolution)
@@ -103,19 +121,37 @@ class SynthesisNetwork(nn.Module):
             return module(x)
 
         block = nn.remat(SynthesisBlock) if config.remat else SynthesisBlock
-        x = previous = None
+        done, x = start or (0, None)
+        end, previous = active if stop is None else stop, None
+        _check_span(done, end, active, fading=alpha is not None and stop is None)
         for size in [r for r in config.resolutions if r <= resolution]:
-            (w0, noise0), (w1, noise1) = (
-                inputs(num_layers(size) - 2),
-                inputs(num_layers(size) - 1),
-            )
+            layer = num_layers(size) - 2
+            layers = tuple(i for i in (0, 1) if done <= layer + i < end)
+            if not layers:
+                continue
+            (w0, noise0), (w1, noise1) = inputs(layer), inputs(layer + 1)
             previous = x
-            x = block(config, size, name=f"block{size}")(x, (w0, w1), (noise0, noise1))
+            module = block(config, size, layers, name=f"block{size}")
+            x = module(x, (w0, w1), (noise0, noise1))
             if self.is_initializing() and size != resolution:
                 to_rgb(size, x)
         assert x is not None
+        if stop is not None:
+            return x
         images = to_rgb(resolution, x)
         if alpha is not None and previous is not None:
             coarse = resample.upsample(to_rgb(resolution // 2, previous))
             images = lerp(coarse, images, alpha)
         return images
+
+
+def _check_span(done: int, end: int, active: int, *, fading: bool) -> None:
+    if not 0 <= done <= end <= active or end == 0:
+        raise ValueError(
+            f"layers {done} to {end} are asked for; this network has {active}"
+        )
+    if fading and done > active - 2:
+        raise ValueError(
+            f"while {2 ** (active // 2 + 1)} px fade in, at most the first "
+            f"{active - 2} layers can be left out, not {done}"
+        )

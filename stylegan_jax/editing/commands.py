@@ -1,0 +1,104 @@
+"""Flags that several operations of `stylegan_jax.edit` have."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from stylegan_jax import loading
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing import masks
+from stylegan_jax.editing.workbench import Settings, Workbench
+from stylegan_jax.inversion.recipes import Perceptual
+
+Inputs = Annotated[
+    tuple[str, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(
+        metavar="INPUTS",
+        help="seed:NUMBER, portrait:NUMBER, files of codes, pictures, or folders.",
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """Flags of all operations."""
+
+    # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
+    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
+    outdir: Path  # folder for pictures and codes; made if need be
+    # What photographs are compared by, besides pixels; none needs no other networks.
+    perceptual: Literal["vgg16", "lpips", "own", "none"] = "vgg16"
+    w_steps: int | None = None  # iterations for latents; by default the algorithm's
+    noise_steps: int | None = None  # iterations for noise; 0 leaves them out
+    vgg16: Path | None = None  # your own copy of the weights; else fetched once
+    lpips: Path | None = None  # likewise, of LPIPS's linear layers
+    features: Path | None = None  # a network of your own, for --perceptual own
+    psi: float = 0.7  # truncation of seed: inputs
+
+    def bench(self) -> Workbench:
+        """Loads the network and makes the folder."""
+        perceptual: Perceptual = self.perceptual
+        settings = Settings(
+            perceptual=perceptual,
+            w_steps=self.w_steps,
+            noise_steps=self.noise_steps,
+            vgg16=self.vgg16,
+            lpips=self.lpips,
+            features=self.features,
+            psi=self.psi,
+        )
+        return Workbench(loading.load(self.network), self.outdir, settings)
+
+    def run(self, bench: Workbench) -> None:
+        """Does it."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskFlags:
+    """Flags of operations with a mask."""
+
+    # box:LEFT,TOP,RIGHT,BOTTOM or ellipse:X,Y,RADIUS_X,RADIUS_Y in fractions of the
+    # side; a part of an aligned face: left-eye, right-eye, eyes, brows, nose, mouth,
+    # face, hair; left, right, top, bottom; or a picture, white inside. Joined by +.
+    mask: str
+    feather: float = 0.03  # deviation of the blur of its edge, a fraction of the side
+    face: Literal["ffhq", "portraits"] = "ffhq"  # how faces are placed
+
+    def hard_mask(self, bench: Workbench) -> np.ndarray:
+        """The mask as described, `[1, R, R, 1]`."""
+        frame = masks.FRAMES[self.face]
+        return masks.parse(self.mask, bench.generator.resolution, frame)
+
+    def soft_mask(self, bench: Workbench) -> np.ndarray:
+        """The mask with a blurred edge."""
+        if not 0 <= self.feather < 1:
+            raise UserError(f"--feather {self.feather} is not from 0 to 1")
+        return masks.feather(self.hard_mask(bench), self.feather)
+
+
+def shown(mask: np.ndarray, channels: int) -> np.ndarray:
+    """A mask as a picture, uint8 `[R, R, C]`."""
+    grey = np.rint(255 * mask[0]).astype(np.uint8)
+    return np.broadcast_to(grey, (*grey.shape[:2], channels))
+
+
+def covered(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A picture, uint8, with the inside of a mask made grey."""
+    mixed = picture * (1 - mask[0]) + 128 * mask[0]
+    return np.rint(mixed).astype(np.uint8)
+
+
+def numbers(text: str, flag: str) -> list[float]:
+    """Reads `0,0.5,1`; raises UserError."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not np.isfinite(found).all():
+        raise UserError(f"{flag} {text}: give numbers such as 0,0.5,1")
+    return found

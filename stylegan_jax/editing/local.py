@@ -1,0 +1,366 @@
+"""Local edits: images of two sources, holes, scribbles, and styles of a region.
+
+Each is the algorithm of Image2StyleGAN++ (Abdal et al. 2020) of that name: a search for
+latents, then one for noise that restores detail, in that order and never back. They
+take images `[N, H, W, C]` in [-1, 1], masks `[N or 1, H, W, 1]` and a start, and make
+all N edits at once.
+
+Differs: where the papers leave N(0, 1) noise to start from, ours is that of the start.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from stylegan_jax.editing.layers import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
+from stylegan_jax.inversion.code import Code, draw, stored_noise
+from stylegan_jax.inversion.fit import OnChunk, Solution, fit_noise, fit_w
+from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.inversion.terms import PixelTerm, StayTerm, Term
+from stylegan_jax.networks.generator import Generator
+
+# Makes a term of target images and a mask.
+MakeTerm = Callable[[Array, Array | None], Term]
+
+PIXEL_WEIGHT = 1e-5
+_draw = jax.jit(draw)
+# Searches for latents.
+PLAN = Plan()
+INPAINTING_PLAN = Plan(optimizer=Optimizer(name="sgd", learning_rate=0.8), steps=200)
+SCRIBBLE_PLAN = Plan(optimizer=Optimizer(learning_rate=0.1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Search:
+    """How to look for latents and noise.
+
+    Attributes:
+        perceptual: makes the perceptual terms, such as `terms.perceptual_term` with
+            its parameters; None compares pixels alone.
+        w: plan of the search for latents; None is that of each algorithm.
+        noise: plan of the search for noise; None is Adam at `noise_rate`.
+        noise_steps: iterations where `noise` is None; 0 leaves the search out.
+        on_chunk: told of progress, as in `solve.solve`.
+    """
+
+    perceptual: MakeTerm | None = None
+    w: Plan | None = None
+    noise: Plan | None = None
+    noise_steps: int = 1000
+    on_chunk: OnChunk | None = None
+
+
+def noise_rate(resolution: int) -> float:
+    """The rate of a search for noise: the papers' 5 at 1024 px, 0.05 at 32.
+
+    It is lower than where a photograph is only to be restored
+    (`recipes.noise_rate`): what edits must not find is the photograph in the noise.
+    docs/editing.md has the measurement.
+    """
+    return 5.0 * (resolution / 1024) ** (4 / 3)
+
+
+class Edit(NamedTuple):
+    """What an edit gives: the code after the latents, and after the noise."""
+
+    latents: Code
+    code: Code
+
+
+@struct.dataclass
+class Hidden:
+    """A term that sees images whose invisible part is grey."""
+
+    term: Term
+    visible: Array  # [N or 1, H, W, 1]
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        return self.term(self.visible * images, code)
+
+
+@struct.dataclass
+class ColourTerm:
+    """A style that needs no feature network: the colours of a region.
+
+    `weight` times the mean squared difference of the Gram matrices of the pixels
+    (R, G, B, 1), each divided by the mask's sum: first and second moments of colour.
+    """
+
+    target: Array  # [N, C + 1, C + 1]
+    mask: Array  # [N or 1, H, W, 1]
+    weight: Array | float = 1.0
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        return self.weight * jnp.mean(
+            (colour_gram(images, self.mask) - self.target) ** 2, (1, 2)
+        )
+
+
+def colour_term(
+    target: Array, mask: Array | None, *, target_mask: Array | None = None
+) -> ColourTerm:
+    """Makes the term of the colours of target images inside a mask."""
+    mask = jnp.ones_like(target[:1, :, :, :1]) if mask is None else mask
+    seen = mask if target_mask is None else target_mask
+    return ColourTerm(colour_gram(target, seen), mask)
+
+
+def colour_gram(images: Array, mask: Array) -> Array:
+    """Moments of colour inside a mask, `[N, C + 1, C + 1]`."""
+    pixels = jnp.concatenate([images, jnp.ones_like(images[..., :1])], -1)
+    mask = jnp.broadcast_to(mask, (*images.shape[:3], 1))
+    moments = jnp.einsum("nhwc,nhwd,nhwe->ncd", pixels, pixels, mask)
+    return moments / jnp.sum(mask, (1, 2, 3))[:, None, None]
+
+
+def mean_start(
+    generator: Generator,
+    count: int = 1,
+    *,
+    spread: float = 0.0,
+    key: Array | None = None,
+) -> Code:
+    """The mean latent and the stored noise: where the papers' searches begin.
+
+    Args:
+        generator: the network.
+        count: of images.
+        spread: adds U[-spread, spread], another vector for each image, to all rows;
+            0.4 in Image2StyleGAN++, for several solutions.
+        key: for `spread`.
+    """
+    config = generator.config
+    w_avg = jnp.zeros(config.w_dim) if generator.w_avg is None else generator.w_avg
+    w = jnp.broadcast_to(w_avg, (count, config.w_dim))
+    if spread:
+        key = jax.random.key(0) if key is None else key
+        w = w + jax.random.uniform(key, w.shape, minval=-spread, maxval=spread)
+    ws = jnp.broadcast_to(w[:, None], (count, config.num_ws, config.w_dim))
+    return Code(ws, stored_noise(generator, count))
+
+
+def crossover(
+    generator: Generator,
+    inside: Array,
+    outside: Array,
+    mask: Array,
+    start: Code,
+    search: Search = Search(),
+) -> Edit:
+    """One image inside a mask, another outside.
+
+    Args:
+        generator: the network.
+        inside: x, seen where the mask is 1.
+        outside: y.
+        mask: blurred, usually (`masks.feather`).
+        start: such as `mean_start`.
+        search: 1000 iterations of each kind in the paper.
+
+    Source: algorithm 3.
+    """
+    terms = [
+        *_look(search, inside, mask),
+        *_look(search, outside, 1 - mask),
+    ]
+    latents = _latents(generator, start, terms, search, PLAN)
+    targets = _pixels(inside, mask), _pixels(outside, 1 - mask)
+    return _detail(generator, latents, targets, search)
+
+
+def inpaint(
+    generator: Generator,
+    images: Array,
+    hole: Array,
+    start: Code,
+    search: Search = Search(),
+    *,
+    edge: Array | None = None,
+    rows: Sequence[int] | None = None,
+) -> Edit:
+    """Fills a hole. What the images hold inside it has no influence at all.
+
+    Args:
+        generator: the network.
+        images: with a defect in the hole.
+        hole: above 0 is hole.
+        start: such as `mean_start`; with a spread, every start has its own solution.
+        search: 200 iterations of gradient descent at a rate of 0.8, then 1000 of
+            noise, in the paper.
+        edge: a blurred mask a little larger than the hole: where the noise is to keep
+            what the latents gave. None is the hole.
+        rows: that move; None takes the paper's 1 to 9, 17 and 18 of 18, in other
+            networks those of `layers.rows_of_18`.
+
+    Source: algorithm 4. Differs: features near a hole depend on what is in it, so the
+    hole is grey in both images that the perceptual term compares.
+    """
+    known = (hole <= 0).astype(jnp.float32)
+    images = jnp.where(hole <= 0, images, 0.0)
+    if rows is None:
+        rows = rows_of_18(INPAINTING_ROWS, generator.config.num_ws)
+    terms = _look(search, images, known, hide=True)
+    latents = _latents(generator, start, terms, search, INPAINTING_PLAN, rows)
+    edge = 1 - known if edge is None else jnp.maximum(edge, 1 - known)
+    targets = (
+        _pixels(images, 1 - edge),
+        _pixels(_draw(generator, latents.code), edge, factor=10.0),
+    )
+    return _detail(generator, latents, targets, search)
+
+
+def scribble(
+    generator: Generator,
+    painted: Array,
+    region: Array,
+    start: Code,
+    search: Search = Search(),
+    *,
+    rows: Sequence[int] | None = None,
+    stay: float = 0.01,
+) -> Edit:
+    """Turns strokes that a user painted on an image into what they mean.
+
+    Args:
+        generator: the network.
+        painted: the images with strokes.
+        region: where the strokes are, blurred; the noise restores them there.
+        start: the code w* of the images without strokes.
+        search: 1000 iterations of Adam at a rate of 0.1, then 1000 of noise, in the
+            paper.
+        rows: that move; None takes the first six of 18, in other networks those of
+            `layers.rows_of_18`.
+        stay: weight of `||w* - w||`.
+
+    Source: algorithm 5; the weight is a port's, the paper gives none.
+    """
+    if rows is None:
+        rows = rows_of_18(SCRIBBLE_ROWS, generator.config.num_ws)
+    terms = [*_look(search, painted, None), StayTerm(start.ws, stay)]
+    latents = _latents(generator, start, terms, search, SCRIBBLE_PLAN, rows)
+    drawn = _draw(generator, latents.code)
+    targets = _pixels(painted, region), _pixels(drawn, 1 - region)
+    return _detail(generator, latents, targets, search)
+
+
+def transfer_local_style(
+    generator: Generator,
+    images: Array,
+    styles: Array,
+    mask: Array,
+    start: Code,
+    search: Search = Search(),
+    *,
+    make_style: MakeTerm = colour_term,
+) -> Edit:
+    """Gives the outside of a mask the style of other images.
+
+    Args:
+        generator: the network.
+        images: kept inside the mask.
+        styles: whose style the outside takes.
+        mask: blurred.
+        start: the code of `images`.
+        search: 1000 iterations of each kind in the paper.
+        make_style: of targets and masks; `terms.style_term` with its parameters is the
+            paper's, `colour_term` needs no feature network.
+
+    Source: algorithm 6.
+    """
+    terms = [*_look(search, images, mask), make_style(styles, 1 - mask)]
+    latents = _latents(generator, start, terms, search, PLAN)
+    drawn = _draw(generator, latents.code)
+    targets = _pixels(images, mask), _pixels(drawn, 1 - mask)
+    return _detail(generator, latents, targets, search)
+
+
+def match_colours(images: Array, reference: Array, mask: Array) -> Array:
+    """Gives images the mean and deviation of each colour of a reference, in a mask.
+
+    Source: Reinhard et al. 2001, "Color transfer between images", here in RGB.
+    """
+
+    def moments(x: Array) -> tuple[Array, Array]:
+        weight = jnp.broadcast_to(mask, (*x.shape[:3], 1))
+        weight = weight / weight.sum((1, 2, 3), keepdims=True)
+        mean = (weight * x).sum((1, 2), keepdims=True)
+        return mean, jnp.sqrt((weight * (x - mean) ** 2).sum((1, 2), keepdims=True))
+
+    (mean, std), (wanted_mean, wanted_std) = moments(images), moments(reference)
+    matched = wanted_mean + (images - mean) * wanted_std / jnp.maximum(std, 1e-3)
+    return jnp.clip(matched, -1.0, 1.0)
+
+
+def swap_face(
+    generator: Generator,
+    images: Array,
+    donors: Array,
+    mask: Array,
+    start: Code,
+    search: Search = Search(),
+    *,
+    match: bool = True,
+) -> Edit:
+    """Puts the donors' faces into images: a crossover in the images' own light.
+
+    Args:
+        generator: the network.
+        images: keep what is outside the mask.
+        donors: give what is inside; both aligned in the same way.
+        mask: blurred, such as `masks.part("face", ...)`.
+        start: the code of `images`.
+        search: as in `crossover`.
+        match: gives the donors the images' colours inside the mask first.
+    """
+    donors = match_colours(donors, images, mask) if match else donors
+    return crossover(generator, donors, images, mask, start, search)
+
+
+def _look(
+    search: Search, target: Array, mask: Array | None, *, hide: bool = False
+) -> list[Term]:
+    """The pixel term of an image and, if there is one, its perceptual term."""
+    terms: list[Term] = [PixelTerm(target, mask, PIXEL_WEIGHT)]
+    if search.perceptual is not None:
+        term = search.perceptual(target, mask)
+        terms.append(Hidden(term, mask) if hide and mask is not None else term)
+    return terms
+
+
+def _pixels(target: Array, mask: Array, factor: float = 1.0) -> Term:
+    """A term of the search for noise."""
+    return PixelTerm(target, mask, PIXEL_WEIGHT * factor)
+
+
+def _latents(
+    generator: Generator,
+    start: Code,
+    terms: Sequence[Term],
+    search: Search,
+    plan: Plan,
+    rows: Sequence[int] | None = None,
+) -> Solution:
+    plan = plan if search.w is None else search.w
+    return fit_w(
+        generator, start, terms, layers=rows, plan=plan, on_chunk=search.on_chunk
+    )
+
+
+def _detail(
+    generator: Generator, latents: Solution, targets: Sequence[Term], search: Search
+) -> Edit:
+    if not generator.config.use_noise or not search.noise_steps:
+        return Edit(latents.code, latents.code)
+    optimizer = Optimizer(learning_rate=noise_rate(generator.resolution))
+    plan = search.noise or Plan(optimizer=optimizer, steps=search.noise_steps)
+    solution = fit_noise(
+        generator, latents.code, targets, plan=plan, on_chunk=search.on_chunk
+    )
+    return Edit(latents.code, solution.code)

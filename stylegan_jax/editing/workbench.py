@@ -1,0 +1,294 @@
+"""What every operation of `stylegan_jax.edit` works with: inputs, searches, results."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing import inputs
+from stylegan_jax.editing.inputs import Item
+from stylegan_jax.editing.local import (
+    PIXEL_WEIGHT,
+    Edit,
+    Hidden,
+    MakeTerm,
+    Search,
+    noise_rate,
+)
+from stylegan_jax.features import own
+from stylegan_jax.inversion import code as codes
+from stylegan_jax.inversion import terms
+from stylegan_jax.inversion.batch import draw_pictures
+from stylegan_jax.inversion.code import Code, stored_noise
+from stylegan_jax.inversion.fit import OnChunk
+from stylegan_jax.inversion.invert import Running, Told, invert
+from stylegan_jax.inversion.objective import Eyes, load_eyes
+from stylegan_jax.inversion.recipes import (
+    Perceptual,
+    Recipe,
+    Stage,
+    Weights,
+    with_perceptual,
+)
+from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.networks.generator import Generator
+
+_CELL = 96  # pixels of a picture in a grid, at least
+_BATCH = 8  # photographs that are inverted at once
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Of all searches.
+
+    Attributes:
+        perceptual: what else than pixels is compared.
+        w_steps: iterations for latents; None is each algorithm's own number.
+        noise_steps: iterations for noise, 0 for none; likewise.
+        vgg16: a copy of the weights; fetched otherwise.
+        lpips: likewise.
+        features: a network of one's own.
+        psi: truncation of seeds.
+    """
+
+    perceptual: Perceptual = "vgg16"
+    w_steps: int | None = None
+    noise_steps: int | None = None
+    vgg16: Path | None = None
+    lpips: Path | None = None
+    features: Path | None = None
+    psi: float = 0.7
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises UserError."""
+        if self.w_steps is not None and self.w_steps < 1:
+            raise UserError(f"--w-steps {self.w_steps} is below 1")
+        if self.noise_steps is not None and self.noise_steps < 0:
+            raise UserError(f"--noise-steps {self.noise_steps} is below 0")
+        if self.perceptual == "own" and self.features is None:
+            raise UserError("--perceptual own goes with --features FILE")
+
+
+class Workbench:
+    """A network, a folder for results, and what could not be done so far."""
+
+    def __init__(self, generator: Generator, outdir: Path, settings: Settings) -> None:
+        """Makes the folder."""
+        if generator.resolution == 1 or not generator.config.use_styles:
+            raise UserError(
+                "edits need a network with styles; this one has one latent for all "
+                "layers"
+            )
+        if outdir.exists() and not outdir.is_dir():
+            raise UserError(f"{outdir} is a file; --outdir must be a folder")
+        outdir.mkdir(parents=True, exist_ok=True)
+        self.generator, self.outdir, self.settings = generator, outdir, settings
+        self.refused: list[str] = []
+        self._eyes: Eyes | None = None
+
+    # --- Inputs --------------------------------------------------------------------
+
+    def items(self, words: Sequence[str]) -> list[Item]:
+        """Reads inputs; those refused are reported at once, and again at the end.
+
+        Raises:
+            UserError: nothing is left.
+        """
+        found, refused = inputs.read(words, self.generator, psi=self.settings.psi)
+        if not found:
+            raise UserError(refused[0] if refused else "no images are given")
+        for reason in refused:
+            print(f"left out: {reason}", file=sys.stderr)
+        self.refused += refused
+        return found
+
+    def one(self, word: str) -> Item:
+        """Reads an input that must be one image; raises UserError otherwise."""
+        found, refused = inputs.read([word], self.generator, psi=self.settings.psi)
+        if refused:
+            raise UserError(refused[0])
+        if len(found) != 1:
+            raise UserError(f"{word} is {len(found)} images; give one")
+        return found[0]
+
+    def targets(self, items: Sequence[Item]) -> jnp.ndarray:
+        """Pictures as searches want them, `[N, H, W, C]` in [-1, 1]."""
+        return jnp.asarray(images.from_uint8(np.stack([i.picture for i in items])))
+
+    def code(self, items: Sequence[Item], *, detail: bool = True) -> Code:
+        """The code of all items; photographs are inverted, and their codes kept.
+
+        Args:
+            items: of one image each.
+            detail: with the noise that restores detail; without, the stored noise,
+                as searches start from.
+        """
+        found = {i: item.code for i, item in enumerate(items) if item.code is not None}
+        photographs = [i for i, item in enumerate(items) if item.code is None]
+        if photographs:
+            inverted = self.invert([items[i] for i in photographs])
+            for i, (plain, full) in zip(photographs, inverted, strict=True):
+                found[i] = full if detail else plain
+                codes.save(
+                    self.outdir / f"{items[i].name}.safetensors",
+                    full,
+                    {"image": items[i].name, "made_by": "stylegan_jax.edit"},
+                )
+        parts = [found[i] for i in range(len(items))]
+        code = Code(
+            jnp.concatenate([part.ws for part in parts]),
+            tuple(
+                jnp.concatenate([jnp.asarray(n) for n in layer])
+                for layer in zip(*(part.noise for part in parts), strict=True)
+            ),
+        )
+        if not detail:
+            code = Code(code.ws, stored_noise(self.generator, len(items)))
+        return code
+
+    def invert(self, items: Sequence[Item]) -> list[tuple[Code, Code]]:
+        """Codes of photographs, before and after the search for noise."""
+        recipe = quick_recipe(self.generator, self.settings)
+        steps = sum(stage.plan.steps for stage in recipe.stages)
+        found: list[tuple[Code, Code]] = []
+        with _bar() as bar:
+            task = bar.add_task("inverting", total=steps * len(items))
+
+            def told(progress: Told) -> None:
+                bar.advance(task, progress.iterations)
+
+            running = Running(batch_size=min(_BATCH, len(items)), on_progress=told)
+            pictures = [item.picture for item in items]
+            for result in invert(
+                self.generator, pictures, recipe, self.eyes(), running=running
+            ):
+                found.append((result.stages[0].code, result.code))
+        return found
+
+    # --- Searches ------------------------------------------------------------------
+
+    def eyes(self) -> Eyes:
+        """The networks that compare images, loaded when they are first needed."""
+        if self._eyes is None:
+            settings = self.settings
+            self._eyes = load_eyes(
+                quick_recipe(self.generator, settings),
+                vgg16_path=settings.vgg16,
+                lpips_path=settings.lpips,
+                own=own.load(settings.features) if settings.features else None,
+            )
+        return self._eyes
+
+    def search(self, work: Callable[[Search], Edit], w_plan: Plan) -> Edit:
+        """Runs an algorithm with a bar; `w_plan` is its own search for latents."""
+        settings = self.settings
+        if settings.w_steps is not None:
+            w_plan = dataclasses.replace(w_plan, steps=settings.w_steps)
+        noise_steps = 1000 if settings.noise_steps is None else settings.noise_steps
+        with _bar() as bar:
+            task = bar.add_task("searching", total=w_plan.steps + noise_steps)
+            on_chunk: OnChunk = lambda chunk, _: bar.advance(task, len(chunk.history))  # noqa: E731
+            return work(
+                Search(
+                    perceptual=make_perceptual(self.eyes()),
+                    w=w_plan,
+                    noise_steps=noise_steps,
+                    on_chunk=on_chunk,
+                )
+            )
+
+    # --- Results -------------------------------------------------------------------
+
+    def write(self, names: Sequence[str], code: Code) -> np.ndarray:
+        """Writes a picture and a code per name; returns the pictures."""
+        pictures = draw_pictures(self.generator, code)
+        for i, name in enumerate(names):
+            images.write_png(self.outdir / f"{name}.png", pictures[i])
+            about = {"made_by": "stylegan_jax.edit"}
+            codes.save(
+                self.outdir / f"{name}.safetensors", code[slice(i, i + 1)], about
+            )
+        return pictures
+
+    def write_pictures(self, names: Sequence[str], drawn: np.ndarray) -> np.ndarray:
+        """Writes pictures of images `[N, H, W, C]` that no code draws; returns them."""
+        pictures = images.to_uint8(np.asarray(drawn))
+        for name, picture in zip(names, pictures, strict=True):
+            images.write_png(self.outdir / f"{name}.png", picture)
+        return pictures
+
+    def write_grid(
+        self,
+        rows: Sequence[Sequence[np.ndarray]],
+        row_labels: Sequence[str] | None,
+        column_labels: Sequence[str],
+        name: str = "grid",
+    ) -> None:
+        """Writes rows of pictures with captions; small pictures are enlarged."""
+        cells = np.stack([picture for row in rows for picture in row])
+        factor = -(-_CELL // cells.shape[1])
+        path = self.outdir / f"{name}.png"
+        grid = images.grid(
+            cells.repeat(factor, axis=1).repeat(factor, axis=2),
+            len(rows[0]),
+            padding=2,
+            row_labels=row_labels,
+            column_labels=column_labels,
+        )
+        images.write_png(path, grid)
+        print(path)
+
+
+def quick_recipe(generator: Generator, settings: Settings) -> Recipe:
+    """How photographs become codes on the way: fewer and longer steps than `invert`.
+
+    500 iterations each, and the rate of w is 0.05. The rate of
+    noise is that of local edits. The rest is Image2StyleGAN++'s.
+    """
+    w_steps, noise_steps = settings.w_steps or 500, settings.noise_steps
+    noise_steps = 500 if noise_steps is None else noise_steps
+    plan = Plan(optimizer=Optimizer(learning_rate=0.05), steps=w_steps)
+    stages = [Stage(name="w", moves="latent", plan=plan)]
+    if noise_steps and generator.config.use_noise:
+        rate = noise_rate(generator.resolution)
+        plan = Plan(optimizer=Optimizer(learning_rate=rate), steps=noise_steps)
+        pixels = Weights(perceptual=0.0)
+        stages.append(Stage(name="noise", moves="noise", weights=pixels, plan=plan))
+    recipe = Recipe(stages=tuple(stages), noise="stored")
+    return with_perceptual(recipe, settings.perceptual)
+
+
+def make_perceptual(eyes: Eyes) -> MakeTerm | None:
+    """The perceptual term of local edits, of whichever network there is.
+
+    LPIPS and networks of one's own have no masks of features: they see images that are
+    grey outside the mask.
+    """
+    if eyes.vgg16 is not None:
+        params = eyes.vgg16
+        return lambda target, mask: terms.perceptual_term(target, params, mask=mask)
+    if eyes.lpips is not None:
+        lpips = eyes.lpips
+        weight = PIXEL_WEIGHT * terms.LEVELS**2
+        make = lambda target: terms.lpips_term(target, lpips, weight=weight)  # noqa: E731
+    elif eyes.own is not None:
+        network = eyes.own
+        make = lambda target: terms.feature_term(target, network, weight=PIXEL_WEIGHT)  # noqa: E731
+    else:
+        return None
+    return lambda target, mask: (
+        make(target) if mask is None else Hidden(make(mask * target), mask)
+    )
+
+
+def _bar() -> Progress:
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
