@@ -16,6 +16,7 @@ from stylegan_jax.common import array_files
 from stylegan_jax.common.errors import UserError
 
 _MAX_BYTES = 1 << 24  # a million points
+LANDMARK_ENDINGS = (".npy", ".json", ".txt", ".csv")
 
 
 class KeyPoints(NamedTuple):
