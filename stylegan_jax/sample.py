@@ -39,6 +39,7 @@ from stylegan_jax import cli, loading, parallel
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.ops.latents import latents_of_seed
 
 NoiseKind = Literal["stored", "random", "none"]
 Draw = Callable[..., Array]
@@ -187,14 +188,6 @@ def one_hot(generator: Generator, class_index: int | None) -> np.ndarray | None:
             f"--class {given}: this network has {size} classes, 0 to {size - 1}"
         )
     return np.eye(1, size, class_index, dtype=np.float32)
-
-
-def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
-    """The input latent of a seed, float32 `[1, z_dim]`.
-
-    Source: `generate_figures.py`, NVlabs/stylegan.
-    """
-    return np.random.RandomState(seed).randn(1, z_dim).astype(np.float32)
 
 
 def make_draw(mesh: Mesh, *, cutoff: int | None, noise: NoiseKind) -> Draw:
