@@ -27,13 +27,14 @@ from stylegan_jax import cli, loading
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_write, provenance, to_json
 from stylegan_jax.features import own
+from stylegan_jax.features.extractor import Extractor, Params
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos, recipes, results, resuming, video
 from stylegan_jax.inversion.invert import Inversion, Running, Told, invert
-from stylegan_jax.inversion.objective import load_eyes
+from stylegan_jax.inversion.objective import Eyes, load_eyes
 from stylegan_jax.inversion.photos import Photo
 from stylegan_jax.inversion.recipes import Perceptual, Recipe
-from stylegan_jax.inversion.scores import FORMATS, Scores, score
+from stylegan_jax.inversion.scores import FORMATS, Scores, score, text
 from stylegan_jax.inversion.solve import Plateau
 from stylegan_jax.inversion.spaces import Start
 from stylegan_jax.networks.generator import Generator
@@ -80,7 +81,11 @@ class InvertArgs:
     vgg16: Path | None = None  # your own copy of the weights; else fetched once
     lpips: Path | None = None  # likewise, of LPIPS's linear layers
     features: Path | None = None  # a network of your own, for --perceptual own
+    # A network that knows people apart, for the identity score of the report.
+    identity: Path | None = None
     align: bool = False  # cut the largest face out as FFHQ's are; else central squares
+    # Where faces are, for --align: a file, or a folder with one per image, of its name.
+    landmarks: Path | None = None
     # The class to invert in, from 0, of a conditional network, in z and for starts.
     class_index: Annotated[int | None, tyro.conf.arg(name="class")] = None
     seed: int = 0  # of everything random, together with the image
@@ -98,7 +103,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     recipe = make_recipe(args, generator.resolution)
     paths = photos.listed(args.images)
     read, refused = photos.read(
-        paths, generator.resolution, generator.config.num_channels, aligned=args.align
+        paths,
+        generator.resolution,
+        generator.config.num_channels,
+        aligned=args.align,
+        landmarks=args.landmarks,
     )
     for file in refused:
         print(f"{file.path}: {file.reason}; left out", file=sys.stderr)
@@ -109,7 +118,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             lpips_path=args.lpips,
             own=own.load(args.features) if args.features else None,
         )
-        failed = _invert_all(args, recipe, generator, read, eyes)
+        who = own.load(args.identity) if args.identity else None
+        failed = _invert_all(args, recipe, generator, read, eyes, who)
         for name in failed:
             print(f"{name}: a loss was not finite; its best is kept", file=sys.stderr)
     if refused:
@@ -177,6 +187,10 @@ def _check(args: InvertArgs) -> None:
         raise UserError(f"{args.outdir} is a file; --outdir must be a folder")
     if args.features and args.perceptual != "own":
         raise UserError("--features goes with --perceptual own")
+    if args.landmarks and not args.align:
+        raise UserError("--landmarks goes with --align")
+    if args.landmarks and not args.landmarks.exists():
+        raise UserError(f"{args.landmarks}: there is no such file or folder")
     if args.video:
         video.load_av()
 
@@ -186,10 +200,11 @@ def _invert_all(
     recipe: Recipe,
     generator: Generator,
     read: Sequence[Photo],
-    eyes: Any,
+    eyes: Eyes,
+    who: Extractor | None,
 ) -> list[str]:
     """Inverts and writes; returns the names of images whose loss was not finite."""
-    abouts = [_about(args, recipe, generator, photo) for photo in read]
+    abouts = _abouts(args, recipe, generator, eyes, read)
     there = [(args.outdir / f"{photo.name}.safetensors").exists() for photo in read]
     if any(there) and not args.resume:
         raise UserError(
@@ -235,23 +250,30 @@ def _invert_all(
         for inversion in found:
             photo = read[left[inversion.index]]
             about = abouts[left[inversion.index]]
-            if _finish(args, photo, inversion, about, eyes.lpips):
+            if _finish(args, photo, inversion, about, eyes.lpips, who):
                 failed.append(photo.name)
     _report(args.outdir, [photo.name for photo in read])
     return failed
 
 
-def _about(
-    args: InvertArgs, recipe: Recipe, generator: Generator, photo: Photo
-) -> dict[str, Any]:
-    """What determines the result of an image."""
-    return {
+def _abouts(
+    args: InvertArgs,
+    recipe: Recipe,
+    generator: Generator,
+    eyes: Eyes,
+    read: Sequence[Photo],
+) -> list[dict[str, Any]]:
+    """What determines the result of each image."""
+    weights = list(eyes.contents())
+    common = {
         "recipe": to_json(recipe),
         "seed": recipe.seed,
         "network": fingerprint(generator),
-        "image": hashlib.sha256(photo.pixels.tobytes()).hexdigest(),
+        "perceptual weights": resuming.identity(weights) if weights else None,
         "class": args.class_index,
     }
+    marks = [hashlib.sha256(photo.pixels.tobytes()).hexdigest() for photo in read]
+    return [common | {"image": mark} for mark in marks]
 
 
 def fingerprint(generator: Generator) -> str:
@@ -296,10 +318,11 @@ def _finish(
     photo: Photo,
     found: Inversion,
     about: dict[str, Any],
-    eyes: Any,
+    lpips: Params | None,
+    who: Extractor | None,
 ) -> bool:
     """Scores and writes one image; whether a loss was not finite."""
-    scores = [score(stage.picture, photo.pixels, eyes) for stage in found.stages]
+    scores = [score(stage.picture, photo.pixels, lpips, who) for stage in found.stages]
     stages = [
         {
             "name": stage.name,
@@ -317,7 +340,8 @@ def _finish(
         found,
         about={
             **about,
-            "file": str(photo.path),
+            "file": str(photo.path.absolute()),
+            "quad": photo.quad.tolist(),  # for pasting back
             "network_path": str(args.network),
             "start": found.start,
             "stages": stages,
@@ -325,10 +349,7 @@ def _finish(
         scores=scores,
         fps=args.fps if args.video else None,
     )
-    last = ", ".join(
-        f"{FORMATS[k][0]} {v:{FORMATS[k][1]}}" for k, v in scores[-1].items()
-    )
-    print(f"{photo.name}: {last}", flush=True)
+    print(f"{photo.name}: {text(scores[-1])}", flush=True)
     return found.failed
 
 
@@ -337,7 +358,7 @@ def _report(outdir: Path, names: Sequence[str]) -> None:
     abouts = {name: codes.load(outdir / f"{name}.safetensors").about for name in names}
     scores: dict[str, list[tuple[str, Scores]]] = {
         name: [
-            (stage["name"], {key: stage[key] for key in FORMATS if key in stage})
+            (stage["name"], {key: float(stage[key]) for key in FORMATS if key in stage})
             for stage in about["stages"]
         ]
         for name, about in abouts.items()

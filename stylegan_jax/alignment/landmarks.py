@@ -15,6 +15,8 @@ import numpy as np
 
 from stylegan_jax.common.errors import UserError
 
+LANDMARK_ENDINGS = (".npy", ".json", ".txt", ".csv")
+
 
 class KeyPoints(NamedTuple):
     """The four points of FFHQ's recipe, each `[2]` float64."""

@@ -14,6 +14,7 @@ from stylegan_jax.inversion import fit, spaces
 from stylegan_jax.inversion.code import Code, draw, stored_noise
 from stylegan_jax.inversion.objective import Eyes, make_terms
 from stylegan_jax.inversion.recipes import Recipe, Stage
+from stylegan_jax.inversion.regression import Regression
 from stylegan_jax.inversion.resuming import Arrays, ProgressFile
 from stylegan_jax.inversion.solve import Chunk, leaves
 from stylegan_jax.networks.generator import Generator
@@ -32,6 +33,7 @@ class Given:
         statistics: of w.
         labels: `[1, label_size]` or None.
         code: a further start, or None.
+        regression: for the start "regressed"; None where that is not wanted.
     """
 
     generator: Generator
@@ -42,6 +44,7 @@ class Given:
     statistics: spaces.Statistics
     labels: Array | None
     code: Code | None
+    regression: Regression | None
 
     @property
     def starts(self) -> tuple[str, ...]:
@@ -215,6 +218,9 @@ def _first_code(given: Given) -> tuple[Code, Array | None]:
         if recipe.noise == "random"
         else stored_noise(generator, count)
     )
+    guess = (
+        None if given.regression is None else _guessed(given.regression, given.targets)
+    )
     for start in recipe.starts:
         latent = spaces.start_latent(
             generator,
@@ -223,6 +229,7 @@ def _first_code(given: Given) -> tuple[Code, Array | None]:
             start=start,
             statistics=given.statistics,
             labels=labels,
+            guess=guess,
         )
         ws = spaces.to_ws(generator, latent, recipe.space, labels)
         ws = jnp.broadcast_to(ws, (count, num_ws, ws.shape[2]))
@@ -233,6 +240,12 @@ def _first_code(given: Given) -> tuple[Code, Array | None]:
     code = jax.tree.map(lambda *parts: _interleaved(parts), *tree)
     latents = [latent for _, latent in found if latent is not None]
     return code, _interleaved(latents) if len(latents) == len(found) else None
+
+
+@jax.jit
+def _guessed(regression: Regression, targets: Array) -> Array:
+    # One image at a time, so that a guess does not depend on the others.
+    return jax.lax.map(lambda target: regression(target[None])[0], targets)
 
 
 def _interleaved(parts: Sequence[Array]) -> Array:

@@ -26,6 +26,7 @@ from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.objective import NO_EYES, Eyes
 from stylegan_jax.inversion.recipes import Recipe, Stage
+from stylegan_jax.inversion.regression import regression
 from stylegan_jax.networks.generator import Generator
 
 
@@ -144,8 +145,10 @@ def invert(
     _check(generator, targets, recipe, given)
     everywhere, share = parallel.replicated(mesh), parallel.split(mesh)
     statistics = spaces.w_statistics(generator, labels=labels)
-    generator, statistics, labels_there = jax.device_put(
-        (generator, statistics, labels), everywhere
+    wanted = "regressed" in recipe.starts and len(targets) > 0
+    guesses = regression(generator, labels=labels) if wanted else None
+    generator, statistics, labels_there, guesses = jax.device_put(
+        (generator, statistics, labels, guesses), everywhere
     )
     eyes = eyes.put(everywhere)
     together = running.batch_size * mesh.size
@@ -164,6 +167,7 @@ def invert(
             statistics=statistics,
             labels=labels_there,
             code=None if start is None else jax.device_put(start, share),
+            regression=guesses,
         )
         file = _file(running, batch_given, pixels)
         yield from _invert_batch(batch_given, some, running, file)
@@ -230,6 +234,11 @@ def _check(
             )
     if not recipe.stages or not (recipe.starts or given is not None):
         raise UserError("a recipe needs a stage, and somewhere to start")
+    if "regressed" in recipe.starts and recipe.space.startswith("z"):
+        raise UserError(
+            f"the start regressed is a guess of w; it goes with the spaces w and w+, "
+            f"not {recipe.space}"
+        )
     if not generator.config.use_noise and any(
         s.moves != "latent" for s in recipe.stages
     ):
@@ -261,8 +270,13 @@ def _file(
     if running.folder is None:
         return None
     arrays = (given.generator.params, given.generator.noise, given.labels, given.code)
-    parts = [np.asarray(x).tobytes() for x in jax.tree.leaves(arrays)]
     said = (given.recipe, given.generator.config, running.chunk)
-    parts += [pixels.tobytes(), *(json.dumps(to_json(x)).encode() for x in said)]
-    name = resuming.identity(parts)
+    name = resuming.identity(
+        [
+            *resuming.contents(arrays),
+            *given.eyes.contents(),
+            pixels.tobytes(),
+            *(json.dumps(to_json(x)).encode() for x in said),
+        ]
+    )
     return resuming.ProgressFile(running.folder, name, running.save_seconds)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from jax.sharding import Sharding
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.features import lpips, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork, Params
-from stylegan_jax.inversion import terms
+from stylegan_jax.inversion import resuming, terms
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.recipes import Recipe, Stage, Weights
 from stylegan_jax.inversion.terms import Term
@@ -36,6 +37,13 @@ class Eyes(NamedTuple):
             jax.device_put(self.lpips, sharding),
             own,
         )
+
+    def contents(self) -> Iterator[bytes]:
+        """What the networks hold, for `resuming.identity`; nothing without any."""
+        yield from resuming.contents((self.vgg16, self.lpips))
+        if self.own is not None:
+            yield self.own.name.encode()
+            yield from resuming.contents(self.own.params)
 
 
 NO_EYES = Eyes()

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from stylegan_jax.alignment.align import align
+from stylegan_jax.alignment.faces import MissingLandmarkerError
+from stylegan_jax.alignment.landmarks import LANDMARK_ENDINGS, read_landmarks
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 
@@ -22,6 +24,7 @@ class Photo(NamedTuple):
     name: str  # of its results, without ending
     path: Path
     pixels: np.ndarray  # uint8 [R, R, C]
+    quad: np.ndarray  # float64 [4, 2], where it lies in the file: see `alignment.ffhq`
 
 
 class Refused(NamedTuple):
@@ -56,7 +59,12 @@ def listed(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 
 def read(
-    paths: Sequence[Path], resolution: int, num_channels: int, *, aligned: bool
+    paths: Sequence[Path],
+    resolution: int,
+    num_channels: int,
+    *,
+    aligned: bool,
+    landmarks: Path | None = None,
 ) -> tuple[list[Photo], list[Refused]]:
     """Reads images; those that cannot be read do not stop the others.
 
@@ -66,21 +74,39 @@ def read(
         num_channels: likewise.
         aligned: cuts the largest face out, as FFHQ's are; otherwise the central square
             is taken. Shrinking is the mean over each pixel's area.
+        landmarks: for `aligned`, instead of looking for faces: a file of one image's
+            landmarks (`alignment.landmarks`), or a folder with a file per image of
+            the image's name.
 
     Returns:
         The images, and the files that are none.
+
+    Raises:
+        UserError: faces are wanted and nothing is there that finds them, or one file
+            of landmarks is given for several images.
     """
+    if landmarks is not None and not landmarks.is_dir() and len(paths) != 1:
+        raise UserError(
+            f"{landmarks} has the landmarks of one image, and {len(paths)} are given; "
+            "give a folder with a file for each, of the image's name"
+        )
     photos: list[Photo] = []
     refused: list[Refused] = []
     names: set[str] = set()
     for path in paths:
         try:
             if aligned:
-                pixels = align(images.read_image(path, 3), size=resolution)[0].crop
-                pixels = images.convert_channels(pixels, num_channels)
+                points = None if landmarks is None else _points(landmarks, path.stem)
+                photo = images.read_image(path, 3)
+                face = align(photo, size=resolution, landmarks=points)[0]
+                pixels = images.convert_channels(face.crop, num_channels)
+                quad = face.quad
             else:
-                pixels = images.read_image(path, num_channels)
-                pixels = images.square_box(pixels, resolution)
+                photo = images.read_image(path, num_channels)
+                pixels = images.square_box(photo, resolution)
+                quad = _central_quad(*photo.shape[:2])
+        except MissingLandmarkerError:
+            raise
         except (images.UnreadableImageError, UserError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
             refused.append(Refused(path, reason or str(error)))
@@ -89,5 +115,26 @@ def read(
         while name in names:  # a.png and a.jpg
             name += "_"
         names.add(name)
-        photos.append(Photo(name, path, pixels))
+        photos.append(Photo(name, path, pixels, quad))
     return photos, refused
+
+
+def _points(landmarks: Path, name: str) -> list[np.ndarray]:
+    """The landmarks of an image."""
+    if not landmarks.is_dir():
+        return read_landmarks(landmarks)
+    for ending in LANDMARK_ENDINGS:
+        file = landmarks / f"{name}{ending}"
+        if file.is_file():
+            return read_landmarks(file)
+    raise UserError(
+        f"{landmarks} has no landmarks of it: {name} with {', '.join(LANDMARK_ENDINGS)}"
+    )
+
+
+def _central_quad(height: int, width: int) -> np.ndarray:
+    """The corners of what `images.square_box` takes."""
+    side = min(height, width)
+    left, top = (width - side) // 2 - 0.5, (height - side) // 2 - 0.5
+    right, bottom = left + side, top + side
+    return np.array([(left, top), (left, bottom), (right, bottom), (right, top)])

@@ -104,7 +104,8 @@ def table(
         (place, stage, key)
         for place, stage in enumerate(stages)
         for key in FORMATS
-        if key in scores[names[0]][place][1]
+        # What some lack, of an earlier call with other flags, none is shown.
+        if all(key in scores[name][place][1] for name in names)
     ]
     heads = [f"{stage}: {FORMATS[key][0]}" for _, stage, key in columns]
     lines = ["| image | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]

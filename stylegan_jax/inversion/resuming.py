@@ -9,9 +9,11 @@ import io
 import logging
 import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 
 from stylegan_jax.common.files import atomic_write
@@ -20,6 +22,15 @@ Arrays = dict[str, np.ndarray]
 
 FOLDER = "unfinished"
 _logger = logging.getLogger(__name__)
+
+
+def contents(tree: Any) -> Iterator[bytes]:
+    """What the arrays of a tree hold, with their names and shapes, for `identity`."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.asarray(leaf)
+        name = jax.tree_util.keystr(path)
+        yield f"{name} {array.dtype} {array.shape}".encode()
+        yield array.tobytes()
 
 
 def identity(parts: Iterable[bytes]) -> str:

@@ -18,10 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.generator import Generator, Noise
 
 Space = Literal["z", "z+", "w", "w+"]
-Start = Literal["mean", "random", "uniform"]
+Start = Literal["mean", "random", "uniform", "regressed"]
 SPACES: tuple[Space, ...] = ("z", "z+", "w", "w+")
 
 
@@ -98,6 +99,7 @@ def start_latent(
     start: Start,
     statistics: Statistics,
     labels: Array | None = None,
+    guess: Array | None = None,
 ) -> Array:
     """Where a search begins, `[N, 1 or L, dim]`, as the table of spaces says.
 
@@ -107,9 +109,13 @@ def start_latent(
         space: of the variable.
         start: "mean" is that of w (or the z whose w is nearest to it); "random" maps
             one z per image; "uniform" draws numbers in [-1, 1], the paper's start for
-            pictures that are no faces.
+            pictures that are no faces; "regressed" is `guess`.
         statistics: of w.
         labels: `[N or 1, label_size]`, for "random" of conditional networks.
+        guess: w of each image, `[N, w_dim]`, of `regression.Regression`.
+
+    Raises:
+        UserError: "regressed" in z or z+, or without a guess.
     """
     config, count = generator.config, len(keys)
     in_z = space.startswith("z")
@@ -118,6 +124,15 @@ def start_latent(
     if start == "uniform":
         draw = partial(jax.random.uniform, minval=-1.0, maxval=1.0)
         return jax.vmap(lambda key: draw(key, (rows, dim)))(keys)
+    if start == "regressed":
+        if in_z:
+            raise UserError(
+                "the start regressed is a guess of w; it goes with the spaces w and "
+                f"w+, not {space}"
+            )
+        if guess is None:
+            raise UserError("the start regressed needs a guess of w")
+        return jnp.broadcast_to(guess[:, None], (count, rows, dim))
     if start == "mean":
         mean = statistics.nearest_z if in_z else statistics.mean
         return jnp.broadcast_to(mean[None, None], (count, rows, dim))
