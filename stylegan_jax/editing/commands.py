@@ -10,7 +10,6 @@ import tyro
 from stylegan_jax import loading
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import masks
-from stylegan_jax.editing.photographs import Aligning
 from stylegan_jax.editing.workbench import Paste, Settings, Workbench
 from stylegan_jax.inversion.recipes import Perceptual
 
@@ -55,6 +54,8 @@ class Command:
         """Loads the network and makes the folder."""
         if self.landmarks is not None and not self.align:
             raise UserError("--landmarks goes with --align")
+        if self.landmarks is not None and not self.landmarks.exists():
+            raise UserError(f"{self.landmarks}: there is no such file or folder")
         perceptual: Perceptual = self.perceptual
         settings = Settings(
             perceptual=perceptual,
@@ -65,7 +66,8 @@ class Command:
             features=self.features,
             psi=self.psi,
             cutoff=None if self.cutoff == "none" else self.cutoff,
-            aligning=Aligning(self.landmarks) if self.align else None,
+            aligned=self.align,
+            landmarks=self.landmarks,
             paste=self.paste,
         )
         return Workbench(loading.load(self.network), self.outdir, settings)

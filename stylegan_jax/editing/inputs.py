@@ -25,9 +25,8 @@ import numpy as np
 
 from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import UnreadableImageError, convert_channels
 from stylegan_jax.data.portraits import Portraits, draw
-from stylegan_jax.editing.photographs import Aligning, Place, place_of
+from stylegan_jax.editing.paste import Place, place_of
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos
 from stylegan_jax.inversion.batch import draw_pictures
@@ -68,7 +67,8 @@ class _Reading:
     generator: Generator
     psi: float
     cutoff: int | None
-    aligning: Aligning | None
+    aligned: bool
+    landmarks: Path | None
 
 
 def read(
@@ -77,7 +77,8 @@ def read(
     *,
     psi: float = 0.7,
     cutoff: int | None = 8,
-    aligning: Aligning | None = None,
+    aligned: bool = False,
+    landmarks: Path | None = None,
 ) -> tuple[list[Item], list[str]]:
     """Reads inputs.
 
@@ -86,7 +87,8 @@ def read(
         generator: whose codes they are, or are to become.
         psi: truncation of seeds.
         cutoff: layers from this one on are not truncated; None truncates all.
-        aligning: cuts faces out of photographs; None takes their central squares.
+        aligned: cuts faces out of photographs, as `photos.read`.
+        landmarks: likewise.
 
     Returns:
         The items, and why words, or pictures of a folder, were refused.
@@ -96,7 +98,13 @@ def read(
     """
     items: list[Item] = []
     refused: list[str] = []
-    reading = _Reading(generator=generator, psi=psi, cutoff=cutoff, aligning=aligning)
+    reading = _Reading(
+        generator=generator,
+        psi=psi,
+        cutoff=cutoff,
+        aligned=aligned,
+        landmarks=landmarks,
+    )
     for word in words:
         try:
             found, reasons = _read_word(word, reading)
@@ -160,13 +168,21 @@ def _read_word(word: str, reading: _Reading) -> tuple[list[Item], list[str]]:
         return _stored(path, generator), []
     if not path.exists():
         raise UserError(f"{word}: there is no such file; give {_KINDS}")
-    files = photos.listed([path])
-    if reading.aligning is not None:
-        return _faces(files, reading.aligning, generator)
     found, refused = photos.read(
-        files, generator.resolution, generator.config.num_channels, aligned=False
+        photos.listed([path]),
+        generator.resolution,
+        generator.config.num_channels,
+        aligned=reading.aligned,
+        landmarks=reading.landmarks,
     )
-    items = [Item(photo.name, photo.pixels) for photo in found]
+    items = [
+        Item(
+            photo.name,
+            photo.pixels,
+            place=Place(photo.path, photo.quad) if reading.aligned else None,
+        )
+        for photo in found
+    ]
     return items, [f"{file.path}: {file.reason}" for file in refused]
 
 
@@ -209,25 +225,6 @@ def _stored(path: Path, generator: Generator) -> list[Item]:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return [_items([path.stem], generator, code)[0]._replace(place=place)]
-
-
-def _faces(
-    files: Sequence[Path], aligning: Aligning, generator: Generator
-) -> tuple[list[Item], list[str]]:
-    """The largest face of each photograph, and why there is none in some."""
-    items: list[Item] = []
-    refused: list[str] = []
-    for path in files:
-        try:
-            crop, place = aligning.cut(path, generator.resolution)
-        except MissingLandmarkerError:
-            raise
-        except (UserError, UnreadableImageError, OSError) as error:
-            refused.append(f"{path}: {error}")
-            continue
-        crop = convert_channels(crop, generator.config.num_channels)
-        items.append(Item(path.stem, crop, place=place))
-    return items, refused
 
 
 def _portrait(word: str, number: int, changes: Sequence[str], size: int) -> Item:

@@ -69,8 +69,8 @@ class Inpaint(Command, MaskFlags):
     paste: Paste = "whole"  # into the photograph; the alternative is change
     solutions: int = 1  # with several, starts differ
     spread: float = 0.4  # of the starts around the mean, where there are several
-    # sgd is the paper's: 200 steps of gradient descent at a rate of 0.8. adam: 1000 at
-    # 0.01.
+    # sgd is the paper's: 200 steps of gradient descent at a rate of 0.8, or of 20 where
+    # pixels alone are compared. adam: 1000 at 0.01.
     optimizer: Literal["sgd", "adam"] = "sgd"
     rate: float | None = None  # of the optimizer, instead
     rows: str | None = None  # that move; by default the paper's, see the docs
@@ -113,12 +113,14 @@ class Inpaint(Command, MaskFlags):
         _write(bench, names, several, edit, before, ["image", "hole"])
 
     def _plan(self) -> Plan:
-        if self.optimizer == "sgd" and self.rate is None:
-            return local.INPAINTING_PLAN
-        steps = local.INPAINTING_PLAN.steps if self.optimizer == "sgd" else 1000
-        rate = self.rate or (0.8 if self.optimizer == "sgd" else 0.01)
-        optimizer = Optimizer(name=self.optimizer, learning_rate=rate)
-        return Plan(optimizer=optimizer, steps=steps)
+        if self.optimizer == "adam":
+            optimizer = Optimizer(learning_rate=self.rate or 0.01)
+            return Plan(optimizer=optimizer, steps=1000)
+        plan = local.inpainting_plan(self.perceptual != "none")
+        if self.rate is None:
+            return plan
+        optimizer = dataclasses.replace(plan.optimizer, learning_rate=self.rate)
+        return dataclasses.replace(plan, optimizer=optimizer)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

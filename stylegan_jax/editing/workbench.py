@@ -23,7 +23,7 @@ from stylegan_jax.editing.local import (
     Search,
     noise_rate,
 )
-from stylegan_jax.editing.photographs import Aligning, Place
+from stylegan_jax.editing.paste import Place
 from stylegan_jax.features import own
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import terms
@@ -61,7 +61,8 @@ class Settings:
         features: a network of one's own.
         psi: truncation of seeds.
         cutoff: layers from this one on are not truncated; None truncates all.
-        aligning: cuts faces out of photographs; None takes their central squares.
+        aligned: cuts faces out of photographs; else their central squares are taken.
+        landmarks: of the faces, instead of looking for them.
         paste: what goes back into a photograph: what the edit changed, which leaves
             the detail of the photograph, or the whole crop.
     """
@@ -74,7 +75,8 @@ class Settings:
     features: Path | None = None
     psi: float = 0.7
     cutoff: int | None = 8
-    aligning: Aligning | None = None
+    aligned: bool = False
+    landmarks: Path | None = None
     paste: Paste = "change"
 
     def __post_init__(self) -> None:
@@ -138,7 +140,8 @@ class Workbench:
             self.generator,
             psi=settings.psi,
             cutoff=settings.cutoff,
-            aligning=settings.aligning,
+            aligned=settings.aligned,
+            landmarks=settings.landmarks,
         )
 
     def targets(self, items: Sequence[Item]) -> jnp.ndarray:
