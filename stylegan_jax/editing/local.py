@@ -18,8 +18,9 @@ from flax import struct
 from jax import Array
 
 from stylegan_jax.editing.layers import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
+from stylegan_jax.inversion import recipes
 from stylegan_jax.inversion.code import Code, draw, stored_noise
-from stylegan_jax.inversion.fit import OnChunk, Solution, fit_noise, fit_w
+from stylegan_jax.inversion.fit import NOISE_PLAN, OnChunk, Solution, fit_noise, fit_w
 from stylegan_jax.inversion.solve import Optimizer, Plan
 from stylegan_jax.inversion.terms import PixelTerm, StayTerm, Term
 from stylegan_jax.networks.generator import Generator
@@ -45,7 +46,8 @@ class Search:
         perceptual: makes the perceptual terms, such as `terms.perceptual_term` with
             its parameters; None compares pixels alone.
         w: plan of the search for latents; None is that of each algorithm.
-        noise: plan of the search for noise; None is Adam at `noise_rate`.
+        noise: plan of the search for noise; None is Adam at `noise_rate`, or in
+            `inpaint` at that of photographs.
         noise_steps: iterations where `noise` is None; 0 leaves the search out.
         on_chunk: told of progress, as in `solve.solve`.
     """
@@ -230,7 +232,9 @@ def inpaint(
         _pixels(images, 1 - edge),
         _pixels(_draw(generator, latents.code), edge, factor=10.0),
     )
-    return _detail(generator, latents, targets, search)
+    # The hole is held, so that noise may go as far as where a photograph is restored.
+    rate = recipes.noise_rate(NOISE_PLAN.optimizer.learning_rate, generator.resolution)
+    return _detail(generator, latents, targets, search, rate)
 
 
 def scribble(
@@ -371,11 +375,16 @@ def _latents(
 
 
 def _detail(
-    generator: Generator, latents: Solution, targets: Sequence[Term], search: Search
+    generator: Generator,
+    latents: Solution,
+    targets: Sequence[Term],
+    search: Search,
+    rate: float | None = None,
 ) -> Edit:
     if not generator.config.use_noise or not search.noise_steps:
         return Edit(latents.code, latents.code)
-    optimizer = Optimizer(learning_rate=noise_rate(generator.resolution))
+    rate = noise_rate(generator.resolution) if rate is None else rate
+    optimizer = Optimizer(learning_rate=rate)
     plan = search.noise or Plan(optimizer=optimizer, steps=search.noise_steps)
     solution = fit_noise(
         generator, latents.code, targets, plan=plan, on_chunk=search.on_chunk
