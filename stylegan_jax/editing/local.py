@@ -18,9 +18,8 @@ from flax import struct
 from jax import Array
 
 from stylegan_jax.editing.layers import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
-from stylegan_jax.inversion import recipes
 from stylegan_jax.inversion.code import Code, draw, stored_noise
-from stylegan_jax.inversion.fit import NOISE_PLAN, OnChunk, Solution, fit_noise, fit_w
+from stylegan_jax.inversion.fit import OnChunk, Solution, fit_noise, fit_w
 from stylegan_jax.inversion.solve import Optimizer, Plan
 from stylegan_jax.inversion.terms import PixelTerm, StayTerm, Term
 from stylegan_jax.networks.generator import Generator
@@ -47,7 +46,7 @@ class Search:
             its parameters; None compares pixels alone.
         w: plan of the search for latents; None is that of each algorithm.
         noise: plan of the search for noise; None is Adam at `noise_rate`, or in
-            `inpaint` at that of photographs.
+            `inpaint` at a higher rate.
         noise_steps: iterations where `noise` is None; 0 leaves the search out.
         on_chunk: told of progress, as in `solve.solve`.
     """
@@ -232,8 +231,8 @@ def inpaint(
         _pixels(images, 1 - edge),
         _pixels(_draw(generator, latents.code), edge, factor=10.0),
     )
-    # The hole is held, so that noise may go as far as where a photograph is restored.
-    rate = recipes.noise_rate(NOISE_PLAN.optimizer.learning_rate, generator.resolution)
+    # The hole is held, so noise may go further than in other edits (docs/editing.md).
+    rate = 5.0 * (generator.resolution / 1024) ** 0.5
     return _detail(generator, latents, targets, search, rate)
 
 
