@@ -20,6 +20,7 @@ from stylegan_jax.editing import latent_commands as latent
 from stylegan_jax.editing import local_commands as local
 from stylegan_jax.editing.commands import Command
 from stylegan_jax.editing.morph_command import Morph
+from stylegan_jax.editing.paste_command import PasteBack
 
 OPERATIONS: dict[str, type[Command]] = {
     "reconstruct": latent.Reconstruct,
@@ -34,6 +35,7 @@ OPERATIONS: dict[str, type[Command]] = {
     "scribble": local.Scribble,
     "local-style": local.LocalStyle,
     "swap-face": local.SwapFace,
+    "paste-back": PasteBack,
 }
 
 

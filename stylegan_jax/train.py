@@ -4,12 +4,12 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import tyro
 
-from stylegan_jax import cli
+from stylegan_jax import cli, processes
 from stylegan_jax.common import cache, files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import open_source
@@ -18,8 +18,9 @@ from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
-from stylegan_jax.training.loop import train
+from stylegan_jax.training.recovery import train
 from stylegan_jax.training.schedule import phases
+from stylegan_jax.training.watchdog import Watchdog
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,12 @@ class Flags:
 
     workdir: Annotated[str, tyro.conf.arg(help="the run directory; required")] = ""
     dry_run: bool = False  # show the configuration and the phases, and leave
+    # Several processes, each started with this command: auto finds the others on TPU
+    # pods, under SLURM or Open MPI and in Kubernetes; elsewhere give the three below.
+    distributed: Literal["no", "auto"] = "no"
+    coordinator: str = ""  # HOST:PORT of process 0, any free port
+    num_processes: int | None = None
+    process_id: int | None = None  # of this process, from 0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,9 +54,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     jax.config.update(
         "jax_default_matmul_precision", None if precision == "default" else precision
     )
+    processes.join(
+        coordinator=flags.coordinator,
+        num_processes=flags.num_processes,
+        process_id=flags.process_id,
+        detect=flags.distributed == "auto",
+    )
     workdir = Path(flags.workdir)
-    train(config, workdir, evaluators=make_evaluators(config, wanted))
-    print(f"run directory: {workdir}; pictures: {workdir / 'samples'}")
+    with Watchdog(config.run.stall_seconds) as watchdog:
+        evaluators = make_evaluators(config, wanted)
+        train(config, workdir, watchdog=watchdog, evaluators=evaluators)
+    if jax.process_index() == 0:
+        print(f"run directory: {workdir}; pictures: {workdir / 'samples'}")
 
 
 def make_evaluators(config: Config, wanted: Sequence[Measure]) -> list[Evaluator]:

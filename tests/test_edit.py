@@ -336,3 +336,22 @@ def test_seeds_of_conditional_networks_name_their_class():
     for word in ("seed:4", "seed:4:class=3", "seed:4:size=1"):
         (reason,) = inputs.read([word], made)[1]
         assert f"{word}: this network has 3 classes: seed:4:class=0 to 2" in reason
+
+
+def test_an_edit_goes_back_into_its_photograph(run, generator, tmp_path, capsys):
+    before, after = (
+        inputs.read([f"seed:{seed}"], generator)[0][0].code for seed in (1, 2)
+    )
+    images.write_png(tmp_path / "photo.png", np.full((20, 24, 3), 128, np.uint8))
+    quad = [[4.5, 3.5], [4.5, 11.5], [12.5, 11.5], [12.5, 3.5]]
+    about = {"file": str(tmp_path / "photo.png"), "quad": quad}
+    codes.save(tmp_path / "me.safetensors", before, about)
+    codes.save(tmp_path / "older.safetensors", after, {})
+    edited, mine = (str(tmp_path / f"{n}.safetensors") for n in ("older", "me"))
+    outdir = run("paste-back", edited, "--inverted", mine)
+    changed = (picture(outdir / "older_pasted.png") != 128).any(2)
+    assert changed[5:11, 6:12].any() and changed.sum() == changed[4:12, 5:13].sum()
+    with pytest.raises(UserError, match="photo is a picture"):
+        run("paste-back", str(tmp_path / "photo.png"), "--inverted", mine)
+    with pytest.raises(UserError, match="does not say where"):
+        run("paste-back", edited, "--inverted", edited)

@@ -9,6 +9,7 @@ import pytest
 from stylegan_jax import invert, loading
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.networks.config import ModelConfig
@@ -82,6 +83,10 @@ def test_each_image_gets_its_files_and_the_broken_one_is_named(
         assert [stage["iterations"] for stage in about["stages"]] == [3, 2]
         assert about["recipe"]["stages"][1]["weights"]["pixel"] == 1e-5
         assert about["seed"] == 0 and about["start"] == "mean"
+        assert about["file"] == str(photos / f"{name}.png")
+        left = {"a": 1.5, "b": -0.5}[name]
+        assert about["quad"][0] == [left, -0.5]
+        assert about["perceptual weights"] is None
     report = json.loads((outdir / "report.json").read_text())
     assert report["images"]["b"]["stages"] == about["stages"]
     assert "| mean |" in (outdir / "report.md").read_text()
@@ -115,6 +120,8 @@ def test_a_code_can_be_where_another_search_begins(outdir, network, photos, tmp_
     [
         (["--steps", "0"], "--steps 0 is below 1"),
         (["--features", "x.npz"], "goes with --perceptual own"),
+        (["--landmarks", "x.npy"], "--landmarks goes with --align"),
+        (["--landmarks", "x.npy", "--align"], "x.npy: there is no such file or folder"),
         (["--pixel-weight", "-1"], "pixel weight is -1"),
         (["--class", "2"], "this network has 0 classes; leave --class out"),
         (["--learning-rate", "0"], "learning rate 0"),
@@ -136,3 +143,15 @@ def test_missing_and_empty_places_are_named(network, tmp_path):
         run(network, tmp_path / "out", tmp_path)
     with pytest.raises(UserError, match="1 of 1 images"):
         run(network, tmp_path / "out", tmp_path / "none.png")
+
+
+def test_a_network_that_knows_people_adds_a_score(
+    network, photos, tmp_path, monkeypatch
+):
+    who = FrozenNetwork("who", 3, {}, lambda _, x: x.mean((1, 2)) + 1.0)
+    monkeypatch.setattr(invert.own, "load", lambda path: who)
+    words = ["--identity", "who.jaxexport", "--noise-steps", "0"]
+    run(network, tmp_path, photos / "a.png", *words)
+    (stage,) = codes.load(tmp_path / "a.safetensors").about["stages"]
+    assert 0.9 < stage["identity"] < 1
+    assert "w: identity" in (tmp_path / "report.md").read_text()

@@ -108,7 +108,7 @@ def batches(
         seed: of the order and the flips.
         mirror: flip each image with probability 1/2.
         process_index: of this process.
-        process_count: number of processes; they take images in turn.
+        process_count: number of processes; each has a block of every minibatch.
         cache_bytes: memory for decoded images, unless `source` has one already.
 
     Returns:
@@ -136,7 +136,9 @@ def batches(
     def make(step: int) -> Batch:
         first = start_nimg + step * repeats * batch_size
         places = np.arange(first, first + repeats * batch_size)
-        indices, flips = order.at(places[process_index::process_count])
+        # A block, so that the minibatch is the same, in order, for any number.
+        places = places.reshape(repeats, process_count, -1)[:, process_index].ravel()
+        indices, flips = order.at(places)
         images = source.gather(indices, resolution)
         images[flips] = mirrored(images[flips])
         labels = source.labels(indices)  # after the images, see `Source`

@@ -144,7 +144,7 @@ def recipe(name: str, resolution: int) -> Recipe:
     """A recipe by name, for images of `resolution` pixels.
 
     The rate of stages that move noise only is that of the recipe at 1024 px, and in
-    proportion to the root of the resolution below (`noise_rate`).
+    proportion to the fourth root of the resolution below (`noise_rate`).
 
     Raises:
         UserError: there is no such recipe.
@@ -171,9 +171,10 @@ def noise_rate(rate: float, resolution: int) -> float:
     The derivative by a pixel of noise is that of a mean over all pixels, and grows as
     1 / resolution^2 when they become fewer. At 1024 px it is below Adam's epsilon of
     1e-8, and steps are small; at 32 px it is far above, and every step is of the whole
-    rate. Its root is our choice, by the measurements of docs/inversion.md.
+    rate. The fourth root, from 5 to 2.1 there, is our choice by the measurements of
+    docs/inversion.md.
     """
-    return rate * (resolution / 1024) ** 0.5
+    return rate * (resolution / 1024) ** 0.25
 
 
 def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:

@@ -15,8 +15,8 @@ from stylegan_jax.networks.generator import Generator
 
 SIDE = 16  # pixels of a side of what is looked at
 # Share of the pixels' mean variance that is added to each: neighbouring pixels are
-# nearly the same, and what only noise tells apart should count for nothing. Of powers of
-# ten this one begins nearest to pictures that are not the network's own
+# nearly the same, and what only noise tells apart should count for nothing. Of the
+# powers of ten this one begins nearest to pictures that the network has not drawn
 # (docs/inversion.md).
 STRENGTH = 0.1
 _SAMPLES = 10_000

@@ -3,31 +3,37 @@
 `save` copies the state to the host and returns; a thread computes the CRCs and
 lets Orbax write, so the step may donate the state at once. Orbax writes to a
 temporary directory and renames it, so a killed run leaves only leftovers. Only
-process 0 writes (the state is replicated); every process reads.
+process 0 reads and writes; the others get what it read over the network.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import errno
 import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from stylegan_jax import parallel
 from stylegan_jax.common import timing
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.training import retention, stored
+from stylegan_jax.training import retention, sharing, stored
 from stylegan_jax.training.retention import Criterion, Scores
 
 _log = logging.getLogger(__name__)
+_DISK_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,8 @@ class CheckpointConfig:
     keep_last: int = 3  # newest checkpoints that are kept
     keep_every_kimg: float | None = 1000.0  # keep one per so many kimg for good
     asynchronous: bool = True  # write while training goes on
+    # When the disk is full or may not be written: go on with a warning, or end the run.
+    on_error: Literal["continue", "stop"] = "continue"
 
     def __post_init__(self) -> None:
         """Checks the fields; raises ValueError."""
@@ -98,22 +106,24 @@ class Checkpoints:
     ) -> None:
         """Writes a checkpoint; the state's buffers may be donated on return.
 
-        A full disk is not fatal: a warning is logged, earlier checkpoints stay,
-        and the next due save tries again. An existing checkpoint is left alone.
+        A full or unwritable disk is not fatal unless `on_error` is `stop`: a warning
+        is logged, earlier checkpoints stay, and the next due save tries again. An
+        existing checkpoint is left alone. Every process must call it.
 
         Args:
             nimg: real images shown so far; names the checkpoint.
-            state: a pytree of fully addressable or fully replicated arrays.
+            state: a pytree of arrays on the devices.
             metadata: anything JSON can hold.
 
         Raises:
             ValueError: the state holds something else than plain arrays.
+            UserError: an earlier save failed and `on_error` is `stop`.
             Exception: an earlier save failed for another reason than the disk.
         """
         self._finish()
         self._last_nimg = nimg
         named = stored.named_leaves(state)
-        host = jax.device_get(named)  # every process, in step
+        host = parallel.to_host(named)  # every process, in step
         if not self._writes:
             return
         # On CPU device_get is a view of the device's buffer, which the next step
@@ -170,17 +180,25 @@ class Checkpoints:
                 or checkpoints exist and none is readable.
         """
         self._finish()
+        found = sharing.share_step(self._read_latest() if self._writes else None)
+        if found is None:
+            return None
+        nimg, step, scores = found
+        state = sharing.place(
+            step.leaves, template, self.directory / stored.step_name(nimg)
+        )
+        self._last_nimg = nimg
+        return Restored(nimg, state, step.metadata, scores)
+
+    def _read_latest(self) -> sharing.Found | None:
         steps = stored.step_directories(self.directory)
         for nimg, path in steps:
             try:
                 step = stored.read_step(nimg, path)
+                return sharing.Found(nimg, step, retention.read_scores(path))
             except stored.UnreadableCheckpoint as error:
                 _log.warning("skipping checkpoint %s: %s", path.name, error)
                 self._set_aside(path)
-                continue
-            state = _place(step.leaves, template, path)
-            self._last_nimg = nimg
-            return Restored(nimg, state, step.metadata, retention.read_scores(path))
         if steps:
             raise UserError(
                 f"none of the {len(steps)} checkpoints in {self.directory} can be read;"
@@ -192,6 +210,12 @@ class Checkpoints:
         """Waits for the save under way; returns the newest finished checkpoint."""
         self._finish()
         return self.latest_path()
+
+    def settle(self, timeout: float) -> None:
+        """Waits for the save under way, but not long; from any thread."""
+        pending = self._pending
+        if pending is not None:
+            concurrent.futures.wait([pending], timeout)
 
     def close(self) -> None:
         """Finishes the save under way and frees the writer."""
@@ -226,16 +250,26 @@ class Checkpoints:
                 meta=ocp.args.JsonSave(record),
             )
             with stored.thread_errors_told_once():
-                self._manager.save(nimg, args=items)
+                saved = self._manager.save(nimg, args=items)
+            if saved:  # not where there was one already
+                # Without room for the note the arrays' own CRCs have to do.
+                with contextlib.suppress(OSError):
+                    stored.seal(self.directory / stored.step_name(nimg))
         except Exception as error:
             # A failed Orbax manager loses its next save too: open a new one then.
             self._close_manager()
             self._remove_leftovers()
             if not _is_disk_trouble(error):
                 raise
+            if self._config.on_error == "stop":
+                raise UserError(
+                    f"checkpoint at {nimg / 1000:.1f} kimg was not written to "
+                    f"{self.directory} ({_reason(error)}); earlier ones are intact, "
+                    "and checkpoint.on_error is stop"
+                ) from error
             _log.warning(
                 "checkpoint at %.1f kimg was not written (%s); earlier ones are intact,"
-                " free space in %s before the next is due",
+                " free space in %s, or make it writable, before the next is due",
                 nimg / 1000,
                 _reason(error),
                 self.directory,
@@ -310,48 +344,6 @@ def _steps_at(path: Path) -> list[tuple[int, Path]]:
     )
 
 
-def _place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
-    """The template's structure and shardings with the leaves' values."""
-    named = stored.named_leaves(template)
-    differences = list(_differences(leaves, named))
-    if differences:
-        more = f"; and {len(differences) - 8} more" if len(differences) > 8 else ""
-        raise UserError(
-            f"{path} is intact but belongs to another model or optimiser"
-            f" ({'; '.join(differences[:8])}{more}); use its own configuration or a"
-            " new --workdir"
-        )
-
-    def place(name: str, like: Any) -> jax.Array:
-        value = leaves.get(name, np.zeros(like.shape, like.dtype))  # empty ones
-        sharding = getattr(like, "sharding", None)
-        if sharding is None:
-            return jax.device_put(value)
-        return jax.make_array_from_callback(
-            value.shape, sharding, lambda index: value[index]
-        )
-
-    values = [place(name, like) for name, like in named.items()]
-    return jax.tree.unflatten(jax.tree.structure(template), values)
-
-
-def _differences(
-    leaves: Mapping[str, np.ndarray], named: Mapping[str, Any]
-) -> Iterable[str]:
-    for name, like in named.items():
-        if name not in leaves:
-            if np.prod(like.shape):
-                yield f"{name} is missing"
-            continue
-        value = leaves[name]
-        if value.shape != tuple(like.shape) or value.dtype != like.dtype:
-            yield (
-                f"{name} is {value.dtype}{list(value.shape)}, not"
-                f" {like.dtype}{list(like.shape)}"
-            )
-    yield from (f"{name} is not expected" for name in leaves if name not in named)
-
-
 def _open_manager(directory: Path, config: CheckpointConfig) -> ocp.CheckpointManager:
     every_kimg = config.keep_every_kimg
     every_nimg = None if every_kimg is None else max(1, round(every_kimg * 1000))
@@ -382,7 +374,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _is_disk_trouble(error: BaseException) -> bool:
-    # TensorStore reports a full disk as a plain ValueError.
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-    return "RESOURCE_EXHAUSTED" in str(error) or "No space left" in str(error)
+        return error.errno in _DISK_ERRORS
+    # TensorStore reports what is wrong with a disk as a plain ValueError.
+    signs = ("RESOURCE_EXHAUSTED", "No space left", "PERMISSION_DENIED", "Read-only")
+    return any(sign in str(error) for sign in signs)

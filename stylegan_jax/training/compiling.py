@@ -6,14 +6,14 @@ from concurrent.futures import Future
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.typing import DTypeLike
 
 from stylegan_jax import parallel
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import Phase
-from stylegan_jax.training.state import TrainState, init_state
+from stylegan_jax.training.state import TrainState, init_state, shardings
 from stylegan_jax.training.step import Batch, TrainStep, make_train_step
 
 
@@ -24,7 +24,8 @@ def abstract_state(config: Config, mesh: Mesh) -> TrainState:
         return init_state(key, config.model, config.optimizer)
 
     shapes = jax.eval_shape(init, jax.random.key(0))
-    return _placed(shapes, parallel.replicated(mesh))
+    places = shardings(shapes, mesh, spread=config.run.shard_state)
+    return jax.tree.map(_at, shapes, places)
 
 
 def abstract_batch(
@@ -42,10 +43,14 @@ def abstract_batch(
 
 def compile_step(config: Config, phase: Phase, mesh: Mesh) -> TrainStep:
     """Traces and compiles the training step of a phase; takes seconds to minutes."""
-    step = make_train_step(config.model, config.loss, config.optimizer, phase, mesh)
+    state = abstract_state(config, mesh)
+    places = jax.tree.map(lambda x: x.sharding, state)
+    step = make_train_step(
+        config.model, config.loss, config.optimizer, phase, mesh, places
+    )
     key = jax.eval_shape(lambda: jax.random.key(0))
     return step.lower(  # type: ignore[attr-defined]
-        abstract_state(config, mesh),
+        state,
         abstract_batch(config.model, phase, mesh, config.data.dtype),
         _placed(key, parallel.replicated(mesh)),
     ).compile()
@@ -90,7 +95,8 @@ def _in_background(
 
 
 def _placed(tree, sharding):  # type: ignore[no-untyped-def]
-    def place(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+    return jax.tree.map(lambda x: _at(x, sharding), tree)
 
-    return jax.tree.map(place, tree)
+
+def _at(x: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)

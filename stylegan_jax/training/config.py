@@ -8,6 +8,7 @@ from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.checkpoint import CheckpointConfig
 from stylegan_jax.training.evaluation import MetricsConfig
+from stylegan_jax.training.health import HealthConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import ScheduleConfig
 from stylegan_jax.training.state import OptimizerConfig
@@ -32,6 +33,12 @@ class RunConfig:
     # Of matrix products in float32: "default" is the hardware's (TF32 on NVIDIA,
     # bfloat16 on TPU), "highest" true float32.
     matmul_precision: Literal["default", "high", "highest"] = "default"
+    # Share optimizer moments and the averaged generator out over the devices instead
+    # of keeping a copy on each: less memory, more communication.
+    shard_state: bool = False
+    # Without a step for so long training is reported as stuck, and ended where other
+    # processes wait for it; 0 never. Slow steps and compilation are allowed for.
+    stall_seconds: float = 40.0
 
     def __post_init__(self) -> None:
         """Checks the fields; raises ValueError."""
@@ -39,6 +46,8 @@ class RunConfig:
             raise ValueError("run.tick_kimg and run.grid_ticks must be positive")
         if min(self.grid_columns, self.grid_rows) < 1:
             raise ValueError("run.grid_columns and run.grid_rows must be positive")
+        if self.stall_seconds < 0:
+            raise ValueError(f"run.stall_seconds is {self.stall_seconds}, below 0")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +61,7 @@ class Config:
     schedule: ScheduleConfig = ScheduleConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     metrics: MetricsConfig = MetricsConfig()
+    health: HealthConfig = HealthConfig()
     run: RunConfig = RunConfig()
 
     def __post_init__(self) -> None:
@@ -85,9 +95,12 @@ class Config:
 MAY_CHANGE = (
     "schedule.total_kimg",
     "checkpoint.*",
+    "health.*",
     "metrics.*",
     "data.cache_gb",
     "data.path",
     "run.tick_kimg*",
     "run.grid_*",
+    "run.shard_state",
+    "run.stall_seconds",
 )

@@ -31,6 +31,11 @@ class StopSignal:
         return self._received is not None
 
     @property
+    def number(self) -> int:
+        """The signal's number; 0 when none has come."""
+        return 0 if self._received is None else int(self._received)
+
+    @property
     def name(self) -> str:
         """The signal's name, `SIGTERM` or `SIGINT`; empty when none has come."""
         return "" if self._received is None else self._received.name

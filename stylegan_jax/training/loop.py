@@ -3,13 +3,15 @@
 import collections
 import contextlib
 import dataclasses
+import math
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 
-from stylegan_jax import parallel
+from stylegan_jax import parallel, processes
 from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data import pipeline
@@ -19,6 +21,7 @@ from stylegan_jax.training import compiling, pictures
 from stylegan_jax.training.checkpoint import Checkpoints, Restored
 from stylegan_jax.training.config import MAY_CHANGE, Config
 from stylegan_jax.training.evaluation import Evaluation, Evaluator, criterion
+from stylegan_jax.training.health import Monitor
 from stylegan_jax.training.interrupt import StopSignal
 from stylegan_jax.training.schedule import Phase, phases
 from stylegan_jax.training.state import (
@@ -26,13 +29,17 @@ from stylegan_jax.training.state import (
     generator_of,
     init_state,
     reset_optimizers,
+    shardings,
 )
 from stylegan_jax.training.step import Metrics
+from stylegan_jax.training.watchdog import Watchdog
 from stylegan_jax.training.writer import Writer
 
 # Steps handed to the device before the loop waits for an older one. XLA's CPU
 # backend deadlocks with some thirty collectives queued, and a short queue is enough.
 _IN_FLIGHT = 2
+# Between the seeds of two rollbacks: far from the seeds that people choose.
+_PRIME = 104_729
 
 
 def train(
@@ -41,17 +48,22 @@ def train(
     *,
     mesh: Mesh | None = None,
     evaluators: Sequence[Evaluator] = (),
+    watchdog: Watchdog | None = None,
+    rollbacks: int = 0,
 ) -> TrainState:
     """Trains, or continues, the run in `workdir` until it is complete or stopped.
 
-    SIGTERM and Ctrl-C save a checkpoint after the step under way and return. The
-    same call later continues, bitwise as if it had never stopped.
+    SIGTERM and Ctrl-C, in any process, save a checkpoint after the step under way (or
+    one of the next, so that all processes take the same) and return. The same call
+    later continues, bitwise as if it had never stopped.
 
     Args:
-        config: the whole configuration.
-        workdir: the run directory.
+        config: the whole configuration; the same in every process.
+        workdir: the run directory; only process 0 reads or writes it.
         mesh: the devices; all of them by default.
         evaluators: run on the averaged generator at checkpoints, and at the end.
+        watchdog: is told of every step; a new one by default.
+        rollbacks: how often the run went back (`recovery.py`); changes the seeds.
 
     Returns:
         The state, on the devices.
@@ -60,10 +72,14 @@ def train(
         UserError: the data cannot be used, the run was started differently, or no
             evaluator gives the score that is to choose the best checkpoint.
         NonFiniteError: training has diverged.
+        Unhealthy: it is lost otherwise, and may still go back.
     """
     mesh = mesh or parallel.make_mesh()
     source = open_source(config.data)
     config = fit_to_data(config, source)
+    processes.require_same(
+        "configuration and data", [files.to_json(config), source.name, len(source)]
+    )
     schedule = phases(config.schedule, config.model.resolution)
     best = criterion(config.metrics.best, evaluators)
     files.start_run(
@@ -75,6 +91,9 @@ def train(
     )
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpoints(workdir, config.checkpoint))
+        if watchdog is None:
+            watchdog = stack.enter_context(Watchdog(config.run.stall_seconds))
+        watchdog.settle = checkpoints.settle
         nimg, restored, facts, scores = restore_or_init(config, checkpoints, mesh)
         state: TrainState = restored
         del restored  # its buffers are the step's to overwrite
@@ -83,21 +102,29 @@ def train(
             Writer(workdir, total_nimg / 1000, restored_nimg=nimg)
         )
         stop = stack.enter_context(StopSignal())
+        ballot, stopping = processes.Ballot(mesh), 0
+        health = Monitor(config.health, config.loss, nimg)
         evaluation = Evaluation(evaluators, best, checkpoints, writer, stop)
         draw = pictures.make_draw(config.run, config.model, source)
+        reals = pictures.grid_of_reals(config.run, source, config.model.resolution)
         if nimg == 0:
-            reals = pictures.grid_of_reals(config.run, source, config.model.resolution)
             writer.write_grid("reals", 0, reals)
+        config = reseeded(config, rollbacks)
         key = jax.random.fold_in(jax.random.key(config.run.seed), 1)
-        key = jax.device_put(key, parallel.replicated(mesh))
+        key = parallel.place(key, parallel.replicated(mesh))
         images = DecodedSource(source, config.data.cache_bytes, config.data.dtype)
         steps = compiling.StepsAhead(config, remaining(schedule, nimg), mesh)
         ticks = 0
         missed = evaluation.missed(facts, scores)
         for phase in remaining(schedule, nimg - 1)[:1]:  # the one that was saved
-            evaluation.run(missed, nimg, generator_of(state, config.model, phase))
+            watchdog.begin("evaluating", math.inf)
+            generator = generator_of(state, config.model, phase)
+            generator = parallel.copy_everywhere(generator, mesh)
+            evaluation.run(missed, nimg, generator)
 
+        watchdog.begin("compiling")
         for phase, train_step in steps:
+            processes.meet()  # one may have compiled longer
             writer.begin_phase(
                 nimg,
                 title=phase.title,
@@ -105,12 +132,13 @@ def train(
                 tick_kimg=config.run.tick_kimg.at(phase.resolution),
             )
             if nimg == phase.start_nimg and config.schedule.reset_optimizers:
-                state = reset_optimizers(state, config.optimizer)
-                state = jax.device_put(state, parallel.replicated(mesh))
+                state = placed(reset_optimizers(state, config.optimizer), config, mesh)
+            health.new_phase()
+            watchdog.new_phase()
             batches = stack.enter_context(open_batches(config, images, phase, nimg))
             in_flight: collections.deque[Metrics] = collections.deque()
 
-            while nimg < phase.end_nimg and not stop.requested:
+            while nimg < phase.end_nimg and not stopping:
                 batch = parallel.put_batch(next(batches), mesh, axis=1)
                 state, metrics = train_step(state, batch, key)
                 nimg += phase.step_nimg
@@ -118,31 +146,48 @@ def train(
                 in_flight.append(metrics)
                 if len(in_flight) > _IN_FLIGHT:
                     jax.block_until_ready(in_flight.popleft())
-                last = nimg >= phase.end_nimg or stop.requested
+                watchdog.step()
+                stopping = ballot.cast(stop.number)
+                last = nimg >= phase.end_nimg or stopping
                 save = checkpoints.due(nimg) or nimg >= total_nimg
                 if writer.due(nimg) or save or last:
                     # Before saving: numbers that are not finite end the run here.
                     alpha = alpha_of(phase, nimg)
-                    writer.flush(
+                    means = writer.flush(
                         nimg,
                         alpha=alpha,
                         last_checkpoint=checkpoints.latest_path(),
                     )
+                    watchdog.begin("drawing and saving")
                     ticks += 1
+                    diversity = None
                     if last or ticks % config.run.grid_ticks == 0:
-                        grid = draw(generator_of(state, config.model, phase))
+                        generator = generator_of(state, config.model, phase)
+                        grid = draw(parallel.copy_everywhere(generator, mesh))
                         writer.write_grid("fakes", nimg, grid)
-                    if save or stop.requested:
+                        diversity = pictures.diversity(
+                            config.run, config.model, grid, reals
+                        )
+                    trouble = health.observe(nimg, means, diversity)
+                    if trouble and rollbacks < config.health.rollbacks:
+                        raise trouble
+                    if trouble:
+                        writer.warn(str(trouble))
+                    if save or stopping:
                         due = evaluation.due(nimg, at_end=nimg >= total_nimg)
                         facts = {"resolution": phase.resolution, "alpha": alpha}
                         checkpoints.save(nimg, state, {**facts, "due": due})
-                        if save:
+                        if save and due:
+                            watchdog.begin("evaluating", math.inf)
                             generator = generator_of(state, config.model, phase)
+                            generator = parallel.copy_everywhere(generator, mesh)
                             evaluation.run(due, nimg, generator)
                     writer.restart_clock(nimg)
+            watchdog.begin("compiling")
             batches.close()
-            if stop.requested:
-                writer.note(f"{stop.name}: saved at {nimg / 1000:.3f} kimg")
+            if stopping:
+                name = signal.Signals(stopping).name
+                writer.note(f"{name}: saved at {nimg / 1000:.3f} kimg")
                 break
     return state
 
@@ -169,8 +214,21 @@ def restore_or_init(config: Config, checkpoints: Checkpoints, mesh: Mesh) -> Res
     if restored is not None:
         return restored
     key = jax.random.key(config.run.seed)
-    state = init_state(key, config.model, config.optimizer)
-    return Restored(0, jax.device_put(state, parallel.replicated(mesh)), {}, {})
+    state = placed(init_state(key, config.model, config.optimizer), config, mesh)
+    return Restored(0, state, {}, {})
+
+
+def placed(state: TrainState, config: Config, mesh: Mesh) -> TrainState:
+    """The state where the step wants it."""
+    places = shardings(state, mesh, spread=config.run.shard_state)
+    return parallel.place(state, places)
+
+
+def reseeded(config: Config, rollbacks: int) -> Config:
+    """Other latents and another order of the data after every rollback."""
+    run = dataclasses.replace(config.run, seed=config.run.seed + _PRIME * rollbacks)
+    data = dataclasses.replace(config.data, seed=config.data.seed + _PRIME * rollbacks)
+    return dataclasses.replace(config, run=run, data=data)
 
 
 def remaining(schedule: tuple[Phase, ...], nimg: int) -> tuple[Phase, ...]:

@@ -70,6 +70,28 @@ def grid_of_reals(config: RunConfig, source: Source, resolution: int) -> np.ndar
     return images.grid(np.stack(reals), columns=config.grid_columns)
 
 
+def diversity(
+    config: RunConfig, model: ModelConfig, fakes: np.ndarray, reals: np.ndarray
+) -> float | None:
+    """How much a grid of samples varies, relative to one of reals; None: unknown.
+
+    The ratio of the root mean square distances of pixels to their mean over the
+    cells. Identical samples give 0, samples like the data about 1. Of points, whose
+    grids are plots, and of a single picture nothing is known.
+    """
+    rows, columns = config.grid_rows, config.grid_columns
+    if model.resolution == 1 or rows * columns == 1:
+        return None
+
+    def spread(grid: np.ndarray) -> float:
+        height, width = grid.shape[0] // rows, grid.shape[1] // columns
+        cells = grid.astype(np.float32).reshape(rows, height, columns, width, -1)
+        return float(np.sqrt(np.mean(cells.var(axis=(0, 2)))))
+
+    of_reals = spread(reals)
+    return spread(fakes) / of_reals if of_reals else None
+
+
 def _make_draw_points(
     config: RunConfig, model: ModelConfig, source: Source
 ) -> Callable[[Generator], np.ndarray]:

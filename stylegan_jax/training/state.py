@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct, traverse_util
 from jax import Array
+from jax.sharding import Mesh
 
+from stylegan_jax import parallel
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, Noise, init_generator
@@ -116,6 +118,28 @@ def init_state(
         g_opt_state=tx.init(generator.params),
         d_opt_state=tx.init(d_params),
     )
+
+
+def shardings(state: TrainState, mesh: Mesh, *, spread: bool) -> TrainState:
+    """Where every array of the state lives; `state` needs shapes only.
+
+    Args:
+        state: the state, or its shapes.
+        mesh: the devices.
+        spread: share optimizer moments and the averaged generator out over the
+            devices (ZeRO, stage 1) instead of keeping a copy on each.
+    """
+    everywhere = parallel.replicated(mesh)
+    places = jax.tree.map(lambda _: everywhere, state)
+    if not spread:
+        return places
+    shared = {
+        name: jax.tree.map(
+            lambda x: parallel.spread(x.shape, mesh), getattr(state, name)
+        )
+        for name in ("g_ema", "g_opt_state", "d_opt_state")
+    }
+    return dataclasses.replace(places, **shared)
 
 
 def reset_optimizers(state: TrainState, optimizer: OptimizerConfig) -> TrainState:

@@ -42,13 +42,15 @@ def make_train_step(
     optimizer: OptimizerConfig,
     phase: Phase,
     mesh: Mesh,
+    places: TrainState | None = None,
 ) -> TrainStep:
     """Makes the jitted step `(state, batch, key) -> (state, metrics)` of a phase.
 
     `batch` holds `images`, uint8 (of points, float32) `[M, N, R, R, C]`, and
     `labels`, float32 `[M, N, label_size]`, for the `M = repeats * d_steps` minibatches
-    of a call; `key` is the same in every call. The state is donated. Metrics are
-    means over the call, on the device.
+    of a call; `key` is the same in every call. The state is donated; `places` says
+    where its arrays live, by default all on every device. Metrics are means over the
+    call, on the device.
 
     Raises:
         ValueError: a part of a minibatch cannot be shared out evenly.
@@ -81,8 +83,8 @@ def make_train_step(
     return jax.jit(
         train_step,
         donate_argnums=0,
-        in_shardings=(everywhere, batched, everywhere),
-        out_shardings=everywhere,
+        in_shardings=(places or everywhere, batched, everywhere),
+        out_shardings=(places or everywhere, everywhere),
     )
 
 

@@ -4,8 +4,11 @@ A checkpoint is a directory `nimg_<9 digits>` with two Orbax items: `state`, a
 nested dict of host arrays named by their path in the train state
 (`g_ema/synthesis/block4/const/bias`), and `meta`, a JSON record of every leaf's
 type, shape and CRC-32. Orbax restores a flipped bit without noticing; the CRC does
-not. Nothing here knows the train state's classes, so a part of a checkpoint can be
-read without the training code.
+not. Beside them lies `checksums.json` with the CRC-32 of every file, so that damage
+is noticed also where no array would be wrong; it is written last, and a checkpoint
+without it (the process was killed in between) is checked by its arrays alone.
+Nothing here knows the train state's classes, so a part of a checkpoint can be read
+without the training code.
 """
 
 from __future__ import annotations
@@ -26,8 +29,11 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from stylegan_jax.common import files
+
 STEP_PREFIX = "nimg"
 STEP_DIGITS = 9
+_SEAL = "checksums.json"
 _STEP_NAME = re.compile(rf"{STEP_PREFIX}_(\d{{{STEP_DIGITS},}})")
 
 
@@ -138,6 +144,48 @@ def step_directories(directory: Path) -> list[tuple[int, Path]]:
     return sorted(found, reverse=True)
 
 
+def seal(path: Path) -> None:
+    """Notes the CRC-32 of every file of a finished checkpoint, beside them."""
+    crcs = {
+        file.relative_to(path).as_posix(): _file_crc(file)
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+    content = {"files": crcs, "crc32": _record_crc({"files": crcs})}
+    files.atomic_write(path / _SEAL, json.dumps(content, indent=2) + "\n")
+
+
+def check_seal(path: Path) -> None:
+    """Compares every file with what `seal` noted; without a note nothing is compared.
+
+    Raises:
+        UnreadableCheckpoint: a file, or the note, has changed or is gone.
+    """
+    if not (path / _SEAL).exists():
+        return
+    try:
+        content = json.loads((path / _SEAL).read_text())
+        intact = content["crc32"] == _record_crc(content)
+        crcs = content["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        intact, crcs = False, {}
+    if not intact:
+        raise UnreadableCheckpoint(f"{_SEAL} has changed (CRC mismatch)")
+    for name, crc in crcs.items():
+        if not (path / name).is_file():
+            raise UnreadableCheckpoint(f"{name} is gone")
+        if _file_crc(path / name) != crc:
+            raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
+
+
+def _file_crc(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(2**22):
+            crc = zlib.crc32(chunk, crc)
+    return crc
+
+
 def read_step(
     nimg: int, path: Path, subtrees: Iterable[str] | None = None
 ) -> StoredStep:
@@ -152,7 +200,8 @@ def read_step(
         UnreadableCheckpoint: anything is missing, unreadable or changed.
     """
     try:
-        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        check_seal(path)
+        with _reader(ocp.JsonCheckpointHandler()) as reader:
             record = reader.restore(path / "meta")
         if record["crc32"] != _record_crc(record) or record["nimg"] != nimg:
             raise UnreadableCheckpoint("its meta record has changed (CRC mismatch)")
@@ -175,6 +224,20 @@ def read_step(
     return StoredStep(leaves, record["metadata"], sorted(record["leaves"]))
 
 
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """This process reads by itself: Orbax would wait for the others."""
+    index = jax.process_index()
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=index, active_processes={index}, barrier_sync_key_prefix="read"
+    )
+
+
+def _reader(handler: ocp.CheckpointHandler) -> ocp.Checkpointer:
+    return ocp.Checkpointer(handler, multiprocessing_options=_alone())
+
+
 def _read_arrays(
     path: Path, fingerprints: Mapping[str, list[Any]]
 ) -> dict[str, np.ndarray]:
@@ -191,7 +254,8 @@ def _read_arrays(
     restore_args = jax.tree.map(
         lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item
     )
-    with ocp.PyTreeCheckpointer() as reader:
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+    with _reader(handler) as reader:
         tree = reader.restore(
             path,
             args=ocp.args.PyTreeRestore(

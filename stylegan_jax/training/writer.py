@@ -7,7 +7,9 @@ every process fetches, and stops on numbers that are not finite.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import math
 import os
 import sys
@@ -23,6 +25,8 @@ import tensorboardX
 from stylegan_jax.common import files, images, timing
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.training.display import LiveDisplay, PlainLines, Progress
+
+_log = logging.getLogger(__name__)
 
 
 class NonFiniteError(UserError):
@@ -64,10 +68,7 @@ class Writer:
             return
         self._lines_path = self._workdir / "metrics.jsonl"
         drop_lines_after(self._lines_path, restored_nimg)
-        self._tensorboard = tensorboardX.SummaryWriter(
-            str(self._workdir / "tensorboard"),
-            purge_step=restored_nimg + 1 if restored_nimg else None,
-        )
+        self._tensorboard = self._open_tensorboard(restored_nimg)
         output = sys.stdout if stream is None else stream
         if live is None:
             live = output.isatty() and os.environ.get("TERM") != "dumb"
@@ -171,12 +172,25 @@ class Writer:
         self.note(f"kimg {nimg / 1000:.1f}  {shown}")
 
     def write_grid(self, name: str, nimg: int, image: np.ndarray) -> Path | None:
-        """Writes a uint8 `[H, W, C]` image to `samples/NAME_KIMG.png`."""
+        """Writes a uint8 `[H, W, C]` image to `samples/NAME_KIMG.png`.
+
+        Returns:
+            Its path; None where nothing was written.
+        """
         if self._display is None:
             return None
         path = self._workdir / "samples" / f"{name}_{nimg / 1000:010.3f}.png"
-        images.write_png(path, image)
+        try:
+            images.write_png(path, image)
+        except OSError as error:
+            self._forgive(error)
+            return None
         return path
+
+    def warn(self, message: str) -> None:
+        """Logs a warning, once for all processes."""
+        if self._display is not None:
+            _log.warning("%s", message)
 
     def note(self, message: str) -> None:
         """Prints a line, above the live display if there is one."""
@@ -190,7 +204,8 @@ class Writer:
             display.close()
         tensorboard, self._tensorboard = self._tensorboard, None
         if tensorboard is not None:
-            tensorboard.close()
+            with contextlib.suppress(OSError):
+                tensorboard.close()
 
     def __enter__(self) -> Writer:
         """The writer itself."""
@@ -201,17 +216,39 @@ class Writer:
         self.close()
 
     def _write_line(self, nimg: int, numbers: Mapping[str, float]) -> None:
-        if self._tensorboard is None:
+        if self._display is None:
             return
         record: dict[str, Any] = {"nimg": nimg, "kimg": nimg / 1000}
         record["time"] = round(time.time(), 3)
         for name, value in numbers.items():
             value = float(value)
             record[name] = value if math.isfinite(value) else None  # JSON has no NaN
-            self._tensorboard.add_scalar(name, value, nimg)
-        with open(self._lines_path, "a") as file:
-            file.write(json.dumps(record) + "\n")
+        try:
+            with open(self._lines_path, "a") as file:
+                file.write(json.dumps(record) + "\n")
+            self._write_tensorboard(nimg, numbers)
+        except OSError as error:
+            self._forgive(error)
+
+    def _write_tensorboard(self, nimg: int, numbers: Mapping[str, float]) -> None:
+        if self._tensorboard is None:
+            self._tensorboard = self._open_tensorboard(nimg)
+        for name, value in numbers.items():
+            self._tensorboard.add_scalar(name, float(value), nimg)
         self._tensorboard.flush()
+
+    def _open_tensorboard(self, nimg: int) -> tensorboardX.SummaryWriter:
+        # Its thread dies of a full disk; a short queue would then block for ever.
+        return tensorboardX.SummaryWriter(
+            str(self._workdir / "tensorboard"),
+            purge_step=nimg + 1 if nimg else None,
+            max_queue=10_000,
+        )
+
+    def _forgive(self, error: OSError) -> None:
+        """A full disk is no reason to stop: the next tick tries again."""
+        self._tensorboard = None  # its file may end in half a record
+        self.warn(f"{self._workdir} cannot be written ({error}); training goes on")
 
 
 def drop_lines_after(path: Path, nimg: int) -> None:

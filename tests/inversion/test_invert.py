@@ -176,7 +176,7 @@ def test_recipes_have_the_published_numbers():
     assert second.weights == Weights(pixel=1e-5, perceptual=0.0)
     assert recipe("image2stylegan", 64).stages[0].layers == (1, 3, 13, 20)
     small = recipe("image2stylegan++", 64).stages[1].plan.optimizer
-    assert small.learning_rate == noise_rate(5.0, 64) == 1.25
+    assert small.learning_rate == noise_rate(5.0, 64) == 2.5
     (projection,) = recipe("stylegan2-projector", 256).stages
     assert projection.weights == Weights(
         pixel=0, perceptual=0, lpips=1, white=1e5, style=0, own=0, stay=0

@@ -1,21 +1,16 @@
 """Checkpoints: bitwise, atomic, and honest about damage."""
 
 import logging
-import os
-import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 from pathlib import Path
-from typing import Any
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from stylegan_jax.common.errors import UserError
@@ -25,60 +20,17 @@ from stylegan_jax.training.checkpoint import (
     Checkpoints,
     load_latest,
 )
+from tests.training.small_state import (
+    assert_bitwise_equal,
+    flip_array_bit,
+    make_state,
+    on_host,
+    template_of,
+    truncate,
+    two_checkpoints,
+)
 
 ROOT = Path(stored.__file__).resolve().parents[2]
-
-
-@flax.struct.dataclass
-class State:
-    nimg: jax.Array
-    g_params: dict[str, Any]
-    g_ema: dict[str, Any]
-    w_avg: jax.Array
-    noise: tuple[jax.Array, ...]
-    g_opt_state: optax.OptState
-    empty: dict[str, Any]
-
-
-def make_state(seed=0, width=8):
-    keys = jax.random.split(jax.random.key(seed), 4)
-    params = {
-        "mapping": {"dense0": {"weight": jax.random.normal(keys[0], (width, 4))}},
-        "synthesis": {
-            "block4": {"const": jax.random.normal(keys[1], (1, 4, 4, 3))},
-            "half": jax.random.normal(keys[2], (5,), jnp.bfloat16),
-            "odd": jnp.array([np.nan, -0.0, np.inf, 1e-45], jnp.float32),
-            "no_labels": jnp.zeros((0, 4)),
-        },
-    }
-    tx = optax.chain(optax.clip(1.0), optax.adam(1e-3, b1=0.0))
-    return State(
-        nimg=jnp.uint32(1000 + seed),
-        g_params=params,
-        g_ema=jax.tree.map(lambda x: x * 2, params),
-        w_avg=jax.random.normal(keys[3], (4,)),
-        noise=tuple(jnp.full((1, r, r, 1), r + seed, jnp.float32) for r in (4, 8)),
-        g_opt_state=tx.init(params),
-        empty={},
-    )
-
-
-def template_of(state):
-    def abstract(x):
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
-
-    return jax.tree.map(abstract, state)
-
-
-def assert_bitwise_equal(actual, expected):
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        assert a.dtype == b.dtype and a.shape == b.shape
-        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
-
-
-def on_host(state):
-    return jax.tree.map(lambda x: np.array(x, copy=True), state)
 
 
 @pytest.fixture
@@ -169,99 +121,6 @@ def test_saving_an_existing_checkpoint_changes_nothing(checkpoints):
     assert_bitwise_equal(restored.state, first)
 
 
-def data_files(step):
-    """Every non-empty file of a checkpoint, relative to it."""
-    files = (p for p in sorted(step.rglob("*")) if p.is_file() and p.stat().st_size)
-    return [path.relative_to(step) for path in files]
-
-
-def two_checkpoints(tmp_path):
-    old, new = make_state(1), make_state(2)
-    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
-        checkpoints.save(1000, old)
-        checkpoints.save(2000, new)
-    return old, new, tmp_path / "checkpoints" / "nimg_000002000"
-
-
-def test_a_flipped_bit_anywhere_never_restores_wrong_numbers(tmp_path, caplog):
-    old, new, _ = two_checkpoints(tmp_path / "good")
-    template = template_of(old)
-    step = Path("checkpoints") / "nimg_000002000"
-    fallbacks = 0
-    for i, name in enumerate(data_files(tmp_path / "good" / step)):
-        run = tmp_path / str(i)
-        shutil.copytree(tmp_path / "good", run)
-        content = bytearray((run / step / name).read_bytes())
-        for position in {len(content) // 3, len(content) // 2}:
-            content[position] ^= 0x10
-        (run / step / name).write_bytes(content)
-        with Checkpoints(run, CheckpointConfig()) as checkpoints:
-            restored = checkpoints.restore_latest(template)
-        assert restored.nimg in (1000, 2000)
-        assert_bitwise_equal(restored.state, old if restored.nimg == 1000 else new)
-        if restored.nimg == 1000:
-            fallbacks += 1
-            assert "nimg_000002000" in caplog.messages[-1]
-    assert fallbacks >= 3  # arrays, their index, and our record at the least
-
-
-def flip_array_bit(step):
-    for path in step.glob("state/**/d/*"):  # which of them holds what varies
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-
-
-def truncate(step):
-    for path in step.glob("state/**/d/*"):
-        os.truncate(path, path.stat().st_size // 2)
-
-
-def empty(step):
-    shutil.rmtree(step)
-    step.mkdir()
-
-
-DAMAGE = {
-    "flipped": flip_array_bit,
-    "truncated": truncate,
-    "empty": empty,
-    "no record": lambda step: shutil.rmtree(step / "meta"),
-    "no state": lambda step: shutil.rmtree(step / "state"),
-    "no manifest": lambda step: (step / "state" / "manifest.ocdbt").unlink(),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_newest_checkpoint_is_told_set_aside_and_replaced(
-    tmp_path, damage, caplog
-):
-    old, new, step = two_checkpoints(tmp_path)
-    damage(step)
-    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
-        restored = checkpoints.restore_latest(template_of(old))
-        assert restored.nimg == 1000
-        assert_bitwise_equal(restored.state, old)
-        assert "skipping checkpoint nimg_000002000: " in caplog.messages[-1]
-        checkpoints.save(2000, new)  # the same count is reached again
-        again = checkpoints.restore_latest(template_of(new))
-    assert again.nimg == 2000
-    assert_bitwise_equal(again.state, new)
-
-
-def test_a_run_whose_checkpoints_are_all_damaged_does_not_silently_start_afresh(
-    tmp_path,
-):
-    old, _, step = two_checkpoints(tmp_path)
-    empty(step)
-    empty(step.with_name("nimg_000001000"))
-    with (
-        Checkpoints(tmp_path, CheckpointConfig()) as checkpoints,
-        pytest.raises(UserError, match="none of the 2 checkpoints"),
-    ):
-        checkpoints.restore_latest(template_of(old))
-
-
 def test_an_intact_checkpoint_of_another_model_is_an_error_not_damage(checkpoints):
     checkpoints.save(1000, make_state(width=8))
     with pytest.raises(UserError) as caught:
@@ -326,6 +185,29 @@ def test_a_full_disk_costs_one_checkpoint_and_nothing_else(
     monkeypatch.setattr(stored, "describe", describe)
     checkpoints.save(3000, state)
     assert checkpoints.wait().name == "nimg_000003000"
+
+
+def test_a_disk_that_may_not_be_written_costs_one_checkpoint_or_ends_the_run(
+    tmp_path, caplog
+):
+    state = make_state()
+    for on_error in ("continue", "stop"):
+        config = CheckpointConfig(on_error=on_error)
+        with Checkpoints(tmp_path, config) as checkpoints:
+            folder, away = checkpoints.directory, tmp_path / "away"
+            folder.rename(away)
+            folder.write_text("not a folder")  # root may write anywhere
+            checkpoints.save(1000, state)
+            if on_error == "stop":
+                with pytest.raises(UserError, match=r"on_error is stop"):
+                    checkpoints.wait()
+            else:
+                checkpoints.wait()
+                assert "was not written" in caplog.messages[-1]
+            folder.unlink()
+            away.rename(folder)
+            checkpoints.save(2000, state)
+            assert checkpoints.wait().name == "nimg_000002000"
 
 
 def test_other_failures_of_a_save_are_not_swallowed(checkpoints):

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from stylegan_jax import parallel
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training import state as states
@@ -169,3 +170,29 @@ def test_the_generator_of_a_state_is_its_average_as_far_as_it_has_grown():
 def test_impossible_optimizers_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         OptimizerConfig(**values)
+
+
+def bytes_of(tree):
+    """Bytes on the first device, and of one whole copy."""
+    leaves = jax.tree.leaves(tree)
+    here = sum(leaf.addressable_shards[0].data.nbytes for leaf in leaves)
+    return here, sum(leaf.nbytes for leaf in leaves)
+
+
+def test_moments_and_average_are_shared_out_and_nothing_else():
+    mesh = parallel.make_mesh(4)
+    state = initial()
+    places = states.shardings(state, mesh, spread=True)
+    spread = parallel.place(state, places)
+    for field in dataclasses.fields(state):
+        here, whole = bytes_of(getattr(spread, field.name))
+        if field.name in ("g_ema", "g_opt_state", "d_opt_state"):
+            # Nearly a quarter: a few small arrays have no axis that divides.
+            assert whole / 4 <= here <= 0.27 * whole, field.name
+        else:
+            assert here == whole, field.name
+    chex.assert_trees_all_equal(jax.device_get(spread), jax.device_get(state))
+    whole = parallel.copy_everywhere(spread.g_ema, mesh)
+    assert bytes_of(whole)[0] == bytes_of(whole)[1]
+    everywhere = states.shardings(state, mesh, spread=False)
+    assert all(s.is_fully_replicated for s in jax.tree.leaves(everywhere))

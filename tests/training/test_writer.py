@@ -49,6 +49,26 @@ def test_a_tick_writes_the_mean_over_all_deferred_steps_and_repeats(tmp_path):
     assert line["alpha"] == 0.25 and line["resolution"] == 8
 
 
+def test_a_disk_that_refuses_costs_a_tick_and_not_the_run(tmp_path, caplog):
+    with open_writer(tmp_path) as writer:
+        for nimg in (100, 200, 300):
+            blocked = nimg == 200
+            if blocked:
+                (tmp_path / "metrics.jsonl").rename(tmp_path / "kept")
+                (tmp_path / "metrics.jsonl").mkdir()
+            writer.defer(nimg, {"x": jnp.float32(nimg)})
+            assert writer.flush(nimg) == {"x": nimg}
+            if blocked:
+                (tmp_path / "metrics.jsonl").rmdir()
+                (tmp_path / "kept").rename(tmp_path / "metrics.jsonl")
+        (message,) = caplog.messages
+        assert "cannot be written" in message and "training goes on" in message
+        (tmp_path / "samples").write_text("not a folder")
+        picture = np.zeros((4, 4, 3), np.uint8)
+        assert writer.write_grid("fakes", 300, picture) is None
+    assert [line["x"] for line in lines_of(tmp_path)] == [100, 300]
+
+
 def test_each_tick_has_only_its_own_steps(tmp_path):
     with open_writer(tmp_path) as writer:
         writer.defer(100, {"x": jnp.float32(1)})

@@ -1,0 +1,171 @@
+"""Noticing that a run is lost while its numbers are still finite.
+
+What is looked at has been fetched already: the means of a tick and the grid of
+samples. Every process sees the same numbers and comes to the same conclusion.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterator, Mapping
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.training.losses import LossConfig
+
+_HISTORY = 20  # ticks that "usual" means
+_ENOUGH = 5  # ticks before anything is called unusual
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HealthConfig:
+    """What counts as unhealthy, and what is done about it."""
+
+    r1_factor: float = 20.0  # R1 so many times its median, and ...
+    r1_penalty: float = 10.0  # ... its term of the loss above this: it explodes
+    certainty: float = 0.999  # the discriminator's probability that is as good as 1
+    collapse: float = 0.1  # spread of samples, relative to the data's, that is none
+    patience_ticks: int = 3  # ticks in a row before it is reported
+    # Times that a run may go back to its last healthy checkpoint and try again with
+    # another seed; 0: report only (and end on numbers that are not finite).
+    rollbacks: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises ValueError."""
+        if self.r1_factor <= 1 or self.r1_penalty <= 0:
+            raise ValueError("health.r1_factor must be above 1, r1_penalty positive")
+        if not 0.5 < self.certainty < 1:
+            raise ValueError(f"health.certainty is {self.certainty}, not in (0.5, 1)")
+        if not 0 <= self.collapse < 0.5:
+            raise ValueError(f"health.collapse is {self.collapse}, not in [0, 0.5)")
+        if self.patience_ticks < 1 or self.rollbacks < 0:
+            raise ValueError(
+                "health.patience_ticks must be at least 1, rollbacks at least 0"
+            )
+
+
+class Unhealthy(UserError):
+    """Training is lost though its numbers are finite.
+
+    Attributes:
+        healthy_nimg: images shown when it was last healthy.
+    """
+
+    def __init__(self, message: str, healthy_nimg: int) -> None:
+        """Takes the sentence for the user."""
+        super().__init__(message)
+        self.healthy_nimg = healthy_nimg
+
+
+class Monitor:
+    """Looks at every tick of a run and remembers what is usual."""
+
+    def __init__(self, config: HealthConfig, loss: LossConfig, nimg: int) -> None:
+        """Begins at image `nimg`, which is taken to be healthy."""
+        self._config, self._loss = config, loss.resolved()
+        self._r1: collections.deque[float] = collections.deque(maxlen=_HISTORY)
+        self._best_diversity = 0.0
+        self._ticks: dict[str, int] = {}  # in a row, of each symptom
+        self._healthy: dict[str, int] = {}  # image count before it began
+        self._nimg = nimg
+
+    def new_phase(self) -> None:
+        """The graph has changed: what was usual for R1 is no longer."""
+        self._r1.clear()
+
+    def observe(
+        self, nimg: int, metrics: Mapping[str, float], diversity: float | None = None
+    ) -> Unhealthy | None:
+        """Takes the means of a tick.
+
+        Args:
+            nimg: real images shown.
+            metrics: the step's metrics, by name.
+            diversity: spread of the samples relative to the data's; None: unknown.
+
+        Returns:
+            What is wrong, once, when it has lasted `patience_ticks`; else None.
+        """
+        symptoms = dict(self._symptoms(metrics, diversity))
+        reported = None
+        for name in [*self._ticks]:
+            # Diversity is not known at every tick.
+            if name not in symptoms and (name != "diversity" or diversity is not None):
+                del self._ticks[name]
+        for name, sentence in symptoms.items():
+            if name not in self._ticks:
+                self._ticks[name], self._healthy[name] = 0, self._nimg
+            self._ticks[name] += 1
+            if self._ticks[name] == self._config.patience_ticks:
+                healthy = self._healthy[name]
+                reported = reported or Unhealthy(
+                    f"at {nimg / 1000:.3f} kimg {sentence}; last healthy at "
+                    f"{healthy / 1000:.3f} kimg",
+                    healthy,
+                )
+        if not self._ticks:
+            self._nimg = nimg
+        return reported
+
+    def _symptoms(
+        self, metrics: Mapping[str, float], diversity: float | None
+    ) -> Iterator[tuple[str, str]]:
+        yield from self._look_at_r1(metrics.get("r1"))
+        if self._loss.objective.startswith("logistic"):
+            yield from self._look_at_scores(
+                metrics.get("scores/real", 0.0), metrics.get("scores/fake", 0.0)
+            )
+        if diversity is not None:
+            yield from self._look_at_diversity(diversity)
+
+    def _look_at_r1(self, r1: float | None) -> Iterator[tuple[str, str]]:
+        gamma = self._loss.r1_gamma
+        if r1 is None or not gamma:
+            return
+        if len(self._r1) >= _ENOUGH:
+            usual = statistics.median(self._r1)
+            penalty = gamma / 2 * r1
+            if r1 > self._config.r1_factor * usual and (
+                penalty > self._config.r1_penalty
+            ):
+                yield (
+                    "r1",
+                    f"R1 explodes ({r1:.3g}, usual was {usual:.3g}): lower "
+                    "optimizer.learning_rate or optimizer.d_rate, or raise "
+                    "loss.r1_gamma",
+                )
+                return
+        self._r1.append(r1)
+
+    def _look_at_scores(self, real: float, fake: float) -> Iterator[tuple[str, str]]:
+        sure = math.log(self._config.certainty / (1 - self._config.certainty))
+        if real > sure and fake < -sure:
+            yield (
+                "scores",
+                f"the discriminator is always right (scores {real:.3g} of reals, "
+                f"{fake:.3g} of fakes) and teaches the generator nothing: raise "
+                "loss.r1_gamma, lower optimizer.d_rate, or train on more images "
+                "(--data.mirror doubles them)",
+            )
+        elif min(real, fake) > sure or max(real, fake) < -sure:
+            verdict = "real" if real > 0 else "fake"
+            yield (
+                "scores",
+                f"the discriminator calls everything {verdict} (scores {real:.3g} of "
+                f"reals, {fake:.3g} of fakes): lower optimizer.learning_rate or "
+                "loss.r1_gamma",
+            )
+
+    def _look_at_diversity(self, diversity: float) -> Iterator[tuple[str, str]]:
+        # A generator that has not learnt to vary yet has not collapsed.
+        self._best_diversity = max(self._best_diversity, diversity)
+        collapse = self._config.collapse
+        if diversity < collapse and self._best_diversity >= 2 * collapse:
+            yield (
+                "diversity",
+                f"samples are nearly all the same (spread {diversity:.2f} of the "
+                f"data's, it was {self._best_diversity:.2f}): lower "
+                "optimizer.learning_rate, raise loss.r1_gamma or the minibatch",
+            )

@@ -1,0 +1,95 @@
+"""Training that goes back to a healthy checkpoint when it is lost."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from stylegan_jax import processes
+from stylegan_jax.common import files
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.training import loop, retention, stored
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.evaluation import Evaluator
+from stylegan_jax.training.health import Unhealthy
+from stylegan_jax.training.state import TrainState
+from stylegan_jax.training.watchdog import Watchdog
+from stylegan_jax.training.writer import NonFiniteError
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+    config: Config,
+    workdir: Path,
+    *,
+    mesh: Mesh | None = None,
+    evaluators: Sequence[Evaluator] = (),
+    watchdog: Watchdog | None = None,
+) -> TrainState:
+    """As `loop.train`, going back up to `health.rollbacks` times when training is lost.
+
+    Each time the checkpoints since are renamed `unhealthy_...`, and training goes on
+    from the one before with another seed. `rollbacks.json` in the run directory lists
+    the times, so that a continued run has the seed it had.
+
+    Raises:
+        UserError: see `loop.train`; or no healthy checkpoint is left.
+        Unhealthy: never before the rollbacks are used up, and then only when numbers
+            are not finite (`NonFiniteError`).
+    """
+    while True:
+        count = len(json.loads(processes.broadcast(_read(workdir))))
+        try:
+            return loop.train(
+                config,
+                workdir,
+                mesh=mesh,
+                evaluators=evaluators,
+                watchdog=watchdog,
+                rollbacks=count,
+            )
+        except (Unhealthy, NonFiniteError) as error:
+            if count >= config.health.rollbacks:
+                raise
+            if jax.process_index() == 0:
+                _roll_back(workdir, error)
+
+
+def _roll_back(workdir: Path, error: UserError) -> None:
+    limit = error.healthy_nimg if isinstance(error, Unhealthy) else None
+    steps = stored.step_directories(workdir / "checkpoints")
+    healthy = [step for step in steps if limit is None or step[0] <= limit]
+    if not healthy:
+        raise UserError(
+            f"{error}; there is no checkpoint from before it to go back to: keep more "
+            "(checkpoint.keep_last) or write them more often (checkpoint.every_kimg)"
+        ) from error
+    for _, path in steps[: len(steps) - len(healthy)]:
+        target = path.with_name(f"unhealthy_{path.name}")
+        shutil.rmtree(target, ignore_errors=True)
+        path.rename(target)
+        retention.forget(workdir / "checkpoints", path.name)
+    nimg = healthy[0][0]
+    past = json.loads(_read(workdir))
+    past.append({"to_nimg": nimg, "because": str(error)})
+    files.atomic_write(workdir / "rollbacks.json", json.dumps(past, indent=2) + "\n")
+    _log.warning(
+        "%s; going back to %.3f kimg with another seed (%d of health.rollbacks)",
+        error,
+        nimg / 1000,
+        len(past),
+    )
+
+
+def _read(workdir: Path) -> bytes:
+    path = workdir / "rollbacks.json"
+    if jax.process_index() != 0 or not path.exists():
+        return b"[]"
+    return path.read_bytes()
