@@ -325,7 +325,8 @@ def test_a_code_whose_photograph_is_gone_is_not_pasted(
 
 
 def test_seeds_of_conditional_networks_name_their_class():
-    config = dataclasses.replace(CONFIG, label_size=3)
+    changes = {"label_size": 3, "mapping_layers": 1, "mapping_width": 6}
+    config = dataclasses.replace(CONFIG, **changes)
     made = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), config)
     (item,), _ = inputs.read(["seed:4:class=2"], made, psi=0.5, cutoff=1)
     label = np.eye(1, 3, 2, dtype=np.float32)
