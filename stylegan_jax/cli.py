@@ -23,7 +23,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -59,6 +59,26 @@ def parse(entry: type[Args], argv: Sequence[str] | None = None, *, prog: str) ->
     """
     words = sys.argv[1:] if argv is None else list(argv)
     return _tyro(entry, words, prog=prog, description=_description(entry))
+
+
+def with_defaults(entry: type[Args], defaults: Mapping[str, Any]) -> type[Args]:
+    """An entry point's flags with other defaults for some, for `parse`.
+
+    Args:
+        entry: a frozen dataclass whose fields are given by keyword only.
+        defaults: by the names of fields.
+    """
+    if not defaults:
+        return entry
+    fields = [
+        (name, type(value), dataclasses.field(default=value))
+        for name, value in defaults.items()
+    ]
+    derived = dataclasses.make_dataclass(
+        entry.__name__, fields, bases=(entry,), frozen=True, kw_only=True
+    )
+    derived.__doc__ = entry.__doc__
+    return derived
 
 
 def parse_recipe(

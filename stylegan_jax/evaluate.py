@@ -61,25 +61,13 @@ class EvaluateArgs:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     words = sys.argv[1:] if argv is None else list(argv)
-    network = next((Path(word) for word in words if not word.startswith("-")), None)
-    run = stored_config.run_of(network) if network else None
-    entry = EvaluateArgs
-    if run is not None:
-        trained_on = DataConfig(**stored_config.read_config(run)["data"])
-        field = dataclasses.field(default=trained_on)
-        entry = dataclasses.make_dataclass(
-            "EvaluateArgs",
-            [("data", DataConfig, field)],
-            bases=(EvaluateArgs,),
-            frozen=True,
-            kw_only=True,
-        )
-        entry.__doc__ = EvaluateArgs.__doc__
+    entry = cli.with_defaults(EvaluateArgs, stored_config.data_defaults(words))
     args = cli.parse(entry, words, prog="python -m stylegan_jax.evaluate")
     wanted = parse_measures(args.metrics)
     generator = loading.load(args.network)
     source = open_source(args.data)
     options = _options(args)
+    run = stored_config.run_of(args.network)
     nimg = _images_shown(run, args.network)
     for measure, identity in _identified(wanted, generator, args, run):
         recorded = None

@@ -38,13 +38,13 @@ from stylegan_jax import cli, loading, parallel
 from stylegan_jax.common import images
 from stylegan_jax.common.choices import (
     format_seeds,
-    latents_of_seed,
     one_hot,
     parse_numbers,
     parse_seeds,
 )
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.ops.latents import latents_of_seed
 
 NoiseKind = Literal["stored", "random", "none"]
 Draw = Callable[..., Array]

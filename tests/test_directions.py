@@ -9,6 +9,7 @@ import pytest
 from stylegan_jax import directions
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing import direction_search
 from stylegan_jax.editing.direction_files import load_directions
 from stylegan_jax.interop import exported
 from stylegan_jax.networks.config import ModelConfig
@@ -39,7 +40,7 @@ def _colours():
         return {name: Brightness(("red", "green").index(name)) for name in names}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(directions, "classifiers_for", trained)
+        patch.setattr(direction_search, "classifiers_for", trained)
         yield
 
 
@@ -129,14 +130,6 @@ def test_directions_without_attributes(network, tmp_path):
     assert not (tmp_path / "table.md").exists()
 
 
-def test_layers():
-    assert directions.parse_layers("all", 6) is None
-    assert directions.parse_layers("0,2-4", 6) == (0, 2, 3, 4)
-    for text in ("6", "3-2", "x", "", "0-6"):
-        with pytest.raises(UserError, match="give all, or layers from 0 to 5"):
-            directions.parse_layers(text, 6)
-
-
 def test_mistakes_are_refused(network, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "images").mkdir()
@@ -149,6 +142,7 @@ def test_mistakes_are_refused(network, tmp_path):
         ("must be a folder", ["--outdir", str(tmp_path / "file")]),
         ("labels are not known", folder),
         ("--people 0 is below 1", ["--people", "0"]),
+        ("--layers 4: .* has rows 0 to 3", ["--layers", "4", "--method", "sefa"]),
         ("is in z, which has no layers", [*in_z, "--measured", "0"]),
         ("--class 1", ["--method", "sefa", "--measured", "0", "--class", "1"]),
     ]:

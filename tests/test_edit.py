@@ -1,12 +1,16 @@
 """The command: every operation on a small network, and what it says to mistakes."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
 import pytest
 
 from stylegan_jax import edit
+from stylegan_jax.alignment import align
+from stylegan_jax.alignment.landmarks import read_landmarks
+from stylegan_jax.alignment.paste import paste_back
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data import portraits
@@ -18,6 +22,7 @@ from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
+from stylegan_jax.ops.latents import latents_of_seed
 
 CONFIG = ModelConfig(
     resolution=8,
@@ -27,6 +32,8 @@ CONFIG = ModelConfig(
     channel_base=64,
     channel_max=8,
 )
+_FACE = [[36, 30], [44, 30], [37, 38], [43, 38]]  # eyes, corners of the mouth
+_MIX = ("--style", "seed:1", "--rows", "all")
 SEARCHES = ("--perceptual", "none", "--w-steps", "2", "--noise-steps", "2")
 
 
@@ -213,6 +220,8 @@ _PAIR = "features seed:1 --donor seed:2"
         ("inpaint seed:1 --mask left --w-steps 0", "--w-steps 0"),
         ("scale nobody.png", "nobody.png: there is no such file; give seed:"),
         ("scale seed:1 --factors a", "--factors a: give numbers"),
+        ("scale seed:1 --landmarks f.json", "--landmarks goes with --align"),
+        ("scale seed:1 --cutoff=-1", "--cutoff -1 is below 0"),
         (
             "crossover --inside seed:1-2 --outside seed:1-3 --mask left",
             "3 images for 2",
@@ -232,6 +241,102 @@ def test_without_an_operation_the_operations_are_listed(capsys):
     assert all(f"  {name} " in said for name in edit.OPERATIONS)
     for command in edit.OPERATIONS.values():
         assert command.__doc__ and "Args" not in command.__doc__
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    """A photograph with a face at given landmarks; and its file, and theirs."""
+    canvas = np.random.RandomState(0).randint(90, 110, (64, 80, 3)).astype(np.uint8)
+    canvas[16:48, 24:56] = Portraits(9).image(3, 32)
+    images.write_png(tmp_path / "me.png", canvas)
+    (tmp_path / "me.json").write_text(json.dumps(_FACE))
+    return canvas, tmp_path / "me.png", tmp_path / "me.json"
+
+
+def test_faces_are_cut_out_of_photographs_and_pasted_back(run, photograph, generator):
+    canvas, path, landmarks = photograph
+    found = align.align(canvas, size=8, landmarks=read_landmarks(landmarks))[0]
+    words = (str(path), "--align", "--landmarks", str(landmarks), *SEARCHES)
+    outdir = run("scale", *words, "--factors", "1,2")
+    stored = codes.load(outdir / "me.safetensors")
+    np.testing.assert_allclose(stored.about["quad"], found.quad)
+    assert stored.about["photograph"] == str(path)
+    # Nothing changed: detail that the crop has not is still there.
+    same = picture(outdir / "me_scaled1_photograph.png")
+    np.testing.assert_array_equal(same, canvas)
+    both = [picture(outdir / f"me_scaled{factor}.png") for factor in (1, 2)]
+    expected = paste_back(canvas, both[1], found.quad, unedited=both[0])
+    changed = picture(outdir / "me_scaled2_photograph.png")
+    np.testing.assert_array_equal(changed, expected)
+    assert (changed != canvas).any()
+    # The code goes on knowing the photograph, and so do codes of edits.
+    again = run("mix", "--content", str(outdir / "me_scaled2.safetensors"), *_MIX)
+    expected = picture(again / "me_scaled2_all_seed1.png")
+    expected = paste_back(canvas, expected, found.quad, unedited=both[1])
+    pasted = picture(again / "me_scaled2_all_seed1_photograph.png")
+    np.testing.assert_array_equal(pasted, expected)
+    (item,) = inputs.read(words[:1], generator, aligned=True, landmarks=landmarks)[0]
+    np.testing.assert_array_equal(item.picture, found.crop)
+    assert inputs.read(words[:1], generator)[0][0].place is None
+
+
+def test_a_filled_hole_is_pasted_whole(run, photograph):
+    canvas, path, landmarks = photograph
+    words = (str(path), "--align", "--landmarks", str(landmarks.parent))
+    outdir = run("inpaint", *words, "--mask", "left", *SEARCHES)
+    quad = codes.load(outdir / "me_inpainted.safetensors").about["quad"]
+    expected = paste_back(canvas, picture(outdir / "me_inpainted.png"), quad)
+    pasted = picture(outdir / "me_inpainted_photograph.png")
+    np.testing.assert_array_equal(pasted, expected)
+
+
+def test_photographs_without_a_face_are_left_out(
+    photograph, generator, tmp_path, monkeypatch
+):
+    canvas, path, _ = photograph
+    images.write_png(tmp_path / "wall.png", canvas[:16])
+
+    def landmarker(image):
+        return [] if len(image) == 16 else [np.array(_FACE, float)]
+
+    monkeypatch.setattr(align, "load_landmarker", lambda: landmarker)
+    items, refused = inputs.read([str(tmp_path)], generator, aligned=True)
+    assert [item.name for item in items] == ["me"] and items[0].place.photograph == path
+    (reason,) = refused
+    assert "wall.png: no face found in the photograph of 80x16" in reason
+
+
+def test_a_code_whose_photograph_is_gone_is_not_pasted(
+    run, generator, tmp_path, capsys
+):
+    code = inputs.read(["seed:4"], generator)[0][0].code
+    quad = [[0, 0], [0, 9], [9, 9], [9, 0]]
+    about = {"quad": quad, "photograph": str(tmp_path / "gone.png")}
+    codes.save(tmp_path / "c.safetensors", code, about)
+    outdir = run("scale", str(tmp_path / "c.safetensors"), "--factors", "1")
+    assert (
+        "gone.png: the photograph of this picture is not there"
+        in capsys.readouterr().err
+    )
+    assert (outdir / "c_scaled1.png").exists()
+    codes.save(tmp_path / "d.safetensors", code, {**about, "quad": [1, 2]})
+    refused = inputs.read([str(tmp_path / "d.safetensors")], generator)[1]
+    assert "is not four points" in refused[0]
+
+
+def test_seeds_of_conditional_networks_name_their_class():
+    changes = {"label_size": 3, "mapping_layers": 1, "mapping_width": 6}
+    config = dataclasses.replace(CONFIG, **changes)
+    made = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), config)
+    (item,), _ = inputs.read(["seed:4:class=2"], made, psi=0.5, cutoff=1)
+    label = np.eye(1, 3, 2, dtype=np.float32)
+    ws = np.array(made.map(latents_of_seed(4, 6), label))
+    ws[:, :1] = 0.5 * ws[:, :1] + 0.5 * np.asarray(made.w_avg)
+    np.testing.assert_allclose(item.code.ws, ws, rtol=1e-5, atol=1e-6)
+    assert item.name == "seed4_class2"
+    for word in ("seed:4", "seed:4:class=3", "seed:4:size=1"):
+        (reason,) = inputs.read([word], made)[1]
+        assert f"{word}: this network has 3 classes: seed:4:class=0 to 2" in reason
 
 
 def test_an_edit_goes_back_into_its_photograph(run, generator, tmp_path, capsys):

@@ -79,7 +79,7 @@ def test_a_picture_is_the_one_that_sample_draws(generator):
 def test_latents_are_those_of_the_official_scripts():
     expected = np.random.RandomState(7).randn(1, 16)
     np.testing.assert_array_equal(
-        choices.latents_of_seed(7, 16), expected.astype(np.float32)
+        latents.latents_of_seed(7, 16), expected.astype(np.float32)
     )
 
 
@@ -113,7 +113,7 @@ def test_psi_zero_is_the_mean_image_for_every_seed(generator):
 
 def test_the_cutoff_is_the_number_of_truncated_layers(generator):
     mesh = parallel.make_mesh(1)
-    z = choices.latents_of_seed(1, MODEL.z_dim)
+    z = latents.latents_of_seed(1, MODEL.z_dim)
     for cutoff in (0, 3, None):
         draw = sample.make_draw(mesh, cutoff=cutoff, noise="stored")
         (drawn,) = sample.draw_pictures(generator, [(1, 0.2)], draw, mesh=mesh)

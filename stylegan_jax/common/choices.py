@@ -65,14 +65,6 @@ def format_seeds(seeds: Sequence[int]) -> str:
     return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts)
 
 
-def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
-    """The input latent of a seed, float32 `[1, z_dim]`.
-
-    Source: `generate_figures.py`, NVlabs/stylegan.
-    """
-    return np.random.RandomState(seed).randn(1, z_dim).astype(np.float32)
-
-
 def one_hot(size: int, class_index: int | None) -> np.ndarray | None:
     """The label `[1, size]` of a class of `size`; None for an unconditional network.
 

@@ -10,7 +10,7 @@ import tyro
 from stylegan_jax import loading
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import masks
-from stylegan_jax.editing.workbench import Settings, Workbench
+from stylegan_jax.editing.workbench import Paste, Settings, Workbench
 from stylegan_jax.inversion.recipes import Perceptual
 
 Inputs = Annotated[
@@ -18,7 +18,8 @@ Inputs = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(
         metavar="INPUTS",
-        help="seed:NUMBER, portrait:NUMBER, files of codes, pictures, or folders.",
+        help="seed:NUMBER, seed:NUMBER:class=NUMBER, portrait:NUMBER, files of codes, "
+        "pictures, or folders.",
     ),
 ]
 
@@ -38,9 +39,23 @@ class Command:
     lpips: Path | None = None  # likewise, of LPIPS's linear layers
     features: Path | None = None  # a network of your own, for --perceptual own
     psi: float = 0.7  # truncation of seed: inputs
+    cutoff: int | Literal["none"] = 8  # layers that are truncated; none: all of them
+    # Cuts the largest face out of pictures, as FFHQ's are; results are written in the
+    # photograph too. Otherwise pictures are crops, or their central squares are taken.
+    align: bool = False
+    # Where the faces are, instead of looking for them: a file of landmarks, or a folder
+    # of files named as the photographs (docs/alignment.md).
+    landmarks: Path | None = None
+    # What goes back into the photograph: what the edit changed, which leaves its fine
+    # detail, or the whole crop.
+    paste: Paste = "change"
 
     def bench(self) -> Workbench:
         """Loads the network and makes the folder."""
+        if self.landmarks is not None and not self.align:
+            raise UserError("--landmarks goes with --align")
+        if self.landmarks is not None and not self.landmarks.exists():
+            raise UserError(f"{self.landmarks}: there is no such file or folder")
         perceptual: Perceptual = self.perceptual
         settings = Settings(
             perceptual=perceptual,
@@ -50,6 +65,10 @@ class Command:
             lpips=self.lpips,
             features=self.features,
             psi=self.psi,
+            cutoff=None if self.cutoff == "none" else self.cutoff,
+            aligned=self.align,
+            landmarks=self.landmarks,
+            paste=self.paste,
         )
         return Workbench(loading.load(self.network), self.outdir, settings)
 

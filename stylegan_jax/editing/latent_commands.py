@@ -24,7 +24,7 @@ from stylegan_jax.editing.commands import (
 )
 from stylegan_jax.editing.direction_files import load_directions
 from stylegan_jax.editing.directions import Direction, Distance
-from stylegan_jax.editing.inputs import code_of_z
+from stylegan_jax.editing.inputs import labels_of
 from stylegan_jax.editing.layers import parse_rows
 from stylegan_jax.editing.mixing import mix
 from stylegan_jax.editing.workbench import Workbench
@@ -47,7 +47,7 @@ class Reconstruct(Command):
         for item, (plain, full) in zip(items, found, strict=True):
             pictures = [
                 draw_pictures(bench.generator, plain)[0],
-                bench.write([item.name], full)[0],
+                bench.write([item.name], full, [item])[0],
             ]
             psnr = [scores.score(p, item.picture)["psnr"] for p in pictures]
             print(f"{item.name}: {psnr[0]:.2f} dB, with noise {psnr[1]:.2f} dB")
@@ -81,7 +81,10 @@ class Mix(Command):
                 mixed = mix(content[i : i + 1], style, rows)
                 label = name.replace(",", "_")
                 names = [f"{item.name}_{label}_{other.name}" for other in styles]
-                cells.append([drawn_content[i], *bench.write(names, mixed)])
+                several = [item] * len(styles)
+                before = drawn_content[[i] * len(styles)]
+                written = bench.write(names, mixed, several, before)
+                cells.append([drawn_content[i], *written])
             bench.write_grid(
                 cells,
                 ["", *(item.name for item in contents)],
@@ -107,10 +110,13 @@ class Scale(Command):
             raise UserError("this network has no mean of w to scale from")
         items = bench.items(self.inputs)
         code = bench.code(items)
+        before = draw_pictures(generator, code)
         columns = [
             bench.write(
                 [f"{item.name}_scaled{factor:g}" for item in items],
                 arithmetic.scale_style(code, w_avg, factor, rows),
+                items,
+                before,
             )
             for factor in factors
         ]
@@ -144,16 +150,18 @@ class Expression(Command):
         change = arithmetic.difference(neutral, expressive, self.threshold)
         moved = np.flatnonzero(np.asarray(jnp.any(change != 0, (0, 2))))
         print(f"rows that change: {', '.join(map(str, moved)) or 'none'}")
+        drawn = draw_pictures(bench.generator, code)
         columns = [
             bench.write(
                 [f"{item.name}_strength{strength:g}" for item in items],
                 arithmetic.transfer_expression(
                     subject, neutral, expressive, strength, self.threshold
                 ),
+                items,
+                drawn,
             )
             for strength in strengths
         ]
-        drawn = draw_pictures(bench.generator, code)
         rows = [
             [drawn[-2], drawn[-1], *pictures] for pictures in zip(*columns, strict=True)
         ]
@@ -201,7 +209,7 @@ class Features(Command):
         )
         drawn = transfer(bench.generator, first, second)
         names = [f"{item.name}_with_{donor.name}" for item in items]
-        after = bench.write_pictures(names, np.asarray(drawn))
+        after = bench.write_pictures(names, np.asarray(drawn), items, before)
         labels = ["image", donor.name, *(["mask"] * (mask is not None)), "result"]
         between = [] if mask is None else [shown(mask, other.shape[-1])]
         rows = [[a, other, *between, b] for a, b in zip(before, after, strict=True)]
@@ -256,14 +264,17 @@ class Attribute(Command):
             raise UserError(
                 f"direction {direction.name!r} is in z: it moves seeds only"
             )
-        code = None if in_z else bench.code(items)
+        if in_z:  # the codes of seeds, whatever their number of classes
+            z = np.concatenate([item.z for item in items if item.z is not None])
+            labels = labels_of(items)
+        code = bench.code(items)
+        before = draw_pictures(generator, code)
 
         def moved(amount: float) -> Code:
             step = amount * (direction.std or 1.0)
-            if code is None:
-                z = np.concatenate([item.z for item in items if item.z is not None])
-                z = directions.apply(z, direction, step, distance=self.distance)
-                return code_of_z(generator, np.asarray(z), self.psi)
+            if in_z:
+                to = directions.apply(z, direction, step, distance=self.distance)
+                return bench.code_of_z(np.asarray(to), labels)
             ws = directions.apply(
                 code.ws, direction, step, distance=self.distance, layers=rows
             )
@@ -273,6 +284,8 @@ class Attribute(Command):
             bench.write(
                 [f"{item.name}_{direction.name}{amount:+g}" for item in items],
                 moved(amount),
+                items,
+                before,
             )
             for amount in amounts
         ]

@@ -21,7 +21,7 @@ from stylegan_jax.editing.commands import (
 from stylegan_jax.editing.inputs import Item
 from stylegan_jax.editing.layers import parse_rows
 from stylegan_jax.editing.local import Edit
-from stylegan_jax.editing.workbench import Workbench
+from stylegan_jax.editing.workbench import Paste, Workbench
 from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.solve import Optimizer, Plan
@@ -35,6 +35,7 @@ class Crossover(Command, MaskFlags):
 
     inside: tuple[str, ...]  # seen where the mask is white
     outside: tuple[str, ...]  # one for each of the former, or one for all
+    paste: Paste = "whole"  # into the photograph; the alternative is change
 
     def run(self, bench: Workbench) -> None:
         """Does it."""
@@ -57,7 +58,7 @@ class Crossover(Command, MaskFlags):
             for a, b in zip(inside, outside, strict=True)
         ]
         labels = ["inside", "outside", "mask"]
-        _write(bench, names, edit, before, labels)
+        _write(bench, names, outside, edit, before, labels)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,10 +66,11 @@ class Inpaint(Command, MaskFlags):
     """Fills a hole; what is in it has no influence (Image2StyleGAN++, algorithm 4)."""
 
     inputs: Inputs
+    paste: Paste = "whole"  # into the photograph; the alternative is change
     solutions: int = 1  # with several, starts differ
     spread: float = 0.4  # of the starts around the mean, where there are several
-    # sgd is the paper's: 200 steps of gradient descent at a rate of 0.8. adam: 1000 at
-    # 0.01.
+    # sgd is the paper's: 200 steps of gradient descent at a rate of 0.8, or of 20 where
+    # pixels alone are compared. adam: 1000 at 0.01.
     optimizer: Literal["sgd", "adam"] = "sgd"
     rate: float | None = None  # of the optimizer, instead
     rows: str | None = None  # that move; by default the paper's, see the docs
@@ -108,15 +110,17 @@ class Inpaint(Command, MaskFlags):
             for i, item in enumerate(several)
         ]
         before = [[i.picture, covered(i.picture, hole)] for i in several]
-        _write(bench, names, edit, before, ["image", "hole"])
+        _write(bench, names, several, edit, before, ["image", "hole"])
 
     def _plan(self) -> Plan:
-        if self.optimizer == "sgd" and self.rate is None:
-            return local.INPAINTING_PLAN
-        steps = local.INPAINTING_PLAN.steps if self.optimizer == "sgd" else 1000
-        rate = self.rate or (0.8 if self.optimizer == "sgd" else 0.01)
-        optimizer = Optimizer(name=self.optimizer, learning_rate=rate)
-        return Plan(optimizer=optimizer, steps=steps)
+        if self.optimizer == "adam":
+            optimizer = Optimizer(learning_rate=self.rate or 0.01)
+            return Plan(optimizer=optimizer, steps=1000)
+        plan = local.inpainting_plan(self.perceptual != "none")
+        if self.rate is None:
+            return plan
+        optimizer = dataclasses.replace(plan.optimizer, learning_rate=self.rate)
+        return dataclasses.replace(plan, optimizer=optimizer)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,9 +165,12 @@ class Scribble(Command):
             ),
             local.SCRIBBLE_PLAN,
         )
-        before = [[item.picture, draw_pictures(generator, start)[0], picture]]
+        drawn = draw_pictures(generator, start)
+        before = [[item.picture, drawn[0], picture]]
         labels = ["image", "its code", "painted"]
-        _write(bench, [f"{item.name}_scribbled"], edit, before, labels)
+        names = [f"{item.name}_scribbled"]
+        unedited = _joined(region, [item], drawn)
+        _write(bench, names, [item], edit, before, labels, unedited)
 
     def _paint(self, picture: np.ndarray, stroke: str) -> np.ndarray:
         where, _, colour = stroke.rpartition("=")
@@ -219,7 +226,9 @@ class LocalStyle(Command, MaskFlags):
         names = [f"{item.name}_styled_{style.name}" for item in items]
         seen = shown(mask, style.picture.shape[-1])
         before = [[item.picture, style.picture, seen] for item in items]
-        _write(bench, names, edit, before, ["image", "style", "kept"])
+        unedited = _joined(mask, items, draw_pictures(generator, start))
+        labels = ["image", "style", "kept"]
+        _write(bench, names, items, edit, before, labels, unedited)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -229,6 +238,7 @@ class SwapFace(Command, MaskFlags):
     inputs: Inputs
     donor: tuple[str, ...]  # whose face it becomes; one for each input, or one for all
     mask: str = "face"  # as in other operations
+    paste: Paste = "whole"  # into the photograph; the alternative is change
     match: bool = True  # gives the donor the input's colours inside the mask first
 
     def run(self, bench: Workbench) -> None:
@@ -255,7 +265,7 @@ class SwapFace(Command, MaskFlags):
         before = [
             [a.picture, b.picture, seen] for a, b in zip(items, donors, strict=True)
         ]
-        _write(bench, names, edit, before, ["image", "donor", "mask"])
+        _write(bench, names, items, edit, before, ["image", "donor", "mask"])
 
 
 def _pairs(
@@ -272,15 +282,23 @@ def _pairs(
     return many, few
 
 
+def _joined(mask: np.ndarray, items: Sequence[Item], drawn: np.ndarray) -> np.ndarray:
+    """What an edit began with: pictures where noise restores them, else their codes."""
+    pictures = np.stack([item.picture for item in items])
+    return np.rint(mask * pictures + (1 - mask) * drawn).astype(np.uint8)
+
+
 def _write(
     bench: Workbench,
     names: Sequence[str],
+    items: Sequence[Item],
     edit: Edit,
     before: Sequence[Sequence[np.ndarray]],
     labels: Sequence[str],
+    unedited: np.ndarray | None = None,
 ) -> None:
     """Writes results, and a row each: what went in, latents, latents and noise."""
     latents = draw_pictures(bench.generator, edit.latents)
-    results = bench.write(names, edit.code)
+    results = bench.write(names, edit.code, items, unedited)
     rows = [[*pictures, latents[i], results[i]] for i, pictures in enumerate(before)]
     bench.write_grid(rows, list(names), [*labels, "latents", "with noise"])

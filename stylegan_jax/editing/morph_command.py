@@ -13,7 +13,7 @@ from stylegan_jax.common import images, video
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import activations, interpolate
 from stylegan_jax.editing.commands import Command, Inputs, MaskFlags
-from stylegan_jax.editing.inputs import Item, code_of_z
+from stylegan_jax.editing.inputs import Item, labels_of
 from stylegan_jax.editing.workbench import Workbench
 from stylegan_jax.inversion.batch import draw_pictures
 
@@ -33,7 +33,7 @@ class Morph(Command):
     fps: int = 30  # frames per second
     loop: bool = False  # back to the first image at the end
     ease: bool = True  # starts and stops softly at every image
-    # w: lines in w and noise. z: great circles between seeds.
+    # w: lines in w and noise. z: great circles between seeds, and classes mixed.
     space: Literal["w", "z"] = "w"
     # Only the inside of a mask changes, as masks of other operations are given: the
     # first image's features are kept outside.
@@ -86,9 +86,17 @@ class Morph(Command):
             if len(z) < len(items):
                 raise UserError("--space z takes seeds only; leave it out")
 
+            labels = labels_of(items)
+
+            def mixed(a: int, b: int, t: np.ndarray) -> np.ndarray | None:
+                if labels is None:
+                    return None
+                t = np.asarray(t, np.float32)[:, None]
+                return (1 - t) * labels[a] + t * labels[b]
+
             def along_circle(a: int, b: int, t: np.ndarray) -> np.ndarray:
                 between = interpolate.morph_z(jnp.asarray(z[a]), jnp.asarray(z[b]), t)
-                code = code_of_z(generator, np.asarray(between), self.psi)
+                code = bench.code_of_z(np.asarray(between), mixed(a, b, t))
                 return draw_pictures(generator, code)
 
             return along_circle

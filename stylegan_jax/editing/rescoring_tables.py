@@ -74,6 +74,7 @@ def draw_rows(
     *,
     labels: np.ndarray | None = None,
     psi: float = 0.7,
+    cutoff: int | None = 8,
 ) -> np.ndarray:
     """Draws people along directions: a row per direction and person.
 
@@ -84,7 +85,8 @@ def draw_rows(
             direction's `std` (of 1 where it is not known).
         z: `[P, z_dim]`, of the people.
         labels: one-hot `[1, label_size]` of all of them, for a conditional network.
-        psi: truncation of all layers, before a direction in w is added.
+        psi: truncation, before a direction in w is added.
+        cutoff: layers from this one on are not truncated; None truncates all.
 
     Returns:
         uint8 `[H, W, C]`, with captions.
@@ -99,7 +101,7 @@ def draw_rows(
         given = None if labels is None else jnp.repeat(jnp.asarray(labels), count, 0)
         ws = generator.map(z[None] + steps[0], given)
         if generator.w_avg is not None:
-            ws = truncate(ws, generator.w_avg, psi)
+            ws = truncate(ws, generator.w_avg, psi, cutoff)
         return generator.synthesize(ws + steps[1])
 
     pictures = []

@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +23,7 @@ from stylegan_jax.editing.local import (
     Search,
     noise_rate,
 )
+from stylegan_jax.editing.paste import Place
 from stylegan_jax.features import own
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import terms
@@ -40,6 +42,8 @@ from stylegan_jax.inversion.recipes import (
 from stylegan_jax.inversion.solve import Optimizer, Plan
 from stylegan_jax.networks.generator import Generator
 
+Paste = Literal["change", "whole"]
+
 _CELL = 96  # pixels of a picture in a grid, at least
 _BATCH = 8  # photographs that are inverted at once
 
@@ -56,6 +60,11 @@ class Settings:
         lpips: likewise.
         features: a network of one's own.
         psi: truncation of seeds.
+        cutoff: layers from this one on are not truncated; None truncates all.
+        aligned: cuts faces out of photographs; else their central squares are taken.
+        landmarks: of the faces, instead of looking for them.
+        paste: what goes back into a photograph: what the edit changed, which leaves
+            the detail of the photograph, or the whole crop.
     """
 
     perceptual: Perceptual = "vgg16"
@@ -65,6 +74,10 @@ class Settings:
     lpips: Path | None = None
     features: Path | None = None
     psi: float = 0.7
+    cutoff: int | None = 8
+    aligned: bool = False
+    landmarks: Path | None = None
+    paste: Paste = "change"
 
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
@@ -74,6 +87,8 @@ class Settings:
             raise UserError(f"--noise-steps {self.noise_steps} is below 0")
         if self.perceptual == "own" and self.features is None:
             raise UserError("--perceptual own goes with --features FILE")
+        if self.cutoff is not None and self.cutoff < 0:
+            raise UserError(f"--cutoff {self.cutoff} is below 0")
 
 
 class Workbench:
@@ -101,7 +116,7 @@ class Workbench:
         Raises:
             UserError: nothing is left.
         """
-        found, refused = inputs.read(words, self.generator, psi=self.settings.psi)
+        found, refused = self._read(words)
         if not found:
             raise UserError(refused[0] if refused else "no images are given")
         for reason in refused:
@@ -111,12 +126,23 @@ class Workbench:
 
     def one(self, word: str) -> Item:
         """Reads an input that must be one image; raises UserError otherwise."""
-        found, refused = inputs.read([word], self.generator, psi=self.settings.psi)
+        found, refused = self._read([word])
         if refused:
             raise UserError(refused[0])
         if len(found) != 1:
             raise UserError(f"{word} is {len(found)} images; give one")
         return found[0]
+
+    def _read(self, words: Sequence[str]) -> tuple[list[Item], list[str]]:
+        settings = self.settings
+        return inputs.read(
+            words,
+            self.generator,
+            psi=settings.psi,
+            cutoff=settings.cutoff,
+            aligned=settings.aligned,
+            landmarks=settings.landmarks,
+        )
 
     def targets(self, items: Sequence[Item]) -> jnp.ndarray:
         """Pictures as searches want them, `[N, H, W, C]` in [-1, 1]."""
@@ -136,11 +162,8 @@ class Workbench:
             inverted = self.invert([items[i] for i in photographs])
             for i, (plain, full) in zip(photographs, inverted, strict=True):
                 found[i] = full if detail else plain
-                codes.save(
-                    self.outdir / f"{items[i].name}.safetensors",
-                    full,
-                    {"image": items[i].name, "made_by": "stylegan_jax.edit"},
-                )
+                about = {"image": items[i].name, **_about(items[i].place)}
+                codes.save(self.outdir / f"{items[i].name}.safetensors", full, about)
         parts = [found[i] for i in range(len(items))]
         code = Code(
             jnp.concatenate([part.ws for part in parts]),
@@ -152,6 +175,13 @@ class Workbench:
         if not detail:
             code = Code(code.ws, stored_noise(self.generator, len(items)))
         return code
+
+    def code_of_z(self, z: np.ndarray, labels: np.ndarray | None = None) -> Code:
+        """Codes of input latents `[N, z_dim]`, truncated as seeds are."""
+        settings = self.settings
+        return inputs.code_of_z(
+            self.generator, z, settings.psi, cutoff=settings.cutoff, labels=labels
+        )
 
     def invert(self, items: Sequence[Item]) -> list[tuple[Code, Code]]:
         """Codes of photographs, before and after the search for noise."""
@@ -206,23 +236,69 @@ class Workbench:
 
     # --- Results -------------------------------------------------------------------
 
-    def write(self, names: Sequence[str], code: Code) -> np.ndarray:
-        """Writes a picture and a code per name; returns the pictures."""
+    def write(
+        self,
+        names: Sequence[str],
+        code: Code,
+        items: Sequence[Item] | None = None,
+        unedited: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Writes a picture and a code per name.
+
+        Args:
+            names: of the files.
+            code: of as many images.
+            items: those that were edited; photographs are written with their faces.
+            unedited: uint8 `[N, R, R, C]`, what the edit began with; None takes the
+                items' pictures.
+
+        Returns:
+            The pictures.
+        """
         pictures = draw_pictures(self.generator, code)
         for i, name in enumerate(names):
             images.write_png(self.outdir / f"{name}.png", pictures[i])
-            about = {"made_by": "stylegan_jax.edit"}
+            about = _about(items[i].place if items else None)
             codes.save(
                 self.outdir / f"{name}.safetensors", code[slice(i, i + 1)], about
             )
+        self._write_photographs(names, pictures, items, unedited)
         return pictures
 
-    def write_pictures(self, names: Sequence[str], drawn: np.ndarray) -> np.ndarray:
-        """Writes pictures of images `[N, H, W, C]` that no code draws; returns them."""
+    def write_pictures(
+        self,
+        names: Sequence[str],
+        drawn: np.ndarray,
+        items: Sequence[Item] | None = None,
+        unedited: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Writes pictures of images `[N, H, W, C]` that no code draws, as `write`."""
         pictures = images.to_uint8(np.asarray(drawn))
         for name, picture in zip(names, pictures, strict=True):
             images.write_png(self.outdir / f"{name}.png", picture)
+        self._write_photographs(names, pictures, items, unedited)
         return pictures
+
+    def _write_photographs(
+        self,
+        names: Sequence[str],
+        pictures: np.ndarray,
+        items: Sequence[Item] | None,
+        unedited: np.ndarray | None,
+    ) -> None:
+        for i, item in enumerate(items or ()):
+            if item.place is None:
+                continue
+            before = item.picture if unedited is None else unedited[i]
+            try:
+                photograph = item.place.paste(
+                    pictures[i],
+                    unedited=before if self.settings.paste == "change" else None,
+                )
+            except (UserError, images.UnreadableImageError, OSError) as error:
+                print(f"not pasted: {names[i]}: {error}", file=sys.stderr)
+                continue
+            images.write_png(self.outdir / f"{names[i]}_photograph.png", photograph)
 
     def write_grid(
         self,
@@ -286,6 +362,11 @@ def make_perceptual(eyes: Eyes) -> MakeTerm | None:
     return lambda target, mask: (
         make(target) if mask is None else Hidden(make(mask * target), mask)
     )
+
+
+def _about(place: Place | None) -> dict[str, Any]:
+    """What files of codes say."""
+    return {"made_by": "stylegan_jax.edit", **(place.about() if place else {})}
 
 
 def _bar() -> Progress:

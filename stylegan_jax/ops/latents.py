@@ -8,7 +8,16 @@ import itertools
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+
+
+def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
+    """The input latent of a seed, float32 `[1, z_dim]`.
+
+    Source: `generate_figures.py`, NVlabs/stylegan.
+    """
+    return np.random.RandomState(seed).randn(1, z_dim).astype(np.float32)
 
 
 def lerp(a: Array, b: Array, t: Array | float) -> Array:

@@ -13,13 +13,13 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.common import images
-from stylegan_jax.common.choices import latents_of_seed
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.networks.config import num_layers
 from stylegan_jax.networks.generator import Generator, Noise
 from stylegan_jax.ops import latents
+from stylegan_jax.ops.latents import latents_of_seed
 
 CUTOFF = 8  # layers that are truncated by default, as in `stylegan_jax.sample`
 

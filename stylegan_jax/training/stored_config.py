@@ -1,10 +1,12 @@
 """The configuration of a run, read back from its `config.json`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stylegan_jax.common import array_files
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig, stored_model_config
 
 _SECTIONS = ("model", "data", "schedule", "run")
@@ -34,6 +36,28 @@ def run_of(path: Path) -> Path | None:
     # A checkpoint lies two folders below its run.
     folders = (path, *path.absolute().parents[:2])
     return next((f for f in folders if (f / "config.json").exists()), None)
+
+
+def data_defaults(words: Sequence[str]) -> dict[str, DataConfig]:
+    """Defaults of an entry point's `data`: what its network was trained on.
+
+    Args:
+        words: of the command line; the network comes first, apart from flags.
+
+    Returns:
+        Nothing, if that is not a run or a checkpoint of one.
+
+    Raises:
+        UserError: as `read_config`, or another version wrote it.
+    """
+    network = next((Path(word) for word in words if not word.startswith("-")), None)
+    run = run_of(network) if network else None
+    if run is None:
+        return {}
+    try:
+        return {"data": DataConfig(**read_config(run)["data"])}
+    except TypeError as error:
+        raise _undescribed(run / "config.json", error) from error
 
 
 def model_config(run: Path) -> ModelConfig:

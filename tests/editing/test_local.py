@@ -183,6 +183,12 @@ def test_noise_moves_slower_in_smaller_images():
     np.testing.assert_allclose(local.noise_rate(32), 5 * 2 ** (-20 / 3))
 
 
+def test_gradient_descent_by_pixels_alone_has_longer_steps():
+    plans = [local.inpainting_plan(perceptual) for perceptual in (True, False)]
+    assert [plan.optimizer.learning_rate for plan in plans] == [0.8, 20.0]
+    assert {(plan.optimizer.name, plan.steps) for plan in plans} == {("sgd", 200)}
+
+
 def test_searches_start_at_the_mean_or_around_it(generator):
     start = local.mean_start(generator, 3)
     np.testing.assert_allclose(start.ws, 0.2, atol=1e-6)
