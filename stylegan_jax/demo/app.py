@@ -1,0 +1,87 @@
+"""The page: what all tabs share above, the tabs below."""
+
+import gradio as gr
+
+from stylegan_jax.demo import drawing_tabs, pictures, search_tabs
+from stylegan_jax.demo.events import Stops
+from stylegan_jax.demo.page import Page
+from stylegan_jax.demo.session import Session
+from stylegan_jax.editing.masks import FFHQ, FaceFrame
+
+# Fonts that are on the visitor's machine; gradio's own come from another host.
+_FONTS = ("system-ui", "sans-serif")
+_MONO = ("ui-monospace", "monospace")
+_PIXELS = "(on) => { document.body.classList.toggle('pixels', on); return []; }"
+_FORGET_SECONDS = 3600  # uploaded files
+
+
+def theme() -> gr.themes.Base:
+    """How it looks; asks no other host for anything."""
+    return gr.themes.Default(font=_FONTS, font_mono=_MONO)
+
+
+def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks:
+    """The page of a network.
+
+    Args:
+        session: the network.
+        title: what it is called.
+        frame: where faces lie in its pictures, for the named parts of masks.
+    """
+    stops = Stops()
+    with gr.Blocks(
+        title=f"{title} · stylegan_jax",
+        analytics_enabled=False,
+        delete_cache=(_FORGET_SECONDS // 4, _FORGET_SECONDS),
+    ) as blocks:
+        size = session.resolution
+        with gr.Row():
+            gr.Markdown(f"## {title}\n{size}×{size} px, {session.num_rows} layers")
+            psi = gr.Slider(
+                -1,
+                1.5,
+                0.7,
+                step=0.05,
+                label="Truncation ψ of seeds",
+                info="0 is the mean, 1 is as trained",
+                visible=session.truncates,
+                elem_id="psi",
+            )
+            class_index = gr.Dropdown(
+                list(range(session.num_classes)),
+                value=0 if session.num_classes else None,
+                label="Class of seeds",
+                visible=bool(session.num_classes),
+                elem_id="class",
+            )
+            pixels = gr.Checkbox(label="Show single pixels", elem_id="pixels")
+        pixels.change(None, pixels, None, js=_PIXELS)
+        photo, current = gr.State(None), gr.State("samples")
+        page = Page(session, frame, stops, current, psi, class_index, photo)
+        with gr.Tabs():
+            for name, make in _tabs(session).items():
+                with gr.Tab(name, elem_id=f"tab-{name.lower().split()[0]}") as tab:
+                    make(page, tab)
+
+        def leave(request: gr.Request) -> None:
+            stops.stop(request.session_hash)
+
+        blocks.unload(leave)
+    blocks.queue(default_concurrency_limit=2)
+    return blocks
+
+
+def _tabs(session: Session) -> dict:
+    tabs = {"Samples": drawing_tabs.samples}
+    if session.sliders:
+        tabs["Attributes"] = drawing_tabs.attributes
+    if session.editable:
+        tabs["Style mixing"] = drawing_tabs.mixing
+    tabs["Morphing"] = drawing_tabs.morphing
+    if session.editable:
+        tabs["Photograph"] = search_tabs.photograph
+        tabs["Painting"] = search_tabs.painting
+    return tabs
+
+
+CSS = pictures.CSS
