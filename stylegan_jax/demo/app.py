@@ -32,18 +32,19 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks
     with gr.Blocks(
         title=f"{title} · stylegan_jax",
         analytics_enabled=False,
+        fill_width=True,
         delete_cache=(_FORGET_SECONDS // 4, _FORGET_SECONDS),
     ) as blocks:
         size = session.resolution
-        with gr.Row():
+        with gr.Row(elem_classes="head"):
             gr.Markdown(f"## {title}\n{size}×{size} px, {session.num_rows} layers")
             psi = gr.Slider(
                 -1,
                 1.5,
                 0.7,
                 step=0.05,
-                label="Truncation ψ of seeds",
-                info="0 is the mean, 1 is as trained",
+                label="Truncation ψ: 0 mean, 1 as trained",
+                scale=2,
                 visible=session.truncates,
                 elem_id="psi",
             )
@@ -54,7 +55,9 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks
                 visible=bool(session.num_classes),
                 elem_id="class",
             )
-            pixels = gr.Checkbox(label="Show single pixels", elem_id="pixels")
+            pixels = gr.Checkbox(
+                label="Show single pixels", elem_id="pixels", container=False
+            )
         pixels.change(None, pixels, None, js=_PIXELS)
         photo, current = gr.State(None), gr.State("samples")
         page = Page(session, frame, stops, current, psi, class_index, photo)

@@ -10,6 +10,7 @@ from stylegan_jax.editing.layers import named_rows
 from stylegan_jax.inversion.code import Code
 
 MORE = 8  # seeds at once
+_SMALL = 128  # pixels of pictures that are drawn without being asked for
 FRAMES = 7
 _PRESETS = ("coarse", "middle", "fine")
 
@@ -19,43 +20,49 @@ def samples(page: Page, tab: gr.Tab) -> None:
     session = page.session
 
     def draw(visit: Visit, seed: int, noise: int | None) -> str:
-        picture = session.draw(session.code(visit.sample(seed, noise)))
-        return pictures.figure(picture, f"Seed {int(seed)}", f"seed{int(seed)}")
+        sample = visit.sample(seed, noise)
+        picture = session.draw(session.code(sample))
+        return pictures.figure(picture, f"Seed {sample.seed}", f"seed{sample.seed}")
 
     def new_noise(visit: Visit, seed: int) -> tuple[int, str]:
         noise = random_seed()
         return noise, draw(visit, seed, noise)
 
     def more(visit: Visit, seed: int, noise: int | None) -> str:
-        following = range(int(seed) + 1, int(seed) + 1 + MORE)
-        return pictures.row([draw(visit, one, noise) for one in following])
+        start = visit.sample(seed).seed + 1
+        figures = [draw(visit, one, noise) for one in range(start, start + MORE)]
+        return pictures.row(figures, columns=4)
 
     def code(visit: Visit, seed: int, noise: int | None) -> tuple[Code, str]:
-        return session.code(visit.sample(seed, noise)), f"seed{int(seed)}"
+        sample = visit.sample(seed, noise)
+        return session.code(sample), f"seed{sample.seed}"
 
     first = page.visit(page.psi.value, page.class_index.value, None)
+    some = session.resolution <= _SMALL
     noise = gr.State(None)
     with gr.Row():
-        with gr.Column(scale=3):
-            picture = gr.HTML(draw(first, 0, None), elem_id="sample")
         with gr.Column(scale=2):
+            picture = gr.HTML(draw(first, 0, None), elem_id="sample")
             seed = Picker("Seed", 0, with_photo=False, name="sample").seed
-            if session.has_noise:
-                with gr.Row():
-                    anew = gr.Button("Re-roll noise", size="sm", elem_id="noise-roll")
-                    stored = gr.Button("Its own noise", size="sm", elem_id="noise-own")
-                page.on([anew.click], new_noise, [seed], [noise, picture])
-                page.on(
-                    [stored.click],
-                    lambda visit, seed: (None, draw(visit, seed, None)),
-                    [seed],
-                    [noise, picture],
-                )
+            with gr.Row(visible=session.has_noise):
+                anew = gr.Button("Re-roll noise", size="sm", elem_id="noise-roll")
+                stored = gr.Button("Its own noise", size="sm", elem_id="noise-own")
             save_button(page, code, [seed, noise], name="sample")
-            again = gr.Button(f"Show the next {MORE} seeds", size="sm", elem_id="more")
-    others = gr.HTML("", elem_id="others")
-    page.redraw(tab, "samples", [seed.change], draw, [seed, noise], [picture])
-    page.on([again.click], more, [seed, noise], [others])
+        with gr.Column(scale=3):
+            others = gr.HTML(more(first, 0, None) if some else "", elem_id="others")
+            again = gr.Button(f"Draw the next {MORE} seeds", size="sm", elem_id="more")
+    inputs = [seed, noise]
+    page.redraw(tab, "samples", [seed.change], draw, inputs, [picture])
+    page.on([anew.click], new_noise, [seed], [noise, picture])
+    page.on(
+        [stored.click],
+        lambda visit, seed: (None, draw(visit, seed, None)),
+        [seed],
+        [noise, picture],
+    )
+    page.on([again.click], more, inputs, [others])
+    if some:
+        page.on([page.psi.release], more, inputs, [others])
 
 
 def attributes(page: Page, tab: gr.Tab) -> None:

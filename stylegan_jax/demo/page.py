@@ -125,22 +125,19 @@ class Picker:
             with_photo: whether there can be one.
             name: ids of the components begin with it.
         """
-        with gr.Group():
-            self.kind = gr.Radio(
-                [SEED, PHOTO], value=SEED, label=label, visible=with_photo
+        self.kind = gr.Radio([SEED, PHOTO], value=SEED, label=label, visible=with_photo)
+        with gr.Row(elem_classes="picker"):
+            self.seed = gr.Number(
+                seed,
+                label="Seed" if with_photo else label,
+                precision=0,
+                minimum=0,
+                elem_id=f"{name}-seed",
+                min_width=80,
             )
-            with gr.Row():
-                self.seed = gr.Number(
-                    seed,
-                    label="Seed" if with_photo else label,
-                    precision=0,
-                    minimum=0,
-                    elem_id=f"{name}-seed",
-                    min_width=80,
-                )
-                dice = gr.Button(
-                    "Random", size="sm", min_width=80, elem_id=f"{name}-random"
-                )
+            dice = gr.Button(
+                "Random", size="sm", min_width=80, elem_id=f"{name}-random", scale=0
+            )
         dice.click(
             random_seed, None, self.seed, queue=False, api_visibility="private"
         ).then(lambda: SEED, None, self.kind, queue=False, api_visibility="private")

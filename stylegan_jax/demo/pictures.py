@@ -17,7 +17,9 @@ from stylegan_jax.inversion.code import Code
 _SAVE = "this.href = this.closest('figure').querySelector('img').src"
 
 CSS = """
-.gradio-container {max-width: 1060px !important; margin: 0 auto !important}
+.gradio-container > main {width: 100%; max-width: 1080px; margin: 0 auto}
+.head {align-items: center}
+.picker {align-items: end}
 footer {display: none !important}
 .picture {margin: 0}
 .picture img {display: block; width: 100%; aspect-ratio: 1; border-radius: 4px;

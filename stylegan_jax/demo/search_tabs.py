@@ -80,11 +80,11 @@ def photograph(page: Page, tab: gr.Tab) -> None:
 def painting(page: Page, tab: gr.Tab) -> None:
     """Inpainting and scribbles."""
     session = page.session
+    side = session.resolution * -(-_CANVAS // session.resolution)
 
     def load(visit: Visit, kind: str, seed: int) -> dict[str, Any]:
         picture = session.draw(session.code(visit.source(kind, seed)))
-        rgb = images.convert_channels(picture, 3)
-        background = sources.enlarged(rgb, _CANVAS)
+        background = images.resize(images.convert_channels(picture, 3), (side, side))
         return {"background": background, "layers": [], "composite": None}
 
     def search(
@@ -131,6 +131,9 @@ def painting(page: Page, tab: gr.Tab) -> None:
                 transforms=(),
                 layers=False,
                 buttons=[],
+                canvas_size=(side, side),
+                fixed_canvas=True,
+                height=side + 90,
                 brush=gr.Brush(
                     default_size=24, colors=_COLOURS, default_color=_COLOURS[0]
                 ),
