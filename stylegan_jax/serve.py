@@ -37,9 +37,9 @@ class ServeArgs:
     # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
     # checkpoint, or the name of a public network, which is fetched on first use.
     network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
-    # A file of directions, or a folder of InterFaceGAN's boundaries, for the sliders; by
-    # default what lies beside the network: NAME_directions.safetensors beside a file,
-    # directions.safetensors in a run.
+    # A file of directions, or a folder of InterFaceGAN's boundaries, for the sliders.
+    # By default what lies beside the network: NAME_directions.safetensors beside a
+    # file, directions.safetensors in a run.
     directions: Path | None = None
     host: str = "127.0.0.1"  # 0.0.0.0 lets other machines in; there is no password
     port: int = 7860  # 0 takes any that is free
@@ -89,7 +89,10 @@ def _beside(network: Path) -> list[Path]:
         # A checkpoint lies two folders below its run.
         folders = [network, *network.absolute().parents[:2]]
         run = next((f for f in folders if (f / "config.json").exists()), network)
-        return [run / "directions.safetensors", run / "directions/directions.safetensors"]
+        return [
+            run / "directions.safetensors",
+            run / "directions/directions.safetensors",
+        ]
     if network.exists():
         return [network.with_name(f"{network.stem}_directions.safetensors")]
     # Networks that come with the package are called by name.

@@ -37,7 +37,7 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks
     ) as blocks:
         size = session.resolution
         with gr.Row(elem_classes="head"):
-            gr.Markdown(f"## {title}\n{size}×{size} px, {session.num_rows} layers")
+            gr.Markdown(f"## {title}\n{size} x {size} px, {session.num_rows} layers")
             psi = gr.Slider(
                 -1,
                 1.5,

@@ -159,9 +159,7 @@ def mixing(page: Page, tab: gr.Tab) -> None:
                 queue=False,
                 api_visibility="private",
             )
-        save_button(
-            page, lambda *values: (mix(*values), "mixed"), inputs, name="mixed"
-        )
+        save_button(page, lambda *values: (mix(*values), "mixed"), inputs, name="mixed")
     events = [*content.events, *style.events, rows.change]
     page.redraw(tab, "mixing", events, draw, inputs, [shown])
 
@@ -194,7 +192,9 @@ def morphing(page: Page, tab: gr.Tab) -> None:
         return session.morph(visit.source(a, b), visit.source(c, d), t), "morph"
 
     shown = gr.HTML(elem_id="morph")
-    t = gr.Slider(0, 1, 0.5, step=0.01, label="From the first to the second", elem_id="t")
+    t = gr.Slider(
+        0, 1, 0.5, step=0.01, label="From the first to the second", elem_id="t"
+    )
     with gr.Row():
         start = Picker("From", 1, with_photo=session.editable, name="from")
         end = Picker("To", 2, with_photo=session.editable, name="to")

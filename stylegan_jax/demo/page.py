@@ -125,7 +125,13 @@ class Picker:
             with_photo: whether there can be one.
             name: ids of the components begin with it.
         """
-        self.kind = gr.Radio([SEED, PHOTO], value=SEED, label=label, visible=with_photo)
+        self.kind = gr.Radio(
+            [SEED, PHOTO],
+            value=SEED,
+            label=label,
+            visible=with_photo,
+            elem_id=f"{name}-kind",
+        )
         with gr.Row(elem_classes="picker"):
             self.seed = gr.Number(
                 seed,

@@ -40,8 +40,8 @@ def photograph(page: Page, tab: gr.Tab) -> None:
     ) -> Iterator[tuple[Any, str, str]]:
         if target is None:
             raise UserError("upload a photograph first")
-        yield gr.skip(), _pair(target, None), _waiting()
         stop = page.stops.begin(request.session_hash)
+        yield gr.skip(), _pair(target, None), _waiting()
         for told in searches.invert(session, target, EFFORTS[effort], stop):
             photo = Photo(target, told.code, told.latents)
             found = photo if told.finished else gr.skip()
@@ -105,7 +105,9 @@ def painting(page: Page, tab: gr.Tab) -> None:
         stop = page.stops.begin(visitor)
         if mode == INPAINT:
             for part in parts:
-                mask = np.maximum(mask, masks.part(part, session.resolution, page.frame))
+                mask = np.maximum(
+                    mask, masks.part(part, session.resolution, page.frame)
+                )
             before = covered(picture, mask)
             steps = searches.inpaint(session, picture, mask, EFFORTS[effort], stop)
         else:
@@ -181,7 +183,10 @@ def painting(page: Page, tab: gr.Tab) -> None:
         api_visibility="private",
     )
     mode.change(
-        lambda mode: (gr.update(visible=mode == INPAINT), gr.update(visible=mode == SCRIBBLE)),
+        lambda mode: (
+            gr.update(visible=mode == INPAINT),
+            gr.update(visible=mode == SCRIBBLE),
+        ),
         mode,
         [parts, colours],
         queue=False,
@@ -216,7 +221,9 @@ def _controls(verb: str, name: str) -> tuple[gr.Radio, gr.Button, gr.Button]:
         (f"{key.capitalize()} ({sum(value)} iterations)", key)
         for key, value in EFFORTS.items()
     ]
-    effort = gr.Radio(choices, value="usual", label="How long", elem_id=f"{name}-effort")
+    effort = gr.Radio(
+        choices, value="usual", label="How long", elem_id=f"{name}-effort"
+    )
     with gr.Row():
         start = gr.Button(verb, variant="primary", elem_id=f"{name}-start")
         stop = gr.Button("Stop", elem_id=f"{name}-stop")

@@ -201,9 +201,7 @@ def _search(session: Session, plan: Plan, effort: Effort, on_chunk: OnChunk) -> 
 
 def _perceptual(session: Session):
     eyes = session.eyes
-    return (
-        "vgg16" if eyes.vgg16 is not None else "lpips" if eyes.lpips else "none"
-    )
+    return "vgg16" if eyes.vgg16 is not None else "lpips" if eyes.lpips else "none"
 
 
 def _effort(session: Session, effort: Effort) -> Effort:

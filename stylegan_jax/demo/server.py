@@ -1,7 +1,6 @@
 """Serves the page on this machine, and lets it ask no other."""
 
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import fastapi
@@ -19,6 +18,10 @@ _POLICY = (
     "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
     "media-src 'self' data: blob:; object-src 'none'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'self'"
+)
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
 )
 
 
@@ -51,13 +54,7 @@ def make_app(blocks: gr.Blocks) -> fastapi.FastAPI:
     """The web application of a page, with a policy that keeps it to itself."""
     outer = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
-    @outer.middleware("http")
-    async def add_policy(request: fastapi.Request, call_next: Callable[..., Any]):
-        response = await call_next(request)
-        response.headers["Content-Security-Policy"] = _POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-        return response
-
+    outer.add_middleware(_Policy)
     return gr.mount_gradio_app(
         outer,
         blocks,
@@ -72,6 +69,21 @@ def make_app(blocks: gr.Blocks) -> fastapi.FastAPI:
         mcp_server=False,
         show_error=True,
     )
+
+
+class _Policy:
+    """Adds the headers; an ASGI application, for streams must pass as they are."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        await self._inner(scope, receive, with_headers)
 
 
 def serve(blocks: gr.Blocks, listener: socket.socket) -> None:

@@ -158,7 +158,10 @@ class Session:
         if len(amounts) != len(self.sliders):
             raise UserError(f"{len(amounts)} amounts for {len(self.sliders)} sliders")
         amount = jnp.asarray(np.asarray(amounts, np.float32))
-        in_z = [s.space == "z" and a != 0 for s, a in zip(self.sliders, amounts)]
+        in_z = [
+            slider.space == "z" and value != 0
+            for slider, value in zip(self.sliders, amounts, strict=True)
+        ]
         code = self.code(source)
         if any(in_z):
             if isinstance(source, Code):
