@@ -69,8 +69,11 @@ class Page:
     class_index: gr.Dropdown
     photo: gr.State
 
-    def visit(self, psi: float, class_index: int | None, photo: Photo | None) -> Visit:
-        """From the values of components."""
+    def visit(
+        self, psi: float | None, class_index: int | None, photo: Photo | None
+    ) -> Visit:
+        """From the values of components; fields may be empty for a moment."""
+        psi = self.psi.value if psi is None else psi
         return Visit(psi, class_index if self.session.num_classes else None, photo)
 
     def on(
@@ -137,7 +140,6 @@ class Picker:
                 seed,
                 label="Seed" if with_photo else label,
                 precision=0,
-                minimum=0,
                 elem_id=f"{name}-seed",
                 min_width=80,
             )

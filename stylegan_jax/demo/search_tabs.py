@@ -85,13 +85,14 @@ def painting(page: Page, tab: gr.Tab) -> None:
     def load(visit: Visit, kind: str, seed: int) -> dict[str, Any]:
         picture = session.draw(session.code(visit.source(kind, seed)))
         background = images.resize(images.convert_channels(picture, 3), (side, side))
-        return {"background": background, "layers": [], "composite": None}
+        path = sources.kept_file(editor.GRADIO_CACHE, images.encode_png(background))
+        return {"background": str(path), "layers": [], "composite": None}
 
     def search(
         visit: Visit,
         kind: str,
         seed: int,
-        editor: dict[str, Any] | None,
+        drawn: dict[str, Any] | None,
         mode: str,
         parts: list[str],
         colours: bool,
@@ -100,7 +101,7 @@ def painting(page: Page, tab: gr.Tab) -> None:
     ) -> Iterator[tuple[Any, str, str]]:
         source = visit.source(kind, seed)
         picture = session.draw(session.code(source))
-        painted = sources.strokes(editor, picture)
+        painted = sources.strokes(drawn, picture)
         mask = sources.as_mask(painted)
         stop = page.stops.begin(visitor)
         if mode == INPAINT:

@@ -1,5 +1,6 @@
 """Pictures that come from outside: photographs, and strokes on a picture."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from stylegan_jax.alignment.align import NoFaceError, align
 from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.files import atomic_write
 
 _MARKED = 0.25  # of a pixel of the network must be under a stroke to count
 
@@ -95,6 +97,19 @@ def enlarged(picture: np.ndarray, least: int) -> np.ndarray:
     """A picture with each pixel repeated until it has at least `least` of them."""
     factor = max(1, -(-least // min(picture.shape[:2])))
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def kept_file(folder: str | Path, data: bytes) -> Path:
+    """The file of a PNG in a cache, by its content; written once, and at once.
+
+    gradio writes the pictures of an editor anew for everybody who looks at them, while
+    others read them.
+    """
+    path = Path(folder) / hashlib.sha256(data).hexdigest() / "picture.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, data)
+    return path
 
 
 def _cells(array: np.ndarray, size: int) -> np.ndarray:
