@@ -1,5 +1,7 @@
 """The page: what all tabs share above, the tabs below."""
 
+from collections.abc import Callable
+
 import gradio as gr
 
 from stylegan_jax.demo import drawing_tabs, pictures, search_tabs
@@ -62,7 +64,7 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks
         photo, current = gr.State(None), gr.State("samples")
         page = Page(session, frame, stops, current, psi, class_index, photo)
         with gr.Tabs():
-            for name, make in _tabs(session).items():
+            for name, make in tabs(session).items():
                 with gr.Tab(name, elem_id=f"tab-{name.lower().split()[0]}") as tab:
                     make(page, tab)
 
@@ -74,17 +76,18 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks
     return blocks
 
 
-def _tabs(session: Session) -> dict:
-    tabs = {"Samples": drawing_tabs.samples}
+def tabs(session: Session) -> dict[str, Callable[[Page, gr.Tab], None]]:
+    """The tabs that a network can use, and what draws them."""
+    found = {"Samples": drawing_tabs.samples}
     if session.sliders:
-        tabs["Attributes"] = drawing_tabs.attributes
+        found["Attributes"] = drawing_tabs.attributes
     if session.editable:
-        tabs["Style mixing"] = drawing_tabs.mixing
-    tabs["Morphing"] = drawing_tabs.morphing
+        found["Style mixing"] = drawing_tabs.mixing
+    found["Morphing"] = drawing_tabs.morphing
     if session.editable:
-        tabs["Photograph"] = search_tabs.photograph
-        tabs["Painting"] = search_tabs.painting
-    return tabs
+        found["Photograph"] = search_tabs.photograph
+        found["Painting"] = search_tabs.painting
+    return found
 
 
 CSS = pictures.CSS
