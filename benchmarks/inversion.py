@@ -70,16 +70,20 @@ def measure_row(setting: Setting, args: argparse.Namespace) -> Row:
     if args.perceptual:
         seen.append(terms.perceptual_term(target, _random_vgg16()))
     iterate, cost = _iterations(generator, start, tuple(seen), setting.stage, args)
+    row = {
+        **setting._asdict(),
+        "compile_seconds": cost.compile_seconds,
+        "temp_mib": cost.temp_mib,
+    }
+    if args.no_run:
+        return row
     alone = _forward_and_backward(generator, start, setting.stage)
     rounds = _times(iterate, alone, args)
     seconds = statistics.median(a for a, _ in rounds) / args.iterations
-    return {
-        **setting._asdict(),
+    return row | {
         "iterations_per_second": 1 / seconds,
         "image_iterations_per_second": setting.images / seconds,
         "ratio": statistics.median(a / args.iterations / b for a, b in rounds),
-        "compile_seconds": cost.compile_seconds,
-        "temp_mib": cost.temp_mib,
         "seconds_alone": statistics.median(b for _, b in rounds),
     }
 
@@ -159,6 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--iterations", type=int, default=5, help="in a compiled program")
     add("--rounds", type=int, default=3, help="timed calls of it")
     add("--perceptual", action="store_true", help="also VGG16, of random weights")
+    add("--no-run", action="store_true", help="compile only: no speed")
     add("--json", type=Path, metavar="PATH", help="also write the results here")
     args = parser.parse_args(argv)
     rows: list[Row] = []
@@ -169,7 +174,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             for stage in args.stages:
                 row = measure_row(Setting(resolution, images, stage), args)
                 rows.append(row)
-                cells = (format(row[key], style) for _, key, style in _HEADINGS)
+                cells = (
+                    format(row[key], style) if key in row else ""
+                    for _, key, style in _HEADINGS
+                )
                 print("| " + " | ".join(cells) + " |", flush=True)
                 if args.json:
                     args.json.write_text(json.dumps(rows, indent=2) + "\n")

@@ -42,7 +42,7 @@ from stylegan_jax.editing.principal import (
     statistics_of_w,
     with_std_of,
 )
-from stylegan_jax.editing.rescoring import Rescoring, moves, rescore
+from stylegan_jax.editing.rescoring import Rescoring, correct, moves, rescore
 from stylegan_jax.editing.rescoring_tables import draw_rows, to_json, to_markdown
 from stylegan_jax.metrics.attribute_classifiers import classifiers_for
 from stylegan_jax.metrics.classifier import Classifier
@@ -79,6 +79,8 @@ class DirectionsArgs:
     # How each attribute's direction leaves the others alone: orthogonal to them, or the
     # likeliest way, which is the shortest in standard deviations of the samples.
     conditional: Literal["orthogonal", "likely", "none"] = "orthogonal"
+    # Then correct the directions by what moving this many samples does; 0: do not.
+    correct: int = 0
     number: int = 10  # of directions, for sefa and ganspace
     amount: float = 2.0  # the table: how far up, in standard deviations of the latents
     measured: int = 1000  # samples that the table is of; 0 for no table
@@ -101,22 +103,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"{args.network} draws points; directions are of pictures")
     layers = parse_layers(args.layers, generator.config.num_ws)
     labels = _label(generator, args)
-    existing = _existing(generator, args)  # mistakes are told before long work
+    # What needs no classifiers comes first: mistakes are told before long work.
+    directions = _without_attributes(generator, layers, args)
     classifiers = _classifiers(generator, args)
     found: list[Boundary] = []
-    if existing:
-        directions = existing
-    elif args.method == "interfacegan":
+    if not directions:
         found, directions = _interfacegan(generator, classifiers, args)
-    elif args.method == "sefa":
-        directions = sefa_directions(generator, args.number, layers)
-    else:
-        directions = principal_directions(_statistics(generator, args), args.number)
     directions = _with_stds(generator, _with_layers(directions, layers), args)
-    if not existing:
+    if args.correct and classifiers:
+        directions = _corrected(generator, classifiers, directions, args)
+    if args.file is None or args.correct:
         save_directions(args.outdir / "directions.safetensors", directions)
     if args.measured and classifiers:
-        table = _measure(generator, classifiers, directions, args)
+        # Other people than those who were learnt from.
+        count, seed = args.measured, args.seed + 1
+        table = _measure(generator, classifiers, directions, args, count, seed)
         _write_table(table, classifiers, found, args)
     picture = _draw(generator, directions, labels, args)
     images.write_png(args.outdir / "directions.png", picture)
@@ -162,6 +163,7 @@ def _parse(words: list[str]) -> DirectionsArgs:
     for name, value, low in [
         ("--samples", args.samples, 2),
         ("--measured", args.measured, 0),
+        ("--correct", args.correct, 0),
         ("--people", args.people, 1),
         ("--batch-size", args.batch_size, 1),
     ]:
@@ -177,7 +179,7 @@ def _quiet() -> bool:
 def _classifiers(generator: Generator, args: DirectionsArgs) -> dict[str, Classifier]:
     """Of the attributes; none where nothing needs them or they cannot be had."""
     needed = not args.file and args.method == "interfacegan"
-    if not needed and not args.measured:
+    if not needed and not args.measured and not args.correct:
         return {}
     source = open_source(args.data)
     given = args.classifiers is not None and args.classifiers.exists()
@@ -195,7 +197,8 @@ def _classifiers(generator: Generator, args: DirectionsArgs) -> dict[str, Classi
         quiet=_quiet(),
     )
     for name, classifier in found.items():
-        print(f"classifier of {name}: {classifier.accuracy:.1%} right", flush=True)
+        right = f"{classifier.accuracy:.1%} right"
+        print(f"classifier of {name}, of {source.name}: {right}", flush=True)
     return found
 
 
@@ -240,11 +243,35 @@ def _interfacegan(
     return found, directions
 
 
-def _existing(generator: Generator, args: DirectionsArgs) -> list[Direction]:
-    """Those of --file, each with a name of its own; none without --file."""
-    if args.file is None:
-        return []
-    directions = load_directions(args.file, space=args.space)
+def _corrected(
+    generator: Generator,
+    classifiers: Mapping[str, Classifier],
+    directions: Sequence[Direction],
+    args: DirectionsArgs,
+) -> list[Direction]:
+    # A seed apart from that of the table, which judges the result.
+    table = _measure(
+        generator, classifiers, directions, args, args.correct, args.seed + 2
+    )
+    return _with_stds(generator, correct(directions, table), args)
+
+
+def _without_attributes(
+    generator: Generator, layers: tuple[int, ...] | None, args: DirectionsArgs
+) -> list[Direction]:
+    """Those of --file, SeFa's or GANSpace's; none for InterFaceGAN."""
+    if args.file is not None:
+        return _of_file(generator, args.file, args.space)
+    if args.method == "sefa":
+        return sefa_directions(generator, args.number, layers)
+    if args.method == "ganspace":
+        return principal_directions(_statistics(generator, args), args.number)
+    return []
+
+
+def _of_file(generator: Generator, file: Path, space: Space | None) -> list[Direction]:
+    """The directions of a file or folder, each with a name of its own."""
+    directions = load_directions(file, space=space)
     moves(generator, directions, [1.0] * len(directions))  # raises if one does not fit
     names = [direction.name for direction in directions]
     # Public folders have an attribute of several networks and spaces.
@@ -289,14 +316,16 @@ def _measure(
     classifiers: Mapping[str, Classifier],
     directions: Sequence[Direction],
     args: DirectionsArgs,
+    count: int,
+    seed: int,
 ) -> Rescoring:
     return rescore(
         generator,
         classifiers,
         directions,
         [args.amount * (direction.std or 1.0) for direction in directions],
-        count=args.measured,
-        seed=args.seed + 1,  # other people than those who were learnt from
+        count=count,
+        seed=seed,
         batch_size=args.batch_size,
         quiet=_quiet(),
     )

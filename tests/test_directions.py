@@ -92,6 +92,13 @@ def test_directions_of_a_file_are_measured_again(learnt, network, tmp_path):
     for one, other in zip(table["directions"], again["directions"], strict=True):
         assert one["changes"] == pytest.approx(other["changes"], abs=1e-5)
     assert not (tmp_path / "directions.safetensors").exists()
+    # Corrected, each changes its own attribute still more by itself.
+    corrected = run(network, tmp_path, *words, "--correct", "100", "--samples", "200")
+    assert "corrected by 100 samples" in corrected[0].provenance
+    again = json.loads((tmp_path / "table.json").read_text())
+    for one, other in zip(table["directions"], again["directions"], strict=True):
+        ratio = abs(other["own_over_largest_other"])
+        assert ratio > min(20, one["own_over_largest_other"])
 
 
 def test_boundaries_of_others_are_measured(network, tmp_path):

@@ -175,7 +175,12 @@ def test_local_edits_of_photographs_need_no_other_network(run):
     outdir = run("inpaint", "portrait:1", "--solutions", "2", *both)
     first, second = (picture(outdir / f"portrait1_inpainted_{i}.png") for i in range(2))
     assert (first != second).any()
+
+
+@pytest.mark.slow
+def test_local_edits_that_begin_at_a_code_need_no_other_network(run):
     run("scribble", "--image", "portrait:1", "--paint", "mouth=#ff0000", *SEARCHES)
+    both = ("--mask", "left", *SEARCHES)
     style = ("--style", "seed:3", "--style-of", "colours")
     run("local-style", "portrait:1", *style, *both)
     run("swap-face", "portrait:1", "--donor", "seed:2", *SEARCHES)

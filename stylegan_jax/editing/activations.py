@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.editing import masks
 from stylegan_jax.editing.interpolate import morph
+from stylegan_jax.editing.masks import resize
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.networks.generator import Generator
 
@@ -70,7 +70,7 @@ def attribute(mask_1: Array, mask_2: Array) -> Combine:
 
     def combine(own: Array, other: Array) -> Array:
         size = own.shape[1]
-        inside, hidden = (masks.resize(m, size) for m in (mask_1, mask_2))
+        inside, hidden = (resize(m, size) for m in (mask_1, mask_2))
         return (inside * own + (1 - hidden) * other).astype(own.dtype)
 
     return combine
@@ -121,7 +121,7 @@ def masked_morph(
         float32 `[T, H, W, C]`.
     """
     between = morph(first, second, t)
-    between = between.replace(noise=first.noise)
+    between = Code(between.ws, first.noise)
     own = generator.features(first.ws, first.noise, layers=layers)
     moved = generator.features(between.ws, first.noise, layers=layers)
     features = copy_inside(mask)(jnp.broadcast_to(own, moved.shape), moved)

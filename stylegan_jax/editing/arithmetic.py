@@ -48,7 +48,7 @@ def transfer_expression(
     Source: Abdal et al. 2019 (Image2StyleGAN), expression transfer.
     """
     change = difference(neutral, expressive, threshold)
-    return subject.replace(ws=subject.ws + strength * change)
+    return Code(subject.ws + strength * change, subject.noise)
 
 
 def scale_style(
@@ -66,4 +66,4 @@ def scale_style(
     """
     scaled = w_avg[None, None] + factor * (code.ws - w_avg[None, None])
     chosen = row_mask(rows, code.ws.shape[1])
-    return code.replace(ws=jnp.where(chosen, scaled, code.ws))
+    return Code(jnp.where(chosen, scaled, code.ws), code.noise)

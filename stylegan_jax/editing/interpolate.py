@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.ops import latents
 
 
-def morph(first: Code, second: Code, t: Array) -> Code:
+def morph(first: Code, second: Code, t: ArrayLike) -> Code:
     """The codes on the straight line from one to another, noise included.
 
     Args:
@@ -34,7 +35,7 @@ def morph(first: Code, second: Code, t: Array) -> Code:
     return jax.tree.map(between, first, second)
 
 
-def morph_z(first: Array, second: Array, t: Array) -> Array:
+def morph_z(first: Array, second: Array, t: ArrayLike) -> Array:
     """Input latents along the great circle from one to another.
 
     Args:
@@ -50,7 +51,7 @@ def morph_z(first: Array, second: Array, t: Array) -> Array:
     weight = jnp.asarray(t, first.dtype)[:, None]
     frames = (weight.shape[0], first.shape[1])
     a, b = jnp.broadcast_to(first, frames), jnp.broadcast_to(second, frames)
-    return latents.slerp(a, b, weight) * latents.lerp(*lengths, weight)
+    return latents.slerp(a, b, weight) * latents.lerp(lengths[0], lengths[1], weight)
 
 
 def stops(

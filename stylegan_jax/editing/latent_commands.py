@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ from stylegan_jax.editing.commands import (
     shown,
 )
 from stylegan_jax.editing.direction_files import load_directions
+from stylegan_jax.editing.directions import Direction, Distance
 from stylegan_jax.editing.inputs import code_of_z
 from stylegan_jax.editing.layers import parse_rows
 from stylegan_jax.editing.mixing import mix
@@ -189,14 +191,15 @@ class Features(Command):
         )
         before = draw_pictures(bench.generator, first)
         other = draw_pictures(bench.generator, second[:1])[0]
-        drawn = activations.transfer(
-            bench.generator,
-            first,
-            second,
-            combine,
-            layers=self.layer,
-            share=self.share,
+        transfer = jax.jit(
+            partial(
+                activations.transfer,
+                combine=combine,
+                layers=self.layer,
+                share=self.share,
+            )
         )
+        drawn = transfer(bench.generator, first, second)
         names = [f"{item.name}_with_{donor.name}" for item in items]
         after = bench.write_pictures(names, np.asarray(drawn))
         labels = ["image", donor.name, *(["mask"] * (mask is not None)), "result"]
@@ -237,7 +240,7 @@ class Attribute(Command):
     # in units of w.
     amounts: str = "-2,-1,0,1,2"
     # relative adds the amount; absolute goes to that distance from the plane.
-    distance: directions.Distance = "relative"
+    distance: Distance = "relative"
     rows: str | None = None  # where to act, instead of the direction's own rows
 
     def run(self, bench: Workbench) -> None:
@@ -264,7 +267,7 @@ class Attribute(Command):
             ws = directions.apply(
                 code.ws, direction, step, distance=self.distance, layers=rows
             )
-            return code.replace(ws=ws)
+            return Code(ws, code.noise)
 
         columns = [
             bench.write(
@@ -279,7 +282,7 @@ class Attribute(Command):
             [f"{direction.name} {amount:+g}" for amount in amounts],
         )
 
-    def _direction(self) -> directions.Direction:
+    def _direction(self) -> Direction:
         found = load_directions(self.directions)
         names = [direction.name for direction in found]
         if self.name is None and len(found) == 1:

@@ -28,6 +28,7 @@ from stylegan_jax.networks.generator import Generator
 MakeTerm = Callable[[Array, Array | None], Term]
 
 PIXEL_WEIGHT = 1e-5
+_draw = jax.jit(draw)
 # Searches for latents.
 PLAN = Plan()
 INPAINTING_PLAN = Plan(optimizer=Optimizer(name="sgd", learning_rate=0.8), steps=200)
@@ -42,8 +43,8 @@ class Search:
         perceptual: makes the perceptual terms, such as `terms.perceptual_term` with
             its parameters; None compares pixels alone.
         w: plan of the search for latents; None is that of each algorithm.
-        noise: plan of the search for noise; None is the papers'.
-        noise_steps: iterations of the latter where `noise` is None; 0 leaves it out.
+        noise: plan of the search for noise; None is Adam at `noise_rate`.
+        noise_steps: iterations where `noise` is None; 0 leaves the search out.
         on_chunk: told of progress, as in `solve.solve`.
     """
 
@@ -52,6 +53,16 @@ class Search:
     noise: Plan | None = None
     noise_steps: int = 1000
     on_chunk: OnChunk | None = None
+
+
+def noise_rate(resolution: int) -> float:
+    """The rate of a search for noise: the papers' 5 at 1024 px, 0.05 at 32.
+
+    It is lower than where a photograph is only to be restored
+    (`recipes.noise_rate`): what edits must not find is the photograph in the noise.
+    docs/editing.md has the measurement.
+    """
+    return 5.0 * (resolution / 1024) ** (4 / 3)
 
 
 class Edit(NamedTuple):
@@ -200,7 +211,7 @@ def inpaint(
     edge = 1 - known if edge is None else jnp.maximum(edge, 1 - known)
     targets = (
         _pixels(images, 1 - edge),
-        _pixels(draw(generator, latents.code), edge, factor=10.0),
+        _pixels(_draw(generator, latents.code), edge, factor=10.0),
     )
     return _detail(generator, latents, targets, search)
 
@@ -234,7 +245,7 @@ def scribble(
         rows = rows_of_18(SCRIBBLE_ROWS, generator.config.num_ws)
     terms = [*_look(search, painted, None), StayTerm(start.ws, stay)]
     latents = _latents(generator, start, terms, search, SCRIBBLE_PLAN, rows)
-    drawn = draw(generator, latents.code)
+    drawn = _draw(generator, latents.code)
     targets = _pixels(painted, region), _pixels(drawn, 1 - region)
     return _detail(generator, latents, targets, search)
 
@@ -265,7 +276,7 @@ def transfer_local_style(
     """
     terms = [*_look(search, images, mask), make_style(styles, 1 - mask)]
     latents = _latents(generator, start, terms, search, PLAN)
-    drawn = draw(generator, latents.code)
+    drawn = _draw(generator, latents.code)
     targets = _pixels(images, mask), _pixels(drawn, 1 - mask)
     return _detail(generator, latents, targets, search)
 
@@ -345,13 +356,10 @@ def _latents(
 def _detail(
     generator: Generator, latents: Solution, targets: Sequence[Term], search: Search
 ) -> Edit:
-    plan = search.noise or Plan(
-        optimizer=Optimizer(learning_rate=5.0), steps=max(search.noise_steps, 1)
-    )
-    if not generator.config.use_noise or (
-        search.noise is None and not search.noise_steps
-    ):
+    if not generator.config.use_noise or not search.noise_steps:
         return Edit(latents.code, latents.code)
+    optimizer = Optimizer(learning_rate=noise_rate(generator.resolution))
+    plan = search.noise or Plan(optimizer=optimizer, steps=search.noise_steps)
     solution = fit_noise(
         generator, latents.code, targets, plan=plan, on_chunk=search.on_chunk
     )

@@ -6,8 +6,9 @@ image's side, x to the right and y down, so that one description fits every size
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import jax
 import numpy as np
 from scipy import ndimage
 
@@ -15,6 +16,7 @@ from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 
 Mask = np.ndarray
+AnyMask = TypeVar("AnyMask", np.ndarray, jax.Array)
 
 
 class FaceFrame(NamedTuple):
@@ -177,7 +179,7 @@ def dilate(mask: Mask, radius: float) -> Mask:
     return grown.astype(np.float32)
 
 
-def resize(mask: Mask, resolution: int) -> Mask:
+def resize(mask: AnyMask, resolution: int) -> AnyMask:
     """Resamples a mask `[1, R, R, 1]` by nearest neighbours, of pixel centres.
 
     Source: Image2StyleGAN++, masks of activation tensors.

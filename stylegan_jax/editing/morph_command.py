@@ -1,6 +1,7 @@
 """The operation `morph` of `stylegan_jax.edit`: films."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -46,8 +47,10 @@ class Morph(Command):
         """Does it."""
         if self.frames < 1 or self.fps < 1:
             raise UserError("--frames and --fps are at least 1")
-        if self.film:
-            video.load_av()
+        if self.film and importlib.util.find_spec("av") is None:
+            raise UserError(
+                "films need PyAV: pip install 'stylegan_jax[video]'; or give --no-film"
+            )
         items = bench.items(self.inputs)
         if len(items) < 2:
             raise UserError("a morph needs two images or more")
@@ -71,7 +74,7 @@ class Morph(Command):
         film = np.stack(pictures)
         chosen = np.linspace(0, len(film) - 1, min(_SHOWN_FRAMES, len(film)))
         row = film[np.rint(chosen).astype(int)]
-        bench.write_grid([row], None, [f"frame {round(c)}" for c in chosen])
+        bench.write_grid([list(row)], None, [f"frame {round(c)}" for c in chosen])
         if self.film:
             path = bench.outdir / "morph.mp4"
             video.write(path, film, self.fps)

@@ -24,6 +24,8 @@ from stylegan_jax.metrics.separability import BinaryClassifier
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import truncate
 
+_MAX_CONDITION = 100.0  # of the matrix of changes; beyond it is all noise
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rescoring:
@@ -172,6 +174,52 @@ def summarize(
         stds=stds,
         count=count,
     )
+
+
+def correct(directions: Sequence[Direction], table: Rescoring) -> list[Direction]:
+    """Mixes directions so that each changes its own attribute alone, by a measurement.
+
+    Planes see what classifiers say of samples as they are; what moving does is another
+    matter, and the table knows it. To first order a mixture of directions changes
+    attributes by the mixture of their changes, so the mixtures wanted are the rows of
+    the inverse of the changes per length.
+
+    Args:
+        directions: called after attributes, each of another one, all in one space.
+        table: what `rescore` says of them, in this order; to judge the result, measure
+            it on other samples.
+
+    Raises:
+        UserError: no such directions, or changes that cannot be told apart.
+    """
+    own = [table.own(row) for row in range(len(directions))]
+    names = tuple(direction.name for direction in directions)
+    columns = [column for column in own if column is not None]
+    alike = {(d.space, d.vector.shape, d.layers) for d in directions}
+    if names != table.directions or len(set(columns)) < len(own) or len(alike) > 1:
+        raise UserError(
+            f"directions {', '.join(names)} cannot be corrected: each must be of "
+            "another attribute of the table, and all in one space and in one set of "
+            "layers"
+        )
+    responses = table.changes[:, columns] / table.amounts[:, None]
+    if np.linalg.cond(responses) > _MAX_CONDITION:
+        raise UserError(
+            "the changes of these attributes cannot be told apart; leave one out"
+        )
+    mixtures = np.linalg.inv(responses)
+    vectors = np.stack([direction.vector for direction in directions])
+    intercepts = np.array([direction.intercept for direction in directions])
+    return [
+        dataclasses.replace(
+            direction,
+            vector=np.tensordot(mixtures[i], vectors, axes=1),
+            intercept=float(mixtures[i] @ intercepts),
+            std=None,
+            provenance=f"{direction.provenance}; corrected by {table.count} samples",
+        )
+        for i, direction in enumerate(directions)
+    ]
 
 
 def moves(

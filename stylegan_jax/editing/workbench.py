@@ -20,6 +20,7 @@ from stylegan_jax.editing.local import (
     Hidden,
     MakeTerm,
     Search,
+    noise_rate,
 )
 from stylegan_jax.features import own
 from stylegan_jax.inversion import code as codes
@@ -34,7 +35,6 @@ from stylegan_jax.inversion.recipes import (
     Recipe,
     Stage,
     Weights,
-    noise_rate,
     with_perceptual,
 )
 from stylegan_jax.inversion.solve import Optimizer, Plan
@@ -249,14 +249,15 @@ class Workbench:
 def quick_recipe(generator: Generator, settings: Settings) -> Recipe:
     """How photographs become codes on the way: fewer and longer steps than `invert`.
 
-    500 iterations each, and the rate of w is 0.05. The rest is Image2StyleGAN++'s.
+    500 iterations each, and the rate of w is 0.05. The rate of
+    noise is that of local edits. The rest is Image2StyleGAN++'s.
     """
     w_steps, noise_steps = settings.w_steps or 500, settings.noise_steps
     noise_steps = 500 if noise_steps is None else noise_steps
     plan = Plan(optimizer=Optimizer(learning_rate=0.05), steps=w_steps)
     stages = [Stage(name="w", moves="latent", plan=plan)]
     if noise_steps and generator.config.use_noise:
-        rate = noise_rate(5.0, generator.resolution)
+        rate = noise_rate(generator.resolution)
         plan = Plan(optimizer=Optimizer(learning_rate=rate), steps=noise_steps)
         pixels = Weights(perceptual=0.0)
         stages.append(Stage(name="noise", moves="noise", weights=pixels, plan=plan))

@@ -19,6 +19,8 @@ from jax import Array
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.ops import convolution, normalize, resample
 
+LayerKind = Literal["const", "dense", "conv", "up"]
+
 HE_GAIN = math.sqrt(2.0)  # before a leaky ReLU; 1 before nothing
 
 
@@ -131,7 +133,7 @@ class StyledLayer(nn.Module):
 
     config: ModelConfig
     features: int
-    kind: Literal["const", "dense", "conv", "up"]
+    kind: LayerKind
 
     @nn.compact
     def __call__(self, x: Array | None, w: Array, noise: Array | None) -> Array:

@@ -10,7 +10,7 @@ import flax.linen as nn
 from jax import Array
 
 from stylegan_jax.networks.config import ModelConfig, check_resolution, num_layers
-from stylegan_jax.networks.layers import PixelwiseDense, StyledLayer
+from stylegan_jax.networks.layers import LayerKind, PixelwiseDense, StyledLayer
 from stylegan_jax.ops import resample
 from stylegan_jax.ops.latents import lerp
 
@@ -42,7 +42,8 @@ class SynthesisBlock(nn.Module):
             second = "conv"
         else:
             first, kind, second = "conv0", "up", "conv1"
-        names, kinds = (first, second), (kind, "conv")
+        names = (first, second)
+        kinds: tuple[LayerKind, ...] = (kind, "conv")
         for i in self.layers:
             layer = StyledLayer(config, features, kinds[i], name=names[i])
             x = layer(x, ws[i], noise[i])

@@ -23,7 +23,8 @@ CONFIG = ModelConfig(
     channel_max=16,
 )
 PLAN = Plan(optimizer=Optimizer(learning_rate=0.05), steps=100)
-SEARCH = local.Search(w=PLAN, noise_steps=150)
+NOISE = Plan(optimizer=Optimizer(learning_rate=0.05), steps=150)
+SEARCH = local.Search(w=PLAN, noise=NOISE)
 LEFT = jnp.asarray(masks.part("left", 8))
 
 
@@ -83,15 +84,16 @@ def blur(images):
     return sum(jnp.roll(images, step, axis) for step in (-1, 0, 1) for axis in (1, 2))
 
 
-@pytest.mark.parametrize("eyes", [None, lambda x, mask: Blurred(blur(x), mask)])
-def test_inpainting_ignores_the_hole_and_keeps_the_rest(generator, scenes, eyes):
+def test_inpainting_ignores_the_hole_and_keeps_the_rest(generator, scenes):
     (_, x), (_, y) = scenes
     hole = jnp.asarray(masks.box(8, 0.5, 0.5, 1.0, 1.0))
     edge = jnp.asarray(masks.feather(np.asarray(hole), 0.06))
     spoilt = jnp.where(hole > 0, y, x)
     spoilt = spoilt.at[0, 5, 5, 0].set(jnp.nan)
     start = local.mean_start(generator)
-    search = dataclasses.replace(SEARCH, perceptual=eyes)
+    search = dataclasses.replace(
+        SEARCH, perceptual=lambda x, mask: Blurred(blur(x), mask)
+    )
     edits = [
         local.inpaint(generator, image, hole, start, search, edge=edge)
         for image in (x, spoilt)
@@ -174,6 +176,11 @@ def test_moments_of_colour_are_those_of_numpy():
     term = local.colour_term(other, jnp.asarray(mask, "f"))
     loss = np.mean((np.array(expected) - np.array(expected)[::-1]) ** 2, (1, 2))
     np.testing.assert_allclose(term(jnp.asarray(image, "f"), None), loss, rtol=1e-3)
+
+
+def test_noise_moves_slower_in_smaller_images():
+    assert local.noise_rate(1024) == 5
+    np.testing.assert_allclose(local.noise_rate(32), 5 * 2 ** (-20 / 3))
 
 
 def test_searches_start_at_the_mean_or_around_it(generator):

@@ -8,7 +8,7 @@ import pytest
 from stylegan_jax import parallel
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction
-from stylegan_jax.editing.rescoring import rescore, summarize
+from stylegan_jax.editing.rescoring import Rescoring, correct, rescore, summarize
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 
@@ -103,6 +103,50 @@ def test_samples_are_moved_truncated_and_classified(tiny):
     np.testing.assert_allclose(found.changes[1], second.mean(0) / std, atol=1e-4)
     np.testing.assert_allclose(found.stds, std, rtol=1e-4)
     assert found.count == 10 and found.attributes == ("red", "green")
+
+
+def test_corrected_directions_change_their_own_attribute_alone():
+    """Attributes that are linear in w, so that first order is all there is."""
+    draw = np.random.RandomState(0)
+    slopes, stds = draw.randn(5, 3), np.array([1.0, 3.0, 0.5])
+    names = ("age", "smile", "pose")
+    given = [
+        Direction(name=name, vector=draw.randn(5), intercept=draw.randn())
+        for name in names
+    ]
+
+    def measure(directions, amounts):
+        changes = [
+            a * d.vector @ slopes / stds
+            for a, d in zip(amounts, directions, strict=True)
+        ]
+        return Rescoring(
+            directions=tuple(d.name for d in directions),
+            attributes=("pose", "age", "smile"),
+            changes=np.stack(changes),
+            errors=np.zeros((3, 3)),
+            amounts=np.array(amounts),
+            stds=stds,
+            count=9,
+        )
+
+    found = correct(given, measure(given, [2.0, 0.5, 1.0]))
+    after = measure(found, [1.0, 1.0, 1.0])
+    for row in range(3):
+        own = after.own(row)
+        assert after.changes[row, own] > 0.01
+        np.testing.assert_allclose(np.delete(after.changes[row], own), 0, atol=1e-9)
+        assert np.linalg.norm(found[row].vector) == pytest.approx(1)
+    # Their planes share with the given ones the points that these have in common.
+    vectors = np.stack([d.vector for d in given])
+    common = np.linalg.lstsq(vectors, [-d.intercept for d in given], rcond=None)[0]
+    for direction in found:
+        assert direction.vector @ common == pytest.approx(-direction.intercept)
+    with pytest.raises(UserError, match="cannot be corrected"):
+        correct(given[::-1], measure(given, [1.0, 1.0, 1.0]))
+    same = [dataclasses.replace(d, vector=given[0].vector) for d in given]
+    with pytest.raises(UserError, match="told apart"):
+        correct(same, measure(same, [1.0, 1.0, 1.0]))
 
 
 def test_mistakes_are_refused(tiny):

@@ -1,5 +1,7 @@
 """A tiny network whose noise counts, and pictures of it."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,22 +25,35 @@ MODEL = ModelConfig(
 
 
 @pytest.fixture(scope="session")
-def generator() -> Generator:
+def whole() -> Generator:
     drawn = jax.jit(init_generator, static_argnums=1)(jax.random.key(3), MODEL)
     # Fresh networks ignore noise; trained ones do not.
     params = jax.tree_util.tree_map_with_path(
         lambda path, x: x + 0.3 if path[-1].key == "noise_weight" else x, drawn.params
     )
+    for name in ("to_rgb4", "to_rgb8"):  # pictures that 8 bits do not saturate
+        params["synthesis"][name]["weight"] *= 0.15
     ws = drawn.map(np.random.RandomState(1).randn(1000, 6).astype("f"))
     return drawn.replace(params=params, w_avg=ws[:, 0].mean(0))
 
 
 @pytest.fixture(scope="session")
-def secret(generator) -> Code:
+def generator(whole) -> Generator:
+    return whole
+
+
+@pytest.fixture(scope="session")
+def small(whole) -> Generator:
+    """The same when it has grown to 4 px only: it compiles in half the time."""
+    return dataclasses.replace(whole, resolution=4)
+
+
+@pytest.fixture(scope="session")
+def secret(whole) -> Code:
     """Codes of pictures that the network can draw: a different w for each layer."""
     z = np.random.RandomState(0).randn(3 * MODEL.num_ws, 6).astype("f")
-    ws = generator.map(z)[:, 0].reshape(3, MODEL.num_ws, -1)
-    return Code(ws, generator.draw_noise(jax.random.key(5), 3))
+    ws = whole.map(z)[:, 0].reshape(3, MODEL.num_ws, -1)
+    return Code(ws, whole.draw_noise(jax.random.key(5), 3))
 
 
 @pytest.fixture(scope="session")

@@ -22,11 +22,17 @@ def psnr(generator, code, targets):
     return -10 * np.log10(np.asarray(error) / 4)
 
 
+def shrunk(small, start):
+    """The network of 4 px, other targets, and the start for it."""
+    targets = jnp.linspace(-0.5, 0.5, 3 * 48).reshape(3, 4, 4, 3)
+    return small, targets, Code(start.ws, start.noise[:2])
+
+
 def test_w_plus_of_a_drawn_image_recovers_it(generator, targets, start):
     plan = Plan(steps=1500, optimizer=Optimizer(learning_rate=0.05, cooldown=0.5))
     found = fit.fit_w(generator, start, [PixelTerm(targets)], plan=plan, chunk=500)
     before, after = (psnr(generator, c, targets) for c in (start, found.code))
-    assert (before < 25).all() and (after > 40).all()
+    assert (before < 30).all() and (after > 40).all()
     # The loss is the mean square in levels times 1e-5, whatever the PSNR says.
     mean_square = 255**2 * 10 ** (-after / 10)
     np.testing.assert_allclose(found.loss, 1e-5 * mean_square, rtol=1e-2)
@@ -55,7 +61,7 @@ def test_a_step_is_along_the_derivative_of_the_rows_alone(generator, targets, st
         images = generator.synthesize(ws, start.noise)
         return 1e-5 * jnp.mean((255 / 2 * (images - targets)) ** 2, (1, 2, 3)).sum()
 
-    slope = jax.grad(loss)(start.ws)
+    slope = jax.jit(jax.grad(loss))(start.ws)
     descent = Optimizer(name="sgd", learning_rate=0.5)
     plan = Plan(steps=1, optimizer=descent, keep="last")
     terms = [PixelTerm(targets)]
@@ -70,9 +76,8 @@ def test_a_step_is_along_the_derivative_of_the_rows_alone(generator, targets, st
 
 
 @pytest.mark.parametrize(("space", "rows"), [("z", 1), ("z+", 4)])
-def test_in_z_the_mapping_is_part_of_the_network(
-    generator, targets, start, space, rows
-):
+def test_in_z_the_mapping_is_part_of_the_network(small, start, space, rows):
+    generator, targets, start = shrunk(small, start)
     z = jnp.asarray(np.random.RandomState(2).randn(3, rows, 6), jnp.float32)
     terms = [PixelTerm(targets)]
     found = fit.fit_w(generator, start, terms, space=space, latent=z, plan=SHORT)
@@ -85,7 +90,8 @@ def test_in_z_the_mapping_is_part_of_the_network(
         fit.fit_w(generator, start, terms, space=space, plan=SHORT)
 
 
-def test_the_projector_moves_both_and_keeps_noise_normal(generator, targets, start):
+def test_the_projector_moves_both_and_keeps_noise_normal(small, start):
+    generator, targets, start = shrunk(small, start)
     statistics = spaces.w_statistics(generator, count=500)
     jitter = fit.Jitter(statistics.std, jax.random.split(jax.random.key(1), 3))
     found = fit.fit_both(
