@@ -45,6 +45,7 @@ setup(
         "tpu": ["jax[tpu]"],
         "export": ["flatbuffers>=24"],
         "video": ["av>=14"],
+        "demo": ["gradio>=6.31"],
         "test": ["pytest>=8", "pytest-xdist>=3", "flatbuffers>=24", "av>=14"],
         "lint": ["ruff>=0.14", "pyright>=1.1.400"],
     },

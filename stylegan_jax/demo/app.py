@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import gradio as gr
+from gradio import themes
 
 from stylegan_jax.demo import drawing_tabs, pictures, search_tabs
 from stylegan_jax.demo.events import Stops
-from stylegan_jax.demo.page import Page
+from stylegan_jax.demo.page import PSI, Page
 from stylegan_jax.demo.session import Session
 from stylegan_jax.editing.masks import FFHQ, FaceFrame
 
@@ -17,9 +18,9 @@ _PIXELS = "(on) => { document.body.classList.toggle('pixels', on); return []; }"
 _FORGET_SECONDS = 3600  # uploaded files
 
 
-def theme() -> gr.themes.Base:
+def theme() -> themes.Base:
     """How it looks; asks no other host for anything."""
-    return gr.themes.Default(font=_FONTS, font_mono=_MONO)
+    return themes.Default(font=_FONTS, font_mono=_MONO)
 
 
 def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks:
@@ -43,7 +44,7 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks
             psi = gr.Slider(
                 -1,
                 1.5,
-                0.7,
+                PSI,
                 step=0.05,
                 label="Truncation ψ: 0 mean, 1 as trained",
                 scale=2,

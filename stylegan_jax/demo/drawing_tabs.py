@@ -37,7 +37,7 @@ def samples(page: Page, tab: gr.Tab) -> None:
         sample = visit.sample(seed, noise)
         return session.code(sample), f"seed{sample.seed}"
 
-    first = page.visit(page.psi.value, page.class_index.value, None)
+    first = page.visit(None, 0, None)
     some = session.resolution <= _SMALL
     noise = gr.State(None)
     with gr.Row():

@@ -16,6 +16,7 @@ from stylegan_jax.editing.masks import FaceFrame
 from stylegan_jax.inversion.code import Code
 
 SEED, PHOTO = "Seed", "Photograph"
+PSI = 0.7  # truncation at first
 _MOST_SEEDS = 1_000_000  # that a random one is drawn from
 
 
@@ -73,7 +74,7 @@ class Page:
         self, psi: float | None, class_index: int | None, photo: Photo | None
     ) -> Visit:
         """From the values of components; fields may be empty for a moment."""
-        psi = self.psi.value if psi is None else psi
+        psi = PSI if psi is None else psi
         return Visit(psi, class_index if self.session.num_classes else None, photo)
 
     def on(

@@ -19,7 +19,15 @@ from stylegan_jax.inversion.code import Code
 INPAINT, SCRIBBLE = "Fill in", "Scribble"
 _CANVAS = 448  # pixels of the picture that is painted on, at least
 _PARTS = ("eyes", "brows", "nose", "mouth", "face", "hair")
-_COLOURS = ["#202020", "#f0f0f0", "#7a4a24", "#d8b050", "#c03040", "#3070c0", "#e8c0a0"]
+_COLOURS: list[str | tuple[str, float]] = [
+    "#202020",
+    "#f0f0f0",
+    "#7a4a24",
+    "#d8b050",
+    "#c03040",
+    "#3070c0",
+    "#e8c0a0",
+]
 
 
 def photograph(page: Page, tab: gr.Tab) -> None:
@@ -138,12 +146,13 @@ def painting(page: Page, tab: gr.Tab) -> None:
                 fixed_canvas=True,
                 height=side + 90,
                 brush=gr.Brush(
-                    default_size=24, colors=_COLOURS, default_color=_COLOURS[0]
+                    default_size=24, colors=_COLOURS, default_color=str(_COLOURS[0])
                 ),
                 label="Paint here",
                 elem_id="editor",
-                elem_classes="editor",
             )
+            state = gr.HTML(elem_id="paint-state")
+            shown = gr.HTML(elem_id="painted")
         with gr.Column(scale=2):
             picker = Picker("On", 3, with_photo=True, name="paint")
             mode = gr.Radio(
@@ -164,11 +173,8 @@ def painting(page: Page, tab: gr.Tab) -> None:
                 elem_id="paint-colours",
             )
             effort, start, stop = _controls("Search", "paint")
-    state = gr.HTML(elem_id="paint-state")
-    shown = gr.HTML(elem_id="painted")
-    with gr.Row():
-        keep = gr.Button("Keep as my photograph", size="sm", elem_id="paint-keep")
-        save_button(page, code, [result], name="painted")
+            keep = gr.Button("Keep as my photograph", size="sm", elem_id="paint-keep")
+            save_button(page, code, [result], name="painted")
     page.redraw(tab, "painting", picker.events, load, picker.inputs, [editor])
     inputs = [*picker.inputs, editor, mode, parts, colours, effort]
     listen(
@@ -264,7 +270,7 @@ def _results(before: np.ndarray, told: Progress | None) -> str:
         if told is None
         else pictures.figure(told.picture, "Result", "painted")
     )
-    return pictures.row([pictures.figure(before, "Given"), right], columns=3)
+    return pictures.row([pictures.figure(before, "Given"), right])
 
 
 def _waiting() -> str:

@@ -23,8 +23,11 @@ from stylegan_jax.editing.workbench import Settings, make_perceptual, quick_reci
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.fit import OnChunk, fit_noise, fit_w
 from stylegan_jax.inversion.objective import make_terms
-from stylegan_jax.inversion.solve import Chunk, Plan
+from stylegan_jax.inversion.recipes import Perceptual
+from stylegan_jax.inversion.solve import Chunk, Optimizer, Plan
 
+# Not the paper's descent, which by pixels alone stops far from what is known.
+INPAINTING_PLAN = Plan(optimizer=Optimizer(learning_rate=0.05))
 FEATHER = 0.03  # deviation of the blur of masks, of the side, as in `edit`
 
 
@@ -140,7 +143,7 @@ def inpaint(
             jnp.asarray(images.from_uint8(picture[None])),
             jnp.asarray(hole),
             local.mean_start(session.generator),
-            _search(session, local.INPAINTING_PLAN, effort, on_chunk),
+            _search(session, INPAINTING_PLAN, effort, on_chunk),
             edge=jnp.asarray(edge),
         ).code
 
@@ -199,9 +202,8 @@ def _search(session: Session, plan: Plan, effort: Effort, on_chunk: OnChunk) -> 
     )
 
 
-def _perceptual(session: Session):
-    eyes = session.eyes
-    return "vgg16" if eyes.vgg16 is not None else "lpips" if eyes.lpips else "none"
+def _perceptual(session: Session) -> Perceptual:
+    return "none" if session.eyes.vgg16 is None else "vgg16"
 
 
 def _effort(session: Session, effort: Effort) -> Effort:
@@ -225,10 +227,9 @@ def _follow(
         loss = float(chunk.history[-1].mean())
         # A copy: the next chunk writes over the arrays.
         best = jax.tree.map(np.array, jax.device_get(code()))
-        if done <= effort.latents or latents is None:
-            latents = best
+        latents = best if done <= effort.latents else latents
         picture = session.draw(best)
-        told.put(Progress(done, total, loss, best, latents, picture))
+        told.put(Progress(done, total, loss, best, latents or best, picture))
         if stop.is_set():
             raise _StoppedError
 

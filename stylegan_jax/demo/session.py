@@ -172,10 +172,10 @@ class Session:
             z = latents_of_seed(source.seed, self.generator.config.z_dim)
             z = _moved(jnp.asarray(z), self._steps["z"], amount)
             ws = self._map(z, source.class_index)
-            code = code.replace(ws=self._truncated(ws, source.psi))
+            code = Code(self._truncated(ws, source.psi), code.noise)
         if not self.sliders:
             return code
-        return code.replace(ws=_moved(code.ws, self._steps["w"], amount))
+        return Code(_moved(code.ws, self._steps["w"], amount), code.noise)
 
     def mix(self, content: Source, style: Source, rows: Sequence[int]) -> Code:
         """The content with some rows of the style; the noise is the content's."""
@@ -187,7 +187,7 @@ class Session:
 
     def plain(self, source: Source) -> Code:
         """The code with the network's own noise, as local edits begin at."""
-        return self.code(source).replace(noise=stored_noise(self.generator, 1))
+        return Code(self.code(source).ws, stored_noise(self.generator, 1))
 
     # --- Parts -----------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ def test_what_is_in_the_hole_has_no_influence(session, generator, picture, stop)
         jnp.asarray(hole),
         local.mean_start(generator),
         local.Search(
-            w=local.Plan(optimizer=local.INPAINTING_PLAN.optimizer, steps=50),
+            w=local.Plan(optimizer=local.Optimizer(learning_rate=0.05), steps=50),
             noise_steps=50,
         ),
         edge=jnp.asarray(edge),
