@@ -96,91 +96,27 @@ def painting(page: Page, tab: gr.Tab) -> None:
         path = sources.kept_file(editor.GRADIO_CACHE, images.encode_png(background))
         return {"background": str(path), "layers": [], "composite": None}
 
-    def search(
-        visit: Visit,
-        kind: str,
-        seed: int,
-        drawn: dict[str, Any] | None,
-        mode: str,
-        parts: list[str],
-        colours: bool,
-        effort: str,
-        visitor: str,
-    ) -> Iterator[tuple[Any, str, str]]:
-        source = visit.source(kind, seed)
-        picture = session.draw(session.code(source))
-        painted = sources.strokes(drawn, picture)
-        mask = sources.as_mask(painted)
-        stop = page.stops.begin(visitor)
-        if mode == INPAINT:
-            for part in parts:
-                mask = np.maximum(
-                    mask, masks.part(part, session.resolution, page.frame)
-                )
-            before = covered(picture, mask)
-            steps = searches.inpaint(session, picture, mask, EFFORTS[effort], stop)
-        else:
-            before = sources.as_picture(painted, picture)
-            steps = searches.scribble(
-                session, source, before, mask, EFFORTS[effort], stop, colours=colours
-            )
-        yield None, _results(before, None), _waiting()
-        for told in steps:
-            found = Photo(told.picture, told.code, told.latents)
-            yield found if told.finished else None, _results(before, told), _told(told)
-
     def code(visit: Visit, result: Photo | None) -> tuple[Code, str]:
         return _there(result).code, "painted"
 
     result = gr.State(None)
     with gr.Row():
         with gr.Column(scale=3):
-            editor = gr.ImageEditor(
-                type="numpy",
-                image_mode="RGBA",
-                sources=(),
-                transforms=(),
-                layers=False,
-                buttons=[],
-                canvas_size=(side, side),
-                fixed_canvas=True,
-                height=side + 90,
-                brush=gr.Brush(
-                    default_size=24, colors=_COLOURS, default_color=str(_COLOURS[0])
-                ),
-                label="Paint here",
-                elem_id="editor",
-            )
+            editor = _editor(side)
             state = gr.HTML(elem_id="paint-state")
             shown = gr.HTML(elem_id="painted")
         with gr.Column(scale=2):
             picker = Picker("On", 3, with_photo=True, name="paint")
-            mode = gr.Radio(
-                [INPAINT, SCRIBBLE],
-                value=INPAINT,
-                label="What strokes are",
-                info="Holes to fill in, in any colour; or what should be there",
-                elem_id="paint-mode",
-            )
-            parts = gr.CheckboxGroup(
-                _PARTS, label="Also fill in", elem_id="paint-parts"
-            )
-            colours = gr.Checkbox(
-                True,
-                label="Follow colours too",
-                info="Moves all rows; otherwise the first, which make shapes",
-                visible=False,
-                elem_id="paint-colours",
-            )
+            meaning = _meaning()
             effort, start, stop = _controls("Search", "paint")
             keep = gr.Button("Keep as my photograph", size="sm", elem_id="paint-keep")
             save_button(page, code, [result], name="painted")
     page.redraw(tab, "painting", picker.events, load, picker.inputs, [editor])
-    inputs = [*picker.inputs, editor, mode, parts, colours, effort]
+    shared = [page.psi, page.class_index, page.photo]
     listen(
         [start.click],
-        _with_visitor(page, search),
-        [page.psi, page.class_index, page.photo, *inputs],
+        _painter(page),
+        [*shared, *picker.inputs, editor, *meaning, effort],
         [result, shown, state],
         search=True,
     )
@@ -188,6 +124,45 @@ def painting(page: Page, tab: gr.Tab) -> None:
     listen([keep.click], _there, [result], [page.photo]).success(
         lambda: gr.Info("It is the photograph of all tabs now", duration=3),
         api_visibility="private",
+    )
+
+
+def _editor(side: int) -> gr.ImageEditor:
+    """Where strokes are drawn, on a square of `side` pixels."""
+    return gr.ImageEditor(
+        type="numpy",
+        image_mode="RGBA",
+        sources=(),
+        transforms=(),
+        layers=False,
+        buttons=[],
+        canvas_size=(side, side),
+        fixed_canvas=True,
+        height=side + 90,
+        brush=gr.Brush(
+            default_size=24, colors=_COLOURS, default_color=str(_COLOURS[0])
+        ),
+        label="Paint here",
+        elem_id="editor",
+    )
+
+
+def _meaning() -> list[Any]:
+    """What strokes are: the mode, parts to fill in too, whether colours count."""
+    mode = gr.Radio(
+        [INPAINT, SCRIBBLE],
+        value=INPAINT,
+        label="What strokes are",
+        info="Holes to fill in, in any colour; or what should be there",
+        elem_id="paint-mode",
+    )
+    parts = gr.CheckboxGroup(_PARTS, label="Also fill in", elem_id="paint-parts")
+    colours = gr.Checkbox(
+        True,
+        label="Follow colours too",
+        info="Moves all rows; otherwise the first, which make shapes",
+        visible=False,
+        elem_id="paint-colours",
     )
     mode.change(
         lambda mode: (
@@ -199,27 +174,49 @@ def painting(page: Page, tab: gr.Tab) -> None:
         queue=False,
         api_visibility="private",
     )
+    return [mode, parts, colours]
 
 
-def _with_visitor(page: Page, search: Any) -> Any:
-    def call(
+def _painter(page: Page) -> Any:
+    """The function that searches, of the values of all that it looks at."""
+    session = page.session
+
+    def paint(
         psi: float,
         class_index: int | None,
-        photo: Any,
+        photo: Photo | None,
         kind: str,
         seed: int,
-        editor: Any,
+        drawn: dict[str, Any] | None,
         mode: str,
         parts: list[str],
         colours: bool,
         effort: str,
         request: gr.Request,
-    ) -> Iterator[Any]:
-        visit = page.visit(psi, class_index, photo)
-        own = (kind, seed, editor, mode, parts, colours, effort)
-        yield from search(visit, *own, request.session_hash)
+    ) -> Iterator[tuple[Any, str, str]]:
+        source = page.visit(psi, class_index, photo).source(kind, seed)
+        picture = session.draw(session.code(source))
+        painted = sources.strokes(drawn, picture)
+        mask = sources.as_mask(painted)
+        stop = page.stops.begin(request.session_hash)
+        length = EFFORTS[effort]
+        if mode == INPAINT:
+            for part in parts:
+                there = masks.part(part, session.resolution, page.frame)
+                mask = np.maximum(mask, there)
+            before = covered(picture, mask)
+            steps = searches.inpaint(session, picture, mask, length, stop)
+        else:
+            before = sources.as_picture(painted, picture)
+            steps = searches.scribble(
+                session, source, before, mask, length, stop, colours=colours
+            )
+        yield None, _results(before, None), _waiting()
+        for told in steps:
+            found = Photo(told.picture, told.code, told.latents)
+            yield found if told.finished else None, _results(before, told), _told(told)
 
-    return call
+    return paint
 
 
 def _controls(verb: str, name: str) -> tuple[gr.Radio, gr.Button, gr.Button]:
