@@ -65,11 +65,17 @@ class Visitor:
     def one(self, css):
         return self.until(lambda: self.all(css), css)[0]
 
+    def texts(self, css):
+        """At one instant: elements may be gone when they are asked one by one."""
+        return self.driver.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map(e => e.innerText)",
+            css,
+        )
+
     def until(self, done, what):
         end = time.monotonic() + PATIENCE
         while not (found := done()):
-            toasts = [toast.text for toast in self.all(".toast-body")]
-            assert time.monotonic() < end, f"{what}; messages: {toasts}"
+            assert time.monotonic() < end, f"{what}; {self.texts('.toast-body')}"
             time.sleep(0.03)
         return found
 
@@ -117,7 +123,11 @@ class Visitor:
 
     def message(self, text):
         """Waits for a message, and sends it away."""
-        self.until(lambda: any(text in t.text for t in self.all(".toast-body")), text)
+        self.until(lambda: any(text in t for t in self.texts(".toast-body")), text)
+        self.quiet()
+
+    def quiet(self):
+        """Sends all messages away."""
         for button in self.all(".toast-close"):
             with contextlib.suppress(Exception):
                 button.click()
@@ -159,6 +169,7 @@ def browser(url, tmp_path_factory):
 @pytest.fixture
 def visitor(browser, tmp_path, request):
     """The browser; afterwards, where it has been and what it complained of."""
+    browser.quiet()
     yield browser
     browser.driver.save_screenshot(str(tmp_path / f"{request.node.name}.png"))
     complaints = [
@@ -274,7 +285,7 @@ def test_photographs(visitor, session, tmp_path):
     )
     visitor.choose("#invert-effort", "Quick")
     visitor.click("#invert-start")
-    visitor.until(lambda: "done" in visitor.one("#inversion-state").text, "done")
+    visitor.until(lambda: "done" in visitor.texts("#inversion-state")[0], "done")
     told = " ".join(visitor.driver.execute_script("return window.told"))
     assert all(f"{i} of 300" in told for i in (50, 150, 250, 300))
     found = visitor.pictures("#inverted")[1]
@@ -285,9 +296,9 @@ def test_photographs(visitor, session, tmp_path):
     visitor.tab("Photograph")
     visitor.choose("#invert-effort", "Long")
     visitor.click("#invert-start")
-    visitor.until(lambda: "Compiling" in visitor.one("#inversion-state").text, "begun")
+    visitor.until(lambda: "Compiling" in visitor.texts("#inversion-state")[0], "begun")
     visitor.click("#invert-stop")
-    visitor.until(lambda: "stopped" in visitor.one("#inversion-state").text, "stopped")
+    visitor.until(lambda: "stopped" in visitor.texts("#inversion-state")[0], "stopped")
 
 
 def stroke(visitor):
@@ -316,10 +327,7 @@ def test_painting(visitor, session):
         time.sleep(0.5)
         visitor.click("#paint-start")
         answer = visitor.until(
-            lambda: (
-                visitor.all("#painted img")
-                or [toast.text for toast in visitor.all(".toast-body")]
-            ),
+            lambda: visitor.all("#painted img") or visitor.texts(".toast-body"),
             "begun",
         )
         if not isinstance(answer[0], str):
@@ -329,7 +337,7 @@ def test_painting(visitor, session):
         return False
 
     visitor.until(painted, "a stroke")
-    visitor.until(lambda: "done" in visitor.one("#paint-state").text, "done")
+    visitor.until(lambda: "done" in visitor.texts("#paint-state")[0], "done")
     given = visitor.pictures("#painted")[0].astype(int)
     covered = np.abs(given - picture).max(-1) > 1
     assert 1 <= covered.sum() <= 24  # the stroke, not all
@@ -338,6 +346,6 @@ def test_painting(visitor, session):
     visitor.message("the photograph of all tabs")
     visitor.choose("#paint-mode", "Scribble")
     visitor.click("#paint-start")
-    visitor.until(lambda: "done" not in visitor.one("#paint-state").text, "begun")
-    visitor.until(lambda: "done" in visitor.one("#paint-state").text, "done")
+    visitor.until(lambda: "done" not in visitor.texts("#paint-state")[0], "begun")
+    visitor.until(lambda: "done" in visitor.texts("#paint-state")[0], "done")
     assert visitor.pictures("#painted")[1].shape == (8, 8, 3)
