@@ -72,6 +72,9 @@ class Visitor:
             css,
         )
 
+    def text(self, css):
+        return " ".join(self.texts(css))
+
     def until(self, done, what):
         end = time.monotonic() + PATIENCE
         while not (found := done()):
@@ -285,7 +288,7 @@ def test_photographs(visitor, session, tmp_path):
     )
     visitor.choose("#invert-effort", "Quick")
     visitor.click("#invert-start")
-    visitor.until(lambda: "done" in visitor.texts("#inversion-state")[0], "done")
+    visitor.until(lambda: "done" in visitor.text("#inversion-state"), "done")
     told = " ".join(visitor.driver.execute_script("return window.told"))
     assert all(f"{i} of 300" in told for i in (50, 150, 250, 300))
     found = visitor.pictures("#inverted")[1]
@@ -296,9 +299,9 @@ def test_photographs(visitor, session, tmp_path):
     visitor.tab("Photograph")
     visitor.choose("#invert-effort", "Long")
     visitor.click("#invert-start")
-    visitor.until(lambda: "Compiling" in visitor.texts("#inversion-state")[0], "begun")
+    visitor.until(lambda: "Compiling" in visitor.text("#inversion-state"), "begun")
     visitor.click("#invert-stop")
-    visitor.until(lambda: "stopped" in visitor.texts("#inversion-state")[0], "stopped")
+    visitor.until(lambda: "stopped" in visitor.text("#inversion-state"), "stopped")
 
 
 def stroke(visitor):
@@ -337,7 +340,7 @@ def test_painting(visitor, session):
         return False
 
     visitor.until(painted, "a stroke")
-    visitor.until(lambda: "done" in visitor.texts("#paint-state")[0], "done")
+    visitor.until(lambda: "done" in visitor.text("#paint-state"), "done")
     given = visitor.pictures("#painted")[0].astype(int)
     covered = np.abs(given - picture).max(-1) > 1
     assert 1 <= covered.sum() <= 24  # the stroke, not all
@@ -346,6 +349,6 @@ def test_painting(visitor, session):
     visitor.message("the photograph of all tabs")
     visitor.choose("#paint-mode", "Scribble")
     visitor.click("#paint-start")
-    visitor.until(lambda: "done" not in visitor.texts("#paint-state")[0], "begun")
-    visitor.until(lambda: "done" in visitor.texts("#paint-state")[0], "done")
+    visitor.until(lambda: "done" not in visitor.text("#paint-state"), "begun")
+    visitor.until(lambda: "done" in visitor.text("#paint-state"), "done")
     assert visitor.pictures("#painted")[1].shape == (8, 8, 3)
