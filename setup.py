@@ -47,6 +47,7 @@ setup(
         "tpu": ["jax[tpu]"],
         "export": ["flatbuffers>=24"],
         "video": ["av>=14"],
+        "demo": ["gradio>=6.31"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3",

@@ -1,0 +1,94 @@
+"""The page: what all tabs share above, the tabs below."""
+
+from collections.abc import Callable
+
+import gradio as gr
+from gradio import themes
+
+from stylegan_jax.demo import drawing_tabs, pictures, search_tabs
+from stylegan_jax.demo.events import Stops
+from stylegan_jax.demo.page import PSI, Page
+from stylegan_jax.demo.session import Session
+from stylegan_jax.editing.masks import FFHQ, FaceFrame
+
+# Fonts that are on the visitor's machine; gradio's own come from another host.
+_FONTS = ("system-ui", "sans-serif")
+_MONO = ("ui-monospace", "monospace")
+_PIXELS = "(on) => { document.body.classList.toggle('pixels', on); return []; }"
+_FORGET_SECONDS = 3600  # uploaded files
+
+
+def theme() -> themes.Base:
+    """How it looks; asks no other host for anything."""
+    return themes.Default(font=_FONTS, font_mono=_MONO)
+
+
+def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks:
+    """The page of a network.
+
+    Args:
+        session: the network.
+        title: what it is called.
+        frame: where faces lie in its pictures, for the named parts of masks.
+    """
+    stops = Stops()
+    with gr.Blocks(
+        title=f"{title} · stylegan_jax",
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=(_FORGET_SECONDS // 4, _FORGET_SECONDS),
+    ) as blocks:
+        size = session.resolution
+        with gr.Row(elem_classes="head"):
+            gr.Markdown(f"## {title}\n{size} x {size} px, {session.num_rows} layers")
+            psi = gr.Slider(
+                -1,
+                1.5,
+                PSI,
+                step=0.05,
+                label="Truncation ψ: 0 mean, 1 as trained",
+                scale=2,
+                visible=session.truncates,
+                elem_id="psi",
+            )
+            class_index = gr.Dropdown(
+                list(range(session.num_classes)),
+                value=0 if session.num_classes else None,
+                label="Class of seeds",
+                visible=bool(session.num_classes),
+                elem_id="class",
+            )
+            pixels = gr.Checkbox(
+                label="Show single pixels", elem_id="pixels", container=False
+            )
+        pixels.change(None, pixels, None, js=_PIXELS)
+        photo, current = gr.State(None), gr.State("samples")
+        page = Page(session, frame, stops, current, psi, class_index, photo)
+        with gr.Tabs():
+            for name, make in tabs(session).items():
+                with gr.Tab(name, elem_id=f"tab-{name.lower().split()[0]}") as tab:
+                    make(page, tab)
+
+        def leave(request: gr.Request) -> None:
+            stops.stop(request.session_hash)
+
+        blocks.unload(leave)
+    blocks.queue(default_concurrency_limit=2)
+    return blocks
+
+
+def tabs(session: Session) -> dict[str, Callable[[Page, gr.Tab], None]]:
+    """The tabs that a network can use, and what draws them."""
+    found = {"Samples": drawing_tabs.samples}
+    if session.sliders:
+        found["Attributes"] = drawing_tabs.attributes
+    if session.editable:
+        found["Style mixing"] = drawing_tabs.mixing
+    found["Morphing"] = drawing_tabs.morphing
+    if session.editable:
+        found["Photograph"] = search_tabs.photograph
+        found["Painting"] = search_tabs.painting
+    return found
+
+
+CSS = pictures.CSS

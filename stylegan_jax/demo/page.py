@@ -1,0 +1,187 @@
+"""What the tabs of the page have in common: who visits, and what they point at."""
+
+import dataclasses
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.demo import pictures
+from stylegan_jax.demo.events import Stops, listen
+from stylegan_jax.demo.session import Sample, Session, Source
+from stylegan_jax.editing.masks import FaceFrame
+from stylegan_jax.inversion.code import Code
+
+SEED, PHOTO = "Seed", "Photograph"
+PSI = 0.7  # truncation at first
+_MOST_SEEDS = 1_000_000  # that a random one is drawn from
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A visitor's photograph, or another result of a search; lives in their session.
+
+    Attributes:
+        picture: what it should be, uint8 `[R, R, C]`.
+        code: what it became.
+        latents: the same with the noise of the network.
+    """
+
+    picture: np.ndarray
+    code: Code
+    latents: Code
+
+
+@dataclasses.dataclass(frozen=True)
+class Visit:
+    """What a visitor has set for all tabs, at the time of an event."""
+
+    psi: float
+    class_index: int | None
+    photo: Photo | None
+
+    def source(self, kind: str, seed: float | None) -> Source:
+        """What a `Picker` points at; raises UserError if there is nothing."""
+        if kind == PHOTO:
+            if self.photo is None:
+                raise UserError("there is no photograph yet; invert one in its tab")
+            return self.photo.code
+        return self.sample(seed)
+
+    def sample(self, seed: float | None, noise_seed: int | None = None) -> Sample:
+        """A sample; raises UserError for a seed that is none."""
+        if seed is None:
+            raise UserError("give a seed: a number from 0")
+        return Sample(int(seed), self.psi, self.class_index, noise_seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """The network, and the components that all tabs look at."""
+
+    session: Session
+    frame: FaceFrame  # where faces lie
+    stops: Stops
+    current: gr.State  # name of the tab that is open
+    psi: gr.Slider
+    class_index: gr.Dropdown
+    photo: gr.State
+
+    def visit(
+        self, psi: float | None, class_index: int | None, photo: Photo | None
+    ) -> Visit:
+        """From the values of components; fields may be empty for a moment."""
+        psi = PSI if psi is None else psi
+        return Visit(psi, class_index if self.session.num_classes else None, photo)
+
+    def on(
+        self,
+        events: Sequence[Any],
+        function: Callable[..., Any],
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        *,
+        search: bool = False,
+    ) -> Any:
+        """Calls `function(visit, *values of inputs)` at events."""
+        mine = [self.psi, self.class_index, self.photo]
+
+        def call(psi: float, class_index: int | None, photo: Any, *own: Any) -> Any:
+            return function(self.visit(psi, class_index, photo), *own)
+
+        return listen(events, call, [*mine, *inputs], outputs, search=search)
+
+    def redraw(
+        self,
+        tab: gr.Tab,
+        name: str,
+        events: Sequence[Any],
+        function: Callable[..., Any],
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+    ) -> None:
+        """As `on`; also when the tab is opened, and with what is set for all tabs."""
+
+        def if_open(visit: Visit, current: str, *own: Any) -> Any:
+            skipped = [gr.skip()] * len(outputs) if len(outputs) > 1 else gr.skip()
+            return function(visit, *own) if current == name else skipped
+
+        self.on([tab.select, *events], function, inputs, outputs)
+        common = [self.psi.input, self.class_index.input]
+        self.on(common, if_open, [self.current, *inputs], outputs)
+        tab.select(
+            lambda: name, None, self.current, queue=False, api_visibility="private"
+        )
+
+
+class Picker:
+    """Components that point at a seed, or at the visitor's photograph."""
+
+    def __init__(self, label: str, seed: int, *, with_photo: bool, name: str) -> None:
+        """Draws them.
+
+        Args:
+            label: above them.
+            seed: at first.
+            with_photo: whether there can be one.
+            name: ids of the components begin with it.
+        """
+        self.kind = gr.Radio(
+            [SEED, PHOTO],
+            value=SEED,
+            label=label,
+            visible=with_photo,
+            elem_id=f"{name}-kind",
+        )
+        with gr.Row(elem_classes="picker"):
+            self.seed = gr.Number(
+                seed,
+                label="Seed" if with_photo else label,
+                precision=0,
+                elem_id=f"{name}-seed",
+                min_width=80,
+            )
+            dice = gr.Button(
+                "Random", size="sm", min_width=80, elem_id=f"{name}-random", scale=0
+            )
+        dice.click(
+            random_seed, None, self.seed, queue=False, api_visibility="private"
+        ).then(lambda: SEED, None, self.kind, queue=False, api_visibility="private")
+
+    @property
+    def inputs(self) -> list[Any]:
+        """For `Visit.source`."""
+        return [self.kind, self.seed]
+
+    @property
+    def events(self) -> list[Any]:
+        """When it points elsewhere."""
+        return [self.kind.change, self.seed.change]
+
+
+def random_seed() -> int:
+    """A seed that nobody chose."""
+    return random.randrange(_MOST_SEEDS)
+
+
+def save_button(
+    page: Page,
+    function: Callable[..., tuple[Code, str]],
+    inputs: Sequence[Any],
+    *,
+    name: str,
+) -> None:
+    """A button that saves the code, and the file's name, that a function gives."""
+    button = gr.Button("Save latents", size="sm", elem_id=f"{name}-save")
+    text = gr.Textbox(visible="hidden", elem_id=f"{name}-saved")
+
+    def save(visit: Visit, *values: Any) -> str:
+        code, called = function(visit, *values)
+        return pictures.code_file(code, called, {})
+
+    page.on([button.click], save, inputs, [text]).success(
+        None, text, text, js=pictures.SAVE_FILE
+    )

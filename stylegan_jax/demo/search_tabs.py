@@ -1,0 +1,295 @@
+"""Tabs that search: a photograph's code, fillings of holes, meanings of scribbles."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.demo import pictures, searches, sources
+from stylegan_jax.demo.events import listen
+from stylegan_jax.demo.page import Page, Photo, Picker, Visit, save_button
+from stylegan_jax.demo.searches import EFFORTS, Progress
+from stylegan_jax.editing import masks
+from stylegan_jax.editing.commands import covered
+from stylegan_jax.inversion.code import Code
+
+INPAINT, SCRIBBLE = "Fill in", "Scribble"
+_CANVAS = 448  # pixels of the picture that is painted on, at least
+_PARTS = ("eyes", "brows", "nose", "mouth", "face", "hair")
+_COLOURS: list[str | tuple[str, float]] = [
+    "#202020",
+    "#f0f0f0",
+    "#7a4a24",
+    "#d8b050",
+    "#c03040",
+    "#3070c0",
+    "#e8c0a0",
+]
+
+
+def photograph(page: Page, tab: gr.Tab) -> None:
+    """Upload and inversion."""
+    session = page.session
+    channels = session.generator.config.num_channels
+
+    def read(path: str | None, find_face: bool) -> tuple[np.ndarray | None, str]:
+        if path is None:
+            return None, _pair(None, None)
+        picture = sources.read_photo(
+            path, session.resolution, channels, find_face=find_face
+        )
+        return picture, _pair(picture, None)
+
+    def invert(
+        target: np.ndarray | None, effort: str, request: gr.Request
+    ) -> Iterator[tuple[Any, str, str]]:
+        if target is None:
+            raise UserError("upload a photograph first")
+        stop = page.stops.begin(request.session_hash)
+        yield gr.skip(), _pair(target, None), _waiting()
+        for told in searches.invert(session, target, EFFORTS[effort], stop):
+            photo = Photo(target, told.code, told.latents)
+            found = photo if told.finished else gr.skip()
+            yield found, _pair(target, told), _told(told, target)
+
+    def code(visit: Visit) -> tuple[Code, str]:
+        if visit.photo is None:
+            raise UserError("nothing is inverted yet")
+        return visit.photo.code, "photograph"
+
+    target = gr.State(None)
+    with gr.Row():
+        with gr.Column(scale=3):
+            shown = gr.HTML(_pair(None, None), elem_id="inverted")
+            state = gr.HTML(elem_id="inversion-state")
+        with gr.Column(scale=2):
+            file = gr.File(label="Photograph", file_types=["image"], elem_id="upload")
+            face = gr.Checkbox(
+                label="Find the face and place it as FFHQ's", elem_id="find-face"
+            )
+            effort, start, stop = _controls("Invert", "invert")
+            save_button(page, code, [], name="photo")
+            gr.HTML(_eyes_note(page), elem_classes="note")
+    events = [file.upload, file.clear, face.change]
+    listen(events, read, [file, face], [target, shown])
+    listen(
+        [start.click],
+        invert,
+        [target, effort],
+        [page.photo, shown, state],
+        search=True,
+    )
+    _stopper(page, stop)
+
+
+def painting(page: Page, tab: gr.Tab) -> None:
+    """Inpainting and scribbles."""
+    session = page.session
+    side = session.resolution * -(-_CANVAS // session.resolution)
+
+    def load(visit: Visit, kind: str, seed: int) -> dict[str, Any]:
+        picture = session.draw(session.code(visit.source(kind, seed)))
+        background = images.resize(images.convert_channels(picture, 3), (side, side))
+        path = sources.kept_file(editor.GRADIO_CACHE, images.encode_png(background))
+        return {"background": str(path), "layers": [], "composite": None}
+
+    def code(visit: Visit, result: Photo | None) -> tuple[Code, str]:
+        return _there(result).code, "painted"
+
+    result = gr.State(None)
+    with gr.Row():
+        with gr.Column(scale=3):
+            editor = _editor(side)
+            state = gr.HTML(elem_id="paint-state")
+            shown = gr.HTML(elem_id="painted")
+        with gr.Column(scale=2):
+            picker = Picker("On", 3, with_photo=True, name="paint")
+            meaning = _meaning()
+            effort, start, stop = _controls("Search", "paint")
+            keep = gr.Button("Keep as my photograph", size="sm", elem_id="paint-keep")
+            save_button(page, code, [result], name="painted")
+    page.redraw(tab, "painting", picker.events, load, picker.inputs, [editor])
+    shared = [page.psi, page.class_index, page.photo]
+    listen(
+        [start.click],
+        _painter(page),
+        [*shared, *picker.inputs, editor, *meaning, effort],
+        [result, shown, state],
+        search=True,
+    )
+    _stopper(page, stop)
+    listen([keep.click], _there, [result], [page.photo]).success(
+        lambda: gr.Info("It is the photograph of all tabs now", duration=3),
+        api_visibility="private",
+    )
+
+
+def _editor(side: int) -> gr.ImageEditor:
+    """Where strokes are drawn, on a square of `side` pixels."""
+    return gr.ImageEditor(
+        type="numpy",
+        image_mode="RGBA",
+        sources=(),
+        transforms=(),
+        layers=False,
+        buttons=[],
+        canvas_size=(side, side),
+        fixed_canvas=True,
+        height=side + 90,
+        brush=gr.Brush(
+            default_size=24, colors=_COLOURS, default_color=str(_COLOURS[0])
+        ),
+        label="Paint here",
+        elem_id="editor",
+    )
+
+
+def _meaning() -> list[Any]:
+    """What strokes are: the mode, parts to fill in too, whether colours count."""
+    mode = gr.Radio(
+        [INPAINT, SCRIBBLE],
+        value=INPAINT,
+        label="What strokes are",
+        info="Holes to fill in, in any colour; or what should be there",
+        elem_id="paint-mode",
+    )
+    parts = gr.CheckboxGroup(_PARTS, label="Also fill in", elem_id="paint-parts")
+    colours = gr.Checkbox(
+        True,
+        label="Follow colours too",
+        info="Moves all rows; otherwise the first, which make shapes",
+        visible=False,
+        elem_id="paint-colours",
+    )
+    mode.change(
+        lambda mode: (
+            gr.update(visible=mode == INPAINT),
+            gr.update(visible=mode == SCRIBBLE),
+        ),
+        mode,
+        [parts, colours],
+        queue=False,
+        api_visibility="private",
+    )
+    return [mode, parts, colours]
+
+
+def _painter(page: Page) -> Any:
+    """The function that searches, of the values of all that it looks at."""
+    session = page.session
+
+    def paint(
+        psi: float,
+        class_index: int | None,
+        photo: Photo | None,
+        kind: str,
+        seed: int,
+        drawn: dict[str, Any] | None,
+        mode: str,
+        parts: list[str],
+        colours: bool,
+        effort: str,
+        request: gr.Request,
+    ) -> Iterator[tuple[Any, str, str]]:
+        source = page.visit(psi, class_index, photo).source(kind, seed)
+        picture = session.draw(session.code(source))
+        painted = sources.strokes(drawn, picture)
+        mask = sources.as_mask(painted)
+        stop = page.stops.begin(request.session_hash)
+        length = EFFORTS[effort]
+        if mode == INPAINT:
+            for part in parts:
+                there = masks.part(part, session.resolution, page.frame)
+                mask = np.maximum(mask, there)
+            before = covered(picture, mask)
+            steps = searches.inpaint(session, picture, mask, length, stop)
+        else:
+            before = sources.as_picture(painted, picture)
+            steps = searches.scribble(
+                session, source, before, mask, length, stop, colours=colours
+            )
+        yield None, _results(before, None), _waiting()
+        for told in steps:
+            found = Photo(told.picture, told.code, told.latents)
+            yield found if told.finished else None, _results(before, told), _told(told)
+
+    return paint
+
+
+def _controls(verb: str, name: str) -> tuple[gr.Radio, gr.Button, gr.Button]:
+    """How long, start, stop."""
+    choices = [
+        (f"{key.capitalize()} ({sum(value)} iterations)", key)
+        for key, value in EFFORTS.items()
+    ]
+    effort = gr.Radio(
+        choices, value="usual", label="How long", elem_id=f"{name}-effort"
+    )
+    with gr.Row():
+        start = gr.Button(verb, variant="primary", elem_id=f"{name}-start")
+        stop = gr.Button("Stop", elem_id=f"{name}-stop")
+    return effort, start, stop
+
+
+def _stopper(page: Page, button: gr.Button) -> None:
+    def stop(request: gr.Request) -> None:
+        page.stops.stop(request.session_hash)
+
+    button.click(stop, None, None, queue=False, api_visibility="private")
+
+
+def _there(result: Photo | None) -> Photo:
+    if result is None:
+        raise UserError("there is no result yet; search first")
+    return result
+
+
+def _pair(target: np.ndarray | None, told: Progress | None) -> str:
+    left = (
+        pictures.empty("Your photograph", "Photograph")
+        if target is None
+        else pictures.figure(target, "Photograph, as the network sees it")
+    )
+    right = (
+        pictures.empty("What the network makes of it", "Network")
+        if told is None
+        else pictures.figure(told.picture, "Network", "inverted")
+    )
+    return pictures.row([left, right])
+
+
+def _results(before: np.ndarray, told: Progress | None) -> str:
+    right = (
+        pictures.empty("The result", "Result")
+        if told is None
+        else pictures.figure(told.picture, "Result", "painted")
+    )
+    return pictures.row([pictures.figure(before, "Given"), right])
+
+
+def _waiting() -> str:
+    return pictures.bar(0, 1, "Compiling; the first search takes longest")
+
+
+def _told(told: Progress, target: np.ndarray | None = None) -> str:
+    text = f"{told.done} of {told.total} iterations"
+    if target is not None:
+        difference = told.picture.astype(np.float64) - target
+        error = np.sqrt(np.mean(difference**2))
+        text += f", root mean squared error {error:.1f} of 255 levels"
+    if told.finished:
+        text += " · done" if told.done >= told.total else " · stopped"
+    return pictures.bar(told.done, told.total, text)
+
+
+def _eyes_note(page: Page) -> str:
+    eyes = page.session.eyes
+    if eyes.vgg16 is not None:
+        return "Pixels and features of VGG16 are compared."
+    return (
+        "Only pixels are compared, for there are no weights of VGG16 here; "
+        "<code>--perceptual vgg16</code> fetches them, or <code>--vgg16 FILE</code>."
+    )

@@ -1,0 +1,260 @@
+"""Searches that can be watched and stopped: inversion, inpainting, scribbles.
+
+A search runs in a thread of its own and tells after every chunk of iterations how far
+it is, with the best picture so far. Who stops it keeps that.
+"""
+
+import dataclasses
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.demo.session import Session, Source
+from stylegan_jax.editing import local, masks
+from stylegan_jax.editing.local import Search
+from stylegan_jax.editing.workbench import Settings, make_perceptual, quick_recipe
+from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.fit import OnChunk, fit_noise, fit_w
+from stylegan_jax.inversion.objective import make_terms
+from stylegan_jax.inversion.recipes import Perceptual
+from stylegan_jax.inversion.solve import Chunk, Optimizer, Plan
+
+# Not the paper's descent, which by pixels alone stops far from what is known.
+INPAINTING_PLAN = Plan(optimizer=Optimizer(learning_rate=0.05))
+FEATHER = 0.03  # deviation of the blur of masks, of the side, as in `edit`
+
+
+class Effort(NamedTuple):
+    """Iterations of a search."""
+
+    latents: int
+    noise: int
+
+
+EFFORTS = {
+    "quick": Effort(200, 100),
+    "usual": Effort(500, 500),
+    "long": Effort(2000, 1000),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a search is.
+
+    Attributes:
+        done: iterations so far.
+        total: that there will be.
+        loss: of the last one; of noise it is measured otherwise than of latents.
+        code: the best so far, of one image; numbers on the host.
+        latents: the best before the noise was touched.
+        picture: of the code, uint8 `[H, W, C]`.
+        finished: whether this is the last word.
+    """
+
+    done: int
+    total: int
+    loss: float
+    code: Code
+    latents: Code
+    picture: np.ndarray
+    finished: bool = False
+
+
+class _StoppedError(Exception):
+    """Leaves a search."""
+
+
+def invert(
+    session: Session, photo: np.ndarray, effort: Effort, stop: threading.Event
+) -> Iterator[Progress]:
+    """Looks for the code of a photograph, latents first and then noise.
+
+    Args:
+        session: whose network should draw it.
+        photo: uint8 `[R, R, C]`.
+        effort: how long; no noise where the network has none.
+        stop: may be set at any time; the best so far is the last that is yielded.
+
+    Yields:
+        Progress after every chunk, and at the end `finished`.
+
+    Raises:
+        UserError: a photograph of another size, or a loss that is not finite.
+    """
+    generator = session.generator
+    expected = (session.resolution,) * 2 + (generator.config.num_channels,)
+    if photo.shape != expected:
+        raise UserError(f"the photograph is {photo.shape}, not {expected}")
+    settings = Settings(
+        perceptual=_perceptual(session),
+        w_steps=effort.latents,
+        noise_steps=effort.noise,
+    )
+    recipe = quick_recipe(generator, settings)
+    target = jnp.asarray(images.from_uint8(photo[None]))
+
+    def work(on_chunk: OnChunk) -> Code:
+        code = local.mean_start(generator)
+        for stage in recipe.stages:
+            fit = fit_w if stage.moves == "latent" else fit_noise
+            terms = make_terms(stage, target, code, session.eyes)
+            found = fit(generator, code, terms, plan=stage.plan, on_chunk=on_chunk)
+            code = found.code
+        return code
+
+    return _follow(session, work, _effort(session, effort), stop)
+
+
+def inpaint(
+    session: Session,
+    picture: np.ndarray,
+    hole: np.ndarray,
+    effort: Effort,
+    stop: threading.Event,
+) -> Iterator[Progress]:
+    """Fills a hole; what the picture holds in it has no influence.
+
+    Args:
+        session: whose network should fill it.
+        picture: uint8 `[R, R, C]`.
+        hole: `[1, R, R, 1]`, above 0 is hole.
+        effort: how long.
+        stop: as of `invert`.
+
+    Yields and raises: as `invert`. Source: `editing.local.inpaint`.
+    """
+    if not hole.any():
+        raise UserError("nothing is marked: paint over what should be filled anew")
+    if (hole > 0).all():
+        raise UserError("everything is marked: leave something to go by")
+    edge = masks.feather(masks.dilate(hole, 2 * FEATHER), FEATHER)
+
+    def work(on_chunk: OnChunk) -> Code:
+        return local.inpaint(
+            session.generator,
+            jnp.asarray(images.from_uint8(picture[None])),
+            jnp.asarray(hole),
+            local.mean_start(session.generator),
+            _search(session, INPAINTING_PLAN, effort, on_chunk),
+            edge=jnp.asarray(edge),
+        ).code
+
+    return _follow(session, work, _effort(session, effort), stop)
+
+
+def scribble(
+    session: Session,
+    source: Source,
+    painted: np.ndarray,
+    touched: np.ndarray,
+    effort: Effort,
+    stop: threading.Event,
+    *,
+    colours: bool = False,
+) -> Iterator[Progress]:
+    """Makes strokes that were painted on a picture part of it.
+
+    Args:
+        session: whose network it is.
+        source: what was painted on.
+        painted: its picture with the strokes, uint8 `[R, R, C]`.
+        touched: `[1, R, R, 1]`, where the strokes are.
+        effort: how long.
+        stop: as of `invert`.
+        colours: moves all rows, nearly freely; otherwise the paper's first six of 18,
+            which are for shapes.
+
+    Yields and raises: as `invert`. Source: `editing.local.scribble`.
+    """
+    if not touched.any():
+        raise UserError("no stroke is on the picture: paint what should be there")
+    region = masks.feather(masks.dilate(touched, FEATHER), FEATHER)
+    start = session.plain(source)
+
+    def work(on_chunk: OnChunk) -> Code:
+        return local.scribble(
+            session.generator,
+            jnp.asarray(images.from_uint8(painted[None])),
+            jnp.asarray(region),
+            start,
+            _search(session, local.SCRIBBLE_PLAN, effort, on_chunk),
+            rows=range(session.num_rows) if colours else None,
+            stay=0.001 if colours else 0.01,
+        ).code
+
+    return _follow(session, work, _effort(session, effort), stop)
+
+
+def _search(session: Session, plan: Plan, effort: Effort, on_chunk: OnChunk) -> Search:
+    return Search(
+        perceptual=make_perceptual(session.eyes),
+        w=dataclasses.replace(plan, steps=effort.latents),
+        noise_steps=effort.noise,
+        on_chunk=on_chunk,
+    )
+
+
+def _perceptual(session: Session) -> Perceptual:
+    return "none" if session.eyes.vgg16 is None else "vgg16"
+
+
+def _effort(session: Session, effort: Effort) -> Effort:
+    return effort if session.has_noise else effort._replace(noise=0)
+
+
+def _follow(
+    session: Session,
+    work: Callable[[OnChunk], Code],
+    effort: Effort,
+    stop: threading.Event,
+) -> Iterator[Progress]:
+    """Runs `work` in a thread, and yields what it tells."""
+    told: queue.SimpleQueue[Progress | BaseException | None] = queue.SimpleQueue()
+    done, total = 0, sum(effort)
+    latents: Code | None = None
+
+    def on_chunk(chunk: Chunk, code: Callable[[], Code]) -> None:
+        nonlocal done, latents
+        done += len(chunk.history)
+        loss = float(chunk.history[-1].mean())
+        # A copy: the next chunk writes over the arrays.
+        best = jax.tree.map(np.array, jax.device_get(code()))
+        latents = best if done <= effort.latents else latents
+        picture = session.draw(best)
+        told.put(Progress(done, total, loss, best, latents or best, picture))
+        if stop.is_set():
+            raise _StoppedError
+
+    def run() -> None:
+        try:
+            work(on_chunk)
+            told.put(None)
+        except _StoppedError:
+            told.put(None)
+        except BaseException as error:
+            told.put(error)
+
+    # A daemon: who interrupts the server does not wait for it.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    last: Progress | None = None
+    try:
+        while (progress := told.get()) is not None:
+            if isinstance(progress, BaseException):
+                raise progress
+            yield progress
+            last = progress
+    finally:
+        stop.set()  # whoever stops listening wants no more
+    if last is not None:
+        if not np.isfinite(last.loss):
+            raise UserError("the search met numbers that are not finite; try another")
+        yield dataclasses.replace(last, finished=True)

@@ -1,0 +1,254 @@
+"""A network that is being served: what the page asks of it, and nothing of the page.
+
+Programs are compiled when it is made, one image at a time, so that what follows only
+runs them. It keeps nothing of its users but the latents of seeds, which are the same
+for all; codes of their photographs are theirs to keep (`demo.app`).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing import directions, interpolate, mixing
+from stylegan_jax.editing.directions import Direction
+from stylegan_jax.editing.inputs import latents_of_seed
+from stylegan_jax.inversion.batch import draw_pictures
+from stylegan_jax.inversion.code import Code, stored_noise
+from stylegan_jax.inversion.objective import NO_EYES, Eyes
+from stylegan_jax.networks.generator import Generator, Noise
+from stylegan_jax.ops import latents
+
+CUTOFF = 8  # layers that are truncated, as in `stylegan_jax.sample`
+_KEPT = 1024  # latents of seeds
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A picture that has a seed.
+
+    Attributes:
+        seed: of the latent, as in `stylegan_jax.sample`.
+        psi: truncation; networks without a mean of w take no notice.
+        class_index: of conditional networks.
+        noise_seed: None is the noise that comes with the network.
+    """
+
+    seed: int
+    psi: float = 0.7
+    class_index: int | None = None
+    noise_seed: int | None = None
+
+
+# What can be edited: a sample, or the code that a photograph became.
+Source = Sample | Code
+
+
+class Session:
+    """A network, its compiled programs, its directions, and what sees for searches."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        sliders: Sequence[Direction] = (),
+        eyes: Eyes = NO_EYES,
+    ) -> None:
+        """Compiles what drawing needs.
+
+        Args:
+            generator: the network.
+            sliders: directions of attributes.
+            eyes: networks for searches; none compares pixels alone.
+
+        Raises:
+            UserError: a network that draws no pictures, or directions of another one.
+        """
+        config = generator.config
+        if generator.resolution == 1:
+            raise UserError("this network draws points, not pictures; nothing to show")
+        dims = {"w": config.w_dim, "z": config.z_dim}
+        for slider in sliders:
+            if slider.dim != dims[slider.space]:
+                raise UserError(
+                    f"direction {slider.name!r} has {slider.dim} numbers in "
+                    f"{slider.space}, this network {dims[slider.space]}; it belongs to "
+                    "another network"
+                )
+        self.generator = jax.device_put(generator)
+        self.sliders = tuple(sliders) if config.use_styles else ()
+        self.eyes = eyes
+        self._steps = {
+            "w": _stacked(self.sliders, "w", (config.num_ws, config.w_dim)),
+            "z": _stacked(self.sliders, "z", (config.z_dim,)),
+        }
+        self._mapped = functools.lru_cache(_KEPT)(self._map_seed)
+        # Once through everything, so that nobody waits for a compiler.
+        first = Sample(0, class_index=0 if self.num_classes else None)
+        code = self.turned(first, [0.0] * len(self.sliders))
+        self.draw(self.morph(code, self.code(_noisy(first)), 0.5))
+
+    # --- What it is ----------------------------------------------------------------
+
+    @property
+    def resolution(self) -> int:
+        """Of the pictures, in pixels."""
+        return self.generator.resolution
+
+    @property
+    def num_classes(self) -> int:
+        """0 where the network is unconditional."""
+        return self.generator.config.label_size
+
+    @property
+    def num_rows(self) -> int:
+        """Of a code: one w per layer."""
+        return self.generator.config.num_ws
+
+    @property
+    def truncates(self) -> bool:
+        """Whether psi does anything."""
+        return self.generator.w_avg is not None
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether there is noise to draw anew."""
+        return self.generator.config.use_noise
+
+    @property
+    def editable(self) -> bool:
+        """Whether it has styles, which mixing, inversion and local edits need."""
+        return self.generator.config.use_styles
+
+    # --- Codes and pictures ----------------------------------------------------------
+
+    def code(self, source: Source) -> Code:
+        """The code of a sample; that of a photograph is one already.
+
+        Raises:
+            UserError: a seed or class that there is not.
+        """
+        if isinstance(source, Code):
+            return source
+        if not 0 <= source.seed < 2**32:
+            raise UserError(f"seed {source.seed} is not from 0 to {2**32 - 1}")
+        ws = self._mapped(source.seed, source.class_index)
+        return Code(self._truncated(ws, source.psi), self._noise(source.noise_seed))
+
+    def draw(self, code: Code) -> np.ndarray:
+        """The picture of a code of one image, uint8 `[H, W, C]`."""
+        return draw_pictures(self.generator, code)[0]
+
+    def turned(self, source: Source, amounts: Sequence[float]) -> Code:
+        """A source with its attributes turned up or down.
+
+        Args:
+            source: a sample or a photograph.
+            amounts: one for each of `sliders`, in standard deviations of the samples
+                along it; where that is not known in units of the latent space.
+
+        Raises:
+            UserError: another number of amounts, or a photograph along a direction in
+                z, which it has none of.
+        """
+        if len(amounts) != len(self.sliders):
+            raise UserError(f"{len(amounts)} amounts for {len(self.sliders)} sliders")
+        amount = jnp.asarray(np.asarray(amounts, np.float32))
+        in_z = [
+            slider.space == "z" and value != 0
+            for slider, value in zip(self.sliders, amounts, strict=True)
+        ]
+        code = self.code(source)
+        if any(in_z):
+            if isinstance(source, Code):
+                name = self.sliders[in_z.index(True)].name
+                raise UserError(
+                    f"direction {name!r} is in z: it moves samples, not photographs"
+                )
+            z = latents_of_seed(source.seed, self.generator.config.z_dim)
+            z = _moved(jnp.asarray(z), self._steps["z"], amount)
+            ws = self._map(z, source.class_index)
+            code = Code(self._truncated(ws, source.psi), code.noise)
+        if not self.sliders:
+            return code
+        return Code(_moved(code.ws, self._steps["w"], amount), code.noise)
+
+    def mix(self, content: Source, style: Source, rows: Sequence[int]) -> Code:
+        """The content with some rows of the style; the noise is the content's."""
+        return mixing.mix(self.code(content), self.code(style), rows)
+
+    def morph(self, first: Source, second: Source, t: float) -> Code:
+        """On the straight line from one code to another, at `t` of 0 to 1."""
+        return _morph(self.code(first), self.code(second), jnp.float32([t]))
+
+    def plain(self, source: Source) -> Code:
+        """The code with the network's own noise, as local edits begin at."""
+        return Code(self.code(source).ws, stored_noise(self.generator, 1))
+
+    # --- Parts -----------------------------------------------------------------------
+
+    def _map_seed(self, seed: int, class_index: int | None) -> Array:
+        z = latents_of_seed(seed, self.generator.config.z_dim)
+        return self._map(jnp.asarray(z), class_index)
+
+    def _map(self, z: Array, class_index: int | None) -> Array:
+        count, labels = self.num_classes, None
+        if count:
+            if class_index is None or not 0 <= class_index < count:
+                raise UserError(f"class {class_index} is not one of 0 to {count - 1}")
+            labels = jnp.asarray(np.eye(1, count, class_index, dtype=np.float32))
+        return _map(self.generator, z, labels)
+
+    def _truncated(self, ws: Array, psi: float) -> Array:
+        if self.generator.w_avg is None:
+            return ws
+        return _truncate(ws, self.generator.w_avg, jnp.float32(psi))
+
+    def _noise(self, seed: int | None) -> Noise:
+        if seed is None or not self.has_noise:
+            return stored_noise(self.generator, 1)
+        return _draw_noise(self.generator, jax.random.key(seed))
+
+
+def _noisy(sample: Sample) -> Sample:
+    return dataclasses.replace(sample, noise_seed=0)
+
+
+def _stacked(
+    sliders: Sequence[Direction], space: directions.Space, shape: tuple[int, ...]
+) -> Array:
+    """What an amount of 1 of each slider adds in a space, `[sliders, *shape]`."""
+    steps = np.zeros((len(sliders), *shape), np.float32)
+    for i, slider in enumerate(sliders):
+        if slider.space == space:
+            rows = slider.rows(shape[0]) if space == "w" else slider.vector
+            steps[i] = rows * (slider.std or 1.0)
+    return jnp.asarray(steps)
+
+
+@jax.jit
+def _map(generator: Generator, z: Array, labels: Array | None) -> Array:
+    return generator.map(z, labels)
+
+
+@jax.jit
+def _truncate(ws: Array, w_avg: Array, psi: Array) -> Array:
+    return latents.truncate(ws, w_avg, psi, CUTOFF)
+
+
+@jax.jit
+def _draw_noise(generator: Generator, key: Array) -> Noise:
+    return generator.draw_noise(key, 1)
+
+
+@jax.jit
+def _moved(codes: Array, steps: Array, amounts: Array) -> Array:
+    """All of `directions.apply`, relative, at once."""
+    return codes + jnp.tensordot(amounts, steps, 1)[None]
+
+
+_morph = jax.jit(interpolate.morph)

@@ -1,0 +1,123 @@
+"""Pictures that come from outside: photographs, and strokes on a picture."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylegan_jax.alignment.align import NoFaceError, align
+from stylegan_jax.alignment.faces import MissingLandmarkerError
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.files import atomic_write
+
+_MARKED = 0.25  # of a pixel of the network must be under a stroke to count
+
+
+def read_photo(
+    path: str | Path, resolution: int, num_channels: int, *, find_face: bool
+) -> np.ndarray:
+    """A photograph as a network wants it, uint8 `[R, R, C]`.
+
+    Args:
+        path: of an uploaded file, which may be anything.
+        resolution: R.
+        num_channels: C.
+        find_face: cuts the largest face out as FFHQ's are; otherwise the central
+            square is taken.
+
+    Raises:
+        UserError: not a picture, no face in it, or no library to find one.
+    """
+    try:
+        image = images.read_image(path, 3 if find_face else num_channels)
+    except (images.UnreadableImageError, OSError) as error:
+        raise UserError(
+            f"{Path(path).name} cannot be read as a picture ({error}); give a PNG, "
+            "JPEG or WebP"
+        ) from error
+    if not find_face:
+        return images.square_box(image, resolution)
+    way_out = "; or leave “Find the face” out, which takes the central square"
+    try:
+        crop = align(image, size=resolution)[0].crop
+    except NoFaceError as error:
+        raise UserError(f"no face was found in {Path(path).name}{way_out}") from error
+    except MissingLandmarkerError as error:
+        raise UserError(
+            f"finding faces needs dlib: pip install 'stylegan_jax[align]'{way_out}"
+        ) from error
+    return images.convert_channels(crop, num_channels)
+
+
+def strokes(editor: dict[str, Any] | None, picture: np.ndarray) -> np.ndarray:
+    """What was painted in an editor over an enlarged picture: `[R, R, C + 1]`.
+
+    Args:
+        editor: what `gr.ImageEditor` gives, of type "numpy" and mode "RGBA": `layers`,
+            uint8 `[S, S, 4]`.
+        picture: what is painted on, uint8 `[R, R, C]`.
+
+    Returns:
+        float32: colours in [0, 255], and how much of each pixel is under strokes, in
+        [0, 1].
+    """
+    size, channels = picture.shape[0], picture.shape[2]
+    painted = np.zeros((size, size, channels + 1), np.float32)
+    for layer in (editor or {}).get("layers") or []:
+        if layer.ndim != 3 or layer.shape[2] != 4 or not layer[..., 3].any():
+            continue
+        alpha = layer[..., 3:].astype(np.float32) / 255
+        colour = layer[..., :3].astype(np.float32)
+        if channels == 1:
+            colour = colour.mean(-1, keepdims=True)
+        # Means over cells, of colours as far as they are there.
+        parts = _cells(np.concatenate([colour * alpha, alpha], -1), size)
+        cover = parts[..., -1:]
+        colour = parts[..., :-1] / np.maximum(cover, 1e-6)
+        both = cover + painted[..., -1:] * (1 - cover)
+        mixed = colour * cover + painted[..., :-1] * painted[..., -1:] * (1 - cover)
+        painted = np.concatenate([mixed / np.maximum(both, 1e-6), both], -1)
+    return painted
+
+
+def as_mask(painted: np.ndarray) -> np.ndarray:
+    """Where strokes are, `[1, R, R, 1]` of 0 and 1."""
+    return (painted[None, ..., -1:] >= _MARKED).astype(np.float32)
+
+
+def as_picture(painted: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """The picture with the strokes on it, uint8 `[R, R, C]`; the rest is untouched."""
+    marked = as_mask(painted)[0] > 0
+    return np.where(marked, np.rint(painted[..., :-1]), picture).astype(np.uint8)
+
+
+def enlarged(picture: np.ndarray, least: int) -> np.ndarray:
+    """A picture with each pixel repeated until it has at least `least` of them."""
+    factor = max(1, -(-least // min(picture.shape[:2])))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def kept_file(folder: str | Path, data: bytes) -> Path:
+    """The file of a PNG in a cache, by its content; written once, and at once.
+
+    gradio writes the pictures of an editor anew for everybody who looks at them, while
+    others read them.
+    """
+    path = Path(folder) / hashlib.sha256(data).hexdigest() / "picture.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, data)
+    return path
+
+
+def _cells(array: np.ndarray, size: int) -> np.ndarray:
+    """Means over `size` x `size` cells of `[S, T, K]`."""
+    array = enlarged(array, size)
+    for axis in (0, 1):
+        edges = np.arange(size) * array.shape[axis] // size
+        counts = np.diff(edges, append=array.shape[axis])
+        sums = np.add.reduceat(array, edges, axis=axis)
+        array = sums / counts.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+    return array.astype(np.float32)

@@ -1,0 +1,354 @@
+"""The page in a real browser: every tab is used, and nothing leaves this machine.
+
+Needs gradio, selenium, chromium and chromedriver. Pictures are taken from the page and
+compared with what the network draws when it is asked directly.
+"""
+
+import base64
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from stylegan_jax.common import images
+from stylegan_jax.demo.session import Sample
+from stylegan_jax.editing import layers
+from stylegan_jax.inversion import code as codes
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+PATIENCE = 60  # seconds; a busy machine compiles slowly
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER)
+    or importlib.util.find_spec("gradio") is None
+    or importlib.util.find_spec("selenium") is None,
+    reason="gradio, selenium, chromium or chromedriver is not here",
+)
+
+
+@pytest.fixture(scope="module")
+def url(network, request):
+    """The address of a server of the small network."""
+    cache = str(request.config.rootpath / ".pytest_cache" / "xla")
+    command = [sys.executable, "-m", "stylegan_jax.serve", str(network), "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--perceptual", "none"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=request.config.rootpath,
+        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": cache},
+    )
+    line = process.stdout.readline()
+    assert " at http://127.0.0.1:" in line, line
+    yield line.split(" at ")[1].split()[0]
+    process.terminate()
+    process.wait(30)
+    process.stdout.close()
+
+
+class Visitor:
+    """A browser with the page open."""
+
+    def __init__(self, driver, url, downloads):
+        self.driver, self.url, self.downloads = driver, url, downloads
+
+    def all(self, css):
+        return self.driver.find_elements("css selector", css)
+
+    def one(self, css):
+        return self.until(lambda: self.all(css), css)[0]
+
+    def texts(self, css):
+        """At one instant: elements may be gone when they are asked one by one."""
+        return self.driver.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map(e => e.innerText)",
+            css,
+        )
+
+    def text(self, css):
+        return " ".join(self.texts(css))
+
+    def until(self, done, what):
+        end = time.monotonic() + PATIENCE
+        while not (found := done()):
+            assert time.monotonic() < end, f"{what}; {self.texts('.toast-body')}"
+            time.sleep(0.03)
+        return found
+
+    def tab(self, name):
+        tabs = self.until(
+            lambda: [b for b in self.all("button[role=tab]") if b.text == name], name
+        )
+        tabs[0].click()
+
+    def click(self, css):
+        self.driver.execute_script("arguments[0].click()", self.one(css))
+
+    def choose(self, css, label):
+        """Clicks the option of a group that is called so."""
+        options = [e for e in self.all(f"{css} label") if e.text.startswith(label)]
+        options[0].click()
+
+    def fill(self, css, value):
+        field = self.one(css)
+        field.clear()
+        field.send_keys(f"{value}\n")
+
+    def pictures(self, css):
+        """The pixels in a part of the page, as they were sent."""
+        sources = self.driver.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map((i) => i.src)",
+            f"{css} img",
+        )
+        head = "data:image/png;base64,"
+        assert all(source.startswith(head) for source in sources)
+        return [images.read_image(base64.b64decode(s[len(head) :])) for s in sources]
+
+    def shows(self, css, place, picture):
+        """Waits until a picture is there."""
+
+        def there():
+            with contextlib.suppress(Exception):  # it may change under our hands
+                found = self.pictures(css)[place].astype(int)
+                return found.shape == picture.shape and (
+                    np.abs(found - picture).max() <= 1
+                )
+            return False
+
+        self.until(there, f"{css} shows the picture")
+
+    def message(self, text):
+        """Waits for a message, and sends it away."""
+        self.until(lambda: any(text in t for t in self.texts(".toast-body")), text)
+        self.quiet()
+
+    def quiet(self):
+        """Sends all messages away."""
+        for button in self.all(".toast-close"):
+            with contextlib.suppress(Exception):
+                button.click()
+
+    def saved(self, name):
+        path = self.downloads / name
+        self.until(lambda: path.exists() and path.stat().st_size, name)
+        return path
+
+
+@pytest.fixture(scope="module")
+def browser(url, tmp_path_factory):
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    downloads = tmp_path_factory.mktemp("downloads")
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
+        options.add_argument(f"--{flag}")
+    options.add_argument("--window-size=1200,1000")
+    options.add_experimental_option(
+        "prefs",
+        {
+            "download.default_directory": str(downloads),
+            # Several, without asking.
+            "profile.default_content_setting_values.automatic_downloads": 1,
+        },
+    )
+    options.set_capability(
+        "goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"}
+    )
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.get(url)
+    yield Visitor(driver, url, downloads)
+    driver.quit()
+
+
+@pytest.fixture
+def visitor(browser, tmp_path, request):
+    """The browser; afterwards, where it has been and what it complained of."""
+    browser.quiet()
+    yield browser
+    browser.driver.save_screenshot(str(tmp_path / f"{request.node.name}.png"))
+    complaints = [
+        entry
+        for entry in browser.driver.get_log("browser")
+        if entry["level"] == "SEVERE"
+    ]
+    assert not complaints
+    asked = []
+    for entry in browser.driver.get_log("performance"):
+        event = json.loads(entry["message"])["message"]
+        if event["method"] == "Network.requestWillBeSent":
+            asked.append(event["params"]["request"]["url"])
+        if event["method"] == "Network.webSocketCreated":
+            asked.append(event["params"]["url"])
+    own = (browser.url, f"blob:{browser.url}", "data:")
+    assert asked
+    assert [address for address in asked if not address.startswith(own)] == []
+
+
+def test_samples(visitor, session, generator):
+    def drawn(seed, psi=0.7):
+        return session.draw(session.code(Sample(seed, psi)))
+
+    visitor.shows("#sample", 0, drawn(0))
+    visitor.shows("#others", 7, drawn(8))
+    visitor.fill("#sample-seed input", 12)
+    visitor.shows("#sample", 0, drawn(12))
+    visitor.click("#noise-roll")
+    visitor.until(
+        lambda: (visitor.pictures("#sample")[0] != drawn(12)).any(), "other noise"
+    )
+    visitor.click("#noise-own")
+    visitor.shows("#sample", 0, drawn(12))
+    visitor.fill("#psi input[type=number]", 0)
+    visitor.shows("#sample", 0, drawn(12, psi=0.0))
+    visitor.fill("#psi input[type=number]", 0.7)
+    visitor.shows("#sample", 0, drawn(12))
+    visitor.click("#more")
+    visitor.shows("#others", 0, drawn(13))
+    assert len(visitor.pictures("#others")) == 8
+    visitor.click("#sample a")
+    saved = images.read_image(visitor.saved("seed12.png"))
+    assert np.abs(saved.astype(int) - drawn(12)).max() <= 1
+    visitor.click("#sample-save")
+    stored = codes.load(visitor.saved("seed12.safetensors"), generator)
+    expected = session.code(Sample(12))
+    np.testing.assert_allclose(stored.code.ws, expected.ws, rtol=1e-5, atol=1e-6)
+    visitor.click("#sample-random")
+    visitor.until(
+        lambda: visitor.one("#sample-seed input").get_attribute("value") != "12", "seed"
+    )
+    visitor.fill("#sample-seed input", -1)
+    visitor.message("not from 0")
+
+
+def test_attributes(visitor, session):
+    visitor.tab("Attributes")
+    names = [slider.name for slider in session.sliders]
+    amounts = dict.fromkeys(names, 0.0) | {"age": 2.0, "pose": -1.5}
+    visitor.fill("#attribute-seed input", 4)
+    for name in ("age", "pose"):
+        visitor.fill(f"#slider-{name} input[type=number]", amounts[name])
+    source = Sample(4)
+    turned = session.turned(source, list(amounts.values()))
+    visitor.shows("#attributes", 0, session.draw(session.code(source)))
+    visitor.shows("#attributes", 1, session.draw(turned))
+    visitor.click("#reset")
+    visitor.shows("#attributes", 1, session.draw(session.code(source)))
+
+
+def test_style_mixing(visitor, session):
+    visitor.tab("Style mixing")
+    visitor.fill("#content-seed input", 5)
+    visitor.fill("#style-seed input", 6)
+    visitor.click("#rows-coarse")
+    rows = layers.named_rows("coarse", session.num_rows)
+    mixed = session.mix(Sample(5), Sample(6), rows)
+    visitor.shows("#mixed", 2, session.draw(mixed))
+
+
+def test_morphing(visitor, session):
+    visitor.tab("Morphing")
+    visitor.fill("#from-seed input", 5)
+    visitor.fill("#to-seed input", 6)
+    visitor.fill("#t input[type=number]", 0.25)
+    between = session.draw(session.morph(Sample(5), Sample(6), 0.25))
+    visitor.shows("#morph", 1, between)
+    visitor.click("#film")
+    visitor.shows("#frames", 6, session.draw(session.code(Sample(6))))
+    assert len(visitor.pictures("#frames")) == 7
+
+
+def test_photographs(visitor, session, tmp_path):
+    visitor.tab("Photograph")
+    visitor.click("#invert-start")
+    visitor.message("upload a photograph first".capitalize())
+    (tmp_path / "text.png").write_text("text")
+    photo = session.draw(session.code(Sample(3, psi=1.0)))
+    images.write_png(tmp_path / "me.png", photo)
+    visitor.one("#upload input[type=file]").send_keys(str(tmp_path / "text.png"))
+    visitor.message("cannot be read as a picture")
+    visitor.click("#upload button[aria-label='Clear']")
+    visitor.one("#upload input[type=file]").send_keys(str(tmp_path / "me.png"))
+    visitor.shows("#inverted", 0, photo)
+    visitor.driver.execute_script(
+        """
+        window.told = [];
+        const state = document.querySelector("#inversion-state");
+        new MutationObserver(() => window.told.push(state.textContent)).observe(
+            state, {childList: true, subtree: true, characterData: true});
+        """
+    )
+    visitor.choose("#invert-effort", "Quick")
+    visitor.click("#invert-start")
+    visitor.until(lambda: "done" in visitor.text("#inversion-state"), "done")
+    told = " ".join(visitor.driver.execute_script("return window.told"))
+    assert all(f"{i} of 300" in told for i in (50, 150, 250, 300))
+    found = visitor.pictures("#inverted")[1]
+    visitor.tab("Attributes")
+    visitor.choose("#attribute-kind", "Photograph")
+    visitor.shows("#attributes", 0, found)
+    visitor.choose("#attribute-kind", "Seed")
+    visitor.tab("Photograph")
+    visitor.choose("#invert-effort", "Long")
+    visitor.click("#invert-start")
+    visitor.until(lambda: "Compiling" in visitor.text("#inversion-state"), "begun")
+    visitor.click("#invert-stop")
+    visitor.until(lambda: "stopped" in visitor.text("#inversion-state"), "stopped")
+
+
+def stroke(visitor):
+    """Draws a line across the middle of the editor."""
+    from selenium.webdriver import ActionChains
+
+    canvas = visitor.one("#editor canvas")
+    visitor.driver.execute_script(
+        "arguments[0].scrollIntoView({block: 'center'})", canvas
+    )
+    chain = ActionChains(visitor.driver, duration=20)
+    chain.move_to_element_with_offset(canvas, -80, 0).click_and_hold()
+    for _ in range(8):
+        chain.move_by_offset(20, 2)
+    chain.release().perform()
+
+
+def test_painting(visitor, session):
+    visitor.tab("Painting")
+    visitor.choose("#paint-effort", "Quick")
+    picture = session.draw(session.code(Sample(3)))
+
+    def painted():
+        """Strokes count once the editor has its picture; until then draws again."""
+        stroke(visitor)
+        time.sleep(0.5)
+        visitor.click("#paint-start")
+        answer = visitor.until(
+            lambda: visitor.all("#painted img") or visitor.texts(".toast-body"),
+            "begun",
+        )
+        if not isinstance(answer[0], str):
+            return True
+        assert "Nothing is marked" in answer[0]
+        visitor.message("Nothing is marked")
+        return False
+
+    visitor.until(painted, "a stroke")
+    visitor.until(lambda: "done" in visitor.text("#paint-state"), "done")
+    given = visitor.pictures("#painted")[0].astype(int)
+    covered = np.abs(given - picture).max(-1) > 1
+    assert 1 <= covered.sum() <= 24  # the stroke, not all
+    assert covered[3:5].any() and not covered[:2].any() and not covered[6:].any()
+    visitor.click("#paint-keep")
+    visitor.message("the photograph of all tabs")
+    visitor.choose("#paint-mode", "Scribble")
+    visitor.click("#paint-start")
+    visitor.until(lambda: "done" not in visitor.text("#paint-state"), "begun")
+    visitor.until(lambda: "done" in visitor.text("#paint-state"), "done")
+    assert visitor.pictures("#painted")[1].shape == (8, 8, 3)

@@ -1,0 +1,134 @@
+"""Searches that are watched find what they find unwatched, and can be stopped."""
+
+import threading
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.demo import searches
+from stylegan_jax.demo.searches import Effort
+from stylegan_jax.demo.session import Sample
+from stylegan_jax.editing import local, masks
+from stylegan_jax.editing.workbench import Settings, quick_recipe
+from stylegan_jax.inversion.fit import fit_noise, fit_w
+from stylegan_jax.inversion.objective import NO_EYES, make_terms
+
+EFFORT = Effort(50, 50)  # a chunk each
+
+
+@pytest.fixture
+def stop():
+    return threading.Event()
+
+
+@pytest.fixture(scope="module")
+def picture(session):
+    return session.draw(session.code(Sample(9, psi=1.0, noise_seed=1)))
+
+
+def target(picture):
+    return jnp.asarray(images.from_uint8(picture[None]))
+
+
+def test_inversion_is_latents_then_noise(session, generator, picture, stop):
+    told = list(searches.invert(session, picture, EFFORT, stop))
+    assert [(p.done, p.total, p.finished) for p in told] == [
+        (50, 100, False),
+        (100, 100, False),
+        (100, 100, True),
+    ]
+    settings = Settings(perceptual="none", w_steps=50, noise_steps=50)
+    latents, noise = quick_recipe(generator, settings).stages
+    start = local.mean_start(generator)
+    terms = make_terms(latents, target(picture), start, NO_EYES)
+    first = fit_w(generator, start, terms, plan=latents.plan)
+    terms = make_terms(noise, target(picture), first.code, NO_EYES)
+    second = fit_noise(generator, first.code, terms, plan=noise.plan)
+    np.testing.assert_allclose(told[0].code.ws, first.code.ws, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(told[0].loss, first.history[-1, 0], rtol=1e-4)
+    np.testing.assert_array_equal(told[-1].latents.ws, told[0].code.ws)
+    np.testing.assert_array_equal(told[-1].latents.noise[1], generator.noise[1])
+    for found, expected in zip(told[-1].code.noise, second.code.noise, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(told[-1].picture, session.draw(told[-1].code))
+
+
+def test_a_stopped_search_keeps_its_best(session, picture, stop):
+    stop.set()
+    told = list(searches.invert(session, picture, EFFORT, stop))
+    assert [(p.done, p.finished) for p in told] == [(50, False), (50, True)]
+    assert told[1].code is told[0].code
+
+
+def test_nobody_listening_stops_a_search(session, picture, stop):
+    search = searches.invert(session, picture, EFFORT, stop)
+    next(search)
+    search.close()
+    assert stop.is_set()
+
+
+def test_what_is_in_the_hole_has_no_influence(session, generator, picture, stop):
+    hole = masks.box(8, 0.25, 0.25, 0.75, 0.625)
+    noisy = np.where(hole[0] > 0, 255 - picture, picture)
+    first, second = (
+        list(searches.inpaint(session, p, hole, EFFORT, threading.Event()))[-1]
+        for p in (picture, noisy)
+    )
+    np.testing.assert_array_equal(first.picture, second.picture)
+    edge = masks.feather(masks.dilate(hole, 0.06), 0.03)
+    expected = local.inpaint(
+        generator,
+        target(picture),
+        jnp.asarray(hole),
+        local.mean_start(generator),
+        local.Search(
+            w=local.Plan(optimizer=local.Optimizer(learning_rate=0.05), steps=50),
+            noise_steps=50,
+        ),
+        edge=jnp.asarray(edge),
+    )
+    np.testing.assert_allclose(first.code.ws, expected.code.ws, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        first.code.noise[3], expected.code.noise[3], rtol=1e-3, atol=1e-3
+    )
+
+
+def test_scribbles_start_at_the_picture_and_move_rows(session, stop):
+    source = Sample(2, noise_seed=3)
+    painted = session.draw(session.code(source))
+    touched = masks.box(8, 0.0, 0.0, 0.5, 0.5)
+    painted = np.where(touched[0] > 0, 255, painted).astype(np.uint8)
+    effort = Effort(50, 0)
+    search = searches.scribble(session, source, painted, touched, effort, stop)
+    moved = np.abs(list(search)[-1].code.ws - session.code(source).ws).max(-1)[0]
+    # Rows 0 and 1 of 4 stand for the first six of 18, or some of them.
+    assert moved[0] > 1e-3 and moved[-1] == 0
+    search = searches.scribble(
+        session, source, painted, touched, effort, stop, colours=True
+    )
+    free = list(search)[-1]
+    assert (np.abs(free.code.ws - session.code(source).ws).max(-1) > 1e-3).all()
+    np.testing.assert_array_equal(free.code.noise[3], session.generator.noise[3])
+
+
+def test_searches_for_nothing_are_refused(session, picture, stop):
+    none, every = np.zeros((1, 8, 8, 1), "f"), np.ones((1, 8, 8, 1), "f")
+    for hole, says in [(none, "nothing is marked"), (every, "everything is marked")]:
+        with pytest.raises(UserError, match=says):
+            searches.inpaint(session, picture, hole, EFFORT, stop)
+    with pytest.raises(UserError, match="no stroke"):
+        searches.scribble(session, Sample(1), picture, none, EFFORT, stop)
+    with pytest.raises(UserError, match="photograph is"):
+        searches.invert(session, picture[:4], EFFORT, stop)
+
+
+def test_errors_in_the_thread_come_out(session, picture, stop, monkeypatch):
+    def fail(*_, **__):
+        raise UserError("no such thing")
+
+    monkeypatch.setattr(searches, "fit_w", fail)
+    with pytest.raises(UserError, match="no such thing"):
+        list(searches.invert(session, picture, EFFORT, stop))

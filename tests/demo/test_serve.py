@@ -1,0 +1,97 @@
+"""The command: where directions are looked for, and what it says to mistakes."""
+
+import shutil
+import socket
+
+import numpy as np
+import pytest
+
+from stylegan_jax import serve
+from stylegan_jax.common import cache
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing.direction_files import save_directions
+from stylegan_jax.editing.directions import Direction
+from tests.demo.conftest import DIRECTIONS
+
+
+def names(**flags):
+    return [d.name for d in serve.find_directions(serve.ServeArgs(**flags))]
+
+
+def test_directions_lie_beside_the_network(network, tmp_path, monkeypatch):
+    assert names(network=network) == [d.name for d in DIRECTIONS]
+    alone = tmp_path / "alone.safetensors"
+    shutil.copy(network, alone)
+    assert names(network=alone) == []
+    other = tmp_path / "other.safetensors"
+    save_directions(other, [Direction(name="hat", vector=np.ones(6))])
+    assert names(network=network, directions=other) == ["hat"]
+    run = tmp_path / "run"
+    (run / "checkpoints" / "1").mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    shutil.copy(other, run / "directions.safetensors")
+    for path in (run, run / "checkpoints" / "1"):
+        assert names(network=path) == ["hat"]
+    monkeypatch.setattr(serve, "_BOXED", tmp_path)
+    shutil.copy(other, tmp_path / "people32_directions.safetensors")
+    assert names(network=serve.Path("people")) == ["hat"]
+    assert names(network=serve.Path("cats")) == []
+
+
+def test_weights_are_looked_for_and_not_fetched(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "cache_folder", lambda _: tmp_path)
+    for choice in ("auto", "none"):
+        args = serve.ServeArgs(network=network, perceptual=choice)
+        assert serve.find_eyes(args).vgg16 is None
+
+
+def test_a_port_that_is_taken_is_said_so():
+    server = pytest.importorskip("stylegan_jax.demo.server")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} .*give another --port"):
+            server.bind("127.0.0.1", port)
+    with server.bind("127.0.0.1", 0) as free:
+        assert server.address(free).startswith("http://127.0.0.1:")
+
+
+def test_errors_become_messages(caplog):
+    gradio = pytest.importorskip("gradio")
+    from stylegan_jax.demo import events
+
+    def mistake():
+        raise UserError("no such seed")
+
+    def bug():
+        yield 1
+        raise KeyError("x")
+
+    with pytest.raises(gradio.Error, match="No such seed"):
+        events.guarded(mistake)()
+    found = events.guarded(bug)()
+    assert next(found) == 1
+    with pytest.raises(gradio.Error, match="KeyError in the program"):
+        next(found)
+    assert "KeyError" in caplog.text
+
+
+def test_only_tabs_that_a_network_can_use_are_there(session):
+    app = pytest.importorskip("stylegan_jax.demo.app")
+    every = ["Samples", "Attributes", "Style mixing", "Morphing"]
+    assert list(app.tabs(session)) == [*every, "Photograph", "Painting"]
+
+    class Plain:
+        sliders, editable = (), False
+
+    assert list(app.tabs(Plain())) == ["Samples", "Morphing"]
+
+
+def test_stops_are_each_visitors_own():
+    events = pytest.importorskip("stylegan_jax.demo.events")
+    stops = events.Stops()
+    mine, yours = stops.begin("a"), stops.begin("b")
+    stops.stop("a")
+    stops.stop("nobody")
+    assert mine.is_set() and not yours.is_set()

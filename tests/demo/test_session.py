@@ -1,0 +1,124 @@
+"""What the page draws is what the network draws when it is asked directly."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.demo.session import Sample, Session
+from stylegan_jax.editing import directions
+from stylegan_jax.editing.directions import Direction
+from tests.demo.conftest import CONFIG, DIRECTIONS, make_generator
+
+
+def z_of(seed):
+    return np.random.RandomState(seed).randn(1, 6).astype("f")
+
+
+def same_picture(session, code, expected):
+    """Within a level: programs differ in the last digits."""
+    levels = images.to_uint8(np.asarray(expected))[0].astype(int)
+    assert np.abs(session.draw(code).astype(int) - levels).max() <= 1
+
+
+def test_samples_are_those_of_the_network(session, generator):
+    code = session.code(Sample(7, psi=0.4))
+    same_picture(session, code, generator.sample(z_of(7), psi=0.4))
+    noise = generator.draw_noise(jax.random.key(5), 1)
+    code = session.code(Sample(7, psi=0.4, noise_seed=5))
+    same_picture(session, code, generator.sample(z_of(7), psi=0.4, noise=noise))
+    other = session.code(Sample(7, psi=0.4, noise_seed=6))
+    assert (session.draw(code) != session.draw(other)).any()
+
+
+def test_truncation_stops_at_the_cutoff(session):
+    ws = jnp.ones((1, 10, 6)) * 2.5
+    truncated = np.asarray(session._truncated(ws, 0.25))
+    np.testing.assert_allclose(truncated[:, :8], 1.0)  # 0.5 + 0.25 (2.5 - 0.5)
+    np.testing.assert_array_equal(truncated[:, 8:], 2.5)
+
+
+def test_sliders_are_steps_along_directions(session, generator):
+    amounts = [1.5, -2.0, 3.0, 0.5, -0.5]
+    z = directions.apply(z_of(3), DIRECTIONS[3], 0.5 * 1.5, distance="relative")
+    ws = generator.map(z)
+    mean = np.asarray(generator.w_avg)[None, None]
+    ws = mean + 0.6 * (ws - mean)
+    for i in (0, 1, 2, 4):
+        step = amounts[i] * (DIRECTIONS[i].std or 1.0)
+        ws = directions.apply(ws, DIRECTIONS[i], step, distance="relative")
+    turned = session.turned(Sample(3, psi=0.6), amounts)
+    np.testing.assert_allclose(turned.ws, ws, rtol=2e-5, atol=2e-5)
+
+
+def test_sliders_turn_photographs_too_but_not_in_z(session):
+    code = session.code(Sample(1))
+    amounts = [0.0, 1.0, 0.0, 0.0, 0.0]
+    moved = session.turned(code, amounts).ws - code.ws
+    unit = DIRECTIONS[1].vector.astype("f")
+    np.testing.assert_allclose(moved, np.tile(unit, (1, 4, 1)), atol=1e-5)
+    with pytest.raises(UserError, match="'pose' is in z"):
+        session.turned(code, [0, 0, 0, 1, 0])
+    with pytest.raises(UserError, match="2 amounts for 5"):
+        session.turned(code, [0, 0])
+
+
+def test_mixing_takes_rows_and_keeps_the_noise(session):
+    content, style = Sample(1, noise_seed=1), Sample(2, noise_seed=2)
+    mixed = session.mix(content, style, [1, 3])
+    a, b = session.code(content), session.code(style)
+    expected = np.array(a.ws)
+    expected[:, [1, 3]] = np.asarray(b.ws)[:, [1, 3]]
+    np.testing.assert_array_equal(mixed.ws, expected)
+    np.testing.assert_array_equal(mixed.noise[2], a.noise[2])
+
+
+def test_morphs_are_on_the_line_between_codes(session):
+    first, second = Sample(1, noise_seed=1), Sample(2, noise_seed=2)
+    a, b = session.code(first), session.code(second)
+    between = session.morph(first, second, 0.25)
+    for name in ("ws", "noise"):
+        for x, y, found in zip(
+            *(jax.tree.leaves(getattr(c, name)) for c in (a, b, between)), strict=True
+        ):
+            line = 0.75 * np.asarray(x, np.float64) + 0.25 * np.asarray(y, np.float64)
+            np.testing.assert_allclose(found, line, rtol=1e-5, atol=1e-6)
+
+
+def test_the_plain_code_has_the_networks_noise(session, generator):
+    plain = session.plain(Sample(1, noise_seed=4))
+    np.testing.assert_array_equal(plain.ws, session.code(Sample(1)).ws)
+    np.testing.assert_array_equal(plain.noise[3], generator.noise[3])
+
+
+def test_latents_of_seeds_are_kept_for_a_while(session):
+    session.code(Sample(11))
+    before = session._mapped.cache_info()
+    session.code(Sample(11, psi=0.1))
+    after = session._mapped.cache_info()
+    assert (after.hits, after.misses) == (before.hits + 1, before.misses)
+    assert after.maxsize is not None and after.maxsize <= 10_000
+
+
+def test_conditional_and_grey_networks_without_noise_are_served():
+    config = dataclasses.replace(CONFIG, label_size=3, num_channels=1, use_noise=False)
+    generator = make_generator(config)
+    session = Session(generator)
+    label = np.eye(3, dtype="f")[None, 2]
+    code = session.code(Sample(4, psi=0.5, class_index=2))
+    same_picture(session, code, generator.sample(z_of(4), labels=label, psi=0.5))
+    assert (session.num_classes, session.has_noise) == (3, False)
+    for wrong in (None, 3, -1):
+        with pytest.raises(UserError, match="is not one of 0 to 2"):
+            session.code(Sample(4, class_index=wrong))
+
+
+def test_what_does_not_belong_together_is_refused(session, generator):
+    with pytest.raises(UserError, match=r"'x' has 5 numbers in w, this network 6"):
+        Session(generator, [Direction(name="x", vector=np.ones(5))])
+    with pytest.raises(UserError, match="seed -1 is not"):
+        session.code(Sample(-1))

@@ -1,0 +1,67 @@
+"""Uploads and strokes: what becomes of them, and what is said to bad ones."""
+
+import numpy as np
+import pytest
+
+from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.demo import sources
+
+
+def test_a_photograph_is_its_central_square(tmp_path):
+    photo = np.random.RandomState(0).randint(0, 256, (8, 12, 3)).astype(np.uint8)
+    images.write_png(tmp_path / "me.png", photo)
+    found = sources.read_photo(tmp_path / "me.png", 4, 3, find_face=False)
+    cells = photo[:, 2:10].reshape(4, 2, 4, 2, 3).mean((1, 3))
+    assert found.shape == (4, 4, 3) and np.abs(found - cells).max() <= 0.5
+
+
+def test_what_is_no_photograph_is_refused(tmp_path):
+    (tmp_path / "text.png").write_text("text")
+    images.write_png(tmp_path / "grey.png", np.full((64, 64, 3), 90, np.uint8))
+    with pytest.raises(UserError, match=r"text.png cannot be read as a picture"):
+        sources.read_photo(tmp_path / "text.png", 8, 3, find_face=False)
+    with pytest.raises(UserError, match="cannot be read"):
+        sources.read_photo(tmp_path / "none.png", 8, 3, find_face=False)
+    with pytest.raises(UserError, match=r"no face|needs dlib"):
+        sources.read_photo(tmp_path / "grey.png", 8, 3, find_face=True)
+
+
+def test_strokes_shrink_to_the_networks_pixels():
+    picture = np.full((4, 4, 3), 100, np.uint8)
+    layer = np.zeros((16, 16, 4), np.uint8)
+    layer[0:4, 4:8] = (200, 40, 0, 255)  # the whole pixel (0, 1)
+    layer[4:8, 0:2] = (10, 20, 30, 255)  # half of (1, 0)
+    layer[12, 12] = (0, 0, 0, 255)  # a sixteenth of (3, 3)
+    painted = sources.strokes({"layers": [layer]}, picture)
+    np.testing.assert_allclose(painted[0, 1], [200, 40, 0, 1], atol=1e-3)
+    np.testing.assert_allclose(painted[1, 0], [10, 20, 30, 0.5], atol=1e-3)
+    np.testing.assert_allclose(painted[3, 3], [0, 0, 0, 1 / 16], atol=1e-3)
+    expected = np.zeros((4, 4))
+    expected[0, 1] = expected[1, 0] = 1
+    np.testing.assert_array_equal(sources.as_mask(painted)[0, ..., 0], expected)
+    drawn = sources.as_picture(painted, picture)
+    np.testing.assert_array_equal(drawn[1, 0], [10, 20, 30])
+    np.testing.assert_array_equal(drawn[3, 3], picture[3, 3])
+
+
+def test_layers_lie_on_each_other_and_none_is_no_stroke():
+    picture = np.zeros((2, 2, 3), np.uint8)
+    below, above = np.zeros((2, 4, 4, 4), np.uint8)
+    below[:2, :2] = (100, 0, 0, 255)
+    above[:2, :2] = (0, 100, 0, 128)
+    painted = sources.strokes({"layers": [below, above]}, picture)
+    share = 128 / 255
+    np.testing.assert_allclose(
+        painted[0, 0], [100 * (1 - share), 100 * share, 0, 1], atol=1e-3
+    )
+    for nothing in (None, {"layers": []}, {"layers": [np.zeros((4, 4, 4), "u1")]}):
+        assert not sources.strokes(nothing, picture).any()
+
+
+def test_grey_networks_get_grey_strokes_and_small_canvases_are_enlarged():
+    layer = np.zeros((2, 2, 4), np.uint8)
+    layer[0, 0] = (30, 60, 90, 255)
+    painted = sources.strokes({"layers": [layer]}, np.zeros((4, 4, 1), np.uint8))
+    np.testing.assert_allclose(painted[:2, :2], np.tile([60, 1], (2, 2, 1)), atol=1e-3)
+    assert not painted[2:].any()
