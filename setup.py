@@ -56,6 +56,8 @@ setup(
             "pyyaml>=6",
             "flatbuffers>=24",
             "av>=14",
+            "gradio>=6.31",  # of demo/, driven by a browser if there is one
+            "selenium>=4.25",
         ],
         "lint": ["ruff>=0.14", "pyright>=1.1.400"],
     },
