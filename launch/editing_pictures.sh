@@ -2,6 +2,7 @@
 # Makes the pictures of docs/editing.md again, with the commands that are printed there:
 #     bash launch/editing_pictures.sh [NETWORK] [FOLDER] [OPERATION...]
 # About half an hour on two idle CPU cores. PYTHON says which one runs it.
+# shellcheck disable=SC2086  # lists of flags
 set -euo pipefail
 cd "$(dirname "$0")/.."
 NETWORK=${1:-runs/portraits32}

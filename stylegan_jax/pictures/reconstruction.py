@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.sheet import make_sheet
 from stylegan_jax.inversion import code as codes
@@ -96,7 +97,11 @@ def _read_one(path: Path, generator: Generator, folder: Path | None) -> Inverted
     size, channels = generator.resolution, generator.config.num_channels
     reason = "they are other pixels"
     for aligned in (False, True):
-        found, refused = photos.read([image], size, channels, aligned=aligned)
+        try:
+            found, refused = photos.read([image], size, channels, aligned=aligned)
+        except MissingLandmarkerError as error:
+            reason = f"{reason}; {error}"
+            continue
         if found and _digest(found[0].pixels) == about.get("image"):
             return Inverted(found[0].pixels, code[:1])
         reason = refused[0].reason if refused else reason

@@ -182,6 +182,8 @@ def train(
                             generator = generator_of(state, config.model, phase)
                             generator = parallel.copy_everywhere(generator, mesh)
                             evaluation.run(due, nimg, generator)
+                            # Scores may take long; this state is saved already.
+                            stopping = ballot.cast(stop.number)
                     writer.restart_clock(nimg)
             watchdog.begin("compiling")
             batches.close()

@@ -25,12 +25,15 @@ from stylegan_jax.inversion import code as codes
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 PATIENCE = 60  # seconds; a busy machine compiles slowly
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER)
-    or importlib.util.find_spec("gradio") is None
-    or importlib.util.find_spec("selenium") is None,
-    reason="gradio, selenium, chromium or chromedriver is not here",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (BROWSER and DRIVER)
+        or importlib.util.find_spec("gradio") is None
+        or importlib.util.find_spec("selenium") is None,
+        reason="gradio, selenium, chromium or chromedriver is not here",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

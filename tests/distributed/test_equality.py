@@ -79,6 +79,7 @@ def test_a_run_continues_on_other_numbers_of_processes_and_devices(
         assert_same_run(whole, run)
 
 
+@pytest.mark.slow  # the other process may be ended by JAX before it says so
 def test_different_commands_are_noticed(server, ring, tmp_path):
     run = tmp_path / "run"
     job = server.train([ring, "--workdir", run], processes=2, odd=["--run.seed", 1])

@@ -95,7 +95,7 @@ def test_the_checkpoint_with_the_best_score_is_kept_and_can_be_used(
         "take",
         lambda generator, source, *_: sizes.append(len(source)) or {},
     )
-    evaluate.main([str(path), *options])
+    evaluate.main([str(path), *options, "--again"])
     assert sizes == [40]
 
 
