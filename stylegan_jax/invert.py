@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stylegan_jax import cli, loading
 from stylegan_jax.common import video
+from stylegan_jax.common.choices import one_hot
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_write, provenance, to_json
 from stylegan_jax.features import own
@@ -244,7 +245,7 @@ def _invert_all(
             [read[i].pixels for i in left],
             recipe,
             eyes,
-            labels=_labels(generator, args.class_index),
+            labels=one_hot(generator.config.label_size, args.class_index),
             given=given,
             running=dataclasses.replace(running, on_progress=show),
         )
@@ -289,18 +290,6 @@ def _forget(outdir: Path) -> None:
     """Removes the unfinished work of earlier calls."""
     for file in (outdir / resuming.FOLDER).glob("*.npz"):
         file.unlink()
-
-
-def _labels(generator: Generator, class_index: int | None) -> np.ndarray | None:
-    size = generator.config.label_size
-    if not size and class_index is None:
-        return None
-    if class_index is None or not 0 <= class_index < size:
-        raise UserError(
-            f"--class {class_index}: this network has {size} classes"
-            + (f", 0 to {size - 1}" if size else "; leave --class out")
-        )
-    return np.eye(1, size, class_index, dtype=np.float32)
 
 
 def _bar() -> Progress:

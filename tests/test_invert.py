@@ -123,7 +123,7 @@ def test_a_code_can_be_where_another_search_begins(outdir, network, photos, tmp_
         (["--landmarks", "x.npy"], "--landmarks goes with --align"),
         (["--landmarks", "x.npy", "--align"], "x.npy: there is no such file or folder"),
         (["--pixel-weight", "-1"], "pixel weight is -1"),
-        (["--class", "2"], "this network has 0 classes; leave --class out"),
+        (["--class", "2"], "this network is unconditional, leave --class out"),
         (["--learning-rate", "0"], "learning rate 0"),
     ],
 )

@@ -1,6 +1,7 @@
 """Plots for people, made with matplotlib and nothing else that uses it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,16 +32,11 @@ def panels(
     Raises:
         ValueError: samples of another shape, or no panels.
     """
-    # Here, because it takes half a second and most runs draw no plots.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not pictures:
         raise ValueError("no panels to draw")
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure = Figure((columns * _INCHES, rows * _INCHES), dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = _figure(columns * _INCHES, rows * _INCHES)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (title, samples) in zip(axes, pictures, strict=False):
         axis.set_title(title, fontsize=10)
@@ -60,8 +56,7 @@ def panels(
             raise ValueError(f"samples of shape {samples.shape} cannot be drawn")
     for axis in axes[len(pictures) :]:
         axis.set_axis_off()
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _pixels(figure)
 
 
 def curves(
@@ -81,21 +76,17 @@ def curves(
     Raises:
         ValueError: no lines.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not lines:
         raise ValueError("no lines to draw")
-    figure = Figure((6.4, 3.6), dpi=_DPI, layout="constrained")
-    canvas, axis = FigureCanvasAgg(figure), figure.subplots()
+    figure = _figure(6.4, 3.6)
+    axis = figure.subplots()
     start = 0
     for name, values in lines.items():
         axis.plot(np.arange(start, start + len(values)), values, label=name, lw=1)
         start += len(values)
     axis.set(title=title, xlabel=x_label, ylabel=y_label, yscale="log")
     axis.legend()
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _pixels(figure)
 
 
 def panels_of_lines(
@@ -117,15 +108,11 @@ def panels_of_lines(
     Raises:
         ValueError: no panels.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not panels:
         raise ValueError("no panels to draw")
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure((columns * 3.0, rows * 2.4), dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = _figure(columns * 3.0, rows * 2.4)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (title, lines) in zip(axes, panels.items(), strict=False):
         for name, (x, y) in lines.items():
@@ -138,8 +125,7 @@ def panels_of_lines(
             axis.legend(fontsize=8)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _pixels(figure)
 
 
 def density(points: np.ndarray, span: tuple[float, float]) -> np.ndarray:
@@ -155,3 +141,20 @@ def density(points: np.ndarray, span: tuple[float, float]) -> np.ndarray:
         before, after = np.roll(counts, 1, axis), np.roll(counts, -1, axis)
         counts = (before + 2 * counts + after) / 4
     return np.sqrt(counts / max(counts.max(), 1e-12))
+
+
+def _figure(width: float, height: float) -> Any:
+    """An empty figure, in inches."""
+    # Here, because it takes half a second and most runs draw no plots.
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), dpi=_DPI, layout="constrained")
+
+
+def _pixels(figure: Any) -> np.ndarray:
+    """The figure drawn, uint8 `[H, W, 3]`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
