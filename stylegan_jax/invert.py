@@ -20,14 +20,13 @@ from typing import Annotated, Any, Literal
 import jax
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stylegan_jax import cli, loading
 from stylegan_jax.common import video
 from stylegan_jax.common.choices import one_hot
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_write, provenance, to_json
+from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.features import own
 from stylegan_jax.features.extractor import Extractor, Params
 from stylegan_jax.inversion import code as codes
@@ -233,7 +232,7 @@ def _invert_all(
     failed: list[str] = []
     total = len(left) * len(recipe.starts or "1") * recipe.stages[0].plan.steps
     total += len(left) * sum(stage.plan.steps for stage in recipe.stages[1:])
-    with _bar() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("", total=total)
 
         def show(told: Told) -> None:
@@ -290,17 +289,6 @@ def _forget(outdir: Path) -> None:
     """Removes the unfinished work of earlier calls."""
     for file in (outdir / resuming.FOLDER).glob("*.npz"):
         file.unlink()
-
-
-def _bar() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
 
 
 def _finish(

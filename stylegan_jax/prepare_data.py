@@ -12,11 +12,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
 from stylegan_jax import cli
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.pyramid_writer import check_destination, write_pyramid
 from stylegan_jax.data.sources import open_source
@@ -49,8 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(format="%(levelname)s: %(message)s")
     check_destination(args.dest, args.resolution)
     source = open_source(args.data)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("", total=len(source))
         count = write_pyramid(
             source,

@@ -31,8 +31,6 @@ import numpy as np
 import tyro
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from stylegan_jax import cli, loading, parallel
 from stylegan_jax.common import images
@@ -43,6 +41,7 @@ from stylegan_jax.common.choices import (
     parse_seeds,
 )
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
 
@@ -208,12 +207,10 @@ def write_all(
     outdir.mkdir(parents=True, exist_ok=True)
     kept: list[np.ndarray] = []
     writes: collections.deque[Future[None]] = collections.deque()
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # The threads compress PNGs while the devices draw.
     with (
         ThreadPoolExecutor() as pool,
-        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+        progress_bar() as bar,
     ):
         task = bar.add_task("", total=len(names))
         for name, picture in zip(names, pictures, strict=True):

@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.editing import inputs
 from stylegan_jax.editing.inputs import Item
 from stylegan_jax.editing.local import (
@@ -188,7 +187,7 @@ class Workbench:
         recipe = quick_recipe(self.generator, self.settings)
         steps = sum(stage.plan.steps for stage in recipe.stages)
         found: list[tuple[Code, Code]] = []
-        with _bar() as bar:
+        with progress_bar() as bar:
             task = bar.add_task("inverting", total=steps * len(items))
 
             def told(progress: Told) -> None:
@@ -222,7 +221,7 @@ class Workbench:
         if settings.w_steps is not None:
             w_plan = dataclasses.replace(w_plan, steps=settings.w_steps)
         noise_steps = 1000 if settings.noise_steps is None else settings.noise_steps
-        with _bar() as bar:
+        with progress_bar() as bar:
             task = bar.add_task("searching", total=w_plan.steps + noise_steps)
             on_chunk: OnChunk = lambda chunk, _: bar.advance(task, len(chunk.history))  # noqa: E731
             return work(
@@ -367,9 +366,3 @@ def make_perceptual(eyes: Eyes) -> MakeTerm | None:
 def _about(place: Place | None) -> dict[str, Any]:
     """What files of codes say."""
     return {"made_by": "stylegan_jax.edit", **(place.about() if place else {})}
-
-
-def _bar() -> Progress:
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array, lax
-from rich.progress import Progress
 
+from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.features import classifier_file, classifier_network
 from stylegan_jax.features.extractor import Params
 from stylegan_jax.ops import resample
@@ -199,7 +199,7 @@ def _trained(
 
     carry = params, tx.init(params)
     length = next(n for n in range(min(_STEPS, steps), 0, -1) if steps % n == 0)
-    with Progress(disable=quiet, transient=True) as progress:
+    with progress_bar(quiet=quiet) as progress:
         task = progress.add_task("training a classifier", total=steps)
         for chosen in batches.reshape(-1, length, batches.shape[1]):
             carry = run(carry, images[chosen], classes[chosen])

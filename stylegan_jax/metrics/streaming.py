@@ -15,16 +15,9 @@ import jax
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from stylegan_jax import parallel
+from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.metrics.store import Partial
 from stylegan_jax.networks.generator import Generator, Noise
 
@@ -191,15 +184,7 @@ def _bar(
     title: str, start: int, count: int, *, quiet: bool
 ) -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal; gives a function that moves it on."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    hidden = quiet or not console.is_terminal or jax.process_index() != 0
-    with Progress(*columns, console=console, disable=hidden) as bar:
+    with progress_bar(quiet=quiet or jax.process_index() != 0) as bar:
         task = bar.add_task(title, total=count, completed=start)
         yield lambda number: bar.update(task, advance=number)
 
