@@ -10,6 +10,7 @@ VERSION = next(
     for line in (HERE / "stylegan_jax" / "__init__.py").read_text().splitlines()
     if line.startswith("__version__")
 )
+DOCS = ["sphinx>=8.2", "myst-parser>=5", "furo>=2025.12"]
 
 setup(
     name="stylegan_jax",
@@ -58,7 +59,10 @@ setup(
             "av>=14",
             "gradio>=6.31",  # of demo/, driven by a browser if there is one
             "selenium>=4.25",
+            *DOCS,
+            "markdown-it-py>=3",
         ],
+        "docs": DOCS,
         "lint": ["ruff>=0.14", "pyright>=1.1.400"],
     },
 )

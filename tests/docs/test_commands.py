@@ -1,0 +1,173 @@
+"""Commands in the pages are read by the real parsers; files they name exist."""
+
+import argparse
+import contextlib
+import importlib
+import io
+import re
+import sys
+
+import pytest
+
+from stylegan_jax import cli
+from tests.docs import pages
+
+# Of other repositories, which the pages speak of.
+OTHERS = {
+    "stylegan/training/networks_stylegan.py",
+    "training/networks_stylegan.py",
+}
+OTHER_OPTIONS = {"--help", "--json"}  # of all programs; of the benchmarks
+PROGRAMS = (
+    *("sample", "convert", "coverage", "evaluate", "invert", "directions", "serve"),
+    "prepare_data",
+)
+PLACEHOLDERS = re.compile(r"\.\.\.|OPERATION|NAME|NETWORK|INPUTS|^RECIPE$")
+
+
+class Parsed(Exception):
+    """The command was understood, and is not to run."""
+
+
+@pytest.fixture
+def only_parse(monkeypatch):
+    def stopping(parse):
+        def parse_and_stop(*args, **kwargs):
+            parse(*args, **kwargs)
+            raise Parsed
+
+        return parse_and_stop
+
+    for name in ("parse", "parse_recipe"):
+        monkeypatch.setattr(cli, name, stopping(getattr(cli, name)))
+    benchmark = stopping(argparse.ArgumentParser.parse_args)
+    monkeypatch.chdir(pages.ROOT)
+
+    def refusal(command):
+        """None if the command can be given, else what its program says."""
+        module = importlib.import_module(command.program)
+        monkeypatch.setattr(sys, "argv", [command.program, *command.words])
+        said = io.StringIO()
+        with monkeypatch.context() as patched, contextlib.redirect_stderr(said):
+            if command.program.startswith("benchmarks."):
+                patched.setattr(argparse.ArgumentParser, "parse_args", benchmark)
+            try:
+                with contextlib.redirect_stdout(said):
+                    module.main()
+            except Parsed:
+                return None
+            except SystemExit as left:
+                return None if not left.code else said.getvalue()
+            except ValueError as error:
+                return str(error)
+        return None  # it explained itself
+
+    return refusal
+
+
+def ours(command):
+    return command.program.startswith(("stylegan_jax.", "benchmarks."))
+
+
+@pytest.mark.parametrize("path", pages.PAGES, ids=pages.NAMES)
+def test_commands_are_understood(path, only_parse):
+    wrong = []
+    for command in pages.commands(path):
+        spoken = any(PLACEHOLDERS.search(word) for word in command.words)
+        if ours(command) and command.words and not spoken:
+            said = only_parse(command)
+            if said is not None:
+                wrong.append((command.program, *command.words, said))
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", pages.PAGES, ids=pages.NAMES)
+def test_programs_and_files_exist(path):
+    missing = [
+        command.program
+        for command in pages.commands(path)
+        if not (
+            importlib.util.find_spec(command.program)
+            if re.fullmatch(r"[a-z_.]+", command.program)
+            and not command.program.endswith(".sh")
+            else (pages.ROOT / command.program).exists()
+        )
+    ]
+    for span in pages.code_spans(path):
+        if re.fullmatch(r"([\w.]+/)+[\w]+\.(py|sh|md|sbatch|yaml)", span):
+            roots = (pages.ROOT, pages.ROOT / "stylegan_jax", path.parent)
+            if span not in OTHERS and not any((at / span).exists() for at in roots):
+                missing.append(span)
+    assert not missing
+
+
+@pytest.fixture(scope="module")
+def known_options():
+    """Every flag that some command shows in its help."""
+    from stylegan_jax import edit, figures
+
+    commands = [(name, ()) for name in PROGRAMS]
+    commands += [("train", ("configs/quickstart.py",))]
+    commands += [("edit", (operation,)) for operation in edit.OPERATIONS]
+    commands += [("figures", (figure,)) for figure in figures.FIGURES]
+    shown = io.StringIO()
+    for name, words in commands:
+        module = importlib.import_module(f"stylegan_jax.{name}")
+        with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+            module.main([*words, "--help"])
+    lines = re.findall(r"^\W*?(--\w.*)$", shown.getvalue(), re.MULTILINE)
+    return {option for line in lines for option in re.findall(r"--[\w.-]+", line)}
+
+
+@pytest.mark.parametrize("path", pages.PAGES, ids=pages.NAMES)
+def test_flags_in_sentences_exist(path, known_options):
+    # The first columns of that page are what others have.
+    spans = pages.code_spans(path, first_column=path.name != "from_official.md")
+    found = {
+        option
+        for span in spans
+        if span.startswith("--")
+        for option in re.findall(r"(?<!\S)--[\w.-]+", span)
+    }
+    assert found - known_options - OTHER_OPTIONS == set()
+
+
+@pytest.mark.parametrize("path", pages.PAGES, ids=pages.NAMES)
+def test_settings_in_sentences_have_such_values(path, only_parse):
+    wrong = []
+    for span in pages.code_spans(path):
+        words = span.split()
+        if re.match(r"--[a-z]+\.", span) and len(words) > 1:
+            given = ["configs/ffhq1024.py", "--workdir", "runs/x", *words]
+            if "--data.name" not in words:
+                given += ["--data.name", "folder", "--data.path", "photos"]
+            said = only_parse(pages.Command("stylegan_jax.train", given))
+            if said is not None:
+                wrong.append((span, said))
+    assert not wrong
+
+
+def test_what_is_not_understood_is_found(only_parse):
+    text = (
+        "python -m stylegan_jax.sample ffhq --seed 3 --outdir x\n"
+        "for x in a f; do\n"
+        "    python -m stylegan_jax.train configs/ablation32.py:$x --workdir runs/$x\n"
+        "done; python -m stylegan_jax.train configs/quickstart.py --model.q 3 # no\n"
+        "python -m stylegan_jax.edit mix ffhq --content seed:1 \\\n"
+        "    --style seed:2 --outdir x && python -m stylegan_jax.edit mux ffhq\n"
+        "python -m benchmarks.sample --no-walk"
+    )
+    found = list(pages.commands_in(text))
+    assert [c.program.split(".")[1] for c in found] == [
+        "sample",
+        "train",
+        "train",
+        "edit",
+        "sample",
+    ]
+    assert [only_parse(c) is None for c in found] == [False, True, False, True, False]
+
+
+def test_the_pages_have_commands():
+    found = [c for path in pages.PAGES for c in pages.commands(path) if ours(c)]
+    assert len(found) > 80
