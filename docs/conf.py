@@ -29,6 +29,7 @@ autodoc_typehints_description_target = "documented"
 autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
+napoleon_attr_annotations = False  # docstrings say shapes, which tell more
 
 html_theme = "furo"  # fonts of the reader's system; nothing from other hosts
 html_title = f"stylegan_jax {release}"

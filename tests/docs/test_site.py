@@ -16,7 +16,7 @@ def test_the_menu_has_every_page_once():
     text = INDEX.read_text()
     menus = re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL)
     entries = [
-        line
+        re.sub(r".*<(.*)>", r"\1", line)
         for menu in menus
         for line in menu.splitlines()
         if line and not line.startswith(":")
