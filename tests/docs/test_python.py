@@ -1,0 +1,77 @@
+"""Python in the pages: what it imports exists, and so do the functions it names."""
+
+import ast
+import dataclasses
+import functools
+import importlib
+import re
+
+import pytest
+
+from stylegan_jax.training.config import Config
+from tests.docs import pages
+
+FILE = re.compile(r"\.(py|md|pkl|png|json|jsonl|safetensors)$")
+
+
+def imported(path):
+    """Module and name of every import of this package in blocks of Python."""
+    for token in pages.tokens(path):
+        if token.type == "fence" and token.info.split()[:1] == ["python"]:
+            for node in ast.walk(ast.parse(token.content)):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    yield from ((node.module, alias.name) for alias in node.names)
+
+
+def resolves(dotted):
+    """Whether `module.module.name.attribute` is something."""
+    words = dotted.split(".")
+    for count in range(len(words), 0, -1):
+        try:
+            module = importlib.import_module(".".join(words[:count]))
+            functools.reduce(getattr, words[count:], module)
+        except ModuleNotFoundError:
+            continue
+        except AttributeError:
+            return False
+        return True
+    return False
+
+
+@pytest.mark.parametrize("path", pages.PAGES, ids=pages.NAMES)
+def test_what_blocks_of_python_import_exists(path):
+    names = [f"{module}.{name}" for module, name in imported(path)]
+    ours = [name for name in names if name.startswith("stylegan_jax")]
+    assert [name for name in ours if not resolves(name)] == []
+
+
+def is_setting(dotted):
+    """Whether `section.field` is of a configuration."""
+    try:
+        functools.reduce(getattr, dotted.split("."), Config())
+    except AttributeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("path", pages.PAGES, ids=pages.NAMES)
+def test_functions_and_settings_in_sentences_exist(path):
+    places = {item.stem for item in (pages.ROOT / "stylegan_jax").iterdir()}
+    places |= {field.name for field in dataclasses.fields(Config)}
+    missing = []
+    # The first columns of that page are what others have.
+    spans = pages.code_spans(path, first_column=path.name != "from_official.md")
+    for span in spans:
+        match = re.match(r"(?:stylegan_jax\.)?((\w+)(?:\.\w+)+)(?:\(|$)", span)
+        if match is None or match[2] not in places or FILE.search(span):
+            continue
+        if not (resolves(f"stylegan_jax.{match[1]}") or is_setting(match[1])):
+            missing.append(span)
+    assert not missing
+
+
+def test_what_does_not_exist_is_found():
+    assert resolves("stylegan_jax.inversion.code.load")
+    assert not resolves("stylegan_jax.inversion.code.lode")
+    assert not resolves("stylegan_jax.inversion.kode")
+    assert is_setting("schedule.batch_size") and not is_setting("schedule.batch")
