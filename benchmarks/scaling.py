@@ -28,36 +28,22 @@ from stylegan_jax.training.state import OptimizerConfig, TrainState, init_state,
 from stylegan_jax.training.step import make_train_step
 
 _FLOAT = 4  # bytes
-# A weight of the discriminator is used on reals, on fakes and once more under the
-# derivative by the image (R1); a bias has no part in the latter.
-_D_WEIGHT_USES, _D_BIAS_USES = 3, 2
-# Metrics: the means of each loss and score, added up over the devices.
-_SCALARS = 6
+_SCALARS = 5  # metrics: both losses, both scores, R1
 
 
 @dataclasses.dataclass(frozen=True)
 class Volume:
     """Bytes that are added up over all devices in one update, by what they are.
 
-    The first two are the gradients, once each. The others are what the compiled
-    program adds up beside them.
-
     Attributes:
         generator: gradients of its active parameters.
         discriminator: likewise.
-        uses: the discriminator's gradients again: one sum per use of a weight.
-        mapping: the mapping's again: two latents are mapped (style mixing).
-        cells: kernels of 3x3 with resampling are summed as 2x2 of cells, before they
-            are folded: 16 numbers for 9.
         means: of w, once per network's update.
         scalars: metrics.
     """
 
     generator: int
     discriminator: int
-    uses: int
-    mapping: int
-    cells: int
     means: int
     scalars: int
 
@@ -73,33 +59,12 @@ class Volume:
 
 
 def volume(model: ModelConfig, phase: Phase) -> Volume:
-    """What one update of a phase adds up, for the logistic loss with R1 on reals.
-
-    Raises:
-        ValueError: another network than the paper's configuration F.
-    """
-    if model.mlp_layers or model.label_size or not model.use_styles:
-        raise ValueError("only networks with styles and without classes are counted")
+    """What one update of a phase adds up, for the logistic loss with R1 on reals."""
     state = _abstract_state(model)
     g_params, d_params = select((state.g_params, state.d_params), phase)
-    generator, discriminator = _sizes(g_params), _sizes(d_params)
-    uses = cells = 0
-    for name, size in discriminator.items():
-        bias = name.endswith("bias")
-        repeats = _D_BIAS_USES if bias else _D_WEIGHT_USES
-        uses += (repeats - 1) * size
-        if "conv1/weight" in name:  # of every block but the last
-            cells += repeats * _more_as_cells(size)
-    for name, size in generator.items():
-        if "conv0/weight" in name:
-            cells += _more_as_cells(size)
-    mapping = sum(n for name, n in generator.items() if name.startswith("mapping"))
     return Volume(
-        generator=_FLOAT * sum(generator.values()),
-        discriminator=_FLOAT * sum(discriminator.values()),
-        uses=_FLOAT * uses,
-        mapping=_FLOAT * mapping,
-        cells=_FLOAT * cells,
+        generator=_FLOAT * _size(g_params),
+        discriminator=_FLOAT * _size(d_params),
         means=_FLOAT * 2 * model.w_dim,
         scalars=_FLOAT * _SCALARS,
     )
@@ -113,17 +78,8 @@ def _abstract_state(model: ModelConfig) -> TrainState:
     )
 
 
-def _sizes(params: Any) -> dict[str, int]:
-    flat = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {
-        "/".join(str(key.key) for key in keys): math.prod(leaf.shape)
-        for keys, leaf in flat
-    }
-
-
-def _more_as_cells(size: int) -> int:
-    """Of a 3x3 kernel of `size` numbers: 2 x 2 of cells of 4 pixels have 16 for 9."""
-    return size * 16 // 9 - size
+def _size(params: Any) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
 def compiled_volume(model: ModelConfig, phase: Phase, num_devices: int = 4) -> int:
@@ -185,7 +141,6 @@ def predict(
     machine: Machine,
     devices: int,
     *,
-    num_bytes: int,
     batch_size: int | None = None,
 ) -> tuple[float, float]:
     """Seconds of an update's arithmetic, and of its all-reduces.
@@ -199,11 +154,11 @@ def predict(
         phase: of the schedule.
         machine: the accelerator.
         devices: how many.
-        num_bytes: to be added up.
         batch_size: instead of the phase's.
     """
     flop = analytic.training_flops(model, phase.resolution, fading=phase.fading)
     flop *= batch_size or phase.batch_size
+    num_bytes = volume(model, phase).total
     compute = flop / (devices * machine.flops * _REACHED)
     ring = 2 * (devices - 1) / devices * num_bytes / machine.bandwidth(devices)
     return compute, ring + _ALL_REDUCES * _LATENCY * (devices > 1)
@@ -259,27 +214,14 @@ def efficiency_table(
     head = "| resolution, minibatch | " + " | ".join(map(str, counts)) + " |"
     lines = [head, "|---" * (len(counts) + 1) + "|"]
     for phase in (phase for phase in every if not phase.fading):
-        sent = volume(model, phase)
         cells = []
         for devices in counts:
             batch_size = max(phase.batch_size, least * devices)
             if batch_size % devices:
                 cells.append("-")
                 continue
-            both = [
-                efficiency(
-                    predict(
-                        model,
-                        phase,
-                        machine,
-                        devices,
-                        num_bytes=num_bytes,
-                        batch_size=batch_size,
-                    )
-                )
-                for num_bytes in (sent.total, sent.gradients)
-            ]
-            cells.append(" / ".join(f"{100 * part:.0f}" for part in both))
+            times = predict(model, phase, machine, devices, batch_size=batch_size)
+            cells.append(f"{100 * efficiency(times):.0f}")
         lines.append(
             f"| {phase.resolution}, {phase.batch_size} | " + " | ".join(cells) + " |"
         )

@@ -37,6 +37,7 @@ class DiscriminatorHead(nn.Module):
 
     config: ModelConfig
     strided_groups: bool
+    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -48,6 +49,7 @@ class DiscriminatorHead(nn.Module):
                 config.mbstd_group_size,
                 config.mbstd_num_features,
                 strided=self.strided_groups,
+                axis_name=self.axis_name,
             )
         x = EqualizedConv(config.channels(4), name="conv")(x)
         x = leaky_relu(x)
@@ -64,6 +66,7 @@ class Discriminator(nn.Module):
         config: the network's.
         strided_groups: how minibatch statistics group samples, see
             `ops.normalize.minibatch_stddev`. The official rule by default.
+        axis_name: of the devices, under `shard_map`; see there too.
 
     Source: `D_basic`, NVlabs/stylegan; `D_paper` (ProGAN) with `blur=False` and
     `embed_labels=False`. Differs: images come at the active resolution; the
@@ -73,6 +76,7 @@ class Discriminator(nn.Module):
 
     config: ModelConfig
     strided_groups: bool = True
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -123,7 +127,9 @@ class Discriminator(nn.Module):
                 coarse = from_rgb(resample.downsample(images))
                 x = lerp(coarse, x, alpha.astype(dtype))
             size //= 2
-        head = DiscriminatorHead(config, self.strided_groups, name="block4")
+        head = DiscriminatorHead(
+            config, self.strided_groups, self.axis_name, name="block4"
+        )
         logits = head(x)
         if config.label_size and config.embed_labels:
             assert labels is not None

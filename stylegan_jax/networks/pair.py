@@ -14,12 +14,12 @@ def synthesis_network(config: ModelConfig) -> nn.Module:
 
 
 def discriminator_network(
-    config: ModelConfig, *, strided_groups: bool = True
+    config: ModelConfig, *, strided_groups: bool = True, axis_name: str | None = None
 ) -> nn.Module:
     """The module `(images, labels=None, *, alpha=None) -> logits`.
 
-    `strided_groups` is as in `Discriminator`.
+    `strided_groups` and `axis_name` are as in `Discriminator`.
     """
     if config.mlp_layers:
         return MLPDiscriminator(config)
-    return Discriminator(config, strided_groups)
+    return Discriminator(config, strided_groups, axis_name)

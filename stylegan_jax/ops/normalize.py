@@ -47,7 +47,12 @@ def modulate(x: Array, style: Array) -> Array:
 
 
 def minibatch_stddev(
-    x: Array, group_size: int = 4, num_features: int = 1, *, strided: bool = True
+    x: Array,
+    group_size: int = 4,
+    num_features: int = 1,
+    *,
+    strided: bool = True,
+    axis_name: str | None = None,
 ) -> Array:
     """Appends, as further channels, how much the samples of a group differ.
 
@@ -59,6 +64,8 @@ def minibatch_stddev(
             (the official rule). False groups neighbours: the same for samples in
             random order, and a group stays on one device when the batch is sharded
             by blocks.
+        axis_name: of the devices, under `shard_map`: `x` is this device's block of
+            the batch, and groups are of the whole.
 
     Returns:
         `[N, H, W, C + num_features]`.
@@ -69,6 +76,10 @@ def minibatch_stddev(
     Source: `minibatch_stddev_layer`, NVlabs/stylegan; ProGAN, section 3.
     """
     n, h, w, c = x.shape
+    if axis_name and (strided or n % group_size):
+        whole = lax.all_gather(x, axis_name, tiled=True)
+        whole = minibatch_stddev(whole, group_size, num_features, strided=strided)
+        return lax.dynamic_slice_in_dim(whole, lax.axis_index(axis_name) * n, n)
     group_size = min(group_size, n)
     if n % group_size or c % num_features:
         raise ValueError(

@@ -68,14 +68,22 @@ def make_generate(
 
 
 def make_generator_loss(
-    model: ModelConfig, loss: LossConfig, generate: Callable
+    model: ModelConfig,
+    loss: LossConfig,
+    generate: Callable,
+    axis_name: str | None = None,
 ) -> Callable[..., tuple[Array, tuple[Metrics, Array]]]:
-    """Makes `(g_params, d_params, w_avg, batch, alpha) -> (loss, (metrics, w_avg))`."""
-    discriminator = discriminator_network(model, strided_groups=False)
+    """Makes `(g_params, d_params, alpha, w_avg, batch) -> (loss, (metrics, w_avg))`.
+
+    `axis_name` is of the devices, where each has its block of the batch.
+    """
+    discriminator = discriminator_network(
+        model, strided_groups=False, axis_name=axis_name
+    )
     generator_loss = losses.GENERATOR_LOSSES[loss.objective]
 
     def g_loss(
-        g_params: Any, d_params: Any, w_avg: Array, batch: Batch, alpha: Array | None
+        g_params: Any, d_params: Any, alpha: Array | None, w_avg: Array, batch: Batch
     ) -> tuple[Array, tuple[Metrics, Array]]:
         fakes, w_avg = generate(g_params, w_avg, batch, alpha)
         labels = batch["labels"]
@@ -88,16 +96,25 @@ def make_generator_loss(
 
 
 def make_discriminator_loss(
-    model: ModelConfig, loss: LossConfig, phase: Phase, generate: Callable
+    model: ModelConfig,
+    loss: LossConfig,
+    phase: Phase,
+    generate: Callable,
+    axis_name: str | None = None,
 ) -> Callable[..., tuple[Array, tuple[Metrics, Array]]]:
-    """Makes `(d_params, g_params, w_avg, batch, alpha) -> (loss, (metrics, w_avg))`."""
+    """Makes `(d_params, g_params, alpha, w_avg, batch) -> (loss, (metrics, w_avg))`.
+
+    `axis_name` is of the devices, where each has its block of the batch.
+    """
     loss = loss.resolved()
-    discriminator = discriminator_network(model, strided_groups=False)
+    discriminator = discriminator_network(
+        model, strided_groups=False, axis_name=axis_name
+    )
     adversarial = losses.DISCRIMINATOR_LOSSES[loss.objective]
     shrinkage = model.resolution // phase.resolution
 
     def d_loss(
-        d_params: Any, g_params: Any, w_avg: Array, batch: Batch, alpha: Array | None
+        d_params: Any, g_params: Any, alpha: Array | None, w_avg: Array, batch: Batch
     ) -> tuple[Array, tuple[Metrics, Array]]:
         def discriminate(images: Array) -> Array:
             logits = discriminator.apply(

@@ -10,7 +10,6 @@ Source: `training_loop.py` and `loss.py`, NVlabs/stylegan.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +21,7 @@ from stylegan_jax import parallel
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.ops import growing, latents
 from stylegan_jax.training import objectives
+from stylegan_jax.training.gradients import make_mean_gradient
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.objectives import Batch, Metrics
 from stylegan_jax.training.schedule import Phase
@@ -100,10 +100,15 @@ def make_update(
     `batches` holds the minibatches of the discriminator, `[d_steps, N, ...]`.
     """
     generate = objectives.make_generate(model, loss, optimizer, phase)
-    g_loss = objectives.make_generator_loss(model, loss, generate)
-    d_loss = objectives.make_discriminator_loss(model, loss, phase, generate)
+    axis = parallel.DATA if mesh.size > 1 else None
+    g_loss = objectives.make_generator_loss(model, loss, generate, axis)
+    d_loss = objectives.make_discriminator_loss(model, loss, phase, generate, axis)
     g_tx = make_optimizer(optimizer, phase.resolution)
     d_tx = make_optimizer(optimizer, phase.resolution, optimizer.d_rate)
+    g_gradient, d_gradient = (
+        make_mean_gradient(loss_fn, mesh, phase.accumulate)
+        for loss_fn in (g_loss, d_loss)
+    )
     layout = parallel.split(mesh)
     # A half-life in images; 0 turns the average off.
     half_lives = phase.batch_size / (1000 * optimizer.ema_kimg or 1e-9)
@@ -128,30 +133,6 @@ def make_update(
             drawn["crossover"] = jnp.full((phase.batch_size,), crossover)
         return lax.with_sharding_constraint(drawn, layout)
 
-    def accumulated(loss_fn: Callable, params: Any, w_avg: Array, batch: Any) -> Any:
-        """Gradient and metrics, the minibatch taken in `accumulate` parts in turn."""
-        gradient = jax.grad(loss_fn, has_aux=True)
-        if phase.accumulate == 1:
-            return gradient(params, w_avg, batch)
-
-        def split(x: Array) -> Array:
-            # Strided, so that a part is spread over the devices as the whole is.
-            count = x.shape[0] // phase.accumulate
-            x = x.reshape(count, phase.accumulate, *x.shape[1:])
-            return jnp.moveaxis(x, 1, 0)
-
-        def body(carry: Any, part: Any) -> Any:
-            gradients, w_avg = carry
-            more, (metrics, w_avg) = gradient(params, w_avg, part)
-            return (jax.tree.map(jnp.add, gradients, more), w_avg), metrics
-
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        (gradients, w_avg), metrics = lax.scan(
-            body, (zeros, w_avg), jax.tree.map(split, batch)
-        )
-        gradients = jax.tree.map(lambda g: g / phase.accumulate, gradients)
-        return gradients, (jax.tree.map(jnp.mean, metrics), w_avg)
-
     def update_discriminator(
         state: TrainState, batch: Batch, alpha: Array | None, key: Array
     ) -> tuple[TrainState, Metrics]:
@@ -165,11 +146,8 @@ def make_update(
             "reals": reals,
             "mix": jax.random.uniform(mix_key, (phase.batch_size,)),
         }
-        gradients, (metrics, w_avg) = accumulated(
-            lambda p, w_avg, b: d_loss(p, g_params, w_avg, b, alpha),
-            d_params,
-            state.w_avg,
-            d_batch,
+        gradients, (metrics, w_avg) = d_gradient(
+            d_params, (g_params, alpha), state.w_avg, d_batch
         )
         updates, d_opt = d_tx.update(gradients, d_opt, d_params)
         d_params = optax.apply_updates(d_params, updates)
@@ -197,11 +175,8 @@ def make_update(
         g_opt = select(state.g_opt_state, phase)
         # Labels are drawn afresh from the data's: another sample's of this batch.
         labels = jax.random.permutation(label_key, labels)
-        gradients, (metrics, w_avg) = accumulated(
-            lambda p, w_avg, b: g_loss(p, d_params, w_avg, b, alpha),
-            g_params,
-            state.w_avg,
-            draw(g_key, labels),
+        gradients, (metrics, w_avg) = g_gradient(
+            g_params, (d_params, alpha), state.w_avg, draw(g_key, labels)
         )
         updates, g_opt = g_tx.update(gradients, g_opt, g_params)
         g_params = optax.apply_updates(g_params, updates)

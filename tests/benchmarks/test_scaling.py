@@ -36,6 +36,9 @@ def test_the_volume_is_that_of_the_compiled_program(
     phase = make_phase(resolution, 16, fading=fading)
     expected = scaling.volume(MODEL, phase).total
     assert scaling.compiled_volume(MODEL, phase) == expected
+    # Beside the gradients, each once: the mean of w, once per network, and metrics.
+    sent = scaling.volume(MODEL, phase)
+    assert expected == sent.generator + sent.discriminator + 4 * (2 * 8 + 5)
 
 
 def test_gradients_are_those_of_the_layers_in_use() -> None:
@@ -84,10 +87,11 @@ def test_a_program_that_sums_over_devices_has_the_bytes_of_its_sum() -> None:
 def test_predictions_are_of_the_formula() -> None:
     machine = scaling.Machine("x", 1e12, lambda devices: 1e9 * devices)
     phase = make_phase(8, 16)
-    compute, sent = scaling.predict(MODEL, phase, machine, 4, num_bytes=10**9)
+    compute, sent = scaling.predict(MODEL, phase, machine, 4)
+    num_bytes = scaling.volume(MODEL, phase).total
     flop = 16 * scaling.analytic.training_flops(MODEL, 8)
     assert math.isclose(compute, flop / (4 * 1e12 * 0.3))
-    assert math.isclose(sent, 2 * 3 / 4 * 1e9 / 4e9 + 2 * 50e-6)
+    assert math.isclose(sent, 2 * 3 / 4 * num_bytes / 4e9 + 2 * 50e-6)
     assert math.isclose(scaling.efficiency((3.0, 1.0)), 0.75)
-    alone = scaling.predict(MODEL, phase, machine, 1, num_bytes=10**9)
+    alone = scaling.predict(MODEL, phase, machine, 1)
     assert scaling.efficiency(alone) == 1

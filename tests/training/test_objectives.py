@@ -132,7 +132,7 @@ CASES = {
 def test_the_discriminator_minimises_the_definition(loss, expected):
     d_loss = objectives.make_discriminator_loss(MODEL, loss, PHASE, no_generator)
     value, (metrics, w_avg) = jax.jit(d_loss)(
-        d_params(), FAKES, jnp.ones(5), BATCH, ALPHA
+        d_params(), FAKES, ALPHA, jnp.ones(5), BATCH
     )
     scores, norm = critic()
     real, fake = scores(BATCH["reals"]), scores(FAKES)
@@ -167,7 +167,7 @@ def test_the_discriminator_minimises_the_definition(loss, expected):
 def test_the_generator_minimises_the_definition(objective, expected):
     loss = LossConfig(objective=objective)
     g_loss = objectives.make_generator_loss(MODEL, loss, no_generator)
-    value, (metrics, _) = g_loss(FAKES, d_params(), jnp.ones(5), BATCH, ALPHA)
+    value, (metrics, _) = g_loss(FAKES, d_params(), ALPHA, jnp.ones(5), BATCH)
     np.testing.assert_allclose(value, expected(critic()[0](FAKES)), rtol=1e-4)
     np.testing.assert_allclose(metrics["loss/G"], value)
 

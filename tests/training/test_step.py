@@ -224,15 +224,18 @@ def test_the_state_keeps_its_structure_shapes_and_types():
     assert {"loss/D", "loss/G", "r1", "scores/real", "scores/fake"} <= set(metrics)
 
 
-def test_four_devices_give_the_result_of_one():
+@pytest.mark.parametrize("devices", [2, 4])
+def test_several_devices_give_the_result_of_one(devices):
+    # A group of minibatch statistics, four samples, is on one of two devices, and on
+    # two of four.
     one, one_metrics = run()
-    four, four_metrics = run(devices=4)
+    several, metrics = run(devices=devices)
     # Sums over the batch are added in another order; Adam's first steps have the
     # size of the rate whatever the gradient, so its parameters get a looser bound.
-    chex.assert_trees_all_close(one_metrics, four_metrics, rtol=1e-5, atol=1e-6)
-    assert_active_close(one.g_params, four.g_params, atol=2e-4)
-    assert_active_close(one.d_params, four.d_params, atol=2e-4)
-    np.testing.assert_allclose(one.w_avg, four.w_avg, atol=1e-6)
+    chex.assert_trees_all_close(one_metrics, metrics, rtol=1e-5, atol=1e-6)
+    assert_active_close(one.g_params, several.g_params, atol=2e-4)
+    assert_active_close(one.d_params, several.d_params, atol=2e-4)
+    np.testing.assert_allclose(one.w_avg, several.w_avg, atol=1e-6)
 
 
 def test_a_phase_is_traced_once(monkeypatch):
@@ -299,7 +302,8 @@ def test_a_minibatch_in_two_parts_gives_the_result_of_the_whole():
     # labels, whose permutation is of the whole.
     model = dataclasses.replace(MODEL, mbstd_group_size=0, label_size=0)
     whole, _ = run(phase=STABLE, model=model)
-    parts, _ = run(phase=dataclasses.replace(STABLE, accumulate=2), model=model)
+    in_parts = dataclasses.replace(STABLE, accumulate=2)
+    parts, _ = run(phase=in_parts, devices=2, model=model)
     assert_active_close(whole.d_params, parts.d_params, 2e-4, STABLE)
     assert_active_close(whole.g_params, parts.g_params, 2e-4, STABLE)
 

@@ -1,0 +1,76 @@
+"""The gradient of a minibatch that is spread over devices and taken in parts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.sharding import Mesh, PartitionSpec
+
+from stylegan_jax import parallel
+
+# (params, *fixed, w_avg, batch) -> (loss, (metrics, w_avg)); each output a mean over
+# the batch, or linear in one.
+Loss = Callable[..., tuple[Array, tuple[Any, Array]]]
+
+
+def make_mean_gradient(
+    loss_fn: Loss, mesh: Mesh, accumulate: int
+) -> Callable[..., tuple[Any, tuple[Any, Array]]]:
+    """Makes `(params, fixed, w_avg, batch) -> (gradient, (metrics, w_avg))`.
+
+    The gradient is by `params`; `fixed` is a tuple; arrays of `batch` are `[N, ...]`,
+    split over the devices, all else is the same on each. Every device differentiates
+    the loss of its own share, and what comes of it is added up once. Left to XLA each
+    use of a weight is: of the discriminator on reals, on fakes, and under R1.
+
+    Args:
+        loss_fn: the loss.
+        mesh: of the devices.
+        accumulate: parts that a minibatch is taken in, in turn.
+    """
+
+    def whole(params: Any, fixed: tuple, w_avg: Array, batch: Any) -> Any:
+        return _accumulated(loss_fn, accumulate, params, fixed, w_avg, batch)
+
+    def share(params: Any, fixed: tuple, w_avg: Array, batch: Any) -> Any:
+        return lax.pmean(whole(params, fixed, w_avg, batch), parallel.DATA)
+
+    if mesh.size == 1:
+        return whole
+    copied, own = PartitionSpec(), PartitionSpec(parallel.DATA)
+    return jax.shard_map(
+        share,
+        mesh=mesh,
+        in_specs=(copied, copied, copied, own),
+        out_specs=copied,
+        # Checked, JAX would add up at every use of a weight itself.
+        check_vma=False,
+    )
+
+
+def _accumulated(
+    loss_fn: Loss, accumulate: int, params: Any, fixed: tuple, w_avg: Array, batch: Any
+) -> tuple[Any, tuple[Any, Array]]:
+    gradient = jax.grad(loss_fn, has_aux=True)
+    if accumulate == 1:
+        return gradient(params, *fixed, w_avg, batch)
+
+    def split(x: Array) -> Array:
+        # Strided, so that a part is spread over the devices as the whole is.
+        count = x.shape[0] // accumulate
+        x = x.reshape(count, accumulate, *x.shape[1:])
+        return jnp.moveaxis(x, 1, 0)
+
+    def body(carry: Any, part: Any) -> Any:
+        gradients, w_avg = carry
+        more, (metrics, w_avg) = gradient(params, *fixed, w_avg, part)
+        return (jax.tree.map(jnp.add, gradients, more), w_avg), metrics
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    (gradients, w_avg), metrics = lax.scan(
+        body, (zeros, w_avg), jax.tree.map(split, batch)
+    )
+    gradients = jax.tree.map(lambda g: g / accumulate, gradients)
+    return gradients, (jax.tree.map(jnp.mean, metrics), w_avg)
