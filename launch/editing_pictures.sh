@@ -5,7 +5,7 @@
 # shellcheck disable=SC2086  # lists of flags
 set -euo pipefail
 cd "$(dirname "$0")/.."
-NETWORK=${1:-runs/portraits32}
+NETWORK=${1:-portraits}
 OUT=${2:-runs/editing}
 shift $(($# < 2 ? $# : 2))
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}
@@ -48,9 +48,4 @@ edit local-style "$CODES"/portrait50006.safetensors "$CODES"/portrait50010.safet
     --style portrait:50028 --mask face --face portraits --style-of colours $SEARCH
 edit swap-face "$CODES"/portrait50006.safetensors "$CODES"/portrait50010.safetensors \
     --donor portrait:50024 --face portraits $SEARCH
-if [[ $WANTED == "  " || $WANTED == *" attribute "* ]]; then
-    "$PYTHON" -m stylegan_jax.directions "$NETWORK" --method sefa --number 4 \
-        --measured 0 --outdir "$OUT/directions"
-fi
-edit attribute "$CODES"/portrait50006.safetensors seed:5 --name sefa1 \
-    --directions "$OUT/directions/directions.safetensors"
+edit attribute "$CODES"/portrait50006.safetensors seed:5 --name smile

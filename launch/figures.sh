@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Makes the pictures of docs/figures.md again, with the commands that are printed there:
-#     bash launch/figures.sh [RUN] [FOLDER] [FIGURE...]
-# RUN is a run directory of 32 px on the built-in portraits; FOLDER keeps what is made on
-# the way. PYTHON says which one runs it.
+#     bash launch/figures.sh [FOLDER] [FIGURE...]
+# of the network that comes with the package, and `growing` of the run that made it,
+# runs/portraits32, if it is here. FOLDER keeps what is made on the way. PYTHON says which
+# one runs it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-RUN=${1:-runs/portraits32}
-WORK=${2:-runs/figures}
-shift $(($# < 2 ? $# : 2))
+RUN=${RUN:-runs/portraits32}
+WORK=${1:-runs/figures}
+shift $(($# < 1 ? $# : 1))
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}
 WANTED=" $* "
 PICTURES=docs/images/figures
+NETWORK=portraits
 # Chosen by eye from `uncurated`, and to be chosen again for another network: dark skin,
 # dark hair; light skin, brown hair; light skin, white or fair hair.
 A=4,12,18,26 B=0,3,8,22 C=7,13,14,27
@@ -19,7 +21,7 @@ wanted() { [[ $WANTED == "  " || $WANTED == *" $1 "* ]]; }
 
 figure() { # name and flags
     wanted "$1" || return 0
-    "$PYTHON" -m stylegan_jax.figures "$1" "$RUN" "${@:2}" --outdir "$PICTURES"
+    "$PYTHON" -m stylegan_jax.figures "$1" "$NETWORK" "${@:2}" --outdir "$PICTURES"
 }
 
 figure uncurated --seeds 0-23
@@ -30,7 +32,9 @@ figure stochastic-variation
 figure layer-effects
 figure interpolation --seeds 0-5 --frames 20 --fps 20
 figure arithmetic --a $A --b $B --c $C
-figure growing
+if [ -d "$RUN" ]; then
+    NETWORK=$RUN figure growing
+fi
 
 PHOTOS=$WORK/photos CODES=$WORK/codes
 if { wanted reconstruction || wanted morph; } && [ ! -d "$CODES" ]; then
@@ -47,7 +51,7 @@ folder.mkdir(parents=True, exist_ok=True)
 for number in (50006, 50010, 50024, 50028, 50031, 50040):
     images.write_png(folder / f"portrait{number}.png", portraits.image(number, 32))
 PYTHON
-    "$PYTHON" -m stylegan_jax.invert "$PHOTOS" --network "$RUN" --perceptual none \
+    "$PYTHON" -m stylegan_jax.invert "$PHOTOS" --network "$NETWORK" --perceptual none \
         --steps 400 --learning-rate 0.05 --noise-steps 200 --batch-size 6 \
         --outdir "$CODES"
 fi

@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.interop import exported, pytorch, registry, stylegan_tf, unpickle
+from stylegan_jax.interop import (
+    boxed,
+    exported,
+    pytorch,
+    registry,
+    stylegan_tf,
+    unpickle,
+)
 from stylegan_jax.interop.bundle import (
     Bundle,
     TrainedDiscriminator,
@@ -66,8 +73,9 @@ def load(path: str | Path, which: Which = "ema") -> Generator:
             (`RUN/checkpoints/...`; `best` is the one with the best score, which need
             not be a folder), a `.safetensors` that `stylegan_jax.convert`
             wrote, a pickle of NVlabs/stylegan or ProGAN, a PyTorch checkpoint of
-            genforce or of rosinality/style-based-gan-pytorch, or the name of a public
-            network (`interop/public_networks.py`), which is fetched on first use.
+            genforce or of rosinality/style-based-gan-pytorch, "portraits", which comes
+            with the package, or the name of a public network
+            (`interop/public_networks.py`), which is fetched on first use.
         which: "ema", the moving average, or "raw", the generator under training.
             A file with one generator has only that one.
 
@@ -95,6 +103,8 @@ def _located(name: str | Path) -> Path:
         return path
     if path.name == "best" and path.parent.name == "checkpoints":
         return retention.best_path(path.parent)
+    if (in_the_box := boxed.network(str(name))) is not None:
+        return in_the_box
     if registry.is_known(str(name)):
         return registry.fetch(str(name))
     close = registry.close_matches(str(name))
@@ -103,8 +113,8 @@ def _located(name: str | Path) -> Path:
     )
     raise UserError(
         f"{path} does not exist; {hint}give a run directory, a checkpoint, a "
-        ".safetensors, an official .pkl, a PyTorch checkpoint, or the name of a public "
-        "network such as ffhq"
+        ".safetensors, an official .pkl, a PyTorch checkpoint, portraits, which comes "
+        "with the package, or the name of a public network such as ffhq"
     )
 
 

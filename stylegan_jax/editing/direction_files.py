@@ -29,11 +29,13 @@ import safetensors.numpy
 from stylegan_jax.common import array_files, files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction, Space
+from stylegan_jax.interop import boxed
 
 FORMAT = "stylegan_jax directions"
 VERSION = 1
 
 _KEY = "stylegan_jax"
+_BESIDE = "directions.safetensors"
 _MAX_BYTES = 256 << 20  # thousands of directions of 18 layers
 _MAX_HEADER_BYTES = 4 << 20
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -44,6 +46,23 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "std": (float, int, type(None)),
     "provenance": (str,),
 }
+
+
+def beside(network: Path) -> Path | None:
+    """The file of directions that lies beside a network, if there is one.
+
+    That is `NAME_directions.safetensors` beside a file or in the box, and
+    `directions.safetensors` in a run or its folder `directions`.
+    """
+    if network.is_dir():
+        # A checkpoint lies two folders below its run.
+        folders = [network, *network.absolute().parents[:2]]
+        run = next((f for f in folders if (f / "config.json").exists()), network)
+        places = [run / _BESIDE, run / "directions" / _BESIDE]
+    else:
+        file = boxed.network(str(network)) or network
+        places = [file.with_name(f"{file.stem}_{_BESIDE}")]
+    return next((place for place in places if place.is_file()), None)
 
 
 def save_directions(path: str | Path, directions: Sequence[Direction]) -> None:

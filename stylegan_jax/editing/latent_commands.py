@@ -22,7 +22,7 @@ from stylegan_jax.editing.commands import (
     numbers,
     shown,
 )
-from stylegan_jax.editing.direction_files import load_directions
+from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction, Distance
 from stylegan_jax.editing.inputs import labels_of
 from stylegan_jax.editing.layers import parse_rows
@@ -242,7 +242,9 @@ class Attribute(Command):
     """Turns an attribute up and down, along one of `stylegan_jax.directions`."""
 
     inputs: Inputs
-    directions: Path  # a file of directions, or a boundary (.npy) of InterFaceGAN
+    # A file of directions, or a boundary (.npy) of InterFaceGAN; by default what lies
+    # beside the network: NAME_directions.safetensors, in a run directions.safetensors.
+    directions: Path | None = None
     name: str | None = None  # which one of the file; needed where it has several
     # Steps along the direction, in standard deviations if the file has them, otherwise
     # in units of w.
@@ -296,11 +298,17 @@ class Attribute(Command):
         )
 
     def _direction(self) -> Direction:
-        found = load_directions(self.directions)
+        path = self.directions or beside(self.network)
+        if path is None:
+            raise UserError(
+                f"--directions is missing: no file of directions lies beside "
+                f"{self.network}; `python -m stylegan_jax.directions` makes one"
+            )
+        found = load_directions(path)
         names = [direction.name for direction in found]
         if self.name is None and len(found) == 1:
             return found[0]
         if self.name not in names:
             given = "--name is missing" if self.name is None else f"--name {self.name}"
-            raise UserError(f"{given}: {self.directions} has {', '.join(names)}")
+            raise UserError(f"{given}: {path} has {', '.join(names)}")
         return found[names.index(self.name)]

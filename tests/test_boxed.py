@@ -1,0 +1,99 @@
+"""The network that comes with the package."""
+
+import shutil
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import stylegan_jax
+from stylegan_jax import edit, loading
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data import portraits
+from stylegan_jax.editing import direction_files
+from stylegan_jax.interop import boxed
+
+ATTRIBUTES = {"age", "eyeglasses", "gender", "pose", "smile"}
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return stylegan_jax.load("portraits")
+
+
+@pytest.fixture(scope="module")
+def samples(generator):
+    z = np.random.RandomState(0).randn(64, generator.config.z_dim)
+    return np.asarray(jax.jit(generator.sample)(z))
+
+
+def test_it_is_called_by_name_wherever_one_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert boxed.names() == ("portraits",)
+    assert stylegan_jax.load("portraits").resolution == 32
+    # A file of this name comes first, as with every name.
+    Path("portraits").write_text("mine")
+    with pytest.raises(UserError):
+        stylegan_jax.load("portraits")
+
+
+def test_it_is_small():
+    assert sum(path.stat().st_size for path in boxed.FOLDER.iterdir()) < 8 << 20
+
+
+def test_it_draws_what_it_was_trained_on(samples):
+    chex.assert_shape(samples, (64, 32, 32, 3))
+    real = np.stack(
+        [
+            portraits.draw(portraits.attributes(i), resolution=32, detail_seed=i)
+            for i in range(64)
+        ]
+    ).astype(np.float32)
+    real = real / 127.5 - 1
+    apart = np.abs(samples.mean(axis=0) - real.mean(axis=0)).mean()
+    assert apart < 0.15
+    np.testing.assert_allclose(
+        samples.std(axis=0).mean(), real.std(axis=0).mean(), rtol=0.25
+    )
+
+
+def test_it_has_directions_of_five_attributes(generator):
+    path = direction_files.beside(Path("portraits"))
+    assert path is not None
+    found = direction_files.load_directions(path)
+    assert {direction.name for direction in found} == ATTRIBUTES
+    for direction in found:
+        assert direction.space == "w" and direction.std is not None
+        assert np.shape(direction.vector)[-1] == generator.config.w_dim
+
+
+def test_edit_finds_its_directions(tmp_path):
+    edit.main(
+        ["attribute", "portraits", "seed:1", "--name", "smile", "--amounts=0,2"]
+        + ["--outdir", str(tmp_path), "--perceptual", "none"]
+    )
+    before, after = (
+        np.asarray(Image.open(path), np.float32)
+        for path in sorted(tmp_path.glob("*smile+[02].png"))
+    )
+    assert np.abs(before - after).mean() > 1
+
+
+def test_a_file_that_no_directions_lie_beside_asks_for_them(tmp_path):
+    file = tmp_path / "mine.safetensors"
+    network = boxed.network("portraits")
+    assert network is not None
+    shutil.copy(network, file)
+    with pytest.raises(UserError, match="--directions is missing"):
+        edit.main(
+            ["attribute", str(file), "seed:1", "--name", "smile"]
+            + ["--outdir", str(tmp_path), "--perceptual", "none"]
+        )
+
+
+def test_its_name_is_offered_where_a_network_is_missing():
+    with pytest.raises(UserError, match="portraits, which comes with the package"):
+        loading.load("portrait")
