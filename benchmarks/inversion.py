@@ -104,12 +104,20 @@ def _iterations(
     moving = {"latent": start.ws} if stage == "w" else {"noise": start.noise}
     plan = solve.Plan(steps=10**6)
     state = solve.begin(moving, plan)
-    lowered = solve.run_chunk.lower(problem, state, plan=plan, length=args.iterations)
+    lengths = plan.steps, args.iterations
+    lowered = solve.run_chunk.lower(
+        problem,
+        state,
+        *lengths,
+        optimizer=plan.optimizer,
+        plateau=plan.plateau,
+        most=args.iterations,
+    )
     compiled, cost = measure.compile_with_cost(lowered)
     states = [state]
 
     def call() -> Any:
-        state, losses = compiled(problem, states.pop())
+        state, losses = compiled(problem, states.pop(), *lengths)
         states.append(state)
         return losses
 

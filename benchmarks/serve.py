@@ -1,22 +1,43 @@
 """The page of the demo: how soon a picture is there, how fast a slider redraws it.
 
-    python -m benchmarks.serve runs/portraits32 --directions directions.safetensors
+    python -m benchmarks.serve                # the network that comes with the package
+    python -m benchmarks.serve portraits configs/portraits64.py runs/mine
 
-Starts `stylegan_jax.serve` and a headless Chromium (selenium, chromedriver), and prints
-the seconds from opening the page to its first picture, and the milliseconds from moving
-a slider to the picture that answers it, both as the browser sees them. Without
-directions the slider is that of truncation.
+A recipe stands for its network with random weights and five random directions. Each
+network is served by `stylegan_jax.serve`, and a headless Chromium (selenium,
+chromedriver) opens the page and moves a slider. A row of the table has the seconds from
+opening the page to its first picture, the milliseconds from moving a slider to the
+picture that answers it, both as the browser sees them, and the milliseconds of these
+that drawing and encoding take without a page. Without directions the slider is that of
+truncation.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from stylegan_jax import cli, loading, serve
+from stylegan_jax.demo import pictures
+from stylegan_jax.demo.session import Sample, Session
+from stylegan_jax.editing.direction_files import save_directions
+from stylegan_jax.editing.directions import Direction
+from stylegan_jax.interop import exported
+from stylegan_jax.networks.generator import init_generator
+
+_NAMES = ("age", "eyeglasses", "gender", "pose", "smile")
+_RANGE = 1.8  # of the slider's values
 
 # Moves a slider, and waits until a picture on the page is another one and decoded.
 _MOVE = """
@@ -58,36 +79,84 @@ def slider_moves(driver: Any, moves: int) -> list[float]:
     while not driver.find_elements("css selector", f"{picture} img"):
         time.sleep(0.05)
     time.sleep(2)
-    values = [round(-0.9 + 1.8 * i / moves, 1) for i in range(moves)]
     return [
         driver.execute_async_script(_MOVE, slider, picture, value)
-        for value in values[1::2] + values[::2]
+        for value in _values(moves)
     ]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description="Speed of the demo in a browser.")
-    parser.add_argument("network")
-    parser.add_argument("--directions")
-    parser.add_argument("--opens", type=int, default=5, help="of the page")
-    parser.add_argument("--moves", type=int, default=20, help="of a slider, up to 20")
-    args = parser.parse_args(argv)
-    command = [sys.executable, "-m", "stylegan_jax.serve", args.network, "--port", "0"]
-    if args.directions:
-        command += ["--directions", args.directions]
+def _values(moves: int) -> list[float]:
+    """Positions of a slider, never the same one twice running."""
+    values = [round(_RANGE * i / moves - _RANGE / 2, 1) for i in range(moves)]
+    return values[1::2] + values[::2]
+
+
+def drawing(session: Session, moves: int) -> list[float]:
+    """Milliseconds of what the server computes at each move of a slider."""
+    spent = []
+    for value in _values(moves):
+        start = time.perf_counter()
+        if session.sliders:
+            amounts = [value] + [0.0] * (len(session.sliders) - 1)
+            pictures.figure(session.picture(Sample(0)), "")
+            picture = session.draw(session.turned(Sample(0), amounts))
+        else:
+            picture = session.picture(Sample(0, psi=value))
+        pictures.figure(picture, "")
+        spent.append(1000 * (time.perf_counter() - start))
+    return spent
+
+
+@contextlib.contextmanager
+def prepared(name: str) -> Iterator[Path]:
+    """The network that a word stands for; of recipes one with random weights."""
+    if not name.endswith(".py"):
+        yield Path(name)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        model = cli.load_recipe(*cli.find_recipe(name)).model
+        made = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), model)
+        path = Path(folder) / f"{Path(name).stem}.safetensors"
+        exported.save(path, made)
+        random = np.random.RandomState(0)
+        directions = [
+            Direction(name=name, vector=random.randn(model.w_dim)) for name in _NAMES
+        ]
+        save_directions(
+            path.with_name(f"{path.stem}_directions.safetensors"), directions
+        )
+        yield path
+
+
+class Measured(NamedTuple):
+    """One network: seconds of opening, milliseconds of moves and of drawing alone."""
+
+    pixels: int
+    opened: list[float]
+    moved: list[float]
+    drawn: list[float]
+
+
+@contextlib.contextmanager
+def served(network: Path) -> Iterator[str]:
+    """Serves a network on a free port; gives the address."""
+    command = [sys.executable, "-m", "stylegan_jax.serve", str(network), "--port", "0"]
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        line = server.stdout.readline()
+        line = server.stdout.readline().strip()
         try:
-            print(f"ready after {time.perf_counter() - start:.1f} s: {line.strip()}")
-            _measure(line.split(" at ")[1].split()[0], args)
+            if " at " not in line:
+                raise SystemExit(f"{network} is not served; see above")
+            print(f"ready after {time.perf_counter() - start:.1f} s: {line}")
+            yield line.split(" at ")[1].split()[0]
         finally:
             server.terminate()
 
 
-def _measure(url: str, args: argparse.Namespace) -> None:
+@contextlib.contextmanager
+def browser() -> Iterator[Any]:
+    """A headless Chromium, as selenium drives it."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -95,24 +164,54 @@ def _measure(url: str, args: argparse.Namespace) -> None:
     options.binary_location = shutil.which("chromium") or ""
     for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
         options.add_argument(f"--{flag}")
+    options.add_argument("--window-size=1200,1000")
     service = Service(shutil.which("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
     try:
         driver.set_script_timeout(60)
-        opened = [first_picture(driver, url) for _ in range(args.opens)]
-        moved = slider_moves(driver, args.moves)
+        yield driver
     finally:
         driver.quit()
+
+
+def measure(network: Path, opens: int, moves: int) -> Measured:
+    """Serves a network and visits it."""
+    with served(network) as url, browser() as driver:
+        opened = [first_picture(driver, url) for _ in range(opens)]
+        moved = slider_moves(driver, moves)
+    directions = serve.find_directions(serve.ServeArgs(network=network))
+    session = Session(loading.load(network), directions)
+    return Measured(session.resolution, opened, moved, drawing(session, moves))
+
+
+def _cell(values: Sequence[float], unit: str) -> str:
+    least, middle, most = min(values), statistics.median(values), max(values)
+    return f"{middle:.3g} {unit} ({least:.3g} to {most:.3g})"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description="Speed of the demo in a browser.")
+    parser.add_argument("networks", nargs="*", default=["portraits"])
+    parser.add_argument("--opens", type=int, default=5, help="of the page")
+    parser.add_argument("--moves", type=int, default=18, help="of a slider, up to 18")
+    args = parser.parse_args(argv)
+    rows = []
+    for name in args.networks:
+        with prepared(name) as network:
+            found = measure(network, args.opens, args.moves)
+        cells = [
+            f"{name}, {found.pixels} px",
+            _cell(found.opened, "s"),
+            _cell(found.moved, "ms"),
+            _cell(found.drawn, "ms"),
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
     load = os.getloadavg()[0]
-    print(f"{os.cpu_count()} cores, load {load:.1f}")
-    for name, values, unit in [
-        ("first picture", opened, "s"),
-        ("slider to picture", moved, "ms"),
-    ]:
-        print(
-            f"{name}: median {statistics.median(values):.3g} {unit}, "
-            f"{min(values):.3g} to {max(values):.3g} ({len(values)} times)"
-        )
+    print(f"\n{os.cpu_count()} cores, load {load:.1f}; median (least to most)\n")
+    print("| network | first picture | slider to picture | of which drawing |")
+    print("|---|---|---|---|")
+    print("\n".join(rows))
 
 
 if __name__ == "__main__":

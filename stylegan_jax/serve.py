@@ -1,5 +1,6 @@
-"""Serves a page that shows a network: `python -m stylegan_jax.serve NETWORK`.
+"""Serves a page that shows a network: `python -m stylegan_jax.serve [NETWORK]`.
 
+    python -m stylegan_jax.serve
     python -m stylegan_jax.serve runs/portraits
     python -m stylegan_jax.serve ffhq --directions boundaries --port 8000
 
@@ -22,11 +23,13 @@ from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo.session import Session
 from stylegan_jax.editing.direction_files import load_directions
 from stylegan_jax.editing.directions import Direction
-from stylegan_jax.editing.masks import FRAMES
+from stylegan_jax.editing.masks import FRAMES, FaceFrame
 from stylegan_jax.features import public_weights, vgg16
 from stylegan_jax.inversion.objective import NO_EYES, Eyes
+from stylegan_jax.training import stored_config
 
-_BOXED = Path(__file__).parent / "boxed"
+_BOXED = Path(__file__).parent / "boxed"  # networks that come with the package
+_PORTRAITS = "portraits"  # one of them, the data it is trained on, and its faces
 _MAX_SLIDERS = 16
 
 
@@ -35,8 +38,11 @@ class ServeArgs:
     """Serves a page that samples, edits and inverts with a network."""
 
     # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
-    # checkpoint, or the name of a public network, which is fetched on first use.
-    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
+    # checkpoint, or the name of a public network, which is fetched on first use. By
+    # default a small network of drawn portraits that comes with the package.
+    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")] = (
+        Path(_PORTRAITS)
+    )
     # A file of directions, or a folder of InterFaceGAN's boundaries, for the sliders.
     # By default what lies beside the network: NAME_directions.safetensors beside a
     # file, directions.safetensors in a run.
@@ -47,7 +53,9 @@ class ServeArgs:
     # vgg16: fetches them; none: pixels only.
     perceptual: Literal["auto", "vgg16", "none"] = "auto"
     vgg16: Path | None = None  # your own copy of the weights
-    face: Literal["ffhq", "portraits"] = "ffhq"  # how faces lie in the pictures
+    # How faces lie in the pictures, for the named parts of masks and for photographs.
+    # auto: portraits if the network is known to be of them, otherwise ffhq.
+    face: Literal["auto", "ffhq", "portraits"] = "auto"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -64,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         generator = loading.load(args.network)
         session = Session(generator, find_directions(args), find_eyes(args))
         name = args.network.absolute().stem
-        blocks = app.build(session, title=name, frame=FRAMES[args.face])
+        blocks = app.build(session, title=name, frame=find_frame(args))
         print(f"{args.network} at {server.address(listener)} (Ctrl-C ends)", flush=True)
         server.serve(blocks, listener)
 
@@ -96,7 +104,26 @@ def _beside(network: Path) -> list[Path]:
     if network.exists():
         return [network.with_name(f"{network.stem}_directions.safetensors")]
     # Networks that come with the package are called by name.
-    return sorted(_BOXED.glob(f"{network.name}*_directions.safetensors"))
+    return [_BOXED / f"{network.name}_directions.safetensors"]
+
+
+def find_frame(args: ServeArgs) -> FaceFrame:
+    """Where faces lie in the pictures.
+
+    Raises:
+        UserError: the network is a run with a configuration that cannot be read.
+    """
+    if args.face != "auto":
+        return FRAMES[args.face]
+    network = args.network
+    if not network.exists():
+        trained_on = network.name
+    elif (run := stored_config.run_of(network)) is not None:
+        trained_on = stored_config.read_config(run)["data"].get("name")
+    else:
+        boxed = network.resolve().parent == _BOXED.resolve()
+        trained_on = network.stem if boxed else None
+    return FRAMES[_PORTRAITS if trained_on == _PORTRAITS else "ffhq"]
 
 
 def find_eyes(args: ServeArgs) -> Eyes:

@@ -21,7 +21,7 @@ def samples(page: Page, tab: gr.Tab) -> None:
 
     def draw(visit: Visit, seed: int, noise: int | None) -> str:
         sample = visit.sample(seed, noise)
-        picture = session.draw(session.code(sample))
+        picture = session.picture(sample)
         return pictures.figure(picture, f"Seed {sample.seed}", f"seed{sample.seed}")
 
     def new_noise(visit: Visit, seed: int) -> tuple[int, str]:
@@ -71,7 +71,7 @@ def attributes(page: Page, tab: gr.Tab) -> None:
 
     def draw(visit: Visit, kind: str, seed: int, *amounts: float) -> str:
         source = visit.source(kind, seed)
-        before = session.draw(session.code(source))
+        before = session.picture(source)
         after = session.draw(session.turned(source, amounts))
         return pictures.row(
             [
@@ -130,8 +130,8 @@ def mixing(page: Page, tab: gr.Tab) -> None:
         content, style = visit.source(a, b), visit.source(c, d)
         return pictures.row(
             [
-                pictures.figure(session.draw(session.code(content)), "Content"),
-                pictures.figure(session.draw(session.code(style)), "Style"),
+                pictures.figure(session.picture(content), "Content"),
+                pictures.figure(session.picture(style), "Style"),
                 pictures.figure(
                     session.draw(mix(visit, a, b, c, d, rows)), "Mixed", "mixed"
                 ),
@@ -173,9 +173,9 @@ def morphing(page: Page, tab: gr.Tab) -> None:
         between = session.morph(first, second, t)
         return pictures.row(
             [
-                pictures.figure(session.draw(session.code(first)), "From"),
+                pictures.figure(session.picture(first), "From"),
                 pictures.figure(session.draw(between), f"At {t:.2f}", f"morph{t:.2f}"),
-                pictures.figure(session.draw(session.code(second)), "To"),
+                pictures.figure(session.picture(second), "To"),
             ]
         )
 

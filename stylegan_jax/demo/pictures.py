@@ -35,7 +35,7 @@ footer {display: none !important}
 .searching {height: 6px; border-radius: 3px; overflow: hidden;
   background: var(--border-color-primary)}
 .searching div {height: 100%; background: var(--color-accent)}
-.note {font-size: var(--text-sm); color: var(--body-text-color-subdued)}
+.note {font-size: var(--text-sm); color: var(--body-text-color); opacity: 0.75}
 """
 
 # Bytes come as text and become a file in the browser: nothing is kept on the server.

@@ -28,6 +28,14 @@ _COLOURS: list[str | tuple[str, float]] = [
     "#3070c0",
     "#e8c0a0",
 ]
+# In the browser, before the server is asked: its answer might come after the last word.
+_STOPPING = """
+() => {
+  const note = document.querySelector("#%s .note");
+  if (note && !/done|stop/.test(note.textContent)) note.textContent += " · stopping";
+  return [];
+}
+"""
 
 
 def photograph(page: Page, tab: gr.Tab) -> None:
@@ -39,7 +47,11 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         if path is None:
             return None, _pair(None, None)
         picture = sources.read_photo(
-            path, session.resolution, channels, find_face=find_face
+            path,
+            session.resolution,
+            channels,
+            find_face=find_face,
+            frame=page.frame,
         )
         return picture, _pair(picture, None)
 
@@ -68,7 +80,7 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         with gr.Column(scale=2):
             file = gr.File(label="Photograph", file_types=["image"], elem_id="upload")
             face = gr.Checkbox(
-                label="Find the face and place it as FFHQ's", elem_id="find-face"
+                label="Find the face and place it as the network's", elem_id="find-face"
             )
             effort, start, stop = _controls("Invert", "invert")
             save_button(page, code, [], name="photo")
@@ -82,7 +94,7 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         [page.photo, shown, state],
         search=True,
     )
-    _stopper(page, stop)
+    _stopper(page, stop, "inversion-state")
 
 
 def painting(page: Page, tab: gr.Tab) -> None:
@@ -91,7 +103,7 @@ def painting(page: Page, tab: gr.Tab) -> None:
     side = session.resolution * -(-_CANVAS // session.resolution)
 
     def load(visit: Visit, kind: str, seed: int) -> dict[str, Any]:
-        picture = session.draw(session.code(visit.source(kind, seed)))
+        picture = session.picture(visit.source(kind, seed))
         background = images.resize(images.convert_channels(picture, 3), (side, side))
         path = sources.kept_file(editor.GRADIO_CACHE, images.encode_png(background))
         return {"background": str(path), "layers": [], "composite": None}
@@ -120,7 +132,7 @@ def painting(page: Page, tab: gr.Tab) -> None:
         [result, shown, state],
         search=True,
     )
-    _stopper(page, stop)
+    _stopper(page, stop, "paint-state")
     listen([keep.click], _there, [result], [page.photo]).success(
         lambda: gr.Info("It is the photograph of all tabs now", duration=3),
         api_visibility="private",
@@ -195,7 +207,7 @@ def _painter(page: Page) -> Any:
         request: gr.Request,
     ) -> Iterator[tuple[Any, str, str]]:
         source = page.visit(psi, class_index, photo).source(kind, seed)
-        picture = session.draw(session.code(source))
+        picture = session.picture(source)
         painted = sources.strokes(drawn, picture)
         mask = sources.as_mask(painted)
         stop = page.stops.begin(request.session_hash)
@@ -234,11 +246,15 @@ def _controls(verb: str, name: str) -> tuple[gr.Radio, gr.Button, gr.Button]:
     return effort, start, stop
 
 
-def _stopper(page: Page, button: gr.Button) -> None:
+def _stopper(page: Page, button: gr.Button, state: str) -> None:
+    """Stops at a click, and says so: the iterations that are under way take a while."""
+
     def stop(request: gr.Request) -> None:
         page.stops.stop(request.session_hash)
 
-    button.click(stop, None, None, queue=False, api_visibility="private")
+    button.click(
+        stop, None, None, js=_STOPPING % state, queue=False, api_visibility="private"
+    )
 
 
 def _there(result: Photo | None) -> Photo:

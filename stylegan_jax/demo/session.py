@@ -1,8 +1,8 @@
 """A network that is being served: what the page asks of it, and nothing of the page.
 
 Programs are compiled when it is made, one image at a time, so that what follows only
-runs them. It keeps nothing of its users but the latents of seeds, which are the same
-for all; codes of their photographs are theirs to keep (`demo.app`).
+runs them. It keeps nothing of its users but latents and pictures of seeds, which are
+the same for all; codes of their photographs are theirs to keep (`demo.app`).
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ from stylegan_jax.ops import latents
 
 CUTOFF = 8  # layers that are truncated, as in `stylegan_jax.sample`
 _KEPT = 1024  # latents of seeds
+_KEPT_PIXELS = 1 << 24  # of their pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +88,8 @@ class Session:
             "z": _stacked(self.sliders, "z", (config.z_dim,)),
         }
         self._mapped = functools.lru_cache(_KEPT)(self._map_seed)
+        pictures = max(_KEPT_PIXELS // generator.resolution**2, 1)
+        self._drawn = functools.lru_cache(pictures)(self._draw_sample)
         # Once through everything, so that nobody waits for a compiler.
         first = Sample(0, class_index=0 if self.num_classes else None)
         code = self.turned(first, [0.0] * len(self.sliders))
@@ -143,6 +146,12 @@ class Session:
         """The picture of a code of one image, uint8 `[H, W, C]`."""
         return draw_pictures(self.generator, code)[0]
 
+    def picture(self, source: Source) -> np.ndarray:
+        """The picture of a source; those of samples are kept for a while."""
+        if isinstance(source, Code):
+            return self.draw(source)
+        return self._drawn(source)
+
     def turned(self, source: Source, amounts: Sequence[float]) -> Code:
         """A source with its attributes turned up or down.
 
@@ -190,6 +199,11 @@ class Session:
         return Code(self.code(source).ws, stored_noise(self.generator, 1))
 
     # --- Parts -----------------------------------------------------------------------
+
+    def _draw_sample(self, sample: Sample) -> np.ndarray:
+        picture = self.draw(self.code(sample))
+        picture.setflags(write=False)  # everybody gets this one
+        return picture
 
     def _map_seed(self, seed: int, class_index: int | None) -> Array:
         z = latents_of_seed(seed, self.generator.config.z_dim)

@@ -8,15 +8,23 @@ import numpy as np
 
 from stylegan_jax.alignment.align import NoFaceError, align
 from stylegan_jax.alignment.faces import MissingLandmarkerError
+from stylegan_jax.alignment.ffhq import crop_quad
+from stylegan_jax.alignment.landmarks import LandmarkError
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_write
+from stylegan_jax.editing.masks import FFHQ, FaceFrame
 
 _MARKED = 0.25  # of a pixel of the network must be under a stroke to count
 
 
 def read_photo(
-    path: str | Path, resolution: int, num_channels: int, *, find_face: bool
+    path: str | Path,
+    resolution: int,
+    num_channels: int,
+    *,
+    find_face: bool,
+    frame: FaceFrame = FFHQ,
 ) -> np.ndarray:
     """A photograph as a network wants it, uint8 `[R, R, C]`.
 
@@ -24,8 +32,8 @@ def read_photo(
         path: of an uploaded file, which may be anything.
         resolution: R.
         num_channels: C.
-        find_face: cuts the largest face out as FFHQ's are; otherwise the central
-            square is taken.
+        find_face: cuts the largest face out; otherwise the central square is taken.
+        frame: where the face shall lie then.
 
     Raises:
         UserError: not a picture, no face in it, or no library to find one.
@@ -41,14 +49,35 @@ def read_photo(
         return images.square_box(image, resolution)
     way_out = "; or leave “Find the face” out, which takes the central square"
     try:
-        crop = align(image, size=resolution)[0].crop
-    except NoFaceError as error:
+        quad = fitted(align(image, size=resolution)[0].quad, frame)
+        crop = crop_quad(image, quad, resolution)
+    except (NoFaceError, LandmarkError) as error:
         raise UserError(f"no face was found in {Path(path).name}{way_out}") from error
     except MissingLandmarkerError as error:
         raise UserError(
             f"finding faces needs dlib: pip install 'stylegan_jax[align]'{way_out}"
         ) from error
     return images.convert_channels(crop, num_channels)
+
+
+def fitted(quad: np.ndarray, frame: FaceFrame) -> np.ndarray:
+    """A quad around a face as FFHQ's, made to put it where another frame has faces.
+
+    The eyes come to lie as they should, and the face gets its size, by the mean of the
+    ratios of widths (between the eyes) and heights (to the mouth).
+
+    Args:
+        quad: `[4, 2]`, see `alignment.ffhq`.
+        frame: where the face shall lie.
+    """
+    scale = np.sqrt(
+        (FFHQ.eye_distance / frame.eye_distance)
+        * (FFHQ.eye_to_mouth / frame.eye_to_mouth)
+    )
+    left, top = np.array(FFHQ.eyes) - scale * np.array(frame.eyes)
+    across, down = quad[3] - quad[0], quad[1] - quad[0]
+    corners = np.array([(0, 0), (0, 1), (1, 1), (1, 0)]) * scale + (left, top)
+    return quad[0] + corners @ np.stack([across, down])
 
 
 def strokes(editor: dict[str, Any] | None, picture: np.ndarray) -> np.ndarray:

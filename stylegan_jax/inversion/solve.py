@@ -65,8 +65,8 @@ class Optimizer:
                 "iterations, 0 to 1"
             )
 
-    def rate(self, step: ArrayLike, steps: int) -> Array:
-        """The learning rate of an iteration.
+    def rate(self, step: ArrayLike, steps: ArrayLike) -> Array:
+        """The learning rate of an iteration, of `steps`.
 
         Source: `lr_ramp` of NVlabs/stylegan2-ada-pytorch, `projector.py`.
         """
@@ -78,8 +78,8 @@ class Optimizer:
             rate *= jnp.minimum(1.0, progress / self.warmup)
         return rate
 
-    def transformation(self, steps: int) -> optax.GradientTransformation:
-        """The optax form."""
+    def transformation(self, steps: ArrayLike) -> optax.GradientTransformation:
+        """The optax form, for `steps` iterations."""
         rate = partial(self.rate, steps=steps)
         if self.name == "sgd":
             return optax.sgd(rate)
@@ -131,7 +131,7 @@ class Chunk(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How to minimise: what the compiled program depends on.
+    """How to minimise.
 
     Attributes:
         optimizer: what turns gradients into steps.
@@ -159,10 +159,11 @@ def solve(
     """Minimises `problem.losses` over what moves.
 
     Args:
-        problem: a pytree; compiled once for each shape and plan.
+        problem: a pytree; compiled once for each shape, optimizer, plateau and `chunk`,
+            and not for each number of iterations.
         start: a tree of arrays `[N, ...]`.
         plan: how.
-        chunk: iterations per call of the compiled program.
+        chunk: iterations per call of the compiled program, at most.
         resume: `leaves` of the state of an earlier call with the same problem, start
             and plan. The result equals that of a run which did not stop.
         on_chunk: called after each chunk; may raise to stop. The state it is given is
@@ -183,8 +184,16 @@ def solve(
     history: list[np.ndarray] = []
     while (step := int(state.step)) < plan.steps and not bool(state.stopped.all()):
         length = min(chunk, plan.steps - step)
-        state, losses = run_chunk(problem, state, plan=plan, length=length)
-        history.append(np.asarray(losses))
+        state, losses = run_chunk(
+            problem,
+            state,
+            plan.steps,
+            length,
+            optimizer=plan.optimizer,
+            plateau=plan.plateau,
+            most=chunk,
+        )
+        history.append(np.asarray(losses)[:length])
         if on_chunk is not None:
             on_chunk(Chunk(state, history[-1]))
     if plan.keep == "last":
@@ -197,14 +206,16 @@ def begin(start: Moving, plan: Plan) -> State:
     """The state before the first iteration."""
     first = jax.tree.leaves(start)[0]
     count = first.shape[0]
+    # Of the type that the program returns: "weak" ones would compile it twice.
+    worst = jnp.full(count, jnp.inf, jnp.float32)
     state = State(
         step=jnp.int32(0),
         # Copies, because the state is donated, and start is the caller's.
         moving=jax.tree.map(jnp.copy, start),
         opt_state=plan.optimizer.transformation(plan.steps).init(start),
         best=jax.tree.map(jnp.copy, start),
-        best_loss=jnp.full(count, jnp.inf),
-        mark=jnp.full(count, jnp.inf),
+        best_loss=worst,
+        mark=jnp.copy(worst),
         waited=jnp.zeros(count, jnp.int32),
         stopped=jnp.zeros(count, bool),
         failed=jnp.zeros(count, bool),
@@ -243,20 +254,49 @@ def _last(state: State) -> Moving:
     return _where(jnp.stack(finite).all(0), state.moving, state.best)
 
 
-@partial(jax.jit, static_argnames=("plan", "length"), donate_argnames="state")
+@partial(
+    jax.jit,
+    static_argnames=("optimizer", "plateau", "most"),
+    donate_argnames="state",
+)
 def run_chunk(
-    problem: Problem, state: State, *, plan: Plan, length: int
+    problem: Problem,
+    state: State,
+    steps: ArrayLike,
+    length: ArrayLike,
+    *,
+    optimizer: Optimizer,
+    plateau: Plateau | None,
+    most: int,
 ) -> tuple[State, Array]:
-    """`length` iterations in one program; uses `state` up. Losses are `[length, N]`."""
-    transformation = plan.optimizer.transformation(plan.steps)
+    """`length` of `steps` iterations in one program; uses `state` up.
+
+    Both are numbers that the program is told, so that it is compiled once for searches
+    of any length: compiling one takes longer than running it.
+
+    Args:
+        problem: what is minimised.
+        state: where to begin.
+        steps: iterations of the whole search.
+        length: iterations of this call, at most `most`.
+        optimizer: what turns gradients into steps.
+        plateau: when an image may stop earlier.
+        most: rows of the losses.
+
+    Returns:
+        The state, and the losses `[most, N]`, of which `length` rows are filled.
+    """
+    steps = jnp.asarray(steps, jnp.int32)
+    transformation = optimizer.transformation(steps)
 
     def objective(moving: Moving, step: Array) -> tuple[Array, Array]:
-        losses = problem.losses(moving, step, step / plan.steps)
+        losses = problem.losses(moving, step, step / steps)
         return losses.sum(), losses
 
-    def iterate(state: State, _: None) -> tuple[State, Array]:
+    def iterate(i: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
+        state, history = carry
         gradient, losses = jax.grad(objective, has_aux=True)(state.moving, state.step)
-        state = _judge(state, losses, plan.plateau)
+        state = _judge(state, losses, plateau)
         updates, opt_state = transformation.update(
             gradient, state.opt_state, state.moving
         )
@@ -267,9 +307,10 @@ def run_chunk(
             moving=_where(state.stopped, state.moving, moved),
             opt_state=opt_state,
         )
-        return state, losses
+        return state, history.at[i].set(losses)
 
-    return jax.lax.scan(iterate, state, length=length)
+    history = jnp.zeros((most, len(state.best_loss)), state.best_loss.dtype)
+    return jax.lax.fori_loop(0, length, iterate, (state, history))
 
 
 def _judge(state: State, losses: Array, plateau: Plateau | None) -> State:

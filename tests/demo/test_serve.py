@@ -1,5 +1,6 @@
 """The command: where directions are looked for, and what it says to mistakes."""
 
+import json
 import shutil
 import socket
 
@@ -9,6 +10,7 @@ import pytest
 from stylegan_jax import serve
 from stylegan_jax.common import cache
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing import masks
 from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.editing.directions import Direction
 from tests.demo.conftest import DIRECTIONS
@@ -33,9 +35,33 @@ def test_directions_lie_beside_the_network(network, tmp_path, monkeypatch):
     for path in (run, run / "checkpoints" / "1"):
         assert names(network=path) == ["hat"]
     monkeypatch.setattr(serve, "_BOXED", tmp_path)
-    shutil.copy(other, tmp_path / "people32_directions.safetensors")
+    shutil.copy(other, tmp_path / "people_directions.safetensors")
     assert names(network=serve.Path("people")) == ["hat"]
     assert names(network=serve.Path("cats")) == []
+
+
+def test_the_network_in_the_package_is_the_default_and_its_faces_are_drawn(
+    network, tmp_path, monkeypatch
+):
+    assert serve.ServeArgs().network == serve.Path("portraits")
+
+    def frame(network, **flags):
+        return serve.find_frame(serve.ServeArgs(network=network, **flags))
+
+    monkeypatch.setattr(serve, "_BOXED", tmp_path)
+    monkeypatch.chdir(tmp_path)  # nothing is called so there
+    boxed = tmp_path / "portraits.safetensors"
+    shutil.copy(network, boxed)
+    for run, data in [("drawn", "portraits"), ("taken", "folder")]:
+        config = {"model": {}, "data": {"name": data}, "schedule": {}, "run": {}}
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "config.json").write_text(json.dumps(config))
+    for drawn in (serve.Path("portraits"), boxed, tmp_path / "drawn"):
+        assert frame(drawn) == masks.PORTRAITS
+    for taken in (serve.Path("ffhq"), network, tmp_path / "taken"):
+        assert frame(taken) == masks.FFHQ
+    assert frame(network, face="portraits") == masks.PORTRAITS
+    assert frame(boxed, face="ffhq") == masks.FFHQ
 
 
 def test_weights_are_looked_for_and_not_fetched(network, tmp_path, monkeypatch):

@@ -104,6 +104,18 @@ def test_latents_of_seeds_are_kept_for_a_while(session):
     assert after.maxsize is not None and after.maxsize <= 10_000
 
 
+def test_pictures_of_samples_are_kept_for_a_while(session):
+    sample = Sample(12, psi=0.3, noise_seed=4)
+    before = session.picture(sample)
+    np.testing.assert_array_equal(before, session.draw(session.code(sample)))
+    assert session.picture(Sample(12, psi=0.3, noise_seed=4)) is before
+    other = session.picture(Sample(12, psi=0.3, noise_seed=5))
+    assert (other != before).any() and not before.flags.writeable
+    code = session.code(sample)
+    np.testing.assert_array_equal(session.picture(code), before)
+    assert session._drawn.cache_info().maxsize * 8 * 8 <= 1 << 24
+
+
 def test_conditional_and_grey_networks_without_noise_are_served():
     config = dataclasses.replace(CONFIG, label_size=3, num_channels=1, use_noise=False)
     generator = make_generator(config)

@@ -6,6 +6,7 @@ import pytest
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo import sources
+from stylegan_jax.editing import masks
 
 
 def test_a_photograph_is_its_central_square(tmp_path):
@@ -25,6 +26,33 @@ def test_what_is_no_photograph_is_refused(tmp_path):
         sources.read_photo(tmp_path / "none.png", 8, 3, find_face=False)
     with pytest.raises(UserError, match=r"no face|needs dlib"):
         sources.read_photo(tmp_path / "grey.png", 8, 3, find_face=True)
+
+
+def test_faces_are_cut_out_so_that_they_lie_as_in_the_frame():
+    # Of a face that leans: eyes and mouth, and the corners of FFHQ's crop.
+    right, down = np.array([0.8, 0.6]), np.array([-0.6, 0.8])
+    corner, side = np.array([40.0, 30.0]), 200.0
+    quad = corner + side * np.array([0 * right, down, right + down, right])
+
+    def place(frame, quad):
+        """A middle of the eyes, the eyes and a mouth, in a crop at `quad`."""
+        eyes = np.array(frame.eyes)
+        half = np.array([frame.eye_distance / 2, 0])
+        mouth = eyes + np.array([0, frame.eye_to_mouth])
+        axes = np.stack([quad[3] - quad[0], quad[1] - quad[0]])
+        points = np.stack([eyes, eyes - half, eyes + half, mouth])
+        return quad[0] + points @ axes
+
+    np.testing.assert_allclose(sources.fitted(quad, masks.FFHQ), quad)
+    found = sources.fitted(quad, masks.PORTRAITS)
+    wanted, got = place(masks.FFHQ, quad), place(masks.PORTRAITS, found)
+    np.testing.assert_allclose(got[0], wanted[0])
+    # The two faces differ in shape: one is as much too wide as too short.
+    wide = np.linalg.norm(got[2] - got[1]) / np.linalg.norm(wanted[2] - wanted[1])
+    high = np.linalg.norm(got[3] - got[0]) / np.linalg.norm(wanted[3] - wanted[0])
+    np.testing.assert_allclose(wide * high, 1)
+    assert 1 < wide < 1.05
+    np.testing.assert_allclose((found[3] - found[0]) @ down, 0, atol=1e-9)
 
 
 def test_strokes_shrink_to_the_networks_pixels():

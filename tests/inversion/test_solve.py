@@ -130,6 +130,32 @@ def test_learning_rates_rise_and_fall_as_the_projector_s():
     assert Optimizer().rate(999, 1000) == np.float32(0.01)
 
 
+@struct.dataclass
+class Slope:
+    """`x + progress`: its gradient is 1 everywhere."""
+
+    def losses(self, moving, step, progress):
+        return moving["x"][:, 0] + progress
+
+    def project(self, moving):
+        return moving
+
+
+def test_searches_of_any_length_are_one_program():
+    optimizer = Optimizer(name="sgd", learning_rate=0.5, warmup=0.3, cooldown=0.4)
+    compiled = solve.run_chunk._cache_size()
+    for steps in (5, 20, 33):
+        plan = Plan(steps=steps, optimizer=optimizer)
+        found, history = solve.solve(Slope(), {"x": jnp.zeros((1, 1))}, plan, chunk=8)
+        progress = np.arange(steps) / steps
+        rates = 0.5 * np.minimum(1, progress / 0.3)
+        rates *= 0.5 - 0.5 * np.cos(np.pi * np.minimum(1, (1 - progress) / 0.4))
+        x = -np.cumsum(np.append(0.0, rates))
+        np.testing.assert_allclose(history[:, 0], x[:-1] + progress, atol=1e-5)
+        np.testing.assert_allclose(found.moving["x"][0, 0], x[-1], atol=1e-5)
+    assert solve.run_chunk._cache_size() == compiled + 1
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
