@@ -48,6 +48,7 @@ setup(
         "export": ["flatbuffers>=24"],
         "video": ["av>=14"],
         "demo": ["gradio>=6.31"],
+        "notebook": ["ipykernel>=6.29", "ipywidgets>=8", "nbconvert>=7.16"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3",
@@ -58,6 +59,10 @@ setup(
             "av>=14",
             "gradio>=6.31",  # of demo/, driven by a browser if there is one
             "selenium>=4.25",
+            "ipykernel>=6.29",  # of launch/colab.ipynb
+            "ipywidgets>=8",
+            "nbclient>=0.10",
+            "nbformat>=5.10",
         ],
         "lint": ["ruff>=0.14", "pyright>=1.1.400"],
     },
