@@ -5,8 +5,10 @@
         ffhq.safetensors --dtype bfloat16
     python -m stylegan_jax.convert runs/portraits portraits.pkl \
         --module-src stylegan/training/networks_stylegan.py
+    python -m stylegan_jax.convert runs/portraits sampler.jaxexport
 
-What was written is read back and compared with the source, number by number.
+What was written is read back and compared with the source, number by number; of a
+sampler (`.jaxexport`) the images are.
 """
 
 import dataclasses
@@ -18,24 +20,29 @@ import tyro
 
 from stylegan_jax import cli, loading
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.interop import exported, official_writer, registry
+from stylegan_jax.interop import exported, official_writer, registry, sampler_program
 from stylegan_jax.interop.bundle import Bundle, generator_arrays
 from stylegan_jax.interop.comparison import compare
 from stylegan_jax.networks.generator import Generator
 
-Format = Literal["safetensors", "pkl"]
+Format = Literal["safetensors", "pkl", "jaxexport"]
 
-_SUFFIXES: dict[str, Format] = {".safetensors": "safetensors", ".pkl": "pkl"}
+_SUFFIXES: dict[str, Format] = {
+    f".{name}": name for name in ("safetensors", "pkl", "jaxexport")
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvertArgs:
-    """Converts networks to a compact .safetensors file or to an official pickle.
+    """Converts networks to a .safetensors file, an official pickle or a sampler.
 
     A .pkl holds (G, D, Gs) as files of NVlabs/stylegan do, or Gs alone if the source
     has no discriminator. The loader of NVlabs/stylegan also needs the source text of
     the networks, which is not ours to give: pass --module-src. This package and other
     readers of weights do without.
+
+    A .jaxexport holds no networks but a program that draws with one, on CPUs, GPUs and
+    TPUs, where jax and flatbuffers are installed and this package is not.
     """
 
     # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
@@ -43,16 +50,18 @@ class ConvertArgs:
     source: Annotated[
         Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")
     ] = None
-    # The file to write; its suffix, .safetensors or .pkl, says the format.
+    # The file to write; its suffix, .safetensors, .pkl or .jaxexport, says the format.
     destination: Annotated[
         Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")
     ] = None
     # Your own download of the public network SOURCE, where it cannot be fetched.
     from_file: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     list: bool = False  # show the public networks and leave
-    # Of the numbers in a .safetensors; bfloat16 halves the file.
+    # Of the numbers in a .safetensors or .jaxexport, bfloat16 halves the file; the
+    # latter also computes in it.
     dtype: Literal["float32", "bfloat16"] = "float32"
-    format: Literal["auto", "safetensors", "pkl"] = "auto"  # auto: by the suffix
+    # auto: by the suffix.
+    format: Literal["auto", "safetensors", "pkl", "jaxexport"] = "auto"
     # ema: the moving average, and in a .pkl all networks; raw: the generator under
     # training, alone.
     which: Literal["ema", "raw"] = "ema"
@@ -86,6 +95,10 @@ def convert(args: ConvertArgs, source: Path, destination: Path) -> None:
     if file_format == "pkl":
         names = official_writer.save_pickle(destination, bundle, module_src=module_src)
         lines += _about_pickle(names, bundle, module_src)
+    elif file_format == "jaxexport":
+        sampler_program.save(destination, bundle.generator, dtype=args.dtype)
+        platforms = ", ".join(sampler_program.PLATFORMS)
+        lines.append(f"holds a program for {platforms}, in {args.dtype}")
     else:
         exported.save(
             destination,
@@ -98,19 +111,18 @@ def convert(args: ConvertArgs, source: Path, destination: Path) -> None:
         kept = "with" if bundle.discriminator else "without"
         lines.append(f"holds the generator, {kept} a discriminator, in {args.dtype}")
     try:
-        deviation = compare(bundle, loading.load_bundle(destination), args.dtype)
+        lines.append(_read_back(destination, bundle, args.dtype, file_format))
     except UserError:
         destination.unlink()
         raise
     size = destination.stat().st_size
     print(f"{source} -> {destination}, {size / 1e6:.1f} MB")
     print("\n".join(f"  {line}" for line in lines))
-    if args.dtype == "float32":
-        print("  read back: bit-identical to the source")
-    else:
-        print(f"  read back: numbers differ by at most {deviation:.2g} of their size")
     if bundle.licence:
         print(f"  licence: {bundle.licence}")
+    if file_format == "jaxexport":
+        print("It needs jax and flatbuffers, and is used like this:\n")
+        print(sampler_program.usage(destination, bundle.generator))
 
 
 def describe(generator: Generator) -> list[str]:
@@ -136,6 +148,22 @@ def describe(generator: Generator) -> list[str]:
     ]
 
 
+def _read_back(
+    destination: Path,
+    bundle: Bundle,
+    dtype: Literal["float32", "bfloat16"],
+    file_format: Format,
+) -> str:
+    """Compares what was written with its source: what to say; raises UserError."""
+    if file_format == "jaxexport":
+        deviation = sampler_program.check(destination, bundle.generator, dtype=dtype)
+        return f"read back: images differ by at most {deviation:.2g}, of -1 to 1"
+    deviation = compare(bundle, loading.load_bundle(destination), dtype)
+    if dtype == "float32":
+        return "read back: bit-identical to the source"
+    return f"read back: numbers differ by at most {deviation:.2g} of their size"
+
+
 def _checked_format(args: ConvertArgs, source: Path, destination: Path) -> Format:
     """The format to write; raises UserError for flags that do not go together."""
     file_format = args.format
@@ -143,7 +171,7 @@ def _checked_format(args: ConvertArgs, source: Path, destination: Path) -> Forma
         suffix = destination.suffix.lower()
         if suffix not in _SUFFIXES:
             raise UserError(
-                f"{destination} ends in neither of {', '.join(_SUFFIXES)}; "
+                f"{destination} ends in none of {', '.join(_SUFFIXES)}; "
                 "rename it or give --format"
             )
         file_format = _SUFFIXES[suffix]
@@ -159,8 +187,12 @@ def _checked_format(args: ConvertArgs, source: Path, destination: Path) -> Forma
             f"--dtype {args.dtype}: official pickles are float32; leave it out or "
             "write a .safetensors"
         )
-    if file_format == "safetensors" and args.module_src is not None:
-        raise UserError("--module-src goes with a .pkl; a .safetensors holds no code")
+    if file_format != "pkl" and args.module_src is not None:
+        raise UserError(
+            f"--module-src goes with a .pkl; a .{file_format} holds no source text"
+        )
+    if file_format == "jaxexport" and args.discriminator:
+        raise UserError("--discriminator goes with a .safetensors; a sampler has none")
     return file_format
 
 
@@ -184,7 +216,7 @@ def _chosen(
         bundle = dataclasses.replace(bundle, generator=generator, raw=None)
         if file_format == "pkl":
             return dataclasses.replace(bundle, discriminator=None)
-    if file_format == "safetensors":
+    if file_format != "pkl":
         kept = bundle.discriminator if args.discriminator else None
         if args.discriminator and kept is None:
             raise UserError(

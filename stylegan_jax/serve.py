@@ -21,15 +21,16 @@ from stylegan_jax import cli, loading
 from stylegan_jax.common import cache
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo.session import Session
-from stylegan_jax.editing.direction_files import load_directions
+from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.masks import FRAMES, FaceFrame
 from stylegan_jax.features import public_weights, vgg16
+from stylegan_jax.interop import boxed
 from stylegan_jax.inversion.objective import NO_EYES, Eyes
 from stylegan_jax.training import stored_config
 
-_BOXED = Path(__file__).parent / "boxed"  # networks that come with the package
-_PORTRAITS = "portraits"  # one of them, the data it is trained on, and its faces
+# A network that comes with the package, the data it is trained on, and its faces.
+_PORTRAITS = "portraits"
 _MAX_SLIDERS = 16
 
 
@@ -83,28 +84,8 @@ def find_directions(args: ServeArgs) -> tuple[Direction, ...]:
     Raises:
         UserError: those given cannot be read.
     """
-    if args.directions is not None:
-        return load_directions(args.directions)[:_MAX_SLIDERS]
-    for path in _beside(args.network):
-        if path.is_file():
-            return load_directions(path)[:_MAX_SLIDERS]
-    return ()
-
-
-def _beside(network: Path) -> list[Path]:
-    """Where directions of a network may lie."""
-    if network.is_dir():
-        # A checkpoint lies two folders below its run.
-        folders = [network, *network.absolute().parents[:2]]
-        run = next((f for f in folders if (f / "config.json").exists()), network)
-        return [
-            run / "directions.safetensors",
-            run / "directions/directions.safetensors",
-        ]
-    if network.exists():
-        return [network.with_name(f"{network.stem}_directions.safetensors")]
-    # Networks that come with the package are called by name.
-    return [_BOXED / f"{network.name}_directions.safetensors"]
+    path = args.directions or beside(args.network)
+    return load_directions(path)[:_MAX_SLIDERS] if path else ()
 
 
 def find_frame(args: ServeArgs) -> FaceFrame:
@@ -121,8 +102,8 @@ def find_frame(args: ServeArgs) -> FaceFrame:
     elif (run := stored_config.run_of(network)) is not None:
         trained_on = stored_config.read_config(run)["data"].get("name")
     else:
-        boxed = network.resolve().parent == _BOXED.resolve()
-        trained_on = network.stem if boxed else None
+        in_the_box = network.resolve().parent == boxed.FOLDER.resolve()
+        trained_on = network.stem if in_the_box else None
     return FRAMES[_PORTRAITS if trained_on == _PORTRAITS else "ffhq"]
 
 

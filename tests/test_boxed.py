@@ -72,8 +72,8 @@ def test_it_has_directions_of_five_attributes(generator):
 
 def test_edit_finds_its_directions(tmp_path):
     edit.main(
-        ["attribute", "portraits", "seed:1", "--name", "smile", "--amounts=0,2"]
-        + ["--outdir", str(tmp_path), "--perceptual", "none"]
+        f"attribute portraits seed:1 --name smile --amounts=0,2 --outdir {tmp_path}"
+        " --perceptual none".split()
     )
     before, after = (
         np.asarray(Image.open(path), np.float32)
@@ -89,8 +89,8 @@ def test_a_file_that_no_directions_lie_beside_asks_for_them(tmp_path):
     shutil.copy(network, file)
     with pytest.raises(UserError, match="--directions is missing"):
         edit.main(
-            ["attribute", str(file), "seed:1", "--name", "smile"]
-            + ["--outdir", str(tmp_path), "--perceptual", "none"]
+            f"attribute {file} seed:1 --name smile --outdir {tmp_path}"
+            " --perceptual none".split()
         )
 
 

@@ -233,12 +233,17 @@ def test_the_module_source_is_embedded(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["a.onnx"], r"ends in neither of \.safetensors, \.pkl; rename it or give"),
+        (
+            ["a.onnx"],
+            r"ends in none of \.safetensors, \.pkl, \.jaxexport; rename it or give",
+        ),
         (["."], "is a folder"),
         (["there.pkl"], "there.pkl exists; --overwrite replaces it"),
         (["source.pkl", "--overwrite"], "is the source"),
         (["a.pkl", "--dtype", "bfloat16"], "official pickles are float32"),
-        (["a.safetensors", "--module-src", "x.py"], "holds no code"),
+        (["a.safetensors", "--module-src", "x.py"], "holds no source text"),
+        (["a.jaxexport", "--module-src", "x.py"], "a .jaxexport holds no source text"),
+        (["a.jaxexport", "--discriminator"], "a sampler has none"),
         (["a.pkl", "--module-src", "there.pkl"], "is not a text file"),
     ],
 )

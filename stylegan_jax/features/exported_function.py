@@ -19,7 +19,6 @@ It needs the small package `flatbuffers`: `pip install 'stylegan_jax[export]'`.
 import hashlib
 import os
 import re
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -29,8 +28,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, export, lax
 
+from stylegan_jax.common import program_files
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.files import atomic_write
 from stylegan_jax.features.extractor import FrozenNetwork
 
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -67,11 +66,7 @@ def save(
     images = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
     exported = export.export(jax.jit(function), platforms=_PLATFORMS)(images)
     _check(exported, str(path))
-    try:
-        data = exported.serialize(vjp_order=1 if dtype == "float32" else 0)
-    except ImportError as error:
-        raise _missing() from error
-    atomic_write(Path(path), bytes(data))
+    program_files.write(path, exported, vjp_order=1 if dtype == "float32" else 0)
 
 
 def load(path: str | os.PathLike[str]) -> FrozenNetwork:
@@ -88,7 +83,7 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
-    exported = _read(path)
+    exported = program_files.read(path, again="features.exported_function.save")
     size = _check(exported, str(path))
     _check_calls(exported, path)
     _check_platform(exported, path)
@@ -97,25 +92,6 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
     digest = hashlib.sha256(path.read_bytes()).digest()
     params = {"sha256": jnp.asarray(np.frombuffer(digest, np.uint8))}
     return FrozenNetwork(path.stem, size, params, lambda _, images: call(images))
-
-
-def _read(path: Path) -> export.Exported:
-    try:
-        exported = export.deserialize(bytearray(path.read_bytes()))
-        exported.mlir_module()  # the program within is read only now
-        if exported.has_vjp():
-            exported.vjp().mlir_module()
-    except ImportError as error:
-        raise _missing() from error
-    except Exception as error:  # flatbuffers and MLIR have no common class
-        known = isinstance(error, struct.error | ValueError | OSError)
-        detail = str(error).splitlines()[0][:100] if known and str(error) else ""
-        raise UserError(
-            f"{path} is damaged or no jax.export file "
-            f"({detail or type(error).__name__}); write it again with "
-            "features.exported_function.save"
-        ) from error
-    return exported
 
 
 def _check(exported: export.Exported, name: str) -> int:
@@ -223,11 +199,4 @@ def _no_derivative(path: Path) -> Any:
     raise UserError(
         f"{path} was exported without its derivative, so images cannot be optimised "
         "for it; export float32 images with vjp_order=1, as exported_function.save does"
-    )
-
-
-def _missing() -> UserError:
-    return UserError(
-        "files of jax.export need the package flatbuffers; pip install "
-        "'stylegan_jax[export]'"
     )

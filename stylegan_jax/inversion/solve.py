@@ -206,16 +206,16 @@ def begin(start: Moving, plan: Plan) -> State:
     """The state before the first iteration."""
     first = jax.tree.leaves(start)[0]
     count = first.shape[0]
-    # Of the type that the program returns: "weak" ones would compile it twice.
-    worst = jnp.full(count, jnp.inf, jnp.float32)
+    # Of its own type, as the compiled program returns it; another would compile again.
+    endless = jnp.full(count, jnp.inf, jnp.float32)
     state = State(
         step=jnp.int32(0),
         # Copies, because the state is donated, and start is the caller's.
         moving=jax.tree.map(jnp.copy, start),
         opt_state=plan.optimizer.transformation(plan.steps).init(start),
         best=jax.tree.map(jnp.copy, start),
-        best_loss=worst,
-        mark=jnp.copy(worst),
+        best_loss=endless,
+        mark=jnp.copy(endless),
         waited=jnp.zeros(count, jnp.int32),
         stopped=jnp.zeros(count, bool),
         failed=jnp.zeros(count, bool),
@@ -224,9 +224,12 @@ def begin(start: Moving, plan: Plan) -> State:
     if not isinstance(first.sharding, NamedSharding):
         return state
     # Images where they are, numbers everywhere: as the compiled program returns them.
-    everywhere = NamedSharding(first.sharding.mesh, PartitionSpec())
+    # On a single device it returns images as being everywhere too.
+    mesh = first.sharding.mesh
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    spread = first.sharding if mesh.size > 1 else everywhere
     return jax.tree.map(
-        lambda x: jax.device_put(x, first.sharding if x.ndim else everywhere), state
+        lambda x: jax.device_put(x, spread if x.ndim else everywhere), state
     )
 
 

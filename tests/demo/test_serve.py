@@ -13,6 +13,7 @@ from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import masks
 from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.interop import boxed
 from tests.demo.conftest import DIRECTIONS
 
 
@@ -34,7 +35,8 @@ def test_directions_lie_beside_the_network(network, tmp_path, monkeypatch):
     shutil.copy(other, run / "directions.safetensors")
     for path in (run, run / "checkpoints" / "1"):
         assert names(network=path) == ["hat"]
-    monkeypatch.setattr(serve, "_BOXED", tmp_path)
+    monkeypatch.setattr(boxed, "FOLDER", tmp_path)
+    shutil.copy(network, tmp_path / "people.safetensors")
     shutil.copy(other, tmp_path / "people_directions.safetensors")
     assert names(network=serve.Path("people")) == ["hat"]
     assert names(network=serve.Path("cats")) == []
@@ -48,20 +50,20 @@ def test_the_network_in_the_package_is_the_default_and_its_faces_are_drawn(
     def frame(network, **flags):
         return serve.find_frame(serve.ServeArgs(network=network, **flags))
 
-    monkeypatch.setattr(serve, "_BOXED", tmp_path)
+    monkeypatch.setattr(boxed, "FOLDER", tmp_path)
     monkeypatch.chdir(tmp_path)  # nothing is called so there
-    boxed = tmp_path / "portraits.safetensors"
-    shutil.copy(network, boxed)
+    in_the_box = tmp_path / "portraits.safetensors"
+    shutil.copy(network, in_the_box)
     for run, data in [("drawn", "portraits"), ("taken", "folder")]:
         config = {"model": {}, "data": {"name": data}, "schedule": {}, "run": {}}
         (tmp_path / run).mkdir()
         (tmp_path / run / "config.json").write_text(json.dumps(config))
-    for drawn in (serve.Path("portraits"), boxed, tmp_path / "drawn"):
+    for drawn in (serve.Path("portraits"), in_the_box, tmp_path / "drawn"):
         assert frame(drawn) == masks.PORTRAITS
     for taken in (serve.Path("ffhq"), network, tmp_path / "taken"):
         assert frame(taken) == masks.FFHQ
     assert frame(network, face="portraits") == masks.PORTRAITS
-    assert frame(boxed, face="ffhq") == masks.FFHQ
+    assert frame(in_the_box, face="ffhq") == masks.FFHQ
 
 
 def test_weights_are_looked_for_and_not_fetched(network, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from flax import struct
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.inversion import solve
@@ -80,6 +81,19 @@ def test_a_run_that_stopped_and_went_on_is_the_same_bit_for_bit():
         np.testing.assert_array_equal(a, b)
     with pytest.raises(UserError, match="other images or settings"):
         solve.solve(bowl(2), {"x": jnp.zeros((2, 2))}, PLAN, resume=kept[-1][0])
+
+
+@pytest.mark.parametrize("devices", [None, 1, 3])
+def test_all_chunks_are_one_program(devices):
+    start = START
+    if devices is not None:
+        mesh = Mesh(jax.devices()[:devices], ("data",))
+        start = jax.device_put(START, NamedSharding(mesh, PartitionSpec("data")))
+    rate = 0.01 * (devices or 2)  # a plan of its own
+    plan = Plan(steps=6, optimizer=Optimizer(learning_rate=rate))
+    before = solve.run_chunk._cache_size()
+    solve.solve(bowl(), start, plan, chunk=2)
+    assert solve.run_chunk._cache_size() == before + 1
 
 
 def test_an_image_whose_loss_is_not_finite_goes_back_and_the_others_do_not_notice():

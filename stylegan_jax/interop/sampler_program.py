@@ -1,0 +1,140 @@
+"""A sampler in a file (`.jaxexport`), for machines that lack this package.
+
+What `jax.export` makes of `Generator.sample`: one program for CPUs, NVIDIA GPUs and
+TPUs, weights and noise included, for any number of images. It is a function of `z`
+`[N, z_dim]`, `psi` and, where the network has classes, `labels` `[N, label_size]`, and
+gives float32 `[N, H, W, C]`. `usage` is the program that calls it.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, export
+
+from stylegan_jax.common import program_files
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.ops.latents import latents_of_seed
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+# Mean difference of images that are read back, in [-1, 1]. bfloat16 has 8 bits.
+_TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05}
+
+
+def save(
+    path: str | os.PathLike[str],
+    generator: Generator,
+    *,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    cutoff: int | None = 8,
+) -> None:
+    """Writes the sampler of a generator, with the noise stored in it.
+
+    Args:
+        path: conventionally ends in `.jaxexport`.
+        generator: what should draw; without a mean of w, psi has no effect.
+        dtype: "bfloat16" keeps the weights in half the space and computes activations
+            in that type, as `ModelConfig.dtype` does; "float32" changes nothing.
+        cutoff: layers from this one on are not truncated; None truncates all.
+
+    Raises:
+        ValueError: another dtype.
+        UserError: `flatbuffers` is missing.
+    """
+    (count,) = export.symbolic_shape("n")
+    config = generator.config
+    taken = [
+        jax.ShapeDtypeStruct((count, config.z_dim), jnp.float32),
+        jax.ShapeDtypeStruct((), jnp.float32),
+    ]
+    if config.label_size:
+        taken.append(jax.ShapeDtypeStruct((count, config.label_size), jnp.float32))
+    sample = make_sampler(generator, dtype=dtype, cutoff=cutoff)
+    program = export.export(jax.jit(sample), platforms=PLATFORMS)(*taken)
+    program_files.write(path, program)
+
+
+def make_sampler(
+    generator: Generator,
+    *,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    cutoff: int | None = 8,
+) -> Callable[..., Array]:
+    """The function `(z, psi)` or `(z, psi, labels)` that `save` writes; see there."""
+    if dtype not in _TOLERANCES:
+        raise ValueError(f"dtype is {dtype!r}, not one of {', '.join(_TOLERANCES)}")
+    config = generator.config
+    stored = jax.tree.map(lambda x: x.astype(dtype), generator)
+    if dtype == "bfloat16":
+        stored = stored.replace(config=dataclasses.replace(config, dtype=dtype))
+
+    def sample(z: Array, psi: Array, labels: Array | None = None) -> Array:
+        # Mapping, styles and the scaling of weights are float32 in any case.
+        wide = jax.tree.map(lambda x: x.astype(jnp.float32), stored)
+        return wide.sample(z, labels=labels, psi=psi, cutoff=cutoff)
+
+    return sample
+
+
+def usage(path: str | os.PathLike[str], generator: Generator) -> str:
+    """The program that draws with a file of `save`; it needs jax and flatbuffers."""
+    config = generator.config
+    lines = [
+        "import jax.export, numpy as np",
+        f"data = open({str(path)!r}, 'rb').read()",
+        "sampler = jax.export.deserialize(bytearray(data))",
+        f"z = np.random.RandomState(0).randn(4, {config.z_dim}).astype(np.float32)",
+    ]
+    labels = ""
+    if config.label_size:
+        classes = f"np.arange(4) % {config.label_size}"
+        lines.append(
+            f"labels = np.eye({config.label_size}, dtype=np.float32)[{classes}]"
+        )
+        labels = ", labels"
+    side, channels = generator.resolution, config.num_channels
+    drawn = f"float32 [4, {side}, {side}, {channels}], -1 to 1"
+    return "\n".join(
+        [*lines, f"images = sampler.call(z, np.float32(0.7){labels})  # {drawn}"]
+    )
+
+
+def check(
+    path: str | os.PathLike[str],
+    generator: Generator,
+    *,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    cutoff: int | None = 8,
+) -> float:
+    """Draws two images with a file of `save` and with its generator, on this machine.
+
+    Returns:
+        The largest difference of two numbers of them.
+
+    Raises:
+        UserError: they differ by more than rounding explains.
+    """
+    program = program_files.read(path, again="python -m stylegan_jax.convert")
+    size = generator.config.label_size
+    seeds = [latents_of_seed(seed, generator.config.z_dim) for seed in (0, 1)]
+    z, psi = jnp.asarray(np.concatenate(seeds)), jnp.float32(0.7)
+    labels = jnp.eye(size)[np.arange(2) % size] if size else None
+
+    @jax.jit
+    def sample(generator: Generator, psi: Array) -> Array:
+        return generator.sample(z, labels=labels, psi=psi, cutoff=cutoff)
+
+    found = program.call(z, psi, *([] if labels is None else [labels]))
+    difference = np.abs(np.asarray(found) - np.asarray(sample(generator, psi)))
+    if not difference.mean() <= _TOLERANCES[dtype]:  # nan is not
+        raise UserError(
+            f"read back, the images of {path} differ by {difference.mean():.2g} on "
+            f"average from the network's"
+        )
+    return float(difference.max())

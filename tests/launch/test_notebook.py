@@ -1,0 +1,101 @@
+"""The notebook runs from top to bottom, on a CPU, without a connection."""
+
+import ast
+import base64
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+from stylegan_jax.common.images import read_image
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = ROOT / "launch" / "colab.ipynb"
+NETWORK = ROOT / "stylegan_jax" / "boxed" / "portraits.safetensors"
+# What the notebook has found, said by its own kernel.
+FINDINGS = """
+from stylegan_jax.inversion.scores import score
+
+restored = list(studio.draw_each(codes))
+means = to_uint8(sample(generator, z, 0.0))
+print({
+    "python": __import__("sys").executable,
+    "package": stylegan_jax.__file__,
+    "psnr": [score(a, b)["psnr"] for a, b in zip(restored, photos, strict=True)],
+    "spread": [float(x.std(0).mean()) for x in (to_uint8(images), means)],
+    "ends": [bool((f == r).all()) for f, r in zip(frames[::7], restored)],
+    "halves": [float(np.abs(both[1] / 1.0 - photo)[:, columns].mean())
+               for photo, columns in zip(photos, (slice(0, 14), slice(18, 32)))],
+    "trained": trained.resolution,
+})
+"""
+
+
+@pytest.fixture
+def kernel_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for the kernel: it sees this package, and nothing of the user's."""
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "settings"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("NPROC", raising=False)
+    cache = str(ROOT / ".pytest_cache" / "xla")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", cache)
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    return tmp_path
+
+
+def outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
+    """What the cells gave in a MIME type, in order."""
+    return [
+        output["data"][kind]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if kind in output.get("data", ())
+    ]
+
+
+@pytest.mark.skipif(not NETWORK.exists(), reason="the boxed network is not there")
+def test_the_notebook_runs_from_top_to_bottom(kernel_room: Path) -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook.cells.append(new_code_cell(FINDINGS))
+    resources = {"metadata": {"path": str(kernel_room)}}
+    # "python" in the kernel's command is the program that runs the tests.
+    client = NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources=resources
+    )
+    client.execute()
+
+    install = next(cell for cell in notebook.cells if "pip" in cell.source)
+    assert install.outputs == []
+    pictures = [
+        read_image(base64.b64decode(data)) for data in outputs(notebook, "image/png")
+    ]
+    assert len(pictures) == 8
+    assert all(picture.std() > 10 for picture in pictures)
+    assert outputs(notebook, "application/vnd.jupyter.widget-view+json")
+
+    found = ast.literal_eval(notebook.cells[-1].outputs[-1]["text"])
+    assert Path(found["python"]).samefile(sys.executable)
+    assert Path(found["package"]).is_relative_to(ROOT)
+    assert min(found["psnr"]) > 30
+    assert found["spread"][0] > 10 and found["spread"][1] == 0
+    assert found["ends"] == [True, True]
+    assert max(found["halves"]) < 12
+    assert found["trained"] == 16
+
+
+def test_the_notebook_is_small_and_names_no_machine() -> None:
+    text = NOTEBOOK.read_text()
+    notebook = nbformat.reads(text, as_version=4)
+    nbformat.validate(notebook)
+    assert len(text) < 500_000
+    places = r"(?<![\w.<])/(work|tmp|home|root|Users|mnt|content|usr)/|[A-Z]:\\"
+    assert not re.findall(places, text)
+    links = set(re.findall(r"https?://\w[^\s)\"\\\\]+", text))
+    assert all(link.startswith("https://arxiv.org/") for link in links)
