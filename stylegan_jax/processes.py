@@ -19,7 +19,7 @@ from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.errors import AgreedError, UserError
 
 # JAX ends a process that has lost the others after this long. Our own messages,
 # which name the cause, come sooner (training/peers.py).
@@ -126,7 +126,7 @@ def require_same(what: str, value: Any) -> None:
     """Checks that a JSON value is the same in every process.
 
     Raises:
-        UserError: it is not, in every process.
+        AgreedError: it is not.
     """
     if jax.process_count() == 1:
         return
@@ -135,7 +135,7 @@ def require_same(what: str, value: Any) -> None:
     crcs = multihost_utils.process_allgather(np.uint32(crc))
     different = [i for i, other in enumerate(crcs) if other != crcs[0]]
     if different:
-        raise UserError(
+        raise AgreedError(
             f"{what} differ between process 0 and {', '.join(map(str, different))} of "
             f"{len(crcs)}; start all with the same command, code and data"
         )

@@ -2,15 +2,14 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import jax
-import tyro
 
 from stylegan_jax import cli, processes
-from stylegan_jax.common import cache, files
+from stylegan_jax.common import cache, files, mirror
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.metrics import measures, readiness
@@ -30,7 +29,8 @@ class Flags:
     A recipe is a Python file that is executed; its values are the defaults below.
     """
 
-    workdir: Annotated[str, tyro.conf.arg(help="the run directory; required")] = ""
+    # The run directory; required. A folder, or gs://BUCKET/NAME, s3://BUCKET/NAME.
+    workdir: str = ""
     dry_run: bool = False  # show the configuration and the phases, and leave
     # Several processes, each started with this command: auto finds the others on TPU
     # pods, under SLURM or Open MPI and in Kubernetes; elsewhere give the three below.
@@ -60,12 +60,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         process_id=flags.process_id,
         detect=flags.distributed == "auto",
     )
-    workdir = Path(flags.workdir)
+    first = jax.process_index() == 0
     with Watchdog(config.run.stall_seconds) as watchdog:
         evaluators = make_evaluators(config, wanted)
-        train(config, workdir, watchdog=watchdog, evaluators=evaluators)
-    if jax.process_index() == 0:
-        print(f"run directory: {workdir}; pictures: {workdir / 'samples'}")
+        with mirror.mirrored(flags.workdir, active=first) as workdir:
+            train(config, workdir, watchdog=watchdog, evaluators=evaluators)
+            watchdog.begin("copying the run", math.inf)
+    if first:
+        place = flags.workdir.rstrip("/")
+        print(f"run directory: {place}; pictures: {place}/samples")
 
 
 def make_evaluators(config: Config, wanted: Sequence[Measure]) -> list[Evaluator]:
