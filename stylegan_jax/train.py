@@ -4,17 +4,19 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated
 
 import jax
+import tyro
 
-from stylegan_jax import cli, processes
+from stylegan_jax import cli
 from stylegan_jax.common import cache, files, mirror
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.metrics import measures, readiness
 from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure, parse_measures
+from stylegan_jax.processes import JobFlags
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.recovery import train
@@ -32,12 +34,7 @@ class Flags:
     # The run directory; required. A folder, or gs://BUCKET/NAME, s3://BUCKET/NAME.
     workdir: str = ""
     dry_run: bool = False  # show the configuration and the phases, and leave
-    # Several processes, each started with this command: auto finds the others on TPU
-    # pods, under SLURM or Open MPI and in Kubernetes; elsewhere give the three below.
-    distributed: Literal["no", "auto"] = "no"
-    coordinator: str = ""  # HOST:PORT of process 0, any free port
-    num_processes: int | None = None
-    process_id: int | None = None  # of this process, from 0
+    job: Annotated[JobFlags, tyro.conf.arg(name="")] = JobFlags()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -54,12 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     jax.config.update(
         "jax_default_matmul_precision", None if precision == "default" else precision
     )
-    processes.join(
-        coordinator=flags.coordinator,
-        num_processes=flags.num_processes,
-        process_id=flags.process_id,
-        detect=flags.distributed == "auto",
-    )
+    flags.job.join()
     first = jax.process_index() == 0
     with Watchdog(config.run.stall_seconds) as watchdog:
         evaluators = make_evaluators(config, wanted)

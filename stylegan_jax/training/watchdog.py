@@ -146,8 +146,8 @@ class Watchdog:
     def _leave(self, cause: str) -> NoReturn:
         """Ends the process from whatever thread."""
         print(
-            f"error: {cause}. Start all processes again: the run continues from its "
-            "last checkpoint",
+            f"error: {cause}. Start all processes again: they continue from what was "
+            "saved last",
             file=sys.stderr,
             flush=True,
         )
