@@ -80,8 +80,9 @@ def _evaluate(args: EvaluateArgs, wanted: Sequence[Measure]) -> None:
     generator = loading.load(args.network)
     source = open_source(args.data)
     options = _options(args)
-    run = stored_config.run_of(args.network)
-    nimg = _images_shown(run, args.network)
+    network = loading.located(args.network)
+    run = stored_config.run_of(network)
+    nimg = _images_shown(run, network)
     if jax.process_count() > 1:
         said = [args.metrics, args.seed, args.batch_size, args.cache]
         said += [digest(generator), to_json(args.data), source.name, len(source)]

@@ -4,11 +4,13 @@ import logging
 import os
 import shutil
 import time
+from pathlib import Path
 
 import fsspec
 import pytest
 
 from stylegan_jax.common import mirror
+from stylegan_jax.common.bucket import as_url, is_remote
 from stylegan_jax.common.errors import UserError
 
 BUCKET = fsspec.filesystem("memory")
@@ -175,7 +177,8 @@ def test_objects_cannot_leave_the_folder():
     [
         ("gs://bucket/run", r"pip install 'stylegan_jax\[gcs\]'"),
         ("s3://bucket/run", r"pip install 'stylegan_jax\[s3\]'"),
-        ("nonsense://bucket/run", "is of no known kind"),
+        ("nonsense://bucket/run", "cannot be used .*nonsense"),
+        ("https://example.com/run", "is no bucket"),
         ("file:///proc/run", "cannot be used"),
     ],
 )
@@ -190,4 +193,35 @@ def test_what_is_missing_is_said(monkeypatch, url, says):
 def test_folders_are_left_alone(tmp_path):
     with mirror.mirrored(str(tmp_path / "run")) as folder:
         assert folder == tmp_path / "run" and not folder.exists()
-    assert not mirror.is_remote("runs/a:b") and not mirror.is_remote("C:/runs")
+    assert not is_remote("runs/a:b") and not is_remote("C:/runs")
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/a/b", "file:///bucket/a/b"])
+def test_a_path_becomes_the_url_it_was(url):
+    assert as_url(Path(url)) == as_url(f"{url}/") == url
+
+
+def test_a_run_is_fetched_for_reading_with_its_newest_checkpoint_only(monkeypatch):
+    with mirror.mirrored(URL) as folder:
+        write(folder, "config.json", b"{}")
+        write(folder, "checkpoints/best.json", b'{"checkpoint": "nimg_000000010"}')
+        for nimg in (10, 20):
+            write_checkpoint(folder, nimg, str(nimg).encode())
+        write_checkpoint(folder, 30)
+    BUCKET.rm_file("/bucket/run/checkpoints/nimg_000000030/checksums.json")
+    mirror.fetched.cache_clear()
+    run = mirror.fetched(URL)
+    assert run != folder
+    found = {p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file()}
+    assert found == {"config.json", *names(20)}
+    best = mirror.fetched(f"{URL}/checkpoints/best")
+    assert best == run / "checkpoints" / "nimg_000000010"
+    assert (best / "state/d/0").read_bytes() == b"10"
+    # What is here is not fetched again.
+    mirror.fetched.cache_clear()
+    BUCKET.rm_file("/bucket/run/checkpoints/nimg_000000010/state/d/0")
+    assert mirror.fetched(f"{URL}/checkpoints/nimg_000000010") == best
+    BUCKET.pipe_file("/bucket/net.pkl", b"abc")
+    assert mirror.fetched("memory://bucket/net.pkl").read_bytes() == b"abc"
+    with pytest.raises(UserError, match="neither a file nor a run with a checkpoint"):
+        mirror.fetched("memory://bucket/nothing")

@@ -56,6 +56,7 @@ class Server:
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self._folder, self._jobs = folder, 0
+        self.own_cache = folder / "cache"  # STYLEGAN_JAX_CACHE of the processes
         environment = os.environ | {
             "JAX_PLATFORMS": "cpu",
             "NPROC": "16",
@@ -64,7 +65,7 @@ class Server:
             "JAX_COMPILATION_CACHE_DIR": str(cache),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-            "STYLEGAN_JAX_CACHE": str(folder / "cache"),
+            "STYLEGAN_JAX_CACHE": str(self.own_cache),
             "PYTHONPATH": str(ROOT),
         }
         self._server = subprocess.Popen(

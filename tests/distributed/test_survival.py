@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shutil
 import signal
 import time
 
@@ -61,6 +62,20 @@ def test_a_job_that_is_killed_again_and_again_loses_nothing(
 ):
     survival.kills(server, ring, tmp_path / "run", count=3, end_nimg=800)
     assert_same_bits(whole(2), tmp_path / "run")
+
+
+def test_a_run_in_a_bucket_continues_where_it_was_never_seen(
+    server, ring, tmp_path, whole
+):
+    # A folder stands in for a bucket; nothing but the URL tells.
+    words = [ring, "--workdir", f"file://{tmp_path}/run"]
+    finished(server.train([*words, "--schedule.total-kimg", 0.4], processes=2))
+    assert contents(tmp_path / "run")[0] == 400
+    shutil.rmtree(server.own_cache / "runs")
+    job = finished(server.train(words, processes=2))
+    assert f"run directory: file://{tmp_path}/run" in job[0].output()
+    assert_same_bits(whole(2), tmp_path / "run")
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 20
 
 
 SAYS = {
