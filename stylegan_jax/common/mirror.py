@@ -2,7 +2,8 @@
 
 Objects cannot be renamed or appended to, and a bucket may be out of reach for a while.
 So a run lies in a local folder, and a thread copies what is new to the bucket: first
-the files of a checkpoint, last its `checksums.json`, without which it does not count.
+the files of a checkpoint, last its `checksums.json`. One without it was cut off by a
+kill, unless an older version wrote it: who restores it finds out.
 """
 
 from __future__ import annotations
@@ -99,21 +100,26 @@ class Mirror:
         """
         self._bucket.check()  # before anything is trained
         try:
-            complete, partial = _whole(self._bucket.names())
-            self._make_room(complete)
-            wanted = [n for n in complete if PurePosixPath(n).parts[0] not in _UNREAD]
+            there = self._bucket.names()
+            self._make_room(there)
+            wanted = [n for n in there if PurePosixPath(n).parts[0] not in _UNREAD]
             self._bucket.get(wanted, self._folder)
-            self._bucket.remove(partial)
         except Exception as error:
             raise UserError(
                 f"{self._bucket.url} cannot be read ({in_a_line(error)})"
             ) from error
-        local = self._scan()
-        self._sent = {name: local[name] for name in wanted if name in local}
+        self._sent = self._files()
 
     def push(self) -> None:
         """Copies what is new or changed since, and removes old checkpoints."""
-        local = self._scan()
+        local = self._files()
+        sealed = {_folder(name) for name in local if _rank(name) == 2}
+        local = {
+            name: stamp
+            for name, stamp in local.items()
+            # Being written, if it is no old one that came from there.
+            if _rank(name) != 1 or _folder(name) in sealed or name in self._sent
+        }
         changed = [n for n, stamp in local.items() if self._sent.get(n) != stamp]
         for rank in range(4):
             names = [name for name in changed if _rank(name) == rank]
@@ -171,7 +177,7 @@ class Mirror:
 
     def _make_room(self, there: Iterable[str]) -> None:
         """Empties the folder; sets it aside if it is ahead of the bucket."""
-        ours, theirs = _newest(self._scan()), _newest(there)
+        ours, theirs = _newest(self._files()), _newest(there)
         if ours > theirs:
             aside = self._folder.with_name(f"{self._folder.name}_unsent")
             shutil.rmtree(aside, ignore_errors=True)
@@ -183,8 +189,8 @@ class Mirror:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
 
-    def _scan(self) -> dict[str, tuple[int, int]]:
-        """Time and size of the finished files of the folder, by name."""
+    def _files(self) -> dict[str, tuple[int, int]]:
+        """Time and size of the files of the folder that are no temporary ones."""
         found = {}
         for path in sorted(self._folder.rglob("*")):
             name = path.relative_to(self._folder)
@@ -193,7 +199,7 @@ class Mirror:
                 if not hidden and path.is_file():
                     stat = path.stat()
                     found[name.as_posix()] = stat.st_mtime_ns, stat.st_size
-        return {name: found[name] for name in _whole(found)[0]}
+        return found
 
 
 @functools.cache  # one command sees one state
@@ -220,18 +226,19 @@ def fetched(url: str) -> Path:
                 whole.get_self(folder / PurePosixPath(url).name)
                 return folder / PurePosixPath(url).name
             bucket = Bucket(run)
-            names, _ = _whole(bucket.names())
+            names = bucket.names()
             if checkpoint == "best" and f"{_CHECKPOINTS}/best.json" in names:
                 best = json.loads(bucket.read(f"{_CHECKPOINTS}/best.json"))
                 checkpoint = str(best["checkpoint"])
-            checkpoint = checkpoint or _newest(names)
+            checkpoint = checkpoint or _newest(names) or _newest(names, sealed=False)
             parts = [n for n in names if n.startswith(f"{_CHECKPOINTS}/{checkpoint}/")]
             if not parts or "config.json" not in names:
                 raise UserError(f"{url} is neither a file nor a run with a checkpoint")
             bucket.get(["config.json"], folder)
-            if not _same_seal(bucket, folder, f"{_CHECKPOINTS}/{checkpoint}/{_SEAL}"):
-                bucket.get([n for n in parts if _rank(n) != 2], folder)
-                bucket.get([n for n in parts if _rank(n) == 2], folder)
+            seals = [name for name in parts if _rank(name) == 2]
+            if not seals or not _is_here(bucket, folder, seals[0]):
+                bucket.get([name for name in parts if name not in seals], folder)
+                bucket.get(seals, folder)
         except UserError:
             raise
         except Exception as error:
@@ -239,36 +246,29 @@ def fetched(url: str) -> Path:
     return folder / _CHECKPOINTS / checkpoint if separator else folder
 
 
-def _same_seal(bucket: Bucket, folder: Path, name: str) -> bool:
-    """Whether a checkpoint is here already: the seal has a checksum of every file."""
-    path = folder / name
-    return path.exists() and path.read_bytes() == bucket.read(name)
+def _is_here(bucket: Bucket, folder: Path, seal: str) -> bool:
+    """Whether a checkpoint is here already: its seal has a checksum of every file."""
+    path = folder / seal
+    return path.exists() and path.read_bytes() == bucket.read(seal)
 
 
-def _whole(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Those that count, and those of checkpoints whose seal is missing."""
-    names = list(names)
-    sealed = {str(PurePosixPath(n).parent) for n in names if _rank(n) == 2}
-
-    def counts(name: str) -> bool:
-        parts = PurePosixPath(name).parts
-        in_one = len(parts) > 2 and parts[0] == _CHECKPOINTS
-        return not in_one or "/".join(parts[:2]) in sealed
-
-    complete = [name for name in names if counts(name)]
-    return complete, [name for name in names if not counts(name)]
-
-
-def _newest(names: Iterable[str]) -> str:
+def _newest(names: Iterable[str], *, sealed: bool = True) -> str:
     """The name of the newest checkpoint; names of one length sort by age."""
-    found = [PurePosixPath(name).parts for name in names if _rank(name) == 2]
-    return max(
-        (parts[1] for parts in found if parts[1].startswith("nimg_")), default=""
-    )
+    ranks = (2,) if sealed else (1, 2)
+    found = [_folder(name) for name in names if _rank(name) in ranks]
+    return max((name for name in found if name.startswith("nimg_")), default="")
+
+
+def _folder(name: str) -> str:
+    """The checkpoint that a file of one belongs to."""
+    return PurePosixPath(name).parts[1]
 
 
 def _rank(name: str) -> int:
-    """In which order files are copied: what refers to others comes after them."""
+    """In which order files are copied: what refers to others comes after them.
+
+    0: not of checkpoints; 1: in a checkpoint; 2: its seal; 3: beside checkpoints.
+    """
     parts = PurePosixPath(name).parts
     if parts[0] != _CHECKPOINTS:
         return 0

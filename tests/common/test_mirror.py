@@ -72,14 +72,20 @@ def test_only_whole_checkpoints_are_copied_and_removed_ones_are_removed():
     assert there() == names(20)
 
 
-def test_what_a_killed_process_left_half_copied_counts_for_nothing():
+def test_checkpoints_without_a_seal_come_back_and_stay_until_they_are_set_aside():
+    # Of an older version, or half copied: who restores them finds out.
     with mirror.mirrored(URL) as folder:
         write_checkpoint(folder, 10)
         write_checkpoint(folder, 20)
     BUCKET.rm_file("/bucket/run/checkpoints/nimg_000000020/checksums.json")
+    unsealed = names(20) - {"checkpoints/nimg_000000020/checksums.json"}
     shutil.rmtree(folder)
     with mirror.mirrored(URL) as folder:
-        assert not (folder / "checkpoints/nimg_000000020").exists()
+        checkpoint = folder / "checkpoints/nimg_000000020"
+        assert (checkpoint / "state/d/0").exists()
+    assert there() == names(10) | unsealed
+    with mirror.mirrored(URL) as folder:
+        checkpoint.rename(checkpoint.with_name("unreadable_nimg_000000020"))
     assert there() == names(10)
 
 
@@ -223,5 +229,9 @@ def test_a_run_is_fetched_for_reading_with_its_newest_checkpoint_only(monkeypatc
     assert mirror.fetched(f"{URL}/checkpoints/nimg_000000010") == best
     BUCKET.pipe_file("/bucket/net.pkl", b"abc")
     assert mirror.fetched("memory://bucket/net.pkl").read_bytes() == b"abc"
+    BUCKET.pipe_file("/bucket/old/config.json", b"{}")
+    BUCKET.pipe_file("/bucket/old/checkpoints/nimg_000000001/state/d/0", b"old")
+    old = mirror.fetched("memory://bucket/old")
+    assert (old / "checkpoints/nimg_000000001/state/d/0").read_bytes() == b"old"
     with pytest.raises(UserError, match="neither a file nor a run with a checkpoint"):
         mirror.fetched("memory://bucket/nothing")
