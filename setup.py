@@ -61,15 +61,12 @@ setup(
             "av>=14",
             "gradio>=6.31",  # of demo/, driven by a browser if there is one
             "selenium>=4.25",
-<<<<<<< HEAD
             *DOCS,
             "markdown-it-py>=3",
-=======
             "ipykernel>=6.29",  # of launch/colab.ipynb
             "ipywidgets>=8",
             "nbclient>=0.10",
             "nbformat>=5.10",
->>>>>>> s7note
         ],
         "docs": DOCS,
         "lint": ["ruff>=0.14", "pyright>=1.1.400"],
