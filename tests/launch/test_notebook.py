@@ -15,7 +15,6 @@ from stylegan_jax.common.images import read_image
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "launch" / "colab.ipynb"
-NETWORK = ROOT / "stylegan_jax" / "boxed" / "portraits.safetensors"
 # What the notebook has found, said by its own kernel.
 FINDINGS = """
 from stylegan_jax.inversion.scores import score
@@ -30,6 +29,7 @@ print({
     "ends": [bool((f == r).all()) for f, r in zip(frames[::7], restored)],
     "halves": [float(np.abs(both[1] / 1.0 - photo)[:, columns].mean())
                for photo, columns in zip(photos, (slice(0, 14), slice(18, 32)))],
+    "turned": [float(abs(row[-1] / 1.0 - row[0]).mean()) for row in rows],
     "trained": trained.resolution,
 })
 """
@@ -60,7 +60,6 @@ def outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
     ]
 
 
-@pytest.mark.skipif(not NETWORK.exists(), reason="the boxed network is not there")
 def test_the_notebook_runs_from_top_to_bottom(kernel_room: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells.append(new_code_cell(FINDINGS))
@@ -87,6 +86,7 @@ def test_the_notebook_runs_from_top_to_bottom(kernel_room: Path) -> None:
     assert found["spread"][0] > 10 and found["spread"][1] == 0
     assert found["ends"] == [True, True]
     assert max(found["halves"]) < 12
+    assert min(found["turned"]) > 3
     assert found["trained"] == 16
 
 
