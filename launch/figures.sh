@@ -15,7 +15,7 @@ PICTURES=docs/images/figures
 NETWORK=portraits
 # Chosen by eye from `uncurated`, and to be chosen again for another network: dark skin,
 # dark hair; light skin, brown hair; light skin, white or fair hair.
-A=4,12,18,26 B=0,3,8,22 C=7,13,14,27
+A=5,6,9,23 B=2,3,8,22 C=7,13,15,17
 
 wanted() { [[ $WANTED == "  " || $WANTED == *" $1 "* ]]; }
 
