@@ -25,6 +25,7 @@ setup(
     install_requires=[
         "jax>=0.10",
         "flax>=0.12",
+        "fsspec>=2024.6",
         "optax>=0.2.8",
         "orbax-checkpoint>=0.12",
         "chex>=0.1.92",
@@ -48,6 +49,9 @@ setup(
         "cuda": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
         "export": ["flatbuffers>=24"],
+        # Run directories in buckets.
+        "gcs": ["gcsfs>=2024.6"],
+        "s3": ["s3fs>=2024.6"],
         "video": ["av>=14"],
         "demo": ["gradio>=6.31"],
         "notebook": ["ipykernel>=6.29", "ipywidgets>=8", "nbconvert>=7.16"],

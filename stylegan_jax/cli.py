@@ -30,7 +30,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import tyro
 
 from stylegan_jax.common.by_resolution import ByResolution, parse_by_resolution
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.errors import AgreedError, UserError
 
 Args = TypeVar("Args")
 
@@ -225,7 +225,7 @@ def run_main(main: Callable[[], object]) -> NoReturn:
         if not isinstance(error, UserError):
             at = f"raised at {where}; " if where else ""
             print(f"  ({at}{TRACEBACK_VARIABLE}=1 shows more)", file=sys.stderr)
-        _leave(2)
+        _leave(2, together=isinstance(error, AgreedError))
     _leave(0)
 
 
@@ -238,9 +238,10 @@ def _warn_on_stderr() -> None:
         logging.getLogger().addHandler(handler)
 
 
-def _leave(status: int) -> NoReturn:
+def _leave(status: int, *, together: bool = False) -> NoReturn:
     jax = sys.modules.get("jax")
-    if status and jax is not None and jax.distributed.is_initialized():
+    alone = status and not together
+    if alone and jax is not None and jax.distributed.is_initialized():
         # A normal exit would wait for the other processes, and they for us.
         sys.stdout.flush()
         sys.stderr.flush()

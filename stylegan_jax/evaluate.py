@@ -8,9 +8,13 @@ A run is compared with the data it was trained on, unless --data says otherwise.
 official name of a measure is the official protocol; other numbers of images are named,
 such as `fid5k`. Scores are printed and, for a run, added to `evaluations.jsonl` in it,
 where the same command finds them again. One that was cut short continues.
+
+Several processes share the images out: start the same command in each, with the flags
+that training takes (docs/scaling.md). Network and data must be at hand in all of them.
 """
 
 import dataclasses
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,7 +23,7 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from stylegan_jax import cli, loading
+from stylegan_jax import cli, loading, processes
 from stylegan_jax.common import cache
 from stylegan_jax.common.files import to_json
 from stylegan_jax.data.config import DataConfig
@@ -30,7 +34,9 @@ from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.metrics.store import digest
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.processes import JobFlags
 from stylegan_jax.training import stored, stored_config
+from stylegan_jax.training.watchdog import Watchdog
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,7 @@ class EvaluateArgs:
     batch_size: int = 32  # images under way at once; scores change by rounding only
     cache: bool = True  # keep what was found of the data, and of samples so far
     again: bool = False  # take measures anew that the run has in evaluations.jsonl
+    job: Annotated[JobFlags, tyro.conf.arg(name="")] = JobFlags()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -64,16 +71,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     entry = cli.with_defaults(EvaluateArgs, stored_config.data_defaults(words))
     args = cli.parse(entry, words, prog="python -m stylegan_jax.evaluate")
     wanted = parse_measures(args.metrics)
+    args.job.join()
+    with Watchdog(0):  # of the other processes
+        _evaluate(args, wanted)
+
+
+def _evaluate(args: EvaluateArgs, wanted: Sequence[Measure]) -> None:
     generator = loading.load(args.network)
     source = open_source(args.data)
     options = _options(args)
-    run = stored_config.run_of(args.network)
-    nimg = _images_shown(run, args.network)
+    network = loading.located(args.network)
+    run = stored_config.run_of(network)
+    nimg = _images_shown(run, network)
+    if jax.process_count() > 1:
+        said = [args.metrics, args.seed, args.batch_size, args.cache]
+        said += [digest(generator), to_json(args.data), source.name, len(source)]
+        processes.require_same("network, data and settings", said)
     for measure, identity in _identified(wanted, generator, args, run):
-        recorded = None
-        writes = args.classifiers is not None and not args.classifiers.exists()
-        if run is not None and not args.again and not writes:
-            recorded = records.find(run, identity)
+        recorded = _recorded(args, run, identity)
         scores = recorded or measures.take(generator, source, measure, options)
         if jax.process_index() != 0:
             continue
@@ -83,6 +98,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             print("  (taken before; --again takes it anew)", file=sys.stderr)
         elif run is not None:
             records.add(run, {**identity, "nimg": nimg}, scores)
+
+
+def _recorded(
+    args: EvaluateArgs, run: Path | None, identity: dict[str, Any]
+) -> dict[str, float] | None:
+    """What the run has of this measure; process 0 looks, all go by it."""
+    found = None
+    writes = args.classifiers is not None and not args.classifiers.exists()
+    if jax.process_index() == 0 and run is not None and not args.again and not writes:
+        found = records.find(run, identity)
+    return json.loads(processes.broadcast(json.dumps(found).encode()))
 
 
 def _images_shown(run: Path | None, network: Path) -> int | None:

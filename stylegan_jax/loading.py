@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from stylegan_jax.common import mirror
+from stylegan_jax.common.bucket import as_url, is_remote
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import (
     boxed,
@@ -76,13 +78,14 @@ def load(path: str | Path, which: Which = "ema") -> Generator:
             genforce or of rosinality/style-based-gan-pytorch, "portraits", which comes
             with the package, or the name of a public network
             (`interop/public_networks.py`), which is fetched on first use.
+            Runs, checkpoints and files may lie in a bucket, `gs://...` or `s3://...`.
         which: "ema", the moving average, or "raw", the generator under training.
             A file with one generator has only that one.
 
     Raises:
         UserError: nothing there, or something else; the message says what.
     """
-    path = _located(path)
+    path = located(path)
     if path.is_dir():
         return _load_run(path, which)
     return _kind_of(path).load(path, which)
@@ -90,14 +93,20 @@ def load(path: str | Path, which: Which = "ema") -> Generator:
 
 def load_bundle(path: str | Path) -> Bundle:
     """Loads every network that lies there; otherwise as `load`."""
-    path = _located(path)
+    path = located(path)
     if path.is_dir():
         return _load_run_bundle(path)
     return _kind_of(path).load_bundle(path)
 
 
-def _located(name: str | Path) -> Path:
-    """The path of what the user named; the one place where names become paths."""
+def located(name: str | Path) -> Path:
+    """The path of what the user named; the one place where names become paths.
+
+    Raises:
+        UserError: there is nothing of that name.
+    """
+    if is_remote(name):
+        return mirror.fetched(as_url(name))
     path = Path(name)
     if path.exists():
         return path

@@ -6,11 +6,12 @@ All of it does nothing, or answers at once, where there is one process only.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import itertools
 import json
 import time
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +20,36 @@ from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.errors import AgreedError, UserError
 
-# JAX ends a process that has lost the others after this long. Our own messages,
-# which name the cause, come sooner (training/peers.py).
-_HEARTBEAT_SECONDS = 40
+# JAX ends all processes when it has not heard of one for so long, with a stack trace.
+# It hears of each twice in that time, so this may come after half of it; our own
+# messages, which name the cause, are to come sooner (training/peers.py).
+HEARTBEAT_SECONDS = 100
 _CHUNK = 2**24  # bytes sent at once in `broadcast`
 # Of calls of `meet`, which all processes make in the same order.
 _meetings = itertools.count()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobFlags:
+    """Flags of commands that several processes can run together."""
+
+    # Several processes, each started with this command: auto finds the others on TPU
+    # pods, under SLURM or Open MPI and in Kubernetes; elsewhere give the three below.
+    distributed: Literal["no", "auto"] = "no"
+    coordinator: str = ""  # HOST:PORT of process 0, any free port
+    num_processes: int | None = None
+    process_id: int | None = None  # of this process, from 0
+
+    def join(self) -> None:
+        """Joins the job, if there is one; see the function `join`."""
+        join(
+            coordinator=self.coordinator,
+            num_processes=self.num_processes,
+            process_id=self.process_id,
+            detect=self.distributed == "auto",
+        )
 
 
 def join(
@@ -66,7 +89,7 @@ def join(
             coordinator or None,
             num_processes,
             process_id,
-            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             # Process 0 may still be writing the last checkpoint.
             shutdown_timeout_seconds=1800,
             # With all three given nothing is to be found out, devices included.
@@ -126,7 +149,7 @@ def require_same(what: str, value: Any) -> None:
     """Checks that a JSON value is the same in every process.
 
     Raises:
-        UserError: it is not, in every process.
+        AgreedError: it is not.
     """
     if jax.process_count() == 1:
         return
@@ -135,7 +158,7 @@ def require_same(what: str, value: Any) -> None:
     crcs = multihost_utils.process_allgather(np.uint32(crc))
     different = [i for i, other in enumerate(crcs) if other != crcs[0]]
     if different:
-        raise UserError(
+        raise AgreedError(
             f"{what} differ between process 0 and {', '.join(map(str, different))} of "
             f"{len(crcs)}; start all with the same command, code and data"
         )

@@ -2,20 +2,21 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import jax
 import tyro
 
-from stylegan_jax import cli, processes
-from stylegan_jax.common import cache, files
+from stylegan_jax import cli
+from stylegan_jax.common import cache, files, mirror
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.metrics import measures, readiness
 from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure, parse_measures
+from stylegan_jax.processes import JobFlags
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.recovery import train
@@ -30,14 +31,10 @@ class Flags:
     A recipe is a Python file that is executed; its values are the defaults below.
     """
 
-    workdir: Annotated[str, tyro.conf.arg(help="the run directory; required")] = ""
+    # The run directory; required. A folder, or gs://BUCKET/NAME, s3://BUCKET/NAME.
+    workdir: str = ""
     dry_run: bool = False  # show the configuration and the phases, and leave
-    # Several processes, each started with this command: auto finds the others on TPU
-    # pods, under SLURM or Open MPI and in Kubernetes; elsewhere give the three below.
-    distributed: Literal["no", "auto"] = "no"
-    coordinator: str = ""  # HOST:PORT of process 0, any free port
-    num_processes: int | None = None
-    process_id: int | None = None  # of this process, from 0
+    job: Annotated[JobFlags, tyro.conf.arg(name="")] = JobFlags()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -54,18 +51,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     jax.config.update(
         "jax_default_matmul_precision", None if precision == "default" else precision
     )
-    processes.join(
-        coordinator=flags.coordinator,
-        num_processes=flags.num_processes,
-        process_id=flags.process_id,
-        detect=flags.distributed == "auto",
-    )
-    workdir = Path(flags.workdir)
+    flags.job.join()
+    first = jax.process_index() == 0
     with Watchdog(config.run.stall_seconds) as watchdog:
         evaluators = make_evaluators(config, wanted)
-        train(config, workdir, watchdog=watchdog, evaluators=evaluators)
-    if jax.process_index() == 0:
-        print(f"run directory: {workdir}; pictures: {workdir / 'samples'}")
+        with mirror.mirrored(flags.workdir, active=first) as workdir:
+            train(config, workdir, watchdog=watchdog, evaluators=evaluators)
+            watchdog.begin("copying the run", math.inf)
+    if first:
+        place = flags.workdir.rstrip("/")
+        print(f"run directory: {place}; pictures: {place}/samples")
 
 
 def make_evaluators(config: Config, wanted: Sequence[Measure]) -> list[Evaluator]:

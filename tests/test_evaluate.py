@@ -127,6 +127,22 @@ def run(tmp_path):
     return run
 
 
+def test_a_run_in_a_bucket_is_read_from_a_copy_that_remembers(
+    run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(measures, "take", lambda *_: {"kid0.03k": 1.5})
+    # Without --data: the run's own is the default here too.
+    for network in (f"file://{run}", f"file://{run}/checkpoints/nimg_000000008"):
+        evaluate.main([network, "--metrics", "kid0.03k"])
+        captured = capsys.readouterr()
+        assert scores_in(captured.out) == {"kid0.03k": 1.5}
+    assert "--again" in captured.err
+    (copy,) = (tmp_path / "cache" / "runs").glob("*/evaluations.jsonl")
+    (line,) = copy.read_text().splitlines()
+    assert json.loads(line)["nimg"] == 8
+    assert json.loads(line)["settings"]["data"]["portraits_size"] == 50
+
+
 def test_a_run_is_compared_with_its_own_data_and_remembers(run, monkeypatch, capsys):
     evaluate.main([str(run), "--metrics", "kid0.03k"])
     scores = scores_in(capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""The error for mistakes that the user can put right."""
+"""The errors for mistakes that the user can put right."""
 
 
 class UserError(ValueError):
@@ -6,4 +6,11 @@ class UserError(ValueError):
 
     Entry points print such an error as one line, without a traceback
     (`stylegan_jax.cli.run_main`).
+    """
+
+
+class AgreedError(UserError):
+    """A mistake that every process of the job raises at the same point.
+
+    None has to tell the others, and all can leave as after success: together.
     """

@@ -23,6 +23,8 @@ SILENCE_SECONDS = 25.0  # without a sign of life a process is given up
 # After a broken connection: four signs of life are missing, somebody must be dead.
 _BROKEN_SECONDS = 8.0
 _LINGER_SECONDS = 10.0  # process 0 holds the notes for the others for as long
+# And so long after they have left, so that they end before JAX ends them.
+_FAREWELL_SECONDS = 1.0
 _COMMUNICATION = re.compile(
     r"gloo|nccl|rccl|all-?reduce|all-?gather|collective|coordination|connection|"
     r"UNAVAILABLE|DEADLINE_EXCEEDED|halted",
@@ -84,6 +86,7 @@ class Peers:
             self._exchange()
             others = [i for i in self._notes if i != 0 and not self._notes[i]["left"]]
             if not [i for i in others if self._silent_for(i) < _BROKEN_SECONDS]:
+                time.sleep(_FAREWELL_SECONDS)
                 return
             time.sleep(0.2)
 

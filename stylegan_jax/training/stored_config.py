@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stylegan_jax.common import array_files
+from stylegan_jax.common import array_files, mirror
+from stylegan_jax.common.bucket import as_url, is_remote
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig, stored_model_config
@@ -32,7 +33,12 @@ def read_config(run: Path) -> dict[str, Any]:
 
 
 def run_of(path: Path) -> Path | None:
-    """The run directory that `path` is or, as a checkpoint, belongs to, if any."""
+    """The run directory that `path` is or, as a checkpoint, belongs to, if any.
+
+    Of one in a bucket, a copy that is made here.
+    """
+    if is_remote(path):
+        path = mirror.fetched(as_url(path))
     # A checkpoint lies two folders below its run.
     folders = (path, *path.absolute().parents[:2])
     return next((f for f in folders if (f / "config.json").exists()), None)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+from stylegan_jax.common.errors import AgreedError
 from stylegan_jax.training.peers import Peers
 
 _log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Watchdog:
     def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
         """Stops watching; an error is told to the others, or blamed on them."""
         self._stop.set()
-        if error is None or self.peers.count == 1:
+        if error is None or isinstance(error, AgreedError) or self.peers.count == 1:
             self.peers.leave()
             return
         cause = self.peers.cause_of(error)
@@ -145,8 +146,8 @@ class Watchdog:
     def _leave(self, cause: str) -> NoReturn:
         """Ends the process from whatever thread."""
         print(
-            f"error: {cause}. Start all processes again: the run continues from its "
-            "last checkpoint",
+            f"error: {cause}. Start all processes again: they continue from what was "
+            "saved last",
             file=sys.stderr,
             flush=True,
         )

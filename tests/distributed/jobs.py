@@ -8,6 +8,7 @@ them has touched a device.
 import contextlib
 import dataclasses
 import functools
+import importlib
 import json
 import os
 import select
@@ -51,10 +52,11 @@ class Process:
 
 
 class Server:
-    """Forks processes that run `stylegan_jax.train`."""
+    """Forks processes that run `stylegan_jax.train`, or another command."""
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self._folder, self._jobs = folder, 0
+        self.own_cache = folder / "cache"  # STYLEGAN_JAX_CACHE of the processes
         environment = os.environ | {
             "JAX_PLATFORMS": "cpu",
             "NPROC": "16",
@@ -63,7 +65,7 @@ class Server:
             "JAX_COMPILATION_CACHE_DIR": str(cache),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-            "STYLEGAN_JAX_CACHE": str(folder / "cache"),
+            "STYLEGAN_JAX_CACHE": str(self.own_cache),
             "PYTHONPATH": str(ROOT),
         }
         self._server = subprocess.Popen(
@@ -84,6 +86,7 @@ class Server:
         fault: dict | None = None,
         odd: list | None = None,
         slurm: bool = False,
+        command: str = "train",
     ) -> list[Process]:
         """Starts a job.
 
@@ -94,6 +97,7 @@ class Server:
             fault: `{"rank", "nimg", "what"}`, see `_arrange`.
             odd: more flags for the last process only.
             slurm: tell the processes of each other as SLURM does, not by flags.
+            command: which; imported when it is started, if it is not `train`.
         """
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -118,6 +122,7 @@ class Server:
                 own += ["--num-processes", processes, "--process-id", rank]
                 own += (odd or []) if rank == processes - 1 else []
             order = {
+                "command": command,
                 "argv": [str(word) for word in [*words, *own]],
                 "devices": devices,
                 "environment": environment,
@@ -165,6 +170,7 @@ def serve() -> None:
     """Reads orders, a JSON line each, forks, and answers with process numbers."""
     from stylegan_jax import cli, train
 
+    assert train  # imported before anything is forked
     running: dict[int, str] = {}
     while True:
         ready = select.select([sys.stdin], [], [], 0.05)[0]
@@ -198,7 +204,8 @@ def serve() -> None:
         jax.config.update("jax_num_cpu_devices", order["devices"])
         if order["fault"]:
             _arrange(Path(order["log"]).with_suffix(".fault"), **order["fault"])
-        cli.run_main(functools.partial(train.main, order["argv"]))
+        command = importlib.import_module(f"stylegan_jax.{order['command']}")
+        cli.run_main(functools.partial(command.main, order["argv"]))
 
 
 def _arrange(mark: Path, rank: int, nimg: int, what: str) -> None:

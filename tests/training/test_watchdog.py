@@ -6,6 +6,7 @@ import time
 import jax
 import pytest
 
+from stylegan_jax import processes
 from stylegan_jax.training import peers as peers_module
 from stylegan_jax.training.peers import Peers
 from stylegan_jax.training.watchdog import Watchdog
@@ -60,6 +61,12 @@ def test_a_process_that_says_nothing_new_is_given_up_by_name(clock, monkeypatch)
     assert peers.trouble().startswith(
         "process 2 of 3 (pid 7 on h) has given no sign of life for 26 s"
     )
+
+
+def test_a_process_is_given_up_here_before_jax_ends_all():
+    # The last that JAX heard of it may be half of that time old.
+    longest = peers_module.SILENCE_SECONDS + 2 * peers_module._BEAT_SECONDS
+    assert longest < 0.8 * processes.HEARTBEAT_SECONDS / 2
 
 
 def test_a_process_that_left_is_not_missed(clock, monkeypatch):
