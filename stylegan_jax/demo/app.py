@@ -68,6 +68,7 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks
             for name, make in tabs(session).items():
                 with gr.Tab(name, elem_id=f"tab-{name.lower().split()[0]}") as tab:
                     make(page, tab)
+        page.redraw_open()
 
         def leave(request: gr.Request) -> None:
             stops.stop(request.session_hash)

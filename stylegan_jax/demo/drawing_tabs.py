@@ -52,7 +52,7 @@ def samples(page: Page, tab: gr.Tab) -> None:
             others = gr.HTML(more(first, 0, None) if some else "", elem_id="others")
             again = gr.Button(f"Draw the next {MORE} seeds", size="sm", elem_id="more")
     inputs = [seed, noise]
-    page.redraw(tab, "samples", [seed.change], draw, inputs, [picture])
+    page.redraw(tab, "samples", [seed.change], draw, inputs, picture)
     page.on([anew.click], new_noise, [seed], [noise, picture])
     page.on(
         [stored.click],
@@ -113,7 +113,7 @@ def attributes(page: Page, tab: gr.Tab) -> None:
             inputs = [*picker.inputs, *sliders]
             save_button(page, code, inputs, name="attribute")
     events = [*picker.events, *(slider.change for slider in sliders)]
-    page.redraw(tab, "attributes", events, draw, inputs, [shown])
+    page.redraw(tab, "attributes", events, draw, inputs, shown)
 
 
 def mixing(page: Page, tab: gr.Tab) -> None:
@@ -161,7 +161,7 @@ def mixing(page: Page, tab: gr.Tab) -> None:
             )
         save_button(page, lambda *values: (mix(*values), "mixed"), inputs, name="mixed")
     events = [*content.events, *style.events, rows.change]
-    page.redraw(tab, "mixing", events, draw, inputs, [shown])
+    page.redraw(tab, "mixing", events, draw, inputs, shown)
 
 
 def morphing(page: Page, tab: gr.Tab) -> None:
@@ -204,5 +204,5 @@ def morphing(page: Page, tab: gr.Tab) -> None:
         save_button(page, code, [*ends, t], name="morph")
     strip = gr.HTML(elem_id="frames")
     events = [t.change, *start.events, *end.events]
-    page.redraw(tab, "morphing", events, draw, [*ends, t], [shown])
+    page.redraw(tab, "morphing", events, draw, [*ends, t], shown)
     page.on([film.click], frames, ends, [strip])

@@ -3,7 +3,7 @@
 import dataclasses
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -58,6 +58,15 @@ class Visit:
         return Sample(int(seed), self.psi, self.class_index, noise_seed)
 
 
+class Drawn(NamedTuple):
+    """What a tab shows: `function(visit, *values of inputs)` gives the output."""
+
+    name: str  # of the tab
+    function: Callable[..., Any]
+    inputs: Sequence[Any]
+    output: Any
+
+
 @dataclasses.dataclass(frozen=True)
 class Page:
     """The network, and the components that all tabs look at."""
@@ -69,6 +78,7 @@ class Page:
     psi: gr.Slider
     class_index: gr.Dropdown
     photo: gr.State
+    drawn: list[Drawn] = dataclasses.field(default_factory=list)  # of all tabs
 
     def visit(
         self, psi: float | None, class_index: int | None, photo: Photo | None
@@ -101,20 +111,33 @@ class Page:
         events: Sequence[Any],
         function: Callable[..., Any],
         inputs: Sequence[Any],
-        outputs: Sequence[Any],
+        output: Any,
     ) -> None:
         """As `on`; also when the tab is opened, and with what is set for all tabs."""
-
-        def if_open(visit: Visit, current: str, *own: Any) -> Any:
-            skipped = [gr.skip()] * len(outputs) if len(outputs) > 1 else gr.skip()
-            return function(visit, *own) if current == name else skipped
-
-        self.on([tab.select, *events], function, inputs, outputs)
-        common = [self.psi.input, self.class_index.input]
-        self.on(common, if_open, [self.current, *inputs], outputs)
+        self.on([tab.select, *events], function, inputs, [output])
+        self.drawn.append(Drawn(name, function, inputs, output))
         tab.select(
             lambda: name, None, self.current, queue=False, api_visibility="private"
         )
+
+    def redraw_open(self) -> None:
+        """Draws the tab that is open when something for all tabs changes.
+
+        One listener for all: gradio repeats an event for each of its listeners that was
+        busy, and each repetition finds the others busy, so that several never rest.
+        """
+
+        def call(visit: Visit, current: str, *values: Any) -> list[Any]:
+            rest, results = list(values), []
+            for drawn in self.drawn:
+                own = [rest.pop(0) for _ in drawn.inputs]
+                is_open = drawn.name == current
+                results.append(drawn.function(visit, *own) if is_open else gr.skip())
+            return results
+
+        inputs = [self.current, *(x for drawn in self.drawn for x in drawn.inputs)]
+        outputs = [drawn.output for drawn in self.drawn]
+        self.on([self.psi.input, self.class_index.input], call, inputs, outputs)
 
 
 class Picker:

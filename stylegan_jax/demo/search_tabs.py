@@ -123,7 +123,7 @@ def painting(page: Page, tab: gr.Tab) -> None:
             effort, start, stop = _controls("Search", "paint")
             keep = gr.Button("Keep as my photograph", size="sm", elem_id="paint-keep")
             save_button(page, code, [result], name="painted")
-    page.redraw(tab, "painting", picker.events, load, picker.inputs, [editor])
+    page.redraw(tab, "painting", picker.events, load, picker.inputs, editor)
     shared = [page.psi, page.class_index, page.photo]
     listen(
         [start.click],
