@@ -97,6 +97,10 @@ def test_a_conditional_run_wants_labels(tmp_path):
 
 
 def test_what_is_no_network_is_refused_with_the_way_out(tmp_path):
+    program = tmp_path / "sampler.jaxexport"
+    program.write_bytes(b"<")
+    with pytest.raises(UserError, match="is a program that draws"):
+        stylegan_jax.load(program)
     with pytest.raises(UserError, match="nothing does not exist; give a run directory"):
         stylegan_jax.load(tmp_path / "nothing")
     with pytest.raises(UserError, match=r"has no config\.json"):
