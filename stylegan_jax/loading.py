@@ -130,8 +130,8 @@ def located(name: str | Path) -> Path:
 def _kind_of(path: Path) -> _Kind:
     if path.suffix == ".jaxexport":
         raise UserError(
-            f"{path} is a program that draws, and its network cannot be taken out of it; "
-            "give the network that it was made from"
+            f"{path} is a program that draws, and its network cannot be taken out of "
+            "it; give the network that it was made from"
         )
     return next((kind for kind in _FILES if kind.recognises(path)), _FILES[-1])
 
