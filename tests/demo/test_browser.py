@@ -24,16 +24,13 @@ from stylegan_jax.inversion import code as codes
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
-PATIENCE = 60  # seconds; a busy machine compiles slowly
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (BROWSER and DRIVER)
-        or importlib.util.find_spec("gradio") is None
-        or importlib.util.find_spec("selenium") is None,
-        reason="gradio, selenium, chromium or chromedriver is not here",
-    ),
-]
+PATIENCE = 180  # seconds; on a busy machine a search takes minutes to compile
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER)
+    or importlib.util.find_spec("gradio") is None
+    or importlib.util.find_spec("selenium") is None,
+    reason="gradio, selenium, chromium or chromedriver is not here",
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +79,7 @@ class Visitor:
         end = time.monotonic() + PATIENCE
         while not (found := done()):
             assert time.monotonic() < end, f"{what}; {self.texts('.toast-body')}"
-            time.sleep(0.03)
+            time.sleep(0.05)
         return found
 
     def tab(self, name):
@@ -167,6 +164,8 @@ def browser(url, tmp_path_factory):
         "goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"}
     )
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_script_timeout(PATIENCE)
+    driver.set_page_load_timeout(PATIENCE)
     driver.get(url)
     yield Visitor(driver, url, downloads)
     driver.quit()
@@ -194,6 +193,8 @@ def visitor(browser, tmp_path, request):
     own = (browser.url, f"blob:{browser.url}", "data:")
     assert asked
     assert [address for address in asked if not address.startswith(own)] == []
+    # Events that set each other off would go on for ever.
+    assert sum("queue/join" in address for address in asked) < 60
 
 
 def test_samples(visitor, session, generator):
@@ -228,7 +229,12 @@ def test_samples(visitor, session, generator):
     visitor.until(
         lambda: visitor.one("#sample-seed input").get_attribute("value") != "12", "seed"
     )
-    visitor.fill("#sample-seed input", -1)
+    # At once: of what is typed while an error is drawn, gradio forgets the last.
+    visitor.driver.execute_script(
+        "arguments[0].value = '-1';"
+        "arguments[0].dispatchEvent(new Event('input', {bubbles: true}))",
+        visitor.one("#sample-seed input"),
+    )
     visitor.message("not from 0")
 
 
@@ -299,50 +305,60 @@ def test_photographs(visitor, session, tmp_path):
     visitor.choose("#attribute-kind", "Photograph")
     visitor.shows("#attributes", 0, found)
     visitor.choose("#attribute-kind", "Seed")
+
+
+def test_a_search_is_stopped(visitor, session, tmp_path):
     visitor.tab("Photograph")
     visitor.choose("#invert-effort", "Long")
-    visitor.click("#invert-start")
-    visitor.until(lambda: "Compiling" in visitor.text("#inversion-state"), "begun")
-    visitor.click("#invert-stop")
-    visitor.until(lambda: "stopped" in visitor.text("#inversion-state"), "stopped")
+
+    def stopped():
+        """Presses Stop with the first picture; unless all iterations are faster."""
+        visitor.click("#invert-start")
+        visitor.until(lambda: "of 3000" in visitor.text("#inversion-state"), "begun")
+        visitor.click("#invert-stop")
+        ends = ("done", "stopped")
+        visitor.until(
+            lambda: any(end in visitor.text("#inversion-state") for end in ends), "ends"
+        )
+        return "stopped" in visitor.text("#inversion-state")
+
+    visitor.until(stopped, "stopped")
+
+
+def middle(canvas):
+    """Pixels in the middle of a canvas, as they are on the screen."""
+    shown = images.read_image(canvas.screenshot_as_png).astype(int)
+    height, width = (side // 2 for side in shown.shape[:2])
+    return shown[height - 90 : height + 90, width - 90 : width + 90]
 
 
 def stroke(visitor):
-    """Draws a line across the middle of the editor."""
+    """Draws a line across the middle of the editor; whether it is to be seen there."""
     from selenium.webdriver import ActionChains
 
     canvas = visitor.one("#editor canvas")
     visitor.driver.execute_script(
         "arguments[0].scrollIntoView({block: 'center'})", canvas
     )
+    visitor.until(lambda: np.ptp(middle(canvas)) > 3, "the editor's picture")
     chain = ActionChains(visitor.driver, duration=20)
     chain.move_to_element_with_offset(canvas, -80, 0).click_and_hold()
     for _ in range(8):
         chain.move_by_offset(20, 2)
     chain.release().perform()
+    dark = (middle(canvas).max(-1) < 60).sum()
+    return dark > 1000
 
 
 def test_painting(visitor, session):
     visitor.tab("Painting")
     visitor.choose("#paint-effort", "Quick")
     picture = session.draw(session.code(Sample(3)))
-
-    def painted():
-        """Strokes count once the editor has its picture; until then draws again."""
-        stroke(visitor)
-        time.sleep(0.5)
-        visitor.click("#paint-start")
-        answer = visitor.until(
-            lambda: visitor.all("#painted img") or visitor.texts(".toast-body"),
-            "begun",
-        )
-        if not isinstance(answer[0], str):
-            return True
-        assert "Nothing is marked" in answer[0]
-        visitor.message("Nothing is marked")
-        return False
-
-    visitor.until(painted, "a stroke")
+    visitor.click("#paint-start")
+    visitor.message("Nothing is marked")
+    visitor.until(lambda: stroke(visitor), "a stroke")
+    visitor.click("#paint-start")
+    visitor.until(lambda: visitor.all("#painted img"), "begun")
     visitor.until(lambda: "done" in visitor.text("#paint-state"), "done")
     given = visitor.pictures("#painted")[0].astype(int)
     covered = np.abs(given - picture).max(-1) > 1
