@@ -9,6 +9,8 @@ import time
 # Before JAX is imported: XLA's CPU backend needs a thread per collective in flight.
 os.environ.setdefault("NPROC", "32")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# LLVM's expensive passes: the tests compile much and run little.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 from pathlib import Path
 
