@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stylegan_jax.common import mirror
+from stylegan_jax.common import mirror, program_files
 from stylegan_jax.common.bucket import as_url, is_remote
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import (
@@ -128,7 +128,7 @@ def located(name: str | Path) -> Path:
 
 
 def _kind_of(path: Path) -> _Kind:
-    if path.suffix == ".jaxexport":
+    if path.suffix == program_files.SUFFIX:
         raise UserError(
             f"{path} is a program that draws, and its network cannot be taken out of "
             "it; give the network that it was made from"

@@ -36,6 +36,7 @@ def test_it_is_called_by_name_wherever_one_stands(tmp_path, monkeypatch):
     assert stylegan_jax.load("portraits").resolution == 32
     # A file of this name comes first, as with every name.
     Path("portraits").write_text("mine")
+    assert direction_files.beside(Path("portraits")) is None
     with pytest.raises(UserError):
         stylegan_jax.load("portraits")
 

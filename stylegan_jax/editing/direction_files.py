@@ -60,7 +60,7 @@ def beside(network: Path) -> Path | None:
         run = next((f for f in folders if (f / "config.json").exists()), network)
         places = [run / _BESIDE, run / "directions" / _BESIDE]
     else:
-        file = boxed.network(str(network)) or network
+        file = network if network.exists() else boxed.network(str(network)) or network
         places = [file.with_name(f"{file.stem}_{_BESIDE}")]
     return next((place for place in places if place.is_file()), None)
 

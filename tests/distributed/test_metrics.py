@@ -7,19 +7,9 @@ import pytest
 from stylegan_jax import evaluate
 from stylegan_jax.features import exported_function
 from stylegan_jax.interop import exported
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 from tests.distributed.jobs import finished
-
-MODEL = ModelConfig(
-    resolution=8,
-    z_dim=6,
-    w_dim=6,
-    mapping_width=6,
-    mapping_layers=1,
-    channel_base=64,
-    channel_max=8,
-)
+from tests.metrics.measuring import MODEL
 
 
 def colours(images):
