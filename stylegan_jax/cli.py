@@ -12,27 +12,68 @@ no particular configuration, and is the only reader of `sys.argv`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import difflib
 import dis
 import importlib.util
 import inspect
+import io
 import logging
 import os
+import re
 import sys
 import traceback
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 
 from stylegan_jax.common.by_resolution import ByResolution, parse_by_resolution
-from stylegan_jax.common.errors import AgreedError, UserError
+from stylegan_jax.common.errors import AgreedError, UserError, did_you_mean
 
 Args = TypeVar("Args")
+
+# A network as text: a `Path` would not tell `./portraits`, which is here, from
+# `portraits`, which is the name of one.
+Network = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
+
+# What flags of NVlabs' scripts and others are called here, or why there are none.
+_FOREIGN_FLAGS = {
+    "--trunc": "--psi",
+    "--truncation-psi": "--psi",
+    "--noise-mode": "--noise",
+    "--network-pkl": "the network comes first, without a flag",
+    "--network": "the network comes first, without a flag",
+    "--pkl": "the network comes first, without a flag",
+    "--ckpt": "the network comes first, without a flag",
+    "--target": "the pictures come first, without a flag",
+    "--num-steps": "--steps",
+    "--save-video": "--video",
+    "--projected-w": "a file of codes is an input of python -m stylegan_jax.edit",
+    "--outdir": "--workdir",
+    "--workdir": "--outdir",
+    "--resume": "the same command with the same --workdir goes on where a run stopped",
+    "--gpus": "all devices are used; CUDA_VISIBLE_DEVICES=0,1 chooses some",
+    "--cfg": "the recipe comes first, without a flag",
+    "--data": "--data.path",
+    "--res": "--model.resolution",
+    "--resolution": "--model.resolution",
+    "--kimg": "--schedule.total-kimg",
+    "--batch": "--schedule.batch-size",
+    "--batch-size": "--schedule.batch-size",
+    "--gamma": "--loss.r1-gamma",
+    "--lr": "--optimizer.learning-rate",
+    "--learning-rate": "--optimizer.learning-rate",
+    "--mirror": "--data.mirror",
+    "--cond": "--data.labels",
+    "--snap": "--checkpoint.every-kimg",
+    "--seed": "--run.seed",
+    "--fp32": "--model.dtype float32",
+}
 
 TRACEBACK_VARIABLE = "STYLEGAN_JAX_TRACEBACK"
 _PACKAGE = Path(__file__).resolve().parent
@@ -145,15 +186,16 @@ def find_recipe(name: str) -> tuple[Path, str | None]:
     """
     path, variant = Path(name), None
     if not path.is_file() and ":" in name:
-        front, _, variant = name.rpartition(":")
-        path = Path(front)
+        name, _, variant = name.rpartition(":")
+        path = Path(name)
+    recipes = _recipes()
+    if name in recipes:  # whatever else has this name: recipes are called *.py
+        return recipes[name], variant
     if path.is_file():
         return path, variant
-    recipes = _recipes()
     if path.stem in recipes and len(path.parts) == 1:
         return recipes[path.stem], variant
-    close = difflib.get_close_matches(path.stem, recipes, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else "give a Python file"
+    hint = did_you_mean(path.stem, recipes) or "give a Python file"
     raise UserError(f"no recipe {name}; {hint}")
 
 
@@ -254,14 +296,37 @@ def _tyro(
 ) -> Args:
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_by_resolution_rule)
-    return tyro.cli(
+    read = partial(
+        tyro.cli,
         cls,
-        args=words,
         prog=prog,
         description=description,
         registry=registry,
         config=(tyro.conf.AvoidSubcommands,),
     )
+    try:
+        return read(args=words)
+    except SystemExit as left:
+        if left.code:
+            shown = io.StringIO()
+            with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+                read(args=["--help"])
+            _explain_foreign_flags(words, shown.getvalue())
+        raise
+
+
+def _explain_foreign_flags(words: Sequence[str], usage: str) -> None:
+    """Prints what flags of other programs are called here, if `usage` has them."""
+    known = set(re.findall(r"--[\w.-]+", usage))
+    for flag in dict.fromkeys(re.split("[= ]", word)[0] for word in words):
+        name = flag.replace("_", "-")
+        ours = _FOREIGN_FLAGS.get(name)
+        if ours is None or name in known:
+            continue
+        if not ours.startswith("--"):
+            print(f"{flag}: {ours}", file=sys.stderr)
+        elif ours.split()[0] in known:
+            print(f"{flag} is {ours} here", file=sys.stderr)
 
 
 def _by_resolution_rule(

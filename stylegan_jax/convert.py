@@ -48,7 +48,7 @@ class ConvertArgs:
     # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
     # checkpoint, or the name of a public network, which is fetched.
     source: Annotated[
-        Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")
+        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")
     ] = None
     # The file to write; its suffix, .safetensors, .pkl or .jaxexport, says the format.
     destination: Annotated[
@@ -81,11 +81,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.source is None or args.destination is None:
         raise UserError("SOURCE and DESTINATION are missing; --help explains them")
     if args.from_file is not None:
-        registry.fetch(str(args.source), from_file=args.from_file)
+        registry.fetch(args.source, from_file=args.from_file)
     convert(args, args.source, args.destination)
 
 
-def convert(args: ConvertArgs, source: Path, destination: Path) -> None:
+def convert(args: ConvertArgs, source: str, destination: Path) -> None:
     """Writes the networks of `source` to `destination` and checks what was written."""
     file_format = _checked_format(args, source, destination)
     module_src = "" if args.module_src is None else _read_text(args.module_src)
@@ -164,7 +164,7 @@ def _read_back(
     return f"read back: numbers differ by at most {deviation:.2g} of their size"
 
 
-def _checked_format(args: ConvertArgs, source: Path, destination: Path) -> Format:
+def _checked_format(args: ConvertArgs, source: str, destination: Path) -> Format:
     """The format to write; raises UserError for flags that do not go together."""
     file_format = args.format
     if file_format == "auto":
@@ -178,7 +178,7 @@ def _checked_format(args: ConvertArgs, source: Path, destination: Path) -> Forma
     if destination.is_dir():
         raise UserError(f"{destination} is a folder; give the name of a file")
     if destination.exists():
-        if source.exists() and destination.samefile(source):
+        if Path(source).exists() and destination.samefile(source):
             raise UserError(f"{destination} is the source; give another name")
         if not args.overwrite:
             raise UserError(f"{destination} exists; --overwrite replaces it")
@@ -204,7 +204,7 @@ def _read_text(path: Path) -> str:
 
 
 def _chosen(
-    bundle: Bundle, source: Path, args: ConvertArgs, file_format: Format
+    bundle: Bundle, source: str, args: ConvertArgs, file_format: Format
 ) -> Bundle:
     """The networks that are to be written."""
     if args.which == "raw":

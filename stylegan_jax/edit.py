@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from stylegan_jax import cli
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.errors import UserError, did_you_mean
 from stylegan_jax.editing import latent_commands as latent
 from stylegan_jax.editing import local_commands as local
 from stylegan_jax.editing.commands import Command
@@ -47,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         _explain(prog)
         return
     if words[0] not in OPERATIONS:
-        raise UserError(f"no operation {words[0]!r}; they are {', '.join(OPERATIONS)}")
+        hint = did_you_mean(words[0], OPERATIONS)
+        known = f"they are {', '.join(OPERATIONS)}"
+        raise UserError(f"no operation {words[0]!r}; {hint or known}")
     command = cli.parse(OPERATIONS[words[0]], words[1:], prog=f"{prog} {words[0]}")
     bench = command.bench()
     command.run(bench)

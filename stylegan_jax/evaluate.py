@@ -44,7 +44,7 @@ class EvaluateArgs:
     """Scores a generator by the paper's measures and those in use since."""
 
     # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
-    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
+    network: cli.Network
     # Names with commas: fid50k, kid50k, pr50k, is50k, ppl_zfull, ppl_wfull, ppl_zend,
     # ppl_wend, ls; with other numbers of images fid5k, ppl_wend1k, ...
     metrics: str = "fid50k"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from stylegan_jax import cli, loading
 from stylegan_jax.common.choices import one_hot
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.errors import UserError, did_you_mean
 from stylegan_jax.pictures import commands
 from stylegan_jax.pictures.commands import Figure
 from stylegan_jax.pictures.output import Output
@@ -51,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     name = words[0]
     if name != _ALL and name not in FIGURES:
-        raise UserError(f"no figure {name!r}; they are {', '.join(FIGURES)}, {_ALL}")
+        hint = did_you_mean(name, FIGURES)
+        known = f"they are {', '.join(FIGURES)}, {_ALL}"
+        raise UserError(f"no figure {name!r}; {hint or known}")
     kind = All if name == _ALL else FIGURES[name]
     figure = cli.parse(kind, words[1:], prog=f"{prog} {name}")
     output = Output(figure.outdir, name.replace("-", "_"))

@@ -56,7 +56,7 @@ class InvertArgs:
     images: Annotated[
         tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES")
     ]
-    network: Path  # what `stylegan_jax.sample` takes: a run, a file, a public name
+    network: str  # what `stylegan_jax.sample` takes: a run, a file, a public name
     outdir: Path  # folder for the results; made if need be
     preset: PresetName = "image2stylegan++"
     space: Literal["preset", "z", "z+", "w", "w+"] = "preset"
@@ -320,7 +320,7 @@ def _finish(
             **about,
             "file": str(photo.path.absolute()),
             "quad": photo.quad.tolist(),  # for pasting back
-            "network_path": str(args.network),
+            "network_path": args.network,
             "start": found.start,
             "stages": stages,
         },

@@ -1,5 +1,6 @@
 """From a path to a `Generator`, whatever kind of file lies there."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 
 from stylegan_jax.common import mirror, program_files
 from stylegan_jax.common.bucket import as_url, is_remote
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.errors import UserError, did_you_mean
 from stylegan_jax.interop import (
     boxed,
     exported,
@@ -24,11 +25,15 @@ from stylegan_jax.interop.bundle import (
     generator_arrays,
     generator_shapes,
 )
+from stylegan_jax.interop.public_networks import NETWORKS
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training import checkpoint, retention, stored_config
 
 Which = Literal["ema", "raw"]
+
+_NAME = "name:"  # before a name: no path is meant
+_MANY = 10_000  # files of a folder that are looked through for a suggestion
 
 
 class _Kind(NamedTuple):
@@ -77,7 +82,8 @@ def load(path: str | Path, which: Which = "ema") -> Generator:
             wrote, a pickle of NVlabs/stylegan or ProGAN, a PyTorch checkpoint of
             genforce or of rosinality/style-based-gan-pytorch, "portraits", which comes
             with the package, or the name of a public network
-            (`interop/public_networks.py`), which is fetched on first use.
+            (`interop/public_networks.py`), which is fetched on first use. `./portraits`
+            is a run or file of that name; a `Path` does not keep the `./`, text does.
             Runs, checkpoints and files may lie in a bucket, `gs://...` or `s3://...`.
         which: "ema", the moving average, or "raw", the generator under training.
             A file with one generator has only that one.
@@ -102,29 +108,56 @@ def load_bundle(path: str | Path) -> Bundle:
 def located(name: str | Path) -> Path:
     """The path of what the user named; the one place where names become paths.
 
+    Text with a slash is a path. A bare name of a network is that network, whatever
+    folder of pictures is called the same; `name:portraits` says so outright.
+
     Raises:
-        UserError: there is nothing of that name.
+        UserError: there is nothing of that name, or a run or file and a network are
+            both called so.
     """
     if is_remote(name):
         return mirror.fetched(as_url(name))
-    path = Path(name)
+    text, path = str(name), Path(name)
+    bare = text.removeprefix(_NAME)
+    if bare in (*boxed.names(), *NETWORKS):
+        if text == bare and (path.is_file() or _is_run(path)):
+            raise UserError(
+                f"{bare} is the name of a network and of a {_kind_word(path)} here: "
+                f"give ./{bare} for that, {_NAME}{bare} for the network"
+            )
+        return boxed.network(bare) or registry.fetch(bare)
+    if path.name == "best" and path.absolute().parent.name == "checkpoints":
+        return retention.best_path(path.absolute().parent)
     if path.exists():
         return path
-    if path.name == "best" and path.parent.name == "checkpoints":
-        return retention.best_path(path.parent)
-    if (in_the_box := boxed.network(str(name))) is not None:
-        return in_the_box
-    if registry.is_known(str(name)):
-        return registry.fetch(str(name))
-    close = registry.close_matches(str(name))
-    hint = f"did you mean the public network {' or '.join(close)}? Otherwise " * bool(
-        close
+    hint = did_you_mean(bare, (*boxed.names(), *NETWORKS)) or did_you_mean(
+        path.name, _names_in(path.parent)
     )
     raise UserError(
-        f"{path} does not exist; {hint}give a run directory, a checkpoint, a "
-        ".safetensors, an official .pkl, a PyTorch checkpoint, portraits, which comes "
-        "with the package, or the name of a public network such as ffhq"
+        f"{path} does not exist; {hint + ' Otherwise ' if hint else ''}give a run "
+        "directory, a checkpoint, a .safetensors, an official .pkl, a PyTorch "
+        "checkpoint, portraits, which comes with the package, or the name of a public "
+        "network such as ffhq"
     )
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder is a run, if a damaged one, and not just of pictures."""
+    try:
+        return (path / "checkpoints").is_dir() or bool(stored_config.read_config(path))
+    except UserError:
+        return False
+
+
+def _kind_word(path: Path) -> str:
+    return "file" if path.is_file() else "run"
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in itertools.islice(folder.iterdir(), _MANY)]
+    except OSError:
+        return []
 
 
 def _kind_of(path: Path) -> _Kind:

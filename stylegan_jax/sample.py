@@ -60,7 +60,7 @@ class SampleArgs:
     # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
     # checkpoint, portraits, which comes with the package, or the name of a public
     # network, which is fetched on first use.
-    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
+    network: cli.Network
     outdir: Path  # folder for the pictures; made if need be
     seeds: str = "0-63"  # such as 7 or 0-63 or 1,5,8-10
     # Truncation: 1 is none, 0 the mean image. Several values, such as 1,0.7,0, make

@@ -13,9 +13,7 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
+from typing import Literal
 
 from stylegan_jax import cli, loading
 from stylegan_jax.common import cache
@@ -41,9 +39,7 @@ class ServeArgs:
     # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
     # checkpoint, or the name of a public network, which is fetched on first use. By
     # default a small network of drawn portraits that comes with the package.
-    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")] = (
-        Path(_PORTRAITS)
-    )
+    network: cli.Network = _PORTRAITS
     # A file of directions, or a folder of InterFaceGAN's boundaries, for the sliders.
     # By default what lies beside the network: NAME_directions.safetensors beside a
     # file, directions.safetensors in a run.
@@ -72,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with server.bind(args.host, args.port) as listener:
         generator = loading.load(args.network)
         session = Session(generator, find_directions(args), find_eyes(args))
-        name = args.network.absolute().stem
+        name = Path(args.network).absolute().stem.removeprefix("name:")
         blocks = app.build(session, title=name, frame=find_frame(args))
         print(f"{args.network} at {server.address(listener)} (Ctrl-C ends)", flush=True)
         server.serve(blocks, listener)
@@ -96,10 +92,8 @@ def find_frame(args: ServeArgs) -> FaceFrame:
     """
     if args.face != "auto":
         return FRAMES[args.face]
-    network = args.network
-    if not network.exists():
-        trained_on = network.name
-    elif (run := stored_config.run_of(network)) is not None:
+    network = loading.located(args.network)
+    if (run := stored_config.run_of(network)) is not None:
         trained_on = stored_config.read_config(run)["data"].get("name")
     else:
         in_the_box = network.resolve().parent == boxed.FOLDER.resolve()

@@ -17,7 +17,7 @@ LAYERS = [
     {"editing"},
     {"demo", "pictures"},
     {"sample", "convert", "coverage", "evaluate"}
-    | {"invert", "edit", "directions", "figures", "serve"},
+    | {"invert", "edit", "directions", "figures", "serve", "__main__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

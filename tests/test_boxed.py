@@ -34,11 +34,11 @@ def test_it_is_called_by_name_wherever_one_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert boxed.names() == ("portraits",)
     assert stylegan_jax.load("portraits").resolution == 32
-    # A file of this name comes first, as with every name.
-    Path("portraits").write_text("mine")
-    assert direction_files.beside(Path("portraits")) is None
-    with pytest.raises(UserError):
-        stylegan_jax.load("portraits")
+    # A folder of pictures hides neither the network nor its directions.
+    Path("portraits").mkdir()
+    assert stylegan_jax.load("portraits").resolution == 32
+    assert direction_files.beside("portraits") is not None
+    assert direction_files.beside("name:portraits") is not None
 
 
 def test_it_is_small():
@@ -96,5 +96,5 @@ def test_a_file_that_no_directions_lie_beside_asks_for_them(tmp_path):
 
 
 def test_its_name_is_offered_where_a_network_is_missing():
-    with pytest.raises(UserError, match="portraits, which comes with the package"):
+    with pytest.raises(UserError, match="portrait does not.* mean portraits"):
         loading.load("portrait")

@@ -1,6 +1,7 @@
 """Recipes, flags, and how mistakes are told."""
 
 import dataclasses
+import importlib
 import os
 import subprocess
 import sys
@@ -261,3 +262,56 @@ def test_cli_imports_neither_jax_nor_training():
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
     assert result.returncode == 0
+
+
+def test_a_file_never_hides_a_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").write_text("notes")
+    assert cli.find_recipe("quickstart") == (ROOT / "configs" / "quickstart.py", None)
+    own = Path(write(tmp_path / "quickstart.py", RECIPE))
+    assert cli.find_recipe("quickstart.py") == (Path(own.name), None)
+    assert cli.find_recipe("./quickstart.py")[0].resolve() == own
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("sample portraits --trunc 0.5 --outdir x", "--trunc is --psi here"),
+        ("sample --network=ffhq.pkl --outdir x", "--network: the network comes first"),
+        ("edit attribute portraits seed:1 --trunc=1 --outdir x", "--trunc is --psi"),
+        ("train quickstart --resume X --workdir x", "--resume: the same command with"),
+        ("train quickstart --outdir x", "--outdir is --workdir here"),
+        ("train quickstart --workdir x --batch 4", "is --schedule.batch-size here"),
+        ("invert me.png --network portraits --outdir x --num_steps 4", "is --steps"),
+    ],
+)
+def test_flags_of_other_programs_are_explained(words, said, capsys):
+    program, *words = words.split()
+    module = importlib.import_module(f"stylegan_jax.{program}")
+    with pytest.raises(SystemExit) as caught:
+        module.main(words)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_flag_that_is_ours_is_not_explained_as_foreign(capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module("stylegan_jax.sample").main(["--outdir", "x", "--no"])
+    assert "here" not in capsys.readouterr().err
+
+
+def test_the_package_lists_its_commands(monkeypatch, capsys):
+    package = importlib.import_module("stylegan_jax.__main__")
+    monkeypatch.setattr(sys, "argv", ["stylegan_jax"])
+    package.main()
+    lines = capsys.readouterr().out.splitlines()
+    listed = {line.split()[0] for line in lines if line.startswith("  ")}
+    assert {"train", "sample", "edit", "invert", "evaluate", "serve"} <= listed
+    assert not listed & {"cli", "loading", "parallel", "processes"}
+    monkeypatch.setattr(sys, "argv", ["stylegan_jax", "sampel"])
+    with pytest.raises(UserError, match=r"no command 'sampel'; did you mean sample\?"):
+        package.main()
+    monkeypatch.setattr(sys, "argv", ["stylegan_jax", "sample", "--help"])
+    with pytest.raises(SystemExit) as left:
+        package.main()
+    assert not left.value.code and "--seeds" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import json
+import shutil
 from pathlib import Path
 
 import chex
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import stylegan_jax
-from stylegan_jax import convert, loading
+from stylegan_jax import convert, loading, sample
 from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import pytorch
@@ -147,7 +148,7 @@ def test_pytorch_checkpoints_load_and_convert(name, tmp_path):
 def test_a_name_of_a_public_network_is_fetched(monkeypatch, run):
     monkeypatch.setattr(loading.registry, "fetch", {"ffhq": run}.get)
     chex.assert_trees_all_equal(stylegan_jax.load("ffhq"), stylegan_jax.load(run))
-    with pytest.raises(UserError, match="did you mean the public network ffhq"):
+    with pytest.raises(UserError, match="did you mean ffhq"):
         stylegan_jax.load("fhq")
 
 
@@ -159,3 +160,69 @@ def test_arrays_of_another_network_and_absurd_states_are_refused(run):
     for metadata in ({}, {"resolution": 1 << 40, "alpha": None}, {"resolution": "16"}):
         with pytest.raises(UserError, match="it is damaged"):
             loading._generator(config, restored._replace(metadata=metadata), "g_ema")
+
+
+def test_a_folder_that_is_no_run_never_hides_a_name(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loading.registry, "fetch", {"ffhq": run}.get)
+    for name in ("ffhq", "portraits"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "seed0000.png").write_bytes(b"")
+        (tmp_path / name / "config.json").write_text('{"of": "another program"}')
+    assert loading.located("ffhq") == run
+    assert loading.located("portraits") == loading.boxed.network("portraits")
+    for path in ("./portraits", "portraits/", tmp_path / "portraits"):
+        assert loading.located(path).resolve() == tmp_path / "portraits"
+
+
+@pytest.mark.parametrize("kind", ["run", "damaged run", "file"])
+def test_a_run_or_file_called_like_a_network_is_asked_about(
+    kind, run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "portraits"
+    if kind == "file":
+        place.write_bytes(b"weights")
+    else:
+        shutil.copytree(run, place)
+        if kind == "damaged run":
+            (place / "config.json").write_text("{")
+    what = kind.split()[-1]
+    with pytest.raises(
+        UserError,
+        match=f"network and of a {what} here: give ./portraits .* name:portraits",
+    ):
+        stylegan_jax.load("portraits")
+    assert loading.located("./portraits").resolve() == place
+    assert loading.located("name:portraits") == loading.boxed.network("portraits")
+    assert stylegan_jax.load("name:portraits").resolution == 32
+    if kind == "run":
+        assert stylegan_jax.load("./portraits").config == MODEL
+
+
+def test_commands_keep_the_spelling_of_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["portraits", "--seeds", "3", "--outdir", "portraits", "--no-grid"]
+    sample.main(words)
+    sample.main(words)  # the folder is there now
+    with pytest.raises(UserError, match=r"portraits is not a run directory"):
+        sample.main(["./portraits", *words[1:]])
+    with pytest.raises(UserError, match=r"did you mean portraits\?"):
+        sample.main(["portrait", *words[1:]])
+
+
+def test_best_is_a_checkpoint_whatever_folder_is_called_so(run, tmp_path, monkeypatch):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    steps = copy / "checkpoints"
+    first = min(path.name for path in steps.iterdir())
+    monkeypatch.setattr(loading.retention, "best_path", lambda folder: folder / first)
+    (steps / "best").mkdir()
+    assert loading.located(steps / "best").name == first
+    monkeypatch.chdir(steps)
+    assert loading.located("best").name == first
+
+
+def test_a_misspelt_path_suggests_what_lies_there(run):
+    with pytest.raises(UserError, match=f"did you mean {run.name}"):
+        stylegan_jax.load(run.with_name(run.name + "s"))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from stylegan_jax import loading
+from stylegan_jax import cli, loading
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import masks
 from stylegan_jax.editing.workbench import Paste, Settings, Workbench
@@ -29,7 +29,7 @@ class Command:
     """Flags of all operations."""
 
     # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
-    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
+    network: cli.Network
     outdir: Path  # folder for pictures and codes; made if need be
     # What photographs are compared by, besides pixels; none needs no other networks.
     perceptual: Literal["vgg16", "lpips", "own", "none"] = "vgg16"

@@ -26,10 +26,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from stylegan_jax import loading
 from stylegan_jax.common import array_files, files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction, Space
-from stylegan_jax.interop import boxed
+from stylegan_jax.training import stored_config
 
 FORMAT = "stylegan_jax directions"
 VERSION = 1
@@ -48,20 +49,24 @@ _FIELDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def beside(network: Path) -> Path | None:
+def beside(network: str | Path) -> Path | None:
     """The file of directions that lies beside a network, if there is one.
 
     That is `NAME_directions.safetensors` beside a file or in the box, and
     `directions.safetensors` in a run or its folder `directions`.
+
+    Args:
+        network: as for `loading.load`.
+
+    Raises:
+        UserError: as `loading.located`.
     """
-    if network.is_dir():
-        # A checkpoint lies two folders below its run.
-        folders = [network, *network.absolute().parents[:2]]
-        run = next((f for f in folders if (f / "config.json").exists()), network)
+    path = loading.located(network)
+    if path.is_dir():
+        run = stored_config.run_of(path) or path
         places = [run / _BESIDE, run / "directions" / _BESIDE]
     else:
-        file = network if network.exists() else boxed.network(str(network)) or network
-        places = [file.with_name(f"{file.stem}_{_BESIDE}")]
+        places = [path.with_name(f"{path.stem}_{_BESIDE}")]
     return next((place for place in places if place.is_file()), None)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from stylegan_jax import cli
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.portraits import Portraits
@@ -40,7 +41,7 @@ class DirectionsArgs:
     """Finds directions, says what each of them changes, and draws it."""
 
     # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
-    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
+    network: cli.Network
     outdir: Path  # folder for what is found; made if need be
     method: Literal["interfacegan", "sefa", "ganspace"] = "interfacegan"
     # Measure and draw these directions instead: a .safetensors of this command, a .npy

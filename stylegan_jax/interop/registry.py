@@ -4,28 +4,17 @@ Where no checksum is published, what a file held when it was first fetched and r
 is recorded beside it and holds from then on (trust on first use).
 """
 
-import difflib
 import os
 import shutil
 from pathlib import Path
 
 from stylegan_jax.common import cache
 from stylegan_jax.common.download import download
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.errors import UserError, did_you_mean
 from stylegan_jax.common.transfer_display import note
 from stylegan_jax.common.web import UnavailableError
 from stylegan_jax.interop.public_networks import NETWORKS, PublicNetwork
 from stylegan_jax.interop.unpickle import MAX_FILE_BYTES, read_networks
-
-
-def is_known(name: str) -> bool:
-    """Whether this is the name of a public network."""
-    return name in NETWORKS
-
-
-def close_matches(name: str) -> list[str]:
-    """Names of public networks that look like a misspelt one, the best first."""
-    return difflib.get_close_matches(name.lower(), NETWORKS)
 
 
 def describe() -> str:
@@ -63,11 +52,8 @@ def fetch(name: str, *, from_file: str | os.PathLike[str] | None = None) -> Path
             changed since; the cache cannot be written to.
     """
     if name not in NETWORKS:
-        close = " or ".join(close_matches(name))
-        raise UserError(
-            f"{name!r} is no public network; "
-            + (f"did you mean {close}?" if close else f"known: {', '.join(NETWORKS)}")
-        )
+        hint = did_you_mean(name, NETWORKS) or f"known: {', '.join(NETWORKS)}"
+        raise UserError(f"{name!r} is no public network; {hint}")
     network = NETWORKS[name]
     path = cache.cache_folder("networks") / network.file_name
     if from_file is None and _is_unchanged(path):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from stylegan_jax import cli, loading
 from stylegan_jax.common.choices import parse_numbers, parse_seeds
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import inputs
@@ -28,7 +29,7 @@ class Figure:
     """Flags of all figures."""
 
     # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
-    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
+    network: cli.Network
     outdir: Path  # folder for the figure; made if need be
     # The class to draw, from 0, of a conditional network.
     class_index: Annotated[int | None, tyro.conf.arg(name="class")] = None
@@ -248,7 +249,7 @@ class Growing(Figure):
         """Draws the figure and writes it."""
         _at_least("--hold", self.hold, 1)
         film = growing.growing(
-            self.network,
+            loading.located(self.network),
             parse_seeds(self.seeds),
             psi=self.psi,
             hold=self.hold,
@@ -268,7 +269,8 @@ class Scores(Figure):
     def draw(self, studio: Studio, output: Output) -> None:
         """Draws the figure and writes it."""
         names = self.names.split(",") if self.names else None
-        output.write(scores.scores((self.network, *self.beside), names))
+        runs = (loading.located(self.network), *self.beside)
+        output.write(scores.scores(runs, names))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,41 @@
+"""Lists the commands: `python -m stylegan_jax`; runs one: `... COMMAND [flags]`."""
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+
+from stylegan_jax import cli
+from stylegan_jax.common.errors import UserError, did_you_mean
+
+_PROG = "python -m stylegan_jax"
+
+
+def main() -> None:
+    """Runs the command."""
+    known = commands()
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        print(f"usage: {_PROG}.COMMAND [flags]\n")
+        print("\n".join(f"  {name:<13} {text}" for name, text in known.items()))
+        print(f"\n{_PROG}.COMMAND --help shows the flags of a command.")
+        return
+    name = sys.argv.pop(1)
+    if name not in known:
+        hint = did_you_mean(name, known) or f"they are {', '.join(known)}"
+        raise UserError(f"no command {name!r}; {hint}")
+    importlib.import_module(f"stylegan_jax.{name}").main()
+
+
+def commands() -> dict[str, str]:
+    """The modules that are commands, each with the first words of its docstring."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        source = path.read_text()
+        if "cli.run_main(main)" in source.splitlines()[-1]:
+            text = ast.get_docstring(ast.parse(source)) or ""
+            found[path.stem] = text.splitlines()[0].split(": `")[0].rstrip(".")
+    return found
+
+
+if __name__ == "__main__":
+    cli.run_main(main)
