@@ -32,6 +32,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 
+from stylegan_jax.common import terminal
 from stylegan_jax.common.by_resolution import ByResolution, parse_by_resolution
 from stylegan_jax.common.errors import AgreedError, UserError, did_you_mean
 
@@ -247,8 +248,13 @@ def run_main(main: Callable[[], object]) -> NoReturn:
     Printed short, with exit status 2: `UserError`, files that are missing or not
     allowed, and a ValueError that this package raised on purpose. Everything else
     is a bug and keeps its traceback, as does everything when the environment
-    variable STYLEGAN_JAX_TRACEBACK is set.
+    variable STYLEGAN_JAX_TRACEBACK is set. What is printed cannot steer the terminal.
     """
+    with terminal.only_shown():
+        _run_main(main)
+
+
+def _run_main(main: Callable[[], object]) -> NoReturn:
     _warn_on_stderr()
     try:
         main()
@@ -305,7 +311,8 @@ def _tyro(
         config=(tyro.conf.AvoidSubcommands,),
     )
     try:
-        return read(args=words)
+        with terminal.obeyed():
+            return read(args=words)
     except SystemExit as left:
         if left.code:
             shown = io.StringIO()

@@ -24,7 +24,6 @@ from stylegan_jax import cli, loading
 from stylegan_jax.common import files, images, plots
 from stylegan_jax.common.by_resolution import parse_by_resolution
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.points import Points
 from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.metrics.classifier import train_classifier
@@ -38,12 +37,18 @@ from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training import pictures
 from stylegan_jax.training.state import OptimizerConfig, init_state
 from stylegan_jax.training.stored import step_directories
-from stylegan_jax.training.stored_config import model_config, read_config
+from stylegan_jax.training.stored_config import data_config, model_config, read_config
 
 Measure = Callable[[np.ndarray], Coverage]
 
 _CHUNK = 500  # samples drawn at once
 _SHOWN = 36  # images in a panel
+# Of the configuration, as a shape of `common/records.py`.
+_NEEDS = {
+    "schedule": {"initial_resolution": int, "batch_size": str},
+    "model": {"resolution": int},
+    "run": {"seed": int},
+}
 _TRAINED_ON = 20_000  # images for the classifier, at most
 
 
@@ -68,9 +73,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"--samples {args.samples} must be at least {_SHOWN} and --panels "
             f"{args.panels} at least 2"
         )
-    stored = read_config(args.run)
+    stored = read_config(args.run, _NEEDS)
     model = model_config(args.run)
-    source = open_data(stored, args.labels)
+    source = open_data(args.run, args.labels)
     measure, reals = make_measure(source, model)
     shown: list[tuple[str, np.ndarray]] = []
     records: list[dict[str, Any]] = []
@@ -92,9 +97,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"panels: {args.run / 'coverage.png'}")
 
 
-def open_data(stored: dict[str, Any], labels: str | None) -> Source:
+def open_data(run: Path, labels: str | None) -> Source:
     """The data of the run, with labels if they are images."""
-    config = DataConfig(**stored["data"])
+    config = data_config(run)
     if labels is not None:
         config = dataclasses.replace(config, labels=labels)
     source = open_source(config)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stylegan_jax.common import array_files
+from stylegan_jax.common import array_files, records
 from stylegan_jax.common.errors import UserError
 
 _MAX_BYTES = 1 << 24  # a million points
+_MAX_COORDINATE = 1e6  # pixels; of larger ones areas and angles overflow
 LANDMARK_ENDINGS = (".npy", ".json", ".txt", ".csv")
 
 
@@ -65,16 +66,23 @@ def key_points(landmarks: np.ndarray) -> KeyPoints:
 
     Source: `recreate_aligned_images`, `download_ffhq.py`, in NVlabs/ffhq-dataset.
     """
-    points = np.asarray(landmarks, np.float64)
+    try:
+        points = np.asarray(landmarks, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise LandmarkError(f"landmarks are no numbers ({error})") from error
     if points.ndim != 2 or points.shape[1] != 2 or len(points) not in LAYOUTS:
         known = ", ".join(map(str, LAYOUTS))
         raise LandmarkError(
             f"landmarks of shape {points.shape} are not [K, 2] with K one of {known}"
         )
     layout = LAYOUTS[len(points)]
+    used = points[[index for indices in layout for index in indices]]
+    if not (np.abs(used) < _MAX_COORDINATE).all():
+        raise LandmarkError(
+            "landmarks of the eyes or the mouth are not finite, or no coordinates in "
+            f"a picture (beyond {_MAX_COORDINATE:g} pixels)"
+        )
     found = KeyPoints(*(points[list(indices)].mean(axis=0) for indices in layout))
-    if not np.isfinite(np.stack(found)).all():
-        raise LandmarkError("landmarks of the eyes or the mouth are not finite")
     across = found.right_eye - found.left_eye
     down = found.left_mouth + found.right_mouth - found.left_eye - found.right_eye
     turn = across[0] * down[1] - across[1] * down[0]
@@ -112,7 +120,7 @@ def read_landmarks(path: str | os.PathLike) -> list[np.ndarray]:
             raise ValueError(f"numbers of shape {values.shape}")
     except FileNotFoundError:
         raise
-    except (ValueError, TypeError, KeyError, OSError, EOFError) as error:
+    except (ValueError, TypeError, KeyError, OSError, OverflowError) as error:
         raise LandmarkError(f"{path} holds no landmarks: {error}") from error
     try:
         return as_faces(values)
@@ -135,9 +143,8 @@ def _npy(path: Path) -> np.ndarray:
 
 
 def _text(path: Path) -> list:
-    if path.stat().st_size > _MAX_BYTES:
-        raise ValueError(f"over {_MAX_BYTES >> 20} MB")
-    lines = [line.split("#")[0] for line in path.read_text().splitlines()]
+    text = records.read_bytes(path, _MAX_BYTES).decode("utf-8-sig")
+    lines = [line.split("#")[0] for line in text.splitlines()]
     return [line.replace(",", " ").split() for line in lines if line.strip()]
 
 

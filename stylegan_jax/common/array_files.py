@@ -10,16 +10,14 @@ Source of the formats: `numpy.lib.format`; https://github.com/huggingface/safete
 import json
 import math
 import os
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import safetensors
 
-from stylegan_jax.common import archives
+from stylegan_jax.common import archives, records
 
 MAX_BYTES = 1 << 34  # of all arrays of a file
-_MAX_JSON_BYTES = 1 << 24
 _MAX_HEADER_BYTES = 1 << 24  # of a .safetensors; a network of 1024 px has 31 kB
 _KINDS = "biufcSU"  # of numbers and of text; no objects and no records
 
@@ -35,7 +33,7 @@ def read_npy(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> np.
         UnreadableArraysError: see there.
         OSError: the file cannot be opened.
     """
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         return _array(file, size, max_bytes)
 
@@ -49,8 +47,7 @@ def read_npz(
         UnreadableArraysError: see there.
         OSError: the file cannot be opened.
     """
-    with open(path, "rb"):
-        pass
+    _opened(path).close()
     found: dict[str, np.ndarray] = {}
     try:
         with archives.open_zip(path) as archive:
@@ -126,7 +123,7 @@ def read_safetensors(
 
 def read_safetensors_header(path: str | os.PathLike[str]) -> dict[str, str]:
     """The texts in the header, {} if there are none; raises as `read_safetensors`."""
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         length = int.from_bytes(file.read(8), "little")
     if length > _MAX_HEADER_BYTES:
         raise UnreadableArraysError(f"no .safetensors, or a header of {length} bytes")
@@ -145,14 +142,18 @@ def read_json(source: str | os.PathLike[str] | bytes) -> Any:
         OSError: the file cannot be opened.
     """
     if not isinstance(source, bytes):
-        path = Path(source)
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise ValueError(f"over {_MAX_JSON_BYTES >> 20} MB")
-        source = path.read_bytes()
+        source = records.read_bytes(source, records.MAX_BYTES)
     try:
         return json.loads(source)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        return records.open_file(path)
+    except ValueError as error:
+        raise UnreadableArraysError(str(error)) from None
 
 
 def _reason(error: Exception) -> str:

@@ -14,6 +14,7 @@ import enum
 import fnmatch
 import importlib.metadata
 import json
+import logging
 import math
 import os
 import platform
@@ -24,6 +25,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from stylegan_jax.common import records
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.common.errors import UserError
 
@@ -39,6 +41,12 @@ _PACKAGES = (
     "grain",
     "tensorflow-datasets",
 )
+
+_CONFIG = (
+    "start the same training in another --workdir, stop it, and copy its config.json "
+    "here, or go on in the other"
+)
+_log = logging.getLogger(__name__)
 
 
 def atomic_write(path: str | Path, content: bytes | str) -> None:
@@ -158,15 +166,14 @@ def start_run(
     stored_path = workdir / "config.json"
     changes: list[str] = []
     if stored_path.exists():
-        changes = _check_same(_read_json(stored_path), config, workdir, may_change)
+        stored = records.read(stored_path, {}, way_on=_CONFIG, inside=workdir)
+        changes = _check_same(stored, config, workdir, may_change)
     elif (workdir / "checkpoints").exists():
         raise UserError(
             f"{workdir} holds checkpoints but no config.json; give another --workdir"
         )
     starts_path = workdir / "provenance.json"
-    starts = _read_json(starts_path) if starts_path.exists() else []
-    if not isinstance(starts, list):
-        raise UserError(f"{starts_path} is not a list; move it away")
+    starts = _starts(starts_path)
     starts.append(provenance(devices=devices) | {"changes": changes})
     atomic_write(stored_path, json.dumps(to_json(config), indent=2) + "\n")
     atomic_write(starts_path, json.dumps(starts, indent=2) + "\n")
@@ -258,13 +265,16 @@ def _git_version(package: Path) -> tuple[str | None, bool | None]:
         return None, None
 
 
-def _read_json(path: Path) -> Any:
+def _starts(path: Path) -> list[Any]:
+    """The starts so far; none, after a warning, where the list is damaged."""
+    if not os.path.lexists(path):
+        return []
     try:
-        return json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path} is not valid JSON ({error}); repair it or give another --workdir"
-        ) from error
+        way_on = "a new list is begun, and the old one is kept beside it"
+        return records.read(path, [{}], way_on=way_on, inside=path.parent)
+    except records.DamagedRecordError as error:
+        _log.warning("%s: %s", error, records.set_aside(path).name)
+        return []
 
 
 def _show(value: Any) -> str:

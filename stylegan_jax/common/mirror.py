@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 import logging
 import re
 import shutil
@@ -20,7 +19,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from stylegan_jax.common import cache
+from stylegan_jax.common import cache, records
 from stylegan_jax.common.bucket import Bucket, as_url, in_a_line, is_remote
 from stylegan_jax.common.errors import UserError
 
@@ -228,8 +227,9 @@ def fetched(url: str) -> Path:
             bucket = Bucket(run)
             names = bucket.names()
             if checkpoint == "best" and f"{_CHECKPOINTS}/best.json" in names:
-                best = json.loads(bucket.read(f"{_CHECKPOINTS}/best.json"))
-                checkpoint = str(best["checkpoint"])
+                best = records.parse(bucket.read(f"{_CHECKPOINTS}/best.json"))
+                records.check(best, {"checkpoint": str})
+                checkpoint = best["checkpoint"]
             checkpoint = checkpoint or _newest(names) or _newest(names, sealed=False)
             parts = [n for n in names if n.startswith(f"{_CHECKPOINTS}/{checkpoint}/")]
             if not parts or "config.json" not in names:

@@ -4,10 +4,11 @@
  "settings": {...}}
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from stylegan_jax.common import records
 
 FILE = "evaluations.jsonl"
 Scores = dict[str, float]
@@ -20,30 +21,19 @@ def find(run: Path, identity: Mapping[str, Any]) -> Scores | None:
         run: the run directory.
         identity: "metric", "seed", "network" (a digest) and "settings", as JSON.
     """
-    path = run / FILE
-    if not path.exists():
-        return None
-    for line in reversed(path.read_text().splitlines()):
-        try:
-            record = json.loads(line)
-        except ValueError:  # cut off by a crash
-            continue
-        if isinstance(record, dict) and identity.items() <= record.items():
-            return {k: v for k, v in record.items() if k not in {*identity, "nimg"}}
+    for record in reversed(records.read_log(run / FILE, {}, inside=run)):
+        if identity.items() <= record.items():
+            found = {k: v for k, v in record.items() if k not in {*identity, "nimg"}}
+            if all(type(value) in (int, float) for value in found.values()):
+                return found
     return None
 
 
 def history(run: Path) -> dict[str, dict[int, float]]:
     """Every score of the run by name and images shown; the last line counts."""
     found: dict[str, dict[int, float]] = {}
-    path = run / FILE
-    lines = path.read_text().splitlines() if path.exists() else []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:  # cut off by a crash
-            continue
-        if not isinstance(record, dict) or not isinstance(record.get("nimg"), int):
+    for record in records.read_log(run / FILE, {}, inside=run):
+        if type(record.get("nimg")) is not int:
             continue
         for name, value in record.items():
             if isinstance(value, float):
@@ -53,5 +43,4 @@ def history(run: Path) -> dict[str, dict[int, float]]:
 
 def add(run: Path, identity: Mapping[str, Any], scores: Scores) -> None:
     """Adds a line; see `find`."""
-    with open(run / FILE, "a") as file:
-        file.write(json.dumps({**identity, **scores}) + "\n")
+    records.add_line(run / FILE, {**identity, **scores})

@@ -4,32 +4,25 @@ They are those that `stylegan_jax.train` wrote to `metrics.jsonl` (`metrics` in 
 configuration) and `stylegan_jax.evaluate` to `evaluations.jsonl`.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from stylegan_jax.common import plots
+from stylegan_jax.common import plots, records
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.metrics import records
+from stylegan_jax.metrics import records as metrics
 
 _TRAINED = "metrics/"  # before the names of scores in metrics.jsonl
 
 
 def read_scores(run: Path) -> dict[str, dict[int, float]]:
     """Scores of a run, by name and images shown."""
-    found = records.history(run)
-    path = run / "metrics.jsonl"
-    for line in path.read_text().splitlines() if path.exists() else []:
-        if _TRAINED not in line:
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:  # cut off by a crash
-            continue
+    found = metrics.history(run)
+    log = records.read_log(run / "metrics.jsonl", {"nimg": int}, inside=run)
+    for record in log:
         for name, value in record.items():
-            if name.startswith(_TRAINED):
+            if name.startswith(_TRAINED) and isinstance(value, float | int):
                 of_name = found.setdefault(name.removeprefix(_TRAINED), {})
                 of_name[record["nimg"]] = value
     return found

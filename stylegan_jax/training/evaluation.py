@@ -136,7 +136,9 @@ class Evaluation:
             facts: its metadata; `due` has the names that were due.
             scores: those it has.
         """
-        return [name for name in facts.get("due", []) if name not in scores]
+        due = facts.get("due")
+        names = due if isinstance(due, list) else []
+        return [name for name in map(str, names) if name not in scores]
 
     def run(self, names: Sequence[str], nimg: int, generator: Generator) -> None:
         """Runs some evaluators on the generator whose state was saved at `nimg`.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
 from stylegan_jax import processes
-from stylegan_jax.common import files
+from stylegan_jax.common import files, records
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.training import loop, retention, stored
 from stylegan_jax.training.config import Config
@@ -45,7 +47,8 @@ def train(
             are not finite (`NonFiniteError`).
     """
     while True:
-        count = len(json.loads(processes.broadcast(_read(workdir))))
+        past = json.dumps(_read(workdir)).encode()
+        count = len(json.loads(processes.broadcast(past)))
         try:
             return loop.train(
                 config,
@@ -77,7 +80,7 @@ def _roll_back(workdir: Path, error: UserError) -> None:
         path.rename(target)
         retention.forget(workdir / "checkpoints", path.name)
     nimg = healthy[0][0]
-    past = json.loads(_read(workdir))
+    past = _read(workdir)
     past.append({"to_nimg": nimg, "because": str(error)})
     files.atomic_write(workdir / "rollbacks.json", json.dumps(past, indent=2) + "\n")
     _log.warning(
@@ -88,8 +91,13 @@ def _roll_back(workdir: Path, error: UserError) -> None:
     )
 
 
-def _read(workdir: Path) -> bytes:
+def _read(workdir: Path) -> list[dict[str, Any]]:
+    """The times that training went back; [] in the other processes."""
     path = workdir / "rollbacks.json"
-    if jax.process_index() != 0 or not path.exists():
-        return b"[]"
-    return path.read_bytes()
+    if jax.process_index() != 0 or not os.path.lexists(path):
+        return []
+    way_on = (
+        "its length is the number of times that training went back, and chooses the "
+        "seeds: restore it, or write [] there if it never did"
+    )
+    return records.read(path, [{}], way_on=way_on, inside=workdir)

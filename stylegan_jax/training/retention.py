@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from orbax.checkpoint import checkpoint_managers
 
-from stylegan_jax.common import files
+from stylegan_jax.common import files, records
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.training import stored
 
+_log = logging.getLogger(__name__)
 Scores = dict[str, dict[str, float]]  # by evaluator, then by score
 
 _SCORES = "scores.json"
 _BEST = "best.json"
+_SCORES_SHAPE = {"resolution": int, "scores": {...: {...: float}}}
 
 
 class Criterion(NamedTuple):
@@ -41,6 +45,9 @@ class Best(NamedTuple):
     score: str
     value: float
     larger_is_better: bool
+
+
+_BEST_SHAPE = typing.get_type_hints(Best)
 
 
 # --- Policies ----------------------------------------------------------------------
@@ -86,8 +93,15 @@ class _TheBest(checkpoint_managers.PreservationPolicy):
     directory: Path
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list:
-        best = read_best(self.directory)
-        return [best is not None and info.step == best.nimg for info in checkpoints]
+        best = _read_best(self.directory)
+        if best is None:  # damaged: any that was scored may be the one
+            scored = {
+                n
+                for n, p in stored.step_directories(self.directory)
+                if (p / _SCORES).exists()
+            }
+            return [info.step in scored for info in checkpoints]
+        return [info.step == best.get("nimg") for info in checkpoints]
 
 
 # --- Scores ------------------------------------------------------------------------
@@ -95,7 +109,12 @@ class _TheBest(checkpoint_managers.PreservationPolicy):
 
 def read_scores(path: Path) -> Scores:
     """The scores of a checkpoint, by evaluator; {} when it has none."""
-    return _read(path / _SCORES).get("scores", {})
+    return _scores_of(path).get("scores", {})
+
+
+def _scores_of(path: Path) -> dict[str, Any]:
+    way_on = "its scores are left out until they are taken again"
+    return _read(path / _SCORES, _SCORES_SHAPE, way_on) or {}
 
 
 def add_scores(
@@ -115,12 +134,12 @@ def add_scores(
 
 
 def read_best(directory: Path) -> Best | None:
-    """The best checkpoint of `directory`; None when none was chosen."""
-    found = _read(directory / _BEST)
-    try:
-        return Best(**found) if found else None
-    except TypeError:  # of another version
-        return None
+    """The best checkpoint of `directory`; None when none was chosen.
+
+    None too, after a warning, when the record is damaged.
+    """
+    found = _read_best(directory)
+    return Best(*(found[name] for name in Best._fields)) if found else None
 
 
 def choose_best(directory: Path, criterion: Criterion) -> Best | None:
@@ -132,7 +151,7 @@ def choose_best(directory: Path, criterion: Criterion) -> Best | None:
     score, larger = criterion
     candidates: list[Best] = []
     for nimg, path in stored.step_directories(directory):
-        record = _read(path / _SCORES)
+        record = _scores_of(path)
         for scores in record.get("scores", {}).values():
             if score in scores:
                 found = record["resolution"], score, scores[score], larger
@@ -161,6 +180,11 @@ def best_path(directory: Path) -> Path:
         UserError: none was chosen, or it is gone.
     """
     best = read_best(directory)
+    if best is None and (directory / _BEST).exists():
+        raise UserError(
+            f"{directory / _BEST} is damaged; training names the best checkpoint again "
+            "with its next score, until then give the run or one of its checkpoints"
+        )
     if best is None:
         raise UserError(
             f"{directory} has no best checkpoint, for nothing was scored in training"
@@ -174,12 +198,23 @@ def best_path(directory: Path) -> Path:
     return directory / best.checkpoint
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, shape: Any, way_on: str) -> Any:
+    """The record, {} where there is none, None after a warning where it is damaged."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return records.read(path, shape, way_on=way_on, inside=path.parent)
+    except FileNotFoundError:
         return {}
-    return found if isinstance(found, dict) else {}
+    except records.DamagedRecordError as error:
+        _log.warning("%s", error)
+        return None
+
+
+def _read_best(directory: Path) -> Any:
+    found = _read(directory / _BEST, _BEST_SHAPE, "the next score writes it again")
+    if found and not stored.is_step(found["checkpoint"], found["nimg"]):
+        _log.warning("%s names no checkpoint; the next score does", directory / _BEST)
+        return None
+    return found
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

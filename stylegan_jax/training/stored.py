@@ -17,6 +17,7 @@ import contextlib
 import json
 import logging
 import math
+import os
 import re
 import sys
 import time
@@ -30,14 +31,20 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from stylegan_jax.common import files
+from stylegan_jax.common import files, records
+from stylegan_jax.common.errors import UserError
 
 STEP_PREFIX = "nimg"
 STEP_DIGITS = 9
 _SEAL = "checksums.json"
 MAX_STATE_BYTES = 1 << 35  # of all arrays; the state of a 1024 px run has 0.8 GB
+_MAX_RATIO = 100  # of arrays to the files they are in; moments begin as zeros
+_FREE_BYTES = 1 << 26
+_MAX_FILES = 10_000
+_MAX_INDEX_BYTES = 1 << 22  # of a file without arrays; of 200 arrays it has 60 kB
+_RECORD = {"nimg": int, "metadata": {}, "leaves": {...: [object]}, "crc32": int}
 _LEAF_NAME = re.compile(r"\w+(/\w+)*", re.ASCII)
-_STEP_NAME = re.compile(rf"{STEP_PREFIX}_(\d{{{STEP_DIGITS},}})")
+_STEP_NAME = re.compile(rf"{STEP_PREFIX}_(\d{{{STEP_DIGITS},18}})", re.ASCII)
 
 
 class UnreadableCheckpoint(Exception):
@@ -135,6 +142,12 @@ def step_name(nimg: int) -> str:
     return f"{STEP_PREFIX}_{nimg:0{STEP_DIGITS}d}"
 
 
+def is_step(name: str, nimg: int) -> bool:
+    """Whether a record names the directory of a checkpoint, and none elsewhere."""
+    match = _STEP_NAME.fullmatch(name)
+    return match is not None and int(match[1]) == nimg
+
+
 def step_directories(directory: Path) -> list[tuple[int, Path]]:
     """(nimg, path) of the finished checkpoints in `directory`, newest first."""
     if not directory.is_dir():
@@ -158,24 +171,51 @@ def seal(path: Path) -> None:
     files.atomic_write(path / _SEAL, json.dumps(content, indent=2) + "\n")
 
 
+def stored_files(path: Path) -> dict[str, int]:
+    """Name and size of every file of a checkpoint.
+
+    Nothing is read but what is listed here: names in records lead nowhere else.
+
+    Raises:
+        UnreadableCheckpoint: something is no regular file, or leads elsewhere.
+    """
+    found: dict[str, int] = {}
+    for folder, folders, names in os.walk(path):
+        linked = [name for name in folders if os.path.islink(f"{folder}/{name}")]
+        for each in [*linked, *names]:
+            file = Path(folder, each)
+            name = file.relative_to(path).as_posix()
+            try:
+                with records.open_file(file, inside=path) as opened:
+                    found[name] = os.fstat(opened.fileno()).st_size
+            except ValueError as error:
+                raise UnreadableCheckpoint(f"{name} is {error}") from error
+            if found[name] > _MAX_INDEX_BYTES and file.parent.name != "d":
+                raise UnreadableCheckpoint(f"{name} has {found[name]} bytes")
+        if len(found) > _MAX_FILES:
+            raise UnreadableCheckpoint(f"it has over {_MAX_FILES} files")
+    return found
+
+
 def check_seal(path: Path) -> None:
     """Compares every file with what `seal` noted; without a note nothing is compared.
 
     Raises:
-        UnreadableCheckpoint: a file, or the note, has changed or is gone.
+        UnreadableCheckpoint: a file, or the note, has changed, is gone or elsewhere.
     """
-    if not (path / _SEAL).exists():
+    found = stored_files(path)
+    if _SEAL not in found:
         return
     try:
-        content = json.loads((path / _SEAL).read_text())
+        shape = {"files": {...: int}, "crc32": int}
+        content = records.read(path / _SEAL, shape, way_on="")
         intact = content["crc32"] == _record_crc(content)
-        crcs = content["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        intact, crcs = False, {}
+    except UserError:
+        content, intact = {}, False
     if not intact:
         raise UnreadableCheckpoint(f"{_SEAL} has changed (CRC mismatch)")
-    for name, crc in crcs.items():
-        if not (path / name).is_file():
+    for name, crc in content["files"].items():
+        if name not in found:
             raise UnreadableCheckpoint(f"{name} is gone")
         if _file_crc(path / name) != crc:
             raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
@@ -203,22 +243,25 @@ def read_step(
         UnreadableCheckpoint: anything is missing, unreadable or changed.
     """
     try:
-        check_seal(path)
-        with _reader(ocp.JsonCheckpointHandler()) as reader:
-            record = reader.restore(path / "meta")
+        sizes = stored_files(path)
+        # Where Orbax's handler of JSON writes it.
+        record = records.read(path / "meta" / "metadata", _RECORD, way_on="")
         if record["crc32"] != _record_crc(record) or record["nimg"] != nimg:
             raise UnreadableCheckpoint("its meta record has changed (CRC mismatch)")
+        _check_described(record["leaves"], sum(sizes.values()))
+        check_seal(path)
         wanted = None if subtrees is None else set(subtrees)
         fingerprints = {
             name: fingerprint
             for name, fingerprint in record["leaves"].items()
             if wanted is None or name.split("/")[0] in wanted
         }
-        _check_described(fingerprints)
         with _late_callbacks_ignored():
             leaves = _read_arrays(path / "state", fingerprints)
     except UnreadableCheckpoint:
         raise
+    except records.DamagedRecordError as error:
+        raise UnreadableCheckpoint(f"its meta record: {error.__cause__}") from error
     except Exception as error:  # Orbax raises KeyError, ValueError, bare Exception ...
         reason = (str(error).strip() or "no message").splitlines()[0][:200]
         raise UnreadableCheckpoint(f"{type(error).__name__}: {reason}") from error
@@ -272,16 +315,31 @@ def _read_arrays(
     return {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
 
 
-def _check_described(fingerprints: Mapping[str, list[Any]]) -> None:
-    """Raises unless these are arrays by names of ours, and of a sane size together."""
+def _check_described(fingerprints: Mapping[str, list[Any]], stored: int) -> None:
+    """Raises unless these are arrays by names of ours, which `stored` bytes may hold.
+
+    Files much smaller than their arrays unpack to zeros, and files much larger are
+    read for their checksums only.
+    """
     total = 0
     for name, (dtype, shape, _) in fingerprints.items():
         sizes_right = all(type(n) is int and 0 < n < 1 << 32 for n in shape)
         if not _LEAF_NAME.fullmatch(name) or not sizes_right or len(shape) > 8:
-            raise UnreadableCheckpoint(f"an array {ascii(name)[:60]} of shape {shape}")
-        total += math.prod(shape) * np.dtype(dtype).itemsize
-    if total > MAX_STATE_BYTES:
-        raise UnreadableCheckpoint(f"it claims {total} bytes of arrays")
+            raise UnreadableCheckpoint(
+                f"an array {ascii(name)[:60]} of shape {shape[:8]}"
+            )
+        kind = np.dtype(dtype)
+        if kind.hasobject:
+            raise UnreadableCheckpoint(f"an array {name} of {kind}")
+        total += math.prod(shape) * kind.itemsize
+    if total > min(MAX_STATE_BYTES, _MAX_RATIO * stored + _FREE_BYTES):
+        raise UnreadableCheckpoint(
+            f"it claims {total} bytes of arrays, and has {stored} bytes of files"
+        )
+    if stored > 2 * total + _FREE_BYTES:
+        raise UnreadableCheckpoint(
+            f"its files have {stored} bytes, and its arrays {total}"
+        )
 
 
 def _check_stored(metadata: Any, fingerprints: Mapping[str, list[Any]]) -> None:

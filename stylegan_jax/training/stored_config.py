@@ -1,20 +1,31 @@
 """The configuration of a run, read back from its `config.json`."""
 
-from collections.abc import Sequence
+import typing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stylegan_jax.common import array_files, mirror
+from stylegan_jax.common import mirror, records
 from stylegan_jax.common.bucket import as_url, is_remote
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig, stored_model_config
 
 _SECTIONS = ("model", "data", "schedule", "run")
+CONFIG_AGAIN = (
+    "start the same training in another --workdir, stop it, and copy its config.json "
+    "here"
+)
 
 
-def read_config(run: Path) -> dict[str, Any]:
+def read_config(
+    run: Path, needs: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """The sections of a run's configuration, as plain JSON values.
+
+    Args:
+        run: the run directory.
+        needs: shapes (`records`) of fields that must be there, by section.
 
     Raises:
         UserError: there is none, or it is not one of ours.
@@ -25,11 +36,8 @@ def read_config(run: Path) -> dict[str, Any]:
             f"{run} is not a run directory: it has no config.json; give what "
             "--workdir was in training"
         )
-    try:
-        stored = array_files.read_json(path)
-        return {section: dict(stored[section]) for section in _SECTIONS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _undescribed(path, error) from error
+    shape = {section: {**(needs or {}).get(section, {})} for section in _SECTIONS}
+    return records.read(path, shape, way_on=CONFIG_AGAIN, inside=run)
 
 
 def run_of(path: Path) -> Path | None:
@@ -60,10 +68,23 @@ def data_defaults(words: Sequence[str]) -> dict[str, DataConfig]:
     run = run_of(network) if network else None
     if run is None:
         return {}
+    return {"data": data_config(run)}
+
+
+def data_config(run: Path) -> DataConfig:
+    """What a run's network was trained on.
+
+    Raises:
+        UserError: as `read_config`, or another version wrote it.
+    """
+    stored = read_config(run)["data"]
+    hints = typing.get_type_hints(DataConfig)
+    shape = {name: typing.get_args(hint) or hint for name, hint in hints.items()}
     try:
-        return {"data": DataConfig(**read_config(run)["data"])}
-    except TypeError as error:
-        raise _undescribed(run / "config.json", error) from error
+        records.check(stored, {name: shape.get(name, object) for name in stored})
+        return DataConfig(**stored)
+    except (TypeError, ValueError) as error:
+        raise _undescribed(run / "config.json", "data", error) from error
 
 
 def model_config(run: Path) -> ModelConfig:
@@ -76,11 +97,11 @@ def model_config(run: Path) -> ModelConfig:
     try:
         return stored_model_config(model)
     except ValueError as error:
-        raise _undescribed(run / "config.json", error) from error
+        raise _undescribed(run / "config.json", "a network", error) from error
 
 
-def _undescribed(path: Path, error: Exception) -> UserError:
+def _undescribed(path: Path, what: str, error: Exception) -> UserError:
     return UserError(
-        f"{path} does not describe a network ({error}); was the run made by another "
-        "version?"
+        f"{path} does not describe {what} ({error}); if no other version made the run, "
+        f"{CONFIG_AGAIN}"
     )

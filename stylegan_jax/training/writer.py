@@ -8,7 +8,6 @@ every process fetches, and stops on numbers that are not finite.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import os
@@ -22,7 +21,7 @@ import jax
 import numpy as np
 import tensorboardX
 
-from stylegan_jax.common import files, images, timing
+from stylegan_jax.common import files, images, records, timing
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.training.display import LiveDisplay, PlainLines, Progress
 
@@ -224,8 +223,7 @@ class Writer:
             value = float(value)
             record[name] = value if math.isfinite(value) else None  # JSON has no NaN
         try:
-            with open(self._lines_path, "a") as file:
-                file.write(json.dumps(record) + "\n")
+            records.add_line(self._lines_path, record)
             self._write_tensorboard(nimg, numbers)
         except OSError as error:
             self._forgive(error)
@@ -252,20 +250,22 @@ class Writer:
 
 
 def drop_lines_after(path: Path, nimg: int) -> None:
-    """Rewrites a metrics file without lines beyond `nimg` or cut short by a crash."""
+    """Rewrites a metrics file without lines beyond `nimg` or cut short by a crash.
+
+    Where other lines are damaged, the file as it was is kept beside it.
+    """
     if not path.exists():
         return
-    lines = path.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if _count(line) <= nimg]
-    if kept != lines:
-        files.atomic_write(path, "".join(kept))
-
-
-def _count(line: str) -> float:
-    try:
-        return json.loads(line)["nimg"]
-    except (ValueError, KeyError, TypeError):
-        return math.inf
+    lines = list(records.log_lines(path, {"nimg": int}, inside=path.parent))
+    kept = [x.text for x in lines if x.value is not None and x.value["nimg"] <= nimg]
+    damaged = [line.number for line in lines if line.value is None]
+    if damaged and damaged != [len(lines)]:
+        records.warn_of_damage(path, damaged)
+        _log.warning("the file as it was is now %s", records.set_aside(path))
+    elif len(kept) == len(lines):
+        return
+    content = "".join(kept).encode("utf-8", "surrogateescape")
+    files.atomic_write(path, content)
 
 
 def _check_finite(
