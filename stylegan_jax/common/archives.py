@@ -8,12 +8,17 @@ import os
 import struct
 import zipfile
 import zlib
-from pathlib import Path
+from typing import IO
+
+from stylegan_jax.common import records
 
 # Of a member's bytes in the zip. Images and arrays hardly shrink; text does, tenfold.
 MAX_RATIO = 100
 _FREE_BYTES = 2**20  # a small member may shrink as much as it likes
-_MAX_DIRECTORY_BYTES = 2**29  # five million names; Python makes 1 kB of each
+_MAX_DIRECTORY_BYTES = 2**28
+_MAX_ENTRIES = 2**21  # Python and we make 2 kB of each
+_FREE_ENTRIES = 1000  # in a file of any size
+_ENTRY_BYTES = 256  # of the file for each; two headers and a picture have more
 
 # What a damaged, encrypted or unusual archive raises.
 UNREADABLE = (
@@ -34,30 +39,49 @@ class SuspiciousArchiveError(ValueError):
 
 
 def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
-    """Opens a zip file whose directory is of a sane size.
+    """Opens a zip file whose directory is one that its size explains.
 
     Raises:
-        SuspiciousArchiveError: the directory is not.
+        SuspiciousArchiveError: it has too many entries, or members share their bytes.
         Exception: one of `UNREADABLE`: it is not a zip file, or damaged.
     """
-    _check_directory(Path(path))
-    return zipfile.ZipFile(path)
-
-
-def _check_directory(path: Path) -> None:
-    """The directory's size, as its end record says it; zipfile reads that much."""
-    with open(path, "rb") as file:
+    with records.open_file(path) as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - (1 << 17)))  # the record may have 64 kB of comment
-        tail = file.read()
-    for signature, layout, offset in ((b"PK\5\6", "<I", 12), (b"PK\6\6", "<Q", 40)):
-        at = tail.rfind(signature)
-        if at < 0 or len(tail) < at + offset + 8:
-            continue
-        (length,) = struct.unpack_from(layout, tail, at + offset)
-        other = (layout, length) == ("<I", 0xFFFFFFFF)  # see the other record
-        if length > _MAX_DIRECTORY_BYTES and not other:
-            raise SuspiciousArchiveError(f"a directory of {length} bytes")
+        check_directory(file, size)
+    archive = zipfile.ZipFile(path)
+    members = archive.infolist()
+    stored = sum(info.compress_size for info in members)
+    places = {info.header_offset for info in members}
+    if stored > size or len(places) < len(members):
+        archive.close()
+        raise SuspiciousArchiveError(
+            f"{len(members)} members of {stored} bytes in a file of {size} bytes: they "
+            "share their bytes"
+        )
+    return archive
+
+
+def check_directory(file: IO[bytes], size: int) -> None:
+    """Counts the entries of a file before `zipfile` makes an object of each.
+
+    What the end record says of their number may be false; zipfile ignores it.
+
+    Raises:
+        SuspiciousArchiveError: there are more than the file's size explains.
+    """
+    # zipfile's own search: another could find another record.
+    record = zipfile._EndRecData(file)  # pyright: ignore[reportAttributeAccessIssue]
+    if record is None:
+        return  # no zip file: zipfile says so
+    signature, length, end = record[0], record[5], record[9]
+    if length > min(size, _MAX_DIRECTORY_BYTES):
+        raise SuspiciousArchiveError(f"a directory of {length} bytes")
+    if signature == b"PK\6\6":
+        end -= 76  # the two records of zip64
+    file.seek(max(0, end - length))
+    entries = file.read(length).count(b"PK\1\2")
+    if entries > max(_FREE_ENTRIES, min(size // _ENTRY_BYTES, _MAX_ENTRIES)):
+        raise SuspiciousArchiveError(f"{entries} entries in {size} bytes")
 
 
 def check_member(

@@ -27,7 +27,7 @@ def write(
     try:
         data = program.serialize(vjp_order=vjp_order)
     except ImportError as error:
-        raise _missing() from error
+        raise missing() from error
     atomic_write(Path(path), bytes(data))
 
 
@@ -47,7 +47,7 @@ def read(path: str | os.PathLike[str], *, again: str) -> export.Exported:
         if program.has_vjp():
             program.vjp().mlir_module()
     except ImportError as error:
-        raise _missing() from error
+        raise missing() from error
     except Exception as error:  # flatbuffers and MLIR have no common class
         known = isinstance(error, struct.error | ValueError | OSError)
         detail = str(error).splitlines()[0][:100] if known and str(error) else ""
@@ -58,7 +58,8 @@ def read(path: str | os.PathLike[str], *, again: str) -> export.Exported:
     return program
 
 
-def _missing() -> UserError:
+def missing() -> UserError:
+    """The error where `flatbuffers` is not installed."""
     return UserError(
         "files of jax.export need the package flatbuffers; pip install "
         "'stylegan_jax[export]'"

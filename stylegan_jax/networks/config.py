@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 _MAX_STORED = 1 << 16  # of any number in a file; nothing real comes near
-_MAX_MAPPING_LAYERS = 64  # in a file
+_MAX_LAYERS = 64  # in a file; each takes a tenth of a second to describe
 
 
 def check_resolution(name: str, resolution: int, low: int = 4) -> None:
@@ -155,10 +155,11 @@ def stored_model_config(stored: Mapping[str, Any]) -> ModelConfig:
             raise ValueError(
                 f"describes a network with {name} {value}, not 0 to {_MAX_STORED}"
             )
-    if stored.get("mapping_layers", 0) > _MAX_MAPPING_LAYERS:
-        raise ValueError(
-            f"describes a network with over {_MAX_MAPPING_LAYERS} mapping layers"
-        )
+    for name in ("mapping_layers", "mlp_layers"):
+        if stored.get(name, 0) > _MAX_LAYERS:
+            raise ValueError(
+                f"describes a network with {name} {stored[name]}, over {_MAX_LAYERS}"
+            )
     try:
         return ModelConfig(**stored)
     except (ArithmeticError, TypeError, ValueError) as error:

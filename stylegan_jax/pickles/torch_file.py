@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from typing import IO
 
+from stylegan_jax.common import archives
 from stylegan_jax.pickles import pickle_machine, torch_pickle
 from stylegan_jax.pickles.pickle_machine import (
     NotAStyleGANPickleError,
@@ -27,7 +28,6 @@ from stylegan_jax.pickles.torch_pickle import Storage
 MAX_FILE_BYTES = 1 << 33  # networks and optimisers at 1024 px have 1 GB
 MAX_PICKLE_BYTES = 1 << 26
 MAX_MEMBERS = 100_000
-MAX_DIRECTORY_BYTES = 1 << 24
 
 ZIP_MAGIC = b"PK\x03\x04"
 # Two pickles: the magic number and the version of the layout.
@@ -89,7 +89,10 @@ def read(path: str | os.PathLike[str]) -> object:
 
 
 def _read_zip(file: IO[bytes], data: mmap.mmap) -> object:
-    _check_directory(data)
+    try:
+        archives.check_directory(file, len(data))
+    except archives.SuspiciousArchiveError as error:
+        raise NotAStyleGANPickleError(f"an archive with {error}") from None
     with zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         _check_members(archive.infolist(), len(data))
@@ -127,21 +130,6 @@ def _read_zip(file: IO[bytes], data: mmap.mmap) -> object:
     if zlib.crc32(pickle) != info.CRC:
         raise NotAStyleGANPickleError("the file is damaged; fetch it again")
     return pickle_machine.run(pickle, torch_pickle.dialect(find), budget=2 * len(data))
-
-
-def _check_directory(data: mmap.mmap) -> None:
-    """Bounds the archive's directory before `zipfile` makes objects of it."""
-    start = max(0, len(data) - (1 << 17))  # the end record may have 64 kB of comment
-    for signature, layout, offset in ((b"PK\5\6", "<I", 12), (b"PK\6\6", "<Q", 40)):
-        at = data.rfind(signature, start)
-        if at < 0:
-            continue
-        (size,) = struct.unpack_from(layout, data, at + offset)
-        # All ones: see the other record.
-        if size > MAX_DIRECTORY_BYTES and (layout, size) != ("<I", 0xFFFFFFFF):
-            raise NotAStyleGANPickleError(
-                f"an archive with a directory of {size} bytes"
-            )
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:

@@ -130,7 +130,7 @@ def test_unsuitable_run_directories_are_refused(tmp_path):
         files.start_run(tmp_path / "run", Config())
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{")
-    with pytest.raises(UserError, match="config.json is damaged"):
+    with pytest.raises(UserError, match=r"config\.json is damaged"):
         files.start_run(tmp_path / "broken", Config())
 
 

@@ -219,7 +219,7 @@ def test_the_parts_make_a_good_file(tmp_path: Path) -> None:
         ({"config": {"resolution": "8"}}, "odd resolution"),
         ({"config": {"use_noise": 1}}, "odd use_noise"),
         ({"config": {"z_dim": 10**12}}, "z_dim 1000000000000, not 0 to 65536"),
-        ({"config": {"mapping_layers": 65}}, "over 64 mapping layers"),
+        ({"config": {"mapping_layers": 65}}, "mapping_layers 65, over 64"),
         ({"config": {"mapping_layers": -1}}, "mapping_layers -1"),
         ({"config": {"channel_decay": float("inf")}}, "channel_decay inf"),
         ({"config": {"channel_base": 1}}, "no possible network"),

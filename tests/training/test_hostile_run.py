@@ -59,7 +59,7 @@ def test_what_a_record_claims_is_checked_before_it_is_read(
     [
         ({"z_dim": 1 << 40}, "not 0 to 65536"),
         ({"z_dim": "8"}, "an odd z_dim"),
-        ({"mapping_layers": 60_000}, "over 64 mapping layers"),
+        ({"mapping_layers": 60_000}, "mapping_layers 60000, over 64"),
         ({"resolution": 12}, "power of two"),
         ({"channel_decay": float("inf")}, "the number Infinity"),
         ({"__class__": "x"}, "which this version does not know"),
@@ -80,5 +80,5 @@ def test_absurd_networks_are_refused(
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "{", '{"model": 3}', "\xff"])
 def test_a_file_that_is_no_configuration_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text, encoding="latin1")
-    with pytest.raises(UserError, match="is damaged .*copy its config.json"):
+    with pytest.raises(UserError, match=r"is damaged .*copy its config\.json"):
         stored_config.model_config(tmp_path)
