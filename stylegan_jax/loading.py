@@ -219,7 +219,7 @@ def _generator(
         resolution=resolution,
     )
     _check_fits(generator)
-    return generator
+    return generator if config.use_styles else generator.replace(w_avg=None)
 
 
 def _check_fits(generator: Generator) -> None:

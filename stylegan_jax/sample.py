@@ -97,9 +97,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{args.network} draws points, not pictures; see them with python -m "
             "stylegan_jax.coverage RUN"
         )
-    if generator.w_avg is None and len(psis) > 1:
+    if generator.w_avg is None and (len(psis) > 1 or psis[0] not in (0.7, 1)):
         raise UserError(
-            f"{args.network} has no mean of w to truncate to; give one --psi"
+            f"{args.network} has no mean of w to truncate to; leave --psi out"
         )
     labels = one_hot(generator.config.label_size, args.class_index)
 

@@ -317,6 +317,8 @@ def _fit(
         if on_chunk is not None:
             on_chunk(chunk, lambda: _code(problem, chunk.state.best))
 
+    if plan.dtype == "float32":
+        problem = problem.replace(generator=problem.generator.in_float32())
     state, history = solve(
         problem, moving, plan, chunk=chunk, resume=resume, on_chunk=after
     )

@@ -139,12 +139,15 @@ class Plan:
         plateau: when an image may stop earlier; None never.
         keep: the "best" iterate by its loss, or the "last", where losses are of
             randomly shifted latents and do not compare.
+        dtype: of the activations of a generator that is searched: "float32", or the
+            "network"'s own, which in bfloat16 is faster and finds less.
     """
 
     optimizer: Optimizer = Optimizer()
     steps: int = 1000
     plateau: Plateau | None = None
     keep: Literal["best", "last"] = "best"
+    dtype: Literal["float32", "network"] = "float32"
 
 
 def solve(
@@ -170,8 +173,8 @@ def solve(
             used up by the next chunk, so it must copy what it keeps.
 
     Returns:
-        The last state, whose `best` is the result, and the losses of all iterations of
-        this call, `[iterations, N]`.
+        The last state, whose `best` is the result and `best_loss` its loss, and the
+        losses of all iterations of this call, `[iterations, N]`.
 
     Raises:
         UserError: no iterations, or `resume` is of something else.
@@ -197,7 +200,7 @@ def solve(
         if on_chunk is not None:
             on_chunk(Chunk(state, history[-1]))
     if plan.keep == "last":
-        state = dataclasses.replace(state, best=_last(state))
+        state = _keep_last(problem, state)
     shape = (0, len(state.best_loss))
     return state, np.concatenate(history) if history else np.zeros(shape, np.float32)
 
@@ -248,13 +251,22 @@ def _restored(empty: State, stored: Sequence[np.ndarray]) -> State:
 
 
 @jax.jit
-def _last(state: State) -> Moving:
-    """The last iterate, or the best one where the last step left the numbers."""
+def _keep_last(problem: Problem, state: State) -> State:
+    """The last iterate as the best, with the loss it has when the search is over.
+
+    An image keeps its best where the last step left the numbers.
+    """
+    losses = problem.losses(state.moving, state.step, jnp.float32(1))
     finite = [
         jnp.isfinite(x).all(tuple(range(1, x.ndim)))
-        for x in jax.tree.leaves(state.moving)
+        for x in jax.tree.leaves((losses, state.moving))
     ]
-    return _where(jnp.stack(finite).all(0), state.moving, state.best)
+    usable = jnp.stack(finite).all(0)
+    return dataclasses.replace(
+        state,
+        best=_where(usable, state.moving, state.best),
+        best_loss=jnp.where(usable, losses, state.best_loss),
+    )
 
 
 @partial(

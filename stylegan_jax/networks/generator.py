@@ -1,5 +1,6 @@
 """The `Generator` value: what training makes and everything else uses."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -24,8 +25,8 @@ class Generator:
 
     Attributes:
         params: `{"mapping": ..., "synthesis": ...}`.
-        w_avg: mean of w, `[w_dim]`; None for networks without a mapping (ProGAN),
-            which have no truncation.
+        w_avg: mean of w, `[w_dim]`; None for networks without styles (ProGAN,
+            configurations A and B), which have no truncation.
         noise: the stored noise, `[1, R, R, 1]` per layer.
         alpha: how far the last resolution has faded in; None when stable.
         config: the architecture.
@@ -165,6 +166,10 @@ class Generator:
             ws = latents.truncate(ws, self.w_avg, psi, cutoff)
         return self.synthesize(ws, noise)
 
+    def in_float32(self) -> "Generator":
+        """The same network with activations of float32, whatever it was trained in."""
+        return self.replace(config=dataclasses.replace(self.config, dtype="float32"))
+
     def draw_noise(self, key: Array, batch_size: int) -> Noise:
         """Draws fresh noise for `batch_size` images at the active resolution."""
         if not self.config.use_noise:
@@ -197,7 +202,7 @@ def init_generator(key: Array, config: ModelConfig) -> Generator:
     }
     return Generator(
         params=params,
-        w_avg=jnp.zeros((config.w_dim,)),
+        w_avg=jnp.zeros((config.w_dim,)) if config.use_styles else None,
         noise=noise,
         config=config,
         resolution=config.resolution,

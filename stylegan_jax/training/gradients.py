@@ -63,14 +63,12 @@ def _accumulated(
         x = x.reshape(count, accumulate, *x.shape[1:])
         return jnp.moveaxis(x, 1, 0)
 
-    def body(carry: Any, part: Any) -> Any:
-        gradients, w_avg = carry
-        more, (metrics, w_avg) = gradient(params, *fixed, w_avg, part)
-        return (jax.tree.map(jnp.add, gradients, more), w_avg), metrics
+    def body(gradients: Any, part: Any) -> Any:
+        # Every part's mean of w begins at the same one: it decays once.
+        more, aux = gradient(params, *fixed, w_avg, part)
+        return jax.tree.map(jnp.add, gradients, more), aux
 
     zeros = jax.tree.map(jnp.zeros_like, params)
-    (gradients, w_avg), metrics = lax.scan(
-        body, (zeros, w_avg), jax.tree.map(split, batch)
-    )
+    gradients, aux = lax.scan(body, zeros, jax.tree.map(split, batch))
     gradients = jax.tree.map(lambda g: g / accumulate, gradients)
-    return gradients, (jax.tree.map(jnp.mean, metrics), w_avg)
+    return gradients, jax.tree.map(lambda x: x.mean(axis=0), aux)

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from stylegan_jax import processes
 from stylegan_jax.common import files, records
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.errors import AgreedError, UserError
 from stylegan_jax.training import loop, retention, stored
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
@@ -61,19 +61,23 @@ def train(
         except (Unhealthy, NonFiniteError) as error:
             if count >= config.health.rollbacks:
                 raise
-            if jax.process_index() == 0:
-                _roll_back(workdir, error)
+            # Process 0 alone sees the checkpoints; the others must not wait for it.
+            refusal = _roll_back(workdir, error) if jax.process_index() == 0 else ""
+            refusal = processes.broadcast(refusal.encode()).decode()
+            if refusal:
+                raise AgreedError(refusal) from error
 
 
-def _roll_back(workdir: Path, error: UserError) -> None:
+def _roll_back(workdir: Path, error: UserError) -> str:
+    """Goes back; returns why it cannot, or ""."""
     limit = error.healthy_nimg if isinstance(error, Unhealthy) else None
     steps = stored.step_directories(workdir / "checkpoints")
     healthy = [step for step in steps if limit is None or step[0] <= limit]
     if not healthy:
-        raise UserError(
+        return (
             f"{error}; there is no checkpoint from before it to go back to: keep more "
             "(checkpoint.keep_last) or write them more often (checkpoint.every_kimg)"
-        ) from error
+        )
     for _, path in steps[: len(steps) - len(healthy)]:
         target = path.with_name(f"unhealthy_{path.name}")
         shutil.rmtree(target, ignore_errors=True)
@@ -89,6 +93,7 @@ def _roll_back(workdir: Path, error: UserError) -> None:
         nimg / 1000,
         len(past),
     )
+    return ""
 
 
 def _read(workdir: Path) -> list[dict[str, Any]]:

@@ -128,6 +128,8 @@ def test_the_last_is_kept_where_it_is_wanted_unless_it_is_not_finite():
     found, _ = solve.solve(bowl(), START, plan)
     np.testing.assert_array_equal(found.best["x"], found.moving["x"])
     np.testing.assert_allclose(found.best["x"], 0.5, atol=0.01)
+    at_the_end = bowl().losses(found.moving, found.step, jnp.float32(1))
+    np.testing.assert_allclose(found.best_loss, at_the_end, rtol=1e-6)
     endless = Optimizer(name="sgd", learning_rate=1e38)
     plan = dataclasses.replace(plan, steps=2, optimizer=endless)
     found, _ = solve.solve(bowl(), START, plan)

@@ -9,6 +9,7 @@ import pytest
 
 from stylegan_jax import parallel
 from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.common.errors import AgreedError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training import recovery
@@ -119,3 +120,28 @@ def test_without_rollbacks_left_symptoms_are_told_and_nan_ends_the_run(
         train(tmp_path, config)
     assert "R1 explodes" in caplog.messages
     assert not (tmp_path / "rollbacks.json").exists()
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_without_a_healthy_checkpoint_all_processes_end_alike(
+    tmp_path, monkeypatch, process
+):
+    """Process 0 sees that there is none; the others hear of it and do not wait."""
+
+    def lost(*_, **__):
+        raise Unhealthy("R1 explodes", healthy_nimg=0)
+
+    refusal = b"R1 explodes; there is no checkpoint from before it to go back to"
+    heard = [b"[]", refusal]  # by another process, in this order
+
+    def broadcast(content):
+        said = heard.pop(0)
+        assert process or content.startswith(said)
+        return said if process else content
+
+    monkeypatch.setattr(recovery.loop, "train", lost)
+    monkeypatch.setattr(recovery.processes, "broadcast", broadcast)
+    monkeypatch.setattr(recovery.jax, "process_index", lambda: process)
+    with pytest.raises(AgreedError, match="no checkpoint from before it"):
+        recovery.train(CONFIG, tmp_path)
+    assert not heard

@@ -297,15 +297,24 @@ def test_the_state_is_donated():
     assert state.g_params["synthesis"]["block4"]["conv"]["weight"].is_deleted()
 
 
-def test_a_minibatch_in_two_parts_gives_the_result_of_the_whole():
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_a_minibatch_in_parts_gives_the_result_of_the_whole(accumulate, devices):
     # Without statistics over the minibatch, which see a part only, and with no
     # labels, whose permutation is of the whole.
     model = dataclasses.replace(MODEL, mbstd_group_size=0, label_size=0)
     whole, _ = run(phase=STABLE, model=model)
-    in_parts = dataclasses.replace(STABLE, accumulate=2)
-    parts, _ = run(phase=in_parts, devices=2, model=model)
-    assert_active_close(whole.d_params, parts.d_params, 2e-4, STABLE)
-    assert_active_close(whole.g_params, parts.g_params, 2e-4, STABLE)
+    in_parts = dataclasses.replace(STABLE, accumulate=accumulate)
+    parts, _ = run(phase=in_parts, devices=devices, model=model)
+    for field in dataclasses.fields(whole):  # everything that a step carries on
+        expected, found = (getattr(state, field.name) for state in (whole, parts))
+        if field.name in ("g_params", "d_params", "g_ema"):
+            assert_active_close(expected, found, 2e-4, STABLE)
+        elif not field.name.endswith("opt_state"):  # squared gradients round more
+            chex.assert_trees_all_close(expected, found, rtol=1e-4, atol=1e-6)
+        else:
+            chex.assert_trees_all_close(expected, found, rtol=2e-2, atol=1e-4)
+    assert float(jnp.abs(whole.w_avg).max()) > 1e-3
 
 
 @pytest.mark.parametrize(
