@@ -25,13 +25,14 @@ from stylegan_jax.common import files, images, plots
 from stylegan_jax.common.by_resolution import parse_by_resolution
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.points import Points
-from stylegan_jax.data.sources import Source, open_source
+from stylegan_jax.data.sources import Source, open_source, spread
 from stylegan_jax.metrics.classifier import train_classifier
 from stylegan_jax.metrics.coverage import (
     Coverage,
     coverage_of_classes,
     coverage_of_points,
 )
+from stylegan_jax.metrics.labels import labels_for
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training import pictures
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     records: list[dict[str, Any]] = []
     for nimg, path in [(0, None), *kept(args)]:
         generator = loading.load(path) if path else first_generator(stored, model)
-        samples = draw(generator, args.samples, args.seed)
+        samples = draw(generator, source, args.samples, args.seed)
         found = measure(samples)
         title = title_of(stored, nimg)
         print(f"{title:<14} {found}")
@@ -117,7 +118,7 @@ def make_measure(source: Source, model: ModelConfig) -> tuple[Measure, np.ndarra
         centers, std = source.centers, source.std
         points = pictures.first_points(source)
         return lambda points: coverage_of_points(points, centers, std), points
-    chosen = range(min(len(source), _TRAINED_ON))
+    chosen = spread(len(source), _TRAINED_ON).tolist()
     reals = np.stack([source.image(i, model.resolution) for i in chosen])
     labels = np.stack([source.label(i) for i in chosen])
     shares = labels.mean(axis=0)
@@ -157,13 +158,15 @@ def kept(args: CoverageArgs) -> list[tuple[int, Path]]:
     return [steps[round(place)] for place in places[1:]]
 
 
-def draw(generator: Generator, count: int, seed: int) -> np.ndarray:
-    """Samples without truncation: points `[N, D]`, or images uint8 `[N, R, R, C]`."""
+def draw(generator: Generator, source: Source, count: int, seed: int) -> np.ndarray:
+    """Samples without truncation: points `[N, D]`, or images uint8 `[N, R, R, C]`.
+
+    Those of a conditional network have the data's labels, as often as it has them.
+    """
     z = np.random.RandomState(seed).randn(count, generator.config.z_dim)
-    labels = None
-    if generator.config.label_size:
-        each = np.arange(count) % generator.config.label_size
-        labels = np.eye(generator.config.label_size, dtype=np.float32)[each]
+    known = labels_for(generator, source)
+    keys = jax.random.split(jax.random.key(seed), count)
+    labels = None if known is None else known.draw(keys)
     run = jax.jit(lambda generator, z, y: generator.sample(z, labels=y, psi=1.0))
     drawn = []
     for i in range(0, count, _CHUNK):

@@ -12,55 +12,62 @@ nothing is looked for: directions that exist are measured and drawn.
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from stylegan_jax import cli, loading
+from stylegan_jax import cli, known_data, loading
 from stylegan_jax.common import files, images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.attributes import Boundary
 from stylegan_jax.editing.direction_files import save_directions
-from stylegan_jax.editing.direction_search import DirectionsArgs, find, measure
+from stylegan_jax.editing.direction_search import (
+    DirectionsArgs,
+    find,
+    labels_of,
+    measure,
+)
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.rescoring import Rescoring
 from stylegan_jax.editing.rescoring_tables import draw_rows, to_json, to_markdown
+from stylegan_jax.known_data import KnownData
 from stylegan_jax.metrics.classifier import Classifier
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
-from stylegan_jax.training import stored_config
 
 _STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of the picture, standard deviations
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    args = _parse(sys.argv[1:] if argv is None else list(argv))
+    args, data = _parse(argv)
     if args.outdir.exists() and not args.outdir.is_dir():
         raise UserError(f"{args.outdir} is a file; --outdir must be a folder")
     generator = loading.load(args.network)
     if generator.resolution == 1:
         raise UserError(f"{args.network} draws points; directions are of pictures")
-    labels = _label(generator, args)
-    directions, planes, classifiers = find(generator, args)
+    label = _label(generator, args)
+    directions, planes, classifiers = find(generator, args, data)
     if args.file is None or args.correct:
         save_directions(args.outdir / "directions.safetensors", directions)
     if args.measured and classifiers:
         # Other people than those who were learnt from.
         count, seed = args.measured, args.seed + 1
-        table = measure(generator, classifiers, directions, args, count, seed)
+        labels = labels_of(generator, data)
+        table = measure(
+            generator, classifiers, directions, args, count, seed, labels=labels
+        )
         _write_table(table, classifiers, planes, args)
-    picture = _draw(generator, directions, labels, args)
+    picture = _draw(generator, directions, label, args)
     images.write_png(args.outdir / "directions.png", picture)
     print(f"{len(directions)} directions in {args.outdir}")
 
 
-def _parse(words: Sequence[str]) -> DirectionsArgs:
-    """The flags; those of the data default to what the run was trained on."""
-    entry = cli.with_defaults(DirectionsArgs, stored_config.data_defaults(words))
-    args = cli.parse(entry, words, prog="python -m stylegan_jax.directions")
+def _parse(argv: Sequence[str] | None) -> tuple[DirectionsArgs, KnownData]:
+    """The flags, and the data of the network."""
+    prog = "python -m stylegan_jax.directions"
+    args, data = known_data.parse(DirectionsArgs, argv, prog=prog)
     for name, value, low in [
         ("--samples", args.samples, 2),
         ("--measured", args.measured, 0),
@@ -71,7 +78,7 @@ def _parse(words: Sequence[str]) -> DirectionsArgs:
     ]:
         if value < low:
             raise UserError(f"{name} {value} is below {low}")
-    return args
+    return args, data
 
 
 def _write_table(

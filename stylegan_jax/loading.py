@@ -1,5 +1,6 @@
 """From a path to a `Generator`, whatever kind of file lies there."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -118,8 +119,8 @@ def located(name: str | Path) -> Path:
     if is_remote(name):
         return mirror.fetched(as_url(name))
     text, path = str(name), Path(name)
-    bare = text.removeprefix(_NAME)
-    if bare in (*boxed.names(), *NETWORKS):
+    bare = public_name(text)
+    if bare is not None:
         if text == bare and (path.is_file() or _is_run(path)):
             raise UserError(
                 f"{bare} is the name of a network and of a {_kind_word(path)} here: "
@@ -130,7 +131,7 @@ def located(name: str | Path) -> Path:
         return retention.best_path(path.absolute().parent)
     if path.exists():
         return path
-    hint = did_you_mean(bare, (*boxed.names(), *NETWORKS)) or did_you_mean(
+    hint = did_you_mean(text, (*boxed.names(), *NETWORKS)) or did_you_mean(
         path.name, _names_in(path.parent)
     )
     raise UserError(
@@ -139,6 +140,12 @@ def located(name: str | Path) -> Path:
         "checkpoint, portraits, which comes with the package, or the name of a public "
         "network such as ffhq"
     )
+
+
+def public_name(name: str) -> str | None:
+    """The name of a network that comes along or is public, if `name` is one."""
+    bare = name.removeprefix(_NAME)
+    return bare if bare in (*boxed.names(), *NETWORKS) else None
 
 
 def _is_run(path: Path) -> bool:
@@ -219,7 +226,9 @@ def _generator(
         resolution=resolution,
     )
     _check_fits(generator)
-    return generator if config.use_styles else generator.replace(w_avg=None)
+    if not config.use_styles:
+        return dataclasses.replace(generator, w_avg=None)
+    return generator
 
 
 def _check_fits(generator: Generator) -> None:

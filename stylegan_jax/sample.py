@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{args.network} draws points, not pictures; see them with python -m "
             "stylegan_jax.coverage RUN"
         )
-    if generator.w_avg is None and (len(psis) > 1 or psis[0] not in (0.7, 1)):
+    if generator.w_avg is None and (len(psis) > 1 or not {*psis} <= {0.7, 1.0}):
         raise UserError(
             f"{args.network} has no mean of w to truncate to; leave --psi out"
         )

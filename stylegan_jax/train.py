@@ -109,7 +109,7 @@ def make_evaluators(config: Config, wanted: Sequence[Measure]) -> list[Evaluator
             larger_is_better=scores,
         )
 
-    return [evaluator(measure) for measure in wanted]
+    return [evaluator(measure.on(len(source))) for measure in wanted]
 
 
 def describe(config: Config) -> str:

@@ -52,7 +52,11 @@ def network(tmp_path_factory):
     return str(path)
 
 
+PORTRAITS = ("--data.name", "portraits")
+
+
 def run(network, outdir, *words):
+    words = words if "--data.name" in words else (*words, *PORTRAITS)
     directions.main([network, "--outdir", str(outdir), "--people", "1", *words])
     return load_directions(outdir / "directions.safetensors")
 
@@ -88,6 +92,7 @@ def test_directions_of_a_file_are_measured_again(learnt, network, tmp_path):
     _, table, outdir = learnt
     file = str(outdir / "directions.safetensors")
     words = ["--file", file, "--attributes", "red,green", "--measured", "60"]
+    words += PORTRAITS
     directions.main([network, "--outdir", str(tmp_path), "--people", "1", *words])
     again = json.loads((tmp_path / "table.json").read_text())
     for one, other in zip(table["directions"], again["directions"], strict=True):
@@ -107,7 +112,7 @@ def test_boundaries_of_others_are_measured(network, tmp_path):
         vector = np.random.RandomState(len(name)).randn(1, 6)
         np.save(tmp_path / f"{name}_boundary.npy", vector)
     words = ["--file", str(tmp_path), "--attributes", "red,green", "--measured", "20"]
-    words += ["--samples", "100"]
+    words += ["--samples", "100", *PORTRAITS]
     directions.main([network, "--outdir", str(tmp_path), "--people", "1", *words])
     table = json.loads((tmp_path / "table.json").read_text())
     names = [row["name"] for row in table["directions"]]
@@ -127,6 +132,17 @@ def test_directions_without_attributes(network, tmp_path):
     assert sefa[0].layers == (1, 2) and sefa[0].std > 0
     pca = run(network, tmp_path, "--method", "ganspace", "--layers", "3", *plain)
     assert [d.layers for d in pca] == [(3,), (3,)] and pca[0].std >= pca[1].std
+    assert not (tmp_path / "table.md").exists()
+
+
+def test_data_that_is_not_known_is_not_guessed(network, tmp_path, capsys):
+    with pytest.raises(UserError, match=r"not known what this was trained on; give"):
+        directions.main([network, "--outdir", str(tmp_path)])
+    words = ["--method", "sefa", "--number", "1", "--samples", "50", "--people", "1"]
+    directions.main([*words, network, "--outdir", str(tmp_path)])
+    assert f"no table: the data of the network {network} is not known" in (
+        capsys.readouterr().out
+    )
     assert not (tmp_path / "table.md").exists()
 
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -54,9 +54,9 @@ class DecodedSource:
         """Its label, float32 `[label_size]`; ask for the image first."""
         return self.source.label(index)
 
-    def fingerprint(self, count: int, resolution: int) -> str:
-        """Says which the first images are; see `Source`."""
-        return self.source.fingerprint(count, resolution)
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which images these are; see `Source`."""
+        return self.source.fingerprint(which, resolution)
 
     def gather(self, indices: np.ndarray, resolution: int) -> np.ndarray:
         """Many images: indices `[N]` -> `[N, resolution, resolution, C]`."""

@@ -54,6 +54,7 @@ class EncodedSource:
         num_channels: of the images returned.
         label_size: 0 = no labels.
         label_names: of the classes, () when there are none.
+        sides: shorter side of each image in pixels, `[N]`; None if not known.
         skipped: files found when opening that are not used.
     """
 
@@ -78,7 +79,7 @@ class EncodedSource:
             name: see class.
             num_channels: see class.
             labels: one per image.
-            sides: shorter side of each image in pixels, where known.
+            sides: see class.
             skipped: see class.
             allow_crop: False makes an image that is not square an error.
             pad: see `images.square_box`.
@@ -89,7 +90,7 @@ class EncodedSource:
         self.label_names = labels.names if labels else ()
         self.skipped = tuple(skipped)
         self._read, self._count, self._labels = read, count, labels
-        self._sides, self._allow_crop, self._pad = sides, allow_crop, pad
+        self.sides, self._allow_crop, self._pad = sides, allow_crop, pad
         self._substitutes = Substitutes(name, count)
         self._warned: set[int] = set()  # resolutions
 
@@ -136,11 +137,16 @@ class EncodedSource:
             return np.zeros(0, np.float32)
         return self._labels.vector(self._substitutes.actual(index))
 
-    def fingerprint(self, count: int, resolution: int) -> str:
-        """Says which the first images are, by the bytes of their files; see `Source`.
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which images these are, by the bytes of their files; see `Source`.
 
-        What stands in for a damaged image is decided by those files, too.
+        What stands in for a damaged image among the first is decided by those files,
+        too.
         """
+        if isinstance(which, int):
+            chosen = range(min(self._count, which + _STAND_INS))
+        else:
+            chosen = [int(index) for index in which]
 
         def digest(index: int) -> bytes:
             try:
@@ -148,16 +154,15 @@ class EncodedSource:
             except (images.UnreadableImageError, OSError) as error:
                 return f"unreadable: {error}".encode()
 
-        count = min(self._count, count + _STAND_INS)
         with ThreadPoolExecutor(8) as pool:
-            found = hashlib.sha256(b"\n".join(pool.map(digest, range(count))))
+            found = hashlib.sha256(b"\n".join(pool.map(digest, chosen)))
         how = f"{self.num_channels} channels, padded {self._pad}"
         return f"{found.hexdigest()} of {self._count}, {how}"
 
     def _warn_of_small(self, resolution: int, side: int) -> None:
-        if self._sides is not None:
+        if self.sides is not None:
             self._warned.add(resolution)
-            count = int(np.sum(self._sides < resolution))
+            count = int(np.sum(self.sides < resolution))
             which = f"{count} of {self._count} images of {self.name} are"
         else:
             count = int(side < resolution)

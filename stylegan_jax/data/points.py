@@ -5,6 +5,7 @@ batches and networks treat it like any other image; its values are used as they 
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,9 +48,10 @@ class Points:
         """An empty label, float32 `[0]`."""
         return np.zeros(0, np.float32)
 
-    def fingerprint(self, count: int, resolution: int) -> str:
-        """Says which the first points are; see `Source`."""
-        return hashlib.sha256(self._points[:count].tobytes()).hexdigest()
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which points these are; see `Source`."""
+        chosen = range(len(self))[:which] if isinstance(which, int) else which
+        return hashlib.sha256(self._points[list(chosen)].tobytes()).hexdigest()
 
 
 def open_points(config: DataConfig) -> Points:

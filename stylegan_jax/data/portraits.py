@@ -7,6 +7,7 @@ separability that are true by construction.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,7 @@ class Portraits:
             )
         self._size, self._seed, self._label = size, seed, label
         self.label_size = LABEL_SIZES[label] if label else 0
+        self.label_names = tuple(map(str, range(self.label_size)))
 
     def __len__(self) -> int:
         """Number of people."""
@@ -120,8 +122,8 @@ class Portraits:
             one_hot[label_class(person, self._label)] = 1
         return one_hot
 
-    def fingerprint(self, count: int, resolution: int) -> str:
-        """Says which the first portraits are, by the code that draws them."""
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which portraits these are, by the code that draws them."""
         code = hashlib.sha256()
         for path in sorted(Path(__file__).parent.glob("portrait*.py")):
             code.update(path.read_bytes())

@@ -9,7 +9,7 @@ compression. The levels are those of the TFRecords of NVlabs/stylegan.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +100,12 @@ class PyramidSource:
             return np.zeros(0, np.float32)
         return self._labels.vector(self._substitutes.actual(index))
 
-    def fingerprint(self, count: int, resolution: int) -> str:
-        """Says which the first images are, by the stored pixels; see `Source`."""
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which images these are, by the stored pixels; see `Source`."""
         found = hashlib.sha256(f"{len(self)} in {self.num_channels} channels".encode())
-        for index in range(min(count, len(self))):
-            found.update(self.image(index, resolution).tobytes())
+        chosen = range(len(self))[:which] if isinstance(which, int) else which
+        for index in chosen:
+            found.update(self.image(int(index), resolution).tobytes())
         return found.hexdigest()
 
 

@@ -1,5 +1,8 @@
 """What a source of training images is, and opening the one that is configured."""
 
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -37,14 +40,54 @@ class Source(Protocol):
         """Its label, float32 `[label_size]`: one-hot or the data set's own vector."""
         ...
 
-    def fingerprint(self, count: int, resolution: int) -> str:
-        """Says which the first `count` images are at a resolution, by their content.
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which images these are at a resolution, by their content.
 
-        Equal only if the images are. Much cheaper than all of the images: files are
+        `which` are their indices, or how many of the first are meant. Equal only if
+        the images are. Much cheaper than all of the images: files are
         read but not decoded, and nothing is drawn. It need not be the same for equal
         images in other files.
         """
         ...
+
+
+def spread(size: int, count: int) -> np.ndarray:
+    """Indices of `count` of `size` images, ascending and evenly spread; at most all.
+
+    The first ones would be those of one class where files are sorted by class.
+    """
+    count = min(count, size)
+    return np.arange(count) * size // max(count, 1)
+
+
+def require_classes(source: Source) -> None:
+    """Checks that every label is one class: one-hot; no image is read.
+
+    Raises:
+        UserError: some are vectors of another kind; shows one.
+    """
+    if getattr(source, "label_names", ()):
+        return
+    for index in range(len(source)) if source.label_size else ():
+        label = source.label(index)
+        if np.count_nonzero(label) != 1 or label.max() != 1:
+            shown = ", ".join(f"{value:g}" for value in label[:8])
+            raise UserError(
+                f"the label of image {index} of {source.name} is the vector ({shown}"
+                f"{', ...' if len(label) > 8 else ''}), not one class. Networks are "
+                "conditioned on classes: the discriminator has a score for each and "
+                "takes that of the image's, so that vectors would be added up, and "
+                "zeros would teach nothing. Give one class per image, as a number or a "
+                "name in the json or csv file, or train with --data.labels none"
+            )
+
+
+def kind_of(path: str | Path) -> str:
+    """Whether a path is a `zip` file, a prepared `pyramid`, or a `folder` of images."""
+    path = Path(path).expanduser()
+    if path.is_file() and (zipfile.is_zipfile(path) or path.suffix == ".zip"):
+        return "zip"
+    return "pyramid" if (path / "index.json").is_file() else "folder"
 
 
 def open_source(config: DataConfig) -> Source:
@@ -115,7 +158,7 @@ class Converted:
         """The label of the source, float32 `[label_size]`."""
         return self.source.label(index)
 
-    def fingerprint(self, count: int, resolution: int) -> str:
-        """Says which the first images are; see `Source`."""
-        of_source = self.source.fingerprint(count, resolution)
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which images these are; see `Source`."""
+        of_source = self.source.fingerprint(which, resolution)
         return f"{of_source} in {self.num_channels} channels"

@@ -38,6 +38,8 @@ class Command:
     vgg16: Path | None = None  # your own copy of the weights; else fetched once
     lpips: Path | None = None  # likewise, of LPIPS's linear layers
     features: Path | None = None  # a network of your own, for --perceptual own
+    # The class of photographs, from 0, of a conditional network; seeds have their own.
+    class_index: Annotated[int | None, tyro.conf.arg(name="class")] = None
     psi: float = 0.7  # truncation of seed: inputs
     cutoff: int | Literal["none"] = 8  # layers that are truncated; none: all of them
     # Cuts the largest face out of pictures, as FFHQ's are; results are written in the
@@ -64,6 +66,7 @@ class Command:
             vgg16=self.vgg16,
             lpips=self.lpips,
             features=self.features,
+            class_index=self.class_index,
             psi=self.psi,
             cutoff=None if self.cutoff == "none" else self.cutoff,
             aligned=self.align,

@@ -12,7 +12,7 @@ from stylegan_jax import cli
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.portraits import Portraits
-from stylegan_jax.data.sources import Converted, Source, open_source
+from stylegan_jax.data.sources import Converted, Source
 from stylegan_jax.editing.attributes import (
     Boundary,
     Fit,
@@ -29,8 +29,10 @@ from stylegan_jax.editing.principal import (
     with_std_of,
 )
 from stylegan_jax.editing.rescoring import Rescoring, correct, moves, rescore
+from stylegan_jax.known_data import KnownData
 from stylegan_jax.metrics.attribute_classifiers import classifiers_for
 from stylegan_jax.metrics.classifier import Classifier
+from stylegan_jax.metrics.labels import LabelDistribution, labels_for
 from stylegan_jax.metrics.separability import sample_for_separability
 from stylegan_jax.metrics.statistics import Statistics
 from stylegan_jax.networks.generator import Generator
@@ -79,9 +81,9 @@ class DirectionsArgs:
 
 
 def find(
-    generator: Generator, args: DirectionsArgs
+    generator: Generator, args: DirectionsArgs, data: KnownData
 ) -> tuple[list[Direction], list[Boundary], dict[str, Classifier]]:
-    """What the flags ask for.
+    """What the flags ask for; `data` is what the network was trained on.
 
     Returns:
         The directions, each with the standard deviation of samples along it; the
@@ -92,19 +94,26 @@ def find(
         UserError: flags that do not go together or with the network.
     """
     layers = _layers(args.layers, generator.config.num_ws)
+    labels = labels_of(generator, data)
     # What needs no classifiers comes first: mistakes are told before long work.
-    directions = _without_attributes(generator, layers, args)
-    classifiers = _classifiers(generator, args)
+    directions = _without_attributes(generator, layers, args, labels)
+    classifiers = _classifiers(generator, args, data)
     found: list[Boundary] = []
     if not directions:
-        found, directions = _interfacegan(generator, classifiers, args)
-    directions = _with_stds(generator, _with_layers(directions, layers), args)
+        found, directions = _interfacegan(generator, classifiers, args, labels)
+    directions = _with_stds(generator, _with_layers(directions, layers), args, labels)
     if args.correct and classifiers:
         # A seed apart from that of the table, which judges the result.
         table = measure(
-            generator, classifiers, directions, args, args.correct, args.seed + 2
+            generator,
+            classifiers,
+            directions,
+            args,
+            args.correct,
+            args.seed + 2,
+            labels=labels,
         )
-        directions = _with_stds(generator, correct(directions, table), args)
+        directions = _with_stds(generator, correct(directions, table), args, labels)
     return directions, found, classifiers
 
 
@@ -115,6 +124,8 @@ def measure(
     args: DirectionsArgs,
     count: int,
     seed: int,
+    *,
+    labels: LabelDistribution | None = None,
 ) -> Rescoring:
     """What the directions change in `count` samples, by `args.amount` deviations."""
     return rescore(
@@ -123,10 +134,26 @@ def measure(
         directions,
         [args.amount * (direction.std or 1.0) for direction in directions],
         count=count,
+        labels=labels,
         seed=seed,
         batch_size=args.batch_size,
         quiet=_quiet(),
     )
+
+
+def labels_of(generator: Generator, data: KnownData) -> LabelDistribution | None:
+    """Labels for the samples of a conditional network, as often as its data has them.
+
+    Where that is not known all classes are equally likely, which is said.
+
+    Raises:
+        UserError: the data has no labels of the network's.
+    """
+    size = generator.config.label_size
+    if size and data.config is None:
+        print(f"{data.origin}: its data is not known; all classes count equally")
+        return LabelDistribution.even(size)
+    return labels_for(generator, data.source) if size else None
 
 
 def _layers(text: str, num_layers: int) -> tuple[int, ...] | None:
@@ -139,16 +166,22 @@ def _layers(text: str, num_layers: int) -> tuple[int, ...] | None:
         raise UserError(f"--layers {text}: {error}") from error
 
 
-def _classifiers(generator: Generator, args: DirectionsArgs) -> dict[str, Classifier]:
+def _classifiers(
+    generator: Generator, args: DirectionsArgs, data: KnownData
+) -> dict[str, Classifier]:
     """Of the attributes; none where nothing needs them or they cannot be had."""
     needed = not args.file and args.method == "interfacegan"
     if not needed and not args.measured and not args.correct:
         return {}
-    source = open_source(args.data)
     given = args.classifiers is not None and args.classifiers.exists()
-    if not needed and not given and not _is_labelled(source):
-        print(f"no table: {source.name} is without labels", flush=True)
-        return {}
+    if not needed and not given:
+        if data.config is None:
+            print(f"no table: the data of {data.origin} is not known", flush=True)
+            return {}
+        if not _is_labelled(data.source):
+            print(f"no table: {data.source.name} is without labels", flush=True)
+            return {}
+    source = None if given and data.config is None else data.source
     found = classifiers_for(
         source,
         generator.resolution,
@@ -161,7 +194,8 @@ def _classifiers(generator: Generator, args: DirectionsArgs) -> dict[str, Classi
     )
     for name, classifier in found.items():
         right = f"{classifier.accuracy:.1%} right"
-        print(f"classifier of {name}, of {source.name}: {right}", flush=True)
+        of = args.classifiers if given or source is None else source.name
+        print(f"classifier of {name}, of {of}: {right}", flush=True)
     return found
 
 
@@ -172,7 +206,10 @@ def _is_labelled(source: Source) -> bool:
 
 
 def _without_attributes(
-    generator: Generator, layers: tuple[int, ...] | None, args: DirectionsArgs
+    generator: Generator,
+    layers: tuple[int, ...] | None,
+    args: DirectionsArgs,
+    labels: LabelDistribution | None,
 ) -> list[Direction]:
     """Those of --file, SeFa's or GANSpace's; none for InterFaceGAN."""
     if args.file is not None:
@@ -180,7 +217,7 @@ def _without_attributes(
     if args.method == "sefa":
         return sefa_directions(generator, args.number, layers)
     if args.method == "ganspace":
-        return principal_directions(_statistics(generator, args), args.number)
+        return principal_directions(_statistics(generator, args, labels), args.number)
     return []
 
 
@@ -199,7 +236,10 @@ def _of_file(generator: Generator, file: Path, space: Space | None) -> list[Dire
 
 
 def _interfacegan(
-    generator: Generator, classifiers: Mapping[str, Classifier], args: DirectionsArgs
+    generator: Generator,
+    classifiers: Mapping[str, Classifier],
+    args: DirectionsArgs,
+    labels: LabelDistribution | None,
 ) -> tuple[list[Boundary], list[Direction]]:
     space = args.space or "w"
     samples = sample_for_separability(
@@ -207,6 +247,7 @@ def _interfacegan(
         classifiers,
         args.samples,
         args.seed,
+        labels=labels,
         batch_size=args.batch_size,
         quiet=_quiet(),
     )
@@ -245,20 +286,27 @@ def _with_layers(
 
 
 def _with_stds(
-    generator: Generator, directions: Sequence[Direction], args: DirectionsArgs
+    generator: Generator,
+    directions: Sequence[Direction],
+    args: DirectionsArgs,
+    labels: LabelDistribution | None,
 ) -> list[Direction]:
     """The directions with the standard deviation of samples along each."""
     if all(direction.std for direction in directions):
         return list(directions)
-    statistics = _statistics(generator, args)
+    statistics = _statistics(generator, args, labels)
     return [
         direction if direction.std else with_std_of(direction, statistics)
         for direction in directions
     ]
 
 
-def _statistics(generator: Generator, args: DirectionsArgs) -> Statistics:
-    return statistics_of_w(generator, args.samples, seed=args.seed, quiet=_quiet())
+def _statistics(
+    generator: Generator, args: DirectionsArgs, labels: LabelDistribution | None
+) -> Statistics:
+    return statistics_of_w(
+        generator, args.samples, labels=labels, seed=args.seed, quiet=_quiet()
+    )
 
 
 def _quiet() -> bool:

@@ -20,6 +20,7 @@ from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.factorization import settle_signs
 from stylegan_jax.metrics import streaming
+from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
 from stylegan_jax.metrics.statistics import RunningStatistics, Statistics
 from stylegan_jax.networks.generator import Generator
 
@@ -27,14 +28,20 @@ _TOGETHER = 4096  # latents mapped by one call
 
 
 def statistics_of_w(
-    generator: Generator, count: int, *, seed: int = 0, quiet: bool = False
+    generator: Generator,
+    count: int,
+    *,
+    labels: LabelDistribution | None = None,
+    seed: int = 0,
+    quiet: bool = False,
 ) -> Statistics:
-    """Mean and covariance of w over random samples, all classes equally likely.
+    """Mean and covariance of w over random samples.
 
     Args:
         generator: its mapping is what is looked at.
         count: samples, at least 2.
-        seed: of latents and classes; sample i depends on it and on i alone.
+        labels: of conditional networks, drawn for each sample.
+        seed: of latents and labels; sample i depends on it and on i alone.
         quiet: shows no progress.
 
     Raises:
@@ -42,17 +49,19 @@ def statistics_of_w(
     """
 
     @jax.jit
-    def draw(generator: Generator, indices: jax.Array) -> jax.Array:
+    def draw(
+        generator: Generator, labels: LabelDistribution | None, indices: jax.Array
+    ) -> jax.Array:
         keys = streaming.sample_keys(seed, indices, 2)
         z = streaming.draw_normal(keys[0], generator.config.z_dim)
-        return generator.map(z, streaming.draw_labels(generator, keys[1]))[:, -1]
+        return generator.map(z, draw_labels(generator, labels, keys[1]))[:, -1]
 
     running = RunningStatistics(generator.config.w_dim)
     together = min(count, _TOGETHER)
     starts = range(0, count, max(together, 1))
     for start in track(starts, "samples of w", disable=quiet):
         indices = jnp.arange(start, start + together, dtype=jnp.uint32)
-        running.add(np.asarray(draw(generator, indices))[: count - start])
+        running.add(np.asarray(draw(generator, labels, indices))[: count - start])
     return running.statistics()
 
 

@@ -10,6 +10,7 @@ Source: the re-scoring analysis of InterFaceGAN, section 4.3; the unit is ours.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from jax.sharding import Mesh
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.metrics import streaming
+from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
 from stylegan_jax.metrics.separability import BinaryClassifier
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import truncate
@@ -78,6 +80,7 @@ def rescore(
     amounts: Sequence[float],
     *,
     count: int = 1000,
+    labels: LabelDistribution | None = None,
     psi: float = 1.0,
     seed: int = 1,
     batch_size: int = 64,
@@ -92,8 +95,9 @@ def rescore(
         directions: in w, in z, or both.
         amounts: how far to follow each, relative to where a sample is.
         count: samples.
+        labels: of conditional networks, drawn for each sample.
         psi: truncation of all layers, before a direction in w is added; 1 is none.
-        seed: of latents, noise and classes; another than that of the samples which
+        seed: of latents, noise and labels; another than that of the samples which
             the directions were found from, so that it is new people who are moved.
         batch_size: samples given to the devices before the first is waited for.
         mesh: all devices by default.
@@ -110,15 +114,15 @@ def rescore(
         )
     steps_z, steps_w = moves(generator, directions, amounts)
 
-    def compute(given: tuple[Generator, Array, Array], indices: Array) -> Array:
-        generator, steps_z, steps_w = given
+    def compute(given: Any, indices: Array) -> Array:
+        generator, labels, steps_z, steps_w = given
         keys = streaming.sample_keys(seed, indices, 3)
         z = streaming.draw_normal(keys[0], generator.config.z_dim)
-        labels = streaming.draw_labels(generator, keys[1])
+        y = draw_labels(generator, labels, keys[1])
         noise = streaming.draw_noise(generator, keys[2], "random")
 
         def logits_after(steps: tuple[Array, Array]) -> Array:
-            ws = generator.map(z + steps[0][None], labels)
+            ws = generator.map(z + steps[0][None], y)
             if generator.w_avg is not None and psi != 1:
                 ws = truncate(ws, generator.w_avg, psi)
             images = generator.synthesize(ws + steps[1][None], noise)
@@ -129,7 +133,7 @@ def rescore(
 
     logits = streaming.stream(
         compute,
-        (generator, steps_z, steps_w),
+        (generator, labels, steps_z, steps_w),
         count,
         batch_size=batch_size,
         mesh=mesh,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax.common import images
+from stylegan_jax.common.choices import one_hot
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.editing import inputs
@@ -58,6 +59,7 @@ class Settings:
         vgg16: a copy of the weights; fetched otherwise.
         lpips: likewise.
         features: a network of one's own.
+        class_index: that photographs are inverted in, of a conditional network.
         psi: truncation of seeds.
         cutoff: layers from this one on are not truncated; None truncates all.
         aligned: cuts faces out of photographs; else their central squares are taken.
@@ -72,6 +74,7 @@ class Settings:
     vgg16: Path | None = None
     lpips: Path | None = None
     features: Path | None = None
+    class_index: int | None = None
     psi: float = 0.7
     cutoff: int | None = 8
     aligned: bool = False
@@ -100,6 +103,8 @@ class Workbench:
                 "edits need a network with styles; this one has one latent for all "
                 "layers"
             )
+        if settings.class_index is not None:  # refuses what is not there
+            one_hot(generator.config.label_size, settings.class_index)
         if outdir.exists() and not outdir.is_dir():
             raise UserError(f"{outdir} is a file; --outdir must be a folder")
         outdir.mkdir(parents=True, exist_ok=True)
@@ -184,6 +189,8 @@ class Workbench:
 
     def invert(self, items: Sequence[Item]) -> list[tuple[Code, Code]]:
         """Codes of photographs, before and after the search for noise."""
+        size = self.generator.config.label_size
+        label = one_hot(size, self.settings.class_index)
         recipe = quick_recipe(self.generator, self.settings)
         steps = sum(stage.plan.steps for stage in recipe.stages)
         found: list[tuple[Code, Code]] = []
@@ -196,7 +203,12 @@ class Workbench:
             running = Running(batch_size=min(_BATCH, len(items)), on_progress=told)
             pictures = [item.picture for item in items]
             for result in invert(
-                self.generator, pictures, recipe, self.eyes(), running=running
+                self.generator,
+                pictures,
+                recipe,
+                self.eyes(),
+                labels=label,
+                running=running,
             ):
                 found.append((result.stages[0].code, result.code))
         return found

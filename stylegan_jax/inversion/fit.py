@@ -318,7 +318,8 @@ def _fit(
             on_chunk(chunk, lambda: _code(problem, chunk.state.best))
 
     if plan.dtype == "float32":
-        problem = problem.replace(generator=problem.generator.in_float32())
+        generator = problem.generator.in_float32()
+        problem = dataclasses.replace(problem, generator=generator)
     state, history = solve(
         problem, moving, plan, chunk=chunk, resume=resume, on_chunk=after
     )

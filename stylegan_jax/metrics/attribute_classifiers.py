@@ -19,7 +19,7 @@ from stylegan_jax.common import cache
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.transfer_display import note
 from stylegan_jax.data.portraits import Portraits
-from stylegan_jax.data.sources import Converted, Source
+from stylegan_jax.data.sources import Converted, Source, spread
 from stylegan_jax.features import classifier_network
 from stylegan_jax.metrics import classifier
 from stylegan_jax.metrics.classifier import Classifier, train_heads
@@ -34,7 +34,7 @@ _FORMAT = 1  # of that key; another number trains anew
 
 
 def classifiers_for(
-    source: Source,
+    source: Source | None,
     resolution: int,
     *,
     file: Path | None = None,
@@ -51,7 +51,8 @@ def classifiers_for(
     labels, of the pixels of some images, and of the other arguments.
 
     Args:
-        source: labelled images; not looked at where a `file` is there.
+        source: labelled images; not looked at, and may be None, where a `file` is
+            there.
         resolution: of the samples, in pixels; above 64, classifiers see them at 64.
         file: classifiers of one's own, or a name that they get when they are trained.
         names: attributes; all by default.
@@ -69,6 +70,11 @@ def classifiers_for(
         raise UserError(f"{file}: files of classifiers end in .safetensors; rename it")
     if file is not None and file.exists():
         return _of_file(file, resolution, names)
+    if source is None:
+        raise UserError(
+            "classifiers of attributes are taught by labelled data, and none is given: "
+            "give --data.path and --data.labels, or a file by --classifiers"
+        )
     size = min(resolution, MAX_RESOLUTION)
     options: dict[str, Any] = {"count": count, "steps": steps, "seed": seed}
 
@@ -128,7 +134,7 @@ def attribute_classifiers(
         UserError: no labels, no or unknown names, one that has no two sides.
         ValueError: too few or too small images.
     """
-    chosen = _spread(len(source), count)
+    chosen = spread(len(source), count)
     if resolution < classifier_network.MIN_RESOLUTION:
         raise UserError(
             f"images of {resolution} px are too small to classify; it takes "
@@ -236,12 +242,6 @@ def _cut(values: np.ndarray) -> np.ndarray:
     return (values > threshold).astype(int)
 
 
-def _spread(size: int, count: int) -> np.ndarray:
-    """Indices of at most `count` of `size` images; a folder is sorted by class."""
-    count = min(count, size)
-    return np.arange(count) * size // count
-
-
 # --- Files -------------------------------------------------------------------------
 
 
@@ -279,7 +279,7 @@ def _stored_path(
     resolution: int,
     options: Mapping[str, int],
 ) -> Path:
-    chosen = _spread(len(source), options["count"])
+    chosen = spread(len(source), options["count"])
     description = {
         "format": _FORMAT,
         "size": len(source),
@@ -290,7 +290,7 @@ def _stored_path(
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for name, classes in attribute_table(source, names, chosen).items():
         digest.update(name.encode() + classes.astype(np.uint8).tobytes())
-    for index in chosen[_spread(len(chosen), _COMPARED)]:
+    for index in chosen[spread(len(chosen), _COMPARED)]:
         digest.update(source.image(int(index), resolution).tobytes())
     name = f"{digest.hexdigest()[:32]}.safetensors"
     return cache.cache_folder("classifiers") / name

@@ -14,6 +14,7 @@ import numpy as np
 from stylegan_jax.data.sources import Source
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import drawing, store, streaming
+from stylegan_jax.metrics.labels import LabelDistribution
 from stylegan_jax.metrics.statistics import RunningStatistics, Statistics
 from stylegan_jax.metrics.store import Partial, Store
 from stylegan_jax.networks.generator import Generator
@@ -43,6 +44,7 @@ def fakes(
     network: FrozenNetwork,
     count: int,
     *,
+    labels: LabelDistribution | None,
     weights: Callable[[], str],
     seed: int,
     **options: Any,
@@ -53,6 +55,7 @@ def fakes(
         generator: what draws them.
         network: what looks at them.
         count: how many.
+        labels: of conditional networks.
         weights: says which weights the network has.
         seed: of everything random.
         options: of `streaming.chunks`.
@@ -60,11 +63,17 @@ def fakes(
 
     def chunks(start: int) -> Iterator[np.ndarray]:
         return drawing.features_of_fakes(
-            generator, network, count, seed=seed, start=start, **options
+            generator,
+            network,
+            count,
+            labels=labels,
+            seed=seed,
+            start=start,
+            **options,
         )
 
     def identify() -> dict[str, Any]:
-        key = {"generator": generator_key(generator), "seed": seed}
+        key = {"generator": generator_key(generator, labels), "seed": seed}
         return key | _network_key(network, weights, count)
 
     return Images(chunks, count, identify, lasting=False)
@@ -76,6 +85,7 @@ def reals(
     count: int,
     resolution: int,
     *,
+    fingerprint: Callable[[], str],
     weights: Callable[[], str],
     mirror: bool,
     seed: int,
@@ -83,7 +93,8 @@ def reals(
 ) -> Images:
     """Images of the data, at a resolution, half of them flipped if `mirror`.
 
-    Otherwise as `fakes`.
+    `count` is at most what there are; `fingerprint` says which they are. Otherwise as
+    `fakes`.
     """
 
     def chunks(start: int) -> Iterator[np.ndarray]:
@@ -100,20 +111,23 @@ def reals(
 
     def identify() -> dict[str, Any]:
         key = {
-            "data": source.fingerprint(min(count, len(source)), resolution),
+            "data": fingerprint(),
             "size": len(source),
             "resolution": resolution,
             "mirrored by": seed if mirror else None,
+            "order": "spread",
         }
         return key | _network_key(network, weights, count)
 
     return Images(chunks, count, identify, lasting=True)
 
 
-def generator_key(generator: Generator) -> dict[str, Any]:
+def generator_key(
+    generator: Generator, labels: LabelDistribution | None = None
+) -> dict[str, Any]:
     """What a generator's samples depend on besides the seed."""
     return {
-        "arrays": store.digest(generator),
+        "arrays": store.digest((generator, labels)),
         "config": repr(generator.config),
         "resolution": generator.resolution,
     }

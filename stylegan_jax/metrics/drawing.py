@@ -1,7 +1,7 @@
 """Features of the images that measures compare: a generator's, and the data's."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.data.sources import Source
+from stylegan_jax.data.sources import Source, spread
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import streaming
+from stylegan_jax.metrics.finite import require_finite
+from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
 from stylegan_jax.networks.generator import Generator
 
 
@@ -21,44 +23,53 @@ def features_of_fakes(
     network: FrozenNetwork,
     count: int,
     *,
+    labels: LabelDistribution | None = None,
     seed: int = 0,
     **options: Any,
 ) -> Iterator[np.ndarray]:
     """Features of samples without truncation, with new noise, as uint8 images.
 
     Args:
-        generator: what draws them; classes are random.
+        generator: what draws them.
         network: what looks at them.
         count: images in all.
+        labels: of conditional networks, drawn for each sample.
         seed: of everything random.
         options: `batch_size` and others of `streaming.chunks`.
 
-    Returns:
+    Yields:
         float32 `[N, network.size]`, one chunk after the other.
+
+    Raises:
+        UserError: a sample, or its features, are not finite; names it.
 
     Source: `metrics/frechet_inception_distance.py`, NVlabs/stylegan
     (`is_validation=True`, `randomize_noise=True`).
     """
 
     def compute(networks: Any, indices: Array) -> Array:
-        generator, params = networks
+        generator, labels, params = networks
         keys = streaming.sample_keys(seed, indices, 3)
         images = generator.sample(
             streaming.draw_normal(keys[0], generator.config.z_dim),
-            labels=streaming.draw_labels(generator, keys[1]),
+            labels=draw_labels(generator, labels, keys[1]),
             psi=1.0,
             noise=streaming.draw_noise(generator, keys[2], "random"),
         )
         with jax.default_matmul_precision("highest"):
-            return network.function(params, to_rgb_levels(images))
+            found = network.function(params, to_rgb_levels(images))
+        # As levels they would be an even grey.
+        drawn = jnp.isfinite(images).all(axis=(1, 2, 3))
+        return jnp.where(drawn[:, None], found, jnp.nan)
 
-    return streaming.chunks(
+    found = streaming.chunks(
         compute,
-        (generator, network.params),
+        (generator, labels, network.params),
         count,
         title=f"{network.name} of samples",
         **options,
     )
+    return _finite(found, options.get("start", 0), "sample {}".format)
 
 
 def features_of_reals(
@@ -71,12 +82,12 @@ def features_of_reals(
     seed: int = 0,
     **options: Any,
 ) -> Iterator[np.ndarray]:
-    """Features of the first images of the data, from the start again if need be.
+    """Features of images of the data, each once, spread over it in its order.
 
     Args:
         source: the data.
         network: what looks at them.
-        count: images in all.
+        count: images in all; all of the data if there are fewer.
         resolution: of the images, in pixels.
         mirror: flip each with probability 1/2.
         seed: of the flips.
@@ -84,12 +95,16 @@ def features_of_reals(
 
     Yields:
         float32 `[N, network.size]`, one chunk after the other.
-    """
-    flips = np.random.Generator(np.random.Philox(seed)).random(count) < 0.5
 
-    def image(index: int) -> np.ndarray:
-        pixels = source.image(index % len(source), resolution)
-        return as_rgb(pixels[:, ::-1] if mirror and flips[index] else pixels)
+    Raises:
+        UserError: features of an image are not finite; names it.
+    """
+    chosen = spread(len(source), count)
+    flips = np.random.Generator(np.random.Philox(seed)).random(len(chosen)) < 0.5
+
+    def image(place: int) -> np.ndarray:
+        pixels = source.image(int(chosen[place]), resolution)
+        return as_rgb(pixels[:, ::-1] if mirror and flips[place] else pixels)
 
     def compute(params: Any, images: Array) -> Array:
         with jax.default_matmul_precision("highest"):
@@ -97,14 +112,27 @@ def features_of_reals(
 
     # Decoding and drawing release the interpreter lock for most of their time.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16), "decode") as pool:
-        yield from streaming.chunks(
+        found = streaming.chunks(
             compute,
             network.params,
-            count,
-            load=lambda indices: np.stack([*pool.map(image, indices.tolist())]),
+            len(chosen),
+            load=lambda places: np.stack([*pool.map(image, places.tolist())]),
             title=f"{network.name} of the data",
             **options,
         )
+        start = options.get("start", 0)
+        name = lambda place: f"image {chosen[place]} of {source.name}"  # noqa: E731
+        yield from _finite(found, start, name)
+
+
+def _finite(
+    found: Iterator[np.ndarray], start: int, name: Callable[[int], str]
+) -> Iterator[np.ndarray]:
+    """Chunks of features from image `start` on, all of them finite."""
+    for chunk in found:
+        require_finite(chunk, name=lambda row, start=start: name(start + row))
+        start += len(chunk)
+        yield chunk
 
 
 def to_rgb_levels(images: Array) -> Array:

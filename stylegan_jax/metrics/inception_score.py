@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.metrics.finite import require_finite
 
 
 class InceptionScore(NamedTuple):
@@ -32,7 +33,7 @@ def inception_score(
             leaves them as they are.
 
     Raises:
-        UserError: fewer images than parts.
+        UserError: fewer images than parts, or logits that are not finite.
     """
     count = len(logits)
     if not 1 <= splits <= count:
@@ -40,6 +41,7 @@ def inception_score(
             f"inception score of {count} images in {splits} parts; "
             "every part needs an image"
         )
+    require_finite(logits, "logits")
     x = np.asarray(logits, np.float64)
     if seed is not None:
         x = x[np.random.RandomState(seed).permutation(count)]

@@ -13,6 +13,7 @@ import dataclasses
 import numpy as np
 
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.metrics.finite import require_finite
 
 _BLOCK = 2048  # rows and columns of a kernel matrix at once
 
@@ -37,7 +38,7 @@ def kernel_distance(
     fake: np.ndarray,
     *,
     subsets: int = 100,
-    subset_size: int = 1000,
+    subset_size: int | None = None,
     seed: int = 2020,
 ) -> KernelDistance:
     """Unbiased squared MMD, averaged over random subsets.
@@ -46,14 +47,22 @@ def kernel_distance(
         real: features `[N, D]`.
         fake: features `[M, D]`.
         subsets: how many.
-        subset_size: features of each kind in one; no more than there are are taken.
+        subset_size: features of each kind in one; 1000 by default, or all if there are
+            fewer.
         seed: of the choice (see `draw_subsets`).
 
     Raises:
-        UserError: sets of different sizes of features, or of fewer than two.
+        UserError: sets of different sizes of features, of fewer than two, or than a
+            subset has; features that are not finite.
     """
     _check(real, fake)
-    size = min(subset_size, len(real), len(fake))
+    there = min(len(real), len(fake))
+    size = min(1000, there) if subset_size is None else subset_size
+    if not 2 <= size <= there:
+        raise UserError(
+            f"subsets of {size} of {len(real)} real and {len(fake)} fake features; "
+            f"give a subset_size from 2 to {there}"
+        )
     of_real, of_fake = draw_subsets(
         len(real), len(fake), subsets=subsets, subset_size=size, seed=seed
     )
@@ -89,7 +98,8 @@ def squared_mmd(real: np.ndarray, fake: np.ndarray, *, unbiased: bool = True) ->
             value is never negative, and too large by the order of 1/N.
 
     Raises:
-        UserError: sets of different sizes of features, or of fewer than two.
+        UserError: sets of different sizes of features, or of fewer than two; features
+            that are not finite.
     """
     _check(real, fake)
     x, y = (np.asarray(features, np.float64) for features in (real, fake))
@@ -128,3 +138,5 @@ def _check(real: np.ndarray, fake: np.ndarray) -> None:
             f"kernel distance of {len(real)} real and {len(fake)} fake features; "
             "at least 2 of each are needed"
         )
+    require_finite(real, name="real image {}".format)
+    require_finite(fake, name="fake image {}".format)

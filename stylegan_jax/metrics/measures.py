@@ -1,4 +1,4 @@
-"""One measure of a generator, from its name to its scores.
+"""One measure of a generator, or of images, from its name to its scores.
 
     options = MeasureOptions(mirror=True)
     scores = take(generator, source, Measure("fid", 5000), options)
@@ -7,70 +7,37 @@ Knows which networks look at the images, where their weights are, and which form
 follows; it knows nothing of command lines and of runs.
 """
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
+import jax
 from jax import Array
-from jax.sharding import Mesh
 
-from stylegan_jax.common import cache
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import Source
 from stylegan_jax.features import inception, lpips, own, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import collecting, drawing, frechet, kernel, precision_recall
 from stylegan_jax.metrics.attribute_classifiers import classifiers_for
-from stylegan_jax.metrics.collecting import Images, generator_key
 from stylegan_jax.metrics.inception_score import inception_score
-from stylegan_jax.metrics.names import Measure
+from stylegan_jax.metrics.names import COMPARING, Measure
 from stylegan_jax.metrics.path_length import Distance, path_length
 from stylegan_jax.metrics.separability import sample_for_separability, separability
-from stylegan_jax.metrics.store import Partial, Store, digest
-from stylegan_jax.metrics.streaming import CHUNK
+from stylegan_jax.metrics.store import Store, digest
+from stylegan_jax.metrics.task import MeasureOptions, Task
 from stylegan_jax.networks.generator import Generator
 
+_INCEPTION = 2048  # features; of fewer images the Frechet distance is far too large
 Scores = dict[str, float]
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MeasureOptions:
-    """How a measure is taken.
-
-    Attributes:
-        mirror: half of the images of the data are flipped, as in training.
-        inception: a copy of Inception's weights; None fetches them once.
-        vgg16: likewise of VGG16's.
-        lpips: likewise of LPIPS's weights of channels.
-        classifiers: a file of classifiers for separability; made if it is not there.
-        features: another network in the place of all of these, or its file
-            (`features/own.py`). Scores then bear its name. It is known to the cache by
-            its file or its `params`; one without either is not cached.
-        seed: of everything random.
-        batch_size: images under way at once; scores change by rounding only.
-        mesh: the devices; all of all processes by default.
-        quiet: shows no progress.
-        cache: keeps what was found of the data and of samples so far, and uses it.
-    """
-
-    mirror: bool = False
-    inception: Path | None = None
-    vgg16: Path | None = None
-    lpips: Path | None = None
-    classifiers: Path | None = None
-    features: FrozenNetwork | Path | None = None
-    seed: int = 0
-    batch_size: int = 32
-    mesh: Mesh | None = None
-    quiet: bool = False
-    cache: bool = True
-
-
 def take(
-    generator: Generator, source: Source, measure: Measure, options: MeasureOptions
+    made: Generator | Source,
+    source: Source | None,
+    measure: Measure,
+    options: MeasureOptions,
 ) -> Scores:
     """Takes one measure.
 
@@ -78,9 +45,12 @@ def take(
     cut short is continued by the next, with the same score.
 
     Args:
-        generator: what is measured.
-        source: the data to compare with.
-        measure: which, and on how many images.
+        made: what is measured: a generator, or images (FID, KID, precision and recall,
+            inception score).
+        source: the data to compare with. Path lengths and the inception score of
+            unconditional networks need none.
+        measure: which, and on how many images. Of the data each is used once, so there
+            may be fewer.
         options: weights, seed and batches.
 
     Returns:
@@ -90,104 +60,113 @@ def take(
         UserError: weights cannot be had, or the data, the generator or the features
             do not allow the measure.
     """
-    if generator.resolution == 1:
+    task = make_task(made, source, measure, options)
+    scores = _MEASURES[measure.kind](task)
+    task.files.finish()
+    return scores
+
+
+def about(
+    made: Generator | Source,
+    source: Source | None,
+    measure: Measure,
+    options: MeasureOptions,
+) -> dict[str, Any]:
+    """What a score is of, to be kept with it, as JSON; nothing is drawn or decoded.
+
+    Returns:
+        "samples": how many. If data is used, "data": its name, "images": how many it
+        has, "reals": how many are used, each once, their "fingerprint", and the
+        "resolution".
+
+    Raises:
+        UserError: the data, or what was made, does not allow the measure.
+    """
+    task = make_task(made, source, measure, options)
+    found: dict[str, Any] = {"samples": task.num_samples}
+    if source is None or not task.uses_data:
+        return found
+    found |= {"data": source.name, "images": len(source)}
+    if task.compares:
+        # Process 0 alone reads files.
+        mark = task.fingerprint() if jax.process_index() == 0 else ""
+        found |= {"reals": task.num_reals, "fingerprint": mark}
+        found["resolution"] = task.resolution
+    if task.labels is not None:
+        found["labels"] = digest(task.labels)
+    fewest = min(task.num_samples, task.num_reals)
+    if measure.kind == "fid" and fewest <= _INCEPTION:
+        found["note"] = (
+            f"too large by a bias that falls with the number: compare {task.name} with "
+            "scores of the same number only"
+        )
+    return found
+
+
+def make_task(
+    made: Generator | Source,
+    source: Source | None,
+    measure: Measure,
+    options: MeasureOptions,
+) -> Task:
+    """The task of a measure.
+
+    Raises:
+        UserError: the data, or what was made, does not allow the measure.
+    """
+    if isinstance(made, Generator) and made.resolution == 1:
         raise UserError(
             "this network draws points; measure them with python -m "
             "stylegan_jax.coverage RUN"
         )
+    if not isinstance(made, Generator) and measure.kind not in (*COMPARING, "is"):
+        raise UserError(
+            f"{measure.name} is a measure of networks, and {made.name} is images; "
+            "take fid, kid, pr or is"
+        )
+    require_enough(source, measure)
+    measure = counted(made, source, measure)
     other = options.features
     if isinstance(other, Path):
         other = own.load(other)
     nameless = other is not None and not other.params
     known = not nameless or isinstance(options.features, Path)
     files = Store(enabled=options.cache and known)
-    task = _Task(generator, source, measure, options, other, files)
-    scores = _MEASURES[measure.kind](task)
-    files.finish()
-    return scores
+    return Task(made, source, measure, options, other, files)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Task:
-    """A measure to be taken, and how; `other` are the features if not the usual."""
+def counted(
+    made: Generator | Source, source: Source | None, measure: Measure
+) -> Measure:
+    """The measure with its number of images: all there are, where it says none."""
+    there = [x for x in (made, source) if not isinstance(x, Generator | None)]
+    return measure.on(max(map(len, there), default=0))
 
-    generator: Generator
-    source: Source
-    measure: Measure
-    options: MeasureOptions
-    other: FrozenNetwork | None
-    files: Store
 
-    @property
-    def name(self) -> str:
-        """Of the score."""
-        return self.measure.name_on(self.other.name if self.other else None)
+def require_enough(source: Source | None, measure: Measure) -> None:
+    """Checks that there is data where the measure compares with it, and enough.
 
-    @property
-    def streaming(self) -> dict[str, Any]:
-        """Options of `streaming.chunks`."""
-        options = self.options
-        return {
-            "batch_size": options.batch_size,
-            "mesh": options.mesh,
-            "quiet": options.quiet,
-        }
-
-    def weights_of(self, network: FrozenNetwork) -> str:
-        """Says which the weights of the features are."""
-        file = self.options.features
-        return cache.sha256(file) if isinstance(file, Path) else digest(network.params)
-
-    def samples(self, network: FrozenNetwork) -> Images:
-        """The generator's, as the network sees them."""
-        return collecting.fakes(
-            self.generator,
-            network,
-            self.measure.count,
-            weights=lambda: self.weights_of(network),
-            seed=self.options.seed,
-            **self.streaming,
+    Raises:
+        UserError: there is not.
+    """
+    if measure.kind not in COMPARING:
+        return
+    if source is None:
+        raise UserError(f"{measure.name} compares with data, and none is given")
+    fewest = COMPARING[measure.kind]
+    if len(source) < fewest:
+        raise UserError(
+            f"{source.name} has {len(source)} images, each of which counts once; "
+            f"{measure.kind} means nothing with fewer than {fewest}"
         )
 
-    def data(self, network: FrozenNetwork) -> Images:
-        """The data's, as the network sees them."""
-        return collecting.reals(
-            self.source,
-            network,
-            self.measure.count,
-            self.generator.resolution,
-            weights=lambda: self.weights_of(network),
-            mirror=self.options.mirror,
-            seed=self.options.seed,
-            **self.streaming,
-        )
 
-    def features(self, network: FrozenNetwork) -> tuple[np.ndarray, np.ndarray]:
-        """Of the data and of samples, `[count, size]` each."""
-        images = self.data(network), self.samples(network)
-        real, fake = (collecting.features(x, self.files) for x in images)
-        return real, fake
-
-    def partial(self, **what: Any) -> Partial:
-        """Of samples that are no features of images; `what` they depend on besides."""
-        if not self.files.needs_keys:
-            return self.files.partial({})
-        key = {
-            "kind": self.name,
-            "generator": generator_key(self.generator),
-            "seed": self.options.seed,
-            "count": self.measure.count,
-            "chunk": CHUNK,
-        }
-        return self.files.partial(key | what)
-
-
-def _inception(task: _Task, output: str = "2048") -> FrozenNetwork:
+def _inception(task: Task, output: str = "2048") -> FrozenNetwork:
     path = task.options.inception
     return inception.extractor(_had(path, lambda: inception.load(path)), output)
 
 
-def _vgg16(task: _Task) -> FrozenNetwork:
+def _vgg16(task: Task) -> FrozenNetwork:
     path = task.options.vgg16
     return vgg16.fc2_extractor(_had(path, lambda: vgg16.load(path, dense=True)))
 
@@ -208,20 +187,19 @@ def _had(path: Path | None, load: Callable[[], T]) -> T:
 # --- The measures ------------------------------------------------------------------
 
 
-def _fid(task: _Task) -> Scores:
+def _fid(task: Task) -> Scores:
     network = task.other or _inception(task)
     images = task.data(network), task.samples(network)
     real, fake = (collecting.statistics(x, task.files) for x in images)
     return {task.name: frechet.frechet_distance(real, fake)}
 
 
-def _kid(task: _Task) -> Scores:
+def _kid(task: Task) -> Scores:
     real, fake = task.features(task.other or _inception(task))
-    size = min(1000, task.measure.count)
-    return {task.name: kernel.kernel_distance(real, fake, subset_size=size).mean}
+    return {task.name: kernel.kernel_distance(real, fake).mean}
 
 
-def _precision_recall(task: _Task) -> Scores:
+def _precision_recall(task: Task) -> Scores:
     real, fake = task.features(task.other or _vgg16(task))
     found = precision_recall.precision_recall(real, fake)
     return {
@@ -230,18 +208,23 @@ def _precision_recall(task: _Task) -> Scores:
     }
 
 
-def _inception_score(task: _Task) -> Scores:
+def _inception_score(task: Task) -> Scores:
     if task.other is not None:
         raise UserError(
             f"{task.measure.name} is a score of Inception's classes, and features of "
             f"{task.other.name} are none; leave them out, or take fid, kid, pr or ppl"
         )
     images = task.samples(_inception(task, "logits_unbiased"))
+    if task.num_samples < 20:
+        raise UserError(
+            f"{task.name} is of {task.num_samples} images in ten parts, and a part of "
+            "one image says nothing; take 20 or more"
+        )
     mean, std = inception_score(collecting.features(images, task.files))
     return {f"{task.name}_mean": mean, f"{task.name}_std": std}
 
 
-def _path_length(task: _Task) -> Scores:
+def _path_length(task: Task) -> Scores:
     compare, of = _distance(task)
     _, path = task.measure.kind.split("_")
     found = path_length(
@@ -249,7 +232,8 @@ def _path_length(task: _Task) -> Scores:
         compare,
         space="z" if path[0] == "z" else "w",
         sampling="end" if path[1:] == "end" else "full",
-        count=task.measure.count,
+        count=task.count,
+        labels=task.labels,
         seed=task.options.seed,
         partial=task.partial(distance=of() if task.files.needs_keys else ""),
         **task.streaming,
@@ -257,7 +241,7 @@ def _path_length(task: _Task) -> Scores:
     return {task.name: found.score}
 
 
-def _distance(task: _Task) -> tuple[Distance, Callable[[], str]]:
+def _distance(task: Task) -> tuple[Distance, Callable[[], str]]:
     """What compares images, and a function that says which weights it has."""
     options, other = task.options, task.other
     if other is None:
@@ -279,7 +263,7 @@ def _distance(task: _Task) -> tuple[Distance, Callable[[], str]]:
     return squared, lambda: task.weights_of(other)
 
 
-def _separability(task: _Task) -> Scores:
+def _separability(task: Task) -> Scores:
     name, options = task.measure.name, task.options
     classifiers = classifiers_for(
         task.source,
@@ -292,8 +276,9 @@ def _separability(task: _Task) -> Scores:
     found = sample_for_separability(
         task.generator,
         classifiers,
-        task.measure.count,
+        task.count,
         task.options.seed,
+        labels=task.labels,
         partial=task.partial(
             classifiers=digest(of) if task.files.needs_keys else "",
         ),
@@ -308,7 +293,7 @@ def _separability(task: _Task) -> Scores:
     return scores
 
 
-_MEASURES: dict[str, Callable[[_Task], Scores]] = {
+_MEASURES: dict[str, Callable[[Task], Scores]] = {
     "fid": _fid,
     "kid": _kid,
     "pr": _precision_recall,

@@ -1,7 +1,8 @@
 """Names of measures: what is measured, and on how many images.
 
-`fid50k` is the official protocol; `fid5k` is the same on 5,000 images, and is called
-so because the score depends on the number.
+`fid50k` is the official protocol; `fid5k` and `fid300` are the same on 5,000 and on 300
+images, and are called so because the score depends on the number. `fid` takes as many
+images as the data has, 50,000 at most, and is then called after their number.
 """
 
 import dataclasses
@@ -25,21 +26,33 @@ KINDS: dict[str, tuple[int, bool]] = {
 }
 
 
+# Those that compare with data, and the fewest images they can do with. Their bare names
+# take the number of images from the data.
+COMPARING = {"fid": 2, "kid": 2, "pr": 4}
+_FEWEST = 10  # images; a score of fewer says nothing
+
+
 @dataclasses.dataclass(frozen=True)
 class Measure:
     """A kind of measure on a number of images.
 
     Attributes:
         kind: one of `KINDS`.
-        count: images, or pairs of images.
+        count: images, or pairs of images; None: as many as there are (`on`).
     """
 
     kind: str
-    count: int
+    count: int | None
+
+    def on(self, images: int) -> "Measure":
+        """The measure with its number, where the data has so many images."""
+        if self.count is not None:
+            return self
+        return Measure(self.kind, min(images, KINDS[self.kind][0]))
 
     @property
     def name(self) -> str:
-        """`fid50k`, `ppl_wend`, or `ppl_wend5k` where the number is not official."""
+        """`fid50k`, `fid300`; `ppl_wend`, or `ppl_wend5k` where it is not official."""
         return f"{self.kind}{self._number}"
 
     def name_on(self, features: str | None) -> str:
@@ -56,13 +69,14 @@ class Measure:
     @property
     def _number(self) -> str:
         official, said = KINDS[self.kind]
-        if self.count == official and not said:
+        if self.count is None or (self.count == official and not said):
             return ""
-        return f"{self.count / 1000:g}k"
+        thousands = self.count >= 1000 and self.count % 100 == 0
+        return f"{self.count / 1000:g}k" if thousands else f"{self.count}"
 
 
 def parse_measures(text: str) -> tuple[Measure, ...]:
-    """Reads `fid50k,ppl_wend`: names of measures, each once.
+    """Reads `fid,fid50k,ppl_wend`: names of measures, each once.
 
     Raises:
         UserError: an unknown name, with the closest known ones.
@@ -72,18 +86,20 @@ def parse_measures(text: str) -> tuple[Measure, ...]:
 
 
 def _parse(name: str) -> Measure:
-    match = re.fullmatch(r"([a-z_]+?)(?:(\d+(?:\.\d+)?)k)?", name)
-    kind = match[1] if match else ""
-    official, said = KINDS.get(kind, (0, False))
-    if match is None or not official or (said and match[2] is None):
+    match = re.fullmatch(r"([a-z_]+?)(?:(\d{1,9}(?:\.\d{1,9})?)(k?))?", name)
+    if match is None or match[1] not in KINDS:
         known = [f"{k}{n // 1000}k" if said else k for k, (n, said) in KINDS.items()]
         close = difflib.get_close_matches(name, known, 2, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         raise UserError(
             f"no measure {name!r}; {hint}known: {', '.join(known)}; other numbers of "
-            "images are named likewise, such as fid5k"
+            "images are named likewise, such as fid5k and fid300, and fid alone takes "
+            "as many as the data has"
         )
-    count = official if match[2] is None else round(float(match[2]) * 1000)
-    if count < 10:
-        raise UserError(f"{name} would take {count} images; take more")
-    return Measure(kind, count)
+    kind, number, thousands = match.groups()
+    if number is None:
+        return Measure(kind, None if kind in COMPARING else KINDS[kind][0])
+    count = float(number) * (1000 if thousands else 1)
+    if count < _FEWEST or (not thousands and "." in number):
+        raise UserError(f"{name} would take {count:g} images; take {_FEWEST} or more")
+    return Measure(kind, round(count))

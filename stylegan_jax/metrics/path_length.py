@@ -15,12 +15,15 @@ from jax import Array
 from jax.sharding import Mesh
 
 from stylegan_jax.metrics import streaming
+from stylegan_jax.metrics.finite import require_finite
+from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
 from stylegan_jax.metrics.store import Partial
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents, resample
 
 Space = Literal["z", "w"]
 Sampling = Literal["full", "end"]
+Networks = tuple[Generator, LabelDistribution | None]
 # Of images [N, H, W, C] in [-1, 1] and as many others: [N].
 Distance = Callable[[Array, Array], Array]
 
@@ -50,6 +53,7 @@ def path_length(
     crop: bool = True,
     count: int = 100_000,
     seed: int = 0,
+    labels: LabelDistribution | None = None,
     noise: streaming.NoiseKind = "random",
     batch_size: int = 64,
     mesh: Mesh | None = None,
@@ -70,6 +74,7 @@ def path_length(
         crop: compares the part of the image where an aligned face is.
         count: number of paths.
         seed: of everything random.
+        labels: of conditional networks, drawn for each path.
         noise: "random" draws new noise for each path, "stored" takes the
             generator's. Both images of a path have the same noise in either case.
         batch_size: paths given to the devices before the first is waited for.
@@ -83,28 +88,29 @@ def path_length(
 
     Differs from NVlabs/stylegan: new noise for each path, where the official code
     draws it once for the paths of a minibatch, and so the score does not depend on
-    the size of a batch. Conditional networks get random classes; the official code
-    knows none.
+    the size of a batch. Conditional networks get labels as often as the data has
+    them; the official code knows none.
     """
     _check("sampling", sampling, ("full", "end"))
     _check("noise", noise, ("random", "stored"))
-    config = dataclasses.replace(generator.config, dtype="float32")
-    generator = dataclasses.replace(generator, config=config)
+    generator = generator.in_float32()
 
-    def compute(generator: Generator, indices: Array) -> Array:
+    def compute(given: Networks, indices: Array) -> Array:
+        generator, labels = given
         keys = streaming.sample_keys(seed, indices, 5)
-        z0, z1 = (streaming.draw_normal(key, config.z_dim) for key in keys[:2])
+        z0, z1 = (
+            streaming.draw_normal(key, generator.config.z_dim) for key in keys[:2]
+        )
         t = jax.vmap(jax.random.uniform)(keys[2])
         if sampling == "end":
             t = jnp.zeros_like(t)
-        labels = streaming.draw_labels(generator, keys[3])
+        y = draw_labels(generator, labels, keys[3])
         drawn = streaming.draw_noise(generator, keys[4], noise)
-        if labels is not None:
-            labels = _twice(labels)
+        y = None if y is None else _twice(y)
         if noise == "random":
             drawn = tuple(map(_twice, drawn))
         return path_distances(
-            lambda z: generator.map(z, labels),
+            lambda z: generator.map(z, y),
             lambda ws: generator.synthesize(ws, drawn),
             distance,
             (z0, z1, t),
@@ -114,7 +120,7 @@ def path_length(
 
     distances = streaming.stream(
         compute,
-        generator,
+        (generator, labels),
         count,
         batch_size=batch_size,
         mesh=mesh,
@@ -200,14 +206,9 @@ def trimmed_mean(distances: np.ndarray) -> float:
     The percentiles are values of the set: the next lower one and the next higher one.
 
     Raises:
-        ValueError: values that are not finite.
+        UserError: values that are not finite.
     """
-    bad = int(np.sum(~np.isfinite(distances)))
-    if bad:
-        raise ValueError(
-            f"{bad} of {len(distances)} distances are not finite; the generator or "
-            "the distance gives no numbers"
-        )
+    require_finite(distances, "distances", name="path {}".format)
     low = np.percentile(distances, 1, method="lower")
     high = np.percentile(distances, 99, method="higher")
     kept = distances[(low <= distances) & (distances <= high)]

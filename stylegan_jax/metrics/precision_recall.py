@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.metrics.finite import require_finite
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,12 +48,21 @@ def precision_recall(
         block: features on either side of a block of distances; memory is its square.
 
     Raises:
-        UserError: sets of different sizes of features, or of no more than k.
+        UserError: sets of different sizes of features, or of no more than k; features
+            that are not finite.
     """
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise UserError(
             f"features of shapes {list(real.shape)} and {list(fake.shape)} cannot be "
             "compared; use one extractor for both sets"
+        )
+    require_finite(real, name="real image {}".format)
+    require_finite(fake, name="fake image {}".format)
+    if min(len(real), len(fake)) <= k:
+        raise UserError(
+            f"precision and recall look at the {k} nearest neighbours of every image, "
+            f"and there are {len(real)} real and {len(fake)} fake ones; at least "
+            f"{k + 1} of each are needed, and hundreds to be of use"
         )
     of_real = squared_radii(real, k=k, block=block)
     of_fake = squared_radii(fake, k=k, block=block)

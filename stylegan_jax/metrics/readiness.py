@@ -7,7 +7,7 @@ from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import Source
 from stylegan_jax.features import inception, lpips, own, vgg16
 from stylegan_jax.metrics.attribute_classifiers import attribute_table
-from stylegan_jax.metrics.measures import MeasureOptions
+from stylegan_jax.metrics.measures import MeasureOptions, require_enough
 from stylegan_jax.metrics.names import Measure
 
 _LOOKED_AT = 500  # labels of the data, to see whether there are any
@@ -33,7 +33,7 @@ def prepare(
 
     Args:
         source: the data to compare with.
-        measure: which.
+        measure: which, with its number of images.
         options: where weights are.
 
     Returns:
@@ -43,6 +43,7 @@ def prepare(
     Raises:
         UserError: weights cannot be had, or the data does not allow the measure.
     """
+    require_enough(source, measure)
     features = None
     if measure.kind == "ls":
         some = range(0, len(source), max(1, len(source) // _LOOKED_AT))

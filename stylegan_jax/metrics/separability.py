@@ -14,6 +14,8 @@ from jax import Array
 from jax.sharding import Mesh
 
 from stylegan_jax.metrics import streaming
+from stylegan_jax.metrics.finite import require_finite
+from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
 from stylegan_jax.metrics.store import Partial
 from stylegan_jax.networks.generator import Generator
 
@@ -73,8 +75,9 @@ def separability(
             default, as in the paper.
 
     Raises:
-        ValueError: not as many logits as latents, numbers that are not finite, or a
-            `keep` that is not from 1 to N.
+        ValueError: not as many logits as latents, or a `keep` that is not from 1
+            to N.
+        UserError: numbers that are not finite.
     """
     keep = len(latents) // 2 if keep is None else keep
     if latents.ndim != 2 or logits.ndim != 2 or len(latents) != len(logits):
@@ -87,8 +90,8 @@ def separability(
             f"{keep} of {len(latents)} samples cannot be kept; keep at least 1 and "
             "draw twice as many"
         )
-    if not np.isfinite(latents).all() or not np.isfinite(logits).all():
-        raise ValueError("latents or logits are not finite; no plane separates them")
+    require_finite(latents, "latents", name="sample {}".format)
+    require_finite(logits, "logits", name="sample {}".format)
     confusion = np.stack(
         [_confusion(latents, column, keep) for column in logits.T]
         or [np.zeros((0, 2, 2), int)]
@@ -122,6 +125,7 @@ def sample_for_separability(
     count: int = 200_000,
     seed: int = 0,
     *,
+    labels: LabelDistribution | None = None,
     batch_size: int = 64,
     mesh: Mesh | None = None,
     quiet: bool = False,
@@ -133,7 +137,8 @@ def sample_for_separability(
         generator: what draws.
         classifiers: of binary attributes, by name.
         count: number of samples.
-        seed: of latents, noise and, for conditional networks, classes.
+        seed: of latents, noise and, for conditional networks, labels.
+        labels: of conditional networks, drawn for each sample.
         batch_size: samples given to the devices before the first is waited for.
         mesh: all devices by default.
         quiet: shows no progress.
@@ -145,10 +150,13 @@ def sample_for_separability(
     if not classifiers:
         raise ValueError("no classifiers; separability needs at least one attribute")
 
-    def compute(generator: Generator, indices: Array) -> tuple[Array, Array, Array]:
+    def compute(
+        given: tuple[Generator, LabelDistribution | None], indices: Array
+    ) -> tuple[Array, Array, Array]:
+        generator, labels = given
         keys = streaming.sample_keys(seed, indices, 3)
         z = streaming.draw_normal(keys[0], generator.config.z_dim)
-        ws = generator.map(z, streaming.draw_labels(generator, keys[1]))
+        ws = generator.map(z, draw_labels(generator, labels, keys[1]))
         noise = streaming.draw_noise(generator, keys[2], "random")
         images = generator.synthesize(ws, noise)
         logits = [classifier.logit(images) for classifier in classifiers.values()]
@@ -156,7 +164,7 @@ def sample_for_separability(
 
     z, w, logits = streaming.stream(
         compute,
-        generator,
+        (generator, labels),
         count,
         batch_size=batch_size,
         mesh=mesh,

@@ -18,6 +18,7 @@ import numpy as np
 from stylegan_jax.common import array_files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_file
+from stylegan_jax.metrics.finite import require_finite
 
 _ROWS = 4096  # turned to float64 at once
 _FIELDS = {"count", "mean", "covariance"}
@@ -77,15 +78,12 @@ class RunningStatistics:
                 f"features of shape {list(features.shape)} where [N, {size}] was "
                 "begun with; use one extractor for all images"
             )
+        so_far = self.count
+        require_finite(features, name=lambda row: f"image {so_far + row}")
         for start in range(0, len(features), _ROWS):
             # One layout: another is another order of additions.
             rows = np.array(features[start : start + _ROWS], np.float64, order="C")
             mean = rows.mean(axis=0)
-            if not np.all(np.isfinite(mean)):
-                raise UserError(
-                    f"features {start} to {start + len(rows) - 1} of the batch have "
-                    "values that are not finite; check images and extractor"
-                )
             rows -= mean
             self._take(len(rows), mean, rows)
 

@@ -216,19 +216,6 @@ def draw_normal(keys: Array, size: int) -> Array:
     return jax.vmap(lambda key: jax.random.normal(key, (size,)))(keys)
 
 
-def draw_labels(generator: Generator, keys: Array) -> Array | None:
-    """A class per key, all equally likely: one-hot `[N, label_size]`.
-
-    None for an unconditional network, as in the official metrics; those know no
-    other networks.
-    """
-    size = generator.config.label_size
-    if not size:
-        return None
-    classes = jax.vmap(lambda key: jax.random.randint(key, (), 0, size))(keys)
-    return jax.nn.one_hot(classes, size)
-
-
 def draw_noise(generator: Generator, keys: Array, kind: NoiseKind) -> Noise:
     """Noise of one image per key, `[N, R, R, 1]` each, or the stored `[1, R, R, 1]`."""
     if kind == "stored":

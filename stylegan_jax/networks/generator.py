@@ -168,7 +168,9 @@ class Generator:
 
     def in_float32(self) -> "Generator":
         """The same network with activations of float32, whatever it was trained in."""
-        return self.replace(config=dataclasses.replace(self.config, dtype="float32"))
+        return dataclasses.replace(
+            self, config=dataclasses.replace(self.config, dtype="float32")
+        )
 
     def draw_noise(self, key: Array, batch_size: int) -> Noise:
         """Draws fresh noise for `batch_size` images at the active resolution."""

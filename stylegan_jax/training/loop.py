@@ -16,7 +16,7 @@ from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data import pipeline
 from stylegan_jax.data.cache import DecodedSource
-from stylegan_jax.data.sources import Source, open_source
+from stylegan_jax.data.sources import Source, open_source, require_classes
 from stylegan_jax.training import compiling, pictures
 from stylegan_jax.training.checkpoint import Checkpoints, Restored
 from stylegan_jax.training.config import MAY_CHANGE, Config
@@ -198,8 +198,16 @@ def fit_to_data(config: Config, source: Source) -> Config:
     """Gives the networks the label size of the data, unless the recipe set one.
 
     Raises:
-        UserError: the recipe set another one.
+        UserError: the recipe set another one, labels are vectors that are no classes,
+            or the discriminator would not see them.
     """
+    require_classes(source)
+    if source.label_size and not config.model.embed_labels:
+        raise UserError(
+            f"{source.name} has labels, and the discriminator of a network without "
+            "label embedding (ProGAN's, configuration A) does not see them; set "
+            "model.embed_labels, or data.labels to none"
+        )
     wanted = config.model.label_size
     if wanted not in (0, source.label_size):
         raise UserError(

@@ -1,7 +1,7 @@
 """The configuration of a run, read back from its `config.json`."""
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,27 +52,8 @@ def run_of(path: Path) -> Path | None:
     return next((f for f in folders if (f / "config.json").exists()), None)
 
 
-def data_defaults(words: Sequence[str]) -> dict[str, DataConfig]:
-    """Defaults of an entry point's `data`: what its network was trained on.
-
-    Args:
-        words: of the command line; the network comes first, apart from flags.
-
-    Returns:
-        Nothing, if that is not a run or a checkpoint of one.
-
-    Raises:
-        UserError: as `read_config`, or another version wrote it.
-    """
-    network = next((Path(word) for word in words if not word.startswith("-")), None)
-    run = run_of(network) if network else None
-    if run is None:
-        return {}
-    return {"data": data_config(run)}
-
-
 def data_config(run: Path) -> DataConfig:
-    """What a run's network was trained on.
+    """What a run's networks are trained on.
 
     Raises:
         UserError: as `read_config`, or another version wrote it.

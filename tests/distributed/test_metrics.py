@@ -24,14 +24,14 @@ def words(tmp_path, monkeypatch):
     exported.save(tmp_path / "x.safetensors", init_generator(jax.random.key(0), MODEL))
     exported_function.save(colours, tmp_path / "colours.jaxexport", resolution=8)
     words = [tmp_path / "x.safetensors", "--data.name", "portraits"]
-    words += ["--data.portraits-size", "40", "--metrics", "fid0.04k"]
+    words += ["--data.portraits-size", "40", "--metrics", "fid40"]
     return [str(x) for x in [*words, "--features", tmp_path / "colours.jaxexport"]]
 
 
 def test_two_processes_find_what_one_finds(server, words, capsys):
     evaluate.main(words)
     name, score = capsys.readouterr().out.split()
-    assert name == "fd0.04k[colours]" and float(score) > 1
+    assert name == "fd40[colours]" and float(score) > 1
     job = finished(server.train(words, command="evaluate", processes=2))
     (line,) = [x for x in job[0].output().splitlines() if x.startswith(name)]
     assert float(line.split()[1]) == pytest.approx(float(score), rel=1e-4)

@@ -27,7 +27,7 @@ def get_config():
         data=DataConfig(portraits_size=40),
         schedule=ScheduleConfig(total_kimg=0.08, batch_size=ByResolution(4), repeats=5),
         checkpoint=CheckpointConfig(every_kimg=0.04, keep_last=1),
-        metrics=MetricsConfig(names="ppl_wend0.04k"),
+        metrics=MetricsConfig(names="ppl_wend40"),
         # Fast and with little averaging, so that paths become longer.
         optimizer=OptimizerConfig(learning_rate=ByResolution(0.02), ema_kimg=0.02),
         run=RunConfig(grid_columns=2, grid_rows=2),
@@ -66,7 +66,7 @@ def test_the_checkpoint_with_the_best_score_is_kept_and_can_be_used(
     output = capsys.readouterr().out
     run = tmp_path / "run"
     records = [json.loads(x) for x in (run / "metrics.jsonl").read_text().splitlines()]
-    name = "ppl_wend0.04k[colours]"
+    name = "ppl_wend40[colours]"
     lengths = {
         record["nimg"]: record[f"metrics/{name}"]
         for record in records
@@ -84,7 +84,7 @@ def test_the_checkpoint_with_the_best_score_is_kept_and_can_be_used(
 
     # It is the one whose score anybody gets who measures it later.
     path = run / "checkpoints" / "best"
-    options = ["--features", str(features), "--metrics", "ppl_wend0.04k"]
+    options = ["--features", str(features), "--metrics", "ppl_wend40"]
     evaluate.main([str(path), *options])
     _, score = capsys.readouterr().out.split()
     np.testing.assert_allclose(float(score), lengths[best], atol=1e-4)
@@ -111,8 +111,8 @@ MISTAKES = [
     ),
     (["--metrics.features", "{tmp}/x.jaxexport"], "no such file"),
     (
-        ["--metrics.features", "{features}", "--metrics.best", "ppl_wend0.04k"],
-        r"those are ppl_wend0.04k\[colours\]",
+        ["--metrics.features", "{features}", "--metrics.best", "ppl_wend40"],
+        r"those are ppl_wend40\[colours\]",
     ),
     (["--metrics.features", "{features}", "--metrics.names", "is1k"], "has none"),
 ]

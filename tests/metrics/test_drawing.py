@@ -82,10 +82,11 @@ def test_levels_are_those_of_written_pictures():
     np.testing.assert_array_equal(levels, to_uint8(images))
 
 
-def test_reals_come_in_order_and_again_from_the_start():
-    source = Portraits(5, 0, None)
-    found = reals(source, 8)
-    images = np.stack([source.image(i % 5, 8) for i in range(8)])
+def test_reals_come_in_order_each_once_and_spread():
+    source = Portraits(8, 0, None)
+    found = reals(source, 100)
+    images = np.stack([source.image(i, 8) for i in range(8)])
+    np.testing.assert_array_equal(reals(source, 3), found[[0, 2, 5]])
     np.testing.assert_array_equal(found, 2 * images.reshape(8, -1).astype("f"))
     flipped = reals(source, 8, mirror=True)
     turned = 2 * images[:, :, ::-1].reshape(8, -1).astype("f")

@@ -43,11 +43,11 @@ def expected():
 def test_scores_do_not_depend_on_devices_or_batches(expected):
     found = score(mesh=parallel.make_mesh(4), batch_size=4, cache=False)
     assert found.keys() == {
-        "fd0.04k[colours]",
-        "kd0.04k[colours]",
-        "pr0.04k[colours]_precision",
-        "pr0.04k[colours]_recall",
-        "ppl_wend0.04k[colours]",
+        "fd40[colours]",
+        "kd40[colours]",
+        "pr40[colours]_precision",
+        "pr40[colours]_recall",
+        "ppl_wend40[colours]",
     }
     assert found == pytest.approx(expected, rel=1e-5)
     assert all(value > 0 for name, value in expected.items() if "pr" not in name)
@@ -65,17 +65,17 @@ def test_scores_are_those_of_features_computed_apart(expected):
     a, b = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
     root = np.real(np.sqrt(np.linalg.eigvals(a @ b).astype(complex))).sum()
     distance = between.sum() + np.trace(a) + np.trace(b) - 2 * root
-    assert expected["fd0.04k[colours]"] == pytest.approx(distance, rel=1e-6)
+    assert expected["fd40[colours]"] == pytest.approx(distance, rel=1e-6)
     kernel = lambda x, y: (x @ y.T / 12 + 1) ** 3  # noqa: E731
     inner = [(kernel(x, x).sum() - np.trace(kernel(x, x))) for x in (real, fake)]
     mmd = sum(inner) / (COUNT * (COUNT - 1)) - 2 * kernel(real, fake).mean()
-    assert expected["kd0.04k[colours]"] == pytest.approx(mmd, rel=1e-6)
+    assert expected["kd40[colours]"] == pytest.approx(mmd, rel=1e-6)
 
 
 def test_path_length_on_features_is_their_squared_distance(expected):
     # The same features of twice the size have four times the squared distances.
     doubled = score([PPL], features=colours(2), cache=False)
-    name = "ppl_wend0.04k[colours]"
+    name = "ppl_wend40[colours]"
     assert doubled[name] == pytest.approx(4 * expected[name], rel=1e-5)
 
 
@@ -151,7 +151,7 @@ def test_another_network_or_other_features_do_not_continue(monkeypatch, expected
     made = measuring.generator()
     moved = jax.tree.map(lambda x: x * 1.5, made.params["synthesis"])
     other = dataclasses.replace(made, params={**made.params, "synthesis": moved})
-    name = "ppl_wend0.04k[colours]"
+    name = "ppl_wend40[colours]"
     for changed in ({"made": other}, {"features": colours(2)}):
         assert score([PPL], **changed)[name] != pytest.approx(expected[name], rel=0.01)
 
@@ -164,7 +164,7 @@ def test_features_that_cannot_be_told_apart_are_not_cached(monkeypatch):
     for name, params in (("known", {"scale": jnp.float32(1)}), ("nameless", {})):
         network = FrozenNetwork(name, 3, params, lambda *_: None)
         caches |= score([FID], features=network)
-    assert caches == {"fd0.04k[known]": True, "fd0.04k[nameless]": False}
+    assert caches == {"fd40[known]": True, "fd40[nameless]": False}
 
 
 def test_two_processes_share_the_work(expected, tmp_path):
@@ -199,7 +199,7 @@ def test_two_processes_share_the_work(expected, tmp_path):
 
 
 def test_inception_score_takes_no_other_features():
-    with pytest.raises(UserError, match=r"is0\.04k is a score of Inception's classes"):
+    with pytest.raises(UserError, match=r"is40 is a score of Inception's classes"):
         score([Measure("is", COUNT)])
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from stylegan_jax import parallel
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.metrics import path_length as module
+from stylegan_jax.metrics.labels import LabelDistribution
 from stylegan_jax.metrics.path_length import (
     crop_face,
     path_distances,
@@ -101,7 +103,7 @@ def test_percentiles_are_values_of_the_set_and_stay_in_it():
     values[values == 150] = 1e9
     assert trimmed_mean(values) == np.mean(np.arange(1, 150))
     values[3] = np.nan
-    with pytest.raises(ValueError, match="1 of 151 distances are not finite"):
+    with pytest.raises(ValueError, match=r"path 3 are not finite \\(1 of 151"):
         trimmed_mean(values)
 
 
@@ -173,10 +175,14 @@ def test_bfloat16_networks_are_measured_in_float32(tiny):
 def test_conditional_networks_get_one_random_class_per_path():
     config = ModelConfig(**{**vars(TINY), "label_size": 3})
     generator = init_generator(jax.random.key(0), config)
-    found = path_length(generator, squared, space="z", count=8)
+    found = path_length(
+        generator, squared, space="z", count=8, labels=LabelDistribution.even(3)
+    )
     assert np.all(np.isfinite(found.distances))
     # A change of class within a path would be 1e8 times as large.
     assert found.distances.max() < 1e5
+    with pytest.raises(UserError, match="this network has 3 classes: pass labels"):
+        path_length(generator, squared, count=8)
 
 
 def test_crops_the_face_and_shrinks_to_256_pixels():

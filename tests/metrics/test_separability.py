@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax import parallel
+from stylegan_jax.metrics.labels import LabelDistribution
 from stylegan_jax.metrics.separability import (
     conditional_entropy,
     confident,
@@ -135,7 +136,14 @@ def test_samples_are_untruncated_and_labelled_in_the_order_of_the_classifiers(ti
     classifiers = {"green": Brightness(1), "red": Brightness(0)}
     # A mean of w far away: truncation would show.
     shifted = tiny.replace(w_avg=tiny.w_avg + 100)
-    found = sample_for_separability(shifted, classifiers, 300, seed=5, batch_size=64)
+    found = sample_for_separability(
+        shifted,
+        classifiers,
+        300,
+        seed=5,
+        labels=LabelDistribution.even(3),
+        batch_size=64,
+    )
     assert found.names == ("green", "red")
     assert found.z.shape == (300, 8) and found.logits.shape == (300, 2)
     assert abs(found.z.mean()) < 0.1 and abs(found.z.std() - 1) < 0.05
@@ -157,6 +165,7 @@ def test_samples_are_untruncated_and_labelled_in_the_order_of_the_classifiers(ti
 def test_samples_depend_on_their_index_alone(tiny):
     def draw(count, batch_size, devices, seed=0):
         options = {"batch_size": batch_size, "mesh": parallel.make_mesh(devices)}
+        options["labels"] = LabelDistribution.even(3)
         return sample_for_separability(
             tiny, {"red": Brightness(0)}, count, seed, **options
         )

@@ -1,0 +1,81 @@
+"""Features that are no numbers: refused everywhere, and the image named."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.arrays import ArraySource
+from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.metrics.inception_score import inception_score
+from stylegan_jax.metrics.kernel import kernel_distance, squared_mmd
+from stylegan_jax.metrics.measures import MeasureOptions, take
+from stylegan_jax.metrics.names import Measure
+from stylegan_jax.metrics.precision_recall import precision_recall
+from stylegan_jax.metrics.separability import separability
+from stylegan_jax.metrics.statistics import RunningStatistics, statistics_of
+from stylegan_jax.networks.generator import Generator, init_generator
+from tests.metrics.measuring import MODEL, colours
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_measures_of_features_name_the_image(value):
+    good = np.random.RandomState(0).randn(40, 5)
+    bad = good.copy()
+    bad[[17, 30], [2, 3]] = value
+    for measure, name in [
+        (lambda: kernel_distance(good, bad), "fake image 17"),
+        (lambda: kernel_distance(bad, good), "real image 17"),
+        (lambda: squared_mmd(bad, good), "real image 17"),
+        (lambda: precision_recall(bad, good), "real image 17"),
+        (lambda: precision_recall(good, bad), "fake image 17"),
+        (lambda: statistics_of([good, bad]), "image 57"),
+        (lambda: RunningStatistics(5).add(bad.astype(np.float32)), "image 17"),
+        (lambda: inception_score(bad), "image 17"),
+        (lambda: separability(bad, good), "sample 17"),
+    ]:
+        with pytest.raises(UserError, match=rf"of {name} are not finite \(2 of 40"):
+            measure()
+
+
+def not_a_number_of(level):
+    """The means of colours, and no number of an image of one level."""
+
+    def function(params, images):
+        found = colours().function(params, images)
+        odd = (images == level).all((1, 2, 3))
+        return jnp.where(odd[:, None], jnp.nan, found)
+
+    return FrozenNetwork("odd", 12, {"scale": jnp.float32(1)}, function)
+
+
+@pytest.mark.parametrize("kind", ["fid", "kid", "pr"])
+def test_the_image_of_the_data_is_named(kind):
+    images = np.random.RandomState(0).randint(0, 255, (50, 8, 8, 3)).astype(np.uint8)
+    images[33] = 7
+    generator = init_generator(jax.random.key(0), MODEL)
+    options = MeasureOptions(
+        features=not_a_number_of(7), quiet=True, cache=False, batch_size=8
+    )
+    with pytest.raises(UserError, match="image 33 of photos are not finite"):
+        take(generator, ArraySource(images, "photos"), Measure(kind, 50), options)
+
+
+@pytest.mark.parametrize("kind", ["fid", "kid", "pr", "ppl_wend"])
+def test_a_picture_that_is_no_number_is_not_grey(monkeypatch, kind):
+    synthesize = Generator.synthesize
+
+    def broken(self, ws, noise=None):
+        images = synthesize(self, ws, noise)
+        return jnp.where(
+            jnp.arange(len(images))[:, None, None, None] == 2, jnp.nan, images
+        )
+
+    monkeypatch.setattr(Generator, "synthesize", broken)
+    images = np.random.RandomState(0).randint(0, 255, (50, 8, 8, 3)).astype(np.uint8)
+    options = MeasureOptions(features=colours(), quiet=True, cache=False)
+    made = init_generator(jax.random.key(0), MODEL)
+    name = "path" if kind.startswith("ppl") else "sample"
+    with pytest.raises(UserError, match=f"{name} 2 are not finite"):
+        take(made, ArraySource(images), Measure(kind, 12), options)
