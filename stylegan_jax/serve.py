@@ -69,9 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         generator = loading.load(args.network)
         session = Session(generator, find_directions(args), find_eyes(args))
         name = Path(args.network).absolute().stem.removeprefix("name:")
-        blocks = app.build(session, title=name, frame=find_frame(args))
+        demo = app.build(session, title=name, frame=find_frame(args))
         print(f"{args.network} at {server.address(listener)} (Ctrl-C ends)", flush=True)
-        server.serve(blocks, listener)
+        server.serve(demo, listener, args.host)
 
 
 def find_directions(args: ServeArgs) -> tuple[Direction, ...]:

@@ -13,7 +13,8 @@ LAYERS = [
     {"ops", "parallel", "processes", "cli", "pickles"},
     {"networks", "data", "features", "alignment"},
     {"training", "interop", "metrics"},
-    {"loading", "train", "prepare_data", "inversion", "known_data"},
+    {"loading", "train", "prepare_data", "inversion"},
+    {"known_data"},
     {"editing"},
     {"demo", "pictures"},
     {"sample", "convert", "coverage", "evaluate"}

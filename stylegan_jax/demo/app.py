@@ -1,21 +1,30 @@
 """The page: what all tabs share above, the tabs below."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import gradio as gr
 from gradio import themes
 
 from stylegan_jax.demo import drawing_tabs, pictures, search_tabs
-from stylegan_jax.demo.events import Stops
 from stylegan_jax.demo.page import PSI, Page
 from stylegan_jax.demo.session import Session
+from stylegan_jax.demo.uploads import Uploads
+from stylegan_jax.demo.visitors import FairQueue, Visitors
 from stylegan_jax.editing.masks import FFHQ, FaceFrame
 
 # Fonts that are on the visitor's machine; gradio's own come from another host.
 _FONTS = ("system-ui", "sans-serif")
 _MONO = ("ui-monospace", "monospace")
 _PIXELS = "(on) => { document.body.classList.toggle('pixels', on); return []; }"
-_FORGET_SECONDS = 3600  # uploaded files
+
+
+class Demo(NamedTuple):
+    """The page, the files that are sent to it, and who is there."""
+
+    blocks: gr.Blocks
+    uploads: Uploads
+    visitors: Visitors
 
 
 def theme() -> themes.Base:
@@ -23,7 +32,7 @@ def theme() -> themes.Base:
     return themes.Default(font=_FONTS, font_mono=_MONO)
 
 
-def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks:
+def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> Demo:
     """The page of a network.
 
     Args:
@@ -31,12 +40,11 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks
         title: what it is called.
         frame: where faces lie in its pictures, for the named parts of masks.
     """
-    stops = Stops()
+    uploads, visitors = Uploads(), Visitors()  # before components, which look there
     with gr.Blocks(
         title=f"{title} · stylegan_jax",
         analytics_enabled=False,
         fill_width=True,
-        delete_cache=(_FORGET_SECONDS // 4, _FORGET_SECONDS),
     ) as blocks:
         size = session.resolution
         with gr.Row(elem_classes="head"):
@@ -63,7 +71,7 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks
             )
         pixels.change(None, pixels, None, js=_PIXELS)
         photo, current = gr.State(None), gr.State("samples")
-        page = Page(session, frame, stops, current, psi, class_index, photo)
+        page = Page(session, frame, visitors, current, psi, class_index, photo)
         with gr.Tabs():
             for name, make in tabs(session).items():
                 with gr.Tab(name, elem_id=f"tab-{name.lower().split()[0]}") as tab:
@@ -71,11 +79,12 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> gr.Blocks
         page.redraw_open()
 
         def leave(request: gr.Request) -> None:
-            stops.stop(request.session_hash)
+            visitors.stop(request.session_hash)
 
         blocks.unload(leave)
-    blocks.queue(default_concurrency_limit=2)
-    return blocks
+    blocks.queue(api_open=False)
+    blocks._queue = FairQueue(blocks, visitors)
+    return Demo(blocks, uploads, visitors)
 
 
 def tabs(session: Session) -> dict[str, Callable[[Page, gr.Tab], None]]:

@@ -3,20 +3,20 @@
 import functools
 import inspect
 import logging
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.demo.visitors import SEARCH
 
 _log = logging.getLogger(__name__)
 
-# Drawing goes on while somebody searches; two searches at once would both be slow. The
-# queue costs some 25 ms of a drawing's 60, but without it gradio shows no errors.
-DRAW: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 2}
-SEARCH: dict[str, Any] = {"concurrency_id": "search", "concurrency_limit": 1}
+# Drawing goes on while somebody searches, or a large photograph is read; two searches
+# at once would both be slow. The queue costs some 25 ms of a drawing's 60, but without
+# it gradio shows no errors.
+_LANES = {"draw": 2, "read": 1, SEARCH: 1}
 
 
 def listen(
@@ -25,7 +25,7 @@ def listen(
     inputs: Sequence[Any],
     outputs: Sequence[Any],
     *,
-    search: bool = False,
+    lane: str = "draw",
 ) -> Any:
     """Calls a function at events; while it runs, the newest of further ones waits.
 
@@ -34,7 +34,7 @@ def listen(
         function: or generator function.
         inputs: components.
         outputs: components.
-        search: it takes long, and is done one after the other.
+        lane: the queue they wait in, of `_LANES`, which has how many run at once.
     """
     return gr.on(
         list(events),
@@ -42,9 +42,10 @@ def listen(
         list(inputs),
         list(outputs),
         show_progress="hidden",
-        trigger_mode="once" if search else "always_last",
+        trigger_mode="once" if lane == SEARCH else "always_last",
         api_visibility="private",
-        **(SEARCH if search else DRAW),
+        concurrency_id=lane,
+        concurrency_limit=_LANES[lane],
     )
 
 
@@ -84,23 +85,3 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             raise message(error) from None
 
     return call
-
-
-class Stops:
-    """Who may stop what: one search for each visitor."""
-
-    def __init__(self) -> None:
-        """Nobody searches."""
-        self._events: dict[str, threading.Event] = {}
-
-    def begin(self, visitor: str | None) -> threading.Event:
-        """A fresh flag for a visitor's search."""
-        event = threading.Event()
-        self._events[visitor or ""] = event
-        return event
-
-    def stop(self, visitor: str | None) -> None:
-        """Sets the flag of a visitor's search, if there is one."""
-        event = self._events.pop(visitor or "", None)
-        if event is not None:
-            event.set()

@@ -10,8 +10,9 @@ import numpy as np
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo import pictures
-from stylegan_jax.demo.events import Stops, listen
+from stylegan_jax.demo.events import listen
 from stylegan_jax.demo.session import Sample, Session, Source
+from stylegan_jax.demo.visitors import Visitors
 from stylegan_jax.editing.masks import FaceFrame
 from stylegan_jax.inversion.code import Code
 
@@ -73,7 +74,7 @@ class Page:
 
     session: Session
     frame: FaceFrame  # where faces lie
-    stops: Stops
+    visitors: Visitors
     current: gr.State  # name of the tab that is open
     psi: gr.Slider
     class_index: gr.Dropdown
@@ -93,8 +94,6 @@ class Page:
         function: Callable[..., Any],
         inputs: Sequence[Any],
         outputs: Sequence[Any],
-        *,
-        search: bool = False,
     ) -> Any:
         """Calls `function(visit, *values of inputs)` at events."""
         mine = [self.psi, self.class_index, self.photo]
@@ -102,7 +101,7 @@ class Page:
         def call(psi: float, class_index: int | None, photo: Any, *own: Any) -> Any:
             return function(self.visit(psi, class_index, photo), *own)
 
-        return listen(events, call, [*mine, *inputs], outputs, search=search)
+        return listen(events, call, [*mine, *inputs], outputs)
 
     def redraw(
         self,

@@ -6,28 +6,19 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo import pictures, searches, sources
+from stylegan_jax.demo.canvas import canvas
 from stylegan_jax.demo.events import listen
 from stylegan_jax.demo.page import Page, Photo, Picker, Visit, save_button
 from stylegan_jax.demo.searches import EFFORTS, Progress
+from stylegan_jax.demo.visitors import SEARCH
 from stylegan_jax.editing import masks
 from stylegan_jax.editing.commands import covered
 from stylegan_jax.inversion.code import Code
 
 INPAINT, SCRIBBLE = "Fill in", "Scribble"
-_CANVAS = 448  # pixels of the picture that is painted on, at least
 _PARTS = ("eyes", "brows", "nose", "mouth", "face", "hair")
-_COLOURS: list[str | tuple[str, float]] = [
-    "#202020",
-    "#f0f0f0",
-    "#7a4a24",
-    "#d8b050",
-    "#c03040",
-    "#3070c0",
-    "#e8c0a0",
-]
 # In the browser, before the server is asked: its answer might come after the last word.
 _STOPPING = """
 () => {
@@ -43,11 +34,11 @@ def photograph(page: Page, tab: gr.Tab) -> None:
     session = page.session
     channels = session.generator.config.num_channels
 
-    def read(path: str | None, find_face: bool) -> tuple[np.ndarray | None, str]:
-        if path is None:
+    def read(data: bytes | None, find_face: bool) -> tuple[np.ndarray | None, str]:
+        if data is None:
             return None, _pair(None, None)
         picture = sources.read_photo(
-            path,
+            data,
             session.resolution,
             channels,
             find_face=find_face,
@@ -60,7 +51,7 @@ def photograph(page: Page, tab: gr.Tab) -> None:
     ) -> Iterator[tuple[Any, str, str]]:
         if target is None:
             raise UserError("upload a photograph first")
-        stop = page.stops.begin(request.session_hash)
+        stop = page.visitors.begin(request.session_hash)
         yield gr.skip(), _pair(target, None), _waiting()
         for told in searches.invert(session, target, EFFORTS[effort], stop):
             photo = Photo(target, told.code, told.latents)
@@ -78,7 +69,12 @@ def photograph(page: Page, tab: gr.Tab) -> None:
             shown = gr.HTML(_pair(None, None), elem_id="inverted")
             state = gr.HTML(elem_id="inversion-state")
         with gr.Column(scale=2):
-            file = gr.File(label="Photograph", file_types=["image"], elem_id="upload")
+            file = gr.File(
+                label="Photograph",
+                file_types=["image"],
+                type="binary",
+                elem_id="upload",
+            )
             face = gr.Checkbox(
                 label="Find the face and place it as the network's", elem_id="find-face"
             )
@@ -86,13 +82,13 @@ def photograph(page: Page, tab: gr.Tab) -> None:
             save_button(page, code, [], name="photo")
             gr.HTML(_eyes_note(page), elem_classes="note")
     events = [file.upload, file.clear, face.change]
-    listen(events, read, [file, face], [target, shown])
+    listen(events, read, [file, face], [target, shown], lane="read")
     listen(
         [start.click],
         invert,
         [target, effort],
         [page.photo, shown, state],
-        search=True,
+        lane=SEARCH,
     )
     _stopper(page, stop, "inversion-state")
 
@@ -100,13 +96,9 @@ def photograph(page: Page, tab: gr.Tab) -> None:
 def painting(page: Page, tab: gr.Tab) -> None:
     """Inpainting and scribbles."""
     session = page.session
-    side = session.resolution * -(-_CANVAS // session.resolution)
 
-    def load(visit: Visit, kind: str, seed: int) -> dict[str, Any]:
-        picture = session.picture(visit.source(kind, seed))
-        background = images.resize(images.convert_channels(picture, 3), (side, side))
-        path = sources.kept_file(editor.GRADIO_CACHE, images.encode_png(background))
-        return {"background": str(path), "layers": [], "composite": None}
+    def load(visit: Visit, kind: str, seed: int) -> np.ndarray:
+        return session.picture(visit.source(kind, seed))
 
     def code(visit: Visit, result: Photo | None) -> tuple[Code, str]:
         return _there(result).code, "painted"
@@ -114,7 +106,7 @@ def painting(page: Page, tab: gr.Tab) -> None:
     result = gr.State(None)
     with gr.Row():
         with gr.Column(scale=3):
-            editor = _editor(side)
+            editor = canvas(session.resolution)
             state = gr.HTML(elem_id="paint-state")
             shown = gr.HTML(elem_id="painted")
         with gr.Column(scale=2):
@@ -130,32 +122,12 @@ def painting(page: Page, tab: gr.Tab) -> None:
         _painter(page),
         [*shared, *picker.inputs, editor, *meaning, effort],
         [result, shown, state],
-        search=True,
+        lane=SEARCH,
     )
     _stopper(page, stop, "paint-state")
     listen([keep.click], _there, [result], [page.photo]).success(
         lambda: gr.Info("It is the photograph of all tabs now", duration=3),
         api_visibility="private",
-    )
-
-
-def _editor(side: int) -> gr.ImageEditor:
-    """Where strokes are drawn, on a square of `side` pixels."""
-    return gr.ImageEditor(
-        type="numpy",
-        image_mode="RGBA",
-        sources=(),
-        transforms=(),
-        layers=False,
-        buttons=[],
-        canvas_size=(side, side),
-        fixed_canvas=True,
-        height=side + 90,
-        brush=gr.Brush(
-            default_size=24, colors=_COLOURS, default_color=str(_COLOURS[0])
-        ),
-        label="Paint here",
-        elem_id="editor",
     )
 
 
@@ -199,7 +171,7 @@ def _painter(page: Page) -> Any:
         photo: Photo | None,
         kind: str,
         seed: int,
-        drawn: dict[str, Any] | None,
+        drawn: list[np.ndarray],
         mode: str,
         parts: list[str],
         colours: bool,
@@ -210,7 +182,7 @@ def _painter(page: Page) -> Any:
         picture = session.picture(source)
         painted = sources.strokes(drawn, picture)
         mask = sources.as_mask(painted)
-        stop = page.stops.begin(request.session_hash)
+        stop = page.visitors.begin(request.session_hash)
         length = EFFORTS[effort]
         if mode == INPAINT:
             for part in parts:
@@ -250,7 +222,7 @@ def _stopper(page: Page, button: gr.Button, state: str) -> None:
     """Stops at a click, and says so: the iterations that are under way take a while."""
 
     def stop(request: gr.Request) -> None:
-        page.stops.stop(request.session_hash)
+        page.visitors.stop(request.session_hash)
 
     button.click(
         stop, None, None, js=_STOPPING % state, queue=False, api_visibility="private"

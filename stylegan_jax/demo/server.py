@@ -1,7 +1,10 @@
 """Serves the page on this machine, and lets it ask no other."""
 
+import asyncio
+import contextlib
+import datetime
 import socket
-from typing import Any
+from collections.abc import AsyncIterator
 
 import fastapi
 import gradio as gr
@@ -9,20 +12,13 @@ import uvicorn
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo import app
+from stylegan_jax.demo.app import Demo
+from stylegan_jax.demo.gate import Gate, is_own_name
+from stylegan_jax.demo.visitors import Visitors
 
-_MAX_UPLOAD = "30mb"
-# What the browser enforces: scripts, pictures and connections are this server's own.
-_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
-    "media-src 'self' data: blob:; object-src 'none'; base-uri 'self'; "
-    "form-action 'self'; frame-ancestors 'self'"
-)
-_HEADERS = (
-    (b"content-security-policy", _POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-)
+_MOST_VISITORS = 500  # whose state is kept, of some 200 kB
+_STATE_SECONDS = 3600  # after the page was closed
+_SWEEP_SECONDS = 60
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -50,46 +46,60 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make_app(blocks: gr.Blocks) -> fastapi.FastAPI:
-    """The web application of a page, with a policy that keeps it to itself."""
-    outer = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+def make_app(demo: Demo, *, bound: str, host: str) -> Gate:
+    """The web application of a page, behind the gate.
 
-    outer.add_middleware(_Policy)
-    return gr.mount_gradio_app(
+    Args:
+        demo: the page.
+        bound: the address that it listens at.
+        host: as it was given; see `gate.is_own_name`.
+    """
+    blocks = demo.blocks
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
+        sweeper = asyncio.create_task(_sweep(demo))
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            demo.uploads.close()
+
+    outer = fastapi.FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan
+    )
+    gr.mount_gradio_app(
         outer,
         blocks,
         path="",
         theme=app.theme(),
         css=app.CSS,
         footer_links=[],
-        max_file_size=_MAX_UPLOAD,
+        run_history=False,
         ssr_mode=False,
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
-        show_error=True,
+        show_error=False,  # but for messages, which are meant to be shown
     )
+    # Otherwise gradio does not check paths: only its own `launch` sets it.
+    blocks.has_launched = True
+
+    def admit(visitor: str) -> bool:
+        return _has_room(blocks, demo.visitors, visitor)
+
+    return Gate(outer, is_own_name(bound, host), demo.uploads, demo.visitors, admit)
 
 
-class _Policy:
-    """Adds the headers; an ASGI application, for streams must pass as they are."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
-            await send(message)
-
-        await self._inner(scope, receive, with_headers)
-
-
-def serve(blocks: gr.Blocks, listener: socket.socket) -> None:
+def serve(demo: Demo, listener: socket.socket, host: str) -> None:
     """Serves until it is interrupted."""
+    bound = listener.getsockname()[0]
     config = uvicorn.Config(
-        make_app(blocks), log_level="warning", timeout_graceful_shutdown=1
+        make_app(demo, bound=bound, host=host),
+        http="h11",  # which bounds headers
+        ws="none",
+        log_level="warning",
+        timeout_graceful_shutdown=1,
     )
     uvicorn.Server(config).run(sockets=[listener])
 
@@ -99,3 +109,34 @@ def address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{port}/"
+
+
+def _has_room(blocks: gr.Blocks, visitors: Visitors, visitor: str) -> bool:
+    """Whether a visitor is known, or one who left can be forgotten for them."""
+    known = blocks.state_holder.session_data
+    if visitor in known or len(known) < _MOST_VISITORS:
+        return True
+    gone = next((other for other in known if not visitors.here(other)), None)
+    if gone is not None:
+        _forget(blocks, gone)
+    return gone is not None
+
+
+def _forget(blocks: gr.Blocks, visitor: str) -> None:
+    """Frees what is kept of a visitor."""
+    with blocks.state_holder.lock:
+        blocks.state_holder.session_data.pop(visitor, None)
+        blocks.state_holder.time_last_used.pop(visitor, None)
+    blocks._queue.pending_event_ids_session.pop(visitor, None)
+
+
+async def _sweep(demo: Demo) -> None:
+    """Frees what visitors have left behind: files, and what is kept of each."""
+    holder = demo.blocks.state_holder
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        await asyncio.to_thread(demo.uploads.sweep)
+        old = datetime.datetime.now() - datetime.timedelta(seconds=_STATE_SECONDS)
+        for visitor, used in list(holder.time_last_used.items()):
+            if used < old and not demo.visitors.here(visitor):
+                _forget(demo.blocks, visitor)

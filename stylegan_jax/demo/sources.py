@@ -1,8 +1,7 @@
 """Pictures that come from outside: photographs, and strokes on a picture."""
 
-import hashlib
-from pathlib import Path
-from typing import Any
+import io
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,14 +11,14 @@ from stylegan_jax.alignment.ffhq import crop_quad
 from stylegan_jax.alignment.landmarks import LandmarkError
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.files import atomic_write
 from stylegan_jax.editing.masks import FFHQ, FaceFrame
 
+_MOST_PHOTO = 50_000_000  # pixels
 _MARKED = 0.25  # of a pixel of the network must be under a stroke to count
 
 
 def read_photo(
-    path: str | Path,
+    data: bytes,
     resolution: int,
     num_channels: int,
     *,
@@ -29,22 +28,16 @@ def read_photo(
     """A photograph as a network wants it, uint8 `[R, R, C]`.
 
     Args:
-        path: of an uploaded file, which may be anything.
+        data: of an uploaded file, which may be anything.
         resolution: R.
         num_channels: C.
         find_face: cuts the largest face out; otherwise the central square is taken.
         frame: where the face shall lie then.
 
     Raises:
-        UserError: not a picture, no face in it, or no library to find one.
+        UserError: not a picture, too large, no face in it, or no library to find one.
     """
-    try:
-        image = images.read_image(path, 3 if find_face else num_channels)
-    except (images.UnreadableImageError, OSError) as error:
-        raise UserError(
-            f"{Path(path).name} cannot be read as a picture ({error}); give a PNG, "
-            "JPEG or WebP"
-        ) from error
+    image = _read(data, 3 if find_face else num_channels, _MOST_PHOTO, "photograph")
     if not find_face:
         return images.square_box(image, resolution)
     way_out = "; or leave “Find the face” out, which takes the central square"
@@ -52,12 +45,43 @@ def read_photo(
         quad = fitted(align(image, size=resolution)[0].quad, frame)
         crop = crop_quad(image, quad, resolution)
     except (NoFaceError, LandmarkError) as error:
-        raise UserError(f"no face was found in {Path(path).name}{way_out}") from error
+        raise UserError(f"no face was found in the photograph{way_out}") from error
     except MissingLandmarkerError as error:
         raise UserError(
             f"finding faces needs dlib: pip install 'stylegan_jax[align]'{way_out}"
         ) from error
     return images.convert_channels(crop, num_channels)
+
+
+def read_layer(data: bytes, side: int) -> np.ndarray:
+    """Strokes on a canvas, uint8 `[side, side, 4]`.
+
+    Args:
+        data: a picture, up to four times as wide on screens with fine pixels.
+        side: of the canvas.
+
+    Raises:
+        UserError: not a picture, or larger.
+    """
+    layer, shape = _read(data, 4, (4 * side) ** 2, "layer"), (side, side)
+    return layer if layer.shape[:2] == shape else images.resize(layer, shape)
+
+
+def _read(data: bytes, num_channels: int, most_pixels: int, kind: str) -> np.ndarray:
+    """A picture that a visitor sent; its size is looked at before it is decoded."""
+    try:
+        height, width = images.inspect(io.BytesIO(data), check_end=False)
+        if height * width > most_pixels:
+            raise UserError(
+                f"the {kind} is {width} x {height} pixels, over "
+                f"{most_pixels / 1e6:.1f} megapixels; give a smaller one"
+            )
+        return images.read_image(data, num_channels)
+    except images.UnreadableImageError as error:
+        raise UserError(
+            f"the {kind} cannot be read as a picture ({error}); give a PNG, JPEG or "
+            "WebP"
+        ) from error
 
 
 def fitted(quad: np.ndarray, frame: FaceFrame) -> np.ndarray:
@@ -80,12 +104,11 @@ def fitted(quad: np.ndarray, frame: FaceFrame) -> np.ndarray:
     return quad[0] + corners @ np.stack([across, down])
 
 
-def strokes(editor: dict[str, Any] | None, picture: np.ndarray) -> np.ndarray:
-    """What was painted in an editor over an enlarged picture: `[R, R, C + 1]`.
+def strokes(layers: Sequence[np.ndarray], picture: np.ndarray) -> np.ndarray:
+    """What was painted over an enlarged picture: `[R, R, C + 1]`.
 
     Args:
-        editor: what `gr.ImageEditor` gives, of type "numpy" and mode "RGBA": `layers`,
-            uint8 `[S, S, 4]`.
+        layers: uint8 `[S, S, 4]`, the lowest first.
         picture: what is painted on, uint8 `[R, R, C]`.
 
     Returns:
@@ -94,8 +117,8 @@ def strokes(editor: dict[str, Any] | None, picture: np.ndarray) -> np.ndarray:
     """
     size, channels = picture.shape[0], picture.shape[2]
     painted = np.zeros((size, size, channels + 1), np.float32)
-    for layer in (editor or {}).get("layers") or []:
-        if layer.ndim != 3 or layer.shape[2] != 4 or not layer[..., 3].any():
+    for layer in layers:
+        if not layer[..., 3].any():
             continue
         alpha = layer[..., 3:].astype(np.float32) / 255
         colour = layer[..., :3].astype(np.float32)
@@ -126,19 +149,6 @@ def enlarged(picture: np.ndarray, least: int) -> np.ndarray:
     """A picture with each pixel repeated until it has at least `least` of them."""
     factor = max(1, -(-least // min(picture.shape[:2])))
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def kept_file(folder: str | Path, data: bytes) -> Path:
-    """The file of a PNG in a cache, by its content; written once, and at once.
-
-    gradio writes the pictures of an editor anew for everybody who looks at them, while
-    others read them.
-    """
-    path = Path(folder) / hashlib.sha256(data).hexdigest() / "picture.png"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, data)
-    return path
 
 
 def _cells(array: np.ndarray, size: int) -> np.ndarray:

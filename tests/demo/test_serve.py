@@ -118,9 +118,8 @@ def test_only_tabs_that_a_network_can_use_are_there(session):
 
 
 def test_stops_are_each_visitors_own():
-    events = pytest.importorskip("stylegan_jax.demo.events")
-    stops = events.Stops()
-    mine, yours = stops.begin("a"), stops.begin("b")
-    stops.stop("a")
-    stops.stop("nobody")
+    visitors = pytest.importorskip("stylegan_jax.demo.visitors").Visitors()
+    mine, yours = visitors.begin("a"), visitors.begin("b")
+    visitors.stop("a")
+    visitors.stop("nobody")
     assert mine.is_set() and not yours.is_set()

@@ -1,5 +1,8 @@
 """Uploads and strokes: what becomes of them, and what is said to bad ones."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 
@@ -9,23 +12,48 @@ from stylegan_jax.demo import sources
 from stylegan_jax.editing import masks
 
 
-def test_a_photograph_is_its_central_square(tmp_path):
+def test_a_photograph_is_its_central_square():
     photo = np.random.RandomState(0).randint(0, 256, (8, 12, 3)).astype(np.uint8)
-    images.write_png(tmp_path / "me.png", photo)
-    found = sources.read_photo(tmp_path / "me.png", 4, 3, find_face=False)
+    found = sources.read_photo(images.encode_png(photo), 4, 3, find_face=False)
     cells = photo[:, 2:10].reshape(4, 2, 4, 2, 3).mean((1, 3))
     assert found.shape == (4, 4, 3) and np.abs(found - cells).max() <= 0.5
 
 
-def test_what_is_no_photograph_is_refused(tmp_path):
-    (tmp_path / "text.png").write_text("text")
-    images.write_png(tmp_path / "grey.png", np.full((64, 64, 3), 90, np.uint8))
-    with pytest.raises(UserError, match=r"text.png cannot be read as a picture"):
-        sources.read_photo(tmp_path / "text.png", 8, 3, find_face=False)
-    with pytest.raises(UserError, match="cannot be read"):
-        sources.read_photo(tmp_path / "none.png", 8, 3, find_face=False)
+def test_what_is_no_photograph_is_refused():
+    grey = images.encode_png(np.full((64, 64, 3), 90, np.uint8))
+    for nothing in (b"text", b"", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"):
+        with pytest.raises(UserError, match=r"photograph cannot be read as a picture"):
+            sources.read_photo(nothing, 8, 3, find_face=False)
     with pytest.raises(UserError, match=r"no face|needs dlib"):
-        sources.read_photo(tmp_path / "grey.png", 8, 3, find_face=True)
+        sources.read_photo(grey, 8, 3, find_face=True)
+
+
+def png_of(width, height):
+    """A picture of one colour, some kilobytes however large."""
+    row = b"\0" + bytes(-(-width // 8))
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(row * height, 9)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data))
+        + name
+        + data
+        + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts
+    )
+
+
+def test_pictures_are_measured_before_they_are_decoded(monkeypatch):
+    small = sources.read_layer(png_of(64, 64), 16)
+    assert small.shape == (16, 16, 4) and (small[..., 3] == 255).all()
+    assert sources.read_layer(png_of(16, 16), 16).shape == (16, 16, 4)
+    monkeypatch.setattr(images, "read_image", None)
+    with pytest.raises(UserError, match=r"layer is 65 x 64 pixels, over 0.0 mega"):
+        sources.read_layer(png_of(65, 64), 16)
+    with pytest.raises(UserError, match=r"photograph is 8001 x 6250 pixels, over 50"):
+        sources.read_photo(png_of(8001, 6250), 8, 3, find_face=False)
 
 
 def test_faces_are_cut_out_so_that_they_lie_as_in_the_frame():
@@ -61,7 +89,7 @@ def test_strokes_shrink_to_the_networks_pixels():
     layer[0:4, 4:8] = (200, 40, 0, 255)  # the whole pixel (0, 1)
     layer[4:8, 0:2] = (10, 20, 30, 255)  # half of (1, 0)
     layer[12, 12] = (0, 0, 0, 255)  # a sixteenth of (3, 3)
-    painted = sources.strokes({"layers": [layer]}, picture)
+    painted = sources.strokes([layer], picture)
     np.testing.assert_allclose(painted[0, 1], [200, 40, 0, 1], atol=1e-3)
     np.testing.assert_allclose(painted[1, 0], [10, 20, 30, 0.5], atol=1e-3)
     np.testing.assert_allclose(painted[3, 3], [0, 0, 0, 1 / 16], atol=1e-3)
@@ -78,18 +106,18 @@ def test_layers_lie_on_each_other_and_none_is_no_stroke():
     below, above = np.zeros((2, 4, 4, 4), np.uint8)
     below[:2, :2] = (100, 0, 0, 255)
     above[:2, :2] = (0, 100, 0, 128)
-    painted = sources.strokes({"layers": [below, above]}, picture)
+    painted = sources.strokes([below, above], picture)
     share = 128 / 255
     np.testing.assert_allclose(
         painted[0, 0], [100 * (1 - share), 100 * share, 0, 1], atol=1e-3
     )
-    for nothing in (None, {"layers": []}, {"layers": [np.zeros((4, 4, 4), "u1")]}):
+    for nothing in ([], [np.zeros((4, 4, 4), "u1")]):
         assert not sources.strokes(nothing, picture).any()
 
 
 def test_grey_networks_get_grey_strokes_and_small_canvases_are_enlarged():
     layer = np.zeros((2, 2, 4), np.uint8)
     layer[0, 0] = (30, 60, 90, 255)
-    painted = sources.strokes({"layers": [layer]}, np.zeros((4, 4, 1), np.uint8))
+    painted = sources.strokes([layer], np.zeros((4, 4, 1), np.uint8))
     np.testing.assert_allclose(painted[:2, :2], np.tile([60, 1], (2, 2, 1)), atol=1e-3)
     assert not painted[2:].any()

@@ -1,0 +1,263 @@
+"""Decides which requests reach the page: hosts, origins, routes, sizes, files named.
+
+gradio serves far more than the page needs: files by their path, other servers' files,
+recordings, code editing. Only what the page uses is let through, from its own origin,
+and values may name no files but uploads.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import re
+import socket
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from stylegan_jax.demo.uploads import MOST_BYTES, Uploads
+from stylegan_jax.demo.visitors import Visitors
+
+_API = "/gradio_api/"
+# What the page in the browser asks for.
+_SEEN = re.compile(
+    r"/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)?"
+    r"|/(assets|static)/.+"
+    r"|/gradio_api/(info|startup-events|theme\.css|app_id|queue/data|upload_progress)"
+    r"|/gradio_api/heartbeat/[^/]+"
+    r"|/gradio_api/file=.+"
+)
+_SENT = {f"{_API}{name}" for name in ("queue/join", "run/predict", "cancel")}
+_UPLOAD = f"{_API}upload"
+_VISITOR = re.compile(r"[\w-]{1,64}")
+_MOST_JSON = 32 << 10  # bytes; the page sends some hundred
+_MOST_DEPTH = 16
+_PATIENCE = 30  # seconds without a byte of a request
+# Of a call; gradio takes others that are for its own use.
+_FIELDS = ("data", "event_data", "fn_index", "session_hash", "trigger_id", "event_id")
+
+# What the browser enforces: scripts, pictures and connections are this server's own.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "media-src 'self' data: blob:; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'; frame-ancestors 'self'"
+)
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+def is_own_name(bound: str, host: str) -> Callable[[str], bool]:
+    """Which names in a request are the server's.
+
+    Loopback names are, the address it listens at, and `host`. A server that listens at
+    all addresses also has every address in numbers, which no domain of a stranger can
+    be, and the name of the machine.
+
+    Args:
+        bound: the address that it listens at.
+        host: as it was given.
+    """
+    names = {"localhost", "127.0.0.1", "::1", bound.lower(), host.lower()}
+    everywhere = ipaddress.ip_address(bound.split("%")[0]).is_unspecified
+    if everywhere:
+        machine = socket.gethostname().lower()
+        names |= {machine, machine.split(".")[0], f"{machine}.local"}
+
+    def is_own(name: str) -> bool:
+        if everywhere:
+            with contextlib.suppress(ValueError):
+                ipaddress.ip_address(name)
+                return True
+        return name in names
+
+    return is_own
+
+
+class Gate:
+    """The ASGI application that stands before gradio's."""
+
+    def __init__(
+        self,
+        inner: Any,
+        is_own: Callable[[str], bool],
+        uploads: Uploads,
+        visitors: Visitors,
+        admit: Callable[[str], bool],
+    ) -> None:
+        """Guards an application.
+
+        Args:
+            inner: the application.
+            is_own: which hosts it may be called by.
+            uploads: the files that values may name.
+            visitors: told of those who listen.
+            admit: whether there is room for a visitor.
+        """
+        self._inner, self._is_own = inner, is_own
+        self._uploads, self._visitors, self._admit = uploads, visitors, admit
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Passes a request on, or refuses it."""
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        request = Request(scope, receive)
+        try:
+            check_origin(request, self._is_own)
+            answer = await self._answer(request, with_headers)
+        except HTTPException as refused:
+            answer = JSONResponse({"detail": refused.detail}, refused.status_code)
+        except (ClientDisconnect, TimeoutError):
+            return
+        if answer is not None:
+            await answer(scope, receive, with_headers)
+
+    async def _answer(self, request: Request, send: Any) -> Response | None:
+        """The answer to a request; None where the application has given it."""
+        scope, receive = request.scope, request.receive
+        path, method = request.url.path.rstrip("/") or "/", request.method
+        if method == "POST" and path == _UPLOAD:
+            bounded = Request(scope, _bounded(receive, MOST_BYTES))
+            return JSONResponse(await self._uploads.receive(bounded))
+        if method == "POST" and path in _SENT:
+            body = await _json(_bounded(receive, _MOST_JSON))
+            self._check_call(body)
+            await self._inner(scope, _replayed(body, receive), send)
+            return None
+        if method not in ("GET", "HEAD") or not _SEEN.fullmatch(path):
+            raise HTTPException(404, "the page has nothing here")
+        file = path.removeprefix(f"{_API}file=")
+        if file != path and not self._uploads.owns(file):
+            raise HTTPException(403, "only uploads are served, for an hour")
+        if path == f"{_API}upload_progress":  # asked when files have begun to come
+            return PlainTextResponse(
+                'data: {"msg": "done"}\n\n', media_type="text/event-stream"
+            )
+        visitor, listens = request.query_params.get("session_hash"), True
+        if path.startswith(f"{_API}heartbeat/"):
+            visitor, listens = path.rpartition("/")[2], False
+        if path == f"{_API}queue/data" or not listens:
+            self._check_visitor(visitor)
+            with self._visitors.connected(str(visitor), listens=listens):
+                await self._inner(scope, receive, send)
+            return None
+        await self._inner(scope, receive, send)
+        return None
+
+    def _check_visitor(self, visitor: Any) -> None:
+        if not isinstance(visitor, str) or not _VISITOR.fullmatch(visitor):
+            raise HTTPException(400, "no visitor is called so")
+        if not self._admit(visitor):
+            raise HTTPException(503, "too many visitors are here; try again later")
+
+    def _check_call(self, body: dict[str, Any]) -> None:
+        """Refuses calls that gradio would misunderstand, or that name foreign files."""
+        self._check_visitor(body.get("session_hash"))
+        rest = [(value, 0) for value in body.values()]
+        while rest:
+            value, depth = rest.pop()
+            if depth > _MOST_DEPTH:
+                raise HTTPException(400, "the values are nested too deeply")
+            if isinstance(value, dict):
+                path = value.get("path")
+                if path is not None and not (
+                    isinstance(path, str) and self._uploads.owns(path)
+                ):
+                    raise HTTPException(403, "values may name no files but uploads")
+                value = list(value.values())
+            if isinstance(value, list):
+                rest += [(part, depth + 1) for part in value]
+
+
+def check_origin(request: Request, is_own: Callable[[str], bool]) -> None:
+    """Refuses what the page of another server, or a name of another, has sent.
+
+    Raises:
+        HTTPException: 421 for a `Host` that is not ours, 403 for an `Origin` that is
+            not, or a page elsewhere that wants more than to link here.
+    """
+    hosts = request.headers.getlist("host")
+    name, port = _split("//" + hosts[0]) if len(hosts) == 1 else (None, None)
+    if name is None or not is_own(name):
+        raise HTTPException(421, "not a name of this server; use the printed address")
+    for origin in request.headers.getlist("origin"):
+        other, other_port = _split(origin)
+        if other is None or not is_own(other) or other_port != port:
+            raise HTTPException(403, "pages of other servers may not ask this one")
+    site = request.headers.get("sec-fetch-site", "none")
+    linked = request.headers.get("sec-fetch-mode") == "navigate" and (
+        request.method == "GET" and request.url.path == "/"
+    )
+    if site not in ("none", "same-origin") and not linked:
+        raise HTTPException(403, "pages of other servers may only link here")
+
+
+def _split(address: str) -> tuple[str | None, int | None]:
+    """The host's name and the port of an address; no name if there is more or less."""
+    try:
+        parts = urlsplit(address)
+        plain = parts.scheme in ("", "http", "https") and not (
+            parts.path or parts.query or parts.fragment or "@" in parts.netloc
+        )
+        return (parts.hostname if plain else None), parts.port
+    except ValueError:
+        return None, None
+
+
+def _bounded(receive: Any, most: int) -> Any:
+    """Receives a body of at most so many bytes, each piece within half a minute."""
+    size = 0
+
+    async def bounded() -> Any:
+        nonlocal size
+        message = await asyncio.wait_for(receive(), _PATIENCE)
+        size += len(message.get("body", b""))
+        if size > most:
+            raise HTTPException(413, f"a request has at most {most} bytes")
+        return message
+
+    return bounded
+
+
+async def _json(receive: Any) -> dict[str, Any]:
+    """The fields of a call."""
+    data, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        data += message.get("body", b"")
+        more = message.get("more_body", False)
+    try:
+        body = json.loads(data)
+        return {name: body[name] for name in _FIELDS if name in body}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise HTTPException(400, "the request is not a call of the page") from error
+
+
+def _replayed(body: dict[str, Any], receive: Any) -> Any:
+    """Receives a body that was read already, and then what still comes."""
+    left = [{"type": "http.request", "body": json.dumps(body).encode()}]
+
+    async def replayed() -> Any:
+        return left.pop() if left else await receive()
+
+    return replayed

@@ -1,0 +1,103 @@
+"""Files that visitors send: kept for an hour, in a folder of the server's own."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from gradio import processing_utils
+from gradio_client.utils import strip_invalid_filename_characters
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from stylegan_jax.common.files import atomic_write
+
+MOST_BYTES = 30 << 20  # of a request
+_MOST_FILES = 8  # of a request; a painting is three
+_MOST_KEPT = 1 << 30  # bytes, of all visitors
+_KEPT_SECONDS = 3600
+_AT_ONCE = 2  # whole files in memory
+
+
+class Uploads:
+    """The folder, and what may happen with it."""
+
+    def __init__(self) -> None:
+        """Makes the folder, and has gradio keep its files there too."""
+        self.folder = Path(tempfile.mkdtemp(prefix="stylegan_jax_demo_")).resolve()
+        os.environ["GRADIO_TEMP_DIR"] = str(self.folder)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._one = threading.Lock()
+
+    def owns(self, path: str) -> bool:
+        """Whether a path is that of a file in the folder, links followed."""
+        try:
+            found = Path(path).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):
+            return False
+        absolute = os.path.isabs(path) and found.is_relative_to(self.folder)
+        return absolute and found.is_file()
+
+    async def receive(self, request: Request) -> list[str]:
+        """Stores the files of a form.
+
+        Until they are complete they have no name, and go when the visitor does.
+
+        Returns:
+            Paths, as gradio's own upload does: FOLDER/HASH/NAME.
+
+        Raises:
+            starlette.exceptions.HTTPException: not a form of files, or too many.
+        """
+        paths = []
+        form = request.form(max_files=_MOST_FILES, max_fields=_MOST_FILES)
+        async with form as parts:
+            for part in parts.getlist("files"):
+                if isinstance(part, UploadFile):
+                    async with self._turns:
+                        data = await part.read()
+                        store = asyncio.to_thread(self._store, part.filename, data)
+                        paths.append(str(await store))
+        return paths
+
+    def _store(self, name: str | None, data: bytes) -> Path:
+        kept = strip_invalid_filename_characters(Path(name or "").name) or "upload"
+        path = self.folder / processing_utils.hash_bytes(data) / kept
+        with self._one:
+            self._make_room(len(data))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, data)
+        return path
+
+    def sweep(self) -> None:
+        """Deletes files of more than an hour."""
+        with self._one:
+            self._make_room(0)
+
+    def _make_room(self, needed: int) -> None:
+        """Deletes old files; and the oldest, if there is no room for so many bytes."""
+        found = []
+        for path in self.folder.rglob("*"):
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            if path.is_file():
+                found.append((status.st_mtime, status.st_size, path))
+        total, now = needed + sum(size for _, size, _ in found), time.time()
+        for changed, size, path in sorted(found):
+            if now - changed < _KEPT_SECONDS and total <= _MOST_KEPT:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+            try:
+                path.parent.rmdir()
+            except OSError:  # the folder itself, or there is more in it
+                continue
+
+    def close(self) -> None:
+        """Deletes the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
