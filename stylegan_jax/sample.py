@@ -33,7 +33,7 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from stylegan_jax import cli, loading, parallel
-from stylegan_jax.common import images
+from stylegan_jax.common import grids, images
 from stylegan_jax.common.choices import (
     format_seeds,
     one_hot,
@@ -243,7 +243,7 @@ def make_grid(
     above += [""] * (columns - len(above))
     factor = -(-_MIN_CELL // pictures[0].shape[0])
     enlarged = np.stack(pictures).repeat(factor, axis=1).repeat(factor, axis=2)
-    return images.grid(
+    return grids.grid(
         enlarged,
         columns,
         padding=2,

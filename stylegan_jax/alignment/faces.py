@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from stylegan_jax.common import images
+from stylegan_jax.common import resampling
 from stylegan_jax.common.errors import UserError
 
 _MODEL = "shape_predictor_68_face_landmarks.dat"
@@ -117,7 +117,7 @@ def _transformed(
     height, width = image.shape[:2]
     scale = min(2.0, side / max(height, width))
     shape = max(round(height * scale), 1), max(round(width * scale), 1)
-    scaled = images.resize(image, shape)
+    scaled = resampling.resize(image, shape)
     unscale = np.array([width / shape[1], height / shape[0]])
     if not turn:
         return scaled, np.concatenate([np.diag(unscale), np.zeros((2, 1))], axis=1)
@@ -126,5 +126,5 @@ def _transformed(
     size = np.array([shape[1], shape[0]])
     turned = np.ceil(np.abs(back) @ size - 1e-6).astype(int)
     back = np.concatenate([back, (size / 2 - back @ (turned / 2))[:, None]], axis=1)
-    picture = images.warp_affine(scaled, back, (int(turned[1]), int(turned[0])))
+    picture = resampling.warp_affine(scaled, back, (int(turned[1]), int(turned[0])))
     return picture, unscale[:, None] * back

@@ -12,7 +12,7 @@ al. 2019, appendix A.
 import numpy as np
 
 from stylegan_jax.alignment.landmarks import LandmarkError, key_points
-from stylegan_jax.common import images
+from stylegan_jax.common import resampling
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
 
@@ -79,7 +79,7 @@ def crop_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
     if factor > 1:
         shape = np.array(image.shape[:2])
         smaller = np.maximum(np.rint(shape / factor).astype(int), 1)
-        image = images.resize(image, (int(smaller[0]), int(smaller[1])))
+        image = resampling.resize(image, (int(smaller[0]), int(smaller[1])))
         quad = (quad + 0.5) * (smaller / shape)[::-1] - 0.5
     left, top, right, bottom = surroundings(quad, image.shape)
     image, quad = image[top:bottom, left:right], quad - (left, top)
@@ -87,7 +87,7 @@ def crop_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
     if any(pads):
         image = _continue(image, pads, 0.02 * quad_side(quad))
         quad = quad + pads[:2]
-    return images.sample_quad(image, quad, size)
+    return resampling.sample_quad(image, quad, size)
 
 
 def surroundings(quad: np.ndarray, shape: tuple[int, ...]) -> Box:
@@ -158,7 +158,7 @@ def _continue(image: np.ndarray, pads: Box, sigma: float) -> np.ndarray:
     image = np.pad(image, ((top, bottom), (left, right), (0, 0)), "reflect")
     outside = _outside(image.shape, pads)[:, :, None]
     result = image.astype(np.float32)
-    blurred = images.blur(image, sigma).astype(np.float32)
+    blurred = resampling.blur(image, sigma).astype(np.float32)
     result += (blurred - result) * np.clip(3 * outside + 1, 0, 1)
     result += (np.median(result, axis=(0, 1)) - result) * np.clip(outside, 0, 1)
     return np.rint(result).astype(np.uint8)

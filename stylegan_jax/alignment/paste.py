@@ -3,7 +3,7 @@
 import numpy as np
 
 from stylegan_jax.alignment import ffhq
-from stylegan_jax.common import images
+from stylegan_jax.common import resampling
 from stylegan_jax.common.errors import UserError
 
 
@@ -85,14 +85,14 @@ def _warp(
     """Draws a crop where it lies in the photograph, for the pixels of `box`."""
     side = max(round(ffhq.quad_side(quad)), 1)
     if side < len(crop):  # else bicubic sampling would skip pixels
-        crop = images.resize(crop, (side, side))
+        crop = resampling.resize(crop, (side, side))
     margin, size = 2, len(crop)  # pixels at the rim have neighbours to mix with
     crop = np.pad(crop, ((margin, margin), (margin, margin), (0, 0)), "edge")
     left, top, right, bottom = box
     # Pillow's coordinates have their whole numbers at the edges of pixels.
     offset = size * (into @ (np.array([left, top]) - 0.5 - quad[0])) + margin
     matrix = np.concatenate([size * into, offset[:, None]], axis=1)
-    return images.warp_affine(crop, matrix, (bottom - top, right - left))
+    return resampling.warp_affine(crop, matrix, (bottom - top, right - left))
 
 
 def _fade(into: np.ndarray, x: np.ndarray, y: np.ndarray, feather: float) -> np.ndarray:

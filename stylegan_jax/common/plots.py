@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.common import images
+from stylegan_jax.common import grids
 
 _INCHES, _DPI = 2.2, 110  # of a panel
 _BINS = 120
@@ -41,7 +41,7 @@ def panels(
     for axis, (title, samples) in zip(axes, pictures, strict=False):
         axis.set_title(title, fontsize=10)
         if samples.ndim == 4:
-            grid = images.grid(samples, columns=round(len(samples) ** 0.5))
+            grid = grids.grid(samples, columns=round(len(samples) ** 0.5))
             axis.imshow(grid.squeeze(), cmap="gray")
             axis.set_axis_off()
         elif samples.shape[1:] == (2,):

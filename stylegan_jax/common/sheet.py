@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stylegan_jax.common import images
+from stylegan_jax.common import grids
 
 Groups = Sequence[tuple[str, int]]  # label and number of rows or columns
 
@@ -118,7 +118,7 @@ def make_sheet(
             raise ValueError(f"{found} {name}, not {wanted}")
     every = [*row_groups, *column_groups, *((text, columns) for text in room_for)]
     cell, letters = _sizes(side, at_least, [*column_labels, *captions], every)
-    font = images.load_font(letters)
+    font = grids.load_font(letters)
     line = sum(font.getmetrics()) + 4
     gap, margin = max(2, cell // 48), max(4, letters // 3)
     rows_of_captions = [captions[i * columns :][:columns] for i in range(rows)]
@@ -147,7 +147,7 @@ def make_sheet(
         (x + cell // 2, y + cell + line // 2, "mm", text)
         for (y, x), text in zip(cells, captions, strict=False)
     ]
-    page = images.write_text(page, places, font).copy()
+    page = grids.write_text(page, places, font).copy()
     for label, first, last in _spans(column_groups, xs, cell):
         strip = page[margin : margin + line, first:last]
         strip[:] = _centred(label, strip.shape[1], line, font)
@@ -175,7 +175,7 @@ def _sizes(
 
 def _fits(letters: int, cell: int, one_wide: Sequence[str], groups: Groups) -> bool:
     """Whether labels fit what they are for; groups of columns are wide enough."""
-    length = images.load_font(letters).getlength
+    length = grids.load_font(letters).getlength
     return all(length(text) + letters / 2 <= cell for text in one_wide) and all(
         length(text) <= cell * count for text, count in groups
     )
@@ -206,7 +206,7 @@ def _spans(
     return spans
 
 
-def _centred(text: str, width: int, height: int, font: images.Font) -> np.ndarray:
+def _centred(text: str, width: int, height: int, font: grids.Font) -> np.ndarray:
     """A strip of white with a text in its middle, uint8 `[height, width, 3]`."""
     strip = np.full((height, width, 3), 255, np.uint8)
-    return images.write_text(strip, [(width // 2, height // 2, "mm", text)], font)
+    return grids.write_text(strip, [(width // 2, height // 2, "mm", text)], font)

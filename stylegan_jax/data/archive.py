@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from stylegan_jax.common import archives, images
+from stylegan_jax.common.decoding import MAX_FILE_BYTES, UnreadableImageError
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import MAX_FILE_BYTES, UnreadableImageError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.encoded import EncodedSource
 from stylegan_jax.data.scan import assemble

@@ -2,9 +2,11 @@
 
 import dataclasses
 import difflib
+import math
 
 import numpy as np
 
+from stylegan_jax.common.depth import FULL, Whites
 from stylegan_jax.common.errors import UserError
 
 POINTS = {"ring": 2, "gaussian": 1}  # sets of points, and their dimensions
@@ -39,6 +41,8 @@ class DataConfig:
     # Zero-pad up to the next power of two instead of enlarging. None: only for TFDS
     # sets declared square and at most 1/8 short of it (MNIST, 28 to 32 px).
     pad: bool | None = None
+    # What is white in files of more than 8 bits; None: decided by what they hold.
+    white: float | None = None
     max_images: int | None = None  # use this many, drawn at random by `seed`
     portraits_size: int = 20_000  # people in the built-in set
     points_size: int = 100_000  # points in `ring` and `gaussian`
@@ -75,6 +79,8 @@ class DataConfig:
             raise UserError(f"crop {self.crop!r} is not one of {', '.join(_CROPS)}")
         if self.max_images is not None and self.max_images < 2:
             raise UserError(f"max_images {self.max_images} must be at least 2")
+        if self.white is not None and not 0 < self.white < math.inf:
+            raise UserError(f"white {self.white} is not a positive number")
         if self.portraits_size < 2:
             raise UserError(f"portraits_size {self.portraits_size} must be at least 2")
         if not self.cache_gb >= 0:
@@ -101,6 +107,11 @@ class DataConfig:
     def dataset(self) -> str:
         """The TFDS data set's name, "" for the other sources."""
         return self.name.partition(":")[2]
+
+    @property
+    def whites(self) -> Whites:
+        """`white` by kind of sample; empty where it is not given."""
+        return {} if self.white is None else dict.fromkeys(FULL, self.white)
 
     @property
     def dtype(self) -> type[np.generic]:

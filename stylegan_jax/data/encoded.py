@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from stylegan_jax.common import images
+from stylegan_jax.common import images, resampling
+from stylegan_jax.common.depth import Whites
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.substitutes import Substitutes
 
@@ -68,6 +69,7 @@ class EncodedSource:
         labels: Labels | None = None,
         sides: np.ndarray | None = None,
         skipped: Sequence[Skipped] = (),
+        whites: Whites | None = None,
         allow_crop: bool = True,
         pad: bool = False,
     ) -> None:
@@ -81,8 +83,9 @@ class EncodedSource:
             labels: one per image.
             sides: see class.
             skipped: see class.
+            whites: see `images.read_image`; by default of all that a file can hold.
             allow_crop: False makes an image that is not square an error.
-            pad: see `images.square_box`.
+            pad: see `resampling.square_box`.
         """
         self.name = name
         self.num_channels = num_channels
@@ -91,6 +94,7 @@ class EncodedSource:
         self.skipped = tuple(skipped)
         self._read, self._count, self._labels = read, count, labels
         self.sides, self._allow_crop, self._pad = sides, allow_crop, pad
+        self._whites = dict(whites or {})
         self._substitutes = Substitutes(name, count)
         self._warned: set[int] = set()  # resolutions
 
@@ -113,19 +117,27 @@ class EncodedSource:
         while True:
             actual = self._substitutes.actual(index)
             try:
-                pixels = images.read_image(self._read(actual), self.num_channels)
-                break
+                return images.read_image(
+                    self._read(actual),
+                    self.num_channels,
+                    whites=self._whites,
+                    shrink=lambda pixels, of=actual: self._square(
+                        pixels, of, resolution
+                    ),
+                )
             except (images.UnreadableImageError, OSError) as error:
                 self._substitutes.add(actual, str(error))
+
+    def _square(self, pixels: np.ndarray, index: int, resolution: int) -> np.ndarray:
         height, width = pixels.shape[:2]
         if height != width and not self._allow_crop:
             raise UserError(
-                f"image {actual} of {self.name} is {width}x{height}, not square; use "
+                f"image {index} of {self.name} is {width}x{height}, not square; use "
                 f"crop=center"
             )
         if resolution not in self._warned:
             self._warn_of_small(resolution, min(height, width))
-        return images.square_box(pixels, resolution, pad=self._pad)
+        return resampling.square_box(pixels, resolution, pad=self._pad)
 
     def label(self, index: int) -> np.ndarray:
         """Label of image `index`, float32 `[label_size]`.
@@ -157,6 +169,7 @@ class EncodedSource:
         with ThreadPoolExecutor(8) as pool:
             found = hashlib.sha256(b"\n".join(pool.map(digest, chosen)))
         how = f"{self.num_channels} channels, padded {self._pad}"
+        how += f", white {self._whites}" if self._whites else ""
         return f"{found.hexdigest()} of {self._count}, {how}"
 
     def _warn_of_small(self, resolution: int, side: int) -> None:

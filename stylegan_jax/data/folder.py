@@ -1,12 +1,12 @@
 """A folder of images, nested or not, as a source."""
 
-import os
 import stat
 from pathlib import Path
 from typing import IO
 
+from stylegan_jax.common.decoding import MAX_FILE_BYTES, UnreadableImageError
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import MAX_FILE_BYTES, UnreadableImageError
+from stylegan_jax.common.listing import list_files
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.encoded import EncodedSource
 from stylegan_jax.data.scan import assemble
@@ -44,19 +44,3 @@ def open_folder(config: DataConfig) -> EncodedSource:
         open_file=open_file,
         read_file=read_file,
     )
-
-
-def list_files(root: Path) -> list[str]:
-    """Paths below `root`, relative, with forward slashes; links to folders followed."""
-    files: list[str] = []
-    seen: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link to a folder above or seen before
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        relative = Path(folder).relative_to(root)
-        files += [(relative / name).as_posix() for name in names]
-    return files

@@ -9,6 +9,8 @@ import csv
 import dataclasses
 import io
 import json
+import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -18,6 +20,7 @@ import numpy as np
 from stylegan_jax.common.errors import UserError
 
 Label = str | int | tuple[float, ...]
+_logger = logging.getLogger(__name__)
 
 # Also what is nested without end, and numbers beyond all numbers.
 _MALFORMED = (ValueError, RecursionError, ArithmeticError)
@@ -102,8 +105,16 @@ def from_folders(files: Sequence[str]) -> list[Label | None]:
     """The first folder at which the paths differ; None for files beside those.
 
     Raises:
-        UserError: the files do not lie in two folders at least.
+        UserError: the files do not lie in two folders at least, or the folders only
+            count the files.
     """
+    if all(map(_is_counted, files)):
+        first, last = files[0], files[-1]
+        raise UserError(
+            f"the folders, from {first!r} to {last!r}, only count the images, as data "
+            "sets of StyleGAN2-ADA and FFHQ do, and are no classes; give labels=json "
+            "if there is a dataset.json, or labels=none"
+        )
     folders = [PurePosixPath(file).parts[:-1] for file in files]
     depth = 0
     while (
@@ -118,6 +129,19 @@ def from_folders(files: Sequence[str]) -> list[Label | None]:
     return labels
 
 
+def _is_counted(file: str) -> bool:
+    """Whether a folder is made of its image's number: `00012/img00012345.png`.
+
+    Sources: `convert_dataset`, dataset_tool.py, NVlabs/stylegan2-ada-pytorch; and FFHQ,
+    of a thousand images each: `12000/12345.png`.
+    """
+    match = re.search(r"(?:^|/)(\d{5})/(?:img(\d{5})\d{3}|(\d{2})\d{3})\.\w+$", file)
+    if not match:
+        return False
+    folder, ada, ffhq = match.groups()
+    return folder == (ada or f"{ffhq}000")
+
+
 def from_json(text: str | bytes, files: Sequence[str]) -> list[Label | None]:
     """Labels of StyleGAN2-ADA's `dataset.json`: `{"labels": [[file, label], ...]}`.
 
@@ -126,25 +150,58 @@ def from_json(text: str | bytes, files: Sequence[str]) -> list[Label | None]:
 
     Source: `_load_raw_labels`, training/dataset.py, NVlabs/stylegan2-ada-pytorch.
     """
+    table: dict[str, Label] = {}
     try:
         labels = json.loads(text)["labels"] or ()
         pairs = labels.items() if isinstance(labels, dict) else labels
-        table = {_clean(file): _json_label(label) for file, label in pairs}
+        for file, value in pairs:
+            label = _json_label(value)
+            if table.setdefault(_clean(file), label) != label:
+                raise UserError(
+                    f"dataset.json gives {file!r} two labels, {table[_clean(file)]} "
+                    f"and {label}; keep one of them"
+                )
+    except UserError:
+        raise
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"dataset.json is not JSON: line {error.lineno}, column {error.colno}: "
+            f"{error.msg}"
+        ) from error
     except (*_MALFORMED, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f'dataset.json is not {{"labels": [[file, label], ...]}} ({error!r})'
         ) from error
     if not table:
         raise UserError("dataset.json holds no labels; use labels=none")
+    _warn_of_gaps(table)
     return _matched([table.get(file) for file in files], "dataset.json", list(table))
 
 
 def _json_label(label: object) -> Label:
     if isinstance(label, list):
         return tuple(float(value) for value in label)
+    if isinstance(label, float) and label.is_integer():  # as NumPy and pandas write it
+        return int(label)
     if isinstance(label, str | int) and not isinstance(label, bool):
         return label
     raise TypeError(f"label {label!r} is neither a class nor a vector")
+
+
+def _warn_of_gaps(table: dict[str, Label]) -> None:
+    """Says which class numbers no image has: the network learns nothing of them."""
+    numbers = {label for label in table.values() if isinstance(label, int)}
+    high = max(numbers, default=0)
+    if 0 <= high < MAX_CLASSES and (gaps := set(range(high)) - numbers):
+        some = ", ".join(map(str, sorted(gaps)[:5])) + (
+            ", ..." if len(gaps) > 5 else ""
+        )
+        _logger.warning(
+            "dataset.json has class numbers up to %d, but no image of %s; classes are "
+            "counted from 0",
+            high,
+            f"class {some}" if len(gaps) == 1 else f"classes {some}",
+        )
 
 
 def from_csv(text: bytes, files: Sequence[str], table_name: str) -> list[Label | None]:

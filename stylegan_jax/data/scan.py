@@ -1,9 +1,11 @@
 """From a list of files of any kind to a source of images and labels.
 
 Shared by folders and zip files. Only headers are read, so that 6,000 files take
-about a second; damage further inside is met by `EncodedSource`.
+about a second; damage further inside is met by `EncodedSource`. Of files of more than 8
+bits all pixels are read, until it is clear how many bits are used.
 """
 
+import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,15 +15,18 @@ from typing import IO
 
 import numpy as np
 
-from stylegan_jax.common import images
+from stylegan_jax.common import depth, images
+from stylegan_jax.common.decoding import Header
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.listing import is_junk
 from stylegan_jax.data import labels as label_files
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.encoded import EncodedSource, Skipped
 
 MIN_IMAGES = 2  # with fewer, the path or the labels are surely wrong
 _MAX_LISTED = 5
-_JUNK = {"thumbs.db", "desktop.ini", "__macosx"}  # hidden names are junk besides
+_TABLES = {"json": "dataset.json", "csv": "labels.csv"}
+_CHUNK = 64  # files decoded before it is asked whether more are needed
 _logger = logging.getLogger(__name__)
 
 OpenFile = Callable[[str], tuple[IO[bytes], bool]]
@@ -52,10 +57,18 @@ def assemble(
     files = sorted(files)
     tables = {file for file in files if is_table(file)}
     candidates = [file for file in files if file not in tables]
-    good, sizes, skipped = examine(candidates, open_file)
+    good, headers, skipped = examine(candidates, open_file)
+    whites, broken = _find_whites(config, good, headers, read_file, name)
+    skipped += broken
+    bad = {file for file, _ in broken}
+    kept = [i for i, file in enumerate(good) if file not in bad]
+    good = [good[i] for i in kept]
+    sizes = np.array([headers[i][:2] for i in kept], np.int64).reshape(-1, 2)
     _require(len(good), name, len(files), skipped)
     labels = _read_labels(config, good, tables, read_file, name)
-    if labels is not None:
+    if labels is None:
+        _hint(config, good, tables, read_file, name)
+    else:
         kept = [i for i, label in enumerate(labels) if label is not None]
         skipped += [
             Skipped(file, "no label")
@@ -85,6 +98,7 @@ def assemble(
         num_channels=config.num_channels,
         labels=table,
         sides=sizes[chosen].min(1),
+        whites=whites,
         skipped=sorted(skipped),
         allow_crop=config.crop == "center",
         pad=bool(config.pad),
@@ -107,39 +121,87 @@ def is_table(file: str) -> bool:
     return PurePosixPath(file).name == "dataset.json" or file.lower().endswith(".csv")
 
 
-def is_junk(file: str) -> bool:
-    """Whether a file is left behind by an operating system, or hidden."""
-    parts = PurePosixPath(file).parts
-    return any(part.startswith(".") or part.lower() in _JUNK for part in parts)
-
-
 def examine(
     files: Sequence[str], open_file: OpenFile
-) -> tuple[list[str], np.ndarray, list[Skipped]]:
+) -> tuple[list[str], list[Header], list[Skipped]]:
     """Looks at the headers of many files at once.
 
     Returns:
-        The names of the images, their sizes `[num_images, 2]` (height, width), and
-        the other files.
+        The names of the images, what their headers say, and the other files.
     """
 
-    def look(file: str) -> tuple[int, int] | Skipped:
+    def look(file: str) -> Header | Skipped:
         if is_junk(file):
             return Skipped(file, "a hidden or system file")
         try:
             stream, check_end = open_file(file)
             with stream:
-                return images.inspect(stream, check_end=check_end)
+                return images.read_header(stream, check_end=check_end)
         except (images.UnreadableImageError, OSError) as error:
             return Skipped(file, str(error))
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(look, files))
     skipped = [result for result in found if isinstance(result, Skipped)]
-    sizes = [result for result in found if not isinstance(result, Skipped)]
+    headers = [result for result in found if not isinstance(result, Skipped)]
     bad = {result.name for result in skipped}
     good = [file for file in files if file not in bad]
-    return good, np.array(sizes, np.int64).reshape(-1, 2), skipped
+    return good, headers, skipped
+
+
+def _find_whites(
+    config: DataConfig,
+    files: Sequence[str],
+    headers: Sequence[Header],
+    read_file: ReadFile,
+    name: str,
+) -> tuple[depth.Whites, list[Skipped]]:
+    """What is white in files of more than 8 bits, by kind, and files without it.
+
+    Raises:
+        UserError: floats are beyond 1, and `config.white` does not say what they mean.
+    """
+    skipped: list[Skipped] = []
+    whites = dict(config.whites)
+    deep = sorted({header.kind for header in headers} - {"8-bit", *whites})
+
+    def look(file: str) -> float | Skipped:
+        try:
+            return depth.largest(images.read_levels(read_file(file))[0])
+        except (ValueError, OSError) as error:
+            return Skipped(file, str(error))
+
+    for kind in deep:
+        of_kind = [f for f, h in zip(files, headers, strict=True) if h.kind == kind]
+        high, largest_file = 0.0, of_kind[0]
+        with ThreadPoolExecutor(8) as pool:
+            for start in range(0, len(of_kind), _CHUNK):
+                chunk = of_kind[start : start + _CHUNK]
+                for file, found in zip(chunk, pool.map(look, chunk), strict=True):
+                    if isinstance(found, Skipped):
+                        skipped.append(found)
+                    elif found > high:
+                        high, largest_file = found, file
+                if kind == "16-bit" and depth.white_of(kind, high) == depth.FULL[kind]:
+                    break  # more files cannot change it
+        try:
+            white = depth.white_of(kind, high)
+        except ValueError as error:
+            raise UserError(
+                f"{largest_file!r} of {name} has {error}; save it with 8 or 16 bits, "
+                f"or say what is white: --data.white {high:g}"
+            ) from error
+        if white != depth.FULL[kind]:
+            whites[kind] = white
+            _logger.warning(
+                "%d %s files of %s, %s; --data.white %g says otherwise",
+                len(of_kind),
+                kind,
+                name,
+                depth.reading(kind, high, white),
+                depth.FULL[kind],
+            )
+    return whites, skipped
 
 
 def _read_labels(
@@ -153,9 +215,7 @@ def _read_labels(
         return None
     if config.labels == "folders":
         return label_files.from_folders(files)
-    wanted = {"json": "dataset.json", "csv": "labels.csv"}.get(
-        config.labels, config.labels
-    )
+    wanted = _TABLES.get(config.labels, config.labels)
     # A zip often holds everything in one folder of its own.
     matching = sorted(
         (table for table in tables if f"/{table}".endswith(f"/{wanted}")),
@@ -174,6 +234,33 @@ def _read_labels(
     if wanted.endswith(".json"):
         return label_files.from_json(text, relative)
     return label_files.from_csv(text, relative, wanted)
+
+
+def _hint(
+    config: DataConfig,
+    files: list[str],
+    tables: set[str],
+    read_file: ReadFile,
+    name: str,
+) -> None:
+    """Says once that there are labels, where none are asked for."""
+    for labels, table in _TABLES.items():
+        asked = dataclasses.replace(config, labels=labels)
+        try:
+            found = _read_labels(asked, files, tables, read_file, name)
+        except UserError:
+            continue
+        count = sum(label is not None for label in found or ())
+        _logger.warning(
+            "%s has labels of %d of %d images in %s, which are not used; "
+            "--data.labels %s uses them",
+            name,
+            count,
+            len(files),
+            table,
+            labels,
+        )
+        return
 
 
 def _require(count: int, name: str, num_files: int, skipped: list[Skipped]) -> None:

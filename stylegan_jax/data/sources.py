@@ -1,5 +1,6 @@
 """What a source of training images is, and opening the one that is configured."""
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.images import convert_channels
 from stylegan_jax.data.config import POINTS, DataConfig
+
+_PORTRAIT_CLASSES = {"pose": ("left", "right")}  # those that mirroring exchanges
 
 
 class Source(Protocol):
@@ -96,6 +99,29 @@ def open_source(config: DataConfig) -> Source:
     Raises:
         UserError: the data is missing or unusable; the message says what to do.
     """
+    source = _open(config)
+    if config.mirror and (sided := _sided_classes(source)):
+        raise UserError(
+            f"labels {config.labels!r} tell left from right ({sided}), and mirroring "
+            "would make half of them wrong; leave --data.mirror off"
+        )
+    return source
+
+
+def _sided_classes(source: Source) -> str:
+    """Two classes that mirroring exchanges, "" if there are none."""
+    names = tuple(getattr(source, "label_names", ()))
+    swap = {"left": "right", "right": "left"}
+    pairs = (
+        f"{name} and {other}"
+        for name in names
+        if (other := re.sub("left|right", lambda m: swap[m[0]], name)) != name
+        and other in names
+    )
+    return next(pairs, "")
+
+
+def _open(config: DataConfig) -> Source:
     # Imported where needed: most runs use one kind, and TFDS takes a second to load.
     if config.name == "portraits":
         return _open_portraits(config)
@@ -129,9 +155,10 @@ def _open_portraits(config: DataConfig) -> Source:
         portraits = Portraits(size, config.seed, label)
     except ValueError as error:
         raise UserError(f"portraits: {error}") from error
-    if config.num_channels == portraits.num_channels:
+    names = _PORTRAIT_CLASSES.get(config.labels, ())
+    if config.num_channels == portraits.num_channels and not names:
         return portraits
-    return Converted(portraits, config.num_channels)
+    return Converted(portraits, config.num_channels, names)
 
 
 class Converted:
@@ -139,11 +166,15 @@ class Converted:
 
     Attributes:
         source: the source itself.
+        label_names: of its classes, as far as they are known.
     """
 
-    def __init__(self, source: Source, num_channels: int) -> None:
+    def __init__(
+        self, source: Source, num_channels: int, label_names: tuple[str, ...] = ()
+    ) -> None:
         """Wraps `source`."""
         self.name, self.label_size = source.name, source.label_size
+        self.label_names = label_names
         self.num_channels, self.source = num_channels, source
 
     def __len__(self) -> int:
@@ -159,6 +190,8 @@ class Converted:
         return self.source.label(index)
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which images these are; see `Source`."""
+        """Says which these images are; see `Source`."""
         of_source = self.source.fingerprint(which, resolution)
+        if self.num_channels == self.source.num_channels:
+            return of_source
         return f"{of_source} in {self.num_channels} channels"

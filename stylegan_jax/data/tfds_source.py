@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from stylegan_jax.common.decoding import UnreadableImageError
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import UnreadableImageError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.encoded import EncodedSource
 from stylegan_jax.data.scan import MIN_IMAGES, choose
@@ -101,6 +101,7 @@ def open_tfds(config: DataConfig) -> EncodedSource:
         num_channels=config.num_channels,
         labels=labels,
         sides=sides,
+        whites=config.whites,
         allow_crop=config.crop == "center",
         pad=pad,
     )

@@ -9,7 +9,7 @@ from stylegan_jax.alignment.align import NoFaceError, align
 from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.alignment.ffhq import crop_quad
 from stylegan_jax.alignment.landmarks import LandmarkError
-from stylegan_jax.common import images
+from stylegan_jax.common import images, resampling
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.masks import FFHQ, FaceFrame
 
@@ -39,7 +39,7 @@ def read_photo(
     """
     image = _read(data, 3 if find_face else num_channels, _MOST_PHOTO, "photograph")
     if not find_face:
-        return images.square_box(image, resolution)
+        return resampling.square_box(image, resolution)
     way_out = "; or leave “Find the face” out, which takes the central square"
     try:
         quad = fitted(align(image, size=resolution)[0].quad, frame)

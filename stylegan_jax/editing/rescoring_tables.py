@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common import images
+from stylegan_jax.common import grids, images
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.rescoring import Rescoring, moves
 from stylegan_jax.networks.generator import Generator
@@ -118,7 +118,7 @@ def draw_rows(
         for direction in directions
         for i in range(len(z))
     ]
-    return images.grid(
+    return grids.grid(
         drawn.repeat(factor, axis=1).repeat(factor, axis=2),
         len(steps),
         padding=2,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.common import images
+from stylegan_jax.common import grids, images
 from stylegan_jax.common.choices import one_hot
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.progress_bar import progress_bar
@@ -322,7 +322,7 @@ class Workbench:
         cells = np.stack([picture for row in rows for picture in row])
         factor = -(-_CELL // cells.shape[1])
         path = self.outdir / f"{name}.png"
-        grid = images.grid(
+        grid = grids.grid(
             cells.repeat(factor, axis=1).repeat(factor, axis=2),
             len(rows[0]),
             padding=2,

@@ -10,10 +10,10 @@ import numpy as np
 from stylegan_jax.alignment.align import align
 from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.alignment.landmarks import LANDMARK_ENDINGS, read_landmarks
-from stylegan_jax.common import images
+from stylegan_jax.common import images, resampling
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.listing import list_images
 
-_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
 # Of a folder these are our own results, not images to invert.
 _OURS = ("_stages", "_loss")
 
@@ -35,7 +35,7 @@ class Refused(NamedTuple):
 
 
 def listed(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The files that are named, and the images of the folders that are, sorted.
+    """The files that are named, and the images below the folders that are, sorted.
 
     Raises:
         UserError: nothing is there, or a folder has no images.
@@ -43,11 +43,7 @@ def listed(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(
-                file
-                for file in path.iterdir()
-                if file.suffix.lower() in _ENDINGS and not file.stem.endswith(_OURS)
-            )
+            inside = [f for f in list_images(path) if not f.stem.endswith(_OURS)]
             if not inside:
                 raise UserError(f"{path} has no images")
             found += inside
@@ -97,14 +93,13 @@ def read(
         try:
             if aligned:
                 points = None if landmarks is None else _points(landmarks, path.stem)
-                photo = images.read_image(path, 3)
-                face = align(photo, size=resolution, landmarks=points)[0]
+                face = align(
+                    images.read_image(path, 3), size=resolution, landmarks=points
+                )[0]
                 pixels = images.convert_channels(face.crop, num_channels)
                 quad = face.quad
             else:
-                photo = images.read_image(path, num_channels)
-                pixels = images.square_box(photo, resolution)
-                quad = _central_quad(*photo.shape[:2])
+                pixels, quad = _central_square(path, resolution, num_channels)
         except MissingLandmarkerError:
             raise
         except (images.UnreadableImageError, UserError, OSError) as error:
@@ -132,8 +127,15 @@ def _points(landmarks: Path, name: str) -> list[np.ndarray]:
     )
 
 
+def _central_square(
+    path: Path, resolution: int, num_channels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    photo = images.read_image(path, num_channels)
+    return resampling.square_box(photo, resolution), _central_quad(*photo.shape[:2])
+
+
 def _central_quad(height: int, width: int) -> np.ndarray:
-    """The corners of what `images.square_box` takes."""
+    """The corners of what `resampling.square_box` takes."""
     side = min(height, width)
     left, top = (width - side) // 2 - 0.5, (height - side) // 2 - 0.5
     right, bottom = left + side, top + side

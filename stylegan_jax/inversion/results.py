@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.common import images, plots, video
+from stylegan_jax.common import grids, images, plots, video
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.invert import Inversion
@@ -67,7 +67,7 @@ def row(pictures: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
     """Pictures side by side with captions; small ones are enlarged."""
     factor = -(-_SHOWN // pictures[0].shape[0])
     enlarged = np.stack(pictures).repeat(factor, axis=1).repeat(factor, axis=2)
-    return images.grid(enlarged, len(pictures), padding=2, column_labels=labels)
+    return grids.grid(enlarged, len(pictures), padding=2, column_labels=labels)
 
 
 def is_done(outdir: Path, name: str, about: dict[str, Any]) -> bool:

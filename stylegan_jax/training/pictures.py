@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common import images, plots
+from stylegan_jax.common import grids, images, plots
 from stylegan_jax.data.sources import Source
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
@@ -55,7 +55,7 @@ def make_draw(
         samples = images.to_uint8(drawn[:count])
         factor = model.resolution // generator.resolution
         samples = samples.repeat(factor, axis=1).repeat(factor, axis=2)
-        return images.grid(samples, columns=config.grid_columns)
+        return grids.grid(samples, columns=config.grid_columns)
 
     return draw_grid
 
@@ -67,7 +67,7 @@ def grid_of_reals(config: RunConfig, source: Source, resolution: int) -> np.ndar
         return plots.panels([(source.name, reals)], span=span_of(reals))
     count = config.grid_columns * config.grid_rows
     reals = [source.image(i % len(source), resolution) for i in range(count)]
-    return images.grid(np.stack(reals), columns=config.grid_columns)
+    return grids.grid(np.stack(reals), columns=config.grid_columns)
 
 
 def diversity(

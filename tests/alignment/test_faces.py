@@ -8,7 +8,7 @@ import pytest
 
 from stylegan_jax.alignment import faces, ffhq
 from stylegan_jax.alignment.align import NoFaceError, align
-from stylegan_jax.common import images
+from stylegan_jax.common import images, resampling
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def scene(portrait, scale, degrees, shape, centre):
     back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     offset = side / 2 - back @ np.add(centre, 0.5) / scale
     matrix = np.concatenate([back / scale, offset[:, None]], axis=1)
-    canvas = images.warp_affine(portrait, matrix, shape)
-    inside = images.warp_affine(np.full_like(portrait, 255), matrix, shape)
+    canvas = resampling.warp_affine(portrait, matrix, shape)
+    inside = resampling.warp_affine(np.full_like(portrait, 255), matrix, shape)
     corners = side / 2 * np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)])
     return np.where(inside, canvas, 128).astype(
         np.uint8

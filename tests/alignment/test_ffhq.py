@@ -5,7 +5,7 @@ from PIL import Image
 from stylegan_jax.alignment import ffhq
 from stylegan_jax.alignment.align import NoFaceError, align
 from stylegan_jax.alignment.landmarks import LandmarkError
-from stylegan_jax.common import images
+from stylegan_jax.common import images, resampling
 from stylegan_jax.common.errors import UserError
 
 UPRIGHT = np.array([(40.0, 50), (60, 50), (42, 75), (58, 75)])
@@ -15,7 +15,7 @@ def noise(height, width, seed=0, cell=4):
     """A picture of random blobs, of a few pixels each."""
     generator = np.random.default_rng(seed)
     small = generator.integers(0, 256, (-(-height // cell), -(-width // cell), 3))
-    return images.resize(small.astype(np.uint8), (height, width))
+    return resampling.resize(small.astype(np.uint8), (height, width))
 
 
 def square(left, top, side):

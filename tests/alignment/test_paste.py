@@ -3,7 +3,7 @@ import pytest
 
 from stylegan_jax.alignment import ffhq
 from stylegan_jax.alignment.paste import paste_back
-from stylegan_jax.common import images
+from stylegan_jax.common import resampling
 from stylegan_jax.common.errors import UserError
 
 
@@ -11,7 +11,7 @@ def blobs(height, width, cell):
     small = np.random.default_rng(1).integers(
         0, 256, (height // cell, width // cell, 3)
     )
-    return images.resize(small.astype(np.uint8), (height, width))
+    return resampling.resize(small.astype(np.uint8), (height, width))
 
 
 def turned(degrees, side, centre):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan_jax.common import images
+from stylegan_jax.common import decoding, grids, images, resampling
 
 
 def encode(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -103,12 +103,6 @@ def test_an_impossible_number_of_channels_is_not_blamed_on_the_file():
     assert not isinstance(error.value, images.UnreadableImageError)
 
 
-def test_floating_point_tiffs_are_refused():
-    data = encode(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF")
-    with pytest.raises(images.UnreadableImageError, match="mode F"):
-        images.read_image(data)
-
-
 def test_cmyk_becomes_rgb():
     data = encode(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
     colour = images.read_image(data, 3)[4, 4].astype(int)
@@ -167,7 +161,7 @@ def test_shrinking_by_two_is_the_official_mean_of_four():
     image = noise(8, 8, 3)
     p = image.astype(np.float64)
     mean = (p[::2, ::2] + p[::2, 1::2] + p[1::2, ::2] + p[1::2, 1::2]) / 4
-    np.testing.assert_array_equal(images.square_box(image, 4), np.rint(mean))
+    np.testing.assert_array_equal(resampling.square_box(image, 4), np.rint(mean))
 
 
 def test_shrinking_by_any_factor_is_the_mean_over_areas():
@@ -176,36 +170,36 @@ def test_shrinking_by_any_factor_is_the_mean_over_areas():
     # Each pixel enlarged to 4x4 copies: then the factor is a whole number, 11.
     fine = image.repeat(resolution, 0).repeat(resolution, 1).astype(np.float64)
     mean = fine.reshape(resolution, side, resolution, side, 3).mean((1, 3))
-    assert np.abs(images.square_box(image, resolution) - mean).max() <= 0.5 + 1e-9
+    assert np.abs(resampling.square_box(image, resolution) - mean).max() <= 0.5 + 1e-9
 
 
 def test_the_centre_of_what_is_not_square_is_kept():
     image = noise(4, 10, 1)
-    np.testing.assert_array_equal(images.square_box(image, 4), image[:, 3:7])
+    np.testing.assert_array_equal(resampling.square_box(image, 4), image[:, 3:7])
     tall = image.transpose(1, 0, 2)
-    np.testing.assert_array_equal(images.square_box(tall, 4), tall[3:7])
+    np.testing.assert_array_equal(resampling.square_box(tall, 4), tall[3:7])
 
 
 def test_enlarging_keeps_a_flat_colour_and_the_size_asked_for():
     flat = np.full((3, 3, 4), 77, np.uint8)
     np.testing.assert_array_equal(
-        images.square_box(flat, 16), np.full((16, 16, 4), 77, np.uint8)
+        resampling.square_box(flat, 16), np.full((16, 16, 4), 77, np.uint8)
     )
 
 
 def test_padding_surrounds_with_zeros_up_to_the_power_of_two():
     digit = noise(28, 28, 1)
-    padded = images.square_box(digit, 32, pad=True)
+    padded = resampling.square_box(digit, 32, pad=True)
     np.testing.assert_array_equal(padded[2:30, 2:30], digit)
     assert padded.sum() == digit.sum()
     np.testing.assert_array_equal(
-        images.square_box(digit, 16, pad=True), images.square_box(padded, 16)
+        resampling.square_box(digit, 16, pad=True), resampling.square_box(padded, 16)
     )
 
 
 def test_a_grid_places_each_image_in_its_cell():
     tiles = noise(5, 4, 6, 3)
-    sheet = images.grid(tiles, 3, padding=2)
+    sheet = grids.grid(tiles, 3, padding=2)
     assert sheet.shape == (2 * 4 + 2, 3 * 6 + 2 * 2, 3)
     np.testing.assert_array_equal(sheet[:4, 8:14], tiles[1])
     np.testing.assert_array_equal(sheet[6:10, 8:14], tiles[4])
@@ -216,8 +210,8 @@ def test_a_grid_places_each_image_in_its_cell():
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_captions_add_margins_with_ink_and_leave_the_images_alone(channels):
     tiles = noise(4, 64, 64, channels)
-    plain = images.grid(tiles, 2)
-    sheet = images.grid(tiles, row_labels=["psi", "0.7"], column_labels=["a", "b"])
+    plain = grids.grid(tiles, 2)
+    sheet = grids.grid(tiles, row_labels=["psi", "0.7"], column_labels=["a", "b"])
     top, left = np.subtract(sheet.shape[:2], plain.shape[:2])
     assert min(top, left) > 8
     np.testing.assert_array_equal(sheet[top:, left:], plain)
@@ -228,11 +222,11 @@ def test_captions_add_margins_with_ink_and_leave_the_images_alone(channels):
 
 def test_a_grid_refuses_what_it_cannot_lay_out():
     with pytest.raises(ValueError, match="2 row labels for 1 rows"):
-        images.grid(noise(2, 4, 4, 3), 2, row_labels=["a", "b"])
+        grids.grid(noise(2, 4, 4, 3), 2, row_labels=["a", "b"])
     with pytest.raises(ValueError, match="float32"):
-        images.grid(np.zeros((2, 4, 4, 3), np.float32))
+        grids.grid(np.zeros((2, 4, 4, 3), np.float32))
     with pytest.raises(ValueError, match="N > 0"):
-        images.grid(np.zeros((0, 4, 4, 3), np.uint8))
+        grids.grid(np.zeros((0, 4, 4, 3), np.uint8))
 
 
 @pytest.mark.parametrize("factor", [3, 4, 6, 32])
@@ -242,15 +236,29 @@ def test_whole_factors_round_their_exact_mean_half_to_even(factor):
     total, area = blocks.sum((1, 3)), factor**2
     rest = 2 * (total % area)
     up = (rest > area) | ((rest == area) & (total // area % 2 == 1))
-    np.testing.assert_array_equal(images.square_box(image, 4), total // area + up)
+    np.testing.assert_array_equal(resampling.square_box(image, 4), total // area + up)
 
 
-def test_of_large_images_one_is_decoded_at_a_time(monkeypatch):
-    monkeypatch.setattr(images, "_LARGE_PIXELS", 100)
-    large, small = images.encode_png(noise(20, 20)), images.encode_png(noise(4, 4))
+def test_large_images_wait_until_others_are_done_with_and_small_ones_do_not(
+    monkeypatch,
+):
+    monkeypatch.setattr(decoding, "budget", decoding._Budget(3000))
+    large, small = images.encode_png(noise(20, 20, 3)), images.encode_png(noise(4, 4))
     with ThreadPoolExecutor(2) as pool:
-        with images._large_one:
+        with decoding.budget.take(1000):  # the large one takes 400 times 7 bytes
             waiting = pool.submit(images.read_image, large)
             assert pool.submit(images.read_image, small).result(60).shape == (4, 4, 3)
             assert not waiting.done()
         assert waiting.result(60).shape == (20, 20, 3)
+    with decoding.budget.take(10**9):  # one of any size is let in
+        pass
+
+
+def test_an_image_counts_until_it_is_shrunk(monkeypatch):
+    monkeypatch.setattr(decoding, "budget", decoding._Budget(3000))
+    during = []
+    images.read_image(
+        images.encode_png(noise(20, 20, 3)),
+        shrink=lambda pixels: during.append(decoding.budget._taken) or pixels,
+    )
+    assert during == [400 * 7] and not decoding.budget._taken

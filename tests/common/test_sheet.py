@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from stylegan_jax.common import images
+from stylegan_jax.common import grids
 from stylegan_jax.common.sheet import enlarge, make_sheet
 
 
@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_the_font_has_the_signs_of_mathematics():
-    font = images.load_font(16)
+    font = grids.load_font(16)
     missing = font.getmask("\uffff")
     for sign in "ψα−×–":
         drawn = font.getmask(sign)
