@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.components.image_editor import EditorData
 
-from stylegan_jax.common import images
+from stylegan_jax.common import images, resampling
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo import sources
 from stylegan_jax.demo.events import guarded
@@ -57,7 +57,7 @@ class Canvas(gr.ImageEditor, metaclass=_WithoutStubs):
         """The picture, enlarged; without a path, so that gradio looks for no file."""
         if value is None:
             return None
-        shown = images.resize(images.convert_channels(value, 3), self.canvas_size)
+        shown = resampling.resize(images.convert_channels(value, 3), self.canvas_size)
         data = base64.b64encode(images.encode_png(shown)).decode()
         background = {
             "url": f"data:image/png;base64,{data}",

@@ -64,7 +64,7 @@ def read_layer(data: bytes, side: int) -> np.ndarray:
         UserError: not a picture, or larger.
     """
     layer, shape = _read(data, 4, (4 * side) ** 2, "layer"), (side, side)
-    return layer if layer.shape[:2] == shape else images.resize(layer, shape)
+    return layer if layer.shape[:2] == shape else resampling.resize(layer, shape)
 
 
 def _read(data: bytes, num_channels: int, most_pixels: int, kind: str) -> np.ndarray:

@@ -108,9 +108,7 @@ REFUSED = {
     "callback": (program(custom("xla_ffi_python_cpu_callback")), "not trusted"),
     "linear algebra of the machine": (program(custom("lapack_sgetrf")), "not trusted"),
     "computation of a call": (
-        program(
-            custom("Sharding", "called_computations = [@f]"), function("f", ZEROS)
-        ),
+        program(custom("Sharding", "called_computations = [@f]"), function("f", ZEROS)),
         "not trusted",
     ),
     "infeed": (
