@@ -179,7 +179,7 @@ def measure(network: Path, opens: int, moves: int) -> Measured:
     with served(network) as url, browser() as driver:
         opened = [first_picture(driver, url) for _ in range(opens)]
         moved = slider_moves(driver, moves)
-    directions = serve.find_directions(serve.ServeArgs(network=network))
+    directions = serve.find_directions(serve.ServeArgs(network=str(network)))
     session = Session(loading.load(network), directions)
     return Measured(session.resolution, opened, moved, drawing(session, moves))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import square_box
+from stylegan_jax.common.resampling import square_box
 
 
 class ArraySource:
