@@ -96,5 +96,5 @@ def test_a_file_that_no_directions_lie_beside_asks_for_them(tmp_path):
 
 
 def test_its_name_is_offered_where_a_network_is_missing():
-    with pytest.raises(UserError, match="portrait does not.* mean portraits"):
+    with pytest.raises(UserError, match=r"portrait does not.* mean portraits"):
         loading.load("portrait")

@@ -208,7 +208,7 @@ _PAIR = "features seed:1 --donor seed:2"
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("paint x", "no operation 'paint'; they are reconstruct, morph"),
+        ("xyz x", "no operation 'xyz'; they are reconstruct, morph"),
         (_PAIR, "exactly one of --mask"),
         (f"{_PAIR} --layer 5 --average 0.5", "--layer 5: .* has layers 1 to 4"),
         (f"{_PAIR} --channels 3-8", "channels 0 to 7"),
@@ -356,3 +356,43 @@ def test_an_edit_goes_back_into_its_photograph(run, generator, tmp_path, capsys)
         run("paste-back", str(tmp_path / "photo.png"), "--inverted", mine)
     with pytest.raises(UserError, match="does not say where"):
         run("paste-back", edited, "--inverted", edited)
+
+
+def test_seeds_are_truncated_before_the_edit_or_after_it(run, generator, tmp_path):
+    vector = np.zeros(6)
+    vector[2] = 1
+    path = tmp_path / "d.safetensors"
+    save_directions(path, [Direction(name="smile", vector=vector)])
+    words = ("attribute", "seed:1", "--directions", str(path), "--amounts=2")
+    cut = ("--psi", "0.5", "--cutoff", "2")
+    start = codes.load(run(*words, *cut) / "seed1_smile+2.safetensors").code.ws
+    outdir = run(*words, *cut, "--truncate", "after")
+    after = codes.load(outdir / "seed1_smile+2.safetensors").code.ws
+    # The edit is of 2; truncation halves it in the first two layers.
+    expected = np.array(start)
+    expected[:, :2, 2] -= 1
+    np.testing.assert_allclose(after, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(UserError, match="--truncate after is of seeds"):
+        code = str(outdir / "seed1_smile+2.safetensors")
+        run("attribute", code, *words[2:], "--truncate", "after")
+
+
+def test_directions_and_codes_of_other_programs_are_edited(run, generator, tmp_path):
+    vector = np.eye(6)[3]
+    np.save(tmp_path / "hat.npy", vector)
+    w = np.random.RandomState(0).randn(1, 4, 6)
+    np.savez(tmp_path / "projected_w.npz", w=w)
+    words = ("attribute", str(tmp_path / "projected_w.npz"), "--amounts=2")
+    words += ("--directions", str(tmp_path / "hat.npy"))
+    with pytest.raises(UserError, match=r"neither name nor shape say .* --space w"):
+        run(*words)
+    outdir = run(*words, "--space", "w")
+    moved = codes.load(outdir / "projected_w_hat+2.safetensors").code.ws
+    np.testing.assert_allclose(moved, w + 2 * vector, rtol=1e-5, atol=1e-6)
+    save_directions(
+        tmp_path / "two.safetensors",
+        [Direction(name=name, vector=vector) for name in ("smile", "age")],
+    )
+    with pytest.raises(UserError, match=r"--name smlie: did you mean smile\?"):
+        two = str(tmp_path / "two.safetensors")
+        run("attribute", "seed:1", "--directions", two, "--name", "smlie")

@@ -57,6 +57,27 @@ class ByResolution(Generic[Number]):
         return ",".join([repr(self.default), *pairs])
 
 
+def take_plain_values(config: object) -> None:
+    """Makes numbers and texts in fields for tables into tables; for `__post_init__`.
+
+    `ScheduleConfig(batch_size=8)` is `ScheduleConfig(batch_size=ByResolution(8))`.
+
+    Args:
+        config: a dataclass; fields for tables are those whose default is one.
+
+    Raises:
+        ValueError: neither a table nor a number or text for one.
+    """
+    assert dataclasses.is_dataclass(config)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(field.default, ByResolution):
+            if not isinstance(value, ByResolution):
+                number = type(field.default.default)
+                value = parse_by_resolution(str(value), number)
+            object.__setattr__(config, field.name, value)
+
+
 def parse_by_resolution(
     text: str, number: type[int] | type[float] | None = None
 ) -> ByResolution:

@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.editing import directions, interpolate, mixing
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.inputs import latents_of_seed
@@ -44,6 +45,8 @@ class Sample:
     psi: float = 0.7
     class_index: int | None = None
     noise_seed: int | None = None
+
+    __repr__ = short_repr
 
 
 # What can be edited: a sample, or the code that a photograph became.

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from stylegan_jax.editing.mixing import row_mask
-from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.code import Code, check_alike
+from stylegan_jax.ops import latents
 
 # Rows of a difference that are shorter do not move. Of the papers' networks, whose w
 # has 512 numbers.
@@ -24,6 +25,7 @@ def difference(start: Code, end: Code, threshold: float = THRESHOLD) -> Array:
     Returns:
         `[N, L, w_dim]`.
     """
+    check_alike(start, end)
     change = end.ws - start.ws
     norms = jnp.linalg.norm(change, axis=-1, keepdims=True)
     return jnp.where(norms < threshold, 0.0, change)
@@ -47,6 +49,7 @@ def transfer_expression(
 
     Source: Abdal et al. 2019 (Image2StyleGAN), expression transfer.
     """
+    check_alike(subject, neutral)
     change = difference(neutral, expressive, threshold)
     return Code(subject.ws + strength * change, subject.noise)
 
@@ -64,6 +67,7 @@ def scale_style(
 
     Source: the truncation trick, Karras et al. 2018, appendix B, for any rows.
     """
+    latents.check_ws(code.ws, w_dim=w_avg.shape[0])
     scaled = w_avg[None, None] + factor * (code.ws - w_avg[None, None])
     chosen = row_mask(rows, code.ws.shape[1])
     return Code(jnp.where(chosen, scaled, code.ws), code.noise)

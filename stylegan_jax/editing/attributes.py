@@ -219,6 +219,11 @@ def _condition_among_samples(
 ) -> Direction:
     """With covariance C: maximises n . v for v^T C^-1 v = 1 and v orthogonal to all."""
     condition(primary, others)  # refuses what does not go together
+    if any(d.vector.ndim == 2 or d.layers is not None for d in (primary, *others)):
+        raise UserError(
+            f"{primary.name!r} or another direction acts on layers; the metric of the "
+            "samples is of one w for all: take the euclidean one"
+        )
     covariance = np.cov(latents.astype(np.float64), rowvar=False)
     kept = np.stack([other.vector for other in others], axis=1) if others else None
     rest = primary.vector
@@ -234,7 +239,11 @@ def _condition_among_samples(
 
 def with_std(direction: Direction, latents: np.ndarray) -> Direction:
     """The direction with the standard deviation of `[N, D]` samples along it."""
-    along = latents.astype(np.float64) @ direction.vector
+    rows = np.atleast_2d(direction.vector)
+    if direction.layers is not None and len(rows) > 1:
+        rows = rows[list(direction.layers)]
+    # As `signed_distance` does of equal layers.
+    along = latents.astype(np.float64) @ rows.mean(axis=0)
     return dataclasses.replace(direction, std=float(np.std(along)) or None)
 
 

@@ -151,8 +151,9 @@ def read_boundary(
     chosen = space or own_space
     if chosen is None:
         raise UserError(
-            f"{path}: neither name nor shape say whether it is in w or z; say which "
-            "(space), or call it MODEL_ATTRIBUTE_w_boundary.npy"
+            f"{path}: neither name nor shape say whether it is in w or z; call it "
+            "MODEL_ATTRIBUTE_w_boundary.npy, or give the space: edit and directions "
+            "have --space w and --space z"
         )
     return Direction(
         name=name or own_name, vector=vector, space=chosen, provenance=path.name

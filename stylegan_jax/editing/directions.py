@@ -25,6 +25,7 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.summary import short_repr
 
 Distance = Literal["relative", "absolute"]
 Space = Literal["w", "z"]
@@ -66,6 +67,8 @@ class Direction:
     intercept: float = 0.0
     std: float | None = None
     provenance: str = ""
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         """Checks and normalises."""
@@ -232,8 +235,9 @@ def condition(
 ) -> Direction:
     """The direction nearest to `primary` that leaves all `others` alone.
 
-    It is orthogonal to every one of them: moving along it changes none of their
-    distances. Its plane has the given planes' intersection in it.
+    It acts where `primary` does and is orthogonal there to every one of them: moving
+    along it changes none of their distances. Its plane has the given planes'
+    intersection in it.
 
     Args:
         primary: what should change.
@@ -258,10 +262,16 @@ def condition(
     every = [primary, *others]
     if len({d.vector.shape for d in every if d.vector.ndim == 2}) > 1:
         raise UserError(f"directions of {primary.name!r} have other numbers of layers")
-    high = max(d.vector.ndim for d in every)
-    shape = next(d.vector.shape for d in every if d.vector.ndim == high)
-    flat = [np.broadcast_to(d.vector, shape).reshape(-1) for d in every]
-    kept = np.stack(flat[1:], axis=1)
+    deep = [len(d.vector) for d in every if d.vector.ndim == 2]
+    if deep:
+        rows = np.stack([d.rows(deep[0]) for d in every])
+        acts = rows[0].any(axis=1, keepdims=True)
+        whole, touched = rows * acts, (rows[1:] * acts).any(axis=(1, 2))
+    else:
+        whole = np.stack([d.vector for d in every])
+        touched = np.array([_share_layers(primary, d) for d in others])
+    flat = whole.reshape(len(whole), -1)
+    kept = flat[1:][touched].T
     parts, *_ = np.linalg.lstsq(kept, flat[0], rcond=None)
     rest = flat[0] - kept @ parts
     if np.sum(rest**2) < _TOLERANCE * np.sum(flat[0] ** 2):
@@ -269,19 +279,50 @@ def condition(
         raise UserError(
             f"nothing is left of {primary.name!r} without {names}; drop one of them"
         )
-    intercept = primary.intercept - float(parts @ [d.intercept for d in others])
+    # A distance is a mean over layers, so that those of fewer layers count for less.
+    weights = parts * np.sum(kept**2, axis=0) / np.sum(flat[0] ** 2)
+    planes = np.array([d.intercept for d in others])[touched]
+    intercept = primary.intercept - float(weights @ planes)
     default = f"{primary.name}_c_{'_'.join(d.name for d in others)}"
     return dataclasses.replace(
         primary,
         name=name or default,
-        vector=rest.reshape(shape),
+        vector=rest.reshape(whole.shape[1:]),
         intercept=intercept,
         std=None,
     )
 
 
-def cosines(directions: Sequence[Direction]) -> np.ndarray:
-    """Cosine of the angle between every two directions of one size, `[K, K]`."""
-    flat = np.stack([d.vector.reshape(-1) for d in directions])
+def _share_layers(a: Direction, b: Direction) -> bool:
+    return a.layers is None or b.layers is None or bool(set(a.layers) & set(b.layers))
+
+
+def cosines(
+    directions: Sequence[Direction], *, num_layers: int | None = None
+) -> np.ndarray:
+    """Cosine of the angle between every two directions of one size, `[K, K]`.
+
+    Directions that act in different layers are at right angles.
+
+    Args:
+        directions: of one space.
+        num_layers: of the codes; needed where some directions `[D]` act in all layers
+            and others in some.
+
+    Raises:
+        UserError: it is needed, or the directions have other numbers of layers.
+    """
+    deep = [len(d.vector) for d in directions if d.vector.ndim == 2]
+    some = [d.layers for d in directions if d.layers is not None]
+    if deep or some:
+        if not deep and num_layers is None and len(some) < len(directions):
+            raise UserError(
+                "some directions act in all layers, others in some: give num_layers"
+            )
+        highest = max((layer for layers in some for layer in layers), default=0)
+        count = num_layers or (deep[0] if deep else highest + 1)
+        flat = np.stack([d.rows(count).reshape(-1) for d in directions])
+    else:
+        flat = np.stack([d.vector for d in directions])
     flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
     return flat @ flat.T

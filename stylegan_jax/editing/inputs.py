@@ -7,6 +7,7 @@
 | `portrait:50001` | that person of the built-in portraits, as a photograph |
 | `portrait:50001:smile=1` | the same person with other attributes |
 | `NAME.safetensors` | the code, or codes, that `stylegan_jax.invert` or an edit wrote |
+| `NAME.npz`, `NAME.npy` | w of another program, such as `projected_w.npz` |
 | `NAME.png`, a folder | a photograph, or all in the folder: the central square, or the
 largest face |
 
@@ -16,15 +17,17 @@ reason, and the others go on.
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.data.portraits import Portraits, draw
 from stylegan_jax.editing.paste import Place, place_of
 from stylegan_jax.inversion import code as codes
@@ -35,11 +38,13 @@ from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents
 from stylegan_jax.ops.latents import latents_of_seed
 
+Move = Callable[[Array], Array]  # of ws
+
 # As in training, where indices from 0 are used; those from here on were never seen by
 # the networks of the recipes.
 _NUM_PORTRAITS = 1_000_000
 _MOST = 1000  # of one word
-_KINDS = "seed:NUMBER, portrait:NUMBER, a .safetensors with codes, or a picture"
+_KINDS = "seed:NUMBER, portrait:NUMBER, a file of codes, or a picture"
 
 
 class Item(NamedTuple):
@@ -60,6 +65,8 @@ class Item(NamedTuple):
     z: np.ndarray | None = None
     label: np.ndarray | None = None
     place: Place | None = None
+
+    __repr__ = short_repr
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,13 +144,15 @@ def code_of_z(
     *,
     cutoff: int | None = 8,
     labels: np.ndarray | None = None,
+    edit: Move | None = None,
 ) -> Code:
     """Codes of input latents `[N, z_dim]`, truncated, with the stored noise.
 
     `psi` and `cutoff` are as in `Generator.sample`; `labels` are `[N, label_size]`,
-    of conditional networks.
+    of conditional networks; `edit` changes ws before truncation.
     """
     ws = generator.map(jnp.asarray(z), None if labels is None else jnp.asarray(labels))
+    ws = ws if edit is None else edit(ws)
     if generator.w_avg is not None:
         ws = latents.truncate(ws, generator.w_avg, psi, cutoff)
     return Code(ws, stored_noise(generator, len(z)))
@@ -164,7 +173,7 @@ def _read_word(word: str, reading: _Reading) -> tuple[list[Item], list[str]]:
             for number in _numbers(word, text, _NUM_PORTRAITS)
         ], []
     path = Path(word)
-    if path.suffix == ".safetensors":
+    if path.suffix in codes.SUFFIXES:
         return _stored(path, generator), []
     if not path.exists():
         raise UserError(f"{word}: there is no such file; give {_KINDS}")

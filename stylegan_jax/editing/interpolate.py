@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.code import Code, check_alike
 from stylegan_jax.ops import latents
 
 
@@ -27,6 +27,8 @@ def morph(first: Code, second: Code, t: ArrayLike) -> Code:
     Source: Abdal et al. 2019 (Image2StyleGAN), morphing. Their weight counts from the
     second image.
     """
+
+    check_alike(first, second)
 
     def between(a: Array, b: Array) -> Array:
         weight = jnp.asarray(t, a.dtype).reshape(-1, *[1] * (a.ndim - 1))

@@ -11,8 +11,9 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.errors import UserError, did_you_mean
 from stylegan_jax.editing import activations, arithmetic, directions
 from stylegan_jax.editing.activations import Combine
 from stylegan_jax.editing.commands import (
@@ -23,7 +24,7 @@ from stylegan_jax.editing.commands import (
     shown,
 )
 from stylegan_jax.editing.direction_files import beside, load_directions
-from stylegan_jax.editing.directions import Direction, Distance
+from stylegan_jax.editing.directions import Direction, Distance, Space
 from stylegan_jax.editing.inputs import labels_of
 from stylegan_jax.editing.layers import parse_rows
 from stylegan_jax.editing.mixing import mix
@@ -249,6 +250,10 @@ class Attribute(Command):
     # Steps along the direction, in standard deviations if the file has them, otherwise
     # in units of w.
     amounts: str = "-2,-1,0,1,2"
+    space: Space | None = None  # of a .npy whose name does not say it
+    # Where seeds are truncated: before the edit, or after it, as InterFaceGAN does,
+    # which makes it weaker by --psi in the first layers.
+    truncate: Literal["before", "after"] = "before"
     # relative adds the amount; absolute goes to that distance from the plane.
     distance: Distance = "relative"
     rows: str | None = None  # where to act, instead of the direction's own rows
@@ -266,7 +271,10 @@ class Attribute(Command):
             raise UserError(
                 f"direction {direction.name!r} is in z: it moves seeds only"
             )
-        if in_z:  # the codes of seeds, whatever their number of classes
+        after = self.truncate == "after" and not in_z  # z moves before it anyway
+        if after and any(item.z is None for item in items):
+            raise UserError("--truncate after is of seeds: codes are not truncated")
+        if in_z or after:  # the codes of seeds, whatever their number of classes
             z = np.concatenate([item.z for item in items if item.z is not None])
             labels = labels_of(items)
         code = bench.code(items)
@@ -277,10 +285,15 @@ class Attribute(Command):
             if in_z:
                 to = directions.apply(z, direction, step, distance=self.distance)
                 return bench.code_of_z(np.asarray(to), labels)
-            ws = directions.apply(
-                code.ws, direction, step, distance=self.distance, layers=rows
-            )
-            return Code(ws, code.noise)
+
+            def edit(ws: Array) -> Array:
+                return directions.apply(
+                    ws, direction, step, distance=self.distance, layers=rows
+                )
+
+            if after:
+                return bench.code_of_z(z, labels, edit=edit)
+            return Code(edit(code.ws), code.noise)
 
         columns = [
             bench.write(
@@ -304,11 +317,12 @@ class Attribute(Command):
                 f"--directions is missing: no file of directions lies beside "
                 f"{self.network}; `python -m stylegan_jax.directions` makes one"
             )
-        found = load_directions(path)
+        found = load_directions(path, space=self.space)
         names = [direction.name for direction in found]
         if self.name is None and len(found) == 1:
             return found[0]
         if self.name not in names:
             given = "--name is missing" if self.name is None else f"--name {self.name}"
-            raise UserError(f"{given}: {path} has {', '.join(names)}")
+            known = f"{path} has {', '.join(names)}"
+            raise UserError(f"{given}: {did_you_mean(self.name or '', names) or known}")
         return found[names.index(self.name)]

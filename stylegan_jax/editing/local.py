@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.editing.layers import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
 from stylegan_jax.inversion.code import Code, draw, stored_noise
 from stylegan_jax.inversion.fit import OnChunk, Solution, fit_noise, fit_w
@@ -97,6 +98,8 @@ class Hidden:
     term: Term
     visible: Array  # [N or 1, H, W, 1]
 
+    __repr__ = short_repr
+
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
         return self.term(self.visible * images, code)
@@ -113,6 +116,8 @@ class ColourTerm:
     target: Array  # [N, C + 1, C + 1]
     mask: Array  # [N or 1, H, W, 1]
     weight: Array | float = 1.0
+
+    __repr__ = short_repr
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""

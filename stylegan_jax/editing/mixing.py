@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from stylegan_jax.editing.layers import named_rows
-from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.code import Code, check_alike
 
 
 def mix(content: Code, style: Code, rows: Sequence[int]) -> Code:
@@ -19,6 +19,7 @@ def mix(content: Code, style: Code, rows: Sequence[int]) -> Code:
 
     Source: Karras et al. 2018, section 3.1.
     """
+    check_alike(content, style)
     count = max(len(content), len(style))
     ws = jnp.broadcast_to(content.ws, (count, *content.ws.shape[1:]))
     other = jnp.broadcast_to(style.ws, ws.shape)

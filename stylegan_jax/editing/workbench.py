@@ -180,11 +180,21 @@ class Workbench:
             code = Code(code.ws, stored_noise(self.generator, len(items)))
         return code
 
-    def code_of_z(self, z: np.ndarray, labels: np.ndarray | None = None) -> Code:
-        """Codes of input latents `[N, z_dim]`, truncated as seeds are."""
+    def code_of_z(
+        self,
+        z: np.ndarray,
+        labels: np.ndarray | None = None,
+        edit: inputs.Move | None = None,
+    ) -> Code:
+        """Codes of input latents `[N, z_dim]`, edited, then truncated as seeds are."""
         settings = self.settings
         return inputs.code_of_z(
-            self.generator, z, settings.psi, cutoff=settings.cutoff, labels=labels
+            self.generator,
+            z,
+            settings.psi,
+            cutoff=settings.cutoff,
+            labels=labels,
+            edit=edit,
         )
 
     def invert(self, items: Sequence[Item]) -> list[tuple[Code, Code]]:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
 from stylegan_jax.networks.pair import discriminator_network
@@ -26,6 +27,8 @@ class TrainedDiscriminator:
 
     params: dict[str, Any]
     config: ModelConfig  # only the fields that a discriminator reads matter
+
+    __repr__ = short_repr
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,8 @@ class Bundle:
     discriminator: TrainedDiscriminator | None = None
     source: str = ""
     licence: str = ""
+
+    __repr__ = short_repr
 
 
 def generator_arrays(generator: Generator) -> dict[str, np.ndarray]:

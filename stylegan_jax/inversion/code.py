@@ -1,7 +1,9 @@
 """What an image becomes: one w per layer and one noise image per layer.
 
 A file of a code is a .safetensors with `ws`, `noise.0`, `noise.1`, ... and the
-configuration that made it as JSON text; nothing in it is executed.
+configuration that made it as JSON text; nothing in it is executed. Codes of other
+programs are read too, without noise: the `projected_w.npz` of StyleGAN2-ADA's projector
+and arrays in `.npy`, such as those of InterFaceGAN and of encoders.
 """
 
 import json
@@ -20,10 +22,15 @@ from jax import Array
 from stylegan_jax.common import array_files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_write, to_json
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.networks.config import num_layers
 from stylegan_jax.networks.generator import Generator, Noise
+from stylegan_jax.ops import latents
+
+SUFFIXES = (".safetensors", ".npy", ".npz")  # of files with codes
 
 _KIND = "stylegan_jax code 1"
+_KEYS = ("w", "ws", "w_plus", "latent", "latents", "dlatents")  # of an .npz
 
 
 @struct.dataclass
@@ -37,6 +44,8 @@ class Code:
 
     ws: Array
     noise: Noise
+
+    __repr__ = short_repr
 
     def __len__(self) -> int:
         """The number of images."""
@@ -52,6 +61,8 @@ class StoredCode(NamedTuple):
 
     code: Code
     about: dict[str, Any]
+
+    __repr__ = short_repr
 
 
 def draw(generator: Generator, code: Code) -> Array:
@@ -70,13 +81,8 @@ def stored_noise(generator: Generator, count: int) -> Noise:
 def check(generator: Generator, code: Code) -> None:
     """Raises UserError unless the code is one of this network."""
     config, count = generator.config, code.ws.shape[0]
-    expected = (count, config.num_ws, config.w_dim)
-    if code.ws.shape != expected:
-        raise UserError(
-            f"the code has ws {code.ws.shape}, but this network takes [N, "
-            f"{config.num_ws}, {config.w_dim}]; it belongs to another network"
-        )
-    sizes = [2 ** (layer // 2 + 2) for layer in range(_num_noise(generator))]
+    latents.check_ws(code.ws, config.num_ws, config.w_dim)
+    sizes = latents.noise_sizes(_num_noise(generator))
     found = [layer.shape for layer in code.noise]
     if found != [(count, size, size, 1) for size in sizes]:
         raise UserError(
@@ -84,6 +90,37 @@ def check(generator: Generator, code: Code) -> None:
             f"network takes {count} images of {sizes} px each; it belongs to another "
             "network"
         )
+
+
+def check_alike(first: Code, *others: Code) -> None:
+    """Raises UserError unless codes are of as many layers and sizes of w."""
+    latents.check_ws(first.ws)
+    for other in others:
+        latents.check_ws(other.ws, *first.ws.shape[1:])
+
+
+def from_array(ws: Array | np.ndarray, generator: Generator) -> Code:
+    """The code of an array of w, as other programs have them, with the stored noise.
+
+    Args:
+        ws: `[D]` or `[1, D]`, one w for all layers; `[L, D]`, one image; `[N, 1, D]` or
+            `[N, L, D]`.
+        generator: whose code it is.
+
+    Raises:
+        UserError: another shape, numbers that are not finite, or none.
+    """
+    num_ws, w_dim = generator.config.num_ws, generator.config.w_dim
+    array = np.asarray(ws)
+    if array.dtype.kind != "f" or not np.isfinite(array).all() or not array.size:
+        raise UserError(f"w codes of {array.dtype} are not finite floats, or none")
+    full = array[None, None] if array.ndim == 1 else array
+    full = full[None] if full.ndim == 2 else full
+    if full.shape[1:] == (1, w_dim):
+        full = full.repeat(num_ws, axis=1)
+    fits = full.shape[1:] == (num_ws, w_dim)
+    latents.check_ws(full if fits else array, num_ws, w_dim)
+    return Code(jnp.asarray(full, jnp.float32), stored_noise(generator, len(full)))
 
 
 def save(path: str | os.PathLike[str], code: Code, about: Mapping[str, Any]) -> None:
@@ -104,11 +141,11 @@ def save(path: str | os.PathLike[str], code: Code, about: Mapping[str, Any]) -> 
 def load(
     path: str | os.PathLike[str], generator: Generator | None = None
 ) -> StoredCode:
-    """Reads a file that `save` wrote.
+    """Reads a file that `save` wrote, or the w of another program.
 
     Args:
-        path: of the file.
-        generator: if given, the code must fit this network.
+        path: of the file; a .npy or .npz holds what `from_array` takes.
+        generator: if given, the code must fit this network; a .npy or .npz needs it.
 
     Raises:
         UserError: no such file, not a code, damaged, or of another network.
@@ -116,6 +153,8 @@ def load(
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
+    if path.suffix in (".npy", ".npz"):
+        return _load_array(path, generator)
     try:
         found, metadata = array_files.read_safetensors(path)
         about = array_files.read_json(metadata.get("about", "{}").encode())
@@ -131,6 +170,23 @@ def load(
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return StoredCode(code, about if isinstance(about, dict) else {})
+
+
+def _load_array(path: Path, generator: Generator | None) -> StoredCode:
+    try:
+        if path.suffix == ".npy":
+            array = array_files.read_npy(path)
+        else:
+            found = array_files.read_npz(path)
+            keys = [key for key in _KEYS if key in found] or list(found)
+            if len(keys) > 1 and keys[0] not in _KEYS:
+                raise UserError(f"arrays {', '.join(keys)[:80]}, and none is called w")
+            array = found[keys[0]]
+        if generator is None:
+            raise UserError("a .npy or .npz of w does not say whose; give the network")
+        return StoredCode(from_array(array, generator), {})
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _code_of(metadata: Mapping[str, str], found: Mapping[str, np.ndarray]) -> Code:

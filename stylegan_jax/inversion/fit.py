@@ -16,6 +16,7 @@ from flax import struct
 from jax import Array
 
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import terms as objective
 from stylegan_jax.inversion.code import Code
@@ -52,6 +53,8 @@ class Jitter:
     scale: float = struct.field(pytree_node=False, default=0.05)
     until: float = struct.field(pytree_node=False, default=0.75)
 
+    __repr__ = short_repr
+
     def __call__(self, ws: Array, step: Array, progress: Array) -> Array:
         """`[N, L, D]` shifted; each image by draws of its own."""
         size = self.std * self.scale * jnp.maximum(0.0, 1 - progress / self.until) ** 2
@@ -72,6 +75,8 @@ class LatentProblem:
     layers: tuple[int, ...] = struct.field(pytree_node=False)  # of ws that move
     noise_layers: tuple[int, ...] = struct.field(pytree_node=False)
     renormalise: bool = struct.field(pytree_node=False)
+
+    __repr__ = short_repr
 
     def losses(self, moving: Moving, step: Array, progress: Array) -> Array:
         """The sum of the terms, `[N]`."""
@@ -130,6 +135,8 @@ class Solution:
     latent: Array | None
     state: State
 
+    __repr__ = short_repr
+
 
 def fit_w(
     generator: Generator,
@@ -151,7 +158,7 @@ def fit_w(
     Args:
         generator: what draws the images.
         start: where the search begins.
-        terms: what is minimised, as in `terms`.
+        terms: what is minimised, as in `terms`; plain functions will do.
         space: where the latent moves.
         layers: rows of `ws` that move, 0 to L - 1; None moves all. The others stay
             exactly as they are.
@@ -259,7 +266,7 @@ def _problem(
         raise UserError(f"jitter is of w; it does not go with the space {space}")
     return LatentProblem(
         generator=generator,
-        terms=tuple(terms),
+        terms=tuple(map(objective.as_term, terms)),
         fixed=start,
         labels=labels,
         jitter=jitter,

@@ -21,6 +21,7 @@ from stylegan_jax import parallel
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import to_json
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.inversion import batch, resuming, spaces
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
@@ -50,6 +51,8 @@ class StageResult:
     history: np.ndarray
     failed: bool
 
+    __repr__ = short_repr
+
 
 @dataclasses.dataclass(frozen=True)
 class Inversion:
@@ -66,6 +69,8 @@ class Inversion:
     start: str
     stages: tuple[StageResult, ...]
     frames: np.ndarray | None
+
+    __repr__ = short_repr
 
     @property
     def code(self) -> Code:

@@ -20,6 +20,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.summary import short_repr
 
 Moving = Any  # a tree of arrays, [N, ...] each
 
@@ -121,12 +122,16 @@ class State:
     failed: Array  # [N], those whose loss was not finite
     steps: Array  # [N], iterations before it stopped
 
+    __repr__ = short_repr
+
 
 class Chunk(NamedTuple):
     """What is told after each chunk: `history` is that of the chunk, `[steps, N]`."""
 
     state: State
     history: np.ndarray
+
+    __repr__ = short_repr
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """What inversion and editing minimise: a tuple of terms.
 
-A term is a frozen pytree that is called with the images `[N, H, W, C]` in [-1, 1] and
-their `Code`, and returns one number per image, `[N]`. What belongs to the targets is
-computed once, when the term is made.
+A term is a function of the images `[N, H, W, C]` in [-1, 1] and their `Code`, and
+returns one number per image, `[N]`. Those here are frozen pytrees; what belongs to
+their targets is computed once, when the term is made.
 
 Units: differences of pixels are those of levels 0 to 255, so that the weight 1e-5 of
 Image2StyleGAN++ means what it means there. Features are of torchvision's VGG16, which
@@ -26,6 +26,8 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.features import lpips, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.inversion.code import Code
@@ -43,8 +45,34 @@ FEATURE_RESOLUTION = 256
 
 
 def total(terms: Sequence[Term], images: Array, code: Code) -> Array:
-    """The sum of all terms, `[N]`."""
-    return sum((term(images, code) for term in terms), jnp.zeros(images.shape[0]))
+    """The sum of all terms, `[N]`.
+
+    Raises:
+        UserError: a term of another shape, such as a mean over all images.
+    """
+    values = [term(images, code) for term in terms]
+    for term, value in zip(terms, values, strict=True):
+        if jnp.shape(value) != images.shape[:1]:
+            raise UserError(
+                f"the term {term} returns {list(jnp.shape(value))}, not one number per "
+                f"image, [{images.shape[0]}]: reduce over all axes but the first"
+            )
+    return sum(values, jnp.zeros(images.shape[0]))
+
+
+def as_term(function: Term) -> Term:
+    """A term as a pytree: what is not one, such as a plain function, is wrapped.
+
+    Programs are compiled for each function anew, and arrays that it closes over become
+    part of them; large ones belong in a dataclass of `flax.struct`, as those below.
+    """
+    if not jax.tree_util.all_leaves([function]):
+        return function
+    try:
+        hash(function)
+    except TypeError:  # jit needs it: one of its own
+        return jax.tree_util.Partial(lambda *args: function(*args))
+    return jax.tree_util.Partial(function)
 
 
 # --- Pixels ------------------------------------------------------------------------
@@ -60,6 +88,8 @@ class PixelTerm:
     target: Array  # [N, H, W, C] in [-1, 1]
     mask: Array | None = None
     weight: Array | float = 1e-5
+
+    __repr__ = short_repr
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
@@ -85,6 +115,8 @@ class PerceptualTerm:
     weight: Array | float
     params: Params
     layers: tuple[int, ...] = struct.field(pytree_node=False)
+
+    __repr__ = short_repr
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
@@ -141,6 +173,8 @@ class StyleTerm:
     params: Params
     layers: tuple[int, ...] = struct.field(pytree_node=False)
     normalisation: Normalisation = struct.field(pytree_node=False, default="chw")
+
+    __repr__ = short_repr
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
@@ -203,6 +237,8 @@ class LpipsTerm:
     weight: Array | float
     params: Params
 
+    __repr__ = short_repr
+
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
         found = lpips.units(self.params, seen(images))
@@ -224,6 +260,8 @@ class FeatureTerm:
     weight: Array | float
     params: Params
     function: Callable[[Params, Array], Array] = struct.field(pytree_node=False)
+
+    __repr__ = short_repr
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
@@ -298,6 +336,8 @@ class StayTerm:
 
     reference: Array  # [N or 1, L, w_dim]
     weight: Array | float = 0.01
+
+    __repr__ = short_repr
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""

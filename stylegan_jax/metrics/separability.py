@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.metrics import streaming
 from stylegan_jax.metrics.finite import require_finite
 from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
@@ -60,6 +61,8 @@ class LabelledLatents:
     w: np.ndarray
     logits: np.ndarray
     names: tuple[str, ...]
+
+    __repr__ = short_repr
 
 
 def separability(

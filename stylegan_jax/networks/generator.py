@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.networks.mapping import MappingNetwork
 from stylegan_jax.networks.pair import synthesis_network
@@ -39,6 +41,8 @@ class Generator:
     alpha: Array | None = None
     config: ModelConfig = struct.field(pytree_node=False, default=ModelConfig())
     resolution: int = struct.field(pytree_node=False, default=1024)
+
+    __repr__ = short_repr
 
     def map(self, z: Array, labels: Array | None = None) -> Array:
         """Maps input latents to one w per layer.
@@ -78,6 +82,9 @@ class Generator:
 
         Returns:
             float32 `[N, H, W, C]`, nominally in [-1, 1].
+
+        Raises:
+            UserError: other shapes, such as codes of another network.
         """
         return self._run(ws, noise)
 
@@ -127,6 +134,9 @@ class Generator:
     def _run(self, ws: Array, noise: Noise | None, **span: Any) -> Array:
         if span and self.config.mlp_layers:
             raise ValueError("multi-layer perceptrons have no layers to stop at")
+        latents.check_ws(ws, self.config.num_ws, self.config.w_dim)
+        if noise is not None:
+            self._check_noise(noise, ws.shape[0])
         result = synthesis_network(self.config).apply(
             {"params": self.params["synthesis"]},
             ws,
@@ -137,6 +147,22 @@ class Generator:
         )
         assert isinstance(result, Array)
         return result
+
+    def _check_noise(self, noise: Noise, count: int) -> None:
+        sizes = latents.noise_sizes(
+            num_layers(self.resolution) if self.config.use_noise else 0
+        )
+        found = [jnp.shape(image) for image in noise[: len(sizes)]]
+        fits = [
+            shape[:1] in ((1,), (count,)) and shape[1:] == (size, size, 1)
+            for shape, size in zip(found, sizes, strict=False)
+        ]
+        if len(found) < len(sizes) or not all(fits):
+            raise UserError(
+                f"noise of shapes {[list(shape) for shape in found]} is not one image "
+                f"per layer, [{count} or 1, R, R, 1] with R of {sizes}; draw_noise "
+                "makes it, and None takes the stored noise"
+            )
 
     def sample(
         self,

@@ -5,11 +5,14 @@ Axes: N batch, L layers of the synthesis network, D latent dimensions.
 
 import itertools
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from stylegan_jax.common.errors import UserError
+
+_PARALLEL = 1e-6  # sine of the angle between directions that count as one line
 
 
 def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
@@ -20,6 +23,39 @@ def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
     return np.random.RandomState(seed).randn(1, z_dim).astype(np.float32)
 
 
+def check_ws(
+    ws: Array | np.ndarray, num_ws: int | None = None, w_dim: int | None = None
+) -> None:
+    """Checks that codes are `[N, num_ws, w_dim]`, by their shape: jit may trace it.
+
+    Args:
+        ws: one w per layer of N images.
+        num_ws: layers of the network; None takes any number.
+        w_dim: size of its w; likewise.
+
+    Raises:
+        UserError: they are not; says what to write instead.
+    """
+    shape = np.shape(ws)
+    wide = bool(shape) and w_dim in (None, shape[-1])
+    deep = len(shape) > 1 and num_ws in (None, shape[-2])
+    if len(shape) == 3 and wide and deep:
+        return
+    layers = "L" if num_ws is None else num_ws
+    size = "w_dim" if w_dim is None else w_dim
+    if len(shape) == 2 and wide and deep:
+        hint = "for one image: ws[None]"
+    elif wide and shape[1:-1] in ((), (1,)):
+        hint = f"for one w in all layers: w.reshape(-1, 1, {size}).repeat({layers}, 1)"
+    elif len(shape) == 3:
+        hint = "this belongs to another network"
+    else:
+        hint = "one w per layer and image"
+    raise UserError(
+        f"w codes of shape {list(shape)} are not [N, {layers}, {size}]; {hint}"
+    )
+
+
 def lerp(a: Array, b: Array, t: Array | float) -> Array:
     """Interpolates linearly: `a` at `t = 0`, `b` at `t = 1`."""
     return a + (b - a) * t
@@ -28,17 +64,26 @@ def lerp(a: Array, b: Array, t: Array | float) -> Array:
 def slerp(a: Array, b: Array, t: Array | float) -> Array:
     """Interpolates along the great circle between the directions of `a` and `b`.
 
-    `[..., D]` each; the result has unit length. Source: `slerp` of NVlabs/stylegan,
+    `[..., D]` each; the result has unit length, also where both directions are one or
+    are opposite. Source: `slerp` of NVlabs/stylegan,
     `metrics/perceptual_path_length.py`.
     """
-    a = a / jnp.linalg.norm(a, axis=-1, keepdims=True)
-    b = b / jnp.linalg.norm(b, axis=-1, keepdims=True)
+    a, b = _unit(a), _unit(b)
     cosine = jnp.sum(a * b, axis=-1, keepdims=True)
-    angle = t * jnp.arccos(cosine)
     across = b - cosine * a
-    across = across / jnp.linalg.norm(across, axis=-1, keepdims=True)
-    mixed = a * jnp.cos(angle) + across * jnp.sin(angle)
-    return mixed / jnp.linalg.norm(mixed, axis=-1, keepdims=True)
+    sine = jnp.linalg.norm(across, axis=-1, keepdims=True)
+    # Between equal directions no circle is greatest, and between opposite ones all are:
+    # that towards the axis which is the farthest from both.
+    axis = jax.nn.one_hot(jnp.argmin(jnp.abs(a), axis=-1), a.shape[-1], dtype=a.dtype)
+    upright = _unit(axis - jnp.sum(axis * a, axis=-1, keepdims=True) * a)
+    across = jnp.where(sine < _PARALLEL, upright, _unit(across))
+    angle = t * jnp.arctan2(sine, cosine)
+    return _unit(a * jnp.cos(angle) + across * jnp.sin(angle))
+
+
+def _unit(x: Array) -> Array:
+    length = jnp.linalg.norm(x, axis=-1, keepdims=True)
+    return x / jnp.where(length == 0, 1.0, length)
 
 
 def truncate(
@@ -55,7 +100,7 @@ def truncate(
     Source: "Truncation trick" in `G_style`, NVlabs/stylegan; Karras et al. 2018,
     appendix B.
     """
-    chex.assert_rank([ws, w_avg], [3, 1])
+    check_ws(ws, w_dim=w_avg.shape[0])
     num_layers = ws.shape[1]
     layer = jnp.arange(num_layers)[None, :, None]
     strength = jnp.where(layer < (num_layers if cutoff is None else cutoff), psi, 1.0)
@@ -65,10 +110,13 @@ def truncate(
 def mix_styles(ws_1: Array, ws_2: Array, crossover: Array | int) -> Array:
     """Takes layers below `crossover` from `ws_1`, the others from `ws_2`.
 
-    `[N, L, D]` each; `crossover` is a scalar or `[N, 1, 1]`.
+    `[N, L, D]` each; `crossover` is a scalar or `[N, 1, 1]`. Raises UserError for codes
+    of different networks.
 
     Source: "StyleMix" in `G_style`; Karras et al. 2018, section 3.1.
     """
+    check_ws(ws_1)
+    check_ws(ws_2, *ws_1.shape[1:])
     layer = jnp.arange(ws_1.shape[1])[None, :, None]
     return jnp.where(layer < crossover, ws_1, ws_2)
 
@@ -92,13 +140,18 @@ def draw_crossover(key: Array, probability: float, num_layers: int) -> Array:
     return jnp.where(mixes, crossover, num_layers)
 
 
+def noise_sizes(num_layers: int) -> list[int]:
+    """Pixels of the side of each layer's noise image."""
+    return [2 ** (layer // 2 + 2) for layer in range(num_layers)]
+
+
 def draw_noise(key: Array, batch_size: int, num_layers: int) -> tuple[Array, ...]:
     """Draws unit normal noise images, `[batch_size, R, R, 1]`, one per layer.
 
     Layer `i` works at `R = 2 ** (i // 2 + 2)` pixels. Source: "Noise inputs" in
     `G_synthesis`, NVlabs/stylegan.
     """
-    sizes = [2 ** (layer // 2 + 2) for layer in range(num_layers)]
+    sizes = noise_sizes(num_layers)
     ends = list(itertools.accumulate(size**2 for size in sizes))
     # One draw for all layers: a random generator per layer is slow to compile.
     flat = jax.random.normal(key, (batch_size, ends[-1] if ends else 0))

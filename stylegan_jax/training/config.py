@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
 from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.checkpoint import CheckpointConfig
@@ -42,6 +42,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises ValueError."""
+        take_plain_values(self)
         if min(self.tick_kimg.values()) <= 0 or self.grid_ticks < 1:
             raise ValueError("run.tick_kimg and run.grid_ticks must be positive")
         if min(self.grid_columns, self.grid_rows) < 1:

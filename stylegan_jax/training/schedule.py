@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
 from stylegan_jax.networks.config import check_resolution
 
 
@@ -42,6 +42,7 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises ValueError."""
+        take_plain_values(self)
         check_resolution("schedule.initial_resolution", self.initial_resolution, low=1)
         for name in ("stable_kimg", "fade_kimg"):
             if getattr(self, name) < 0:

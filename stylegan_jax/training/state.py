@@ -13,7 +13,8 @@ from jax import Array
 from jax.sharding import Mesh
 
 from stylegan_jax import parallel
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
+from stylegan_jax.common.summary import short_repr
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, Noise, init_generator
 from stylegan_jax.networks.pair import discriminator_network
@@ -38,6 +39,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises ValueError."""
+        take_plain_values(self)
         if min(*self.learning_rate.values(), self.d_rate, self.epsilon) <= 0:
             raise ValueError(
                 "optimizer.learning_rate, d_rate and epsilon must be positive"
@@ -73,6 +75,8 @@ class TrainState:
     noise: Noise
     g_opt_state: optax.OptState
     d_opt_state: optax.OptState
+
+    __repr__ = short_repr
 
 
 def make_optimizer(

@@ -9,13 +9,14 @@ Source: `training_loop.py` and `loss.py`, NVlabs/stylegan.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from stylegan_jax import parallel
 from stylegan_jax.networks.config import ModelConfig, num_layers
@@ -80,12 +81,25 @@ def make_train_step(
         )
         return state, jax.tree.map(jnp.mean, metrics)
 
-    return jax.jit(
+    jitted = jax.jit(
         train_step,
         donate_argnums=0,
         in_shardings=(places or everywhere, batched, everywhere),
         out_shardings=(places or everywhere, everywhere),
     )
+
+    @functools.wraps(jitted)
+    def placed(
+        state: TrainState, batch: Batch, key: Array
+    ) -> tuple[TrainState, Metrics]:
+        # A new state is on no mesh, which jit takes for another type than that of the
+        # state it returns: it would compile twice.
+        if not isinstance(getattr(state.nimg, "sharding", None), NamedSharding):
+            state = parallel.place(state, places or everywhere)
+        return jitted(state, batch, key)
+
+    placed.lower = jitted.lower  # type: ignore[attr-defined]
+    return placed
 
 
 def make_update(

@@ -1,8 +1,12 @@
 """Tables by resolution and their text form."""
 
+import numpy as np
 import pytest
 
 from stylegan_jax.common.by_resolution import ByResolution, parse_by_resolution
+from stylegan_jax.training.config import RunConfig
+from stylegan_jax.training.schedule import ScheduleConfig
+from stylegan_jax.training.state import OptimizerConfig
 
 
 def test_listed_resolutions_have_their_value_and_others_the_default():
@@ -61,3 +65,27 @@ def test_an_integer_table_refuses_fractions():
 def test_values_that_are_not_numbers_are_refused():
     with pytest.raises(ValueError, match="not a number"):
         ByResolution("32")
+
+
+@pytest.mark.parametrize(
+    ("make", "value", "expected"),
+    [
+        (lambda v: ScheduleConfig(batch_size=v).batch_size, 8, ByResolution(8)),
+        (lambda v: ScheduleConfig(batch_size=v).batch_size, np.int64(8), "8"),
+        (lambda v: ScheduleConfig(batch_size=v).batch_size, "8,4:16", "8,4:16"),
+        (lambda v: ScheduleConfig(accumulate=v).accumulate, 2, ByResolution(2)),
+        (lambda v: OptimizerConfig(learning_rate=v).learning_rate, 1, "1.0"),
+        (lambda v: OptimizerConfig(learning_rate=v).learning_rate, 1e-3, "0.001"),
+        (lambda v: RunConfig(tick_kimg=v).tick_kimg, 2, ByResolution(2.0)),
+        (lambda v: RunConfig(tick_kimg=v).tick_kimg, ByResolution(3.0), "3.0"),
+    ],
+)
+def test_a_plain_value_is_a_table_without_exceptions(make, value, expected):
+    found = make(value)
+    assert isinstance(found, ByResolution) and str(found) == str(expected)
+
+
+@pytest.mark.parametrize("value", [8.5, "many", None, [8], (8, 4), {4: 8}, True])
+def test_what_is_no_table_is_refused_in_its_place(value):
+    with pytest.raises(ValueError, match=r"not int|bare numbers|resolution:value"):
+        ScheduleConfig(batch_size=value)

@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import arithmetic, interpolate, mixing
 
 
@@ -90,3 +92,25 @@ def test_scaling_moves_rows_away_from_the_mean(codes, generator):
     np.testing.assert_allclose(scaled.ws, expected, rtol=1e-5, atol=1e-6)
     mean = arithmetic.scale_style(code, generator.w_avg, 0.0, range(6))
     np.testing.assert_allclose(mean.ws, 0.5, atol=1e-6)
+
+
+def test_morphs_between_one_seed_and_itself_are_that_seed():
+    z = jnp.asarray(np.random.RandomState(0).randn(1, 6), jnp.float32)
+    found = interpolate.morph_z(z, z, np.linspace(0, 1, 5))
+    np.testing.assert_allclose(found, np.broadcast_to(z, (5, 6)), atol=1e-5)
+    assert jnp.isfinite(interpolate.morph_z(z, -z, np.linspace(0, 1, 5))).all()
+
+
+def test_codes_of_different_networks_do_not_go_together(codes):
+    first = codes[0]
+    other = first.replace(ws=jnp.zeros((1, 4, 6)))
+    for call in (
+        lambda: mixing.mix(first, other, [0]),
+        lambda: interpolate.morph(first, other, [0.5]),
+        lambda: arithmetic.difference(first, other),
+        lambda: arithmetic.transfer_expression(other, first, first),
+    ):
+        with pytest.raises(UserError, match=r"w codes of shape .* are not \[N, "):
+            call()
+    with pytest.raises(UserError, match=r"are not \[N, L, 7\]"):
+        arithmetic.scale_style(first, jnp.zeros(7), 2.0, [0])

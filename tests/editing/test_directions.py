@@ -186,3 +186,81 @@ def test_mistakes_are_refused(ws):
     ]:
         with pytest.raises(UserError, match=message):
             call()
+
+
+@pytest.mark.parametrize(
+    ("primary", "others"),
+    [
+        ({"shape": (4, 6), "layers": (0, 1)}, [{"shape": (4, 6), "layers": (1, 2)}]),
+        ({"shape": (4, 6)}, [{"shape": (6,), "layers": (2,)}]),
+        ({"shape": (6,), "layers": (0, 3)}, [{"shape": (4, 6)}, {"shape": (6,)}]),
+        ({"shape": (6,)}, [{"shape": (6,), "layers": (0, 3)}]),
+        (
+            {"shape": (4, 6), "layers": (0, 1, 2)},
+            [{"shape": (4, 6), "layers": (0,)}, {"shape": (6,), "layers": (1, 2)}],
+        ),
+    ],
+)
+def test_condition_keeps_distances_of_directions_that_act_in_some_layers(
+    primary, others, ws
+):
+    def make(seed, shape, layers=None):
+        return random_direction(seed, *shape, layers=layers, intercept=seed - 30.0)
+
+    first = make(31, **primary)
+    kept = [make(32 + i, **other) for i, other in enumerate(others)]
+    found = condition(first, kept)
+    assert found.layers == first.layers
+    moved = apply(ws, found, 3.0, distance="relative")
+    for other in kept:
+        np.testing.assert_allclose(
+            signed_distance(moved, other), signed_distance(ws, other), atol=1e-5
+        )
+    moved_by = signed_distance(moved, first) - signed_distance(ws, first)
+    assert (np.asarray(moved_by) > 0.5).all()  # it still does what it is for
+
+
+def test_the_plane_of_a_conditioned_direction_holds_the_common_codes():
+    first = random_direction(41, 4, 6, layers=(0, 1, 2), intercept=0.8)
+    kept = [
+        random_direction(42, 4, 6, layers=(0, 1), intercept=-1.1),
+        random_direction(43, 6, layers=(2,), intercept=0.4),
+    ]
+    found = condition(first, kept)
+    every = [first, *kept]
+    rows = np.stack([d.rows(4).reshape(-1) for d in every])
+    # Codes that are on all planes: a mean over acting layers, plus the intercept, is 0.
+    aims = [-d.intercept * np.sum(d.rows(4) ** 2) for d in every]
+    common = np.linalg.lstsq(rows, aims, rcond=None)[0].reshape(1, 4, 6)
+    for direction in [*every, found]:
+        distance = float(signed_distance(common, direction)[0])
+        assert distance == pytest.approx(0, abs=1e-5)
+
+
+def test_condition_is_free_where_nothing_is_shared():
+    first = random_direction(44, 6, layers=(0, 1))
+    found = condition(first, [random_direction(45, 6, layers=(2, 3))])
+    np.testing.assert_allclose(found.vector, first.vector)
+
+
+def test_cosines_take_notice_of_layers():
+    v = np.array([1.0, 0, 0])
+    some = Direction(name="a", vector=v, layers=(0, 1))
+    other = Direction(name="b", vector=v, layers=(2,))
+    both = Direction(name="c", vector=v, layers=(1, 2))
+    found = cosines([some, other, both])
+    expected = [[1, 0, 0.5], [0, 1, np.sqrt(0.5)], [0.5, np.sqrt(0.5), 1]]
+    np.testing.assert_allclose(found, expected)
+    whole = Direction(name="d", vector=v)
+    with pytest.raises(UserError, match="give num_layers"):
+        cosines([some, whole])
+    np.testing.assert_allclose(
+        cosines([some, whole], num_layers=8)[0, 1], np.sqrt(2 / 8)
+    )
+    deep = Direction(name="e", vector=np.eye(3)[[0, 0, 1]])
+    np.testing.assert_allclose(cosines([some, deep])[0, 1], 2 / np.sqrt(2 * 3))
+
+
+def test_a_direction_is_shown_in_a_line():
+    text = repr(random_direction(0, 18, 512))
+    assert "vector=float64[18,512]" in text and len(text) < 200

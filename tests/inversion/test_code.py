@@ -9,7 +9,9 @@ import safetensors.numpy
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion import fit
+from stylegan_jax.inversion.code import Code, StoredCode
+from stylegan_jax.inversion.terms import PixelTerm
 
 
 def test_a_file_holds_the_code_and_what_is_known_of_it(generator, secret, tmp_path):
@@ -51,7 +53,7 @@ def write(path, arrays, **metadata):
         ),
         ({"ws": np.full((1, 4, 12), np.nan)}, {}, "ws is not of finite numbers"),
         ({"ws": np.zeros((1, 4, 12), int)}, {}, "ws is not of finite numbers"),
-        ({"ws": np.zeros((1, 4, 13))}, {}, r"takes \[N, 4, 12\]"),
+        ({"ws": np.zeros((1, 4, 13))}, {}, r"are not \[N, 4, 12\]"),
         ({"ws": np.zeros((1, 4, 12))}, {}, r"noise of \[\].*\[4, 4, 8, 8\] px"),
         ({"ws": np.zeros((1, 4, 12))}, {"about": "{"}, "damaged"),
     ],
@@ -72,3 +74,58 @@ def test_missing_and_broken_files_are_refused(tmp_path):
     (tmp_path / "x").write_bytes(b"hello" * 100)
     with pytest.raises(UserError, match="not a code or is damaged"):
         codes.load(tmp_path / "x")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize(
+    "shape", [(12,), (1, 12), (4, 12), (1, 4, 12), (3, 4, 12), (3, 1, 12)]
+)
+def test_codes_of_other_programs_are_read(generator, shape, suffix, tmp_path):
+    w = np.random.RandomState(0).randn(*shape)
+    path = tmp_path / f"projected_w{suffix}"
+    np.save(path, w) if suffix == ".npy" else np.savez(path, w=w, loss=np.ones(3))
+    found = codes.load(path, generator)
+    count = 3 if shape[0] == 3 else 1
+    rows = w.reshape(count, -1, 12)
+    expected = np.broadcast_to(rows, (count, 4, 12))
+    np.testing.assert_allclose(found.code.ws, expected, rtol=1e-6)
+    assert found.code.ws.dtype == np.float32 and found.about == {}
+    codes.check(generator, found.code)
+    for layer, stored in zip(found.code.noise, generator.noise, strict=True):
+        np.testing.assert_array_equal(layer, np.repeat(stored, count, 0))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"w": np.zeros((1, 18, 12))}, r"\[1, 18, 12\] are not \[N, 4, 12\]"),
+        ({"w": np.zeros((5, 12))}, r"\[5, 12\] are not .* for one w in all layers"),
+        ({"w": np.zeros((4, 512))}, r"\[4, 512\] are not \[N, 4, 12\]"),
+        ({"w": np.zeros((4, 12), int)}, "int64 are not finite floats"),
+        ({"w": np.full((4, 12), np.nan)}, "not finite floats"),
+        ({"w": np.zeros((0, 4, 12))}, "or none"),
+        ({"a": np.zeros(12), "b": np.zeros(12)}, "arrays a, b, and none is called w"),
+    ],
+)
+def test_arrays_that_are_no_codes_are_named(generator, arrays, message, tmp_path):
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(UserError, match=rf"x\.npz: .*{message}"):
+        codes.load(tmp_path / "x.npz", generator)
+
+
+def test_an_array_alone_does_not_say_of_which_network_it_is(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((4, 12)))
+    with pytest.raises(UserError, match="give the network"):
+        codes.load(tmp_path / "x.npy")
+
+
+def test_values_with_arrays_are_shown_in_a_line(generator, secret):
+    problem = fit._problem(generator, secret, [PixelTerm(secret.ws)], "w", None, None)
+    for value in (secret, StoredCode(secret, {"a": 1}), problem, problem.terms[0]):
+        text = repr(value)
+        assert len(text) < 700 and "\n" not in text and "Array(" not in text
+    assert repr(secret) == f"Code(ws=float32[3,4,12], noise={noise_text(secret)})"
+
+
+def noise_text(code):
+    return f"<4 arrays, {sum(n.size for n in code.noise)} numbers>"

@@ -1,6 +1,7 @@
 """Fits on a tiny network: what moves, what must not, and where it leads."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -152,3 +153,32 @@ def test_mistakes_are_named(generator, targets, start):
     jitter = fit.Jitter(jnp.float32(1), jax.random.split(jax.random.key(0), 3))
     with pytest.raises(UserError, match="jitter is of w"):
         fit.fit_w(generator, start, terms, space="z", jitter=jitter)
+
+
+def test_a_plain_function_is_a_term(small, start):
+    begin = shrunk(small, start)
+    wanted = begin.ws.mean() + 1.0
+
+    def near(images, code):
+        return jnp.mean((code.ws - wanted) ** 2, (1, 2)) + 0 * images.sum((1, 2, 3))
+
+    class Unhashable:
+        __hash__ = None
+
+        def __call__(self, images, code):
+            return near(images, code)
+
+    plan = Plan(steps=20, optimizer=Optimizer(learning_rate=0.05))
+    found = [
+        fit.fit_w(small, begin, [term], plan=plan, chunk=20)
+        for term in (near, functools.partial(near), Unhashable())
+    ]
+    for one in found:
+        assert (one.history[-1] < 0.6 * one.history[0]).all()
+        np.testing.assert_allclose(one.loss, found[0].loss, rtol=1e-5)
+
+
+def test_a_term_must_give_one_number_per_image(small, start):
+    begin = shrunk(small, start)
+    with pytest.raises(UserError, match=r"returns \[\], not one number per image"):
+        fit.fit_w(small, begin, [lambda images, code: jnp.mean(images)])

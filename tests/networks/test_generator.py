@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 
@@ -109,3 +110,37 @@ def test_wrong_inputs_are_refused_with_what_is_wanted():
         conditional.sample(latents())
     labels = np.eye(2, dtype="f")[[0, 1, 1]]
     assert conditional.sample(latents(), labels=labels).shape == (3, 16, 16, 3)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (3, 5), (5,), (1, 18, 5), (2, 6, 9)])
+def test_codes_of_another_shape_are_refused_also_under_jit(shape):
+    ws = np.zeros(shape, "f")
+    for call in (
+        generator().synthesize,
+        jax.jit(lambda ws: generator().synthesize(ws)),
+        lambda ws: generator().features(ws, layers=2),
+        lambda ws: jax.eval_shape(generator().synthesize, ws),
+    ):
+        with pytest.raises(UserError, match=r"are not \[N, 6, 5\]"):
+            call(ws)
+
+
+def test_noise_of_another_shape_is_refused():
+    ws = np.zeros((2, 6, 5), "f")
+    good = generator().draw_noise(jax.random.key(0), 2)
+    assert jax.eval_shape(generator().synthesize, ws, good).shape == (2, 16, 16, 3)
+    assert jax.eval_shape(generator().synthesize, ws, generator().noise)
+    for noise in (good[:-1], good[::-1], tuple(n[..., 0] for n in good), ()):
+        with pytest.raises(UserError, match="noise of shapes"):
+            generator().synthesize(ws, noise)
+    with pytest.raises(UserError, match="noise of shapes"):
+        generator().synthesize(np.zeros((3, 6, 5), "f"), good)
+
+
+def test_a_generator_is_shown_in_a_line():
+    text = repr(generator())
+    assert len(text) < 500 and "\n" not in text and "Array" not in text
+    assert "w_avg=float32[5]" in text and "resolution=16" in text
+    numbers = sum(x.size for x in jax.tree.leaves(generator().params))
+    assert f"{numbers:,} numbers" in text
+    assert "z_dim=6" in text and "const_input" not in text  # what is not a default

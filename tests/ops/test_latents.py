@@ -1,7 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.ops import latents
 
 
@@ -70,3 +72,44 @@ def test_slerp_of_any_vectors_has_the_closed_form_of_their_directions():
     expected = expected / np.sin(angle)
     actual = latents.slerp(*(jnp.asarray(x, jnp.float32) for x in (a, b, t)))
     np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.5, -1.0, -3.0])
+def test_slerp_between_one_line_s_directions_is_finite_and_meets_its_ends(scale):
+    a = np.random.RandomState(1).randn(20, 8).astype("f")
+    t = np.array([[[0.0]], [[0.25]], [[0.5]], [[1.0]]], "f")
+    found = np.asarray(latents.slerp(a[None], scale * a[None], t))
+    unit = a / np.linalg.norm(a, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(found[0], unit, atol=1e-5)
+    np.testing.assert_allclose(found[-1], np.sign(scale) * unit, atol=1e-5)
+    # A quarter of the way: 45 degrees to the opposite, none to itself.
+    cosine = np.cos(np.pi / 4) if scale < 0 else 1
+    np.testing.assert_allclose((found[1] * unit).sum(-1), cosine, atol=1e-5)
+
+
+def test_slerp_of_nothing_is_finite():
+    zero, one = jnp.zeros((1, 4)), jnp.ones((1, 4))
+    for a, b in [(zero, zero), (zero, one), (one, zero)]:
+        assert jnp.isfinite(latents.slerp(a, b, 0.5)).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((8, 12), r"\[8, 12\] are not \[N, 8, 12\]; for one image: ws\[None\]"),
+        ((3, 12), r"w\.reshape\(-1, 1, 12\)\.repeat\(8, 1\)"),
+        ((12,), r"w\.reshape\(-1, 1, 12\)\.repeat\(8, 1\)"),
+        ((3, 1, 12), r"w\.reshape\(-1, 1, 12\)\.repeat\(8, 1\)"),
+        ((1, 18, 12), "this belongs to another network"),
+        ((2, 8, 512), "this belongs to another network"),
+        ((1, 1, 8, 12), "one w per layer and image"),
+        ((), "one w per layer and image"),
+    ],
+)
+def test_codes_of_another_shape_are_refused_in_one_way(shape, hint):
+    with pytest.raises(UserError, match=hint):
+        latents.check_ws(np.zeros(shape), 8, 12)
+    if "repeat" in hint:  # what the message says works
+        fixed = np.zeros(shape).reshape(-1, 1, 12).repeat(8, 1)
+        latents.check_ws(fixed, 8, 12)

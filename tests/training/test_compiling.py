@@ -4,14 +4,17 @@ import threading
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from stylegan_jax import parallel
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training import compiling
+from stylegan_jax.training import step as step_module
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.schedule import phases
+from stylegan_jax.training.losses import LossConfig
+from stylegan_jax.training.schedule import ScheduleConfig, phases
 from stylegan_jax.training.state import init_state
 from stylegan_jax.training.step import make_train_step
 
@@ -94,3 +97,33 @@ def test_a_step_that_does_not_compile_raises_when_it_is_needed(monkeypatch):
     assert next(steps) == ("a", "A")
     with pytest.raises(ValueError, match="no room"):
         next(steps)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_loop_of_ones_own_traces_and_compiles_its_step_once(devices, monkeypatch):
+    model = dataclasses.replace(CONFIG.model, resolution=8, use_noise=False)
+    schedule = ScheduleConfig(initial_resolution=4, batch_size=4, repeats=1)
+    phase, *_ = phases(schedule, 8)
+    traced = []
+    make_update = step_module.make_update
+
+    def counted(*args):
+        update = make_update(*args)
+
+        def call(*args):
+            traced.append(1)
+            return update(*args)
+
+        return call
+
+    monkeypatch.setattr(step_module, "make_update", counted)
+    loss = LossConfig(r1_gamma=0.0)  # no second derivatives: compiles sooner
+    step = make_train_step(
+        model, loss, CONFIG.optimizer, phase, parallel.make_mesh(devices)
+    )
+    state = init_state(jax.random.key(0), model, CONFIG.optimizer)
+    for _ in range(3):
+        images = np.zeros((1, 4, 4, 4, 3), np.uint8)
+        batch = {"images": images, "labels": np.zeros((1, 4, 0), np.float32)}
+        state, _ = step(state, batch, jax.random.key(1))
+    assert len(traced) == 1 and int(state.nimg) == 12
