@@ -32,7 +32,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 
-from stylegan_jax.common import terminal
+from stylegan_jax.common import disk, terminal
 from stylegan_jax.common.by_resolution import ByResolution, parse_by_resolution
 from stylegan_jax.common.errors import AgreedError, UserError, did_you_mean
 
@@ -246,9 +246,10 @@ def run_main(main: Callable[[], object]) -> NoReturn:
     """Runs an entry point; the user's mistakes become one line, not a traceback.
 
     Printed short, with exit status 2: `UserError`, files that are missing or not
-    allowed, and a ValueError that this package raised on purpose. Everything else
-    is a bug and keeps its traceback, as does everything when the environment
-    variable STYLEGAN_JAX_TRACEBACK is set. What is printed cannot steer the terminal.
+    allowed, a full disk, and a ValueError that this package raised on purpose.
+    Everything else is a bug and keeps its traceback, as does everything when the
+    environment variable STYLEGAN_JAX_TRACEBACK is set. What is printed cannot steer
+    the terminal.
     """
     with terminal.only_shown():
         _run_main(main)
@@ -262,10 +263,17 @@ def _run_main(main: Callable[[], object]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         _leave(130)
     except Exception as error:
-        where = _raised_at(error)
+        where, trouble = _raised_at(error), disk.trouble(error)
         expected = isinstance(error, _USERS_MISTAKES) or (
             isinstance(error, ValueError) and where is not None
         )
+        if isinstance(error, OSError) and trouble:
+            place = f" ({error.filename})" if error.filename else ""
+            error = UserError(
+                f"{trouble}{place}; mend that or name another place, and give the same "
+                "command again"
+            )
+            expected = True
         if os.environ.get(TRACEBACK_VARIABLE) or not expected:
             traceback.print_exc()
             _leave(2 if expected else 1)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-import errno
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -24,16 +23,12 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from stylegan_jax import parallel
-from stylegan_jax.common import timing
+from stylegan_jax.common import disk, timing
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.training import retention, sharing, stored
 from stylegan_jax.training.retention import Criterion, Scores
 
 _log = logging.getLogger(__name__)
-_DISK_ERRORS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR),
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -249,6 +244,7 @@ class Checkpoints:
                 state=ocp.args.StandardSave(stored.nested(leaves)),
                 meta=ocp.args.JsonSave(record),
             )
+            stored.ignore_late_callbacks()
             with stored.thread_errors_told_once():
                 saved = self._manager.save(nimg, args=items)
             if saved:  # not where there was one already
@@ -259,7 +255,7 @@ class Checkpoints:
             # A failed Orbax manager loses its next save too: open a new one then.
             self._close_manager()
             self._remove_leftovers()
-            if not _is_disk_trouble(error):
+            if disk.trouble_of_place(error) is None:
                 raise
             if self._config.on_error == "stop":
                 raise UserError(
@@ -368,14 +364,4 @@ def _open_manager(directory: Path, config: CheckpointConfig) -> ocp.CheckpointMa
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error)
-    full = "RESOURCE_EXHAUSTED" in text or "No space left" in text
-    return "no space left on the disk" if full else f"{type(error).__name__}: {text}"
-
-
-def _is_disk_trouble(error: BaseException) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in _DISK_ERRORS
-    # TensorStore reports what is wrong with a disk as a plain ValueError.
-    signs = ("RESOURCE_EXHAUSTED", "No space left", "PERMISSION_DENIED", "Read-only")
-    return any(sign in str(error) for sign in signs)
+    return disk.trouble_of_place(error) or f"{type(error).__name__}: {error}"

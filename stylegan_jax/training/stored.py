@@ -20,9 +20,8 @@ import math
 import os
 import re
 import sys
-import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -256,8 +255,8 @@ def read_step(
             for name, fingerprint in record["leaves"].items()
             if wanted is None or name.split("/")[0] in wanted
         }
-        with _late_callbacks_ignored():
-            leaves = _read_arrays(path / "state", fingerprints)
+        ignore_late_callbacks()
+        leaves = _read_arrays(path / "state", fingerprints)
     except UnreadableCheckpoint:
         raise
     except records.DamagedRecordError as error:
@@ -361,27 +360,31 @@ def _check_stored(metadata: Any, fingerprints: Mapping[str, list[Any]]) -> None:
             )
 
 
-@contextlib.contextmanager
-def _late_callbacks_ignored() -> Iterator[None]:
-    """Keeps a failed read quiet.
+class _Quiet:
+    """A hook for errors that nobody catches, but for Orbax's late callbacks."""
 
-    At the first array that cannot be read Orbax closes its event loop, and every
-    read still under way then complains on standard error that it is closed.
+    def __init__(self, former: Callable[..., Any]) -> None:
+        self._former = former
+
+    def __call__(self, *told: Any) -> None:
+        # Either (type, value, traceback) or one object that has all three.
+        error = told[1] if len(told) == 3 else told[0].exc_value
+        trace = getattr(error, "__traceback__", None)
+        begins = trace.tb_frame.f_code.co_name if trace is not None else ""
+        if begins != "call_soon_threadsafe" or "loop is closed" not in str(error):
+            self._former(*told)
+
+
+def ignore_late_callbacks() -> None:
+    """Keeps failed reads and writes quiet from here on.
+
+    At the first array that cannot be read or written Orbax closes its event loop, and
+    every other one still under way then complains that it is closed, whenever it ends.
     """
-    former = sys.unraisablehook
-
-    def hook(unraisable: sys.UnraisableHookArgs) -> None:
-        if "Event loop is closed" not in str(unraisable.exc_value):
-            former(unraisable)
-
-    sys.unraisablehook = hook
-    try:
-        yield
-    except BaseException:
-        time.sleep(0.5)  # until the others have ended; a rare path
-        raise
-    finally:
-        sys.unraisablehook = former
+    for name in ("excepthook", "unraisablehook"):
+        former = getattr(sys, name)
+        if not isinstance(former, _Quiet):
+            setattr(sys, name, _Quiet(former))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ from rich.console import Console
 from stylegan_jax.common import terminal
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31m\r\x08\u202egnp.exe\ud800\u2028[red]é 猫"
-SHOWN = r"\x1b[2J\x1b]0;title\x07\x9b31m\r\x08\u202egnp.exe\ud800\u2028[red]é 猫"  # no markup
+# Markup of rich is text.
+SHOWN = r"\x1b[2J\x1b]0;title\x07\x9b31m\r\x08\u202egnp.exe\ud800\u2028[red]é 猫"
 
 
 def test_control_characters_are_spelt_out() -> None:

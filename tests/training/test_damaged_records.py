@@ -1,0 +1,323 @@
+"""Every record of a run, damaged in every way, before everything that reads it."""
+
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+from stylegan_jax import coverage, loading, serve
+from stylegan_jax.common import files
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.metrics import records as evaluations
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.pictures import scores as pictures
+from stylegan_jax.training import recovery, retention, stored, stored_config
+from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.training.config import MAY_CHANGE, Config
+from stylegan_jax.training.retention import Criterion
+from stylegan_jax.training.schedule import ScheduleConfig
+from stylegan_jax.training.state import init_state
+from stylegan_jax.training.writer import Writer
+
+CONFIG = Config(
+    model=ModelConfig(
+        resolution=8,
+        z_dim=4,
+        w_dim=4,
+        mapping_layers=1,
+        mapping_width=4,
+        channel_base=16,
+        channel_max=2,
+    ),
+    data=DataConfig(portraits_size=4),
+    schedule=ScheduleConfig(batch_size=ByResolution(4), total_kimg=1),
+)
+STEP = Path("checkpoints") / "nimg_000000200"
+IDENTITY = {"metric": "fid5k", "seed": 0, "network": "a", "settings": {"data": {}}}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two scored checkpoints, as training leaves it."""
+    run = tmp_path_factory.mktemp("good") / "run"
+    files.start_run(run, CONFIG)
+    state = init_state(jax.random.key(0), CONFIG.model, CONFIG.optimizer)
+    facts = {"resolution": 8, "alpha": None, "due": ["m"]}
+    with Writer(run, 1.0, live=False) as writer:
+        with Checkpoints(run, CheckpointConfig()) as checkpoints:
+            for nimg in (100, 200):
+                checkpoints.save(nimg, state, facts)
+                writer.write(nimg, {"metrics/m": 300.0 - nimg})
+                best = Criterion("m", larger_is_better=False)
+                checkpoints.record_scores(nimg, "m", {"m": 300.0 - nimg}, 8, best)
+    (run / "rollbacks.json").write_text('[{"to_nimg": 100, "because": "é"}]')
+    for nimg in (100, 200):
+        evaluations.add(run, {**IDENTITY, "nimg": nimg}, {"fid5k": 1.5})
+    return run
+
+
+@pytest.fixture
+def run(good: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(good, tmp_path / "run"))
+
+
+def restore(run: Path) -> Any:
+    state = init_state(jax.random.key(0), CONFIG.model, CONFIG.optimizer)
+    with Checkpoints(run, CheckpointConfig()) as checkpoints:
+        restored = checkpoints.restore_latest(state)
+        checkpoints.record_scores(100, "n", {"n": 1.0}, 8, Criterion("n", True))
+        return restored
+
+
+def continue_writing(run: Path) -> None:
+    with Writer(run, 1.0, restored_nimg=200, live=False) as writer:
+        writer.write(200, {"metrics/n": 1.0})
+
+
+def frame(run: Path) -> Any:
+    return serve.find_frame(serve.ServeArgs(network=run))
+
+
+READERS: dict[str, list[Callable[[Path], Any]]] = {
+    "config.json": [
+        stored_config.model_config,
+        lambda run: stored_config.data_defaults([str(run)]),
+        lambda run: stored_config.read_config(run, coverage._NEEDS),
+        frame,
+        lambda run: files.start_run(run, CONFIG, may_change=MAY_CHANGE),
+    ],
+    "provenance.json": [lambda run: files.start_run(run, CONFIG)],
+    "rollbacks.json": [recovery._read],
+    "metrics.jsonl": [pictures.read_scores, continue_writing, pictures.read_scores],
+    "evaluations.jsonl": [
+        lambda run: evaluations.find(run, IDENTITY),
+        evaluations.history,
+        pictures.read_scores,
+    ],
+    "checkpoints/best.json": [
+        lambda run: retention.read_best(run / "checkpoints"),
+        lambda run: loading.located(run / "checkpoints" / "best"),
+        restore,
+    ],
+    f"{STEP}/scores.json": [lambda run: retention.read_scores(run / STEP), restore],
+    f"{STEP}/checksums.json": [restore],
+    f"{STEP}/meta/metadata": [lambda run: loading.load(run / STEP), restore],
+}
+# Those that a command can do without: no reader may fail for them.
+REBUILT = (
+    "provenance.json",
+    "evaluations.jsonl",
+    f"{STEP}/scores.json",
+    f"{STEP}/checksums.json",
+)
+
+
+def harmed(data: bytes) -> Iterator[bytes]:
+    """Damage of the text."""
+    text = data.decode()
+    yield from (
+        b"",
+        b"\n",
+        b"\0" * 4096,
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b'"a"',
+        b"[1, 2]",
+    )
+    yield b"[" * 200_000
+    yield b'{"a":' * 500 + b"1" + b"}" * 500
+    yield data[: len(data) // 2]
+    yield data[:-2] + b"\xe9" + data[-2:]
+    yield data.replace(b'"', b"'")
+    yield data * 2
+    yield bytes(255 - x for x in data)
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-be", "utf-32"):
+        yield text.encode(encoding)
+    for odd in ("NaN", "-Infinity", "1e999", "9" * 30, "9" * 9999, '"\\ud800"'):
+        yield text.replace("200", odd).replace("8", odd).encode()
+
+
+def rewritten(data: bytes) -> Iterator[bytes]:
+    """JSON of other values: every key left out, twice, or of another type."""
+    for line in data.splitlines() if b"\n{" in data else [data]:
+        value = json.loads(line)
+        for other in _changed(value, 3):
+            yield line.join([b"", b"\n"]) + json.dumps(other).encode() + b"\n"
+            yield json.dumps(other).encode() + b"\n"
+
+
+def _changed(value: Any, depth: int) -> Iterator[Any]:
+    yield from (
+        None,
+        True,
+        -1,
+        2.5,
+        1 << 62,
+        "../../etc/passwd",
+        [],
+        [[]],
+        {},
+        {"a": 1},
+    )
+    if depth and isinstance(value, dict):
+        for key in list(value)[:12]:
+            yield {k: v for k, v in value.items() if k != key}
+            yield from (
+                value | {key: child} for child in _changed(value[key], depth - 1)
+            )
+    if depth and isinstance(value, list):
+        for i, each in enumerate(value[:2]):
+            yield from (
+                [*value[:i], child, *value[i + 1 :]]
+                for child in _changed(each, depth - 1)
+            )
+
+
+def read_all(name: str, run: Path) -> None:
+    """Every reader; each succeeds or raises our error, which names a way on."""
+    for read in READERS[name]:
+        try:
+            read(run)
+        except UserError as error:
+            assert name not in REBUILT, error
+            assert len(str(error)) < 1000
+
+
+def cases(name: str, damage: Iterator[bytes]) -> list[bytes]:
+    """A tenth where whole checkpoints are read each time."""
+    found = list(dict.fromkeys(damage))
+    return found[::10] if restore in READERS[name] else found
+
+
+@pytest.mark.parametrize("damage", [harmed, rewritten])
+@pytest.mark.parametrize("name", READERS)
+def test_damage_is_an_error_of_ours_or_a_warning(
+    name: str, damage: Callable[[bytes], Iterator[bytes]], good: Path, tmp_path: Path
+) -> None:
+    for i, data in enumerate(cases(name, damage((good / name).read_bytes()))):
+        run = Path(shutil.copytree(good, tmp_path / str(i)))
+        (run / name).write_bytes(data)
+        read_all(name, run)
+        shutil.rmtree(run)
+
+
+PLACES = ["/dev/zero", "/etc/passwd", "/dev/stdin", "fifo", "loop", "folder", "socket"]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_is_no_regular_file_of_the_run_is_never_opened(
+    name: str, good: Path, tmp_path: Path
+) -> None:
+    for place in PLACES[:: 3 if restore in READERS[name] else 1]:
+        run = Path(shutil.copytree(good, tmp_path / place.replace("/", "_")))
+        path = run / name
+        path.unlink()
+        if place == "fifo":
+            os.mkfifo(path)
+        elif place == "folder":
+            path.mkdir()
+        elif place == "socket":
+            os.mknod(path, 0o600 | stat.S_IFSOCK)
+        else:
+            path.symlink_to(path if place == "loop" else place)
+        read_all(name, run)
+
+
+def test_links_that_a_user_makes_are_followed(good: Path, tmp_path: Path) -> None:
+    """Checkpoints on another disk, one of another run, a copy within."""
+    run = Path(shutil.copytree(good, tmp_path / "run"))
+    shutil.move(run / "checkpoints", tmp_path / "large_disk")
+    (run / "checkpoints").symlink_to(tmp_path / "large_disk")
+    shutil.move(run / STEP, tmp_path / STEP.name)
+    (run / STEP).symlink_to(tmp_path / STEP.name)
+    (run / "config.json").rename(run / "kept.json")
+    (run / "config.json").symlink_to("kept.json")
+    (tmp_path / "link").symlink_to(run)
+    for path in (run, tmp_path / "link", run / STEP):
+        assert loading.load(path).resolution == 8
+    assert restore(run).nimg == 200
+
+
+def test_records_that_name_files_elsewhere_are_not_followed(run: Path) -> None:
+    outside = run.parent / "nimg_000000900"
+    shutil.copytree(run / STEP, outside)
+    best = json.loads((run / "checkpoints" / "best.json").read_text())
+    for name in (
+        "../../nimg_000000900",
+        str(outside),
+        "/etc",
+        "..",
+        "nimg_000000100/../x",
+    ):
+        text = json.dumps(best | {"checkpoint": name, "nimg": 900})
+        (run / "checkpoints" / "best.json").write_text(text)
+        assert retention.read_best(run / "checkpoints") is None
+        with pytest.raises(UserError, match=r"best\.json is damaged"):
+            loading.located(run / "checkpoints" / "best")
+    seal = {"files": {"../../../../../../etc/passwd": 1, "/etc/passwd": 1}}
+    seal["crc32"] = stored._record_crc(seal)
+    (run / STEP / "checksums.json").write_text(json.dumps(seal))
+    with pytest.raises(stored.UnreadableCheckpoint, match="passwd is gone"):
+        stored.check_seal(run / STEP)
+
+
+def test_while_the_best_is_unknown_every_scored_checkpoint_is_kept(run: Path) -> None:
+    (run / "checkpoints" / "best.json").write_text("{")
+    config = CheckpointConfig(keep_last=1, keep_every_kimg=None)
+    with Checkpoints(run, config) as checkpoints:
+        for nimg in (300, 400):
+            checkpoints.save(nimg, {"a": jax.numpy.ones(2)})
+        checkpoints.wait()
+        kept = {nimg for nimg, _ in stored.step_directories(run / "checkpoints")}
+        assert kept == {100, 200, 400}
+        best = Criterion("m", larger_is_better=False)
+        checkpoints.record_scores(400, "m", {"m": 500.0}, 8, best)
+    found = retention.read_best(run / "checkpoints")
+    assert found is not None and found.nimg == 200
+
+
+def test_damage_is_told_with_the_way_on(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run / "config.json").write_text('{"model": 3}')
+    with pytest.raises(UserError, match=r"config\.json is damaged .*copy its config"):
+        loading.load(run)
+    (run / "rollbacks.json").write_text("3")
+    with pytest.raises(
+        UserError, match=r"rollbacks\.json is damaged .*write \[\] there"
+    ):
+        recovery._read(run)
+    (run / STEP / "scores.json").write_text("")
+    assert retention.read_scores(run / STEP) == {}
+    assert (
+        "scores.json is damaged (it is empty); its scores are left out until they "
+        in (caplog.messages[-1])
+    )
+    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    damaged = lines[0] + b"\xff\n" + lines[1]
+    (run / "metrics.jsonl").write_bytes(damaged)
+    continue_writing(run)
+    assert any("metrics.jsonl: line 2 is damaged" in text for text in caplog.messages)
+    assert (run / "metrics.damaged1.jsonl").read_bytes() == damaged
+    assert len((run / "metrics.jsonl").read_bytes().splitlines()) == 3
+
+
+def test_a_damaged_list_of_starts_is_kept_beside_a_new_one(
+    good: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Path(shutil.copytree(good, tmp_path / "run"))
+    (run / "provenance.json").write_text("[1]")
+    files.start_run(run, CONFIG)
+    assert len(json.loads((run / "provenance.json").read_text())) == 1
+    assert (run / "provenance.damaged1.json").read_text() == "[1]"
+    assert "a new list is begun" in caplog.messages[-1]
