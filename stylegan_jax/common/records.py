@@ -22,7 +22,8 @@ from typing import Any, BinaryIO, NamedTuple
 from stylegan_jax.common.errors import UserError
 
 MAX_BYTES = 1 << 24  # of a record
-_MAX_LOG_BYTES = 1 << 28
+_MAX_LOG_BYTES = 1 << 27
+_MAX_LINES = 1 << 20
 _MAX_LINE = 1 << 20  # characters
 _MAX_DEPTH = 32
 _NAMED_LINES = 5  # of the damaged ones, in a warning
@@ -102,8 +103,8 @@ def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> 
     """
     try:
         value = parse(read_bytes(path, MAX_BYTES, inside))
-        _check_texts_and_depth(value)
         check(value, shape)
+        _check_texts_and_depth(value)
         return value
     except FileNotFoundError:
         raise
@@ -112,16 +113,23 @@ def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> 
         raise DamagedRecordError(f"{path} is damaged ({reason}); {way_on}") from error
 
 
-def read_log(path: Path, shape: Any, *, inside: Path | None = None) -> list[Any]:
-    """The values of a log's lines; a warning names those that are damaged.
+def read_log(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Any]:
+    """The values of a log's lines; in the end a warning names those that are damaged.
 
     No file is an empty log.
+
+    Raises:
+        DamagedRecordError: as `log_lines`.
     """
     if not os.path.lexists(path):
-        return []
-    found = list(log_lines(path, shape, inside=inside))
-    warn_of_damage(path, [line.number for line in found if line.value is None])
-    return [line.value for line in found if line.value is not None]
+        return
+    damaged = []
+    for line in log_lines(path, shape, inside=inside):
+        if line.value is None:
+            damaged.append(line.number)
+        else:
+            yield line.value
+    warn_of_damage(path, damaged)
 
 
 def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Line]:
@@ -142,6 +150,8 @@ def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator
             errors = "surrogateescape" if "8" in encoding else "replace"
             with io.TextIOWrapper(file, encoding, errors, newline="\n") as stream:
                 for number, text in enumerate(iter(_next_line(stream), ""), 1):
+                    if number > _MAX_LINES:
+                        raise ValueError(f"over {_MAX_LINES} lines")
                     yield Line(number, text, _line_value(text, shape))
     except (OSError, ValueError) as error:
         raise DamagedRecordError(
@@ -156,8 +166,8 @@ def _next_line(stream: io.TextIOBase) -> functools.partial[str]:
 def _line_value(text: str, shape: Any) -> Any:
     try:
         value = parse(text)
-        _check_texts_and_depth(value)
         check(value, shape)
+        _check_texts_and_depth(value)
         return value
     except ValueError:
         return None

@@ -21,12 +21,13 @@ def find(run: Path, identity: Mapping[str, Any]) -> Scores | None:
         run: the run directory.
         identity: "metric", "seed", "network" (a digest) and "settings", as JSON.
     """
-    for record in reversed(records.read_log(run / FILE, {}, inside=run)):
+    last = None
+    for record in records.read_log(run / FILE, {}, inside=run):
         if identity.items() <= record.items():
             found = {k: v for k, v in record.items() if k not in {*identity, "nimg"}}
             if all(type(value) in (int, float) for value in found.values()):
-                return found
-    return None
+                last = found
+    return last
 
 
 def history(run: Path) -> dict[str, dict[int, float]]:

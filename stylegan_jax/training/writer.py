@@ -256,13 +256,17 @@ def drop_lines_after(path: Path, nimg: int) -> None:
     """
     if not path.exists():
         return
-    lines = list(records.log_lines(path, {"nimg": int}, inside=path.parent))
-    kept = [x.text for x in lines if x.value is not None and x.value["nimg"] <= nimg]
-    damaged = [line.number for line in lines if line.value is None]
-    if damaged and damaged != [len(lines)]:
+    kept, damaged, count = [], [], 0
+    for line in records.log_lines(path, {"nimg": int}, inside=path.parent):
+        count = line.number
+        if line.value is None:
+            damaged.append(count)
+        elif line.value["nimg"] <= nimg:
+            kept.append(line.text)
+    if damaged and damaged != [count]:
         records.warn_of_damage(path, damaged)
         _log.warning("the file as it was is now %s", records.set_aside(path))
-    elif len(kept) == len(lines):
+    elif len(kept) == count:
         return
     content = "".join(kept).encode("utf-8", "surrogateescape")
     files.atomic_write(path, content)

@@ -120,7 +120,7 @@ def test_damaged_lines_are_left_out_and_named_once(
     path.write_bytes(b"".join([LINES[0], damaged, LINES[2]]))
     for _ in range(2):
         found = records.read_log(path, {"nimg": int})
-        assert found == [{"nimg": 1}, {"nimg": 3}]
+        assert list(found) == [{"nimg": 1}, {"nimg": 3}]
     assert caplog.messages == [f"{path}: line 2 is damaged and left out"]
 
 
@@ -129,7 +129,7 @@ def test_many_damaged_lines_are_counted(
 ) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(LINES[0] + b"x\n" * 9)
-    assert len(records.read_log(path, {})) == 1
+    assert len(list(records.read_log(path, {}))) == 1
     assert caplog.messages == [
         f"{path}: lines 2, 3, 4, 5, 6 and 4 more are damaged and left out"
     ]
@@ -156,13 +156,13 @@ def test_a_log_of_one_endless_line_takes_little_memory(tmp_path: Path) -> None:
 
 
 def test_no_log_is_empty_and_a_device_is_no_log(tmp_path: Path) -> None:
-    assert records.read_log(tmp_path / "none", {}) == []
+    assert list(records.read_log(tmp_path / "none", {})) == []
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(DamagedRecordError, match=r"is no log .*move it away"):
-        records.read_log(tmp_path / "fifo", {})
+        list(records.read_log(tmp_path / "fifo", {}))
     (tmp_path / "link").symlink_to("/dev/zero")
     with pytest.raises(DamagedRecordError, match="is no log"):
-        records.read_log(tmp_path / "link", {}, inside=tmp_path)
+        list(records.read_log(tmp_path / "link", {}, inside=tmp_path))
 
 
 def test_a_line_is_added_after_one_that_was_cut_short(tmp_path: Path) -> None:

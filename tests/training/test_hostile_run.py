@@ -1,6 +1,9 @@
 """Run directories of strangers: configurations and checkpoints that claim too much."""
 
 import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.networks.config import stored_model_config
 from stylegan_jax.training import stored, stored_config
 from stylegan_jax.training.config import Config
 
@@ -82,3 +86,67 @@ def test_a_file_that_is_no_configuration_is_refused(text: str, tmp_path: Path) -
     (tmp_path / "config.json").write_text(text, encoding="latin1")
     with pytest.raises(UserError, match=r"is damaged .*copy its config\.json"):
         stored_config.model_config(tmp_path)
+
+
+def link(path: Path, target: str | Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def large(path: Path) -> None:
+    """Eight gigabytes that take no room on disk."""
+    with path.open("r+b") as file:
+        file.truncate(8 << 30)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda path: link(path / "extra", "/dev/zero"), "extra is a link to another"),
+        (lambda path: link(path / "state/d", "/etc"), "state/d is a link to another"),
+        (lambda path: link(path / "loop", path), "loop is a folder"),
+        (lambda path: link(path / "meta/metadata", "/etc/passwd"), "a link to another"),
+        (lambda path: fifo(path / "meta/metadata"), "a device, pipe or socket"),
+        (lambda path: fifo(path / "state/_METADATA"), "a device, pipe or socket"),
+        (lambda path: large(path / "meta/metadata"), "metadata has 8589934592 bytes"),
+        (lambda path: large(next(path.glob("state/**/d/*"))), "and its arrays 44"),
+    ],
+    ids=["device", "folder", "loop", "secret", "fifo", "index", "large", "array"],
+)
+def test_only_files_of_the_checkpoint_are_opened_and_no_more_than_its_arrays(
+    harm: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    path = save(tmp_path / "a", LEAVES, stored.describe(7, LEAVES, {}))
+    if (path / "state" / "d").is_dir() and message.startswith("state/d"):
+        shutil.rmtree(path / "state" / "d")
+    harm(path)
+    with pytest.raises(stored.UnreadableCheckpoint, match=message):
+        stored.read_step(7, path)
+
+
+def test_arrays_that_swell_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    """Chunks that are not there read as zeros, of any size."""
+    zeros = {"g_ema/a": np.zeros((1 << 26,), np.float32)}
+    path = save(tmp_path / "a", zeros, stored.describe(7, zeros, {}))
+    with pytest.raises(stored.UnreadableCheckpoint, match="claims 268435456 bytes"):
+        stored.read_step(7, path)
+
+
+@pytest.mark.parametrize("dtype", ["O", "object", 3, None, "f4,O"])
+def test_arrays_of_objects_are_refused(dtype: Any, tmp_path: Path) -> None:
+    record = stored.describe(7, LEAVES, {})
+    record["leaves"]["w_avg"][0] = dtype
+    with pytest.raises(stored.UnreadableCheckpoint):
+        stored.read_step(7, save(tmp_path / "a", LEAVES, record))
+
+
+@pytest.mark.parametrize("name", ["mapping_layers", "mlp_layers"])
+def test_networks_of_many_layers_are_refused_at_once(name: str) -> None:
+    """Each layer takes a tenth of a second to describe: 65,536 took over a minute."""
+    with pytest.raises(ValueError, match=f"{name} 65, over 64"):
+        stored_model_config({name: 65})
