@@ -142,7 +142,7 @@ def first_generator(stored: dict[str, Any], model: ModelConfig) -> Generator:
     state = init_state(key, model, OptimizerConfig())
     return Generator(
         params=state.g_ema,
-        w_avg=state.w_avg if model.use_styles else None,
+        w_avg=state.w_avg,
         noise=state.noise,
         config=model,
         resolution=model.resolution,

@@ -20,6 +20,7 @@ from stylegan_jax.training import stored_config
 
 Args = TypeVar("Args")
 
+_FLAGS = "the flags"  # where data is known from that they name
 _ON_DISK = ("folder", "zip", "pyramid")
 # As configs/portraits32.py has it.
 _BOXED = {"portraits": DataConfig(name="portraits", portraits_size=50_000)}
@@ -70,7 +71,7 @@ class KnownData:
         try:
             return open_source(self.config)
         except UserError as error:
-            if "flags" in self.origin:
+            if self.origin == _FLAGS:
                 raise
             raise UserError(
                 f"{error} (this is the data of {self.origin}; --data.path says where "
@@ -107,7 +108,7 @@ def parse(
     named, placed = flags.name is not _UNSET, flags.path is not None
     config, origin = _of_network(loose.network)
     if named or placed:
-        config, origin = _moved(config, flags, named=named), "the flags"
+        config, origin = _moved(config, flags, named=named), _FLAGS
     if config is None:
         return loose, KnownData(None, origin)
     args: Any = cli.parse(cli.with_defaults(entry, {"data": config}), argv, prog=prog)

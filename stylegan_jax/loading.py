@@ -1,6 +1,5 @@
 """From a path to a `Generator`, whatever kind of file lies there."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -226,8 +225,6 @@ def _generator(
         resolution=resolution,
     )
     _check_fits(generator)
-    if not config.use_styles:
-        return dataclasses.replace(generator, w_avg=None)
     return generator
 
 

@@ -97,7 +97,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{args.network} draws points, not pictures; see them with python -m "
             "stylegan_jax.coverage RUN"
         )
-    if generator.w_avg is None and (len(psis) > 1 or not {*psis} <= {0.7, 1.0}):
+    if generator.truncation_mean is None and (
+        len(psis) > 1 or not {*psis} <= {0.7, 1.0}
+    ):
         raise UserError(
             f"{args.network} has no mean of w to truncate to; leave --psi out"
         )
@@ -122,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     shown = write_all(args.outdir, names, pictures, keep=rows * len(psis))
     print(f"{len(jobs)} images in {args.outdir}")
     if args.grid:
-        truncated = generator.w_avg is not None
+        truncated = generator.truncation_mean is not None
         grid = make_grid(shown, seeds[:rows], psis if truncated else (), args.columns)
         images.write_png(args.outdir / "grid.png", grid)
         some = "" if rows == len(seeds) else f" (of the first {rows} seeds)"

@@ -106,7 +106,7 @@ def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, caps
     reals = measures.collecting.drawing.features_of_reals
     source = evaluate.open_source(DataConfig(portraits_size=60))
 
-    def moved_reals(generator, network, count, *, seed, start, **options):
+    def moved_reals(generator, network, count, *, labels, seed, start, **options):
         return (3 + chunk for chunk in reals(source, network, count, 8, **options))
 
     monkeypatch.setattr(measures.collecting.drawing, "features_of_fakes", moved_reals)

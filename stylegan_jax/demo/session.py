@@ -118,7 +118,7 @@ class Session:
     @property
     def truncates(self) -> bool:
         """Whether psi does anything."""
-        return self.generator.w_avg is not None
+        return self.generator.truncation_mean is not None
 
     @property
     def has_noise(self) -> bool:
@@ -221,9 +221,10 @@ class Session:
         return _map(self.generator, z, labels)
 
     def _truncated(self, ws: Array, psi: float) -> Array:
-        if self.generator.w_avg is None:
+        mean = self.generator.truncation_mean
+        if mean is None:
             return ws
-        return _truncate(ws, self.generator.w_avg, jnp.float32(psi))
+        return _truncate(ws, mean, jnp.float32(psi))
 
     def _noise(self, seed: int | None) -> Noise:
         if seed is None or not self.has_noise:

@@ -117,8 +117,7 @@ def make_generator(
     # A mapping without layers has no arrays.
     return Generator(
         params={"mapping": {}} | nested(flat),
-        # Earlier versions wrote one for networks without styles, too.
-        w_avg=jnp.asarray(w_avg) if w_avg is not None and config.use_styles else None,
+        w_avg=None if w_avg is None else jnp.asarray(w_avg),
         noise=noise,
         alpha=None if alpha is None else jnp.asarray(alpha, jnp.float32),
         config=config,

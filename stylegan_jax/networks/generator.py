@@ -27,8 +27,7 @@ class Generator:
 
     Attributes:
         params: `{"mapping": ..., "synthesis": ...}`.
-        w_avg: mean of w, `[w_dim]`; None for networks without styles (ProGAN,
-            configurations A and B), which have no truncation.
+        w_avg: mean of w, `[w_dim]`; None for networks without a mapping (ProGAN).
         noise: the stored noise, `[1, R, R, 1]` per layer.
         alpha: how far the last resolution has faded in; None when stable.
         config: the architecture.
@@ -43,6 +42,15 @@ class Generator:
     resolution: int = struct.field(pytree_node=False, default=1024)
 
     __repr__ = short_repr
+
+    @property
+    def truncation_mean(self) -> Array | None:
+        """What w is truncated to, `[w_dim]`.
+
+        None for networks without styles (ProGAN, configurations A and B, perceptrons),
+        which have no truncation.
+        """
+        return self.w_avg if self.config.use_styles else None
 
     def map(self, z: Array, labels: Array | None = None) -> Array:
         """Maps input latents to one w per layer.
@@ -178,7 +186,8 @@ class Generator:
         Args:
             z: `[N, z_dim]`, unit normal.
             labels: `[N, label_size]` one-hot; None for an unconditional network.
-            psi: truncation strength; 1 turns it off, 0 gives the mean image.
+            psi: truncation strength; 1 turns it off, 0 gives the mean image. Networks
+                without styles are not truncated.
             cutoff: layers from this one on are not truncated; None truncates all.
             noise: as for `synthesize`.
 
@@ -188,8 +197,8 @@ class Generator:
         Source: `G_style`, NVlabs/stylegan, with `randomize_noise=False`.
         """
         ws = self.map(z, labels)
-        if self.w_avg is not None:
-            ws = latents.truncate(ws, self.w_avg, psi, cutoff)
+        if self.truncation_mean is not None:
+            ws = latents.truncate(ws, self.truncation_mean, psi, cutoff)
         return self.synthesize(ws, noise)
 
     def in_float32(self) -> "Generator":
@@ -230,7 +239,7 @@ def init_generator(key: Array, config: ModelConfig) -> Generator:
     }
     return Generator(
         params=params,
-        w_avg=jnp.zeros((config.w_dim,)) if config.use_styles else None,
+        w_avg=jnp.zeros((config.w_dim,)),
         noise=noise,
         config=config,
         resolution=config.resolution,

@@ -21,7 +21,7 @@ def uncurated(
     Source: Karras et al. 2018, figure 2 (psi 0.7, up to 32 px).
     """
     names = [_named(psi) for psi in psis]
-    if studio.generator.w_avg is None:
+    if studio.generator.truncation_mean is None:
         psis, names = (1.0,), [""]  # there is nothing to truncate to
     rows = -(-len(seeds) // columns)
     sheet = make_sheet(

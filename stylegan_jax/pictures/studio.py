@@ -76,9 +76,10 @@ class Studio:
 
     def need_mean(self, figure: str) -> np.ndarray:
         """The mean of w, `[w_dim]`; raises UserError for networks without."""
-        if self.generator.w_avg is None:
+        mean = self.generator.truncation_mean
+        if mean is None:
             raise UserError(f"{figure} needs a mean of w, and this network has none")
-        return np.asarray(self.generator.w_avg)
+        return np.asarray(mean)
 
     def z(self, seeds: Sequence[int]) -> np.ndarray:
         """Input latents of seeds, `[N, z_dim]`."""
@@ -157,9 +158,8 @@ def _map_and_truncate(
     if label is not None:
         label = jnp.broadcast_to(label, (z.shape[0], label.shape[1]))
     ws = generator.map(z, label)
-    if generator.w_avg is None:
-        return ws
-    return latents.truncate(ws, generator.w_avg, psi, cutoff)
+    mean = generator.truncation_mean
+    return ws if mean is None else latents.truncate(ws, mean, psi, cutoff)
 
 
 def _batches(

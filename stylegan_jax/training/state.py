@@ -110,13 +110,14 @@ def init_state(
     images = jnp.zeros((1, model.resolution, model.resolution, model.num_channels))
     discriminator = discriminator_network(model)
     d_params = dict(discriminator.init(d_key, images, labels)["params"])
+    assert generator.w_avg is not None
     tx = make_optimizer(optimizer)
     return TrainState(
         nimg=jnp.zeros((), jnp.int32),
         g_params=generator.params,
         d_params=d_params,
         g_ema=jax.tree.map(jnp.copy, generator.params),
-        w_avg=jnp.zeros((model.w_dim,)),
+        w_avg=generator.w_avg,
         noise=generator.noise,
         g_opt_state=tx.init(generator.params),
         d_opt_state=tx.init(d_params),
@@ -160,7 +161,7 @@ def generator_of(state: TrainState, model: ModelConfig, phase: Phase) -> Generat
     """The averaged generator as it stands, at the phase's resolution."""
     return Generator(
         params=state.g_ema,
-        w_avg=state.w_avg if model.use_styles else None,
+        w_avg=state.w_avg,
         noise=state.noise,
         alpha=phase.alpha(state.nimg),
         config=model,

@@ -41,6 +41,20 @@ def test_w_plus_of_a_drawn_image_recovers_it(generator, targets, start):
         np.testing.assert_array_equal(a, b)
 
 
+def test_networks_trained_in_bfloat16_are_searched_in_float32(
+    generator, targets, start
+):
+    config = dataclasses.replace(generator.config, dtype="bfloat16")
+    low = dataclasses.replace(generator, config=config)
+    in_its_own = dataclasses.replace(SHORT, dtype="network")
+    expected, found, own = (
+        fit.fit_w(made, start, [PixelTerm(targets)], plan=plan).code.ws
+        for made, plan in [(generator, SHORT), (low, SHORT), (low, in_its_own)]
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert np.abs(own - expected).max() > 1e-4
+
+
 def test_only_rows_and_maps_that_may_move_do(generator, targets, start):
     terms = [PixelTerm(targets)]
     found = fit.fit_w(generator, start, terms, layers=(3, 2), plan=SHORT)

@@ -9,6 +9,8 @@ import pytest
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
+from stylegan_jax.training.ablation import configured
+from stylegan_jax.training.config import Config
 
 CONFIG = ModelConfig(
     resolution=16,
@@ -58,6 +60,17 @@ def test_psi_one_or_no_mean_is_no_truncation():
     np.testing.assert_allclose(images, plain, atol=1e-5)
     images = generator().replace(w_avg=None).sample(latents(), psi=0.0)
     np.testing.assert_allclose(images, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("letter", ["a", "b", "c"])
+def test_configurations_without_styles_are_not_truncated(letter):
+    config = configured(Config(model=CONFIG), letter).model
+    config = dataclasses.replace(config, w_dim=6)
+    made = init_generator(jax.random.key(0), config)
+    made = made.replace(w_avg=made.w_avg + 0.5)  # as training leaves one
+    by_default, plain = (made.sample(latents(), **x) for x in ({}, {"psi": 1.0}))
+    same = np.allclose(by_default, plain, atol=1e-5)
+    assert same == (made.truncation_mean is None) == (letter in "ab")
 
 
 def test_a_growing_generator_blends_its_last_two_resolutions():
