@@ -176,6 +176,7 @@ class Converted:
         self.name, self.label_size = source.name, source.label_size
         self.label_names = label_names
         self.num_channels, self.source = num_channels, source
+        self.label_names = getattr(source, "label_names", ())
 
     def __len__(self) -> int:
         """Number of images."""

@@ -112,7 +112,7 @@ def test_features_that_cannot_be_used_are_refused():
     running = RunningStatistics(3)
     with pytest.raises(UserError, match=r"shape \[2, 4\] where \[N, 3\]"):
         running.add(np.zeros((2, 4)))
-    with pytest.raises(UserError, match=r"0 to 1 of the batch .* not finite"):
+    with pytest.raises(UserError, match=r"of image 1 are not finite \(1 of 2"):
         running.add(np.array([[0, 0, 0], [0, np.inf, 0]]))
     with pytest.raises(UserError, match="4 features cannot join those of 3"):
         running.merge(RunningStatistics(4))
