@@ -88,9 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _evaluate(args: EvaluateArgs, data: KnownData, wanted: Sequence[Measure]) -> None:
-    compared = any(measure.kind in COMPARING for measure in wanted)
-    source = data.source if compared or data.config is not None else None
     subject = _subject(args, data)
+    source = data.source if _needs_data(args, data, wanted, subject.made) else None
     if jax.process_count() > 1:
         said = [args.metrics, args.seed, args.batch_size, args.cache, subject.what]
         said += [to_json(data.config), (source.name, len(source)) if source else None]
@@ -146,6 +145,21 @@ def _subject(args: EvaluateArgs, data: KnownData) -> _Subject:
     run = stored_config.run_of(network)
     nimg = _images_shown(run, network)
     return _Subject(generator, digest(generator), options, run, nimg)
+
+
+def _needs_data(
+    args: EvaluateArgs,
+    data: KnownData,
+    wanted: Sequence[Measure],
+    made: Generator | Source,
+) -> bool:
+    """Whether images are compared, or the data that is known has labels to give."""
+    kinds = {measure.kind for measure in wanted}
+    file = args.classifiers
+    teaches = "ls" in kinds and not (file is not None and file.exists())
+    conditional = isinstance(made, Generator) and made.config.label_size > 0
+    labels = data.config is not None and (teaches or conditional)
+    return labels or not kinds.isdisjoint(COMPARING)
 
 
 def _told(of: dict[str, Any]) -> str:

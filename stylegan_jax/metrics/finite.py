@@ -23,7 +23,7 @@ def require_finite(
     Raises:
         UserError: some are infinite or not a number; names the first image.
     """
-    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if not finite.all():
         bad = np.flatnonzero(~finite)
         raise UserError(
