@@ -11,6 +11,8 @@ from pathlib import Path
 from gradio import processing_utils
 from gradio_client.utils import strip_invalid_filename_characters
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from stylegan_jax.common.files import atomic_write
@@ -50,21 +52,27 @@ class Uploads:
             Paths, as gradio's own upload does: FOLDER/HASH/NAME.
 
         Raises:
-            starlette.exceptions.HTTPException: not a form of files, or too many.
+            HTTPException: not a form of files, or too many.
         """
         paths = []
-        form = request.form(max_files=_MOST_FILES, max_fields=_MOST_FILES)
-        async with form as parts:
-            for part in parts.getlist("files"):
+        try:
+            form = await request.form(max_files=_MOST_FILES, max_fields=_MOST_FILES)
+        except MultiPartException as error:
+            raise HTTPException(400, error.message) from error
+        try:
+            for part in form.getlist("files"):
                 if isinstance(part, UploadFile):
                     async with self._turns:
                         data = await part.read()
                         store = asyncio.to_thread(self._store, part.filename, data)
                         paths.append(str(await store))
+        finally:
+            await form.close()
         return paths
 
     def _store(self, name: str | None, data: bytes) -> Path:
-        kept = strip_invalid_filename_characters(Path(name or "").name) or "upload"
+        kept = strip_invalid_filename_characters(Path(name or "").name).lstrip(".")
+        kept = kept or "upload"
         path = self.folder / processing_utils.hash_bytes(data) / kept
         with self._one:
             self._make_room(len(data))

@@ -1,4 +1,10 @@
-"""A network with random weights, directions that are made up, and both in files."""
+"""A network with random weights, made-up directions, both in files, and a server."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -60,3 +66,38 @@ def network(generator, tmp_path_factory):
     exported.save(folder / "tiny.safetensors", generator)
     save_directions(folder / "tiny_directions.safetensors", DIRECTIONS)
     return folder / "tiny.safetensors"
+
+
+class Server(NamedTuple):
+    """A server of the small network."""
+
+    url: str
+    pid: int
+
+    def memory(self) -> int:
+        """Bytes of memory that it had at most, since this was last reset."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+    def reset(self) -> None:
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+
+@pytest.fixture(scope="session")
+def server(network, request):
+    pytest.importorskip("gradio")
+    cache = str(request.config.rootpath / ".pytest_cache" / "xla")
+    command = [sys.executable, "-m", "stylegan_jax.serve", str(network), "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--perceptual", "none"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=request.config.rootpath,
+        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": cache},
+    )
+    line = process.stdout.readline()
+    assert " at http://127.0.0.1:" in line, line
+    yield Server(line.split(" at ")[1].split()[0], process.pid)
+    process.terminate()
+    process.wait(30)
+    process.stdout.close()

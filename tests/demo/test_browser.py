@@ -8,10 +8,7 @@ import base64
 import contextlib
 import importlib.util
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -31,26 +28,6 @@ pytestmark = pytest.mark.skipif(
     or importlib.util.find_spec("selenium") is None,
     reason="gradio, selenium, chromium or chromedriver is not here",
 )
-
-
-@pytest.fixture(scope="module")
-def url(network, request):
-    """The address of a server of the small network."""
-    cache = str(request.config.rootpath / ".pytest_cache" / "xla")
-    command = [sys.executable, "-m", "stylegan_jax.serve", str(network), "--port", "0"]
-    process = subprocess.Popen(
-        [*command, "--perceptual", "none"],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=request.config.rootpath,
-        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": cache},
-    )
-    line = process.stdout.readline()
-    assert " at http://127.0.0.1:" in line, line
-    yield line.split(" at ")[1].split()[0]
-    process.terminate()
-    process.wait(30)
-    process.stdout.close()
 
 
 class Visitor:
@@ -142,7 +119,7 @@ class Visitor:
 
 
 @pytest.fixture(scope="module")
-def browser(url, tmp_path_factory):
+def browser(server, tmp_path_factory):
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -166,8 +143,8 @@ def browser(url, tmp_path_factory):
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     driver.set_script_timeout(PATIENCE)
     driver.set_page_load_timeout(PATIENCE)
-    driver.get(url)
-    yield Visitor(driver, url, downloads)
+    driver.get(server.url)
+    yield Visitor(driver, server.url, downloads)
     driver.quit()
 
 
