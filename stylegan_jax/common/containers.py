@@ -28,6 +28,7 @@ _PNG_KEPT = {b"IHDR": 13, b"PLTE": 768, b"tRNS": 256, b"IDAT": 2**31, b"IEND": 0
 _RAW_PROFILE = re.compile(rb"Raw profile type (?:exif|APP1)\0")
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_AVIF_METADATA = re.compile(rb"Exif|mime|(?<=colr)(?:prof|rICC)")
 _MAX_TEXT = 1 << 20
 
 
@@ -49,10 +50,8 @@ class Shown(NamedTuple):
 
 def kind_of(head: bytes) -> str | None:
     """The format of a file by its first 16 bytes, if it is one that is read."""
-    for kind, pattern in _SIGNATURES.items():
-        if re.match(pattern, head, re.DOTALL):
-            return kind
-    return None
+    match = _SIGNATURES.match(head)
+    return match.lastgroup if match else None
 
 
 def show(file: IO[bytes], *, header: bool = False) -> Shown | None:
@@ -79,7 +78,15 @@ class _View(io.RawIOBase):
 
     def __init__(self, file: IO[bytes], pieces: Sequence[Piece]) -> None:
         self._file, self._at = file, 0
-        self._pieces = [piece for piece in pieces if len(piece)]
+        self._pieces: list[Piece] = []
+        for piece in filter(len, pieces):
+            last = self._pieces[-1] if self._pieces else None
+            if not isinstance(last, range) or not isinstance(piece, range):
+                self._pieces.append(piece)
+            elif last.stop == piece.start:
+                self._pieces[-1] = range(last.start, piece.stop)
+            else:
+                self._pieces.append(piece)
         self._starts = [0, *accumulate(map(len, self._pieces))]
 
     def readable(self) -> bool:
@@ -177,7 +184,7 @@ def _jpeg(file: IO[bytes], size: int, header: bool) -> _Walk:
         if marker == 0xDA:
             scans = 1 if header else _scans(file, size, at)
             return [*pieces, range(at, size)], exif if exif != 1 else xmp, scans
-        head = read_at(file, at + 4, 29)
+        head = read_at(file, at + 4, 29) if marker & 0xF0 == 0xE0 else b""
         if marker == 0xE1 and head.startswith(b"Exif\0\0"):
             exif = tiff.orientation(read_at(file, at + 10, stop - at - 10))
         elif marker == 0xE1 and head.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
@@ -197,16 +204,14 @@ def _segments(
 ) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of each segment, the start at its two marker bytes."""
     for _ in range(_MAX_PARTS):
-        while True:  # over coded pixels or junk
+        head = read_at(file, at, 4)
+        while not _MARKER.match(head):  # over coded pixels or junk
             block = read_at(file, at, 1 << 16)
             found = _MARKER.search(block)
-            if found or len(block) < 2:
-                break
-            at += len(block) - 1
-        if not found:
-            return
-        at += found.start()
-        head = read_at(file, at, 4)
+            if not found and len(block) < 2:
+                return
+            at += found.start() if found else len(block) - 1
+            head = read_at(file, at, 4)
         marker, stop = head[1], at + 2
         if marker == 0xD9:
             return
@@ -291,7 +296,7 @@ def _avif(file: IO[bytes], size: int, header: bool) -> _Walk:
                 raise AbsurdFileError(f"over {_MAX_BOXES >> 20} MB that describe it")
             box = read_at(file, at, stop - at)
             _check_extents(box, size)
-            pieces.append(re.sub(rb"Exif|mime", b"skip", box))
+            pieces.append(_AVIF_METADATA.sub(b"skip", box))
         at = stop
         if at >= size:
             break
@@ -340,16 +345,12 @@ def _extents(box: memoryview) -> Iterator[int]:
             raise IndexError
 
 
-_SIGNATURES = {
-    "PNG": rb"\x89PNG\r\n\x1a\n",
-    "JPEG": rb"\xff\xd8\xff",
-    "WEBP": rb"RIFF....WEBP",
-    "AVIF": rb"....ftyp(?:avif|avis|mif1|msf1|mif2)",
-    "GIF": rb"GIF8[79]a",
-    "TIFF": rb"II\*\0|MM\0\*|II\+\0",
-    "BMP": rb"BM",
-    "PPM": rb"P[1-6][\s#]",
-}
+_SIGNATURES = re.compile(
+    rb"(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<JPEG>\xff\xd8\xff)|(?P<WEBP>RIFF....WEBP)|"
+    rb"(?P<AVIF>....ftyp(?:avif|avis|mif1|msf1|mif2))|(?P<GIF>GIF8[79]a)|(?P<BMP>BM)|"
+    rb"(?P<TIFF>II\*\0|MM\0\*|II\+\0)|(?P<PPM>P[1-6][\s#])",
+    re.DOTALL,
+)
 _WALKS = {
     "PNG": _png,
     "JPEG": _jpeg,

@@ -14,13 +14,13 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageFile
 
-from stylegan_jax.common import containers, pnm
+from stylegan_jax.common import containers, pnm, tiff
 
 MAX_BYTES = 10**9  # of memory, for one picture
 MAX_FILE_BYTES = 2**29  # 150 million pixels, 24 bits each, not compressed
 _AT_ONCE = MAX_BYTES // 2
 _STRIP = 1 << 20  # pixels converted at a time
-_MAX_SCANS = containers.tiff.MAX_SCANS
+_MAX_SCANS = 100  # as libtiff, which counts those of a TIFF
 _SCANNED = 3 * 10**9  # pixels times scans: some 10 s
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
@@ -128,7 +128,7 @@ def decoded(
                 held.enter_context(budget.take(_cost(image, shown)))
                 turned, kind = shown.orientation, _kind(image)
                 if shown.kind == "AVIF":  # of its properties Pillow makes EXIF data
-                    turned = containers.tiff.orientation(image.info.get("exif", b""))
+                    turned = tiff.orientation(image.info.get("exif", b""))
                 deep = kind == "16-bit"
                 pixels = _deep(image, shown) if deep else _loaded(image, channels)
                 del image

@@ -53,7 +53,7 @@ def to_8_bits(levels: np.ndarray, kind: str, white: float) -> np.ndarray:
         alpha = to_8_bits(levels[:, :, -1:], kind, FULL[kind])
         return np.dstack([to_8_bits(levels[:, :, :-1], kind, white), alpha])
     if levels.dtype == np.uint16:
-        table = np.rint(np.arange(65536) * (255 / white)).clip(max=255)
+        table = np.rint(np.arange(65536) * 255 / white).clip(max=255)
         return table.astype(np.uint8)[levels]
     scaled = np.nan_to_num(levels, nan=0) * np.float32(255 / white)
     return np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)

@@ -71,7 +71,7 @@ def read_samples(file: IO[bytes], header: Header) -> np.ndarray:
         else:
             if re.search(rb"[^\d\s]", text):
                 raise ValueError("samples that are no numbers")
-            samples = np.fromstring(text.decode(), np.float32, count, sep=" ")
+            samples = np.fromstring(text.decode(), np.float32, sep=" ")
     elif kind == 4:
         rows = np.frombuffer(file.read((width + 7) // 8 * height), np.uint8)
         if len(rows) < (width + 7) // 8 * height:

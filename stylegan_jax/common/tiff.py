@@ -9,7 +9,6 @@ Source: TIFF 6.0, section 2; BigTIFF doubles the sizes of its fields.
 """
 
 import io
-import os
 import struct
 from typing import IO, NamedTuple
 
@@ -21,15 +20,13 @@ _SIZES |= {13: 4, 16: 8, 17: 8, 18: 8}
 _MAX_TAGS = 4096  # real files have some dozens
 _MAX_VALUES = 2**18  # of one tag: strips of a row, or a map of 65,536 colours
 
-_WIDTH, _LENGTH, _COMPRESSION, _ORIENTATION = 256, 257, 259, 274
-_STRIPS, _ROWS, _TILE_WIDTH, _TILE_LENGTH, _TILES = 273, 278, 322, 323, 324
+_WIDTH, _LENGTH, _ORIENTATION = 256, 257, 274
+_ROWS, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
 # Of pixels: sizes, depth, colours, where strips and tiles are, how they are packed.
-_PIXEL_TAGS = {_WIDTH, _LENGTH, 258, _COMPRESSION, 262, 266, _STRIPS, 277, _ROWS, 279}
-_PIXEL_TAGS |= {284, 292, 293, 317, 320, _TILE_WIDTH, _TILE_LENGTH, _TILES, 325, 338}
+_PIXEL_TAGS = {_WIDTH, _LENGTH, 258, 259, 262, 266, 273, 277, _ROWS, 279}
+_PIXEL_TAGS |= {284, 292, 293, 317, 320, _TILE_WIDTH, _TILE_LENGTH, 324, 325, 338}
 _PIXEL_TAGS |= {339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531}
 _PIXEL_TAGS |= {532}
-_JPEG = (6, 7)  # compressions
-MAX_SCANS = 100
 
 
 class AbsurdFileError(ValueError):
@@ -90,8 +87,6 @@ def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], int, in
         tile, limit = directory.number(tag), 2 * directory.number(side) + 1024
         if tile > limit:
             raise AbsurdFileError(f"tiles of {tile} pixels in {limit}")
-    if not header and directory.number(_COMPRESSION) in _JPEG:
-        _check_scans(file, sum(e[2] for e in entries if e[0] in (_STRIPS, _TILES)))
     order, big = directory.order, directory.big
     form, rows = order + ("HHQ8s" if big else "HHI4s"), "Q" if big else "I"
     table = b"".join(
@@ -133,14 +128,3 @@ def _read(file: IO[bytes], size: int) -> _Directory:
     table = file.read(count * struct.calcsize(form))
     table = table[: len(table) // struct.calcsize(form) * struct.calcsize(form)]
     return _Directory(order, big, list(struct.iter_unpack(form, table)))
-
-
-def _check_scans(file: IO[bytes], parts: int) -> None:
-    """Raises where JPEG pictures inside are passed over again and again."""
-    file.seek(0, os.SEEK_SET)
-    scans, last = 0, b""
-    while block := file.read(1 << 20):
-        scans += (last + block).count(b"\xff\xda")
-        last = block[-1:]
-    if scans > parts + MAX_SCANS:
-        raise AbsurdFileError(f"{scans} scans in {parts} parts")

@@ -86,21 +86,26 @@ class MaskFlags:
 
     # box:LEFT,TOP,RIGHT,BOTTOM or ellipse:X,Y,RADIUS_X,RADIUS_Y in fractions of the
     # side; a part of an aligned face: left-eye, right-eye, eyes, brows, nose, mouth,
-    # face, hair; left, right, top, bottom; or a picture, white inside. Joined by +.
+    # face, hair; left, right, top, bottom; or a picture, white inside (of class numbers
+    # NAME.png=NUMBER). Joined by +.
     mask: str
+    soft: bool = False  # keeps the grey of a picture; else a half and more is inside
     feather: float = 0.03  # deviation of the blur of its edge, a fraction of the side
     face: Literal["ffhq", "portraits"] = "ffhq"  # how faces are placed
 
     def hard_mask(self, bench: Workbench) -> np.ndarray:
         """The mask as described, `[1, R, R, 1]`."""
-        frame = masks.FRAMES[self.face]
-        return masks.parse(self.mask, bench.generator.resolution, frame)
+        return self._mask(bench, soft=False)
 
     def soft_mask(self, bench: Workbench) -> np.ndarray:
         """The mask with a blurred edge."""
         if not 0 <= self.feather < 1:
             raise UserError(f"--feather {self.feather} is not from 0 to 1")
-        return masks.feather(self.hard_mask(bench), self.feather)
+        return masks.feather(self._mask(bench, soft=self.soft), self.feather)
+
+    def _mask(self, bench: Workbench, *, soft: bool) -> np.ndarray:
+        frame, resolution = masks.FRAMES[self.face], bench.generator.resolution
+        return masks.parse(self.mask, resolution, frame, soft=soft, report=print)
 
 
 def shown(mask: np.ndarray, channels: int) -> np.ndarray:

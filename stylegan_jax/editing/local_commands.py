@@ -181,7 +181,8 @@ class Scribble(Command):
         rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
         channels = picture.shape[-1]
         ink = rgb if channels == 3 else np.full(channels, rgb.mean())
-        mask = masks.parse(where, picture.shape[0], masks.FRAMES[self.face])[0]
+        frame = masks.FRAMES[self.face]
+        mask = masks.parse(where, picture.shape[0], frame, report=print)[0]
         return np.rint(picture * (1 - mask) + ink * mask).astype(np.uint8)
 
 

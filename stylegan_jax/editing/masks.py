@@ -5,6 +5,8 @@ image's side, x to the right and y down, so that one description fits every size
 """
 
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -12,8 +14,8 @@ import jax
 import numpy as np
 from scipy import ndimage
 
-from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.editing import mask_pictures
 
 Mask = np.ndarray
 AnyMask = TypeVar("AnyMask", np.ndarray, jax.Array)
@@ -88,43 +90,53 @@ def part(name: str, resolution: int, frame: FaceFrame = FFHQ) -> Mask:
     return mask
 
 
-def read(path: str | Path, resolution: int) -> Mask:
-    """Reads a mask from a picture: white is inside, grey in between.
-
-    Raises:
-        UserError: no such file, not a picture, or another size.
-    """
-    try:
-        pixels = images.read_image(path, 1)
-    except FileNotFoundError:
-        raise UserError(f"mask {path}: there is no such file") from None
-    except (images.UnreadableImageError, IsADirectoryError) as error:
-        raise UserError(f"mask {path} cannot be read: {error}") from error
-    if pixels.shape[:2] != (resolution, resolution):
-        raise UserError(
-            f"mask {path} is {pixels.shape[1]}x{pixels.shape[0]} px, but the network's "
-            f"pictures are {resolution}x{resolution}; draw it at that size"
-        )
-    return pixels[None].astype(np.float32) / 255
-
-
-def parse(text: str, resolution: int, frame: FaceFrame = FFHQ) -> Mask:
+def parse(
+    text: str,
+    resolution: int,
+    frame: FaceFrame = FFHQ,
+    *,
+    soft: bool = False,
+    report: Callable[[str], object] = lambda text: None,
+) -> Mask:
     """Reads a description of a mask; several joined by `+` are their union.
 
     `box:LEFT,TOP,RIGHT,BOTTOM` and `ellipse:X,Y,RADIUS_X,RADIUS_Y` in fractions of
-    the side, one of `PARTS`, or the name of a picture.
+    the side, one of `PARTS`, or the name of a picture (`mask_pictures.read`), of class
+    numbers with the one that is meant, `NAME.png=3`.
+
+    Args:
+        text: the description.
+        resolution: side of the mask.
+        frame: where an aligned face lies.
+        soft: keeps the grey of pictures; otherwise a half and more is inside.
+        report: is told how a picture was read.
 
     Raises:
         UserError: none of these, or nothing is inside.
     """
-    if Path(text).is_file():
-        return read(text, resolution)
+    words = [text] if Path(text).is_file() else text.split("+")
     mask = np.zeros((1, resolution, resolution, 1), np.float32)
-    for word in text.split("+"):
-        mask = np.maximum(mask, _parse_one(word, resolution, frame))
+    for word in words:
+        name, number = _picture(word)
+        if name is not None:
+            one, how = mask_pictures.read(name, resolution, soft=soft, value=number)
+            report(how)
+        else:
+            one = _parse_one(word, resolution, frame)
+        mask = np.maximum(mask, one)
     if not mask.any():
         raise UserError(f"mask {text} holds no pixel of {resolution}x{resolution}")
     return mask
+
+
+def _picture(word: str) -> tuple[str | None, int | None]:
+    """The name of a picture, if it is one, and the class number after it."""
+    if word in PARTS or word.startswith(("box:", "ellipse:")):
+        return None, None
+    match = re.fullmatch(r"(.+)=(\d{1,9})", word)
+    if match and not Path(word).exists():
+        return match[1], int(match[2])
+    return (word if Path(word).is_file() or Path(word).suffix else None), None
 
 
 def _parse_one(word: str, resolution: int, frame: FaceFrame) -> Mask:
@@ -132,8 +144,6 @@ def _parse_one(word: str, resolution: int, frame: FaceFrame) -> Mask:
     if word in PARTS:
         return part(word, resolution, frame)
     if kind not in ("box", "ellipse"):
-        if Path(word).suffix:
-            return read(word, resolution)
         raise UserError(
             f"mask {word!r} is neither a picture nor box:LEFT,TOP,RIGHT,BOTTOM nor "
             f"ellipse:X,Y,RADIUS_X,RADIUS_Y nor one of {', '.join(PARTS)}"
