@@ -44,7 +44,7 @@ def test_imports_point_down(path):
 
 
 def test_pillow_is_used_in_few_rooms_and_tensorflow_and_torch_in_none():
-    rooms = {"decoding.py", "images.py", "resampling.py", "grids.py"}
+    rooms = {"decoding.py", "resampling.py", "grids.py"}
     for path in FILES:
         roots = {name.split(".")[0] for name in imported_modules(path)}
         assert not roots & {"tensorflow", "torch"}, path

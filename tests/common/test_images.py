@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -237,6 +238,29 @@ def test_whole_factors_round_their_exact_mean_half_to_even(factor):
     rest = 2 * (total % area)
     up = (rest > area) | ((rest == area) & (total // area % 2 == 1))
     np.testing.assert_array_equal(resampling.square_box(image, 4), total // area + up)
+
+
+@pytest.mark.parametrize(("side", "resolution"), [(11, 4), (6, 4), (97, 64), (10, 3)])
+def test_other_factors_round_their_exact_mean_half_to_even(side, resolution):
+    image = noise(side, side, 3, seed=side) // 64 * 64  # ties are frequent
+    fine = image.repeat(resolution, 0).repeat(resolution, 1).astype(np.int64)
+    total = fine.reshape(resolution, side, resolution, side, 3).sum((1, 3))
+    area = side**2
+    rest = 2 * (total % area)
+    up = (rest > area) | ((rest == area) & (total // area % 2 == 1))
+    expected = total // area + up
+    np.testing.assert_array_equal(resampling.square_box(image, resolution), expected)
+
+
+@pytest.mark.parametrize("side", [4096, 4000])
+def test_shrinking_takes_little_more_than_the_image(side):
+    image = np.zeros((side, side, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        resampling.square_box(image, 1024)
+        assert tracemalloc.get_traced_memory()[1] < 24 << 20  # the image has 48 MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_large_images_wait_until_others_are_done_with_and_small_ones_do_not(

@@ -104,11 +104,12 @@ def test_masks_are_resampled_by_nearest_neighbours():
 
 def test_a_description_is_a_union_of_shapes_parts_and_pictures(tmp_path):
     picture = np.zeros((16, 16), np.uint8)
-    picture[3, 4] = 51
+    picture[3, 4:6] = 51, 255
     images.write_png(tmp_path / "m.png", picture)
-    mask = masks.parse(f"box:0,0,0.5,0.125+left-eye+{tmp_path / 'm.png'}", 16)
+    text = f"box:0,0,0.5,0.125+left-eye+{tmp_path / 'm.png'}"
+    mask = masks.parse(text, 16, soft=True)
     expected = np.maximum(masks.box(16, 0, 0, 0.5, 0.125), masks.part("left-eye", 16))
-    expected[0, 3, 4] = 0.2
+    expected[0, 3, 4:6] = [[0.2], [1]]
     np.testing.assert_allclose(mask, expected)
 
 
