@@ -22,6 +22,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import traceback
 import types
 import typing
@@ -176,6 +177,13 @@ def parse_recipe(
     return parsed.config, parsed.entry
 
 
+def is_given(flag: str, argv: Sequence[str] | None = None) -> bool:
+    """Whether a flag such as `data.name` is among the words, in any spelling."""
+    words = sys.argv[1:] if argv is None else argv
+    flags = (word.partition("=")[0] for word in words)
+    return any(x.replace("-", "_") == f"__{flag}".replace("-", "_") for x in flags)
+
+
 def find_recipe(name: str) -> tuple[Path, str | None]:
     """The recipe's file, and the variant named after a colon.
 
@@ -296,13 +304,18 @@ def _warn_on_stderr() -> None:
 
 def _leave(status: int, *, together: bool = False) -> NoReturn:
     jax = sys.modules.get("jax")
-    alone = status and not together
-    if alone and jax is not None and jax.distributed.is_initialized():
-        # A normal exit would wait for the other processes, and they for us.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+    joined = jax is not None and jax.distributed.is_initialized()
+    # A normal exit would wait for the other processes, and they for us ...
+    alone = joined and status and not together
+    # ... or for a step that compiles for nothing (training/compiling.py).
+    compiling = any(x.name == "compile" for x in threading.enumerate())
+    if not alone and not compiling:
+        sys.exit(status)
+    if jax is not None and joined and not alone:
+        jax.distributed.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _tyro(

@@ -15,6 +15,7 @@ from pathlib import Path
 from stylegan_jax import cli
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.progress_bar import progress_bar
+from stylegan_jax.data import kinds
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.pyramid_writer import check_destination, write_pyramid
 from stylegan_jax.data.sources import open_source
@@ -46,7 +47,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     logging.basicConfig(format="%(levelname)s: %(message)s")
     check_destination(args.dest, args.resolution)
-    source = open_source(args.data)
+    data, said = kinds.by_path(args.data, named=cli.is_given("data.name", argv))
+    if said:
+        print(said)
+    source = open_source(data)
     with progress_bar() as progress:
         task = progress.add_task("", total=len(source))
         count = write_pyramid(

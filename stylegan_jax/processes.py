@@ -11,6 +11,7 @@ import itertools
 import json
 import time
 import zlib
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -104,20 +105,34 @@ def join(
         raise UserError(f"cannot join the other processes: {error}") from error
 
 
-def meet() -> None:
-    """Waits, on the host, until every process has come to the same call.
+def meet(
+    ready: Callable[[], bool] = lambda: True, number: Callable[[], int] = lambda: 0
+) -> int:
+    """Waits, on the host, until every process has come to the same call and is ready.
 
     The first collective among some devices makes connections, and gives up when a
     process comes half a minute late: as one does that compiles or reads longer.
+
+    Args:
+        ready: whether this process is.
+        number: once it is not 0 in one process, none waits until it is ready.
+
+    Returns:
+        The largest number of all processes, the same in each.
     """
-    if jax.process_count() == 1:
-        return
     board, name = Board(), f"met{next(_meetings)}/"
-    board.post(f"{name}{jax.process_index()}", True)
-    pause = 0.01
-    while len(board.read(name)) < jax.process_count():
-        time.sleep(pause)  # a process that never comes is the watchdog's business
-        pause = min(2 * pause, 0.5)
+    own, said, pause = None, {}, 0.01
+    while own is None or len(said) < jax.process_count():
+        if own is None and (number() or ready() or any(said.values())):
+            own = number()
+            board.post(f"{name}{jax.process_index()}", own)
+            if jax.process_count() == 1:
+                return own
+        else:
+            time.sleep(pause)  # a process that never comes is the watchdog's business
+            pause = min(2 * pause, 0.5)
+        said = board.read(name)
+    return max(said.values())
 
 
 def broadcast(content: bytes | None) -> bytes:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import jax
@@ -11,16 +12,19 @@ import tyro
 
 from stylegan_jax import cli
 from stylegan_jax.common import cache, files, mirror
+from stylegan_jax.common.bucket import is_remote
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.sources import open_source
+from stylegan_jax.data import kinds
+from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.metrics import measures, readiness
 from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.processes import JobFlags
+from stylegan_jax.training import preflight, run_directory
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.recovery import train
-from stylegan_jax.training.schedule import phases
+from stylegan_jax.training.schedule import phases, shortfall
 from stylegan_jax.training.watchdog import Watchdog
 
 
@@ -33,18 +37,20 @@ class Flags:
 
     # The run directory; required. A folder, or gs://BUCKET/NAME, s3://BUCKET/NAME.
     workdir: str = ""
-    dry_run: bool = False  # show the configuration and the phases, and leave
+    # Go on with settings that change the training from here on (docs/training.md).
+    change: bool = False
+    dry_run: bool = False  # check everything, show configuration and phases, and leave
     job: Annotated[JobFlags, tyro.conf.arg(name="")] = JobFlags()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     config, flags = cli.parse_recipe(Flags, argv, prog="python -m stylegan_jax.train")
+    named = cli.is_given("data.name", argv)
+    data, said = kinds.by_path(config.data, named=named)
+    config = dataclasses.replace(config, data=data)
     wanted = parse_measures(config.metrics.names) if config.metrics.names else ()
-    if flags.dry_run:
-        print(describe(config))
-        return
-    if not flags.workdir:
+    if not flags.workdir and not flags.dry_run:
         raise ValueError("--workdir is missing: say where the run is to be kept")
     use_compilation_cache()
     precision = config.run.matmul_precision
@@ -53,18 +59,39 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     flags.job.join()
     first = jax.process_index() == 0
+    show = functools.partial(print, flush=True) if first else lambda text: None
+    if said:
+        show(said)
+    if flags.dry_run:
+        show(describe(config))
+    show(f"reading {data.path or data.name}")
     with Watchdog(config.run.stall_seconds) as watchdog:
-        evaluators = make_evaluators(config, wanted)
+        source = open_source(data)
+        show(f"{len(source):,} images of {source.name}")
+        config = preflight.check(config, source, jax.device_count())
+        evaluators = make_evaluators(config, wanted, source)
+        if flags.dry_run:
+            if flags.workdir and not is_remote(flags.workdir):
+                run_directory.check(Path(flags.workdir), config, change=flags.change)
+            return
         with mirror.mirrored(flags.workdir, active=first) as workdir:
-            train(config, workdir, watchdog=watchdog, evaluators=evaluators)
+            train(
+                config,
+                workdir,
+                watchdog=watchdog,
+                evaluators=evaluators,
+                source=source,
+                change=flags.change,
+            )
             watchdog.begin("copying the run", math.inf)
-    if first:
-        place = flags.workdir.rstrip("/")
-        print(f"run directory: {place}; pictures: {place}/samples")
+    place = flags.workdir.rstrip("/")
+    show(f"run directory: {place}; pictures: {place}/samples")
 
 
-def make_evaluators(config: Config, wanted: Sequence[Measure]) -> list[Evaluator]:
-    """What training runs at checkpoints, one per measure.
+def make_evaluators(
+    config: Config, wanted: Sequence[Measure], source: Source
+) -> list[Evaluator]:
+    """What training runs at checkpoints, one per measure of `source`.
 
     Whatever would make a measure fail is found out here, before anything is trained.
 
@@ -90,7 +117,6 @@ def make_evaluators(config: Config, wanted: Sequence[Measure]) -> list[Evaluator
         batch_size=section.batch_size,
         quiet=True,  # the display of the run is there already
     )
-    source = open_source(config.data)
 
     def evaluator(measure: Measure) -> Evaluator:
         try:
@@ -120,7 +146,8 @@ def describe(config: Config) -> str:
         f"{phase.end_nimg / 1000:.3f} kimg, minibatch {phase.batch_size}"
         for phase in phases(config.schedule, config.model.resolution)
     ]
-    return "\n".join(lines)
+    short = shortfall(config.schedule, config.model.resolution)
+    return "\n".join([*lines, *([f"warning: {short}"] if short else [])])
 
 
 def use_compilation_cache() -> None:

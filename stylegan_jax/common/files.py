@@ -18,10 +18,10 @@ import logging
 import math
 import os
 import platform
+import secrets
 import subprocess
 import sys
-import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,25 +66,19 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        # `open` gives the usual permissions; tempfile would make the file private.
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private
         os.replace(temporary, path)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def to_json(value: Any) -> Any:
@@ -140,12 +134,13 @@ def start_run(
     *,
     devices: Sequence[str] = (),
     may_change: Collection[str] = (),
+    facts: Mapping[str, Any] | None = None,
     process_index: int = 0,
 ) -> None:
     """Prepares a run directory, or checks that it may be continued.
 
     A new run gets `config.json`. A continued one must have the same configuration
-    but for fields that do not change results. Each start, with its code version and
+    but for the fields that may change. Each start, with its code version and
     machine, is appended to `provenance.json`.
 
     Args:
@@ -154,6 +149,7 @@ def start_run(
         devices: descriptions of the accelerators.
         may_change: dotted names or patterns (`output.*`) that may differ from the
             stored configuration.
+        facts: more for the record of the start.
         process_index: only process 0 reads or writes.
 
     Raises:
@@ -163,45 +159,78 @@ def start_run(
     if process_index != 0:
         return
     workdir = Path(workdir)
-    if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"{workdir} is a file; --workdir must be a folder")
-    stored_path = workdir / "config.json"
-    changes: list[str] = []
-    if stored_path.exists():
-        stored = records.read(stored_path, {}, way_on=_CONFIG, inside=workdir)
-        changes = _check_same(stored, config, workdir, may_change)
-    elif (workdir / "checkpoints").exists():
-        raise UserError(
-            f"{workdir} holds checkpoints but no config.json; give another --workdir"
-        )
-    starts_path = workdir / "provenance.json"
-    starts = _starts(starts_path)
-    starts.append(provenance(devices=devices) | {"changes": changes})
-    atomic_write(stored_path, json.dumps(to_json(config), indent=2) + "\n")
-    atomic_write(starts_path, json.dumps(starts, indent=2) + "\n")
-
-
-def _check_same(
-    stored: Any, config: Any, workdir: Path, may_change: Collection[str]
-) -> list[str]:
-    """The allowed differences, as text; raises for the others."""
-    old, new, defaults = flatten(stored), flatten(config), _defaults(config)
-    allowed, refused = [], []
-    for name in sorted(old.keys() | new.keys()):
-        # A field that the code has gained since is no change at its default.
-        before = old.get(name, defaults.get(name, "(not recorded)"))
-        after = new.get(name, "(no longer exists)")
-        if before != after:
-            ours = any(fnmatch.fnmatchcase(name, pattern) for pattern in may_change)
-            line = f"{name}: {_show(before)} -> {_show(after)}"
-            (allowed if ours else refused).append(line)
+    found = changes(workdir, config)
+    refused = [x for name, x in found.items() if not matches(name, may_change)]
     if refused:
         raise UserError(
             f"{workdir} was started with another configuration (stored -> given):\n  "
             + "\n  ".join(refused)
             + "\ngive another --workdir, or the stored values to continue that run"
         )
-    return allowed
+    start = provenance(devices=devices) | {"changes": [*found.values()]}
+    listed = [*starts(workdir), start | dict(facts or {})]
+    atomic_write(workdir / "config.json", json.dumps(to_json(config), indent=2) + "\n")
+    atomic_write(workdir / "provenance.json", json.dumps(listed, indent=2) + "\n")
+
+
+def starts(workdir: Path) -> list[Any]:
+    """The records of a run's starts; none, after a warning, where they are damaged."""
+    path = workdir / "provenance.json"
+    if not os.path.lexists(path):
+        return []
+    try:
+        way_on = "a new list is begun, and the old one is kept beside it"
+        return records.read(path, [{}], way_on=way_on, inside=path.parent)
+    except records.DamagedRecordError as error:
+        _log.warning("%s: %s", error, records.set_aside(path).name)
+        return []
+
+
+def changes(workdir: Path, config: Any) -> dict[str, str]:
+    """What differs from the stored configuration: `name: before -> after`, by name.
+
+    Nothing, where none is stored.
+
+    Raises:
+        UserError: `workdir` cannot be a run directory.
+    """
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"{workdir} is a file; --workdir must be a folder")
+    path = workdir / "config.json"
+    if not os.path.lexists(path):
+        for name in ("checkpoints", "metrics.jsonl"):
+            if (workdir / name).exists():
+                raise UserError(
+                    f"{workdir} holds {name} but no config.json; give another --workdir"
+                )
+        return {}
+    stored = stored_config(workdir)
+    if not stored.keys() & to_json(config).keys():
+        raise UserError(f"{path} is not that of a run; give another --workdir")
+    old, new, defaults = flatten(stored), flatten(config), _defaults(config)
+    found = {}
+    for name in sorted(old.keys() | new.keys()):
+        # A field that the code has gained since is no change at its default.
+        before = old.get(name, defaults.get(name, "(not recorded)"))
+        after = new.get(name, "(no longer exists)")
+        if before != after:
+            found[name] = f"{name}: {_show(before)} -> {_show(after)}"
+    return found
+
+
+def stored_config(workdir: Path) -> dict[str, Any]:
+    """The configuration that a run was started with, as plain JSON values.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = workdir / "config.json"
+    return records.read(path, {}, way_on=_CONFIG, inside=workdir)
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a dotted name is one of the names and patterns (`output.*`)."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _defaults(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -265,18 +294,6 @@ def _git_version(package: Path) -> tuple[str | None, bool | None]:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "."))
     except (OSError, subprocess.SubprocessError):
         return None, None
-
-
-def _starts(path: Path) -> list[Any]:
-    """The starts so far; none, after a warning, where the list is damaged."""
-    if not os.path.lexists(path):
-        return []
-    try:
-        way_on = "a new list is begun, and the old one is kept beside it"
-        return records.read(path, [{}], way_on=way_on, inside=path.parent)
-    except records.DamagedRecordError as error:
-        _log.warning("%s: %s", error, records.set_aside(path).name)
-        return []
 
 
 def _show(value: Any) -> str:

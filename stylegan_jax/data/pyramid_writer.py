@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
+from stylegan_jax.common import locks
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.pyramid import FORMAT
 from stylegan_jax.data.sources import Source
@@ -70,14 +70,16 @@ def write_pyramid(
             f"{need / 1e9:.1f} GB are needed; free some, or use a lower resolution or "
             f"max_images"
         )
-    partial = Path(tempfile.mkdtemp(prefix=f".{dest.name}.partial-", dir=dest.parent))
-    try:
-        count = _write_levels(source, partial, resolution, shard_bytes, advance)
-        partial.chmod(0o777 & ~_umask())  # mkdtemp keeps others out
-        partial.replace(dest)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    partial = dest.with_name(f".{dest.name}.partial")
+    with locks.held(dest.with_name(f".{dest.name}.lock"), str(dest)):
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+        partial.mkdir()
+        try:
+            count = _write_levels(source, partial, resolution, shard_bytes, advance)
+            partial.replace(dest)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
     return count
 
 
@@ -95,12 +97,6 @@ def check_destination(dest: Path, resolution: int) -> None:
         )
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise UserError(f"{str(dest)!r} exists and is not an empty folder")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 class _Shards:

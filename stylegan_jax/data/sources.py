@@ -11,6 +11,7 @@ import numpy as np
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.images import convert_channels
 from stylegan_jax.data.config import POINTS, DataConfig
+from stylegan_jax.data.kinds import check_path
 
 _PORTRAIT_CLASSES = {"pose": ("left", "right")}  # those that mirroring exchanges
 
@@ -99,6 +100,7 @@ def open_source(config: DataConfig) -> Source:
     Raises:
         UserError: the data is missing or unusable; the message says what to do.
     """
+    check_path(config)
     source = _open(config)
     if config.mirror and (sided := _sided_classes(source)):
         raise UserError(

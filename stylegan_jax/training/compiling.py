@@ -59,18 +59,37 @@ def compile_step(config: Config, phase: Phase, mesh: Mesh) -> TrainStep:
 class StepsAhead:
     """Iterates over phases and their compiled steps, one compilation ahead."""
 
-    def __init__(self, config: Config, phases: tuple[Phase, ...], mesh: Mesh) -> None:
-        """Compiles nothing yet."""
+    def __init__(
+        self,
+        config: Config,
+        phases: tuple[Phase, ...],
+        mesh: Mesh,
+        wait: Callable[[Callable[[], bool]], bool] | None = None,
+    ) -> None:
+        """Compiles nothing yet.
+
+        Args:
+            config: the whole configuration.
+            phases: of the steps, in order.
+            mesh: the devices.
+            wait: is given a function that says whether the next step is compiled, and
+                returns when it is; or False, when nobody wants it any more, which
+                ends the iteration. By default nothing can end it early.
+        """
         self._compile = lambda phase: compile_step(config, phase, mesh)
         self._phases = phases
+        self._wait = wait or (lambda compiled: True)
 
     def __iter__(self) -> Iterator[tuple[Phase, TrainStep]]:
         """Yields a phase and its step while the next one compiles in a thread."""
         ahead: Future[TrainStep] | None = None
         for i, phase in enumerate(self._phases):
-            step = ahead.result() if ahead else self._compile(phase)
-            if i + 1 < len(self._phases):
-                ahead = _in_background(self._compile, self._phases[i + 1])
+            ahead = ahead or _in_background(self._compile, phase)
+            if not self._wait(ahead.done):
+                return
+            step = ahead.result()
+            following = self._phases[i + 1 : i + 2]
+            ahead = _in_background(self._compile, *following) if following else None
             yield phase, step
 
 
@@ -80,7 +99,8 @@ def _in_background(
     """Calls a function in a thread.
 
     Not a daemon: a program that ends while XLA compiles in one would crash, so the
-    end of the program waits for it.
+    end of the program waits for it. Commands do not wait (`cli.run_main`): they end
+    the process, which ends its threads.
     """
     future: Future[TrainStep] = Future()
 

@@ -90,18 +90,3 @@ class Config:
                 f"schedule.initial_resolution {self.schedule.initial_resolution} is "
                 f"above model.resolution {self.model.resolution}"
             )
-
-
-# What may differ when a run is continued, because it does not change the result.
-MAY_CHANGE = (
-    "schedule.total_kimg",
-    "checkpoint.*",
-    "health.*",
-    "metrics.*",
-    "data.cache_gb",
-    "data.path",
-    "run.tick_kimg*",
-    "run.grid_*",
-    "run.shard_state",
-    "run.stall_seconds",
-)

@@ -30,10 +30,13 @@ class Progress:
     compiling: bool = True  # the phase's first step has not returned yet
     rate: float | None = None  # images per second; None: not known yet
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seconds_left: float | None = None  # None: at the present rate
 
     @property
     def left(self) -> str:
-        """Time left at the present speed; higher resolutions will be slower."""
+        """Time left, as text."""
+        if self.seconds_left is not None:
+            return hms(self.seconds_left)
         if not self.rate:
             return "?"
         return hms(max(0, self.total_nimg - self.nimg) / self.rate)
@@ -116,7 +119,7 @@ class LiveDisplay:
         speed = "?" if progress.rate is None else f"{progress.rate:.4g}"
         facts = [
             f"{speed} images/s",
-            f"{progress.left} left at this speed",
+            f"about {progress.left} left",
             f"{hms(time.monotonic() - self._start)} since start",
             self._memory,
         ]

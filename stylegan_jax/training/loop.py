@@ -2,10 +2,9 @@
 
 import collections
 import contextlib
-import dataclasses
 import math
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -13,33 +12,36 @@ from jax.sharding import Mesh
 
 from stylegan_jax import parallel, processes
 from stylegan_jax.common import files
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data import pipeline
 from stylegan_jax.data.cache import DecodedSource
-from stylegan_jax.data.sources import Source, open_source, require_classes
-from stylegan_jax.training import compiling, pictures
-from stylegan_jax.training.checkpoint import Checkpoints, Restored
-from stylegan_jax.training.config import MAY_CHANGE, Config
+from stylegan_jax.data.sources import Source, open_source
+from stylegan_jax.training import compiling, pictures, preflight, run_directory
+from stylegan_jax.training.beginning import (
+    placed,
+    reseeded,
+    restore_or_init,
+    saved_generator,
+)
+from stylegan_jax.training.changes import memory_explained
+from stylegan_jax.training.checkpoint import Checkpoints
+from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluation, Evaluator, criterion
 from stylegan_jax.training.health import Monitor
 from stylegan_jax.training.interrupt import StopSignal
-from stylegan_jax.training.schedule import Phase, phases
+from stylegan_jax.training.schedule import Phase, phases, record, shortfall, since
 from stylegan_jax.training.state import (
     TrainState,
     generator_of,
-    init_state,
     reset_optimizers,
-    shardings,
 )
 from stylegan_jax.training.step import Metrics
+from stylegan_jax.training.time_left import TimeLeft
 from stylegan_jax.training.watchdog import Watchdog
 from stylegan_jax.training.writer import Writer
 
 # Steps handed to the device before the loop waits for an older one. XLA's CPU
 # backend deadlocks with some thirty collectives queued, and a short queue is enough.
 _IN_FLIGHT = 2
-# Between the seeds of two rollbacks: far from the seeds that people choose.
-_PRIME = 104_729
 
 
 def train(
@@ -49,6 +51,8 @@ def train(
     mesh: Mesh | None = None,
     evaluators: Sequence[Evaluator] = (),
     watchdog: Watchdog | None = None,
+    source: Source | None = None,
+    change: bool = False,
     rollbacks: int = 0,
 ) -> TrainState:
     """Trains, or continues, the run in `workdir` until it is complete or stopped.
@@ -63,6 +67,8 @@ def train(
         mesh: the devices; all of them by default.
         evaluators: run on the averaged generator at checkpoints, and at the end.
         watchdog: is told of every step; a new one by default.
+        source: the data of `config.data`, if it is open already.
+        change: go on with settings that change the training (`changes.FROM_HERE`).
         rollbacks: how often the run went back (`recovery.py`); changes the seeds.
 
     Returns:
@@ -75,20 +81,15 @@ def train(
         Unhealthy: it is lost otherwise, and may still go back.
     """
     mesh = mesh or parallel.make_mesh()
-    source = open_source(config.data)
-    config = fit_to_data(config, source)
+    source = source or open_source(config.data)
+    config = preflight.check(config, source, mesh.size)
     processes.require_same(
         "configuration and data", [files.to_json(config), source.name, len(source)]
     )
-    schedule = phases(config.schedule, config.model.resolution)
     best = criterion(config.metrics.best, evaluators)
-    files.start_run(
-        workdir,
-        config,
-        devices=[str(device) for device in mesh.devices.flat],
-        may_change=MAY_CHANGE,
-        process_index=jax.process_index(),
-    )
+    if jax.process_index() == 0:
+        devices = [str(device) for device in mesh.devices.flat]
+        run_directory.begin(workdir, config, source, devices=devices, change=change)
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpoints(workdir, config.checkpoint))
         if watchdog is None:
@@ -97,10 +98,21 @@ def train(
         nimg, restored, facts, scores = restore_or_init(config, checkpoints, mesh)
         state: TrainState = restored
         del restored  # its buffers are the step's to overwrite
-        total_nimg = schedule[-1].end_nimg
+        since_nimg = since(config.schedule, nimg, facts.get("schedule"))
+        schedule = phases(config.schedule, config.model.resolution, since_nimg)
+        total_nimg = schedule[-1].end_nimg if schedule else nimg
+        time_left = TimeLeft(schedule, config.model)
         writer = stack.enter_context(
-            Writer(workdir, total_nimg / 1000, restored_nimg=nimg)
+            Writer(
+                workdir,
+                total_nimg / 1000,
+                restored_nimg=nimg,
+                time_left=time_left.seconds,
+            )
         )
+        short = shortfall(config.schedule, config.model.resolution)
+        if short:
+            writer.warn(short)
         stop = stack.enter_context(StopSignal())
         ballot, stopping = processes.Ballot(mesh), 0
         health = Monitor(config.health, config.loss, nimg)
@@ -113,25 +125,37 @@ def train(
         key = jax.random.fold_in(jax.random.key(config.run.seed), 1)
         key = parallel.place(key, parallel.replicated(mesh))
         images = DecodedSource(source, config.data.cache_bytes, config.data.dtype)
-        steps = compiling.StepsAhead(config, remaining(schedule, nimg), mesh)
         ticks = 0
         missed = evaluation.missed(facts, scores)
-        for phase in remaining(schedule, nimg - 1)[:1]:  # the one that was saved
+        if missed:
             watchdog.begin("evaluating", math.inf)
-            generator = generator_of(state, config.model, phase)
+            generator = saved_generator(state, config.model, facts)
             generator = parallel.copy_everywhere(generator, mesh)
             evaluation.run(missed, nimg, generator)
 
+        phase: Phase | None = None
+        graph = (facts.get("resolution"), facts.get("alpha") is not None)
+        stack.enter_context(memory_explained(config, lambda: phase, mesh.size))
         watchdog.begin("compiling")
-        for phase, train_step in steps:
-            processes.meet()  # one may have compiled longer
+
+        def wait(compiled: Callable[[], bool]) -> bool:
+            """Until all have compiled, one may take longer; or one has to leave."""
+            nonlocal stopping
+            stopping = processes.meet(compiled, lambda: stop.number)
+            return not stopping
+
+        ahead = tuple(phase for phase in schedule if nimg < phase.end_nimg)
+        if ahead:
+            writer.note(f"compiling {ahead[0].title}")
+        for phase, train_step in compiling.StepsAhead(config, ahead, mesh, wait):
             writer.begin_phase(
                 nimg,
                 title=phase.title,
                 resolution=phase.resolution,
                 tick_kimg=config.run.tick_kimg.at(phase.resolution),
             )
-            if nimg == phase.start_nimg and config.schedule.reset_optimizers:
+            changed, graph = graph, (phase.resolution, phase.fading)
+            if changed != graph and config.schedule.reset_optimizers:
                 state = placed(reset_optimizers(state, config.optimizer), config, mesh)
             health.new_phase()
             watchdog.new_phase()
@@ -152,7 +176,7 @@ def train(
                 save = checkpoints.due(nimg) or nimg >= total_nimg
                 if writer.due(nimg) or save or last:
                     # Before saving: numbers that are not finite end the run here.
-                    alpha = alpha_of(phase, nimg)
+                    alpha = phase.alpha_at(nimg)
                     means = writer.flush(
                         nimg,
                         alpha=alpha,
@@ -173,9 +197,13 @@ def train(
                         raise trouble
                     if trouble:
                         writer.warn(str(trouble))
+                    facts = {
+                        "resolution": phase.resolution,
+                        "alpha": alpha,
+                        "schedule": record(config.schedule, since_nimg),
+                    }
                     if save or stopping:
                         due = evaluation.due(nimg, at_end=nimg >= total_nimg)
-                        facts = {"resolution": phase.resolution, "alpha": alpha}
                         checkpoints.save(nimg, state, {**facts, "due": due})
                         if save and due:
                             watchdog.begin("evaluating", math.inf)
@@ -188,62 +216,17 @@ def train(
             watchdog.begin("compiling")
             batches.close()
             if stopping:
-                name = signal.Signals(stopping).name
-                writer.note(f"{name}: saved at {nimg / 1000:.3f} kimg")
                 break
+        if stopping:
+            if nimg > checkpoints.last_nimg:  # it came while the next step compiled
+                checkpoints.save(nimg, state, facts)
+            name = signal.Signals(stopping).name
+            writer.note(
+                f"{name}: saved at {nimg / 1000:.3f} kimg; the same command continues"
+            )
+        elif short:
+            writer.warn(short)
     return state
-
-
-def fit_to_data(config: Config, source: Source) -> Config:
-    """Gives the networks the label size of the data, unless the recipe set one.
-
-    Raises:
-        UserError: the recipe set another one, labels are vectors that are no classes,
-            or the discriminator would not see them.
-    """
-    require_classes(source)
-    if source.label_size and not config.model.embed_labels:
-        raise UserError(
-            f"{source.name} has labels, and the discriminator of a network without "
-            "label embedding (ProGAN's, configuration A) does not see them; set "
-            "model.embed_labels, or data.labels to none"
-        )
-    wanted = config.model.label_size
-    if wanted not in (0, source.label_size):
-        raise UserError(
-            f"model.label_size is {wanted}, but {source.name} has {source.label_size} "
-            "classes; leave it at 0 to take the data's, or change data.labels"
-        )
-    model = dataclasses.replace(config.model, label_size=source.label_size)
-    return dataclasses.replace(config, model=model)
-
-
-def restore_or_init(config: Config, checkpoints: Checkpoints, mesh: Mesh) -> Restored:
-    """The newest good checkpoint, or a new state before the first image."""
-    restored = checkpoints.restore_latest(compiling.abstract_state(config, mesh))
-    if restored is not None:
-        return restored
-    key = jax.random.key(config.run.seed)
-    state = placed(init_state(key, config.model, config.optimizer), config, mesh)
-    return Restored(0, state, {}, {})
-
-
-def placed(state: TrainState, config: Config, mesh: Mesh) -> TrainState:
-    """The state where the step wants it."""
-    places = shardings(state, mesh, spread=config.run.shard_state)
-    return parallel.place(state, places)
-
-
-def reseeded(config: Config, rollbacks: int) -> Config:
-    """Other latents and another order of the data after every rollback."""
-    run = dataclasses.replace(config.run, seed=config.run.seed + _PRIME * rollbacks)
-    data = dataclasses.replace(config.data, seed=config.data.seed + _PRIME * rollbacks)
-    return dataclasses.replace(config, run=run, data=data)
-
-
-def remaining(schedule: tuple[Phase, ...], nimg: int) -> tuple[Phase, ...]:
-    """The phases that have images left to show."""
-    return tuple(phase for phase in schedule if nimg < phase.end_nimg)
 
 
 def open_batches(
@@ -261,10 +244,3 @@ def open_batches(
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-
-
-def alpha_of(phase: Phase, nimg: int) -> float | None:
-    """The weight of the new resolution, on the host; None when nothing fades."""
-    if not phase.fading:
-        return None
-    return min((nimg - phase.fade_start_nimg) / phase.fade_nimg, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -14,9 +15,11 @@ import jax
 from jax.sharding import Mesh
 
 from stylegan_jax import processes
-from stylegan_jax.common import files, records
+from stylegan_jax.common import files, locks, records
 from stylegan_jax.common.errors import AgreedError, UserError
-from stylegan_jax.training import loop, retention, stored
+from stylegan_jax.data.sources import Source
+from stylegan_jax.training import loop, retention, run_directory, stored
+from stylegan_jax.training.changes import after_divergence
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.health import Unhealthy
@@ -34,6 +37,8 @@ def train(
     mesh: Mesh | None = None,
     evaluators: Sequence[Evaluator] = (),
     watchdog: Watchdog | None = None,
+    source: Source | None = None,
+    change: bool = False,
 ) -> TrainState:
     """As `loop.train`, going back up to `health.rollbacks` times when training is lost.
 
@@ -41,31 +46,43 @@ def train(
     from the one before with another seed. `rollbacks.json` in the run directory lists
     the times, so that a continued run has the seed it had.
 
+    No other process can train in `workdir` in the meantime.
+
     Raises:
-        UserError: see `loop.train`; or no healthy checkpoint is left.
+        UserError: see `loop.train`; no healthy checkpoint is left; or another process
+            trains in `workdir`.
         Unhealthy: never before the rollbacks are used up, and then only when numbers
             are not finite (`NonFiniteError`).
     """
-    while True:
-        past = json.dumps(_read(workdir)).encode()
-        count = len(json.loads(processes.broadcast(past)))
-        try:
-            return loop.train(
-                config,
-                workdir,
-                mesh=mesh,
-                evaluators=evaluators,
-                watchdog=watchdog,
-                rollbacks=count,
-            )
-        except (Unhealthy, NonFiniteError) as error:
-            if count >= config.health.rollbacks:
-                raise
-            # Process 0 alone sees the checkpoints; the others must not wait for it.
-            refusal = _roll_back(workdir, error) if jax.process_index() == 0 else ""
-            refusal = processes.broadcast(refusal.encode()).decode()
-            if refusal:
-                raise AgreedError(refusal) from error
+    with contextlib.ExitStack() as stack:
+        if jax.process_index() == 0:
+            files.changes(workdir, config)  # refuses what is no run directory
+            lock = workdir / run_directory.LOCK
+            stack.enter_context(locks.held(lock, str(workdir)))
+        while True:
+            past = json.dumps(_read(workdir)).encode()
+            count = len(json.loads(processes.broadcast(past)))
+            try:
+                return loop.train(
+                    config,
+                    workdir,
+                    mesh=mesh,
+                    evaluators=evaluators,
+                    watchdog=watchdog,
+                    source=source,
+                    change=change,
+                    rollbacks=count,
+                )
+            except (Unhealthy, NonFiniteError) as error:
+                if count >= config.health.rollbacks:
+                    advice = after_divergence(config)
+                    raise NonFiniteError(f"{error}. {advice}") from error
+                # Process 0 alone sees the checkpoints; the others must not wait.
+                first = jax.process_index() == 0
+                refusal = _roll_back(workdir, error) if first else ""
+                refusal = processes.broadcast(refusal.encode()).decode()
+                if refusal:
+                    raise AgreedError(refusal) from error
 
 
 def _roll_back(workdir: Path, error: UserError) -> str:

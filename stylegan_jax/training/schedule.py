@@ -13,10 +13,12 @@ the new resolution would have its full weight.
 import dataclasses
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
+from stylegan_jax.common import files
 from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
 from stylegan_jax.networks.config import check_resolution
 
@@ -93,13 +95,22 @@ class Phase:
         offset = offset - (self.fade_start_nimg - int(self.fade_start_nimg))
         return jnp.clip(offset / self.fade_nimg, 0.0, 1.0)
 
+    def alpha_at(self, nimg: int) -> float | None:
+        """The same on the host."""
+        if not self.fading:
+            return None
+        return min((nimg - self.fade_start_nimg) / self.fade_nimg, 1.0)
 
-def phases(config: ScheduleConfig, final_resolution: int) -> tuple[Phase, ...]:
+
+def phases(
+    config: ScheduleConfig, final_resolution: int, start_nimg: int = 0
+) -> tuple[Phase, ...]:
     """The phases of a run, which tile it without gaps.
 
     Args:
         config: the schedule.
         final_resolution: of the networks, in pixels.
+        start_nimg: images shown when this schedule took over from another one.
 
     Raises:
         ValueError: the run is to start above the final resolution.
@@ -110,7 +121,7 @@ def phases(config: ScheduleConfig, final_resolution: int) -> tuple[Phase, ...]:
             f"model.resolution {final_resolution}"
         )
     result: list[Phase] = []
-    nimg = 0
+    nimg = start_nimg
     total_nimg = config.total_kimg * 1000
     for resolution, fading, fade_start, end in _spans(config, final_resolution):
         if nimg >= total_nimg:
@@ -148,6 +159,54 @@ def phases(config: ScheduleConfig, final_resolution: int) -> tuple[Phase, ...]:
         )
         nimg = result[-1].end_nimg
     return tuple(result)
+
+
+def resolution_at(config: ScheduleConfig, final_resolution: int, nimg: int) -> int:
+    """The nominal resolution after `nimg` images, of a fade the higher one."""
+    spans = _spans(config, final_resolution)
+    return next(resolution for resolution, _, _, end in spans if nimg < end)
+
+
+def grown_kimg(config: ScheduleConfig, final_resolution: int) -> float:
+    """Thousands of images until the final resolution has its full weight."""
+    doublings = math.log2(final_resolution / config.initial_resolution)
+    return doublings * (config.stable_kimg + config.fade_kimg)
+
+
+def shortfall(config: ScheduleConfig, final_resolution: int) -> str | None:
+    """A warning if the run ends before the networks have grown; None if it does not."""
+    last = phases(config, final_resolution)[-1]
+    needed = grown_kimg(config, final_resolution)
+    if last.end_nimg >= needed * 1000:
+        return None
+    return (
+        f"the run ends at {last.end_nimg / 1000:g} kimg with {last.title}, below "
+        f"model.resolution {final_resolution}: that takes --schedule.total-kimg "
+        f"{needed:g} or more (or shorter schedule.stable_kimg and fade_kimg)"
+    )
+
+
+def record(config: ScheduleConfig, since_nimg: int) -> dict[str, Any]:
+    """What a checkpoint keeps of its schedule: the settings, and where they began."""
+    settings = files.to_json(config)
+    del settings["total_kimg"]  # moves the end only
+    return {"since_nimg": since_nimg, "settings": settings}
+
+
+def since(config: ScheduleConfig, nimg: int, recorded: Any) -> int:
+    """Where the schedule of a continued run began: at `nimg` if it is another one.
+
+    Args:
+        config: the schedule.
+        nimg: images shown to the checkpoint.
+        recorded: what `record` made of the schedule it was trained with, if known.
+    """
+    if not isinstance(recorded, dict):
+        return 0
+    begun = recorded.get("since_nimg")
+    if type(begun) is not int or not 0 <= begun <= nimg:
+        return nimg
+    return begun if recorded == record(config, begun) else nimg
 
 
 def _spans(

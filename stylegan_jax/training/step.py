@@ -56,15 +56,8 @@ def make_train_step(
     Raises:
         ValueError: a part of a minibatch cannot be shared out evenly.
     """
-    part = phase.batch_size // phase.accumulate
-    group = min(model.mbstd_group_size, part)
-    if part % mesh.size or (group > 1 and part % group):
-        raise ValueError(
-            f"batch_size {phase.batch_size} at {phase.resolution} px in "
-            f"{phase.accumulate} parts is not divisible by {mesh.size} devices and "
-            f"mbstd_group_size {model.mbstd_group_size}; change schedule.batch_size "
-            "or schedule.accumulate"
-        )
+    if problem := part_problem(model, phase, mesh.size):
+        raise ValueError(problem)
     update = make_update(model, loss, optimizer, phase, mesh)
     everywhere, batched = parallel.replicated(mesh), parallel.split(mesh, axis=1)
 
@@ -100,6 +93,20 @@ def make_train_step(
 
     placed.lower = jitted.lower  # type: ignore[attr-defined]
     return placed
+
+
+def part_problem(model: ModelConfig, phase: Phase, devices: int) -> str:
+    """Why a phase's minibatch cannot be shared out over devices; empty if it can."""
+    part = phase.batch_size // phase.accumulate
+    group = min(model.mbstd_group_size, part)
+    if not part % devices and not (group > 1 and part % group):
+        return ""
+    return (
+        f"batch_size {phase.batch_size} at {phase.resolution} px in "
+        f"{phase.accumulate} parts is not divisible by {devices} devices and "
+        f"mbstd_group_size {model.mbstd_group_size}; change schedule.batch_size "
+        "or schedule.accumulate"
+    )
 
 
 def make_update(

@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,7 +21,7 @@ import jax
 import numpy as np
 import tensorboardX
 
-from stylegan_jax.common import files, images, records, timing
+from stylegan_jax.common import files, outputs, records, timing
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.training.display import LiveDisplay, PlainLines, Progress
 
@@ -42,6 +42,8 @@ class Writer:
         *,
         tick_kimg: float = 1.0,
         restored_nimg: int = 0,
+        time_left: Callable[[int, int | None, float | None], float | None]
+        | None = None,
         live: bool | None = None,
         stream: TextIO | None = None,
     ) -> None:
@@ -52,6 +54,8 @@ class Writer:
             total_kimg: where the run ends, for the progress bar.
             tick_kimg: images between two flushes, in thousands; for `due`.
             restored_nimg: where the run continues; 0 for a new one.
+            time_left: seconds left, given image count, resolution and images per
+                second; None takes the present speed for that of the rest.
             live: draw a live display; None does so where `stream` is a terminal.
             stream: where lines or the display go; standard output by default.
         """
@@ -60,6 +64,7 @@ class Writer:
         self._tick_nimg = restored_nimg
         self._deferred: list[tuple[int, Mapping[str, Any]]] = []
         self._rate = timing.RateMeter()
+        self._time_left = time_left or (lambda *speed: None)
         self._progress = Progress(round(total_kimg * 1000), restored_nimg)
         self._display: LiveDisplay | PlainLines | None = None
         self._tensorboard: tensorboardX.SummaryWriter | None = None
@@ -152,6 +157,8 @@ class Writer:
         progress = self._progress
         progress.nimg, progress.alpha, progress.metrics = nimg, alpha, means
         progress.rate = self._rate.update(nimg)
+        left = self._time_left(nimg, progress.resolution, progress.rate)
+        progress.seconds_left = left
         facts = {
             "resolution": progress.resolution,
             "alpha": alpha,
@@ -180,7 +187,7 @@ class Writer:
             return None
         path = self._workdir / "samples" / f"{name}_{nimg / 1000:010.3f}.png"
         try:
-            images.write_png(path, image)
+            outputs.write_png(path, image, "sheet")
         except OSError as error:
             self._forgive(error)
             return None
@@ -285,5 +292,5 @@ def _check_finite(
             )
             raise NonFiniteError(
                 f"{', '.join(bad)} not finite at {nimg / 1000:.3f} kimg: training has"
-                f" diverged; {back}. Lower the learning rate or raise r1_gamma"
+                f" diverged; {back}"
             )

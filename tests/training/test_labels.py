@@ -13,7 +13,7 @@ from stylegan_jax.data.portraits import Portraits
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.loop import fit_to_data
+from stylegan_jax.training.preflight import fit_to_data
 
 CONFIG = Config(model=ModelConfig(resolution=8))
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.training import loop
 from stylegan_jax.training.schedule import ScheduleConfig, phases
 
 SMALL = ByResolution(32)
@@ -107,7 +106,7 @@ def test_alpha_on_the_device_is_the_hosts_even_late_in_a_long_run():
     fading = phases(ScheduleConfig(stable_kimg=600.0005), 1024)[-2]
     assert fading.resolution == 1024 and fading.start_nimg > 7_800_000
     nimg = np.arange(fading.start_nimg, fading.end_nimg + 1, fading.step_nimg)
-    expected = [loop.alpha_of(fading, int(n)) for n in nimg]
+    expected = [fading.alpha_at(int(n)) for n in nimg]
     assert fading.fade_start_nimg % 1 == 0.5
     by_hand = np.minimum((nimg - fading.fade_start_nimg) / 600_000, 1)
     np.testing.assert_allclose(expected, by_hand, atol=1e-12)

@@ -1,0 +1,139 @@
+"""Settings that a run may be continued with, and the flags that help a run in trouble.
+
+| kind | settings | when a run is continued |
+|---|---|---|
+| `FREE` | change time, memory and what is kept, not the training | always |
+| `FROM_HERE` | change the training from here on | with `--change` |
+| the rest | make another network | never: a new run |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Collection, Iterator
+
+import jax
+
+from stylegan_jax.common import files
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.schedule import Phase
+from stylegan_jax.training.step import part_problem
+
+FREE = (
+    "schedule.total_kimg",  # moves the end only
+    "checkpoint.*",
+    "health.*",
+    "metrics.*",
+    "data.cache_gb",
+    "data.path",  # the data may have been moved; other images are noticed
+    "model.remat",
+    "run.tick_kimg*",
+    "run.grid_*",
+    "run.shard_state",
+    "run.stall_seconds",
+)
+FROM_HERE = (
+    *("optimizer.learning_rate", "optimizer.d_rate", "optimizer.beta2"),
+    *("optimizer.epsilon", "optimizer.ema_kimg", "optimizer.w_avg_beta"),
+    *("loss.*", "augment.*", "data.*", "schedule.*"),
+    *("model.dtype", "run.matmul_precision", "run.seed"),
+)
+
+
+def check(workdir: str, changes: dict[str, str], *, allowed: bool) -> None:
+    """Refuses settings that a run cannot be continued with.
+
+    Args:
+        workdir: the run, for the message.
+        changes: `files.changes`.
+        allowed: `--change` was given.
+
+    Raises:
+        UserError: names every such setting, and what to do.
+    """
+    rest = {name: x for name, x in changes.items() if not files.matches(name, FREE)}
+    network = _lines(rest, lambda name: not files.matches(name, FROM_HERE))
+    if network:
+        raise UserError(
+            f"{workdir} was trained with other values (stored -> given):{network}\n"
+            "these make another network: give another --workdir for a new run, or the "
+            "stored values to continue this one"
+        )
+    if rest and not allowed:
+        raise UserError(
+            f"{workdir} was trained with other values (stored -> given):"
+            f"{_lines(rest)}\n--change trains on with the new ones from its last "
+            "checkpoint; give the stored values to continue as before, or another "
+            "--workdir for a new run"
+        )
+
+
+def after_divergence(config: Config) -> str:
+    """What to continue a run with whose numbers became infinite."""
+    rate = config.optimizer.learning_rate
+    slower = _scaled(rate, 0.5)
+    text = (
+        "The same command with --optimizer.learning-rate "
+        f"{slower} --change goes on from there at half the rate"
+    )
+    gamma = config.loss.resolved().r1_gamma
+    if gamma:
+        text += f", with --loss.r1-gamma {2 * gamma:g} --change at twice the penalty"
+    return text
+
+
+@contextlib.contextmanager
+def memory_explained(
+    config: Config, phase: Callable[[], Phase | None], devices: int
+) -> Iterator[None]:
+    """Turns a lack of device memory in the block into a UserError with flags."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        now = phase()
+        if "RESOURCE_EXHAUSTED" not in str(error) or now is None:
+            raise
+        flags, text = _leaner(config, now, devices), str(error).splitlines()[0][:200]
+        raise UserError(
+            f"out of device memory at {now.title} ({text}); the same command with "
+            f"{' or '.join(flags)} takes less"
+        ) from error
+
+
+def _leaner(config: Config, phase: Phase, devices: int) -> list[str]:
+    """Flags that need less memory in a phase, each of which can be used."""
+    found = [] if config.model.remat else ["--model.remat"]
+    size, parts, at = phase.batch_size, phase.accumulate, phase.resolution
+
+    def usable(size: int, parts: int) -> bool:
+        other = dataclasses.replace(phase, batch_size=size, accumulate=parts)
+        return not part_problem(config.model, other, devices)
+
+    more = [n for n in range(parts + 1, size + 1) if size % n == 0 and usable(size, n)]
+    if more:
+        table = _with(config.schedule.accumulate, at, more[0])
+        found.append(f"--schedule.accumulate {table} --change")
+    less = [n for n in range(size // 2, 0, -1) if n % parts == 0 and usable(n, parts)]
+    if less:
+        table = _with(config.schedule.batch_size, at, less[0])
+        found.append(f"--schedule.batch-size {table} --change")
+    return found or ["another machine: no flag"]
+
+
+def _with(table: ByResolution[int], resolution: int, value: int) -> ByResolution[int]:
+    exceptions = dict(table.exceptions) | {resolution: value}
+    return ByResolution(table.default, tuple(exceptions.items()))
+
+
+def _scaled(table: ByResolution[float], factor: float) -> ByResolution[float]:
+    exceptions = tuple((size, value * factor) for size, value in table.exceptions)
+    return ByResolution(table.default * factor, exceptions)
+
+
+def _lines(
+    changes: dict[str, str], wanted: Callable[[str], Collection | bool] = bool
+) -> str:
+    return "".join(f"\n  {x}" for name, x in changes.items() if wanted(name))
