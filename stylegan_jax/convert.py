@@ -12,6 +12,7 @@ sampler (`.jaxexport`) the images are.
 """
 
 import dataclasses
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +20,7 @@ from typing import Annotated, Literal
 import tyro
 
 from stylegan_jax import cli, loading
+from stylegan_jax.common import outputs
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import exported, official_writer, registry, sampler_program
 from stylegan_jax.interop.bundle import Bundle, generator_arrays
@@ -92,6 +94,32 @@ def convert(args: ConvertArgs, source: str, destination: Path) -> None:
     bundle = _chosen(loading.load_bundle(source), source, args, file_format)
 
     lines = describe(bundle.generator)
+    final, token = destination, secrets.token_hex(8)
+    destination = final.with_name(f".{token}{final.suffix}")
+    try:
+        lines += _written(args, destination, bundle, file_format, module_src)
+        destination.replace(final)
+    finally:
+        destination.unlink(missing_ok=True)
+    size = final.stat().st_size
+    print(f"{source} -> {final}, {size / 1e6:.1f} MB")
+    print("\n".join(f"  {line}" for line in lines))
+    if bundle.licence:
+        print(f"  licence: {bundle.licence}")
+    if file_format == "jaxexport":
+        print("It needs jax and flatbuffers, and is used like this:\n")
+        print(sampler_program.usage(final, bundle.generator))
+
+
+def _written(
+    args: ConvertArgs,
+    destination: Path,
+    bundle: Bundle,
+    file_format: Format,
+    module_src: str,
+) -> list[str]:
+    """Writes networks and reads them back: what to say; raises UserError."""
+    lines: list[str] = []
     if file_format == "pkl":
         names = official_writer.save_pickle(destination, bundle, module_src=module_src)
         lines += _about_pickle(names, bundle, module_src)
@@ -110,19 +138,8 @@ def convert(args: ConvertArgs, source: str, destination: Path) -> None:
         )
         kept = "with" if bundle.discriminator else "without"
         lines.append(f"holds the generator, {kept} a discriminator, in {args.dtype}")
-    try:
-        lines.append(_read_back(destination, bundle, args.dtype, file_format))
-    except UserError:
-        destination.unlink()
-        raise
-    size = destination.stat().st_size
-    print(f"{source} -> {destination}, {size / 1e6:.1f} MB")
-    print("\n".join(f"  {line}" for line in lines))
-    if bundle.licence:
-        print(f"  licence: {bundle.licence}")
-    if file_format == "jaxexport":
-        print("It needs jax and flatbuffers, and is used like this:\n")
-        print(sampler_program.usage(destination, bundle.generator))
+    lines.append(_read_back(destination, bundle, args.dtype, file_format))
+    return lines
 
 
 def describe(generator: Generator) -> list[str]:
@@ -178,8 +195,11 @@ def _checked_format(args: ConvertArgs, source: str, destination: Path) -> Format
     if destination.is_dir():
         raise UserError(f"{destination} is a folder; give the name of a file")
     if destination.exists():
-        if Path(source).exists() and destination.samefile(source):
-            raise UserError(f"{destination} is the source; give another name")
+        for other in outputs.files_named_in(
+            dataclasses.replace(args, destination=None)
+        ):
+            if destination.samefile(other):
+                raise UserError(f"{destination} is the source; give another name")
         if not args.overwrite:
             raise UserError(f"{destination} exists; --overwrite replaces it")
     if file_format == "pkl" and args.dtype != "float32":

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from stylegan_jax import cli, known_data, loading
-from stylegan_jax.common import files, images
+from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.outputs import Outputs, files_named_in
 from stylegan_jax.editing.attributes import Boundary
 from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.editing.direction_search import (
@@ -42,15 +43,14 @@ _STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of the picture, standard devi
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args, data = _parse(argv)
-    if args.outdir.exists() and not args.outdir.is_dir():
-        raise UserError(f"{args.outdir} is a file; --outdir must be a folder")
+    out = Outputs(args.outdir, inputs=files_named_in(args))
     generator = loading.load(args.network)
     if generator.resolution == 1:
         raise UserError(f"{args.network} draws points; directions are of pictures")
     label = _label(generator, args)
     directions, planes, classifiers = find(generator, args, data)
     if args.file is None or args.correct:
-        save_directions(args.outdir / "directions.safetensors", directions)
+        save_directions(out.path("directions.safetensors"), directions)
     if args.measured and classifiers:
         # Other people than those who were learnt from.
         count, seed = args.measured, args.seed + 1
@@ -58,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         table = measure(
             generator, classifiers, directions, args, count, seed, labels=labels
         )
-        _write_table(table, classifiers, planes, args)
+        _write_table(table, classifiers, planes, args, out)
     picture = _draw(generator, directions, label, args)
-    images.write_png(args.outdir / "directions.png", picture)
+    out.write_png("directions.png", picture, "sheet")
     print(f"{len(directions)} directions in {args.outdir}")
 
 
@@ -86,8 +86,10 @@ def _write_table(
     classifiers: Mapping[str, Classifier],
     found: Sequence[Boundary],
     args: DirectionsArgs,
+    out: Outputs,
 ) -> None:
     record: dict[str, Any] = {
+        "made_by": "stylegan_jax.directions",
         **to_json(table),
         "network": str(args.network),
         "amount_in_stds": args.amount,
@@ -103,8 +105,9 @@ def _write_table(
         ],
     }
     text = to_markdown(table)
-    files.atomic_write(args.outdir / "table.md", text)
-    files.atomic_write(args.outdir / "table.json", json.dumps(record, indent=2) + "\n")
+    mark = "\n<!-- stylegan_jax.directions -->\n"
+    files.atomic_write(out.path("table.md"), text + mark)
+    files.atomic_write(out.path("table.json"), json.dumps(record, indent=2) + "\n")
     print(text, end="", flush=True)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from stylegan_jax import cli, loading
 from stylegan_jax.common.choices import one_hot
 from stylegan_jax.common.errors import UserError, did_you_mean
+from stylegan_jax.common.outputs import Outputs, files_named_in
 from stylegan_jax.pictures import commands
 from stylegan_jax.pictures.commands import Figure
 from stylegan_jax.pictures.output import Output
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"no figure {name!r}; {hint or known}")
     kind = All if name == _ALL else FIGURES[name]
     figure = cli.parse(kind, words[1:], prog=f"{prog} {name}")
-    output = Output(figure.outdir, name.replace("-", "_"))
+    outputs = Outputs(figure.outdir, inputs=files_named_in(figure))
     generator = loading.load(figure.network)
     studio = Studio(
         generator,
@@ -65,12 +66,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         cell=figure.cell,
     )
     if name == _ALL:
-        draw_all(figure, studio)
+        draw_all(figure, studio, outputs)
     else:
-        figure.draw(studio, output)
+        figure.draw(studio, Output(outputs, name.replace("-", "_")))
 
 
-def draw_all(flags: Figure, studio: Studio) -> None:
+def draw_all(flags: Figure, studio: Studio, outputs: Outputs) -> None:
     """Draws every figure with its default flags, and says which cannot be drawn.
 
     Raises:
@@ -83,7 +84,7 @@ def draw_all(flags: Figure, studio: Studio) -> None:
     for name, kind in FIGURES.items():
         try:
             figure = kind(**shared)
-            figure.draw(studio, Output(flags.outdir, name.replace("-", "_")))
+            figure.draw(studio, Output(outputs, name.replace("-", "_")))
             drawn += 1
         except UserError as error:
             print(f"no {name}: {error}", file=sys.stderr)

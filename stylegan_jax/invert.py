@@ -22,10 +22,11 @@ import numpy as np
 import tyro
 
 from stylegan_jax import cli, loading
-from stylegan_jax.common import video
+from stylegan_jax.common import locks, outputs, video
 from stylegan_jax.common.choices import one_hot
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_write, provenance, to_json
+from stylegan_jax.common.outputs import Outputs
 from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.features import own
 from stylegan_jax.features.extractor import Extractor, Params
@@ -100,6 +101,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = cli.parse(InvertArgs, argv, prog="python -m stylegan_jax.invert")
     _check(args)
+    named = [*outputs.files_named_in(args), *(x for x in args.images if x.is_dir())]
+    out = Outputs(args.outdir, inputs=named, fixed=("report.json", "report.md"))
     generator = loading.load(args.network)
     recipe = make_recipe(args, generator.resolution)
     paths = photos.listed(args.images)
@@ -110,6 +113,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         aligned=args.align,
         landmarks=args.landmarks,
     )
+    out.protect(paths)
+    read = [
+        photo._replace(name=out.stem(photo.path.stem, results.ENDINGS))
+        for photo in read
+    ]
     for file in refused:
         print(f"{file.path}: {file.reason}; left out", file=sys.stderr)
     if read:
@@ -120,7 +128,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             own=own.load(args.features) if args.features else None,
         )
         who = own.load(args.identity) if args.identity else None
-        failed = _invert_all(args, recipe, generator, read, eyes, who)
+        with locks.held(args.outdir / ".lock", str(args.outdir)):
+            failed = _invert_all(args, recipe, generator, read, eyes, who)
+            _report(out, [photo.name for photo in read])
         for name in failed:
             print(f"{name}: a loss was not finite; its best is kept", file=sys.stderr)
     if refused:
@@ -184,8 +194,6 @@ def _check(args: InvertArgs) -> None:
     ]:
         if value is not None and value < low:
             raise UserError(f"{name} {value} is below {low}")
-    if args.outdir.exists() and not args.outdir.is_dir():
-        raise UserError(f"{args.outdir} is a file; --outdir must be a folder")
     if args.features and args.perceptual != "own":
         raise UserError("--features goes with --perceptual own")
     if args.landmarks and not args.align:
@@ -253,7 +261,6 @@ def _invert_all(
             about = abouts[left[inversion.index]]
             if _finish(args, photo, inversion, about, eyes.lpips, who):
                 failed.append(photo.name)
-    _report(args.outdir, [photo.name for photo in read])
     return failed
 
 
@@ -331,9 +338,10 @@ def _finish(
     return found.failed
 
 
-def _report(outdir: Path, names: Sequence[str]) -> None:
+def _report(out: Outputs, names: Sequence[str]) -> None:
     """Writes and prints the scores of all images, by stage."""
-    abouts = {name: codes.load(outdir / f"{name}.safetensors").about for name in names}
+    folder = out.folder
+    abouts = {name: codes.load(folder / f"{name}.safetensors").about for name in names}
     scores: dict[str, list[tuple[str, Scores]]] = {
         name: [
             (stage["name"], {key: float(stage[key]) for key in FORMATS if key in stage})
@@ -342,9 +350,9 @@ def _report(outdir: Path, names: Sequence[str]) -> None:
         for name, about in abouts.items()
     }
     report = {"provenance": provenance(), "images": abouts}
-    atomic_write(outdir / "report.json", json.dumps(report, indent=2) + "\n")
+    atomic_write(out.path("report.json"), json.dumps(report, indent=2) + "\n")
     text = results.table(names, scores)
-    atomic_write(outdir / "report.md", text + "\n")
+    atomic_write(out.path("report.md"), f"{text}\n\n<!-- stylegan_jax.invert -->\n")
     print(text)
 
 

@@ -20,6 +20,7 @@ program for sixteen would round differently, and some pixels with it.
 import collections
 import dataclasses
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +34,7 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from stylegan_jax import cli, loading, parallel
-from stylegan_jax.common import grids, images
+from stylegan_jax.common import grids, images, outputs
 from stylegan_jax.common.choices import (
     format_seeds,
     one_hot,
@@ -41,6 +42,7 @@ from stylegan_jax.common.choices import (
     parse_seeds,
 )
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.outputs import Outputs
 from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
@@ -89,8 +91,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise UserError(f"{name} {value} is below {low}")
     if args.columns and len(psis) > 1:
         raise UserError("--columns goes with one --psi; several are the columns")
-    if args.outdir.exists() and not args.outdir.is_dir():
-        raise UserError(f"{args.outdir} is a file; --outdir must be a folder")
+    named = outputs.files_named_in(args)
+    out = Outputs(args.outdir, inputs=named, fixed=("grid.png",))
     generator = loading.load(args.network)
     if generator.resolution == 1:
         raise UserError(
@@ -102,6 +104,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     ):
         raise UserError(
             f"{args.network} has no mean of w to truncate to; leave --psi out"
+        )
+    if generator.resolution < generator.config.resolution:
+        print(
+            f"{args.network} has grown to {generator.resolution} of "
+            f"{generator.config.resolution} px: its pictures are drawn at "
+            f"{generator.resolution} px",
+            file=sys.stderr,
         )
     labels = one_hot(generator.config.label_size, args.class_index)
 
@@ -121,14 +130,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         for seed, psi in jobs
     ]
     rows = min(len(seeds), max(1, _MAX_IN_GRID // len(psis)))
-    shown = write_all(args.outdir, names, pictures, keep=rows * len(psis))
+    shown = write_all(out, names, pictures, keep=rows * len(psis))
     print(f"{len(jobs)} images in {args.outdir}")
     if args.grid:
         truncated = generator.truncation_mean is not None
         grid = make_grid(shown, seeds[:rows], psis if truncated else (), args.columns)
-        images.write_png(args.outdir / "grid.png", grid)
+        path = out.write_png("grid.png", grid, "sheet")
         some = "" if rows == len(seeds) else f" (of the first {rows} seeds)"
-        print(f"grid: {args.outdir / 'grid.png'}{some}")
+        print(f"grid: {path}{some}")
 
 
 def make_draw(mesh: Mesh, *, cutoff: int | None, noise: NoiseKind) -> Draw:
@@ -204,10 +213,10 @@ def draw_pictures(
 
 
 def write_all(
-    outdir: Path, names: Sequence[str], pictures: Iterator[np.ndarray], *, keep: int
+    out: Outputs, names: Sequence[str], pictures: Iterator[np.ndarray], *, keep: int
 ) -> list[np.ndarray]:
     """Writes one PNG per name, with a bar on a terminal; returns the first `keep`."""
-    outdir.mkdir(parents=True, exist_ok=True)
+    out.folder.mkdir(parents=True, exist_ok=True)
     kept: list[np.ndarray] = []
     writes: collections.deque[Future[None]] = collections.deque()
     # The threads compress PNGs while the devices draw.
@@ -217,9 +226,8 @@ def write_all(
     ):
         task = bar.add_task("", total=len(names))
         for name, picture in zip(names, pictures, strict=True):
-            writes.append(
-                pool.submit(images.write_png, outdir / f"{name}.png", picture)
-            )
+            path = out.path(f"{name}.png")
+            writes.append(pool.submit(outputs.write_png, path, picture, "picture"))
             if len(kept) < keep:
                 kept.append(picture)
             if len(writes) > 32:  # pictures waiting in memory

@@ -1,13 +1,14 @@
 """Which files of a folder or zip are images, for every command that takes many.
 
 An image is what begins like one (`containers.kind_of`) or is called like one. Folders
-are read with all that lies in them.
+are read with all that lies in them but runs of training and prepared data.
 """
 
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from stylegan_jax.common import outputs
 from stylegan_jax.common.containers import kind_of
 
 ENDINGS = {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp"}
@@ -39,6 +40,11 @@ def list_files(root: Path) -> list[str]:
             folders.clear()
             continue
         seen.add(real)
+        if outputs.is_run(Path(folder)):
+            if folder != os.fspath(root):
+                folders.clear()  # its samples are no photographs
+                continue
+            folders[:] = [name for name in folders if name not in outputs.RUN_PARTS]
         folders.sort()
         relative = Path(folder).relative_to(root)
         files += [(relative / name).as_posix() for name in names]

@@ -24,6 +24,7 @@ from stylegan_jax.common.files import atomic_write
 
 Kind = Literal["picture", "sheet"]  # one image, or several with captions, plots
 
+RUN_PARTS = ("checkpoints", "metrics.jsonl", "samples", "tensorboard")
 _MARK = b"stylegan_jax"
 _LOOKED_AT = 1 << 16  # bytes at either end of a file
 _IHDR_END = 33  # in a PNG: its signature and first chunk
@@ -86,7 +87,7 @@ class Outputs:
             stem: what the files should be called.
             endings: of the files, such as `.png` and `_loss.png`.
         """
-        free, reason = stem, ""
+        free, reason = stem.replace("/", "_"), ""
         while found := next(
             filter(None, map(self._problem, _names(free, endings))), ""
         ):
@@ -137,6 +138,16 @@ def write_png(path: Path, image: np.ndarray, kind: Kind) -> None:
     atomic_write(path, png[:_IHDR_END] + size + text + checksum + png[_IHDR_END:])
 
 
+def photographs(paths: Sequence[Path]) -> list[Path]:
+    """The files of a folder without those that `left_out` names."""
+    kinds: dict[str, str | None] = {}
+    for path in paths:
+        with open(path, "rb") as file:
+            kinds[str(path)] = kind_of(file)
+    ours = left_out(kinds)
+    return [path for path in paths if str(path) not in ours]
+
+
 def is_ours(path: Path) -> bool:
     """Whether a command wrote this file, as its beginning or end says."""
     if not path.is_file():
@@ -175,8 +186,7 @@ def left_out(kinds: Mapping[str, str | None]) -> set[str]:
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run of training, or data that `prepare_data` made."""
     if (folder / "config.json").is_file():
-        parts = ("checkpoints", "samples", "metrics.jsonl")
-        return any((folder / name).exists() for name in parts)
+        return any((folder / name).exists() for name in RUN_PARTS)
     return (folder / "index.json").is_file() and any(folder.glob("r*.array_record"))
 
 

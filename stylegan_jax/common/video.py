@@ -27,6 +27,7 @@ def write(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
     """
     av = load_av()
     with atomic_file(path) as file, av.open(file, "w", format="mp4") as film:
+        film.metadata["comment"] = "stylegan_jax"  # see common/outputs.py
         stream = film.add_stream("libx264", rate=fps)
         stream.pix_fmt, stream.options = "yuv420p", {"crf": "17"}
         for number, frame in enumerate(frames):

@@ -15,7 +15,7 @@ from typing import IO
 
 import numpy as np
 
-from stylegan_jax.common import depth, images
+from stylegan_jax.common import depth, images, outputs
 from stylegan_jax.common.decoding import Header
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.listing import is_junk
@@ -136,12 +136,20 @@ def examine(
         try:
             stream, check_end = open_file(file)
             with stream:
+                kinds[file] = outputs.kind_of(stream)
                 return images.read_header(stream, check_end=check_end)
         except (images.UnreadableImageError, OSError) as error:
             return Skipped(file, str(error))
 
+    kinds: dict[str, str | None] = {}
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(look, files))
+    whole = [x for x, y in zip(files, found, strict=True) if not isinstance(y, Skipped)]
+    ours = outputs.left_out({file: kinds[file] for file in whole})
+    found = [
+        Skipped(file, "written by a command of this package") if file in ours else size
+        for file, size in zip(files, found, strict=True)
+    ]
     skipped = [result for result in found if isinstance(result, Skipped)]
     headers = [result for result in found if not isinstance(result, Skipped)]
     bad = {result.name for result in skipped}

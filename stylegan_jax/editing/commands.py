@@ -8,6 +8,7 @@ import numpy as np
 import tyro
 
 from stylegan_jax import cli, loading
+from stylegan_jax.common import outputs
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import masks
 from stylegan_jax.editing.workbench import Paste, Settings, Workbench
@@ -73,7 +74,8 @@ class Command:
             landmarks=self.landmarks,
             paste=self.paste,
         )
-        return Workbench(loading.load(self.network), self.outdir, settings)
+        named = outputs.files_named_in(self)
+        return Workbench(loading.load(self.network), self.outdir, settings, named)
 
     def run(self, bench: Workbench) -> None:
         """Does it."""

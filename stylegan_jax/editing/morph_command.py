@@ -75,7 +75,7 @@ class Morph(Command):
         row = film[np.rint(chosen).astype(int)]
         bench.write_grid([list(row)], None, [f"frame {round(c)}" for c in chosen])
         if self.film:
-            path = bench.outdir / "morph.mp4"
+            path = bench.outputs.path("morph.mp4")
             video.write(path, film, self.fps)
             print(path)
 

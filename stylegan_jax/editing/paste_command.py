@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.commands import Command, Inputs
 from stylegan_jax.editing.paste import paste_edit
@@ -38,6 +37,4 @@ class PasteBack(Command):
                 whole=self.whole,
                 feather=self.feather_edges,
             )
-            path = bench.outdir / f"{item.name}_pasted.png"
-            images.write_png(path, pasted)
-            print(path)
+            print(bench.outputs.write_png(f"{item.name}_pasted.png", pasted))

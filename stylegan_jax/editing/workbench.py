@@ -12,6 +12,7 @@ import numpy as np
 from stylegan_jax.common import grids, images
 from stylegan_jax.common.choices import one_hot
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.outputs import Outputs, write_png
 from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.editing import inputs
 from stylegan_jax.editing.inputs import Item
@@ -96,8 +97,14 @@ class Settings:
 class Workbench:
     """A network, a folder for results, and what could not be done so far."""
 
-    def __init__(self, generator: Generator, outdir: Path, settings: Settings) -> None:
-        """Makes the folder."""
+    def __init__(
+        self,
+        generator: Generator,
+        outdir: Path,
+        settings: Settings,
+        inputs: Sequence[Path] = (),
+    ) -> None:
+        """Makes the folder; `inputs` are files that no result may replace."""
         if generator.resolution == 1 or not generator.config.use_styles:
             raise UserError(
                 "edits need a network with styles; this one has one latent for all "
@@ -105,10 +112,9 @@ class Workbench:
             )
         if settings.class_index is not None:  # refuses what is not there
             one_hot(generator.config.label_size, settings.class_index)
-        if outdir.exists() and not outdir.is_dir():
-            raise UserError(f"{outdir} is a file; --outdir must be a folder")
+        self.outputs = Outputs(outdir, inputs=inputs, fixed=("grid.png", "morph.mp4"))
         outdir.mkdir(parents=True, exist_ok=True)
-        self.generator, self.outdir, self.settings = generator, outdir, settings
+        self.generator, self.settings = generator, settings
         self.refused: list[str] = []
         self._eyes: Eyes | None = None
 
@@ -139,6 +145,9 @@ class Workbench:
 
     def _read(self, words: Sequence[str]) -> tuple[list[Item], list[str]]:
         settings = self.settings
+        for path in (Path(word) for word in words if ":" not in word):
+            if path.exists():
+                self.outputs.protect([path, *(path.iterdir() if path.is_dir() else ())])
         return inputs.read(
             words,
             self.generator,
@@ -167,7 +176,8 @@ class Workbench:
             for i, (plain, full) in zip(photographs, inverted, strict=True):
                 found[i] = full if detail else plain
                 about = {"image": items[i].name, **_about(items[i].place)}
-                codes.save(self.outdir / f"{items[i].name}.safetensors", full, about)
+                path = self.outputs.path(f"{items[i].name}.safetensors")
+                codes.save(path, full, about)
         parts = [found[i] for i in range(len(items))]
         code = Code(
             jnp.concatenate([part.ws for part in parts]),
@@ -277,13 +287,12 @@ class Workbench:
             The pictures.
         """
         pictures = draw_pictures(self.generator, code)
-        for i, name in enumerate(names):
-            images.write_png(self.outdir / f"{name}.png", pictures[i])
+        stems = self._write_pictures(names, pictures, items, unedited, ".safetensors")
+        for i, stem in enumerate(stems):
             about = _about(items[i].place if items else None)
             codes.save(
-                self.outdir / f"{name}.safetensors", code[slice(i, i + 1)], about
+                self.outputs.folder / f"{stem}.safetensors", code[i : i + 1], about
             )
-        self._write_photographs(names, pictures, items, unedited)
         return pictures
 
     def write_pictures(
@@ -295,18 +304,28 @@ class Workbench:
     ) -> np.ndarray:
         """Writes pictures of images `[N, H, W, C]` that no code draws, as `write`."""
         pictures = images.to_uint8(np.asarray(drawn))
-        for name, picture in zip(names, pictures, strict=True):
-            images.write_png(self.outdir / f"{name}.png", picture)
-        self._write_photographs(names, pictures, items, unedited)
+        self._write_pictures(names, pictures, items, unedited)
         return pictures
 
-    def _write_photographs(
+    def _write_pictures(
         self,
         names: Sequence[str],
         pictures: np.ndarray,
         items: Sequence[Item] | None,
         unedited: np.ndarray | None,
-    ) -> None:
+        *others: str,
+    ) -> list[str]:
+        """Writes pictures, and photographs with them; returns the names of the files.
+
+        `others` are endings of files that are to have the same name.
+        """
+        endings = [".png", *others]
+        if any(item.place for item in items or ()):
+            endings.append("_photograph.png")
+        stems = [self.outputs.stem(name, endings) for name in names]
+        folder = self.outputs.folder
+        for stem, picture in zip(stems, pictures, strict=True):
+            write_png(folder / f"{stem}.png", picture, "picture")
         for i, item in enumerate(items or ()):
             if item.place is None:
                 continue
@@ -319,7 +338,8 @@ class Workbench:
             except (UserError, images.UnreadableImageError, OSError) as error:
                 print(f"not pasted: {names[i]}: {error}", file=sys.stderr)
                 continue
-            images.write_png(self.outdir / f"{names[i]}_photograph.png", photograph)
+            write_png(folder / f"{stems[i]}_photograph.png", photograph, "picture")
+        return stems
 
     def write_grid(
         self,
@@ -331,7 +351,6 @@ class Workbench:
         """Writes rows of pictures with captions; small pictures are enlarged."""
         cells = np.stack([picture for row in rows for picture in row])
         factor = -(-_CELL // cells.shape[1])
-        path = self.outdir / f"{name}.png"
         grid = grids.grid(
             cells.repeat(factor, axis=1).repeat(factor, axis=2),
             len(rows[0]),
@@ -339,8 +358,7 @@ class Workbench:
             row_labels=row_labels,
             column_labels=column_labels,
         )
-        images.write_png(path, grid)
-        print(path)
+        print(self.outputs.write_png(f"{name}.png", grid, "sheet"))
 
 
 def quick_recipe(generator: Generator, settings: Settings) -> Recipe:

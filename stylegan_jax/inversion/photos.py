@@ -13,9 +13,7 @@ from stylegan_jax.alignment.landmarks import LANDMARK_ENDINGS, read_landmarks
 from stylegan_jax.common import images, resampling
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.listing import list_images
-
-# Of a folder these are our own results, not images to invert.
-_OURS = ("_stages", "_loss")
+from stylegan_jax.common.outputs import photographs
 
 
 class Photo(NamedTuple):
@@ -43,7 +41,7 @@ def listed(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = [f for f in list_images(path) if not f.stem.endswith(_OURS)]
+            inside = photographs(list_images(path))  # without results of ours
             if not inside:
                 raise UserError(f"{path} has no images")
             found += inside

@@ -13,10 +13,12 @@ import numpy as np
 
 from stylegan_jax.common import grids, images, plots, video
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.outputs import write_png
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.invert import Inversion
 from stylegan_jax.inversion.scores import FORMATS, Scores
 
+ENDINGS = (".png", ".safetensors", "_stages.png", "_loss.png", ".mp4")
 _SHOWN = 128  # pixels of a picture in a row, at least
 
 
@@ -46,15 +48,15 @@ def write(
         f"{stage.name} {score['psnr']:.1f} dB"
         for stage, score in zip(found.stages, scores, strict=True)
     ]
-    images.write_png(outdir / f"{name}.png", found.stages[-1].picture)
-    images.write_png(outdir / f"{name}_stages.png", row(pictures, labels))
+    write_png(outdir / f"{name}.png", found.stages[-1].picture, "picture")
+    write_png(outdir / f"{name}_stages.png", row(pictures, labels), "sheet")
     plot = plots.curves(
         {stage.name: stage.history for stage in found.stages},
         title=name,
         x_label="iteration",
         y_label="loss",
     )
-    images.write_png(outdir / f"{name}_loss.png", plot)
+    write_png(outdir / f"{name}_loss.png", plot, "sheet")
     if fps is not None and found.frames is not None:
         target_too = np.broadcast_to(target, found.frames.shape)
         video.write(

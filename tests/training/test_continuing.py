@@ -1,0 +1,428 @@
+"""Continuing a run with other settings or data, and runs that cannot end well."""
+
+import dataclasses
+import itertools
+import json
+import re
+import shlex
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from stylegan_jax import parallel
+from stylegan_jax import train as command
+from stylegan_jax.common import images, locks
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training import changes, compiling, loop, recovery, run_directory
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.schedule import ScheduleConfig, phases, shortfall
+from stylegan_jax.training.time_left import TimeLeft, work
+from stylegan_jax.training.writer import Writer
+
+RECIPE = """
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.training.config import Config, RunConfig
+from stylegan_jax.training.schedule import ScheduleConfig
+from stylegan_jax.training.state import OptimizerConfig
+
+def get_config():
+    return Config(
+        model=ModelConfig(resolution=1, num_channels=2, z_dim=4, w_dim=4,
+            mapping_layers=0, use_styles=False, use_noise=False, mlp_layers=1,
+            mlp_width=8, mbstd_group_size=0),
+        data=DataConfig(name="ring", num_channels=2),
+        optimizer=OptimizerConfig(learning_rate=ByResolution(0.001, ((1, 0.002),))),
+        schedule=ScheduleConfig(initial_resolution=1, total_kimg=0.064, repeats=1,
+            batch_size=ByResolution(8)),
+        checkpoint=CheckpointConfig(every_kimg=0.016, keep_last=9),
+        run=RunConfig(tick_kimg=ByResolution(0.016), grid_ticks=10**6),
+    )
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "tiny.py").write_text(RECIPE)
+    return tmp_path / "tiny.py"
+
+
+def run(recipe, *words):
+    command.main([str(recipe), "--workdir", str(recipe.parent / "run"), *words])
+    return recipe.parent / "run"
+
+
+def starts(workdir):
+    return json.loads((workdir / "provenance.json").read_text())
+
+
+def newest(workdir):
+    return run_directory.shown(workdir)
+
+
+def arrays(workdir):
+    from stylegan_jax.training.checkpoint import load_latest
+
+    state = load_latest(workdir, ["g_params", "d_params", "g_opt_state"]).state
+    return jax.tree.leaves(state)
+
+
+def test_settings_are_of_three_kinds(recipe):
+    workdir = run(recipe, "--schedule.total-kimg", "0.032")
+    before = (workdir / "config.json").read_text()
+    slower = ["--optimizer.learning-rate", "0.0005"]
+    with pytest.raises(UserError, match=r"learning_rate: .*-> 0\.0005\n--change"):
+        run(recipe, *slower)
+    with pytest.raises(UserError, match=r"mlp_width: 8 -> 16\n.*another network: give"):
+        run(recipe, "--model.mlp-width", "16", "--change")
+    assert (workdir / "config.json").read_text() == before and len(starts(workdir)) == 1
+    run(recipe, "--schedule.total-kimg", "0.048", "--model.remat")  # free
+    assert "nimg" not in starts(workdir)[1]["changes"] and newest(workdir) == 48
+    run(recipe, *slower, "--model.remat", "--change")
+    assert starts(workdir)[2]["nimg"] == 48
+    assert starts(workdir)[2]["changes"] == [
+        "optimizer.learning_rate: 0.001,1:0.002 -> 0.0005",
+        "schedule.total_kimg: 0.048 -> 0.064",
+    ]
+    run(recipe, *slower, "--model.remat")  # the same command again needs no flag
+
+
+def test_every_field_of_the_configuration_has_a_kind_on_purpose():
+    from stylegan_jax.common import files
+
+    names = files.flatten(Config())
+    free = {x for x in names if files.matches(x, changes.FREE)}
+    from_here = {x for x in names if files.matches(x, changes.FROM_HERE)} - free
+    rest = {x for x in names if x not in free | from_here}
+    assert {x for x in rest if not x.startswith("model.")} == {"optimizer.beta1"}
+    assert {x for x in free | from_here if x.startswith("model.")} == {
+        "model.remat",
+        "model.dtype",
+    }
+
+
+def test_another_batch_size_from_here_on_is_a_run_of_its_own_bit_by_bit(recipe):
+    """Stopped and continued after the change, or straight on: the same."""
+    workdir = run(recipe, "--schedule.total-kimg", "0.024")
+    assert newest(workdir) == 24
+    shutil.copytree(workdir, recipe.parent / "copy")
+    other = ["--schedule.batch-size", "12"]
+    run(recipe, *other, "--change")
+    assert newest(workdir) == 72  # in steps of 12 from 24
+    straight = arrays(workdir)
+    shutil.rmtree(workdir)
+    (recipe.parent / "copy").rename(workdir)
+    run(recipe, *other, "--change", "--schedule.total-kimg", "0.04")
+    assert newest(workdir) == 48
+    run(recipe, *other)
+    for a, b in zip(straight, arrays(workdir), strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def test_a_schedule_taken_over_begins_where_it_was_and_ends_where_it_should():
+    old = ScheduleConfig(
+        stable_kimg=0.05,
+        fade_kimg=0.05,
+        total_kimg=0.5,
+        repeats=1,
+        batch_size=ByResolution(8),
+    )
+    new = dataclasses.replace(old, batch_size=ByResolution(6))
+    for nimg in (8, 48, 56, 104, 112, 200):
+        found = phases(new, 32, nimg)
+        assert found[0].start_nimg == nimg and found[-1].end_nimg >= 500
+        for a, b in itertools.pairwise(found):
+            assert a.end_nimg == b.start_nimg
+        same = [x for x in phases(old, 32) if x.end_nimg > nimg]
+        assert [x.title for x in found] == [x.title for x in same]
+        assert [x.end_nimg for x in phases(old, 32, nimg)] == [x.end_nimg for x in same]
+
+
+def test_every_phase_is_looked_at_before_anything_is_written(recipe):
+    for words in (["--schedule.batch-size", "6"], ["--schedule.accumulate", "3"]):
+        for more in ([], ["--dry-run"]):
+            with pytest.raises(UserError, match=r"1 px|accumulate"):
+                run(recipe, *words, *more)
+    assert not (recipe.parent / "run").exists()
+
+
+def test_a_later_phase_is_looked_at_too(tmp_path):
+    config = Config(
+        model=ModelConfig(resolution=32, mbstd_group_size=4),
+        data=DataConfig(portraits_size=4),
+        schedule=ScheduleConfig(batch_size=ByResolution(16, ((16, 6),))),
+    )
+    with pytest.raises(UserError, match="batch_size 6 at 16 px"):
+        loop.train(config, tmp_path / "run", mesh=parallel.make_mesh(1))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_a_checkpoint_begins_anew_with_what_it_is_given(recipe, caplog):
+    workdir = run(recipe)
+    shutil.rmtree(workdir / "checkpoints")
+    run(recipe, "--model.mlp-width", "16")
+    assert "begins anew, with model.mlp_width: 8 -> 16" in caplog.text
+    assert json.loads((workdir / "config.json").read_text())["model"]["mlp_width"] == 16
+
+
+def test_a_configuration_of_somebody_else_is_not_replaced(recipe):
+    workdir = recipe.parent / "run"
+    workdir.mkdir()
+    (workdir / "config.json").write_text('{"theirs": 1}')
+    with pytest.raises(UserError, match="not that of a run"):
+        run(recipe)
+    assert (workdir / "config.json").read_text() == '{"theirs": 1}'
+
+
+def flags_of(message):
+    """The flags that a message says to add, each choice on its own."""
+    found = re.findall(r"(--[a-z][\w.-]+(?: [\d.,:e+-]+)?(?: --change)?)", str(message))
+    return [shlex.split(x) for x in found if x != "--change"]
+
+
+def test_the_advice_after_divergence_can_be_followed_as_printed(recipe, monkeypatch):
+    with monkeypatch.context() as patched:
+        plain = loop.compiling.compile_step
+
+        def broken(*arguments):
+            step = plain(*arguments)
+
+            def diverging(state, batch, key):
+                state, metrics = step(state, batch, key)
+                return state, metrics | {"loss/G": jax.numpy.float32(np.nan)}
+
+            return diverging if newest(recipe.parent / "run") else step
+
+        run(recipe, "--schedule.total-kimg", "0.032")
+        patched.setattr(compiling, "compile_step", broken)
+        with pytest.raises(UserError) as caught:
+            run(recipe)
+    advice = flags_of(caught.value)
+    assert ["--optimizer.learning-rate", "0.0005,1:0.001", "--change"] in advice
+    assert ["--loss.r1-gamma", "20", "--change"] in advice
+    workdir = recipe.parent / "run"
+    shutil.copytree(workdir, recipe.parent / "kept")
+    for words in advice:
+        shutil.rmtree(workdir)
+        shutil.copytree(recipe.parent / "kept", workdir)
+        run(recipe, *words)
+        assert newest(workdir) == 64
+
+
+def test_the_advice_after_a_lack_of_memory_can_be_followed(recipe, monkeypatch):
+    def full(*arguments):
+        def step(state, batch, key):
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+        return step
+
+    recipe.write_text(RECIPE.replace("ByResolution(8)", "ByResolution(16)"))
+    run(recipe, "--schedule.total-kimg", "0.032")
+    with monkeypatch.context() as patched:
+        patched.setattr(compiling, "compile_step", full)
+        with pytest.raises(UserError, match="out of device memory at 1 px") as caught:
+            run(recipe)
+    advice = flags_of(caught.value)
+    assert advice == [
+        ["--model.remat"],
+        ["--schedule.accumulate", "1,1:2", "--change"],
+        ["--schedule.batch-size", "16,1:8", "--change"],
+    ]
+    workdir = recipe.parent / "run"
+    shutil.copytree(workdir, recipe.parent / "kept")
+    for words in advice:
+        shutil.rmtree(workdir)
+        shutil.copytree(recipe.parent / "kept", workdir)
+        run(recipe, *words)
+        assert newest(workdir) == 64
+
+
+def test_two_runs_in_one_workdir_the_second_touches_nothing(recipe):
+    workdir = run(recipe)
+    lines = (workdir / "metrics.jsonl").read_text()
+    (workdir / "checkpoints" / "9.orbax-checkpoint-tmp").mkdir()  # being written
+    with locks.held(workdir / run_directory.LOCK, str(workdir)):
+        with pytest.raises(UserError, match=rf"process \d+ on .* works on {workdir}"):
+            run(recipe, "--schedule.total-kimg", "0.128")
+        assert (workdir / "checkpoints" / "9.orbax-checkpoint-tmp").exists()
+        assert (workdir / "metrics.jsonl").read_text() == lines
+        assert len(starts(workdir)) == 1
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(4):
+        picture = np.full((8, 8, 3), 40 * i, np.uint8)
+        images.write_png(folder / f"{i}.png", picture)
+    return folder
+
+
+def begin(workdir, folder, caplog):
+    from stylegan_jax.data.sources import open_source
+    from stylegan_jax.training import preflight
+
+    caplog.clear()
+    config = Config(
+        model=ModelConfig(resolution=8), data=DataConfig(name="folder", path=folder)
+    )
+    source = open_source(config.data)
+    config = preflight.check(config, source, 1)
+    run_directory.begin(workdir, config, source, devices=[], change=False)
+    (workdir / "checkpoints" / "nimg_000000064").mkdir(parents=True, exist_ok=True)
+    return [message for message in caplog.messages if "other images" in message]
+
+
+def test_other_images_are_noticed_with_both_counts(
+    photographs, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    workdir = tmp_path / "photos" / "run"  # inside the data
+    assert not begin(workdir, "photos", caplog)
+    stored = json.loads((workdir / "config.json").read_text())["data"]
+    assert stored["path"] == str(photographs)
+    (workdir / "samples").mkdir()
+    images.write_png(workdir / "samples" / "reals.png", np.zeros((8, 8, 3), np.uint8))
+    assert not begin(workdir, str(photographs), caplog)
+    picture = np.full((8, 8, 3), 250, np.uint8)
+    images.write_png(photographs / "4.png", picture)
+    (message,) = begin(workdir, "photos", caplog)
+    assert "4 of folder" in message and "5 of folder" in message
+    assert not begin(workdir, "photos", caplog)
+    images.write_png(photographs / "2.png", picture)  # as many, but another
+    (message,) = begin(workdir, "photos", caplog)
+    assert starts(workdir)[-1]["data"]["count"] == 5
+
+
+def test_a_relative_path_of_an_older_version_is_the_same(
+    photographs, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    begin(tmp_path / "run", "photos", caplog)
+    path = tmp_path / "run" / "config.json"
+    path.write_text(path.read_text().replace(str(photographs), "photos"))
+    begin(tmp_path / "run", "photos", caplog)
+    assert "goes on with" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("total", "short"),
+    [(0.04, "8 px"), (0.09, "16 px, fading in"), (0.1, None), (0.5, None)],
+)
+def test_a_run_that_ends_before_it_has_grown_says_what_it_takes(total, short):
+    config = ScheduleConfig(
+        stable_kimg=0.05,
+        fade_kimg=0.05,
+        total_kimg=total,
+        repeats=1,
+        batch_size=ByResolution(2),
+    )
+    text = shortfall(config, 16)
+    assert (text is None) == (short is None)
+    if short:
+        assert f"with {short}, below model.resolution 16" in text
+        assert "--schedule.total-kimg 0.1 " in text
+        enough = dataclasses.replace(config, total_kimg=0.1)
+        assert shortfall(enough, 16) is None
+
+
+def test_time_left_counts_the_work_of_the_resolutions_to_come():
+    model = ModelConfig(resolution=32, channel_max=8, channel_base=64, mapping_layers=0)
+    # 9 size^2 c (c + c of half the size), channels 8, 8, 4, 2.
+    by_hand = 9 * (16 * 8 * 16 + 64 * 8 * 16 + 256 * 4 * 12 + 1024 * 2 * 6)
+    assert work(model, 32) == by_hand
+    config = ScheduleConfig(
+        stable_kimg=1, fade_kimg=1, total_kimg=6, repeats=1, batch_size=ByResolution(1)
+    )
+    schedule = phases(config, 32)
+    left = TimeLeft(schedule, model)
+    assert left.seconds(0, 8, None) is None
+    at_8, at_16, at_32 = (
+        sum(x.end_nimg - x.start_nimg for x in schedule if x.resolution == size)
+        for size in (8, 16, 32)
+    )
+    costs = {size: work(model, size) / work(model, 8) for size in (16, 32)}
+    expected = (at_8 - 500 + at_16 * costs[16] + at_32 * costs[32]) / 100
+    assert left.seconds(500, 8, 100.0) == pytest.approx(expected)
+    # Once 16 px is measured, 32 px is reckoned from it.
+    expected = at_16 / 10 + at_32 * (work(model, 32) / work(model, 16)) / 10
+    assert left.seconds(at_8, 16, 10.0) == pytest.approx(expected)
+
+
+def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
+    tmp_path, monkeypatch, capsys
+):
+    config = Config(
+        model=ModelConfig(
+            resolution=16,
+            z_dim=4,
+            w_dim=4,
+            mapping_width=4,
+            mapping_layers=1,
+            channel_max=4,
+        ),
+        data=DataConfig(portraits_size=4),
+        schedule=ScheduleConfig(
+            stable_kimg=0.016,
+            fade_kimg=0.016,
+            total_kimg=0.1,
+            repeats=1,
+            batch_size=ByResolution(8),
+        ),
+    )
+    plain, release = compiling.compile_step, threading.Event()
+
+    def compile_step(config, phase, mesh):
+        if phase.resolution == 16:
+            release.wait(120)
+        return plain(config, phase, mesh)
+
+    def begin_phase(self, nimg, **options):
+        threading.Timer(2, lambda: signal.pthread_kill(main, signal.SIGTERM)).start()
+
+    main = threading.main_thread().ident
+    monkeypatch.setattr(compiling, "compile_step", compile_step)
+    monkeypatch.setattr(Writer, "begin_phase", begin_phase)
+    began = time.monotonic()
+    try:
+        state = recovery.train(config, tmp_path, mesh=parallel.make_mesh(1))
+        took = time.monotonic() - began
+    finally:
+        release.set()
+    first = phases(config.schedule, 16)[0].end_nimg
+    assert int(state.nimg) <= first and newest(tmp_path) == int(state.nimg)
+    assert took < 100
+    assert "the same command continues" in capsys.readouterr().out
+
+
+def test_a_path_decides_its_kind(photographs, tmp_path):
+    from stylegan_jax.data import kinds
+    from stylegan_jax.data.sources import open_source
+
+    portraits = DataConfig(path=str(photographs))
+    found, said = kinds.by_path(portraits, named=False)
+    assert found.name == "folder" and "data.name is folder, not portraits" in said
+    with pytest.raises(UserError, match=r"leave --data\.name out"):
+        kinds.by_path(portraits, named=True)
+    with pytest.raises(UserError, match="no folder, zip file"):
+        kinds.by_path(DataConfig(path=str(tmp_path / "nowhere")), named=False)
+    with pytest.raises(UserError, match="is drawn"):
+        open_source(portraits)
+    packed = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", photographs))
+    for name in ("folder", "pyramid", "portraits", "tfds:mnist"):
+        config = DataConfig(name=name, path=str(packed))
+        assert kinds.by_path(config, named=False)[0].name == "zip"
+    tfds = DataConfig(name="tfds:mnist", path=str(tmp_path))
+    assert kinds.by_path(tfds, named=True) == (tfds, None)
