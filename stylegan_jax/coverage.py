@@ -21,7 +21,7 @@ import numpy as np
 import tyro
 
 from stylegan_jax import cli, loading
-from stylegan_jax.common import files, images, plots
+from stylegan_jax.common import files, images, outputs, plots
 from stylegan_jax.common.by_resolution import parse_by_resolution
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.points import Points
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     records.append({"nimg": None, **dataclasses.asdict(target)})
     span = pictures.span_of(reals) if reals.ndim == 2 else (-1.0, 1.0)
     picture = plots.panels([*shown, ("data", some_of(reals))], span=span)
-    images.write_png(args.run / "coverage.png", picture)
+    outputs.write_png(args.run / "coverage.png", picture, "sheet")
     files.atomic_write(args.run / "coverage.json", json.dumps(records, indent=1) + "\n")
     print(f"panels: {args.run / 'coverage.png'}")
 

@@ -299,6 +299,12 @@ def test_a_file_that_does_not_read_back_the_same_is_not_left_behind(
     with pytest.raises(UserError, match=f"read back, {path}"):
         converted(SAMPLE, tmp_path / "a.safetensors", "--dtype", dtype)
     assert list(tmp_path.iterdir()) == []
+    old = tmp_path / "a.safetensors"
+    old.write_bytes(b"what was there")
+    with pytest.raises(UserError, match=f"read back, {path}"):
+        converted(SAMPLE, old, "--dtype", dtype, "--overwrite")
+    assert list(tmp_path.iterdir()) == [old]
+    assert old.read_bytes() == b"what was there"
 
 
 def test_the_command_explains_itself_and_reports_mistakes_in_one_line(

@@ -396,3 +396,23 @@ def test_directions_and_codes_of_other_programs_are_edited(run, generator, tmp_p
     with pytest.raises(UserError, match=r"--name smlie: did you mean smile\?"):
         two = str(tmp_path / "two.safetensors")
         run("attribute", "seed:1", "--directions", two, "--name", "smlie")
+
+
+def test_results_beside_photographs_leave_them_alone(network, tmp_path, capsys):
+    for name in ("holiday", "grid"):
+        images.write_png(tmp_path / f"{name}.png", Portraits(9).image(3, 16))
+    link = tmp_path / "elsewhere" / "holiday.png"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "holiday.png")
+    photos = [tmp_path / "holiday.png", tmp_path / "grid.png"]
+    before = [path.read_bytes() for path in photos]
+    for words in (photos, [link, photos[1]]):
+        for _ in range(2):
+            to = ["--outdir", str(tmp_path)]
+            edit.main(["reconstruct", network, *map(str, words), *SEARCHES, *to])
+            assert [path.read_bytes() for path in photos] == before
+            assert picture(tmp_path / "holiday_.png").shape == (8, 8, 3)
+            # grid.png is the photograph, grid_.png its result, grid__.png the grid.
+            assert picture(tmp_path / "grid_.png").shape == (8, 8, 3)
+            assert picture(tmp_path / "grid__.png").shape[1] > 96
+    assert "holiday.png is an input: written as" in capsys.readouterr().err

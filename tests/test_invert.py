@@ -155,3 +155,33 @@ def test_a_network_that_knows_people_adds_a_score(
     (stage,) = codes.load(tmp_path / "a.safetensors").about["stages"]
     assert 0.9 < stage["identity"] < 1
     assert "w: identity" in (tmp_path / "report.md").read_text()
+
+
+def test_photographs_are_never_replaced_and_every_one_gets_its_result(
+    network, tmp_path, capsys
+):
+    """Names of plots and of one another, in both cases, and one folder for both."""
+    folder, random = tmp_path / "photos", np.random.RandomState(0)
+    names = ["a.png", "A.jpg", "a.bmp", "a_loss.png", "report.png"]
+    for name in names:
+        pixels = random.randint(0, 256, (16, 16, 3), np.uint8)
+        images.write_png(folder / name, pixels)  # readers go by the content
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UserError, match="is the folder of the inputs"):
+        run(network, folder, folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    out = folder / "out"
+    run(network, out, folder)
+    found = json.loads((out / "report.json").read_text())["images"]
+    files = sorted(about["file"] for about in found.values())
+    assert files == sorted(str(folder / name) for name in names)
+    keys = [path.name.casefold() for path in out.iterdir()]
+    assert len(set(keys)) == len(keys) == 4 * len(names) + 2
+    assert "is the name of another result" in capsys.readouterr().err
+    # Beside a photograph of the same name, and the same command again.
+    (folder / "a.safetensors").write_text("not ours")
+    for _ in range(2):
+        run(network, folder, folder / "a.bmp", "--resume")
+        assert (folder / "a_.safetensors").exists()
+    assert {path: path.read_bytes() for path in before} == before
+    assert (folder / "a.safetensors").read_text() == "not ours"
