@@ -2,7 +2,7 @@
 
 python -m stylegan_jax.train configs/portraits64.py --workdir runs/portraits64
 python -m stylegan_jax.train configs/portraits64.py --workdir runs/photos \
-    --data.name folder --data.path PHOTOS
+    --data.path PHOTOS
 """
 
 from stylegan_jax.common.by_resolution import ByResolution

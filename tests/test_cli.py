@@ -315,3 +315,24 @@ def test_the_package_lists_its_commands(monkeypatch, capsys):
     with pytest.raises(SystemExit) as left:
         package.main()
     assert not left.value.code and "--seeds" in capsys.readouterr().out
+
+
+def test_flags_that_are_given_are_found_in_any_spelling():
+    words = ["recipe.py", "--data.path", "data.name", "--run.grid_psi=1"]
+    assert cli.is_given("data.path", words) and cli.is_given("run.grid_psi", words)
+    assert cli.is_given("run.grid_psi", ["--run.grid-psi", "1"])
+    assert not cli.is_given("data.name", words)
+
+
+def test_a_command_does_not_wait_for_a_step_that_nobody_wants():
+    program = (
+        "import threading, time\n"
+        "from stylegan_jax import cli\n"
+        "def main():\n"
+        "    threading.Thread(target=time.sleep, args=(60,), name='compile').start()\n"
+        "    print('done')\n"
+        "cli.run_main(main)\n"
+    )
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert (result.returncode, result.stdout) == (0, "done\n")

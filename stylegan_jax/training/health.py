@@ -102,7 +102,7 @@ class Monitor:
                 healthy = self._healthy[name]
                 reported = reported or Unhealthy(
                     f"at {nimg / 1000:.3f} kimg {sentence}; last healthy at "
-                    f"{healthy / 1000:.3f} kimg",
+                    f"{healthy / 1000:.3f} kimg (--change continues with other values)",
                     healthy,
                 )
         if not self._ticks:

@@ -221,9 +221,8 @@ def train(
             if nimg > checkpoints.last_nimg:  # it came while the next step compiled
                 checkpoints.save(nimg, state, facts)
             name = signal.Signals(stopping).name
-            writer.note(
-                f"{name}: saved at {nimg / 1000:.3f} kimg; the same command continues"
-            )
+            done = f"saved at {nimg / 1000:.3f} kimg" if nimg else "nothing to save yet"
+            writer.note(f"{name}: {done}; the same command continues")
         elif short:
             writer.warn(short)
     return state

@@ -27,10 +27,7 @@ def check(config: Config, source: Source, devices: int) -> Config:
             the data lacks.
     """
     config = fit_to_data(config, source)
-    try:
-        schedule = phases(config.schedule, config.model.resolution)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    schedule = phases(config.schedule, config.model.resolution)
     problems = [part_problem(config.model, phase, devices) for phase in schedule]
     if any(problems):
         raise UserError("\n  ".join(dict.fromkeys(filter(None, problems))))

@@ -20,6 +20,7 @@ from jax import Array
 
 from stylegan_jax.common import files
 from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.config import check_resolution
 
 
@@ -113,10 +114,11 @@ def phases(
         start_nimg: images shown when this schedule took over from another one.
 
     Raises:
-        ValueError: the run is to start above the final resolution.
+        UserError: the run is to start above the final resolution, or a minibatch
+            cannot be cut into its parts.
     """
     if config.initial_resolution > final_resolution:
-        raise ValueError(
+        raise UserError(
             f"schedule.initial_resolution {config.initial_resolution} is above "
             f"model.resolution {final_resolution}"
         )
@@ -129,7 +131,7 @@ def phases(
         batch_size = config.batch_size.at(resolution)
         accumulate = config.accumulate.at(resolution)
         if batch_size % accumulate:
-            raise ValueError(
+            raise UserError(
                 f"schedule.batch_size {batch_size} at {resolution} px is not a "
                 f"multiple of schedule.accumulate {accumulate}"
             )
