@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.common import grids, images, plots, video
+from stylegan_jax.common import grids, plots, video
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.outputs import write_png
 from stylegan_jax.inversion import code as codes
