@@ -20,7 +20,6 @@ import inspect
 import io
 import logging
 import os
-import re
 import sys
 import threading
 import traceback
@@ -33,7 +32,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 
-from stylegan_jax.common import disk, terminal
+from stylegan_jax.common import disk, foreign_flags, terminal
 from stylegan_jax.common.by_resolution import ByResolution, parse_by_resolution
 from stylegan_jax.common.errors import AgreedError, UserError, did_you_mean
 
@@ -42,40 +41,6 @@ Args = TypeVar("Args")
 # A network as text: a `Path` would not tell `./portraits`, which is here, from
 # `portraits`, which is the name of one.
 Network = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
-
-# What flags of NVlabs' scripts and others are called here, or why there are none.
-_FOREIGN_FLAGS = {
-    "--trunc": "--psi",
-    "--truncation-psi": "--psi",
-    "--noise-mode": "--noise",
-    "--network-pkl": "the network comes first, without a flag",
-    "--network": "the network comes first, without a flag",
-    "--pkl": "the network comes first, without a flag",
-    "--ckpt": "the network comes first, without a flag",
-    "--target": "the pictures come first, without a flag",
-    "--num-steps": "--steps",
-    "--save-video": "--video",
-    "--projected-w": "a file of codes is an input of python -m stylegan_jax.edit",
-    "--outdir": "--workdir",
-    "--workdir": "--outdir",
-    "--resume": "the same command with the same --workdir goes on where a run stopped",
-    "--gpus": "all devices are used; CUDA_VISIBLE_DEVICES=0,1 chooses some",
-    "--cfg": "the recipe comes first, without a flag",
-    "--data": "--data.path",
-    "--res": "--model.resolution",
-    "--resolution": "--model.resolution",
-    "--kimg": "--schedule.total-kimg",
-    "--batch": "--schedule.batch-size",
-    "--batch-size": "--schedule.batch-size",
-    "--gamma": "--loss.r1-gamma",
-    "--lr": "--optimizer.learning-rate",
-    "--learning-rate": "--optimizer.learning-rate",
-    "--mirror": "--data.mirror",
-    "--cond": "--data.labels",
-    "--snap": "--checkpoint.every-kimg",
-    "--seed": "--run.seed",
-    "--fp32": "--model.dtype float32",
-}
 
 TRACEBACK_VARIABLE = "STYLEGAN_JAX_TRACEBACK"
 _PACKAGE = Path(__file__).resolve().parent
@@ -339,22 +304,8 @@ def _tyro(
             shown = io.StringIO()
             with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
                 read(args=["--help"])
-            _explain_foreign_flags(words, shown.getvalue())
+            foreign_flags.explain(words, shown.getvalue())
         raise
-
-
-def _explain_foreign_flags(words: Sequence[str], usage: str) -> None:
-    """Prints what flags of other programs are called here, if `usage` has them."""
-    known = set(re.findall(r"--[\w.-]+", usage))
-    for flag in dict.fromkeys(re.split("[= ]", word)[0] for word in words):
-        name = flag.replace("_", "-")
-        ours = _FOREIGN_FLAGS.get(name)
-        if ours is None or name in known:
-            continue
-        if not ours.startswith("--"):
-            print(f"{flag}: {ours}", file=sys.stderr)
-        elif ours.split()[0] in known:
-            print(f"{flag} is {ours} here", file=sys.stderr)
 
 
 def _by_resolution_rule(

@@ -19,7 +19,8 @@ from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo.session import Session, Source
 from stylegan_jax.editing import local, masks
 from stylegan_jax.editing.local import Search
-from stylegan_jax.editing.workbench import Settings, make_perceptual, quick_recipe
+from stylegan_jax.editing.local_terms import make_perceptual
+from stylegan_jax.editing.workbench import Settings, quick_recipe
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.fit import OnChunk, fit_noise, fit_w
 from stylegan_jax.inversion.objective import make_terms

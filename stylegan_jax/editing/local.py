@@ -9,26 +9,26 @@ Differs: where the papers leave N(0, 1) noise to start from, ours is that of the
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jax import Array
 
-from stylegan_jax.common.summary import short_repr
 from stylegan_jax.editing.layers import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
+from stylegan_jax.editing.local_terms import (
+    PIXEL_WEIGHT,
+    Hidden,
+    MakeTerm,
+    colour_term,
+)
 from stylegan_jax.inversion.code import Code, draw, stored_noise
 from stylegan_jax.inversion.fit import OnChunk, Solution, fit_noise, fit_w
 from stylegan_jax.inversion.solve import Optimizer, Plan
 from stylegan_jax.inversion.terms import PixelTerm, StayTerm, Term
 from stylegan_jax.networks.generator import Generator
 
-# Makes a term of target images and a mask.
-MakeTerm = Callable[[Array, Array | None], Term]
-
-PIXEL_WEIGHT = 1e-5
 _draw = jax.jit(draw)
 # Searches for latents.
 PLAN = Plan()
@@ -89,58 +89,6 @@ class Edit(NamedTuple):
 
     latents: Code
     code: Code
-
-
-@struct.dataclass
-class Hidden:
-    """A term that sees images whose invisible part is grey."""
-
-    term: Term
-    visible: Array  # [N or 1, H, W, 1]
-
-    __repr__ = short_repr
-
-    def __call__(self, images: Array, code: Code) -> Array:
-        """`[N]`."""
-        return self.term(self.visible * images, code)
-
-
-@struct.dataclass
-class ColourTerm:
-    """A style that needs no feature network: the colours of a region.
-
-    `weight` times the mean squared difference of the Gram matrices of the pixels
-    (R, G, B, 1), each divided by the mask's sum: first and second moments of colour.
-    """
-
-    target: Array  # [N, C + 1, C + 1]
-    mask: Array  # [N or 1, H, W, 1]
-    weight: Array | float = 1.0
-
-    __repr__ = short_repr
-
-    def __call__(self, images: Array, code: Code) -> Array:
-        """`[N]`."""
-        return self.weight * jnp.mean(
-            (colour_gram(images, self.mask) - self.target) ** 2, (1, 2)
-        )
-
-
-def colour_term(
-    target: Array, mask: Array | None, *, target_mask: Array | None = None
-) -> ColourTerm:
-    """Makes the term of the colours of target images inside a mask."""
-    mask = jnp.ones_like(target[:1, :, :, :1]) if mask is None else mask
-    seen = mask if target_mask is None else target_mask
-    return ColourTerm(colour_gram(target, seen), mask)
-
-
-def colour_gram(images: Array, mask: Array) -> Array:
-    """Moments of colour inside a mask, `[N, C + 1, C + 1]`."""
-    pixels = jnp.concatenate([images, jnp.ones_like(images[..., :1])], -1)
-    mask = jnp.broadcast_to(mask, (*images.shape[:3], 1))
-    moments = jnp.einsum("nhwc,nhwd,nhwe->ncd", pixels, pixels, mask)
-    return moments / jnp.sum(mask, (1, 2, 3))[:, None, None]
 
 
 def mean_start(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.editing import local, masks
+from stylegan_jax.editing import local, local_terms, masks
 from stylegan_jax.editing.commands import (
     Command,
     Inputs,
@@ -199,7 +199,7 @@ class LocalStyle(Command, MaskFlags):
     def run(self, bench: Workbench) -> None:
         """Does it."""
         generator, mask = bench.generator, self.soft_mask(bench)
-        make_style = local.colour_term
+        make_style = local_terms.colour_term
         if self.style_of == "vgg16":
             vgg16 = bench.eyes().vgg16
             if vgg16 is None:

@@ -16,18 +16,11 @@ from stylegan_jax.common.outputs import Outputs, write_png
 from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.editing import inputs
 from stylegan_jax.editing.inputs import Item
-from stylegan_jax.editing.local import (
-    PIXEL_WEIGHT,
-    Edit,
-    Hidden,
-    MakeTerm,
-    Search,
-    noise_rate,
-)
+from stylegan_jax.editing.local import Edit, Search, noise_rate
+from stylegan_jax.editing.local_terms import make_perceptual
 from stylegan_jax.editing.paste import Place
 from stylegan_jax.features import own
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.inversion.fit import OnChunk
@@ -378,29 +371,6 @@ def quick_recipe(generator: Generator, settings: Settings) -> Recipe:
         stages.append(Stage(name="noise", moves="noise", weights=pixels, plan=plan))
     recipe = Recipe(stages=tuple(stages), noise="stored")
     return with_perceptual(recipe, settings.perceptual)
-
-
-def make_perceptual(eyes: Eyes) -> MakeTerm | None:
-    """The perceptual term of local edits, of whichever network there is.
-
-    LPIPS and networks of one's own have no masks of features: they see images that are
-    grey outside the mask.
-    """
-    if eyes.vgg16 is not None:
-        params = eyes.vgg16
-        return lambda target, mask: terms.perceptual_term(target, params, mask=mask)
-    if eyes.lpips is not None:
-        lpips = eyes.lpips
-        weight = PIXEL_WEIGHT * terms.LEVELS**2
-        make = lambda target: terms.lpips_term(target, lpips, weight=weight)  # noqa: E731
-    elif eyes.own is not None:
-        network = eyes.own
-        make = lambda target: terms.feature_term(target, network, weight=PIXEL_WEIGHT)  # noqa: E731
-    else:
-        return None
-    return lambda target, mask: (
-        make(target) if mask is None else Hidden(make(mask * target), mask)
-    )
 
 
 def _about(place: Place | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from orbax.checkpoint import checkpoint_managers
 from stylegan_jax import parallel
 from stylegan_jax.common import disk, timing
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.training import retention, sharing, stored
+from stylegan_jax.training import orbax_errors, retention, sharing, stored
 from stylegan_jax.training.retention import Criterion, Scores
 
 _log = logging.getLogger(__name__)
@@ -244,8 +244,8 @@ class Checkpoints:
                 state=ocp.args.StandardSave(stored.nested(leaves)),
                 meta=ocp.args.JsonSave(record),
             )
-            stored.ignore_late_callbacks()
-            with stored.thread_errors_told_once():
+            orbax_errors.ignore_late_callbacks()
+            with orbax_errors.thread_errors_told_once():
                 saved = self._manager.save(nimg, args=items)
             if saved:  # not where there was one already
                 # Without room for the note the arrays' own CRCs have to do.

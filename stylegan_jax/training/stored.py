@@ -13,15 +13,12 @@ without the training code.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import math
 import os
 import re
-import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +29,7 @@ import orbax.checkpoint as ocp
 
 from stylegan_jax.common import files, records
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.training import orbax_errors
 
 STEP_PREFIX = "nimg"
 STEP_DIGITS = 9
@@ -255,7 +253,7 @@ def read_step(
             for name, fingerprint in record["leaves"].items()
             if wanted is None or name.split("/")[0] in wanted
         }
-        ignore_late_callbacks()
+        orbax_errors.ignore_late_callbacks()
         leaves = _read_arrays(path / "state", fingerprints)
     except UnreadableCheckpoint:
         raise
@@ -358,45 +356,3 @@ def _check_stored(metadata: Any, fingerprints: Mapping[str, list[Any]]) -> None:
             raise UnreadableCheckpoint(
                 f"{name} is of shape {found.get(name)} on disk, not {tuple(shape)}"
             )
-
-
-class _Quiet:
-    """A hook for errors that nobody catches, but for Orbax's late callbacks."""
-
-    def __init__(self, former: Callable[..., Any]) -> None:
-        self._former = former
-
-    def __call__(self, *told: Any) -> None:
-        # Either (type, value, traceback) or one object that has all three.
-        error = told[1] if len(told) == 3 else told[0].exc_value
-        trace = getattr(error, "__traceback__", None)
-        begins = trace.tb_frame.f_code.co_name if trace is not None else ""
-        if begins != "call_soon_threadsafe" or "loop is closed" not in str(error):
-            self._former(*told)
-
-
-def ignore_late_callbacks() -> None:
-    """Keeps failed reads and writes quiet from here on.
-
-    At the first array that cannot be read or written Orbax closes its event loop, and
-    every other one still under way then complains that it is closed, whenever it ends.
-    """
-    for name in ("excepthook", "unraisablehook"):
-        former = getattr(sys, name)
-        if not isinstance(former, _Quiet):
-            setattr(sys, name, _Quiet(former))
-
-
-@contextlib.contextmanager
-def thread_errors_told_once() -> Iterator[None]:
-    """Drops the tracebacks that Orbax's threads log before the error is raised."""
-
-    def is_news(record: logging.LogRecord) -> bool:
-        return "_SignalingThread" not in str(record.msg)
-
-    logger = logging.getLogger("absl")
-    logger.addFilter(is_news)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_news)

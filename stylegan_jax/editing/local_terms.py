@@ -1,0 +1,93 @@
+"""Terms of local edits: perceptual ones under a mask, and colours of a region."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from stylegan_jax.common.summary import short_repr
+from stylegan_jax.inversion import terms
+from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.objective import Eyes
+from stylegan_jax.inversion.terms import Term
+
+# Makes a term of target images and a mask.
+MakeTerm = Callable[[Array, Array | None], Term]
+
+PIXEL_WEIGHT = 1e-5
+
+
+@struct.dataclass
+class Hidden:
+    """A term that sees images whose invisible part is grey."""
+
+    term: Term
+    visible: Array  # [N or 1, H, W, 1]
+
+    __repr__ = short_repr
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        return self.term(self.visible * images, code)
+
+
+@struct.dataclass
+class ColourTerm:
+    """A style that needs no feature network: the colours of a region.
+
+    `weight` times the mean squared difference of the Gram matrices of the pixels
+    (R, G, B, 1), each divided by the mask's sum: first and second moments of colour.
+    """
+
+    target: Array  # [N, C + 1, C + 1]
+    mask: Array  # [N or 1, H, W, 1]
+    weight: Array | float = 1.0
+
+    __repr__ = short_repr
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        return self.weight * jnp.mean(
+            (colour_gram(images, self.mask) - self.target) ** 2, (1, 2)
+        )
+
+
+def colour_term(
+    target: Array, mask: Array | None, *, target_mask: Array | None = None
+) -> ColourTerm:
+    """Makes the term of the colours of target images inside a mask."""
+    mask = jnp.ones_like(target[:1, :, :, :1]) if mask is None else mask
+    seen = mask if target_mask is None else target_mask
+    return ColourTerm(colour_gram(target, seen), mask)
+
+
+def colour_gram(images: Array, mask: Array) -> Array:
+    """Moments of colour inside a mask, `[N, C + 1, C + 1]`."""
+    pixels = jnp.concatenate([images, jnp.ones_like(images[..., :1])], -1)
+    mask = jnp.broadcast_to(mask, (*images.shape[:3], 1))
+    moments = jnp.einsum("nhwc,nhwd,nhwe->ncd", pixels, pixels, mask)
+    return moments / jnp.sum(mask, (1, 2, 3))[:, None, None]
+
+
+def make_perceptual(eyes: Eyes) -> MakeTerm | None:
+    """The perceptual term of local edits, of whichever network there is.
+
+    LPIPS and networks of one's own have no masks of features: they see images that are
+    grey outside the mask.
+    """
+    if eyes.vgg16 is not None:
+        params = eyes.vgg16
+        return lambda target, mask: terms.perceptual_term(target, params, mask=mask)
+    if eyes.lpips is not None:
+        lpips = eyes.lpips
+        weight = PIXEL_WEIGHT * terms.LEVELS**2
+        make = lambda target: terms.lpips_term(target, lpips, weight=weight)  # noqa: E731
+    elif eyes.own is not None:
+        network = eyes.own
+        make = lambda target: terms.feature_term(target, network, weight=PIXEL_WEIGHT)  # noqa: E731
+    else:
+        return None
+    return lambda target, mask: (
+        make(target) if mask is None else Hidden(make(mask * target), mask)
+    )
