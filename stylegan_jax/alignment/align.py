@@ -12,6 +12,7 @@ from stylegan_jax.alignment.landmarks import as_faces
 from stylegan_jax.common.errors import UserError
 
 _log = logging.getLogger(__name__)
+_MADE_UP = 0.3  # share of a crop outside the photograph that is warned of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,9 @@ def align(
         landmarker: what looks for them; dlib by default.
 
     Returns:
-        The faces, the largest first. A face of less than half `size` is warned of.
+        The faces, the largest first; a picture that is a crop of one already, whole
+        (`ffhq.settled`). A face of less than half `size` is warned of, and a crop of
+        which much is not in the photograph.
 
     Raises:
         NoFaceError: none is found.
@@ -56,7 +59,8 @@ def align(
         raise UserError(f"a crop of {size} pixels is none: size is at least 1")
     if landmarks is None:
         landmarks = (landmarker or load_landmarker())(image)
-    quads = [ffhq.face_quad(face) for face in as_faces(landmarks)]
+    faces = [ffhq.face_quad(face) for face in as_faces(landmarks)]
+    quads = [ffhq.settled(quad, image.shape) for quad in faces]
     if not quads:
         raise NoFaceError(
             f"no face found in the photograph of {image.shape[1]}x{image.shape[0]}: "
@@ -64,6 +68,12 @@ def align(
         )
     quads.sort(key=ffhq.quad_side, reverse=True)
     for quad in quads:
+        if (share := ffhq.made_up(quad, image.shape)) > _MADE_UP:
+            _log.warning(
+                "%.0f %% of a crop lie outside the photograph and are filled with its "
+                "blurred mirror image: leave more room around the face",
+                100 * share,
+            )
         if ffhq.quad_side(quad) < size / 2:
             _log.warning(
                 "a face covers only %.0f pixels of the photograph and is enlarged to "

@@ -50,6 +50,48 @@ def quad_side(quad: np.ndarray) -> float:
     return float(np.hypot(*(quad[3] - quad[0])))
 
 
+def settled(quad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns the quad, or the central square of a picture that is a crop already.
+
+    That is one that lies within the quad but for a tenth, and has less than 1 / 1.15 of
+    its area: what FFHQ's recipe would add around it is its own mirror image.
+
+    Args:
+        quad: `[4, 2]`.
+        shape: `[H, W, ...]` of the picture.
+
+    Raises:
+        LandmarkError: the quad lies outside the picture, or dwarfs it.
+    """
+    _check_inside(quad, shape)
+    height, width = shape[:2]
+    shares = (np.arange(64) + 0.5) / 64
+    points = np.stack(np.meshgrid(shares * width, shares * height), -1) - 0.5
+    inside = _within(points.reshape(-1, 2), quad).mean()
+    if inside < 0.9 or quad_side(quad) ** 2 < 1.15 * height * width:
+        return quad
+    side = min(height, width)
+    left, top = (width - side) // 2 - 0.5, (height - side) // 2 - 0.5
+    corners = [(0, 0), (0, side), (side, side), (side, 0)]
+    return np.array(corners, np.float64) + np.array([left, top])
+
+
+def made_up(quad: np.ndarray, shape: tuple[int, ...]) -> float:
+    """Returns the share of a quad that lies outside an `[H, W, ...]` picture."""
+    shares = (np.arange(64) + 0.5) / 64
+    across, down = np.meshgrid(shares, shares)
+    steps = np.stack([across, down], -1).reshape(-1, 2)
+    points = quad[0] + steps @ np.stack([quad[3] - quad[0], quad[1] - quad[0]])
+    limits = np.array(shape[:2])[::-1] - 0.5
+    return 1 - float(((points >= -0.5) & (points < limits)).all(axis=1).mean())
+
+
+def _within(points: np.ndarray, quad: np.ndarray) -> np.ndarray:
+    sides = np.stack([quad[3] - quad[0], quad[1] - quad[0]])
+    places = (points - quad[0]) @ np.linalg.inv(sides)
+    return ((places >= 0) & (places <= 1)).all(axis=-1)
+
+
 def crop_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
     """Cuts a quad out of a photograph.
 

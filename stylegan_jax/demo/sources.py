@@ -7,7 +7,7 @@ import numpy as np
 
 from stylegan_jax.alignment.align import NoFaceError, align
 from stylegan_jax.alignment.faces import MissingLandmarkerError
-from stylegan_jax.alignment.ffhq import crop_quad
+from stylegan_jax.alignment.ffhq import crop_quad, settled
 from stylegan_jax.alignment.landmarks import LandmarkError
 from stylegan_jax.common import images, resampling
 from stylegan_jax.common.errors import UserError
@@ -43,7 +43,7 @@ def read_photo(
     way_out = "; or leave “Find the face” out, which takes the central square"
     try:
         quad = fitted(align(image, size=resolution)[0].quad, frame)
-        crop = crop_quad(image, quad, resolution)
+        crop = crop_quad(image, settled(quad, image.shape), resolution)
     except (NoFaceError, LandmarkError) as error:
         raise UserError(f"no face was found in the photograph{way_out}") from error
     except MissingLandmarkerError as error:

@@ -154,3 +154,34 @@ def test_photographs_that_lie_on_their_side_are_aligned_upright(tmp_path):
     (read,) = align(images.read_image(path), size=64, landmarks=UPRIGHT)
     (plain,) = align(photograph, size=64, landmarks=UPRIGHT)
     np.testing.assert_array_equal(read.crop, plain.crop)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (60, 80)])
+@pytest.mark.parametrize("turn", [0.0, 0.1])
+def test_a_picture_that_is_a_crop_already_gets_no_mirrored_surroundings(shape, turn):
+    image = noise(*shape)
+    middle = np.array(shape[::-1]) / 2
+    cosine, sine = np.cos(turn), np.sin(turn)
+    face = (UPRIGHT - (50, 60)) * max(shape) / 64 @ [[cosine, sine], [-sine, cosine]]
+    landmarks = face + middle  # whose quad is larger than the picture
+    assert ffhq.quad_side(ffhq.face_quad(landmarks)) > 1.2 * max(shape)
+    (found,) = align(image, size=32, landmarks=landmarks)
+    side = min(shape)
+    left, top = (shape[1] - side) // 2, (shape[0] - side) // 2
+    square_part = image[top : top + side, left : left + side]
+    assert psnr(found.crop, images.resize(square_part, (32, 32))) > 25
+    np.testing.assert_allclose(found.quad, square(left, top, side))
+
+
+def test_a_face_at_the_edge_of_a_photograph_is_continued_and_warned_of(caplog):
+    image = noise(400, 400)
+    (plain,) = align(image, size=32, landmarks=UPRIGHT * 2)
+    assert not caplog.records
+    np.testing.assert_allclose(plain.quad, ffhq.face_quad(UPRIGHT * 2))
+    (found,) = align(image, size=32, landmarks=UPRIGHT * 2 - (90, 90))
+    np.testing.assert_allclose(found.quad, ffhq.face_quad(UPRIGHT * 2 - (90, 90)))
+    # 90 of 180 columns beyond the left edge, and rows beyond the top one.
+    quad = found.quad
+    kept = (quad[2] + 0.5).clip(0) / ffhq.quad_side(quad)
+    share = round(100 * (1 - kept.prod()))
+    assert f"{share} % of a crop" in caplog.text or f"{share - 1} %" in caplog.text

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import importlib.util
 import io
+import itertools
 import re
 import sys
 
@@ -145,6 +146,68 @@ def test_settings_in_sentences_have_such_values(path, only_parse):
             if said is not None:
                 wrong.append((span, said))
     assert not wrong
+
+
+OUTPUTS = ("--outdir", "--workdir", "--dest")
+
+
+def missing_inputs(found):
+    """Files that commands read and neither the repository nor one before them has.
+
+    Those of the reader's are in capitals.
+    """
+    made, missing = [], []
+    for command in found:
+        words = [w for word in command.words for w in word.split("=")]
+        named = dict(itertools.pairwise(words))
+        outputs = [named[flag] for flag in OUTPUTS if flag in named]
+        if command.program == "stylegan_jax.convert":
+            outputs.append(words.pop(1))
+        inputs = {
+            word
+            for before, word in zip(["", *words], words, strict=False)
+            if before in ("--data.path", "--directions", "--file", "--codes")
+            or (
+                before not in OUTPUTS
+                and re.search(r"/|\.(safetensors|np[yz]|pkl|png|zip)$", word)
+            )
+        }
+        if command.program == "stylegan_jax.train":
+            data = cli.load_recipe(*cli.find_recipe(words[0])).data
+            inputs |= {named.get("--data.path", data.path)} - {None}
+        if command.program == "stylegan_jax.invert":
+            inputs.add(words[0])
+        missing += [
+            word
+            for word in inputs
+            if word.partition(":")[0] not in ("seed", "portrait")
+            and not re.fullmatch(r"[A-Z_]+", word)
+            and not (pages.ROOT / word.partition(":")[0]).exists()
+            and not any(f"{word}/".startswith(f"{place}/") for place in made)
+        ]
+        made += outputs
+    return missing
+
+
+def test_what_the_readmes_commands_read_is_there_or_made_before():
+    found = [c for c in pages.commands(pages.ROOT / "README.md") if ours(c)]
+    assert len(found) > 10
+    assert not missing_inputs(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("python -m stylegan_jax.edit scale n c.npz --directions d", ["c.npz", "d"]),
+        ("python -m stylegan_jax.train ffhq256 --workdir runs/x", ["data/ffhq256"]),
+        ("python -m stylegan_jax.invert photos --outdir x", ["photos"]),
+        ("python -m stylegan_jax.sample runs/x --outdir runs/x", ["runs/x"]),
+        ("python -m stylegan_jax.invert PHOTOS --outdir x\n"
+         "python -m stylegan_jax.edit scale n x/a.safetensors --outdir y", []),
+    ],
+)  # fmt: skip
+def test_inputs_that_nothing_makes_are_found(text, missing):
+    assert sorted(missing_inputs(pages.commands_in(text))) == missing
 
 
 def test_what_is_not_understood_is_found(only_parse):

@@ -90,6 +90,27 @@ def test_the_notebook_runs_from_top_to_bottom(kernel_room: Path) -> None:
     assert found["trained"] == 16
 
 
+@pytest.mark.parametrize("place", ["launch", "alone"])
+def test_the_notebook_finds_its_checkout_or_asks_for_it(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ROOT / "launch" if place == "launch" else tmp_path
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    cell = nbformat.read(NOTEBOOK, as_version=4).cells[1].source
+    found: list[object] = []
+    program = cell.replace("%pip install --quiet {SOURCE}", "found.append(SOURCE)")
+    assert program != cell
+    if place == "launch":
+        exec(program, {"found": found})
+        assert found == [ROOT]
+    else:
+        with pytest.raises(AssertionError, match="set SOURCE"):
+            exec(program, {"found": found})
+        exec(program.replace("= None", '= "git+https://x"'), {"found": found})
+        assert found == ["git+https://x"]
+
+
 def test_the_notebook_is_small_and_names_no_machine() -> None:
     text = NOTEBOOK.read_text()
     notebook = nbformat.reads(text, as_version=4)
