@@ -170,7 +170,7 @@ def test_mistakes_are_named(generator, targets, start):
 
 
 def test_a_plain_function_is_a_term(small, start):
-    begin = shrunk(small, start)
+    small, _, begin = shrunk(small, start)
     wanted = begin.ws.mean() + 1.0
 
     def near(images, code):
@@ -193,6 +193,6 @@ def test_a_plain_function_is_a_term(small, start):
 
 
 def test_a_term_must_give_one_number_per_image(small, start):
-    begin = shrunk(small, start)
+    small, _, begin = shrunk(small, start)
     with pytest.raises(UserError, match=r"returns \[\], not one number per image"):
         fit.fit_w(small, begin, [lambda images, code: jnp.mean(images)])
