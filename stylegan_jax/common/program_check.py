@@ -14,6 +14,7 @@ import json
 import math
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,8 @@ from stylegan_jax.common import cache, program_files, records
 from stylegan_jax.common.errors import UserError
 
 MAX_FILE_BYTES = 1 << 32
-SECONDS = 120  # for reading, compiling and running; half of it is rarely needed
+SECONDS = 120  # of computing, for reading, compiling and a first image
+_PATIENCE = 10  # times as long where other programs take the processors
 _FREE_BYTES = 4 << 30  # of memory for JAX and a small program; larger files take more
 _BYTES_PER_BYTE = 8
 _MAX_DEPTH = 100  # of conditionals, loops and calls in each other
@@ -271,31 +273,43 @@ def require(
 def _tried(path: Path, shapes: str) -> str | None:
     """What is wrong with a program, None if nothing is."""
     max_bytes = _FREE_BYTES + _BYTES_PER_BYTE * path.stat().st_size
-    words = [sys.executable, "-m", __name__, str(path), shapes, str(max_bytes)]
+    bounds = [str(max_bytes), str(SECONDS)]
+    words = [sys.executable, "-m", __name__, str(path), shapes, *bounds]
     found = Path(__file__).resolve().parents[2]
     # One CPU process: the accelerators are this process's.
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(found), os.environ.get("PYTHONPATH", "")]),
     }
+    too_long = f"takes more than {SECONDS} seconds for a first image"
     try:
         done = subprocess.run(
-            words, env=environment, capture_output=True, timeout=SECONDS, check=False
+            words,
+            env=environment,
+            capture_output=True,
+            timeout=_PATIENCE * SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"takes more than {SECONDS} seconds for a first image"
+        return too_long
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     if done.returncode == 0 and lines:
         return json.loads(lines[-1])
+    if done.returncode == -signal.SIGXCPU:
+        return too_long
     return f"ends the process that runs it (status {done.returncode})"
 
 
-def _main(path: str, shapes: str, max_bytes: str) -> None:
+def _main(path: str, shapes: str, max_bytes: str, seconds: str) -> None:
     """The child: prints what is wrong as JSON, null if nothing is."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    limit = int(max_bytes)
-    if hasattr(resource, "RLIMIT_DATA"):
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    for kind, limit in [
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_DATA, int(max_bytes)),
+        (resource.RLIMIT_CPU, int(seconds)),
+    ]:
+        hard = resource.getrlimit(kind)[1]
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (limit, hard))
     print(json.dumps(problem(path, json.loads(shapes))), flush=True)
     os._exit(0)
 
