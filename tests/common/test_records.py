@@ -3,6 +3,8 @@
 import codecs
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,10 @@ def test_text_of_any_unicode_encoding_is_read(encoding: str, tmp_path: Path) -> 
         (json.dumps(GOOD, ensure_ascii=False).encode("latin-1"), "not text in UTF-8"),
         (json.dumps(GOOD)[:-2].encode(), "line 1 column"),
         (b"[" * 100_000, "nested too deeply"),
-        (b'{"extra": ' + b"[" * 40 + b"]" * 40 + b"}", "nested too deeply"),
+        (
+            json.dumps(GOOD).replace("null", "[" * 40 + "]" * 40).encode(),
+            "nested too deeply",
+        ),
         (b"[]", "it is a list"),
         (b"null", "it is null"),
         (json.dumps(GOOD | {"count": 2.5}).encode(), "count is a number"),
@@ -48,11 +53,12 @@ def test_text_of_any_unicode_encoding_is_read(encoding: str, tmp_path: Path) -> 
         (json.dumps(GOOD).replace("3", "9" * 30).encode(), "over 64 bits"),
         (json.dumps(GOOD).replace("3", "9" * 9999).encode(), "over 64 bits"),
         (b'{"name": "a", "name": "b"}', "there twice"),
-        (b'{"name": "\\ud800"}', "not Unicode"),
-        (b'{"na\\u0000me": 1}', "a zero byte"),
+        (json.dumps(GOOD | {"extra": "\ud800"}).encode(), "not Unicode"),
+        (json.dumps(GOOD | {"extra": ["a\0b"]}).encode(), "a zero byte"),
+        (json.dumps(GOOD | {"a\0b": 1}).encode(), "a zero byte"),
         (b" " * (records.MAX_BYTES + 1), "over 16 MB"),
     ],
-    ids=range(22),
+    ids=range(23),
 )
 def test_a_damaged_record_names_itself_and_the_way_on(
     content: bytes, message: str, tmp_path: Path
@@ -172,3 +178,44 @@ def test_a_line_is_added_after_one_that_was_cut_short(tmp_path: Path) -> None:
     records.add_line(path, {"nimg": 2})
     records.add_line(path, {"nimg": 3})
     assert [x["nimg"] for x in records.read_log(path, {})] == [1, 2, 3]
+
+
+LIGHT = """
+import resource, sys
+from pathlib import Path
+from stylegan_jax.common import records
+path = Path(sys.argv[1])
+try:
+    if path.suffix == ".jsonl":
+        print(sum(1 for _ in records.read_log(path, {"nimg": int})))
+    else:
+        records.read(path, {"model": {}}, way_on="")
+except records.DamagedRecordError as error:
+    print(error)
+status = Path("/proc/self/status").read_text()
+peak = int(status.split("VmHWM:")[1].split()[0])  # kB, since this program began
+print(int(resource.getrusage(resource.RUSAGE_SELF).ru_utime), peak >> 10)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", b'{"model":[' + b"[]," * 5_500_000 + b"1]}", "model is a list"),
+        ("a.json", b'{"model":[' + b"{}," * 5_500_000 + b"1]}", "model is a list"),
+        ("a.jsonl", b'{"nimg":1,"a":2.5}\n' * 500_000, "500000"),
+        ("a.jsonl", b'{"nimg":1}\n' * 1_100_000, "over 1048576 lines"),
+        ("a.jsonl", b"[" * 100_000_000, "0"),
+    ],
+    ids=["lists", "objects", "lines", "many lines", "one line"],
+)
+def test_the_largest_records_take_less_than_a_gigabyte_and_20_seconds(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    words = [sys.executable, "-c", LIGHT, str(tmp_path / name)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    told, used = done.stdout.splitlines()
+    assert message in told
+    seconds, megabytes = map(int, used.split())
+    assert seconds < 20 and megabytes < 1000

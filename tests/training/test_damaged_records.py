@@ -272,7 +272,8 @@ def test_records_that_name_files_elsewhere_are_not_followed(run: Path) -> None:
         assert retention.read_best(run / "checkpoints") is None
         with pytest.raises(UserError, match=r"best\.json is damaged"):
             loading.located(run / "checkpoints" / "best")
-    seal = {"files": {"../../../../../../etc/passwd": 1, "/etc/passwd": 1}}
+    names = ("../../../../../../etc/passwd", "/etc/passwd")
+    seal: dict[str, Any] = {"files": dict.fromkeys(names, 1)}
     seal["crc32"] = stored._record_crc(seal)
     (run / STEP / "checksums.json").write_text(json.dumps(seal))
     with pytest.raises(stored.UnreadableCheckpoint, match="passwd is gone"):
