@@ -64,8 +64,8 @@ def test_psi_one_or_no_mean_is_no_truncation():
 
 @pytest.mark.parametrize("letter", ["a", "b", "c"])
 def test_configurations_without_styles_are_not_truncated(letter):
-    config = configured(Config(model=CONFIG), letter).model
-    config = dataclasses.replace(config, w_dim=6)
+    config = Config(model=dataclasses.replace(CONFIG, w_dim=6))
+    config = configured(config, letter).model
     made = init_generator(jax.random.key(0), config)
     made = made.replace(w_avg=made.w_avg + 0.5)  # as training leaves one
     by_default, plain = (made.sample(latents(), **x) for x in ({}, {"psi": 1.0}))
