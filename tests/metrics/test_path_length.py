@@ -103,7 +103,7 @@ def test_percentiles_are_values_of_the_set_and_stay_in_it():
     values[values == 150] = 1e9
     assert trimmed_mean(values) == np.mean(np.arange(1, 150))
     values[3] = np.nan
-    with pytest.raises(ValueError, match=r"path 3 are not finite \\(1 of 151"):
+    with pytest.raises(ValueError, match=r"path 3 are not finite \(1 of 151"):
         trimmed_mean(values)
 
 
