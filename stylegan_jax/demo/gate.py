@@ -11,7 +11,7 @@ import ipaddress
 import json
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -92,6 +92,7 @@ class Gate:
         uploads: Uploads,
         visitors: Visitors,
         admit: Callable[[str], bool],
+        functions: Container[int],
     ) -> None:
         """Guards an application.
 
@@ -101,9 +102,11 @@ class Gate:
             uploads: the files that values may name.
             visitors: told of those who listen.
             admit: whether there is room for a visitor.
+            functions: numbers of those that can be called.
         """
         self._inner, self._is_own = inner, is_own
         self._uploads, self._visitors, self._admit = uploads, visitors, admit
+        self._functions = functions
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Passes a request on, or refuses it."""
@@ -171,6 +174,9 @@ class Gate:
     def _check_call(self, body: dict[str, Any]) -> None:
         """Refuses calls that gradio would misunderstand, or that name foreign files."""
         self._check_visitor(body.get("session_hash"))
+        number = body.get("fn_index")
+        if not isinstance(number, int) or number not in self._functions:
+            raise HTTPException(400, "the page has no such function")
         rest = [(value, 0) for value in body.values()]
         while rest:
             value, depth = rest.pop()

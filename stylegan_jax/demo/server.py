@@ -88,7 +88,8 @@ def make_app(demo: Demo, *, bound: str, host: str) -> Gate:
     def admit(visitor: str) -> bool:
         return _has_room(blocks, demo.visitors, visitor)
 
-    return Gate(outer, is_own_name(bound, host), demo.uploads, demo.visitors, admit)
+    is_own = is_own_name(bound, host)
+    return Gate(outer, is_own, demo.uploads, demo.visitors, admit, blocks.fns)
 
 
 def serve(demo: Demo, listener: socket.socket, host: str) -> None:

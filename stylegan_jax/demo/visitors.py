@@ -93,9 +93,7 @@ class FairQueue(queueing.Queue):
 
     async def push(self, body: Any, request: Any, username: Any) -> Any:
         """Queues an event, or says that too many wait."""
-        fn = self.blocks.fns.get(body.fn_index)
-        if fn is None:
-            return False, "the page has no such function", "error"
+        fn = self.blocks.fns[body.fn_index]
         running = [event for job in self.active_jobs for event in job or []]
         waiting = [
             event
