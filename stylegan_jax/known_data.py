@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from stylegan_jax import cli, loading
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.sources import Source, kind_of, open_source
+from stylegan_jax.data.kinds import kind_of
+from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.interop import boxed
 from stylegan_jax.training import stored_config
 

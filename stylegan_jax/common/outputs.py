@@ -6,7 +6,9 @@ else; scans of photographs leave them out. A result whose name is taken gets ano
 one, and the command says which.
 """
 
+import contextlib
 import dataclasses
+import os
 import re
 import struct
 import sys
@@ -122,8 +124,9 @@ def files_named_in(flags: Any) -> list[Path]:
     for field in dataclasses.fields(flags):
         value = getattr(flags, field.name)
         for word in value if isinstance(value, tuple) else (value,):
-            if isinstance(word, str | Path) and str(word) and len(str(word)) < 4096:
-                found += [Path(word)] * Path(word).is_file()
+            # Unlike `Path.is_file`, this answers for seeds a thousand letters long.
+            if isinstance(word, str | Path) and os.path.isfile(word):
+                found.append(Path(word))
     return found
 
 
@@ -131,18 +134,16 @@ def write_png(path: Path, image: np.ndarray, kind: Kind) -> None:
     """Writes a uint8 image that says that this package made it."""
     png = images.encode_png(image)
     text = b"tEXtSoftware\0" + _MARK + b" " + kind.encode()
-    size, checksum = (
-        struct.pack(">I", len(text) - 4),
-        struct.pack(">I", zlib.crc32(text)),
-    )
-    atomic_write(path, png[:_IHDR_END] + size + text + checksum + png[_IHDR_END:])
+    chunk = struct.pack(">I", len(text) - 4) + text
+    chunk += struct.pack(">I", zlib.crc32(text))
+    atomic_write(path, png[:_IHDR_END] + chunk + png[_IHDR_END:])
 
 
 def photographs(paths: Sequence[Path]) -> list[Path]:
     """The files of a folder without those that `left_out` names."""
     kinds: dict[str, str | None] = {}
-    for path in paths:
-        with open(path, "rb") as file:
+    for path in filter(Path.is_file, paths):  # opening a pipe would wait
+        with contextlib.suppress(OSError), open(path, "rb") as file:
             kinds[str(path)] = kind_of(file)
     ours = left_out(kinds)
     return [path for path in paths if str(path) not in ours]

@@ -9,8 +9,15 @@ from stylegan_jax.common.bucket import is_remote
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import POINTS, DataConfig
 
-_FILES = ("folder", "zip", "pyramid")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def kind_of(path: str | Path) -> str:
+    """Whether a path is a `zip` file, a prepared `pyramid`, or a `folder` of images."""
+    path = Path(path).expanduser()
+    if path.is_file() and (zipfile.is_zipfile(path) or path.suffix == ".zip"):
+        return "zip"
+    return "pyramid" if (path / "index.json").is_file() else "folder"
 
 
 def by_path(config: DataConfig, *, named: bool) -> tuple[DataConfig, str | None]:
@@ -55,15 +62,12 @@ def check_path(config: DataConfig) -> None:
 def _kind_at(config: DataConfig) -> str | None:
     """folder, zip or pyramid; None if that cannot be told or the name is right."""
     path = Path(config.path or "").expanduser()
-    if path.is_file():
-        return "zip" if zipfile.is_zipfile(path) or path.suffix == ".zip" else None
-    if not path.is_dir():
+    kind = kind_of(path)
+    if kind == "folder" and not path.is_dir():
         return None
-    if (path / "index.json").is_file() and any(path.glob("r*.array_record")):
-        return "pyramid"
-    if config.dataset and not _has_pictures(path):
+    if kind == "folder" and config.dataset and not _has_pictures(path):
         return None  # the data_dir of TFDS
-    return "folder"
+    return kind
 
 
 def _has_pictures(path: Path) -> bool:

@@ -1,9 +1,7 @@
 """What a source of training images is, and opening the one that is configured."""
 
 import re
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -84,14 +82,6 @@ def require_classes(source: Source) -> None:
                 "zeros would teach nothing. Give one class per image, as a number or a "
                 "name in the json or csv file, or train with --data.labels none"
             )
-
-
-def kind_of(path: str | Path) -> str:
-    """Whether a path is a `zip` file, a prepared `pyramid`, or a `folder` of images."""
-    path = Path(path).expanduser()
-    if path.is_file() and (zipfile.is_zipfile(path) or path.suffix == ".zip"):
-        return "zip"
-    return "pyramid" if (path / "index.json").is_file() else "folder"
 
 
 def open_source(config: DataConfig) -> Source:

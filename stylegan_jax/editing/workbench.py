@@ -1,6 +1,7 @@
 """What every operation of `stylegan_jax.edit` works with: inputs, searches, results."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,7 +140,7 @@ class Workbench:
     def _read(self, words: Sequence[str]) -> tuple[list[Item], list[str]]:
         settings = self.settings
         for path in (Path(word) for word in words if ":" not in word):
-            if path.exists():
+            if os.path.exists(path):  # False for names that cannot be
                 self.outputs.protect([path, *(path.iterdir() if path.is_dir() else ())])
         return inputs.read(
             words,

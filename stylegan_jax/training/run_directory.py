@@ -6,7 +6,7 @@ from typing import Any
 
 from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.sources import Source
+from stylegan_jax.data.sources import Source, spread
 from stylegan_jax.training import changes, stored
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import ScheduleConfig, resolution_at
@@ -62,7 +62,9 @@ def begin(
     data = {
         "name": source.name,
         "count": len(source),
-        "fingerprint": source.fingerprint(_FINGERPRINTED, config.model.resolution),
+        "fingerprint": source.fingerprint(
+            [*map(int, spread(len(source), _FINGERPRINTED))], config.model.resolution
+        ),
     }
     if nimg is not None:
         _compare_data(workdir, data)

@@ -68,6 +68,8 @@ def test_scans_leave_results_out_unless_they_are_all_there_is(tmp_path):
     assert listed() == ["drawn.png"]
     images.write_png(tmp_path / "photo.png", PICTURE)
     assert listed() == ["photo.png"]
+    os.mkfifo(tmp_path / "pipe.png")
+    assert listed() == ["photo.png", "pipe.png"]
 
 
 def test_files_among_flags_are_inputs(tmp_path):
@@ -77,6 +79,8 @@ def test_files_among_flags_are_inputs(tmp_path):
     network.write_bytes(b"")
     args = SampleArgs(network=network, outdir=tmp_path)
     assert outputs.files_named_in(args) == [network]
+    long = SampleArgs(network=network, outdir=tmp_path, seeds="1," * 300)
+    assert outputs.files_named_in(long) == [network]
 
 
 def test_writing_leaves_the_umask_alone(tmp_path, monkeypatch):

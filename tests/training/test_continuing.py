@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import threading
-import time
 from pathlib import Path
 
 import jax
@@ -337,11 +336,12 @@ def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
             batch_size=ByResolution(8),
         ),
     )
-    plain, release = compiling.compile_step, threading.Event()
+    plain, release, compiled = compiling.compile_step, threading.Event(), []
 
     def compile_step(config, phase, mesh):
         if phase.resolution == 16:
-            release.wait(120)
+            release.wait(600)
+            compiled.append(phase)
         return plain(config, phase, mesh)
 
     def begin_phase(self, nimg, **options):
@@ -350,15 +350,13 @@ def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
     main = threading.main_thread().ident
     monkeypatch.setattr(compiling, "compile_step", compile_step)
     monkeypatch.setattr(Writer, "begin_phase", begin_phase)
-    began = time.monotonic()
     try:
         state = recovery.train(config, tmp_path, mesh=parallel.make_mesh(1))
-        took = time.monotonic() - began
+        assert not compiled
     finally:
         release.set()
     first = phases(config.schedule, 16)[0].end_nimg
     assert int(state.nimg) <= first and newest(tmp_path) == int(state.nimg)
-    assert took < 100
     assert "the same command continues" in capsys.readouterr().out
 
 
