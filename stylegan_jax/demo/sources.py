@@ -13,7 +13,7 @@ from stylegan_jax.common import images, resampling
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.masks import FFHQ, FaceFrame
 
-_MOST_PHOTO = 50_000_000  # pixels
+_MOST_PHOTO = 40_000_000  # pixels; of 16 bits with alpha they take 0.8 GB
 _MARKED = 0.25  # of a pixel of the network must be under a stroke to count
 
 

@@ -79,8 +79,10 @@ class Server(NamedTuple):
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
-    def reset(self) -> None:
+    def reset(self) -> int:
+        """Begins anew; returns the bytes that it has now."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        return self.memory()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from stylegan_jax.common import images
 from tests.demo.test_sources import png_of
 
 _MOST_MEMORY = 1 << 30
-_MOST_SECONDS = 20
+_MOST_SECONDS = 60  # 20 on a machine that has nothing else to do
 
 
 @pytest.fixture
@@ -37,11 +37,11 @@ def folder(visitor):
 @contextlib.contextmanager
 def bounded(server):
     """Afterwards the server is there, was not slow, and took little memory."""
-    server.reset()
+    before = server.reset()
     start = time.monotonic()
     yield
     assert time.monotonic() - start < _MOST_SECONDS
-    assert server.memory() < _MOST_MEMORY
+    assert server.memory() - before < _MOST_MEMORY
     assert Visitor(server.url).functions
 
 
@@ -182,7 +182,7 @@ BOMBS = {
     "wide": lambda: png_of(50_000_000, 2),
     "gif": lambda: strips(65_535),
     "eps": eps,
-    "deep": lambda: deep(7_100),
+    "deep": lambda: deep(6_300),
     "no picture": lambda: b"x" * 1000,
 }
 
@@ -200,7 +200,7 @@ def test_pictures_that_swell_are_refused(server, visitor, name):
         )
     for answer, kind in [(as_photo, "photograph"), (as_layer, "layer")]:
         if name == "deep" and kind == "photograph":
-            continue  # 50 megapixels are read
+            continue  # 40 megapixels are read
         assert not answer["success"]
         assert re.match(
             rf"The {kind} (is \d+ x \d+ pixels, over|cannot be read)",

@@ -52,8 +52,8 @@ def test_pictures_are_measured_before_they_are_decoded(monkeypatch):
     monkeypatch.setattr(images, "read_image", None)
     with pytest.raises(UserError, match=r"layer is 65 x 64 pixels, over 0.0 mega"):
         sources.read_layer(png_of(65, 64), 16)
-    with pytest.raises(UserError, match=r"photograph is 8001 x 6250 pixels, over 50"):
-        sources.read_photo(png_of(8001, 6250), 8, 3, find_face=False)
+    with pytest.raises(UserError, match=r"photograph is 8001 x 5000 pixels, over 40"):
+        sources.read_photo(png_of(8001, 5000), 8, 3, find_face=False)
 
 
 def test_faces_are_cut_out_so_that_they_lie_as_in_the_frame():
