@@ -21,7 +21,7 @@ from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.pictures import scores as pictures
 from stylegan_jax.training import recovery, retention, stored, stored_config
 from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
-from stylegan_jax.training.config import MAY_CHANGE, Config
+from stylegan_jax.training.config import Config
 from stylegan_jax.training.retention import Criterion
 from stylegan_jax.training.schedule import ScheduleConfig
 from stylegan_jax.training.state import init_state
@@ -90,16 +90,16 @@ def continue_writing(run: Path) -> None:
 
 
 def frame(run: Path) -> Any:
-    return serve.find_frame(serve.ServeArgs(network=run))
+    return serve.find_frame(serve.ServeArgs(network=str(run)))
 
 
 READERS: dict[str, list[Callable[[Path], Any]]] = {
     "config.json": [
         stored_config.model_config,
-        lambda run: stored_config.data_defaults([str(run)]),
+        stored_config.data_config,
         lambda run: stored_config.read_config(run, coverage._NEEDS),
         frame,
-        lambda run: files.start_run(run, CONFIG, may_change=MAY_CHANGE),
+        lambda run: files.start_run(run, CONFIG, may_change="*"),
     ],
     "provenance.json": [lambda run: files.start_run(run, CONFIG)],
     "rollbacks.json": [recovery._read],
