@@ -330,13 +330,9 @@ def _check_described(fingerprints: Mapping[str, list[Any]], stored: int) -> None
             raise UnreadableCheckpoint(f"an array {name} of {kind}")
         total += math.prod(shape) * kind.itemsize
     if total > min(MAX_STATE_BYTES, _MAX_RATIO * stored + _FREE_BYTES):
-        raise UnreadableCheckpoint(
-            f"it claims {total} bytes of arrays, and has {stored} bytes of files"
-        )
+        raise UnreadableCheckpoint(f"it claims {total} bytes of arrays in {stored}")
     if stored > 2 * total + _FREE_BYTES:
-        raise UnreadableCheckpoint(
-            f"its files have {stored} bytes, and its arrays {total}"
-        )
+        raise UnreadableCheckpoint(f"its files have {stored} bytes, its arrays {total}")
 
 
 def _check_stored(metadata: Any, fingerprints: Mapping[str, list[Any]]) -> None:

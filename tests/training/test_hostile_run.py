@@ -114,7 +114,7 @@ def large(path: Path) -> None:
         (lambda path: fifo(path / "meta/metadata"), "a device, pipe or socket"),
         (lambda path: fifo(path / "state/_METADATA"), "a device, pipe or socket"),
         (lambda path: large(path / "meta/metadata"), "metadata has 8589934592 bytes"),
-        (lambda path: large(next(path.glob("state/**/d/*"))), "and its arrays 44"),
+        (lambda path: large(next(path.glob("state/**/d/*"))), "bytes, its arrays 44"),
     ],
     ids=["device", "folder", "loop", "secret", "fifo", "index", "large", "array"],
 )
