@@ -166,9 +166,8 @@ class Converted:
     ) -> None:
         """Wraps `source`."""
         self.name, self.label_size = source.name, source.label_size
-        self.label_names = label_names
+        self.label_names = label_names or getattr(source, "label_names", ())
         self.num_channels, self.source = num_channels, source
-        self.label_names = getattr(source, "label_names", ())
 
     def __len__(self) -> int:
         """Number of images."""

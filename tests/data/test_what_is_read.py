@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan_jax.common import listing
+from stylegan_jax.common import listing, outputs
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.images import encode_png
 from stylegan_jax.data.config import DataConfig
@@ -56,10 +56,11 @@ def test_training_and_inversion_find_the_same_images(tmp_path):
 
 def test_inversion_names_a_broken_image_and_leaves_our_results_out(tmp_path):
     (tmp_path / "a.png").write_bytes(picture(0))
-    (tmp_path / "a_stages.png").write_bytes(picture(0))
+    (tmp_path / "a_stages.png").write_bytes(picture(0))  # a photograph of this name
+    outputs.write_png(tmp_path / "a_loss.png", np.zeros((8, 8, 3), np.uint8), "sheet")
     (tmp_path / "b.ppm").write_bytes(b"broken")
     files = photos.listed([tmp_path])
-    assert [file.name for file in files] == ["a.png", "b.ppm"]
+    assert [file.name for file in files] == ["a.png", "a_stages.png", "b.ppm"]
     _, refused = photos.read(files, 8, 3, aligned=False)
     assert [file.path.name for file in refused] == ["b.ppm"]
 
