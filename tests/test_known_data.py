@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Annotated
 
 import jax
@@ -25,7 +24,7 @@ from tests.metrics.measuring import MODEL
 class Entry:
     """Flags of a command."""
 
-    network: Annotated[Path | None, tyro.conf.Positional] = None
+    network: Annotated[str | None, tyro.conf.Positional] = None
     metrics: str = "fid"
     quick: bool = False
     data: DataConfig = DataConfig()
@@ -56,7 +55,7 @@ def test_flags_may_come_before_the_network(run, place):
     flags = [("--metrics", "fid50k"), ("--quick",), ("--data.seed", "3")]
     words = [*flags[:place], (run,), *flags[place:]]
     args, data = parse(*[word for group in words for word in group])
-    assert args.network == run and args.quick and args.metrics == "fid50k"
+    assert args.network == str(run) and args.quick and args.metrics == "fid50k"
     expected = known_data.stored_config.data_config(run)
     assert data.config == args.data == dataclasses.replace(expected, seed=3)
     assert len(data.source) == 3 and str(run) in data.origin
