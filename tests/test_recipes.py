@@ -1,7 +1,6 @@
-import contextlib
-
 """Every recipe parses and fits together, and states the official facts it claims."""
 
+import contextlib
 import itertools
 import math
 from pathlib import Path
