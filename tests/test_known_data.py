@@ -16,6 +16,7 @@ from stylegan_jax.common.images import write_png
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.interop import exported
 from stylegan_jax.networks.generator import init_generator
+from stylegan_jax.training import stored_config
 from stylegan_jax.training.config import Config
 from tests.metrics.measuring import MODEL
 
@@ -106,3 +107,10 @@ def test_the_network_in_the_box_knows_its_data():
     for name in ("portraits", known_data.boxed.network("portraits")):
         _, data = parse("--metrics", "kid", name)
         assert data.config == DataConfig(portraits_size=50_000)
+
+
+def test_only_checkpoints_belong_to_a_run(run):
+    for folder, belongs in [("checkpoints", True), ("pictures", False)]:
+        inside = run / folder / "nimg_000000016"
+        inside.mkdir(parents=True, exist_ok=True)
+        assert (stored_config.run_of(inside) == run) is belongs

@@ -47,8 +47,9 @@ def run_of(path: Path) -> Path | None:
     """
     if is_remote(path):
         path = mirror.fetched(as_url(path))
-    # A checkpoint lies two folders below its run.
-    folders = (path, *path.absolute().parents[:2])
+    folders, above = [path], path.absolute().parent
+    if above.name == "checkpoints":
+        folders.append(above.parent)
     return next((f for f in folders if (f / "config.json").exists()), None)
 
 

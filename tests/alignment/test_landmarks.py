@@ -56,6 +56,16 @@ def test_files_of_every_kind_say_the_same(tmp_path):
         np.testing.assert_allclose(read_landmarks(tmp_path / name), [one])
 
 
+@pytest.mark.parametrize("huge", [10**400, 1e300, 3e6, -3e6, float("inf")])
+def test_coordinates_far_outside_any_picture_are_refused(tmp_path, huge):
+    points = face().tolist()
+    points[36][0] = huge
+    path = tmp_path / "face.json"
+    path.write_text(json.dumps(points))
+    with pytest.raises(LandmarkError, match=r"face\.json"):
+        read_landmarks(path)
+
+
 def test_files_that_hold_something_else_are_refused_by_name(tmp_path):
     for name, content in [
         ("a.npy", "no array"),
