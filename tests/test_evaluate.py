@@ -11,6 +11,7 @@ from stylegan_jax import evaluate
 from stylegan_jax.common import files, images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.sources import open_source
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.interop import exported
 from stylegan_jax.metrics import measures
@@ -104,7 +105,7 @@ def test_every_measure_gives_its_scores(network, capsys):
 
 def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, capsys):
     reals = measures.collecting.drawing.features_of_reals
-    source = evaluate.open_source(DataConfig(portraits_size=60))
+    source = open_source(DataConfig(portraits_size=60))
 
     def moved_reals(generator, network, count, *, labels, seed, start, **options):
         return (3 + chunk for chunk in reals(source, network, count, 8, **options))
