@@ -47,10 +47,9 @@ def run_of(path: Path) -> Path | None:
     """
     if is_remote(path):
         path = mirror.fetched(as_url(path))
-    folders, above = [path], path.absolute().parent
-    if above.name == "checkpoints":
-        folders.append(above.parent)
-    return next((f for f in folders if (f / "config.json").exists()), None)
+    above = path.absolute()
+    runs = [x.parent for x in (above, above.parent) if x.name == "checkpoints"]
+    return next((x for x in (path, *runs) if (x / "config.json").exists()), None)
 
 
 def data_config(run: Path) -> DataConfig:
