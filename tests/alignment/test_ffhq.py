@@ -169,7 +169,7 @@ def test_a_picture_that_is_a_crop_already_gets_no_mirrored_surroundings(shape, t
     side = min(shape)
     left, top = (shape[1] - side) // 2, (shape[0] - side) // 2
     square_part = image[top : top + side, left : left + side]
-    assert psnr(found.crop, images.resize(square_part, (32, 32))) > 25
+    assert psnr(found.crop, resampling.resize(square_part, (32, 32))) > 25
     np.testing.assert_allclose(found.quad, square(left, top, side))
 
 

@@ -21,7 +21,7 @@ from stylegan_jax.inversion import code as codes
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
-PATIENCE = 180  # seconds; on a busy machine a search takes minutes to compile
+PATIENCE = 420  # seconds; on a busy machine a search takes minutes to compile
 pytestmark = pytest.mark.skipif(
     not (BROWSER and DRIVER)
     or importlib.util.find_spec("gradio") is None
