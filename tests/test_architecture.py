@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "stylegan_jax"
 LAYERS = [
     {"common"},
-    {"ops", "parallel", "processes", "cli", "pickles"},
+    {"ops", "augment", "parallel", "processes", "cli", "pickles"},
     {"networks", "data", "features", "alignment"},
     {"training", "interop", "metrics"},
     {"loading", "train", "prepare_data", "inversion"},

@@ -27,12 +27,13 @@ def held(path: Path, what: str) -> Iterator[None]:
     """Holds the lock file `path` in the block and removes it afterwards.
 
     Args:
-        path: of the lock; its folder is made if need be.
+        path: of the lock; its folder is made if need be, and removed if it stays empty.
         what: is guarded, for the message.
 
     Raises:
         UserError: another process holds it; says which, where and since when.
     """
+    made = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -49,6 +50,9 @@ def held(path: Path, what: str) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)  # while it is held: see `_locked`
+            if made:
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()  # of work that was refused: it is empty
 
 
 @contextlib.contextmanager
