@@ -101,5 +101,8 @@ def _parse(name: str) -> Measure:
         return Measure(kind, None if kind in COMPARING else KINDS[kind][0])
     count = float(number) * (1000 if thousands else 1)
     if count < _FEWEST or (not thousands and "." in number):
-        raise UserError(f"{name} would take {count:g} images; take {_FEWEST} or more")
+        hint = "" if thousands else f", or {name}k"
+        raise UserError(
+            f"{name} would take {count:g} images; take {_FEWEST} or more{hint}"
+        )
     return Measure(kind, round(count))

@@ -78,12 +78,15 @@ class Visitor:
         field.clear()
         field.send_keys(f"{value}\n")
 
-    def pictures(self, css):
-        """The pixels in a part of the page, as they were sent."""
-        sources = self.driver.execute_script(
+    def sources(self, css):
+        return self.driver.execute_script(
             "return [...document.querySelectorAll(arguments[0])].map((i) => i.src)",
             f"{css} img",
         )
+
+    def pictures(self, css):
+        """The pixels in a part of the page, as they were sent."""
+        sources = self.sources(css)
         head = "data:image/png;base64,"
         assert all(source.startswith(head) for source in sources)
         return [images.read_image(base64.b64decode(s[len(head) :])) for s in sources]
@@ -344,7 +347,10 @@ def test_painting(visitor, session):
     visitor.click("#paint-keep")
     visitor.message("the photograph of all tabs")
     visitor.choose("#paint-mode", "Scribble")
+    before = visitor.sources("#painted")
     visitor.click("#paint-start")
-    visitor.until(lambda: "done" not in visitor.text("#paint-state"), "begun")
+    # Not "until it is no more done": a quick search may end between two looks.
+    visitor.until(lambda: visitor.sources("#painted") not in (before, []), "begun")
     visitor.until(lambda: "done" in visitor.text("#paint-state"), "done")
+    visitor.until(lambda: len(visitor.sources("#painted")) == 2, "both pictures")
     assert visitor.pictures("#painted")[1].shape == (8, 8, 3)

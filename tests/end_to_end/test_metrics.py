@@ -95,12 +95,14 @@ def test_the_checkpoint_with_the_best_score_is_kept_and_can_be_used(
         "take",
         lambda generator, source, *_: sizes.append(len(source)) or {},
     )
-    evaluate.main([str(path), *options, "--again"])
+    options[-1] = "fid40"
+    evaluate.main([str(path), *options])
     assert sizes == [40]
 
 
 MISTAKES = [
-    (["--metrics.names", "fid5"], "no measure 'fid5'; did you mean"),
+    (["--metrics.names", "fdi5k"], "no measure 'fdi5k'; did you mean"),
+    (["--metrics.names", "fid5"], "fid5 would take 5 images; .* or fid5k"),
     (
         ["--metrics.names", "fid5k", "--metrics.inception", "{tmp}/x.pth"],
         "no such file",

@@ -147,11 +147,12 @@ def test_neither_devices_nor_batches_change_the_score(tiny, space):
 
     one = measure(1, 1)
     assert one.distances.shape == (30,) and np.all(one.distances > 0)
-    # Rounding of the interpolation is 1e-7 of a step of 1e-4.
+    # What is rounded in z, 6e-8, is 6e-4 of a step of 1e-4, and a compiled function
+    # rounds one path alone otherwise than thirty side by side.
     rtol = {"z": 1e-2, "w": 1e-6}[space]
     for other in (measure(1, 30), measure(4, 9)):
         np.testing.assert_allclose(other.distances, one.distances, rtol=rtol)
-        assert other.score == pytest.approx(one.score, rel=rtol)
+        assert other.score == pytest.approx(one.score, rel=rtol / 4)
 
 
 def test_both_images_of_a_path_have_the_same_noise(tiny):
