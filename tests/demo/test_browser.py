@@ -288,7 +288,12 @@ def test_photographs(visitor, session, tmp_path):
 
 
 def test_a_search_is_stopped(visitor, session, tmp_path):
+    visitor.driver.refresh()  # it has its own photograph, whatever ran before
     visitor.tab("Photograph")
+    photo = session.draw(session.code(Sample(3, psi=1.0)))
+    images.write_png(tmp_path / "me.png", photo)
+    visitor.one("#upload input[type=file]").send_keys(str(tmp_path / "me.png"))
+    visitor.shows("#inverted", 0, photo)
     visitor.choose("#invert-effort", "Long")
 
     def stopped():
