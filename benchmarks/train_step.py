@@ -19,7 +19,9 @@ from jax import Array
 from benchmarks import analytic, measure, report
 from benchmarks.report import Row, Setting
 from stylegan_jax import parallel
+from stylegan_jax.augment.values import PIPES
 from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.augment import NO_AUGMENTATION, AugmentConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig, TrainState, init_state
@@ -45,13 +47,20 @@ def make_phase(
     )
 
 
-def lower_step(model: ModelConfig, phase: Phase) -> Any:
+def lower_step(
+    model: ModelConfig, phase: Phase, augment: AugmentConfig = NO_AUGMENTATION
+) -> Any:
     """The step of a phase on one device, lowered but not compiled."""
     step = make_train_step(
-        model, LossConfig(), _OPTIMIZER, phase, parallel.make_mesh(1)
+        model,
+        LossConfig(),
+        _OPTIMIZER,
+        phase,
+        parallel.make_mesh(1),
+        augment=augment,
     )
     shapes = jax.eval_shape(
-        lambda key: (_init(model, key), _make_batch(model, phase, key), key),
+        lambda key: (_init(model, augment, key), _make_batch(model, phase, key), key),
         jax.random.key(0),
     )
     return step.lower(*shapes)  # type: ignore[attr-defined]
@@ -61,8 +70,11 @@ def measure_row(setting: Setting, args: argparse.Namespace) -> Row:
     """One line of the table."""
     model, resolution, precision, batch_size = setting
     phase = make_phase(resolution, batch_size, fading=args.fading, repeats=args.repeats)
+    augment = NO_AUGMENTATION
+    if args.augment:
+        augment = AugmentConfig(mode="ada", pipe=args.augment, p=0.5)
     with measure.precision(precision):
-        step, cost = measure.compile_with_cost(lower_step(model, phase))
+        step, cost = measure.compile_with_cost(lower_step(model, phase, augment))
     counts = {
         name: analytic.training_flops(
             model, resolution, fading=args.fading, fused_from=fused_from
@@ -72,7 +84,7 @@ def measure_row(setting: Setting, args: argparse.Namespace) -> Row:
     row = report.make_row(setting, cost, **counts) | {"fading": args.fading}
     if not args.no_run:
         rates = measure.measure_rates(
-            _caller(model, phase, step),
+            _caller(model, phase, augment, step),
             # The cost is that of one minibatch, the loop's body.
             cost.lowered_flop * phase.repeats,
             measure.make_matmul(precision),
@@ -84,12 +96,14 @@ def measure_row(setting: Setting, args: argparse.Namespace) -> Row:
     return row
 
 
-def _caller(model: ModelConfig, phase: Phase, step: Any) -> Callable[[], Array]:
+def _caller(
+    model: ModelConfig, phase: Phase, augment: AugmentConfig, step: Any
+) -> Callable[[], Array]:
     """A function that trains on for one call of the step."""
     mesh = parallel.make_mesh(1)
     key = jax.device_put(jax.random.key(0), parallel.replicated(mesh))
     state = jax.jit(
-        lambda key: _init(model, key), out_shardings=parallel.replicated(mesh)
+        lambda key: _init(model, augment, key), out_shardings=parallel.replicated(mesh)
     )(key)
     batch = jax.jit(
         lambda key: _make_batch(model, phase, key),
@@ -104,8 +118,8 @@ def _caller(model: ModelConfig, phase: Phase, step: Any) -> Callable[[], Array]:
     return call
 
 
-def _init(model: ModelConfig, key: Array) -> TrainState:
-    return init_state(key, model, _OPTIMIZER)
+def _init(model: ModelConfig, augment: AugmentConfig, key: Array) -> TrainState:
+    return init_state(key, model, _OPTIMIZER, augment)
 
 
 def _make_batch(model: ModelConfig, phase: Phase, key: Array) -> dict[str, Array]:
@@ -122,6 +136,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = report.make_parser("Speed, FLOP and memory of the training step.")
     parser.add_argument("--fading", action="store_true", help="blend resolutions")
     parser.add_argument("--repeats", type=int, default=4, help="minibatches per call")
+    parser.add_argument(
+        "--augment", choices=sorted(PIPES), help="adaptive augmentation by this pipe"
+    )
     args = parser.parse_args(argv)
     report.run(measure_row, args)
 

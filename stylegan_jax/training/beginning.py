@@ -26,7 +26,8 @@ def restore_or_init(config: Config, checkpoints: Checkpoints, mesh: Mesh) -> Res
     if restored is not None:
         return restored
     key = jax.random.key(config.run.seed)
-    state = placed(init_state(key, config.model, config.optimizer), config, mesh)
+    state = init_state(key, config.model, config.optimizer, config.augment)
+    state = placed(state, config, mesh)
     return Restored(0, state, {}, {})
 
 

@@ -21,7 +21,7 @@ def abstract_state(config: Config, mesh: Mesh) -> TrainState:
     """Shapes, types and sharding of the state, without computing anything."""
 
     def init(key: jax.Array) -> TrainState:
-        return init_state(key, config.model, config.optimizer)
+        return init_state(key, config.model, config.optimizer, config.augment)
 
     shapes = jax.eval_shape(init, jax.random.key(0))
     places = shardings(shapes, mesh, spread=config.run.shard_state)
@@ -46,7 +46,13 @@ def compile_step(config: Config, phase: Phase, mesh: Mesh) -> TrainStep:
     state = abstract_state(config, mesh)
     places = jax.tree.map(lambda x: x.sharding, state)
     step = make_train_step(
-        config.model, config.loss, config.optimizer, phase, mesh, places
+        config.model,
+        config.loss,
+        config.optimizer,
+        phase,
+        mesh,
+        places,
+        config.augment,
     )
     key = jax.eval_shape(lambda: jax.random.key(0))
     return step.lower(  # type: ignore[attr-defined]

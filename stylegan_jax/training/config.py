@@ -6,6 +6,7 @@ from typing import Literal
 from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
 from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training.augment import AugmentConfig
 from stylegan_jax.training.checkpoint import CheckpointConfig
 from stylegan_jax.training.evaluation import MetricsConfig
 from stylegan_jax.training.health import HealthConfig
@@ -58,6 +59,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()
+    augment: AugmentConfig = AugmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -77,6 +79,11 @@ class Config:
                 f"model.resolution {self.model.resolution} does not go with data.name "
                 f"{self.data.name!r}: points ({', '.join(POINTS)}) have 1 pixel, "
                 "images more"
+            )
+        if self.augment.mode != "none" and self.data.name in POINTS:
+            raise ValueError(
+                f"augment.mode is {self.augment.mode}, but data.name "
+                f"{self.data.name!r} gives points, not images; set it to none"
             )
         lowest = self.model.resolution if self.model.mlp_layers else 4
         if self.schedule.initial_resolution < lowest:

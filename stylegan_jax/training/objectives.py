@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from stylegan_jax.augment.pipeline import augment
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.networks.mapping import MappingNetwork
 from stylegan_jax.networks.pair import discriminator_network, synthesis_network
@@ -19,7 +20,8 @@ from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig
 
 # Of the generator: z and z2 [N, z_dim], noise, crossover [N], labels [N, classes];
-# of the discriminator also reals [N, R, R, C] and mix [N].
+# of the discriminator also reals [N, R, R, C] and mix [N]. With augmentation, what
+# images of either kind get: augment_fakes and augment_reals.
 Batch = dict[str, Any]
 Metrics = dict[str, Array]
 
@@ -86,6 +88,7 @@ def make_generator_loss(
         g_params: Any, d_params: Any, alpha: Array | None, w_avg: Array, batch: Batch
     ) -> tuple[Array, tuple[Metrics, Array]]:
         fakes, w_avg = generate(g_params, w_avg, batch, alpha)
+        fakes = augmented(batch, "fakes", fakes)
         labels = batch["labels"]
         logits = discriminator.apply({"params": d_params}, fakes, labels, alpha=alpha)
         assert isinstance(logits, Array)
@@ -123,31 +126,38 @@ def make_discriminator_loss(
             assert isinstance(logits, Array)
             return logits
 
+        # Penalties are of the gradients by the images before augmentation.
+        def discriminate_reals(images: Array) -> Array:
+            return discriminate(augmented(batch, "reals", images))
+
+        def discriminate_fakes(images: Array) -> Array:
+            return discriminate(augmented(batch, "fakes", images))
+
         reals = batch["reals"]
         fakes, w_avg = generate(g_params, w_avg, batch, alpha)
         metrics: Metrics = {}
         penalty = jnp.zeros(())
         if loss.r1_gamma:
             real_logits, norms = losses.logits_and_gradient_norms(
-                discriminate, reals, shrinkage
+                discriminate_reals, reals, shrinkage
             )
             metrics["r1"] = norms.mean()
             penalty += loss.r1_gamma / 2 * norms.mean()
         else:
-            real_logits = discriminate(reals)
+            real_logits = discriminate_reals(reals)
         if loss.r2_gamma:
             fake_logits, norms = losses.logits_and_gradient_norms(
-                discriminate, fakes, shrinkage
+                discriminate_fakes, fakes, shrinkage
             )
             metrics["r2"] = norms.mean()
             penalty += loss.r2_gamma / 2 * norms.mean()
         else:
-            fake_logits = discriminate(fakes)
+            fake_logits = discriminate_fakes(fakes)
         if loss.gp_lambda:
             penalties = losses.gradient_penalty(
                 discriminate,
-                reals,
-                fakes,
+                augmented(batch, "reals", reals),
+                augmented(batch, "fakes", fakes),
                 batch["mix"],
                 target=loss.gp_target,
                 shrinkage=shrinkage,
@@ -162,6 +172,14 @@ def make_discriminator_loss(
             "scores/real": real_logits.mean(),
             "scores/fake": fake_logits.mean(),
         }
+        if "augment_reals" in batch:
+            metrics["augment/r_t"] = jnp.sign(real_logits).mean()
         return value, (metrics, w_avg)
 
     return d_loss
+
+
+def augmented(batch: Batch, kind: str, images: Array) -> Array:
+    """The images as the discriminator sees them; `kind` is reals or fakes."""
+    values = batch.get(f"augment_{kind}")
+    return images if values is None else augment(images, values)

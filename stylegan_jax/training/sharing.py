@@ -21,6 +21,9 @@ from stylegan_jax.training import stored
 from stylegan_jax.training.retention import Scores
 from stylegan_jax.training.stored import StoredStep
 
+# Of augmentation: a run may begin and end with it.
+_CONTROLLER = "augment/"
+
 
 class Found(NamedTuple):
     """What process 0 has read."""
@@ -85,7 +88,8 @@ def place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
         )
 
     def put(name: str, like: Any) -> jax.Array:
-        value = leaves.get(name, np.zeros(like.shape, like.dtype))  # empty ones
+        # Zeros: empty arrays, and a controller of augmentation that begins here.
+        value = leaves.get(name, np.zeros(like.shape, like.dtype))
         sharding = getattr(like, "sharding", None)
         if sharding is None:
             return jax.device_put(value)
@@ -102,7 +106,7 @@ def _differences(
 ) -> Iterable[str]:
     for name, like in named.items():
         if name not in leaves:
-            if np.prod(like.shape):
+            if np.prod(like.shape) and not name.startswith(_CONTROLLER):
                 yield f"{name} is missing"
             continue
         value = leaves[name]
@@ -111,4 +115,6 @@ def _differences(
                 f"{name} is {value.dtype}{list(value.shape)}, not"
                 f" {like.dtype}{list(like.shape)}"
             )
-    yield from (f"{name} is not expected" for name in leaves if name not in named)
+    for name in leaves:
+        if name not in named and not name.startswith(_CONTROLLER):
+            yield f"{name} is not expected"

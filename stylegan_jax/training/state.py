@@ -18,6 +18,12 @@ from stylegan_jax.common.summary import short_repr
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, Noise, init_generator
 from stylegan_jax.networks.pair import discriminator_network
+from stylegan_jax.training import augment as augmentation
+from stylegan_jax.training.augment import (
+    NO_AUGMENTATION,
+    AugmentConfig,
+    AugmentState,
+)
 from stylegan_jax.training.schedule import Phase
 
 _SIZED = re.compile(r"(block|to_rgb|from_rgb)(\d+)")
@@ -65,6 +71,7 @@ class TrainState:
         noise: the generator's stored noise, for pictures; not trained.
         g_opt_state: optimizer state of `g_params`.
         d_opt_state: likewise of `d_params`.
+        augment: of the controller of augmentation; empty without one.
     """
 
     nimg: Array
@@ -75,6 +82,7 @@ class TrainState:
     noise: Noise
     g_opt_state: optax.OptState
     d_opt_state: optax.OptState
+    augment: AugmentState = struct.field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -101,7 +109,10 @@ def make_optimizer(
 
 
 def init_state(
-    key: Array, model: ModelConfig, optimizer: OptimizerConfig
+    key: Array,
+    model: ModelConfig,
+    optimizer: OptimizerConfig,
+    augment: AugmentConfig = NO_AUGMENTATION,
 ) -> TrainState:
     """A state with random weights, before the first image."""
     g_key, d_key = jax.random.split(key)
@@ -121,6 +132,7 @@ def init_state(
         noise=generator.noise,
         g_opt_state=tx.init(generator.params),
         d_opt_state=tx.init(d_params),
+        augment=augmentation.init(augment),
     )
 
 

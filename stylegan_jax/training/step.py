@@ -21,7 +21,9 @@ from jax.sharding import Mesh, NamedSharding
 from stylegan_jax import parallel
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.ops import growing, latents
+from stylegan_jax.training import augment as augmentation
 from stylegan_jax.training import objectives
+from stylegan_jax.training.augment import NO_AUGMENTATION, AugmentConfig
 from stylegan_jax.training.gradients import make_mean_gradient
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.objectives import Batch, Metrics
@@ -44,6 +46,7 @@ def make_train_step(
     phase: Phase,
     mesh: Mesh,
     places: TrainState | None = None,
+    augment: AugmentConfig = NO_AUGMENTATION,
 ) -> TrainStep:
     """Makes the jitted step `(state, batch, key) -> (state, metrics)` of a phase.
 
@@ -58,7 +61,7 @@ def make_train_step(
     """
     if problem := part_problem(model, phase, mesh.size):
         raise ValueError(problem)
-    update = make_update(model, loss, optimizer, phase, mesh)
+    update = make_update(model, loss, optimizer, phase, mesh, augment)
     everywhere, batched = parallel.replicated(mesh), parallel.split(mesh, axis=1)
 
     def train_step(
@@ -115,6 +118,7 @@ def make_update(
     optimizer: OptimizerConfig,
     phase: Phase,
     mesh: Mesh,
+    augment: AugmentConfig = NO_AUGMENTATION,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Makes the pure function of one update, `(state, batches, alpha, key)`.
 
@@ -154,6 +158,19 @@ def make_update(
             drawn["crossover"] = jnp.full((phase.batch_size,), crossover)
         return lax.with_sharding_constraint(drawn, layout)
 
+    def draw_augment(state: TrainState, key: Array, *kinds: str) -> Batch:
+        """What each image of a minibatch gets, by kind: reals or fakes."""
+        size = (phase.resolution, phase.resolution, model.num_channels)
+        shape = (phase.batch_size, *size)
+        # The keys of `update_*` are the first four that `split` makes of this key.
+        keys = (jax.random.fold_in(key, 4 + i) for i in range(len(kinds)))
+        drawn = {
+            f"augment_{kind}": augmentation.draw(augment, state.augment, key, shape)
+            for kind, key in zip(kinds, keys, strict=True)
+            if augment.active
+        }
+        return lax.with_sharding_constraint(drawn, layout) if drawn else {}
+
     def update_discriminator(
         state: TrainState, batch: Batch, alpha: Array | None, key: Array
     ) -> tuple[TrainState, Metrics]:
@@ -166,10 +183,16 @@ def make_update(
         d_batch = draw(d_key, batch["labels"]) | {
             "reals": reals,
             "mix": jax.random.uniform(mix_key, (phase.batch_size,)),
+            **draw_augment(state, key, "reals", "fakes"),
         }
         gradients, (metrics, w_avg) = d_gradient(
             d_params, (g_params, alpha), state.w_avg, d_batch
         )
+        controller = state.augment
+        if augment.mode == "ada":
+            r_t = metrics["augment/r_t"]
+            metrics = {**metrics, "augment/p": controller["p"]}
+            controller = augmentation.count(controller, r_t, phase.batch_size)
         updates, d_opt = d_tx.update(gradients, d_opt, d_params)
         d_params = optax.apply_updates(d_params, updates)
         # The average runs beside the discriminator's update, so it is one
@@ -185,6 +208,7 @@ def make_update(
             g_ema=merge(state.g_ema, g_ema),
             w_avg=w_avg,
             d_opt_state=merge(state.d_opt_state, d_opt),
+            augment=controller,
         )
         return state, metrics | {"grad_norm/D": optax.tree.norm(gradients)}
 
@@ -196,8 +220,11 @@ def make_update(
         g_opt = select(state.g_opt_state, phase)
         # Labels are drawn afresh from the data's: another sample's of this batch.
         labels = jax.random.permutation(label_key, labels)
+        drawn = draw(g_key, labels) | draw_augment(
+            state, jax.random.fold_in(key, 6), "fakes"
+        )
         gradients, (metrics, w_avg) = g_gradient(
-            g_params, (d_params, alpha), state.w_avg, draw(g_key, labels)
+            g_params, (d_params, alpha), state.w_avg, drawn
         )
         updates, g_opt = g_tx.update(gradients, g_opt, g_params)
         g_params = optax.apply_updates(g_params, updates)
@@ -225,6 +252,8 @@ def make_update(
             state, d_metrics = lax.scan(one, state, batches)
         last_key = jax.random.fold_in(key, state.nimg - phase.batch_size)
         state, g_metrics = update_generator(state, last["labels"], alpha, last_key)
+        controller = augmentation.adjust(augment, state.augment)
+        state = dataclasses.replace(state, augment=controller)
         return state, jax.tree.map(jnp.mean, d_metrics) | g_metrics
 
     return update

@@ -1,0 +1,267 @@
+"""Augmentation in the training step: its controller, and what it leaves alone."""
+
+import dataclasses
+import functools
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stylegan_jax import parallel
+from stylegan_jax.augment import pipeline
+from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.training import augment as augmentation
+from stylegan_jax.training import objectives, sharing, stored
+from stylegan_jax.training.augment import NO_AUGMENTATION, AugmentConfig
+from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.training.config import Config, RunConfig
+from stylegan_jax.training.loop import train
+from stylegan_jax.training.losses import LossConfig
+from stylegan_jax.training.schedule import Phase, ScheduleConfig
+from stylegan_jax.training.state import OptimizerConfig, init_state
+from stylegan_jax.training.step import make_train_step
+
+MODEL = ModelConfig(
+    resolution=8,
+    z_dim=4,
+    w_dim=4,
+    mapping_width=4,
+    mapping_layers=1,
+    channel_base=64,
+    channel_max=4,
+)
+BATCH = 8
+PHASE = Phase(
+    resolution=8,
+    fading=True,
+    start_nimg=0,
+    end_nimg=10_000,
+    batch_size=BATCH,
+    accumulate=1,
+    repeats=4,
+    fade_start_nimg=-30.0,
+    fade_nimg=100.0,
+)
+LOSS = LossConfig()
+ADA = AugmentConfig(mode="ada", kimg=0.1, p=0.3)
+
+
+def signs(count, seed=0):
+    return np.random.RandomState(seed).choice([-1, 0, 1, 1, 1], (count, 6)).sum(axis=1)
+
+
+def test_p_follows_the_formula():
+    config = AugmentConfig(mode="ada", target=0.4, kimg=0.5)
+    state, seen = augmentation.init(config), []
+    step = jax.jit(
+        lambda state, mean: augmentation.adjust(
+            config, augmentation.count(state, mean, 6)
+        )
+    )
+    sums = signs(60)
+    for total in sums:
+        state = step(state, total / 6)
+        seen.append(float(state["p"]))
+    p, expected = 0.0, []
+    for i in range(60):
+        if i % 4 == 3:
+            r_t = sums[i - 3 : i + 1].sum() / 24
+            p = max(p + np.sign(r_t - 0.4) * 24 / 500, 0)
+        expected.append(p)
+    np.testing.assert_allclose(seen, expected, atol=1e-6)
+    assert min(expected[4:]) < max(expected) and 0 in expected[4:]  # both ways
+
+
+@functools.cache
+def start(config):
+    state = init_state(jax.random.key(0), MODEL, OptimizerConfig(), config)
+    draw = np.random.RandomState(0)
+    moved = jax.tree.map(
+        lambda x: x + 0.5 * draw.randn(*x.shape).astype("f"),
+        (state.g_params, state.d_params),
+    )
+    return dataclasses.replace(state, g_params=moved[0], d_params=moved[1])
+
+
+def run(config, devices=1, calls=2, loss=LOSS, phase=PHASE):
+    mesh = parallel.make_mesh(devices)
+    step = make_train_step(MODEL, loss, OptimizerConfig(), phase, mesh, augment=config)
+    place = parallel.replicated(mesh)
+    state = jax.device_put(jax.tree.map(jnp.copy, start(config)), place)
+    draw, seen = np.random.RandomState(1), []
+    for _ in range(calls):
+        size = (phase.minibatches, BATCH, 8, 8, 3)
+        images = draw.randint(0, 256, size).astype(np.uint8)
+        batch = {"images": images, "labels": np.zeros((*size[:2], 0), "f")}
+        batch = parallel.put_batch(batch, mesh, axis=1)
+        state, metrics = step(state, batch, jax.device_put(jax.random.key(7), place))
+        seen.append(jax.device_get(metrics))
+    return jax.device_get(state), seen
+
+
+def test_probability_zero_trains_bitwise_as_without():
+    # p rises only where every real is recognised.
+    never = dataclasses.replace(ADA, p=0.0, target=0.999999)
+    plain, plain_metrics = run(NO_AUGMENTATION)
+    for config in (never, AugmentConfig(mode="fixed", p=0.0)):
+        state, metrics = run(config)
+        rest = {k: v for k, v in metrics[1].items() if not k.startswith("augment")}
+        chex.assert_trees_all_equal(rest, plain_metrics[1])
+        chex.assert_trees_all_equal(dataclasses.replace(state, augment={}), plain)
+    assert not AugmentConfig(mode="fixed", p=0.0).active
+
+
+def test_several_devices_give_the_result_of_one():
+    one, one_metrics = run(ADA)
+    four, metrics = run(ADA, devices=4)
+    chex.assert_trees_all_equal(one.augment, four.augment)
+    assert one.augment["p"] != np.float32(0.3)
+    chex.assert_trees_all_close(one_metrics, metrics, rtol=1e-4, atol=1e-5)
+
+
+def test_p_is_reported_and_moves_by_the_mean_sign():
+    state, metrics = run(ADA, calls=3)
+    p = np.float32(0.3)
+    for record in metrics:  # a call is four minibatches, an interval
+        np.testing.assert_allclose(record["augment/p"], p, rtol=1e-6)
+        p += np.sign(record["augment/r_t"] - 0.6) * 4 * BATCH / 100
+        p = max(p, np.float32(0))
+    np.testing.assert_allclose(state.augment["p"], p, rtol=1e-5)
+
+
+def test_several_discriminator_steps_count_each():
+    phase = dataclasses.replace(PHASE, repeats=1, d_steps=5)
+    state, metrics = run(ADA, calls=1, phase=phase)
+    move = np.sign(metrics[0]["augment/r_t"] - 0.6) * 5 * BATCH / 100
+    np.testing.assert_allclose(state.augment["p"], max(0.3 + move, 0), rtol=1e-5)
+    assert state.augment["minibatches"] == 0
+
+
+@pytest.mark.parametrize("mode", ["fixed", "diffaugment"])
+def test_the_other_modes_train_and_keep_no_state(mode):
+    config = AugmentConfig(mode=mode, p=0.7 if mode == "fixed" else 0.0)
+    state, metrics = run(config, calls=1, loss=LossConfig(r1_gamma=1, r2_gamma=1))
+    chex.assert_tree_all_finite((state, metrics))
+    assert state.augment == {} and "augment/p" not in metrics[0]
+    assert metrics[0]["loss/D"] != run(NO_AUGMENTATION, calls=1)[1][0]["loss/D"]
+
+
+def test_losses_see_augmented_images_and_r1_is_by_the_plain_ones(monkeypatch):
+    """With a linear discriminator everything is a closed form."""
+    weights = np.random.RandomState(0).randn(8 * 8 * 3).astype("f")
+
+    class Linear:
+        def apply(self, variables, images, labels, alpha):
+            return images.reshape(len(images), -1) @ variables["params"]
+
+    monkeypatch.setattr(objectives, "discriminator_network", lambda *a, **k: Linear())
+    rng = np.random.RandomState(1)
+    reals, fakes = rng.uniform(-1, 1, (2, 4, 8, 8, 3)).astype("f")
+    config = AugmentConfig(mode="fixed", p=0.8)
+    drawn = [
+        augmentation.draw(config, {}, jax.random.key(i), reals.shape) for i in (0, 1)
+    ]
+    batch = {"reals": reals, "labels": None, "mix": None}
+    batch |= {"augment_reals": drawn[0], "augment_fakes": drawn[1]}
+
+    def generate(params, w_avg, batch, alpha):
+        return fakes + params, w_avg
+
+    phase = dataclasses.replace(PHASE, fading=False)
+    loss = LossConfig(objective="wgan", r1_gamma=3.0, drift=0.0)
+    d_loss = objectives.make_discriminator_loss(MODEL, loss, phase, generate)
+    g_loss = objectives.make_generator_loss(MODEL, loss, generate)
+    augmented = [
+        np.asarray(pipeline.augment(x, values), np.float64).reshape(4, -1)
+        for x, values in zip((reals, fakes), drawn, strict=True)
+    ]
+    # The augmentation's linear part, one image of one lit pixel at a time.
+    lit = np.eye(192, dtype="f").reshape(192, 1, 8, 8, 3)
+    dark = pipeline.augment(np.zeros((4, 8, 8, 3), "f"), drawn[0])
+    columns = [
+        np.asarray(
+            pipeline.augment(np.broadcast_to(x, (4, 8, 8, 3)), drawn[0]) - dark
+        ).reshape(4, -1)
+        for x in lit
+    ]
+    linear = np.stack(columns, axis=1).astype(np.float64)  # [4, in, out]
+    gradients = linear @ weights  # of the scores by the images, [4, 192]
+    r1 = (gradients**2).sum(axis=1).mean()
+    value, (metrics, _) = d_loss(weights, 0.0, None, jnp.zeros(()), batch)
+    scores = [x @ weights for x in augmented]
+    np.testing.assert_allclose(metrics["r1"], r1, rtol=1e-4)
+    expected = scores[1].mean() - scores[0].mean() + 1.5 * r1
+    np.testing.assert_allclose(value, expected, rtol=1e-4)
+    np.testing.assert_allclose(metrics["augment/r_t"], np.sign(scores[0]).mean(), 1e-6)
+    # By the discriminator's weights, through the gradient in R1.
+    slope = jax.grad(d_loss, has_aux=True)(weights, 0.0, None, jnp.zeros(()), batch)[0]
+    by_r1 = 3.0 * np.einsum("nio,ni->o", linear, gradients) / 4
+    wanted = augmented[1].mean(axis=0) - augmented[0].mean(axis=0) + by_r1
+    np.testing.assert_allclose(slope, wanted, rtol=1e-3, atol=1e-3)
+    value, _ = g_loss(0.0, weights, None, jnp.zeros(()), batch)
+    np.testing.assert_allclose(value, -scores[1].mean(), rtol=1e-4)
+
+
+CONFIG = Config(
+    model=dataclasses.replace(MODEL, resolution=16),
+    data=DataConfig(portraits_size=12),
+    augment=ADA,
+    schedule=ScheduleConfig(
+        stable_kimg=0.05,
+        fade_kimg=0.05,
+        total_kimg=0.16,
+        repeats=1,
+        batch_size=ByResolution(8),
+    ),
+    checkpoint=CheckpointConfig(every_kimg=0.04, keep_last=9),
+    run=RunConfig(tick_kimg=ByResolution(0.03), grid_columns=2, grid_rows=1),
+)
+
+
+def test_a_stopped_run_goes_on_bitwise_in_the_middle_of_an_interval(tmp_path):
+    mesh = parallel.make_mesh(2)
+    whole = jax.device_get(train(CONFIG, tmp_path / "whole", mesh=mesh))
+    schedule = dataclasses.replace(CONFIG.schedule, total_kimg=0.072)
+    short = dataclasses.replace(CONFIG, schedule=schedule)
+    half = jax.device_get(train(short, tmp_path / "run", mesh=mesh))
+    assert half.augment["minibatches"] == 1 and half.augment["p"] > 0
+    resumed = jax.device_get(train(CONFIG, tmp_path / "run", mesh=mesh))
+    chex.assert_trees_all_equal(resumed, whole)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert all({"augment/p", "augment/r_t"} <= set(record) for record in records)
+
+
+def test_a_checkpoint_without_a_controller_gets_a_new_one(tmp_path):
+    state = init_state(jax.random.key(0), MODEL, OptimizerConfig())
+    leaves = {k: np.asarray(v) for k, v in stored.named_leaves(state).items()}
+    template = init_state(jax.random.key(1), MODEL, OptimizerConfig(), ADA)
+    placed = sharing.place(leaves, template, tmp_path)
+    chex.assert_trees_all_equal(placed.g_params, state.g_params)
+    assert {name: float(x) for name, x in placed.augment.items()} == dict.fromkeys(
+        ("p", "signs", "images", "minibatches"), 0.0
+    )
+    # And one that has it is read without.
+    leaves = {k: np.asarray(v) for k, v in stored.named_leaves(placed).items()}
+    chex.assert_trees_all_equal(sharing.place(leaves, state, tmp_path), state)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"mode": "ADA"}, "not one of none, ada"),
+        ({"mode": "ada", "pipe": "abc"}, "not one of blit"),
+        ({"mode": "fixed", "p": 1.5}, "not in 0 to 1"),
+        ({"p": 0.2}, "set augment.mode to fixed or ada"),
+        ({"mode": "ada", "kimg": 0}, "not positive"),
+        ({"mode": "ada", "target": 1.0}, "between -1 and 1"),
+    ],
+)
+def test_odd_settings_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        AugmentConfig(**fields)
