@@ -90,7 +90,11 @@ def with_defaults(entry: type[Args], defaults: Mapping[str, Any]) -> type[Args]:
 
 
 def parse_recipe(
-    entry: type[Args], argv: Sequence[str] | None = None, *, prog: str
+    entry: type[Args],
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str,
+    adapt: Callable[[Any, Sequence[str]], Any] | None = None,
 ) -> tuple[Any, Args]:
     """Reads a recipe, the flags that override it, and the entry point's own flags.
 
@@ -98,6 +102,8 @@ def parse_recipe(
         entry: a dataclass of the flags that do not belong to the configuration.
         argv: the recipe, then flags; None takes `sys.argv`.
         prog: how the program is called, such as `python -m stylegan_jax.train`.
+        adapt: changes what the recipe gives, knowing the words after it, before flags
+            override that.
 
     Returns:
         The configuration, of whatever class the recipe made, and the entry's flags.
@@ -121,6 +127,8 @@ def parse_recipe(
             f" {prog} configs/quickstart.py --workdir runs/quickstart"
         )
     default = load_recipe(*find_recipe(words[0]))
+    if adapt is not None:
+        default = adapt(default, words[1:])
     both = dataclasses.make_dataclass(
         "RecipeAndFlags",
         [
@@ -147,6 +155,16 @@ def is_given(flag: str, argv: Sequence[str] | None = None) -> bool:
     words = sys.argv[1:] if argv is None else argv
     flags = (word.partition("=")[0] for word in words)
     return any(x.replace("-", "_") == f"__{flag}".replace("-", "_") for x in flags)
+
+
+def value_of(flag: str, words: Sequence[str]) -> str | None:
+    """The value that a flag has on a command line, before that is parsed."""
+    value = None
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, rest = word.partition("=")
+        if name.replace("_", "-") == flag:
+            value = rest if equals else following
+    return value
 
 
 def find_recipe(name: str) -> tuple[Path, str | None]:

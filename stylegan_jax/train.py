@@ -10,7 +10,7 @@ from typing import Annotated
 import jax
 import tyro
 
-from stylegan_jax import cli
+from stylegan_jax import cli, loading
 from stylegan_jax.common import cache, files, mirror
 from stylegan_jax.common.bucket import is_remote
 from stylegan_jax.common.errors import UserError
@@ -20,7 +20,13 @@ from stylegan_jax.metrics import measures, readiness
 from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.processes import JobFlags
-from stylegan_jax.training import preflight, run_directory
+from stylegan_jax.training import (
+    preflight,
+    run_directory,
+    stored,
+    stored_config,
+    transfer,
+)
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.recovery import train
@@ -39,13 +45,30 @@ class Flags:
     workdir: str = ""
     # Go on with settings that change the training from here on (docs/training.md).
     change: bool = False
+    # Networks to begin from: a run, a checkpoint, a file, or a name such as portraits.
+    init: str = ""
+    init_kimg: float = 0.0  # with --init: thousands of images that count as shown
     dry_run: bool = False  # check everything, show configuration and phases, and leave
     job: Annotated[JobFlags, tyro.conf.arg(name="")] = JobFlags()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    config, flags = cli.parse_recipe(Flags, argv, prog="python -m stylegan_jax.train")
+    beginning: transfer.Beginning | None = None
+
+    def adapt(recipe: Config, words: Sequence[str]) -> Config:
+        nonlocal beginning
+        recipe, networks = with_init(recipe, words)
+        beginning = None if networks is None else transfer.Beginning(networks)
+        return recipe
+
+    config, flags = cli.parse_recipe(
+        Flags, argv, prog="python -m stylegan_jax.train", adapt=adapt
+    )
+    if flags.init_kimg and not flags.init:
+        raise ValueError("--init-kimg goes with --init; add it, or leave both out")
+    if beginning is not None:
+        beginning = beginning._replace(kimg=flags.init_kimg)
     named = cli.is_given("data.name", argv)
     data, said = kinds.by_path(config.data, named=named)
     config = dataclasses.replace(config, data=data)
@@ -82,10 +105,75 @@ def main(argv: Sequence[str] | None = None) -> None:
                 evaluators=evaluators,
                 source=source,
                 change=flags.change,
+                beginning=beginning,
             )
             watchdog.begin("copying the run", math.inf)
     place = flags.workdir.rstrip("/")
     show(f"run directory: {place}; pictures: {place}/samples")
+
+
+def with_init(
+    recipe: Config, words: Sequence[str]
+) -> tuple[Config, transfer.Source | None]:
+    """The recipe with the networks of --init, or of the run that goes on.
+
+    Args:
+        recipe: the configuration before flags change it.
+        words: of the command line, after the recipe.
+
+    Returns:
+        It, and the networks that a new run begins from.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    name = cli.value_of("--init", words)
+    if not name:
+        return recipe, None
+    source = None
+    workdir = Path(cli.value_of("--workdir", words) or "")
+    if stored.step_directories(workdir / "checkpoints"):
+        theirs = stored_config.model_config(workdir)
+        begun = stored_config.read_config(workdir)["schedule"]["initial_resolution"]
+    else:
+        source = source_of(name)
+        theirs, begun = source.config, source.resolution
+    size = cli.value_of("--model.resolution", words) or ""
+    if size.isdecimal():  # else the flags' reader explains what it should be
+        theirs = dataclasses.replace(theirs, resolution=int(size))
+    return transfer.with_networks(recipe, theirs, begun), source
+
+
+def source_of(name: str) -> transfer.Source:
+    """Every network that lies there, to begin from.
+
+    Raises:
+        UserError: see `loading.load`.
+    """
+    bundle = loading.load_bundle(name)
+    generator, discriminator = bundle.generator, bundle.discriminator
+    raw = bundle.raw or generator
+    fields = {
+        "g_params": raw.params,
+        "g_ema": generator.params,
+        "d_params": None if discriminator is None else discriminator.params,
+        "w_avg": generator.w_avg,
+        "noise": generator.noise,
+    }
+    config = generator.config
+    if discriminator is not None:
+        theirs = discriminator.config
+        config = dataclasses.replace(
+            config,
+            mbstd_group_size=theirs.mbstd_group_size,
+            mbstd_num_features=theirs.mbstd_num_features,
+        )
+    return transfer.Source(
+        name=name,
+        config=config,
+        resolution=generator.resolution,
+        fields={name: value for name, value in fields.items() if value is not None},
+    )
 
 
 def make_evaluators(

@@ -13,11 +13,11 @@ LAYERS = [
     {"ops", "augment", "parallel", "processes", "cli", "pickles"},
     {"networks", "data", "features", "alignment"},
     {"training", "interop", "metrics"},
-    {"loading", "train", "prepare_data", "inversion"},
+    {"loading", "prepare_data", "inversion"},
     {"known_data"},
     {"editing"},
     {"demo", "pictures"},
-    {"sample", "convert", "coverage", "evaluate"}
+    {"train", "sample", "convert", "coverage", "evaluate"}
     | {"invert", "edit", "directions", "figures", "serve", "__main__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

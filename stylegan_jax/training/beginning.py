@@ -11,24 +11,34 @@ from jax.sharding import Mesh
 from stylegan_jax import parallel
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.training import compiling
+from stylegan_jax.training import compiling, transfer
 from stylegan_jax.training.checkpoint import Checkpoints, Restored
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import TrainState, init_state, shardings
+from stylegan_jax.training.transfer import Beginning
 
 # Between the seeds of two rollbacks: far from the seeds that people choose.
 _PRIME = 104_729
+BEGUN = "begun"  # of a new run's facts: what came along of other networks
 
 
-def restore_or_init(config: Config, checkpoints: Checkpoints, mesh: Mesh) -> Restored:
+def restore_or_init(
+    config: Config, checkpoints: Checkpoints, mesh: Mesh, beginning: Beginning | None
+) -> Restored:
     """The newest good checkpoint, or a new state before the first image."""
     restored = checkpoints.restore_latest(compiling.abstract_state(config, mesh))
     if restored is not None:
         return restored
     key = jax.random.key(config.run.seed)
     state = init_state(key, config.model, config.optimizer, config.augment)
-    state = placed(state, config, mesh)
-    return Restored(0, state, {}, {})
+    nimg, facts = 0, {}
+    if beginning is not None:
+        source = beginning.source
+        state, rows = transfer.adopt(state, config.model, source)
+        nimg = transfer.first_image(config, beginning.kimg)
+        state = dataclasses.replace(state, nimg=jnp.asarray(nimg, jnp.int32))
+        facts[BEGUN] = transfer.table(source, rows)
+    return Restored(nimg, placed(state, config, mesh), facts, {})
 
 
 def placed(state: TrainState, config: Config, mesh: Mesh) -> TrainState:

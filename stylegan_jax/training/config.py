@@ -80,6 +80,7 @@ class Config:
                 f"{self.data.name!r}: points ({', '.join(POINTS)}) have 1 pixel, "
                 "images more"
             )
+        self._check_frozen()
         if self.augment.mode != "none" and self.data.name in POINTS:
             raise ValueError(
                 f"augment.mode is {self.augment.mode}, but data.name "
@@ -96,4 +97,17 @@ class Config:
             raise ValueError(
                 f"schedule.initial_resolution {self.schedule.initial_resolution} is "
                 f"above model.resolution {self.model.resolution}"
+            )
+
+    def _check_frozen(self) -> None:
+        freeze_d = self.optimizer.freeze_d
+        lowest = self.schedule.initial_resolution
+        # Colours, two layers for each resolution above 4 px, three at 4 px.
+        layers = 0 if self.model.mlp_layers else 2 * lowest.bit_length() - 2
+        if freeze_d and freeze_d >= layers:
+            raise ValueError(
+                f"optimizer.freeze_d {freeze_d} leaves nothing of the discriminator to "
+                f"train: at {lowest} px, where training begins, it has {layers} layers "
+                "that can be frozen; freeze fewer or begin at a higher "
+                "schedule.initial_resolution"
             )

@@ -17,6 +17,7 @@ from stylegan_jax.data.cache import DecodedSource
 from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.training import compiling, pictures, preflight, run_directory
 from stylegan_jax.training.beginning import (
+    BEGUN,
     placed,
     reseeded,
     restore_or_init,
@@ -36,6 +37,7 @@ from stylegan_jax.training.state import (
 )
 from stylegan_jax.training.step import Metrics
 from stylegan_jax.training.time_left import TimeLeft
+from stylegan_jax.training.transfer import Beginning
 from stylegan_jax.training.watchdog import Watchdog
 from stylegan_jax.training.writer import Writer
 
@@ -54,6 +56,7 @@ def train(
     source: Source | None = None,
     change: bool = False,
     rollbacks: int = 0,
+    beginning: Beginning | None = None,
 ) -> TrainState:
     """Trains, or continues, the run in `workdir` until it is complete or stopped.
 
@@ -69,6 +72,7 @@ def train(
         watchdog: is told of every step; a new one by default.
         source: the data of `config.data`, if it is open already.
         change: go on with settings that change the training (`changes.FROM_HERE`).
+        beginning: trained networks that a new run begins from (`transfer.py`).
         rollbacks: how often the run went back (`recovery.py`); changes the seeds.
 
     Returns:
@@ -95,7 +99,9 @@ def train(
         if watchdog is None:
             watchdog = stack.enter_context(Watchdog(config.run.stall_seconds))
         watchdog.settle = checkpoints.settle
-        nimg, restored, facts, scores = restore_or_init(config, checkpoints, mesh)
+        nimg, restored, facts, scores = restore_or_init(
+            config, checkpoints, mesh, beginning
+        )
         state: TrainState = restored
         del restored  # its buffers are the step's to overwrite
         since_nimg = since(config.schedule, nimg, facts.get("schedule"))
@@ -119,7 +125,9 @@ def train(
         evaluation = Evaluation(evaluators, best, checkpoints, writer, stop)
         draw = pictures.make_draw(config.run, config.model, source)
         reals = pictures.grid_of_reals(config.run, source, config.model.resolution)
-        if nimg == 0:
+        if begun := facts.pop(BEGUN, None):
+            writer.note(begun)
+        if nimg == 0 or begun:
             writer.write_grid("reals", 0, reals)
         config = reseeded(config, rollbacks)
         key = jax.random.fold_in(jax.random.key(config.run.seed), 1)

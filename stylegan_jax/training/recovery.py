@@ -24,6 +24,7 @@ from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.health import Unhealthy
 from stylegan_jax.training.state import TrainState
+from stylegan_jax.training.transfer import Beginning
 from stylegan_jax.training.watchdog import Watchdog
 from stylegan_jax.training.writer import NonFiniteError
 
@@ -39,6 +40,7 @@ def train(
     watchdog: Watchdog | None = None,
     source: Source | None = None,
     change: bool = False,
+    beginning: Beginning | None = None,
 ) -> TrainState:
     """As `loop.train`, going back up to `health.rollbacks` times when training is lost.
 
@@ -72,6 +74,7 @@ def train(
                     source=source,
                     change=change,
                     rollbacks=count,
+                    beginning=beginning,
                 )
             except (Unhealthy, NonFiniteError) as error:
                 if count >= config.health.rollbacks:

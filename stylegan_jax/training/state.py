@@ -27,6 +27,8 @@ from stylegan_jax.training.augment import (
 from stylegan_jax.training.schedule import Phase
 
 _SIZED = re.compile(r"(block|to_rgb|from_rgb)(\d+)")
+# Layers of the discriminator, in their order.
+_IN_BLOCK, _IN_HEAD = ("conv0", "conv1"), ("conv", "dense0", "dense1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,9 @@ class OptimizerConfig:
     beta2: float = 0.99
     epsilon: float = 1e-8
     ema_kimg: float = 10  # half-life of the generator's average, in 1000 images
+    # Layers of the discriminator, counted from the image, that are left as they are
+    # (FreezeD): colours, then two for each resolution, three at 4 px.
+    freeze_d: int = 0
     w_avg_beta: float = 0.995  # decay of the mean of w, per evaluation of the mapping
 
     def __post_init__(self) -> None:
@@ -56,6 +61,8 @@ class OptimizerConfig:
                 raise ValueError(f"optimizer.{name} is {value}, not in [0, 1)")
         if self.ema_kimg < 0:
             raise ValueError(f"optimizer.ema_kimg is {self.ema_kimg}, below 0")
+        if self.freeze_d < 0:
+            raise ValueError(f"optimizer.freeze_d is {self.freeze_d}, below 0")
 
 
 @struct.dataclass
@@ -194,16 +201,34 @@ def is_active(path: tuple[str, ...], phase: Phase) -> bool:
     return True
 
 
-def select(tree: Any, phase: Phase) -> Any:
+def is_trained(path: tuple[str, ...], phase: Phase, freeze_d: int) -> bool:
+    """Whether a discriminator's parameter is none of its first `freeze_d` layers.
+
+    Source: Mo et al. 2020, "Freeze the Discriminator".
+    """
+    match = _SIZED.fullmatch(path[0]) if freeze_d else None
+    if match is None or match[1] == "from_rgb":
+        return not freeze_d
+    halvings = (phase.resolution // int(match[2])).bit_length() - 1
+    within = _IN_BLOCK.index(path[1]) if match[2] != "4" else _IN_HEAD.index(path[1])
+    return 1 + 2 * halvings + within >= freeze_d
+
+
+def select(tree: Any, phase: Phase, freeze_d: int = 0) -> Any:
     """Keeps the active parameters of `tree`.
 
     `tree` is a tree of parameters or an optimizer state made of such trees; what
-    is not a dict in it is kept.
+    is not a dict in it is kept. Of a discriminator's, the first `freeze_d` layers are
+    left out.
     """
 
     def pick(params: dict) -> dict:
         flat = traverse_util.flatten_dict(params, keep_empty_nodes=True)
-        kept = {path: leaf for path, leaf in flat.items() if is_active(path, phase)}
+        kept = {
+            path: leaf
+            for path, leaf in flat.items()
+            if is_active(path, phase) and is_trained(path, phase, freeze_d)
+        }
         return traverse_util.unflatten_dict(kept)
 
     return _map_dicts(pick, tree)

@@ -11,6 +11,7 @@ Source: `training_loop.py` and `loss.py`, NVlabs/stylegan.
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -130,10 +131,15 @@ def make_update(
     d_loss = objectives.make_discriminator_loss(model, loss, phase, generate, axis)
     g_tx = make_optimizer(optimizer, phase.resolution)
     d_tx = make_optimizer(optimizer, phase.resolution, optimizer.d_rate)
+
+    def trained_d_loss(trained: Any, frozen: Any, *rest: Any) -> Any:
+        return d_loss(merge(frozen, trained), *rest)
+
     g_gradient, d_gradient = (
         make_mean_gradient(loss_fn, mesh, phase.accumulate)
-        for loss_fn in (g_loss, d_loss)
+        for loss_fn in (g_loss, trained_d_loss)
     )
+    freeze_d = optimizer.freeze_d
     layout = parallel.split(mesh)
     # A half-life in images; 0 turns the average off.
     half_lives = phase.batch_size / (1000 * optimizer.ema_kimg or 1e-9)
@@ -178,15 +184,16 @@ def make_update(
         reals = to_float(batch["images"])
         if alpha is not None:
             reals = growing.fade_reals(reals, alpha)
-        g_params, d_params = select((state.g_params, state.d_params), phase)
-        d_opt = select(state.d_opt_state, phase)
+        g_params, whole = select((state.g_params, state.d_params), phase)
+        d_params, d_opt = select((whole, state.d_opt_state), phase, freeze_d)
+        frozen = whole if freeze_d else {}
         d_batch = draw(d_key, batch["labels"]) | {
             "reals": reals,
             "mix": jax.random.uniform(mix_key, (phase.batch_size,)),
             **draw_augment(state, key, "reals", "fakes"),
         }
         gradients, (metrics, w_avg) = d_gradient(
-            d_params, (g_params, alpha), state.w_avg, d_batch
+            d_params, (frozen, g_params, alpha), state.w_avg, d_batch
         )
         controller = state.augment
         if augment.mode == "ada":
