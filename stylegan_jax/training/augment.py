@@ -69,6 +69,18 @@ class AugmentConfig:
 
 
 NO_AUGMENTATION = AugmentConfig()
+# Below it the discriminator learns the images by heart (figure 1 of the paper).
+FEW_IMAGES = 20_000
+
+
+def advice(config: AugmentConfig, images: int) -> str | None:
+    """One line for who trains on few images without augmentation."""
+    if config.active or images >= FEW_IMAGES:
+        return None
+    return (
+        f"{images:,} images are few: the discriminator may learn them by heart; "
+        "--augment.mode ada keeps it from that"
+    )
 
 
 def init(config: AugmentConfig) -> AugmentState:

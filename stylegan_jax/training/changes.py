@@ -38,6 +38,7 @@ FREE = (
 FROM_HERE = (
     *("optimizer.learning_rate", "optimizer.d_rate", "optimizer.beta2"),
     *("optimizer.epsilon", "optimizer.ema_kimg", "optimizer.w_avg_beta"),
+    "optimizer.freeze_d",
     *("loss.*", "augment.*", "data.*", "schedule.*"),
     *("model.dtype", "run.matmul_precision", "run.seed"),
 )

@@ -14,7 +14,9 @@ from stylegan_jax import parallel, processes
 from stylegan_jax.common import files
 from stylegan_jax.data import pipeline
 from stylegan_jax.data.cache import DecodedSource
+from stylegan_jax.data.config import POINTS
 from stylegan_jax.data.sources import Source, open_source
+from stylegan_jax.training import augment as augmentation
 from stylegan_jax.training import compiling, pictures, preflight, run_directory
 from stylegan_jax.training.beginning import (
     BEGUN,
@@ -128,6 +130,9 @@ def train(
         if begun := facts.pop(BEGUN, None):
             writer.note(begun)
         if nimg == 0 or begun:
+            few = augmentation.advice(config.augment, len(source))
+            if few and config.data.name not in POINTS:
+                writer.note(few)
             writer.write_grid("reals", 0, reals)
         config = reseeded(config, rollbacks)
         key = jax.random.fold_in(jax.random.key(config.run.seed), 1)
