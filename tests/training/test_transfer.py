@@ -269,7 +269,7 @@ def test_a_run_begins_from_networks_counts_on_and_resumes_without_them(
         np.testing.assert_allclose(value, lower[name], atol=1e-6, err_msg=name)
     text = capsys.readouterr().out
     assert "begun from old, 16 px:" in text and "its average" in text
-    assert (tmp_path / "run" / "samples" / "reals_000000.032.png").exists()
+    assert (tmp_path / "run" / "samples" / "reals_000000.000.png").exists()
     longer = dataclasses.replace(config.schedule, total_kimg=0.072)
     config = dataclasses.replace(config, schedule=longer)
     again = train(config, tmp_path / "run", mesh=mesh, beginning=beginning)
