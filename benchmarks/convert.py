@@ -20,7 +20,8 @@ from typing import Any
 import jax
 
 from benchmarks import processes, report
-from stylegan_jax import convert, loading, sample
+from stylegan_jax import loading
+from stylegan_jax.commands import convert, sample
 from stylegan_jax.interop import bundle, official_writer
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.discriminator import Discriminator

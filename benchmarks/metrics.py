@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from benchmarks import processes, report
-from stylegan_jax import cli
+from stylegan_jax.commands import cli
 from stylegan_jax.data.portraits import Portraits
 from stylegan_jax.features import inception
 from stylegan_jax.metrics import measures

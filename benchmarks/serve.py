@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from stylegan_jax import cli, loading, serve
+from stylegan_jax import loading
+from stylegan_jax.commands import cli, serve
 from stylegan_jax.demo import pictures
 from stylegan_jax.demo.session import Sample, Session
 from stylegan_jax.editing.direction_files import save_directions

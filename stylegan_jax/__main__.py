@@ -5,7 +5,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from stylegan_jax import cli
+from stylegan_jax.commands import cli
 from stylegan_jax.common.errors import UserError, did_you_mean
 
 _PROG = "python -m stylegan_jax"
@@ -23,16 +23,17 @@ def main() -> None:
     if name not in known:
         hint = did_you_mean(name, known) or f"they are {', '.join(known)}"
         raise UserError(f"no command {name!r}; {hint}")
-    importlib.import_module(f"stylegan_jax.{name}").main()
+    importlib.import_module(f"stylegan_jax.commands.{name}").main()
 
 
 def commands() -> dict[str, str]:
-    """The modules that are commands, each with the first words of its docstring."""
+    """What `python -m stylegan_jax.NAME` runs, with its help's first words."""
     found = {}
-    for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
-        source = path.read_text()
-        if "cli.run_main(main)" in source.splitlines()[-1]:
-            text = ast.get_docstring(ast.parse(source)) or ""
+    folder = Path(__file__).parent
+    for path in sorted(folder.glob("[!_]*.py")):
+        module = folder / "commands" / path.name
+        if module.exists():
+            text = ast.get_docstring(ast.parse(module.read_text())) or ""
             found[path.stem] = text.splitlines()[0].split(": `")[0].rstrip(".")
     return found
 

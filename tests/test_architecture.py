@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "stylegan_jax"
+SHIMS = {path.stem for path in PACKAGE.glob("*.py")} & {
+    path.stem for path in (PACKAGE / "commands").glob("*.py")
+}
 LAYERS = [
     {"common"},
-    {"ops", "augment", "parallel", "processes", "cli", "pickles"},
+    {"ops", "augment", "parallel", "processes", "pickles"},
     {"networks", "data", "features", "alignment"},
     {"training", "interop", "metrics"},
-    {"loading", "prepare_data", "inversion"},
-    {"known_data"},
+    {"loading", "inversion"},
     {"editing"},
     {"demo", "pictures"},
-    {"train", "sample", "convert", "coverage", "evaluate"}
-    | {"invert", "edit", "directions", "figures", "serve", "__main__"},
+    {"commands"},
+    SHIMS | {"__main__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 import stylegan_jax
-from stylegan_jax import edit, loading
+from stylegan_jax import loading
+from stylegan_jax.commands import edit
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data import portraits
 from stylegan_jax.editing import direction_files

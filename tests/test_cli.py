@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from stylegan_jax import cli
+from stylegan_jax.commands import cli, sample
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.common.errors import UserError
 
 PROG = "python -m stylegan_jax.train"
-ROOT = Path(cli.__file__).resolve().parents[1]
+ROOT = Path(cli.__file__).resolve().parents[2]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -197,7 +197,7 @@ def test_entry_points_without_a_recipe_read_their_flags():
 def run_program(body, **environment):
     """Runs `main` with the body given under `run_main`, in a process of its own."""
     program = (
-        "from stylegan_jax import cli\n"
+        "from stylegan_jax.commands import cli\n"
         "from stylegan_jax.common.errors import UserError\n"
         "def main():\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\n"
         "cli.run_main(main)\n"
@@ -256,7 +256,7 @@ def test_the_traceback_of_a_users_mistake_can_be_asked_for():
 
 def test_cli_imports_neither_jax_nor_training():
     code = (
-        "import sys, stylegan_jax.cli\n"
+        "import sys, stylegan_jax.commands.cli\n"
         "bad = {'jax', 'flax', 'stylegan_jax.training'} & set(sys.modules)\n"
         "sys.exit(str(bad) if bad else 0)"
     )
@@ -287,7 +287,7 @@ def test_a_file_never_hides_a_recipe(tmp_path, monkeypatch):
 )
 def test_flags_of_other_programs_are_explained(words, said, capsys):
     program, *words = words.split()
-    module = importlib.import_module(f"stylegan_jax.{program}")
+    module = importlib.import_module(f"stylegan_jax.commands.{program}")
     with pytest.raises(SystemExit) as caught:
         module.main(words)
     assert caught.value.code == 2
@@ -296,7 +296,9 @@ def test_flags_of_other_programs_are_explained(words, said, capsys):
 
 def test_a_flag_that_is_ours_is_not_explained_as_foreign(capsys):
     with pytest.raises(SystemExit):
-        importlib.import_module("stylegan_jax.sample").main(["--outdir", "x", "--no"])
+        importlib.import_module("stylegan_jax.commands.sample").main(
+            ["--outdir", "x", "--no"]
+        )
     assert "here" not in capsys.readouterr().err
 
 
@@ -327,7 +329,7 @@ def test_flags_that_are_given_are_found_in_any_spelling():
 def test_a_command_does_not_wait_for_a_step_that_nobody_wants():
     program = (
         "import threading, time\n"
-        "from stylegan_jax import cli\n"
+        "from stylegan_jax.commands import cli\n"
         "def main():\n"
         "    threading.Thread(target=time.sleep, args=(60,), name='compile').start()\n"
         "    print('done')\n"

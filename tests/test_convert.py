@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import stylegan_jax
-from stylegan_jax import convert, loading, sample
+from stylegan_jax import loading
+from stylegan_jax.commands import convert, sample
 from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import bundle, exported, stylegan_tf

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax import coverage, sample, train
+from stylegan_jax.commands import coverage, sample, train
 from stylegan_jax.common import files, images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig

@@ -6,10 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import directions
+from stylegan_jax.commands import direction_search, directions
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.editing import direction_search
 from stylegan_jax.editing.direction_files import load_directions
 from stylegan_jax.interop import exported
 from stylegan_jax.networks.config import ModelConfig

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax import edit
 from stylegan_jax.alignment import align
 from stylegan_jax.alignment.landmarks import read_landmarks
 from stylegan_jax.alignment.paste import paste_back
+from stylegan_jax.commands import edit
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.portraits import Portraits

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import evaluate
+from stylegan_jax.commands import evaluate
 from stylegan_jax.common import files, images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from stylegan_jax import figures
+from stylegan_jax.commands import figures
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import exported

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax import invert, loading
+from stylegan_jax import loading
+from stylegan_jax.commands import invert
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork

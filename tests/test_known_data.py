@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tyro
 
-from stylegan_jax import known_data
+from stylegan_jax.commands import known_data
 from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.images import write_png

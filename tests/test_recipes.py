@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from stylegan_jax import cli, train
+from stylegan_jax.commands import cli, train
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import init_generator

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import stylegan_jax
-from stylegan_jax import parallel, sample
+from stylegan_jax import parallel
+from stylegan_jax.commands import sample
 from stylegan_jax.common import choices, images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.config import ModelConfig

@@ -14,7 +14,6 @@ from stylegan_jax.demo.page import Page, Photo, Picker, Visit, save_button
 from stylegan_jax.demo.searches import EFFORTS, Progress
 from stylegan_jax.demo.visitors import SEARCH
 from stylegan_jax.editing import masks
-from stylegan_jax.editing.commands import covered
 from stylegan_jax.inversion.code import Code
 
 INPAINT, SCRIBBLE = "Fill in", "Scribble"
@@ -188,7 +187,7 @@ def _painter(page: Page) -> Any:
             for part in parts:
                 there = masks.part(part, session.resolution, page.frame)
                 mask = np.maximum(mask, there)
-            before = covered(picture, mask)
+            before = masks.covered(picture, mask)
             steps = searches.inpaint(session, picture, mask, length, stop)
         else:
             before = sources.as_picture(painted, picture)

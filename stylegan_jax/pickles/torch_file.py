@@ -18,11 +18,7 @@ from typing import IO
 
 from stylegan_jax.common import archives
 from stylegan_jax.pickles import pickle_machine, torch_pickle
-from stylegan_jax.pickles.pickle_machine import (
-    NotAStyleGANPickleError,
-    require,
-    shown,
-)
+from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, require, shown
 from stylegan_jax.pickles.torch_pickle import Storage
 
 MAX_FILE_BYTES = 1 << 33  # networks and optimisers at 1024 px have 1 GB

@@ -32,11 +32,7 @@ from stylegan_jax.training.evaluation import Evaluation, Evaluator, criterion
 from stylegan_jax.training.health import Monitor
 from stylegan_jax.training.interrupt import StopSignal
 from stylegan_jax.training.schedule import Phase, phases, record, shortfall, since
-from stylegan_jax.training.state import (
-    TrainState,
-    generator_of,
-    reset_optimizers,
-)
+from stylegan_jax.training.state import TrainState, generator_of, reset_optimizers
 from stylegan_jax.training.step import Metrics
 from stylegan_jax.training.time_left import TimeLeft
 from stylegan_jax.training.transfer import Beginning

@@ -19,11 +19,7 @@ from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, Noise, init_generator
 from stylegan_jax.networks.pair import discriminator_network
 from stylegan_jax.training import augment as augmentation
-from stylegan_jax.training.augment import (
-    NO_AUGMENTATION,
-    AugmentConfig,
-    AugmentState,
-)
+from stylegan_jax.training.augment import NO_AUGMENTATION, AugmentConfig, AugmentState
 from stylegan_jax.training.schedule import Phase
 
 _SIZED = re.compile(r"(block|to_rgb|from_rgb)(\d+)")

@@ -28,7 +28,7 @@ print("trained on")
 """
 START = """
 import sys
-from stylegan_jax import cli
+from stylegan_jax.commands import cli
 from stylegan_jax.common import files
 from stylegan_jax.data.config import DataConfig
 cli.run_main(lambda: files.start_run(sys.argv[1], DataConfig()))

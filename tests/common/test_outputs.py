@@ -73,7 +73,7 @@ def test_scans_leave_results_out_unless_they_are_all_there_is(tmp_path):
 
 
 def test_files_among_flags_are_inputs(tmp_path):
-    from stylegan_jax.sample import SampleArgs
+    from stylegan_jax.commands.sample import SampleArgs
 
     network = tmp_path / "network.pkl"
     network.write_bytes(b"")

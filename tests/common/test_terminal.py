@@ -42,7 +42,7 @@ def test_prints_and_logs_are_shown_and_rich_keeps_its_colours(
 @pytest.mark.parametrize("kind", ["UserError", "FileNotFoundError"])
 def test_an_error_of_a_command_cannot_steer_the_terminal(kind: str) -> None:
     program = (
-        "from stylegan_jax import cli\n"
+        "from stylegan_jax.commands import cli\n"
         "from stylegan_jax.common.errors import UserError\n"
         "def main():\n"
         "    print('\\x1b[2J')\n"

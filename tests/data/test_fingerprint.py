@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from stylegan_jax import prepare_data
+from stylegan_jax.commands import prepare_data
 from stylegan_jax.common.images import write_png
 from stylegan_jax.data import encoded
 from stylegan_jax.data.cache import DecodedSource

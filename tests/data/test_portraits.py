@@ -11,12 +11,7 @@ import pytest
 
 from stylegan_jax.data.portrait_attributes import HAIR_STYLES, LABEL_SIZES
 from stylegan_jax.data.portrait_shapes import arc, egg, inside, lens, pixel_centres
-from stylegan_jax.data.portraits import (
-    PortraitAttributes,
-    Portraits,
-    attributes,
-    draw,
-)
+from stylegan_jax.data.portraits import PortraitAttributes, Portraits, attributes, draw
 
 # A front view without hair or glasses in the way, and light from the left.
 PLAIN = PortraitAttributes(hair_style="bun", hair_colour=0.1, age=0.2, gender=-0.8)

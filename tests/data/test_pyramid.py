@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from stylegan_jax import prepare_data
+from stylegan_jax.commands import prepare_data
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.images import write_png
 from stylegan_jax.data.config import DataConfig

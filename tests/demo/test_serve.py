@@ -7,7 +7,8 @@ import socket
 import numpy as np
 import pytest
 
-from stylegan_jax import loading, serve
+from stylegan_jax import loading
+from stylegan_jax.commands import serve
 from stylegan_jax.common import cache
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import masks

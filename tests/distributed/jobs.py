@@ -168,7 +168,7 @@ def contents(workdir: Path) -> tuple[int, dict]:
 
 def serve() -> None:
     """Reads orders, a JSON line each, forks, and answers with process numbers."""
-    from stylegan_jax import cli, train
+    from stylegan_jax.commands import cli, train
 
     assert train  # imported before anything is forked
     running: dict[int, str] = {}
@@ -204,7 +204,7 @@ def serve() -> None:
         jax.config.update("jax_num_cpu_devices", order["devices"])
         if order["fault"]:
             _arrange(Path(order["log"]).with_suffix(".fault"), **order["fault"])
-        command = importlib.import_module(f"stylegan_jax.{order['command']}")
+        command = importlib.import_module(f"stylegan_jax.commands.{order['command']}")
         cli.run_main(functools.partial(command.main, order["argv"]))
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from stylegan_jax import evaluate
+from stylegan_jax.commands import evaluate
 from stylegan_jax.features import exported_function
 from stylegan_jax.interop import exported
 from stylegan_jax.networks.generator import init_generator

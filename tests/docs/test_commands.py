@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from stylegan_jax import cli
+from stylegan_jax.commands import cli
 from tests.docs import pages
 
 # Of other repositories, which the pages speak of.
@@ -105,7 +105,7 @@ def test_programs_and_files_exist(path):
 @pytest.fixture(scope="module")
 def known_options():
     """Every flag that some command shows in its help."""
-    from stylegan_jax import edit, figures
+    from stylegan_jax.commands import edit, figures
 
     commands = [(name, ()) for name in PROGRAMS]
     commands += [("train", ("configs/quickstart.py",))]
@@ -113,7 +113,7 @@ def known_options():
     commands += [("figures", (figure,)) for figure in figures.FIGURES]
     shown = io.StringIO()
     for name, words in commands:
-        module = importlib.import_module(f"stylegan_jax.{name}")
+        module = importlib.import_module(f"stylegan_jax.commands.{name}")
         with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
             module.main([*words, "--help"])
     lines = re.findall(r"^\W*?(--\w.*)$", shown.getvalue(), re.MULTILINE)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax import edit
+from stylegan_jax.commands import edit
 from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import workbench

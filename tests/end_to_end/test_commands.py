@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stylegan_jax import sample, train
+from stylegan_jax.commands import sample, train
 from stylegan_jax.common import images
 
 PICKLE = (

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import evaluate, train
+from stylegan_jax.commands import evaluate, train
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.features import exported_function
 

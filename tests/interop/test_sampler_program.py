@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from stylegan_jax import convert
+from stylegan_jax.commands import convert
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import exported, sampler_program
 from stylegan_jax.networks.config import ModelConfig

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import coverage
+from stylegan_jax.commands import coverage
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.arrays import ArraySource
 from stylegan_jax.editing.principal import statistics_of_w

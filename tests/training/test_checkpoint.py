@@ -15,11 +15,7 @@ import pytest
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.training import stored
-from stylegan_jax.training.checkpoint import (
-    CheckpointConfig,
-    Checkpoints,
-    load_latest,
-)
+from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints, load_latest
 from tests.training.small_state import (
     assert_bitwise_equal,
     flip_array_bit,

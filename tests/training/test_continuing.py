@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax import parallel
-from stylegan_jax import train as command
+from stylegan_jax.commands import train as command
 from stylegan_jax.common import images, locks
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.common.errors import UserError

@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import pytest
 
-from stylegan_jax import coverage, loading, serve
+from stylegan_jax import loading
+from stylegan_jax.commands import coverage, serve
 from stylegan_jax.common import files
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.common.errors import UserError

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from stylegan_jax import cli, parallel
-from stylegan_jax import train as train_command
+from stylegan_jax import parallel
+from stylegan_jax.commands import cli
+from stylegan_jax.commands import train as train_command
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
@@ -25,12 +26,7 @@ from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.loop import train
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase, ScheduleConfig
-from stylegan_jax.training.state import (
-    OptimizerConfig,
-    init_state,
-    is_trained,
-    select,
-)
+from stylegan_jax.training.state import OptimizerConfig, init_state, is_trained, select
 from stylegan_jax.training.step import make_train_step
 from stylegan_jax.training.transfer import Beginning, Source
 

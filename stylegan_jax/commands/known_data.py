@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stylegan_jax import cli, loading
+from stylegan_jax import loading
+from stylegan_jax.commands import cli
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.kinds import kind_of

@@ -13,16 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from stylegan_jax.commands.edit_flags import Command, Inputs, MaskFlags, numbers, shown
 from stylegan_jax.common.errors import UserError, did_you_mean
 from stylegan_jax.editing import activations, arithmetic, directions
 from stylegan_jax.editing.activations import Combine
-from stylegan_jax.editing.commands import (
-    Command,
-    Inputs,
-    MaskFlags,
-    numbers,
-    shown,
-)
 from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction, Distance, Space
 from stylegan_jax.editing.inputs import labels_of

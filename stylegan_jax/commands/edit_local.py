@@ -9,15 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stylegan_jax.commands.edit_flags import Command, Inputs, MaskFlags, shown
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import local, local_terms, masks
-from stylegan_jax.editing.commands import (
-    Command,
-    Inputs,
-    MaskFlags,
-    covered,
-    shown,
-)
 from stylegan_jax.editing.inputs import Item
 from stylegan_jax.editing.layers import parse_rows
 from stylegan_jax.editing.local import Edit
@@ -109,7 +103,7 @@ class Inpaint(Command, MaskFlags):
             f"{item.name}_inpainted" + f"_{i % self.solutions}" * numbered
             for i, item in enumerate(several)
         ]
-        before = [[i.picture, covered(i.picture, hole)] for i in several]
+        before = [[i.picture, masks.covered(i.picture, hole)] for i in several]
         _write(bench, names, several, edit, before, ["image", "hole"])
 
     def _plan(self) -> Plan:

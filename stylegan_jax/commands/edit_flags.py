@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from stylegan_jax import cli, loading
+from stylegan_jax import loading
+from stylegan_jax.commands import cli
 from stylegan_jax.common import outputs
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import masks
@@ -114,12 +115,6 @@ def shown(mask: np.ndarray, channels: int) -> np.ndarray:
     """A mask as a picture, uint8 `[R, R, C]`."""
     grey = np.rint(255 * mask[0]).astype(np.uint8)
     return np.broadcast_to(grey, (*grey.shape[:2], channels))
-
-
-def covered(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A picture, uint8, with the inside of a mask made grey."""
-    mixed = picture * (1 - mask[0]) + 128 * mask[0]
-    return np.rint(mixed).astype(np.uint8)
 
 
 def numbers(text: str, flag: str) -> list[float]:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from stylegan_jax import cli
+from stylegan_jax.commands import cli
+from stylegan_jax.commands.known_data import KnownData
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.portraits import Portraits
@@ -29,7 +30,6 @@ from stylegan_jax.editing.principal import (
     with_std_of,
 )
 from stylegan_jax.editing.rescoring import Rescoring, correct, moves, rescore
-from stylegan_jax.known_data import KnownData
 from stylegan_jax.metrics.attribute_classifiers import classifiers_for
 from stylegan_jax.metrics.classifier import Classifier
 from stylegan_jax.metrics.labels import LabelDistribution, labels_for

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from stylegan_jax import cli, loading
+from stylegan_jax import loading
+from stylegan_jax.commands import cli
 from stylegan_jax.common.choices import parse_numbers, parse_seeds
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import inputs

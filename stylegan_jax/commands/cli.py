@@ -43,7 +43,7 @@ Args = TypeVar("Args")
 Network = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
 
 TRACEBACK_VARIABLE = "STYLEGAN_JAX_TRACEBACK"
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 _USERS_MISTAKES = (
     UserError,
     FileNotFoundError,

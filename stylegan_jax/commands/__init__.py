@@ -1,0 +1,1 @@
+"""The commands: flags, printing, files; each is a client of the library."""

@@ -1,0 +1,197 @@
+"""Mode coverage through a run: `python -m stylegan_jax.coverage RUN`.
+
+    python -m stylegan_jax.coverage runs/ring
+    python -m stylegan_jax.coverage runs/gan_mnist --labels label
+
+Draws samples from the generator at its start and at the checkpoints that were kept,
+counts the modes of the data they fall in, and writes `coverage.json` and panels of the
+samples, `coverage.png`, into the run. For points the modes are known; for images they
+are the classes, told apart by a small classifier that is trained first.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from stylegan_jax import loading
+from stylegan_jax.commands import cli
+from stylegan_jax.common import files, images, outputs, plots
+from stylegan_jax.common.by_resolution import parse_by_resolution
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.points import Points
+from stylegan_jax.data.sources import Source, open_source, spread
+from stylegan_jax.metrics.classifier import train_classifier
+from stylegan_jax.metrics.coverage import (
+    Coverage,
+    coverage_of_classes,
+    coverage_of_points,
+)
+from stylegan_jax.metrics.labels import labels_for
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.training import pictures
+from stylegan_jax.training.state import OptimizerConfig, init_state
+from stylegan_jax.training.stored import step_directories
+from stylegan_jax.training.stored_config import data_config, model_config, read_config
+
+Measure = Callable[[np.ndarray], Coverage]
+
+_CHUNK = 500  # samples drawn at once
+_SHOWN = 36  # images in a panel
+# Of the configuration, as a shape of `common/records.py`.
+_NEEDS = {
+    "schedule": {"initial_resolution": int, "batch_size": str},
+    "model": {"resolution": int},
+    "run": {"seed": int},
+}
+_TRAINED_ON = 20_000  # images for the classifier, at most
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CoverageArgs:
+    """Counts the modes of the data that a run has found, and draws its progress."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    samples: int = 10_000  # drawn from each generator
+    seed: int = 0  # of the samples
+    panels: int = 6  # generators shown, evenly from the start to the end
+    # Class labels of the images, as for --data.labels in training, where the run had
+    # none. Not needed for points.
+    labels: str | None = None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    args = cli.parse(CoverageArgs, argv, prog="python -m stylegan_jax.coverage")
+    if args.samples < _SHOWN or args.panels < 2:
+        raise UserError(
+            f"--samples {args.samples} must be at least {_SHOWN} and --panels "
+            f"{args.panels} at least 2"
+        )
+    stored = read_config(args.run, _NEEDS)
+    model = model_config(args.run)
+    source = open_data(args.run, args.labels)
+    measure, reals = make_measure(source, model)
+    shown: list[tuple[str, np.ndarray]] = []
+    records: list[dict[str, Any]] = []
+    for nimg, path in [(0, None), *kept(args)]:
+        generator = loading.load(path) if path else first_generator(stored, model)
+        samples = draw(generator, source, args.samples, args.seed)
+        found = measure(samples)
+        title = title_of(stored, nimg)
+        print(f"{title:<14} {found}")
+        records.append({"nimg": nimg, **dataclasses.asdict(found)})
+        shown.append((title, some_of(samples)))
+    target = measure(reals)
+    print(f"{'data':<14} {target}")
+    records.append({"nimg": None, **dataclasses.asdict(target)})
+    span = pictures.span_of(reals) if reals.ndim == 2 else (-1.0, 1.0)
+    picture = plots.panels([*shown, ("data", some_of(reals))], span=span)
+    outputs.write_png(args.run / "coverage.png", picture, "sheet")
+    files.atomic_write(args.run / "coverage.json", json.dumps(records, indent=1) + "\n")
+    print(f"panels: {args.run / 'coverage.png'}")
+
+
+def open_data(run: Path, labels: str | None) -> Source:
+    """The data of the run, with labels if they are images."""
+    config = data_config(run)
+    if labels is not None:
+        config = dataclasses.replace(config, labels=labels)
+    source = open_source(config)
+    if not isinstance(source, Points) and not source.label_size:
+        raise UserError(
+            f"{source.name} was used without labels, and modes of images are their "
+            "classes: give --labels, as for --data.labels in training"
+        )
+    return source
+
+
+def make_measure(source: Source, model: ModelConfig) -> tuple[Measure, np.ndarray]:
+    """What counts modes in samples, and samples of the data to compare with."""
+    if isinstance(source, Points):
+        centers, std = source.centers, source.std
+        points = pictures.first_points(source)
+        return lambda points: coverage_of_points(points, centers, std), points
+    chosen = spread(len(source), _TRAINED_ON).tolist()
+    reals = np.stack([source.image(i, model.resolution) for i in chosen])
+    labels = np.stack([source.label(i) for i in chosen])
+    shares = labels.mean(axis=0)
+    if not (shares > 0).all():
+        raise UserError(
+            f"classes {np.flatnonzero(shares == 0).tolist()} of {source.name} have no "
+            "image; choose labels that have"
+        )
+    classifier = train_classifier(reals, labels.argmax(axis=1))
+    print(f"classifier: {classifier.accuracy:.2%} right on images held out")
+
+    def measure(samples: np.ndarray) -> Coverage:
+        return coverage_of_classes(classifier.probabilities(samples), shares)
+
+    return measure, reals
+
+
+def first_generator(stored: dict[str, Any], model: ModelConfig) -> Generator:
+    """The generator before the first image, as training made it."""
+    key = jax.random.key(stored["run"]["seed"])
+    state = init_state(key, model, OptimizerConfig())
+    return Generator(
+        params=state.g_ema,
+        w_avg=state.w_avg,
+        noise=state.noise,
+        config=model,
+        resolution=model.resolution,
+    )
+
+
+def kept(args: CoverageArgs) -> list[tuple[int, Path]]:
+    """Image counts and paths of the checkpoints to show, oldest first."""
+    steps = step_directories(args.run / "checkpoints")[::-1]
+    if not steps:
+        raise UserError(f"{args.run} has no checkpoints yet; train first")
+    places = np.linspace(-1, len(steps) - 1, min(args.panels, len(steps) + 1))
+    return [steps[round(place)] for place in places[1:]]
+
+
+def draw(generator: Generator, source: Source, count: int, seed: int) -> np.ndarray:
+    """Samples without truncation: points `[N, D]`, or images uint8 `[N, R, R, C]`.
+
+    Those of a conditional network have the data's labels, as often as it has them.
+    """
+    z = np.random.RandomState(seed).randn(count, generator.config.z_dim)
+    known = labels_for(generator, source)
+    keys = jax.random.split(jax.random.key(seed), count)
+    labels = None if known is None else known.draw(keys)
+    run = jax.jit(lambda generator, z, y: generator.sample(z, labels=y, psi=1.0))
+    drawn = []
+    for i in range(0, count, _CHUNK):
+        part = slice(i, i + _CHUNK)
+        y = None if labels is None else labels[part]
+        drawn.append(np.asarray(run(generator, jnp.float32(z[part]), y)))
+    samples = np.concatenate(drawn)
+    if samples.shape[1:3] == (1, 1):
+        return samples[:, 0, 0]
+    # In mid-growth they are smaller; the classifier knows one size.
+    factor = generator.config.resolution // generator.resolution
+    levels = images.to_uint8(samples)
+    return levels.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def some_of(samples: np.ndarray) -> np.ndarray:
+    """As many as a panel shows."""
+    return samples if samples.ndim == 2 else samples[:_SHOWN]
+
+
+def title_of(stored: dict[str, Any], nimg: int) -> str:
+    """How far training was: updates of the generator, or images of a run that grows."""
+    schedule, resolution = stored["schedule"], stored["model"]["resolution"]
+    if schedule["initial_resolution"] != resolution:
+        return f"{nimg / 1000:g} kimg"
+    batch_size = parse_by_resolution(schedule["batch_size"]).at(resolution)
+    return f"step {nimg // (batch_size * schedule.get('d_steps', 1)):,}"

@@ -1,0 +1,238 @@
+"""Scores a generator: `python -m stylegan_jax.evaluate NETWORK --metrics fid50k`.
+
+    python -m stylegan_jax.evaluate runs/portraits --metrics fid5k,kid5k,ppl_wend1k
+    python -m stylegan_jax.evaluate ffhq --metrics fid50k,pr50k \
+        --data.path images1024x1024 --data.mirror
+    python -m stylegan_jax.evaluate --images generated --data.path photos
+
+A run is compared with the data it was trained on, unless --data says otherwise; of
+other networks the data has to be given, where a measure needs it. The official name of
+a measure is the official protocol; other numbers of images are named, such as `fid5k`
+and `fid300`. Scores are printed, and what they are of beside them. For a run they are
+added to `evaluations.jsonl` in it, where the same command finds them again. One that
+was cut short continues.
+
+Several processes share the images out: start the same command in each, with the flags
+that training takes (docs/scaling.md). Network and data must be at hand in all of them.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import tyro
+
+from stylegan_jax import loading, processes
+from stylegan_jax.commands import known_data
+from stylegan_jax.commands.known_data import KnownData
+from stylegan_jax.common import cache
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.files import to_json
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.sources import Source
+from stylegan_jax.features import own
+from stylegan_jax.metrics import comparing, measures, records
+from stylegan_jax.metrics.measures import MeasureOptions
+from stylegan_jax.metrics.names import COMPARING, Measure, parse_measures
+from stylegan_jax.metrics.store import digest
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.processes import JobFlags
+from stylegan_jax.training import stored, stored_config
+from stylegan_jax.training.watchdog import Watchdog
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateArgs:
+    """Scores a generator by the paper's measures and those in use since."""
+
+    # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
+    network: Annotated[
+        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")
+    ] = None
+    # Pictures that were generated already, instead of a network: a folder, a zip file.
+    images: Path | None = None
+    # Names with commas: fid, kid and pr of as many images as the data has (50,000 at
+    # most); fid50k, kid50k, pr50k, is50k, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls;
+    # with other numbers of images fid300, fid5k, ppl_wend1k, ...
+    metrics: str = "fid"
+    data: DataConfig = DataConfig()
+    inception: Path | None = None  # your own copy of the weights; else fetched once
+    vgg16: Path | None = None  # likewise
+    lpips: Path | None = None  # likewise, of LPIPS's linear layers
+    # Of attributes, for ls: read, or trained and written if it is not there yet. It is
+    # a feature file too.
+    classifiers: Path | None = None
+    # A network of your own instead of these (docs/metrics.md). The scores are others
+    # and bear its name, such as fd5k[NAME] for fid5k.
+    features: Path | None = None
+    seed: int = 0  # of everything random
+    batch_size: int = 32  # images under way at once; scores change by rounding only
+    cache: bool = True  # keep what was found of the data, and of samples so far
+    again: bool = False  # take measures anew that the run has in evaluations.jsonl
+    job: Annotated[JobFlags, tyro.conf.arg(name="")] = JobFlags()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    prog = "python -m stylegan_jax.evaluate"
+    args, data = known_data.parse(EvaluateArgs, argv, prog=prog)
+    wanted = parse_measures(args.metrics)
+    if (args.network is None) == (args.images is None):
+        raise UserError(f"give a network, {prog} NETWORK, or pictures by --images")
+    args.job.join()
+    with Watchdog(0):  # of the other processes
+        _evaluate(args, data, wanted)
+
+
+def _evaluate(args: EvaluateArgs, data: KnownData, wanted: Sequence[Measure]) -> None:
+    subject = _subject(args, data)
+    source = data.source if _needs_data(args, data, wanted, subject.made) else None
+    if jax.process_count() > 1:
+        said = [args.metrics, args.seed, args.batch_size, args.cache, subject.what]
+        said += [to_json(data.config), (source.name, len(source)) if source else None]
+        processes.require_same("network, data and settings", said)
+    for measure in wanted:
+        measure = measures.counted(subject.made, source, measure)
+        of = measures.about(subject.made, source, measure, subject.options)
+        identity = _identity(args, data, measure, subject.what, of)
+        recorded = _recorded(args, subject.run, identity)
+        known = of.get("fingerprint")
+        options = dataclasses.replace(subject.options, fingerprint=known)
+        scores = recorded or measures.take(subject.made, source, measure, options)
+        if jax.process_index() != 0:
+            continue
+        for name, score in scores.items():
+            print(f"{name:<20} {score:.4f}", flush=True)
+        print(f"  ({_told(of)})", file=sys.stderr)
+        if recorded:
+            print("  (taken before; --again takes it anew)", file=sys.stderr)
+        elif subject.run is not None:
+            records.add(subject.run, {**identity, "nimg": subject.nimg}, scores)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Subject:
+    """What is measured.
+
+    Attributes:
+        made: the generator, or images.
+        what: says which it is.
+        options: of measures.
+        run: the run directory, if it is of one.
+        nimg: images shown to the network so far.
+    """
+
+    made: Generator | Source
+    what: str
+    options: MeasureOptions
+    run: Path | None = None
+    nimg: int | None = None
+
+
+def _subject(args: EvaluateArgs, data: KnownData) -> _Subject:
+    options = _options(args, mirror=data.config is not None and data.config.mirror)
+    if args.images is not None:
+        made = comparing.open_images(args.images)
+        side = comparing.common_side(made)
+        what = f"{len(made)} images of {made.name}"
+        return _Subject(made, what, dataclasses.replace(options, resolution=side))
+    assert args.network is not None
+    generator = loading.load(args.network)
+    network = loading.located(args.network)
+    run = stored_config.run_of(network)
+    nimg = _images_shown(run, network)
+    return _Subject(generator, digest(generator), options, run, nimg)
+
+
+def _needs_data(
+    args: EvaluateArgs,
+    data: KnownData,
+    wanted: Sequence[Measure],
+    made: Generator | Source,
+) -> bool:
+    """Whether images are compared, or the data that is known has labels to give."""
+    kinds = {measure.kind for measure in wanted}
+    file = args.classifiers
+    teaches = "ls" in kinds and not (file is not None and file.exists())
+    conditional = isinstance(made, Generator) and made.config.label_size > 0
+    labels = data.config is not None and (teaches or conditional)
+    return labels or not kinds.isdisjoint(COMPARING)
+
+
+def _told(of: dict[str, Any]) -> str:
+    """What a score is of, for people."""
+    text = f"{of['samples']:,} samples"
+    if "reals" in of:
+        text += f", {of['reals']:,} of {of['images']:,} images of {of['data']}"
+        text += f", {of['fingerprint'][:8]}"
+    elif "data" in of:
+        text += f", labels of {of['data']}"
+    return text + (f"; {of['note']}" if "note" in of else "")
+
+
+def _recorded(
+    args: EvaluateArgs, run: Path | None, identity: dict[str, Any]
+) -> dict[str, float] | None:
+    """What the run has of this measure; process 0 looks, all go by it."""
+    found = None
+    writes = args.classifiers is not None and not args.classifiers.exists()
+    if jax.process_index() == 0 and run is not None and not args.again and not writes:
+        found = records.find(run, identity)
+    return json.loads(processes.broadcast(json.dumps(found).encode()))
+
+
+def _images_shown(run: Path | None, network: Path) -> int | None:
+    """Images shown to the network of a checkpoint, or of a run's newest."""
+    if run is None:
+        return None
+    folders = stored.step_directories(run / "checkpoints")
+    named = {path.name: nimg for nimg, path in folders}
+    return named.get(network.name, folders[0][0] if network == run else None)
+
+
+def _identity(
+    args: EvaluateArgs,
+    data: KnownData,
+    measure: Measure,
+    what: str,
+    of: dict[str, Any],
+) -> dict[str, Any]:
+    """What the scores of a measure are recorded by."""
+    files = {
+        name: cache.sha256(path) if (path := getattr(args, name)) else None
+        for name in ("inception", "vgg16", "lpips", "features")
+    }
+    # Classifiers that are still to be written are those of no file.
+    path = args.classifiers
+    files["classifiers"] = cache.sha256(path) if path and path.exists() else None
+    config = to_json(data.config) or {}
+    other = own.load(args.features).name if args.features else None
+    return {
+        "metric": measure.name_on(other),
+        "seed": args.seed,
+        "network": what,
+        "settings": {
+            "data": {k: v for k, v in config.items() if k != "cache_gb"},
+            **files,
+        },
+        "of": of,
+    }
+
+
+def _options(args: EvaluateArgs, *, mirror: bool) -> MeasureOptions:
+    return MeasureOptions(
+        mirror=mirror,
+        inception=args.inception,
+        vgg16=args.vgg16,
+        lpips=args.lpips,
+        classifiers=args.classifiers,
+        features=args.features,
+        seed=args.seed,
+        batch_size=args.batch_size,
+        cache=args.cache,
+        quiet=not sys.stderr.isatty(),
+    )

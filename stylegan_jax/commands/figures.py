@@ -1,0 +1,101 @@
+"""Draws the papers' figures: `python -m stylegan_jax.figures NAME NETWORK ...`.
+
+    python -m stylegan_jax.figures style-mixing ffhq --outdir figures
+    python -m stylegan_jax.figures truncation runs/faces --seeds 5,7 --outdir figures
+    python -m stylegan_jax.figures all runs/portraits --outdir figures
+
+A figure is NAME.png, and NAME.mp4 where something moves. `all` draws every figure that
+the network can have, with the default flags. docs/figures.md shows them.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from stylegan_jax import loading
+from stylegan_jax.commands import cli
+from stylegan_jax.commands import figure_flags as commands
+from stylegan_jax.commands.figure_flags import Figure
+from stylegan_jax.common.choices import one_hot
+from stylegan_jax.common.errors import UserError, did_you_mean
+from stylegan_jax.common.outputs import Outputs, files_named_in
+from stylegan_jax.pictures.output import Output
+from stylegan_jax.pictures.studio import Studio
+
+FIGURES: dict[str, type[Figure]] = {
+    "uncurated": commands.Uncurated,
+    "style-mixing": commands.StyleMixing,
+    "truncation": commands.Truncation,
+    "noise-layers": commands.NoiseLayers,
+    "stochastic-variation": commands.StochasticVariation,
+    "layer-effects": commands.LayerEffects,
+    "interpolation": commands.Interpolation,
+    "arithmetic": commands.Arithmetic,
+    "morph": commands.Morph,
+    "growing": commands.Growing,
+    "scores": commands.Scores,
+    "reconstruction": commands.Reconstruction,
+}
+_ALL = "all"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class All(Figure):
+    """Every figure that the network can have, with the default flags."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    prog = "python -m stylegan_jax.figures"
+    if not words or words[0] in ("-h", "--help"):
+        _explain(prog)
+        return
+    name = words[0]
+    if name != _ALL and name not in FIGURES:
+        hint = did_you_mean(name, FIGURES)
+        known = f"they are {', '.join(FIGURES)}, {_ALL}"
+        raise UserError(f"no figure {name!r}; {hint or known}")
+    kind = All if name == _ALL else FIGURES[name]
+    figure = cli.parse(kind, words[1:], prog=f"{prog} {name}")
+    outputs = Outputs(figure.outdir, inputs=files_named_in(figure))
+    generator = loading.load(figure.network)
+    studio = Studio(
+        generator,
+        label=one_hot(generator.config.label_size, figure.class_index),
+        batch_size=figure.batch_size,
+        cell=figure.cell,
+    )
+    if name == _ALL:
+        draw_all(figure, studio, outputs)
+    else:
+        figure.draw(studio, Output(outputs, name.replace("-", "_")))
+
+
+def draw_all(flags: Figure, studio: Studio, outputs: Outputs) -> None:
+    """Draws every figure with its default flags, and says which cannot be drawn.
+
+    Raises:
+        UserError: none can.
+    """
+    shared = {
+        field.name: getattr(flags, field.name) for field in dataclasses.fields(Figure)
+    }
+    drawn = 0
+    for name, kind in FIGURES.items():
+        try:
+            figure = kind(**shared)
+            figure.draw(studio, Output(outputs, name.replace("-", "_")))
+            drawn += 1
+        except UserError as error:
+            print(f"no {name}: {error}", file=sys.stderr)
+    if not drawn:
+        raise UserError("no figure could be drawn")
+
+
+def _explain(prog: str) -> None:
+    print(f"usage: {prog} NAME NETWORK --outdir DIR\n")
+    for name, kind in [*FIGURES.items(), (_ALL, All)]:
+        doc = (kind.__doc__ or "").strip().splitlines()[0]
+        print(f"  {name:<20} {doc}")
+    print(f"\n{prog} NAME --help shows its flags.")

@@ -1,0 +1,65 @@
+"""Prepares training images: any source to a pyramid of all resolutions.
+
+    python -m stylegan_jax.prepare_data --data.name folder --data.path ~/photos \\
+        --dest data/photos256 --resolution 256
+
+Then train with `--data.name pyramid --data.path data/photos256`. The flags of the
+source are those of training. `--data.mirror` and `--data.cache-gb` mean nothing here.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from stylegan_jax.commands import cli
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.progress_bar import progress_bar
+from stylegan_jax.data import kinds
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.pyramid_writer import check_destination, write_pyramid
+from stylegan_jax.data.sources import open_source
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrepareArgs:
+    """Prepares images for training: stores each one at every resolution.
+
+    Train on the result with --data.name pyramid --data.path DEST.
+    """
+
+    dest: Path  # folder to make; it appears when it is complete
+    resolution: int  # of the highest level in pixels, a power of two
+    # What to prepare.
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    shard_mb: int = 512  # size of a file before compression, MB
+
+    def __post_init__(self) -> None:
+        """Raises UserError if the files would hold nothing."""
+        if self.shard_mb < 1:
+            raise UserError(f"shard_mb {self.shard_mb} must be at least 1")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the program with the words of `argv`, by default the command line's."""
+    args = cli.parse(
+        PrepareArgs, argv, prog=f"python -m stylegan_jax.{Path(__file__).stem}"
+    )
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    check_destination(args.dest, args.resolution)
+    data, said = kinds.by_path(args.data, named=cli.is_given("data.name", argv))
+    if said:
+        print(said)
+    source = open_source(data)
+    with progress_bar() as progress:
+        task = progress.add_task("", total=len(source))
+        count = write_pyramid(
+            source,
+            args.dest,
+            resolution=args.resolution,
+            shard_bytes=args.shard_mb * 10**6,
+            advance=lambda images: progress.advance(task, images),
+        )
+    left_out = len(source) - count
+    damaged = f", {left_out} damaged ones left out" if left_out else ""
+    print(f"{count} images at 4 to {args.resolution} px in {args.dest}{damaged}")

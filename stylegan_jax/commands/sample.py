@@ -1,0 +1,263 @@
+"""Draws images from seeds: `python -m stylegan_jax.sample RUN_OR_PKL --outdir DIR`.
+
+    python -m stylegan_jax.sample runs/ffhq --seeds 0-63 --psi 0.7 --outdir samples
+    python -m stylegan_jax.sample karras2019stylegan-ffhq-1024x1024.pkl \
+        --seeds 91,388 --psi 1,0.7,0.5,0,-0.5,-1 --cutoff none --outdir figure8
+
+From Python, a jitted sampler is five lines:
+
+    import jax, numpy, stylegan_jax
+    generator = stylegan_jax.load("runs/ffhq")
+    draw = jax.jit(lambda generator, z: generator.sample(z, psi=0.7))
+    z = numpy.random.RandomState(0).randn(16, generator.config.z_dim)
+    images = draw(generator, z.astype("float32"))  # [16, H, W, C] in [-1, 1]
+
+The command draws each image with one and the same program, compiled for a batch of
+one, so that the picture of a seed does not depend on the others drawn with it. A
+program for sixteen would round differently, and some pixels with it.
+"""
+
+import collections
+import dataclasses
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jax import Array
+from jax.sharding import Mesh, PartitionSpec
+
+from stylegan_jax import loading, parallel
+from stylegan_jax.commands import cli
+from stylegan_jax.common import grids, images, outputs
+from stylegan_jax.common.choices import (
+    format_seeds,
+    one_hot,
+    parse_numbers,
+    parse_seeds,
+)
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.common.outputs import Outputs
+from stylegan_jax.common.progress_bar import progress_bar
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.ops.latents import latents_of_seed
+
+NoiseKind = Literal["stored", "random", "none"]
+Draw = Callable[..., Array]
+Job = tuple[int, float]  # seed and psi: one picture
+
+_MAX_IN_GRID = 256
+_MIN_CELL = 64  # pixels of a picture in the grid, for its captions' sake
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleArgs:
+    """Draws images of a trained network: one PNG per seed, and a grid of them all."""
+
+    # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
+    # checkpoint, portraits, which comes with the package, or the name of a public
+    # network, which is fetched on first use.
+    network: cli.Network
+    outdir: Path  # folder for the pictures; made if need be
+    seeds: str = "0-63"  # such as 7 or 0-63 or 1,5,8-10
+    # Truncation: 1 is none, 0 the mean image. Several values, such as 1,0.7,0, make
+    # a grid of one row per seed and one column per value.
+    psi: str = "0.7"
+    cutoff: int | Literal["none"] = 8  # layers that are truncated; none: all of them
+    # The class to draw, from 0, of a conditional network.
+    class_index: Annotated[int | None, tyro.conf.arg(name="class")] = None
+    noise: NoiseKind = "stored"  # stored with the network, drawn by seed, or none
+    batch_size: int = 16  # pictures under way at once; does not change them
+    grid: bool = True  # also write grid.png
+    columns: int | None = None  # of the grid; by default it is about square
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    args = cli.parse(SampleArgs, argv, prog="python -m stylegan_jax.sample")
+    seeds, psis = parse_seeds(args.seeds), parse_numbers(args.psi)
+    cutoff = None if args.cutoff == "none" else args.cutoff
+    for name, value, low in [
+        ("--cutoff", cutoff, 0),
+        ("--batch-size", args.batch_size, 1),
+        ("--columns", args.columns, 1),
+    ]:
+        if value is not None and value < low:
+            raise UserError(f"{name} {value} is below {low}")
+    if args.columns and len(psis) > 1:
+        raise UserError("--columns goes with one --psi; several are the columns")
+    named = outputs.files_named_in(args)
+    out = Outputs(args.outdir, inputs=named, fixed=("grid.png",))
+    generator = loading.load(args.network)
+    if generator.resolution == 1:
+        raise UserError(
+            f"{args.network} draws points, not pictures; see them with python -m "
+            "stylegan_jax.coverage RUN"
+        )
+    if generator.truncation_mean is None and (
+        len(psis) > 1 or not {*psis} <= {0.7, 1.0}
+    ):
+        raise UserError(
+            f"{args.network} has no mean of w to truncate to; leave --psi out"
+        )
+    if generator.resolution < generator.config.resolution:
+        print(
+            f"{args.network} has grown to {generator.resolution} of "
+            f"{generator.config.resolution} px: its pictures are drawn at "
+            f"{generator.resolution} px",
+            file=sys.stderr,
+        )
+    labels = one_hot(generator.config.label_size, args.class_index)
+
+    jobs = list(itertools.product(seeds, psis))
+    mesh = parallel.make_mesh()
+    pictures = draw_pictures(
+        generator,
+        jobs,
+        make_draw(mesh, cutoff=cutoff, noise=args.noise),
+        mesh=mesh,
+        labels=labels,
+        batch_size=args.batch_size,
+    )
+    suffix = "" if args.class_index is None else f"_class{args.class_index}"
+    names = [
+        f"seed{seed:04d}{suffix}" + (f"_psi{psi:g}" if len(psis) > 1 else "")
+        for seed, psi in jobs
+    ]
+    rows = min(len(seeds), max(1, _MAX_IN_GRID // len(psis)))
+    shown = write_all(out, names, pictures, keep=rows * len(psis))
+    print(f"{len(jobs)} images in {args.outdir}")
+    if args.grid:
+        truncated = generator.truncation_mean is not None
+        grid = make_grid(shown, seeds[:rows], psis if truncated else (), args.columns)
+        path = out.write_png("grid.png", grid, "sheet")
+        some = "" if rows == len(seeds) else f" (of the first {rows} seeds)"
+        print(f"grid: {path}{some}")
+
+
+def make_draw(mesh: Mesh, *, cutoff: int | None, noise: NoiseKind) -> Draw:
+    """Makes the jitted `(generator, labels, z, seeds, psis) -> images`.
+
+    Every device of the mesh draws one image, with the program of a batch of one:
+    `z` is `[devices, z_dim]`, `seeds` (of random noise) and `psis` are `[devices]`,
+    `labels` `[1, label_size]` or None, shared; `images` are `[devices, H, W, C]`.
+    """
+
+    def draw_one(
+        generator: Generator, labels: Array | None, z: Array, seeds: Array, psis: Array
+    ) -> Array:
+        drawn = None  # the stored noise
+        if noise == "random":
+            drawn = generator.draw_noise(jax.random.key(seeds[0]), 1)
+        elif noise == "none":
+            drawn = jax.tree.map(jnp.zeros_like, generator.noise)
+        return generator.sample(
+            z, labels=labels, psi=psis[0], cutoff=cutoff, noise=drawn
+        )
+
+    copied, own = PartitionSpec(), PartitionSpec(parallel.DATA)
+    return jax.jit(
+        jax.shard_map(
+            draw_one,
+            mesh=mesh,
+            in_specs=(copied, copied, own, own, own),
+            out_specs=own,
+        )
+    )
+
+
+def draw_pictures(
+    generator: Generator,
+    jobs: Sequence[Job],
+    draw: Draw,
+    *,
+    mesh: Mesh,
+    labels: np.ndarray | None = None,
+    batch_size: int = 16,
+) -> Iterator[np.ndarray]:
+    """Yields the uint8 `[H, W, C]` picture of each job, in order.
+
+    Args:
+        generator: what to draw with.
+        jobs: seed and psi of each picture.
+        draw: from `make_draw`.
+        mesh: the devices that `draw` was made for.
+        labels: `[1, label_size]`, of all pictures.
+        batch_size: pictures given to the devices before the first is waited for.
+    """
+    everywhere = parallel.replicated(mesh)
+    generator, labels = jax.device_put((generator, labels), everywhere)
+    in_flight: collections.deque[tuple[int, Array]] = collections.deque()
+
+    def finish() -> Iterator[np.ndarray]:
+        count, drawn = in_flight.popleft()
+        yield from images.to_uint8(jax.device_get(drawn)[:count])
+
+    for start in range(0, len(jobs), mesh.size):
+        some = jobs[start : start + mesh.size]
+        padded = [*some, *[some[-1]] * (mesh.size - len(some))]
+        z = [latents_of_seed(seed, generator.config.z_dim) for seed, _ in padded]
+        seeds = np.array([seed for seed, _ in padded], np.uint32)
+        psis = np.array([psi for _, psi in padded], np.float32)
+        inputs = parallel.put_batch((np.concatenate(z), seeds, psis), mesh)
+        in_flight.append((len(some), draw(generator, labels, *inputs)))
+        if len(in_flight) * mesh.size >= batch_size:
+            yield from finish()
+    while in_flight:
+        yield from finish()
+
+
+def write_all(
+    out: Outputs, names: Sequence[str], pictures: Iterator[np.ndarray], *, keep: int
+) -> list[np.ndarray]:
+    """Writes one PNG per name, with a bar on a terminal; returns the first `keep`."""
+    out.folder.mkdir(parents=True, exist_ok=True)
+    kept: list[np.ndarray] = []
+    writes: collections.deque[Future[None]] = collections.deque()
+    # The threads compress PNGs while the devices draw.
+    with (
+        ThreadPoolExecutor() as pool,
+        progress_bar() as bar,
+    ):
+        task = bar.add_task("", total=len(names))
+        for name, picture in zip(names, pictures, strict=True):
+            path = out.path(f"{name}.png")
+            writes.append(pool.submit(outputs.write_png, path, picture, "picture"))
+            if len(kept) < keep:
+                kept.append(picture)
+            if len(writes) > 32:  # pictures waiting in memory
+                writes.popleft().result()
+            bar.advance(task)
+        for write in writes:
+            write.result()
+    return kept
+
+
+def make_grid(
+    pictures: Sequence[np.ndarray],
+    seeds: Sequence[int],
+    psis: Sequence[float],
+    columns: int | None,
+) -> np.ndarray:
+    """The pictures with their seeds at the left and psi above, uint8."""
+    several = len(psis) > 1
+    columns = len(psis) if several else columns or int(np.ceil(len(seeds) ** 0.5))
+    width = 1 if several else columns
+    rows = [seeds[i : i + width] for i in range(0, len(seeds), width)]
+    above = [f"psi {psi:g}" for psi in psis]
+    above += [""] * (columns - len(above))
+    factor = -(-_MIN_CELL // pictures[0].shape[0])
+    enlarged = np.stack(pictures).repeat(factor, axis=1).repeat(factor, axis=2)
+    return grids.grid(
+        enlarged,
+        columns,
+        padding=2,
+        row_labels=[format_seeds(row) for row in rows],
+        column_labels=above if psis else None,
+    )

@@ -1,0 +1,116 @@
+"""Serves a page that shows a network: `python -m stylegan_jax.serve [NETWORK]`.
+
+    python -m stylegan_jax.serve
+    python -m stylegan_jax.serve runs/portraits
+    python -m stylegan_jax.serve ffhq --directions boundaries --port 8000
+
+Samples, attributes, style mixing, morphing, inversion of photographs and painting, in
+a browser on this machine. Nothing is asked of, or told to, any other: docs/demo.md.
+"""
+
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from stylegan_jax import loading
+from stylegan_jax.commands import cli
+from stylegan_jax.common import cache
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.demo.session import Session
+from stylegan_jax.editing.direction_files import beside, load_directions
+from stylegan_jax.editing.directions import Direction
+from stylegan_jax.editing.masks import FRAMES, FaceFrame
+from stylegan_jax.features import public_weights, vgg16
+from stylegan_jax.interop import boxed
+from stylegan_jax.inversion.objective import NO_EYES, Eyes
+from stylegan_jax.training import stored_config
+
+# A network that comes with the package, the data it is trained on, and its faces.
+_PORTRAITS = "portraits"
+_MAX_SLIDERS = 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServeArgs:
+    """Serves a page that samples, edits and inverts with a network."""
+
+    # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
+    # checkpoint, or the name of a public network, which is fetched on first use. By
+    # default a small network of drawn portraits that comes with the package.
+    network: cli.Network = _PORTRAITS
+    # A file of directions, or a folder of InterFaceGAN's boundaries, for the sliders.
+    # By default what lies beside the network: NAME_directions.safetensors beside a
+    # file, directions.safetensors in a run.
+    directions: Path | None = None
+    host: str = "127.0.0.1"  # 0.0.0.0 lets other machines in; there is no password
+    port: int = 7860  # 0 takes any that is free
+    # What searches compare besides pixels. auto: VGG16 if its weights are here already;
+    # vgg16: fetches them; none: pixels only.
+    perceptual: Literal["auto", "vgg16", "none"] = "auto"
+    vgg16: Path | None = None  # your own copy of the weights
+    # How faces lie in the pictures, for the named parts of masks and for photographs.
+    # auto: portraits if the network is known to be of them, otherwise ffhq.
+    face: Literal["auto", "ffhq", "portraits"] = "auto"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    args = cli.parse(ServeArgs, argv, prog="python -m stylegan_jax.serve")
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("the page needs gradio: pip install 'stylegan_jax[demo]'")
+    # Before gradio is imported, which looks at them then.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    from stylegan_jax.demo import app, server
+
+    with server.bind(args.host, args.port) as listener:
+        generator = loading.load(args.network)
+        session = Session(generator, find_directions(args), find_eyes(args))
+        name = Path(args.network).absolute().stem.removeprefix("name:")
+        demo = app.build(session, title=name, frame=find_frame(args))
+        print(f"{args.network} at {server.address(listener)} (Ctrl-C ends)", flush=True)
+        server.serve(demo, listener, args.host)
+
+
+def find_directions(args: ServeArgs) -> tuple[Direction, ...]:
+    """The directions that were given, or that lie beside the network.
+
+    Raises:
+        UserError: those given cannot be read.
+    """
+    path = args.directions or beside(args.network)
+    return load_directions(path)[:_MAX_SLIDERS] if path else ()
+
+
+def find_frame(args: ServeArgs) -> FaceFrame:
+    """Where faces lie in the pictures.
+
+    Raises:
+        UserError: the network is a run with a configuration that cannot be read.
+    """
+    if args.face != "auto":
+        return FRAMES[args.face]
+    network = loading.located(args.network)
+    if (run := stored_config.run_of(network)) is not None:
+        trained_on = stored_config.read_config(run)["data"].get("name")
+    else:
+        in_the_box = network.resolve().parent == boxed.FOLDER.resolve()
+        trained_on = network.stem if in_the_box else None
+    return FRAMES[_PORTRAITS if trained_on == _PORTRAITS else "ffhq"]
+
+
+def find_eyes(args: ServeArgs) -> Eyes:
+    """What searches see with.
+
+    Raises:
+        UserError: weights that were asked for cannot be had.
+    """
+    if args.perceptual == "none":
+        return NO_EYES
+    here = cache.cache_folder("features") / public_weights.VGG16.file_name
+    if args.perceptual == "auto" and args.vgg16 is None and not here.exists():
+        return NO_EYES
+    return Eyes(vgg16=vgg16.load(args.vgg16))
