@@ -26,7 +26,7 @@ from benchmarks import measure
 from benchmarks.report import Row
 from stylegan_jax.features import vgg16
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import fit, solve, terms
+from stylegan_jax.inversion import fit, solver, terms
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
@@ -102,10 +102,10 @@ def _iterations(
         generator, seen, start, None, None, "w+", layers, noise_layers, False
     )
     moving = {"latent": start.ws} if stage == "w" else {"noise": start.noise}
-    plan = solve.Plan(steps=10**6)
-    state = solve.begin(moving, plan)
+    plan = solver.Plan(steps=10**6)
+    state = solver.begin(moving, plan)
     lengths = plan.steps, args.iterations
-    lowered = solve.run_chunk.lower(
+    lowered = solver.run_chunk.lower(
         problem,
         state,
         *lengths,

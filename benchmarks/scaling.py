@@ -26,7 +26,7 @@ from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase, phases
 from stylegan_jax.training.state import OptimizerConfig, TrainState, init_state, select
-from stylegan_jax.training.step import make_train_step
+from stylegan_jax.training.step import make_step
 
 _FLOAT = 4  # bytes
 _SCALARS = 5  # metrics: both losses, both scores, R1
@@ -91,7 +91,7 @@ def compiled_volume(model: ModelConfig, phase: Phase, num_devices: int = 4) -> i
     """
     phase = dataclasses.replace(phase, repeats=1)
     mesh = parallel.make_mesh(num_devices)
-    step = make_train_step(model, LossConfig(), OptimizerConfig(), phase, mesh)
+    step = make_step(model, LossConfig(), OptimizerConfig(), phase, mesh)
     lead = (phase.repeats * phase.d_steps, phase.batch_size)
     size = (phase.resolution, phase.resolution, model.num_channels)
     batch = {

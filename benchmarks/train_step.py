@@ -25,7 +25,7 @@ from stylegan_jax.training.augment import NO_AUGMENTATION, AugmentConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig, TrainState, init_state
-from stylegan_jax.training.step import make_train_step
+from stylegan_jax.training.step import make_step
 
 _OPTIMIZER = OptimizerConfig()
 
@@ -51,7 +51,7 @@ def lower_step(
     model: ModelConfig, phase: Phase, augment: AugmentConfig = NO_AUGMENTATION
 ) -> Any:
     """The step of a phase on one device, lowered but not compiled."""
-    step = make_train_step(
+    step = make_step(
         model,
         LossConfig(),
         _OPTIMIZER,

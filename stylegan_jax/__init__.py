@@ -1,19 +1,12 @@
-"""StyleGAN and Image2StyleGAN++ in JAX/Flax: train, sample, invert, edit."""
+"""StyleGAN and Image2StyleGAN++ in JAX/Flax: train, sample, invert, edit.
 
-from __future__ import annotations
+    import stylegan_jax as sg
 
-from typing import TYPE_CHECKING
+What it offers is in `__init__.pyi`, here and in the rooms; it is imported when it is
+first used.
+"""
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from stylegan_jax.networks.generator import Generator
+from stylegan_jax.common import lazy
 
 __version__ = "0.1.0"
-
-
-def load(path: str | Path) -> Generator:
-    """Loads a generator: see `stylegan_jax.loading.load`."""
-    from stylegan_jax import loading  # JAX is imported only when it is needed
-
-    return loading.load(path)
+__getattr__, __dir__ = lazy.attach(__name__, __file__)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stylegan_jax.commands import cli, sample
+from stylegan_jax.commands import cli
 from stylegan_jax.common.by_resolution import ByResolution
 from stylegan_jax.common.errors import UserError
 

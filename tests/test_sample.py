@@ -1,18 +1,16 @@
 """Pictures of seeds, and everything that must not change them."""
 
-import inspect
-import textwrap
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-import stylegan_jax
 from stylegan_jax import parallel
 from stylegan_jax.commands import sample
 from stylegan_jax.common import choices, images
 from stylegan_jax.common.errors import UserError
+from stylegan_jax.networks import seeds as drawing
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
 from stylegan_jax.ops import latents
@@ -38,10 +36,10 @@ def generator() -> Generator:
 
 def pictures(generator, seeds, *, devices=1, batch_size=16, noise="random"):
     mesh = parallel.make_mesh(devices)
-    draw = sample.make_draw(mesh, cutoff=4, noise=noise)
+    draw = drawing.make_draw(mesh, cutoff=4, noise=noise)
     jobs = [(seed, 0.7) for seed in seeds]
     drawn = list(
-        sample.draw_pictures(generator, jobs, draw, mesh=mesh, batch_size=batch_size)
+        drawing.draw_pictures(generator, jobs, draw, mesh=mesh, batch_size=batch_size)
     )
     assert len(drawn) == len(jobs)
     return dict(zip(seeds, drawn, strict=True))
@@ -102,9 +100,9 @@ def test_random_noise_comes_from_the_seed_and_none_is_zeros(generator):
 
 def test_psi_zero_is_the_mean_image_for_every_seed(generator):
     mesh = parallel.make_mesh(1)
-    draw = sample.make_draw(mesh, cutoff=None, noise="stored")
+    draw = drawing.make_draw(mesh, cutoff=None, noise="stored")
     jobs = [(1, 0.0), (2, 0.0), (2, 1.0)]
-    first, second, untruncated = sample.draw_pictures(generator, jobs, draw, mesh=mesh)
+    first, second, untruncated = drawing.draw_pictures(generator, jobs, draw, mesh=mesh)
     np.testing.assert_array_equal(first, second)
     assert (second != untruncated).any()
     ws = np.broadcast_to(generator.w_avg, (1, MODEL.num_ws, MODEL.w_dim))
@@ -116,8 +114,8 @@ def test_the_cutoff_is_the_number_of_truncated_layers(generator):
     mesh = parallel.make_mesh(1)
     z = latents.latents_of_seed(1, MODEL.z_dim)
     for cutoff in (0, 3, None):
-        draw = sample.make_draw(mesh, cutoff=cutoff, noise="stored")
-        (drawn,) = sample.draw_pictures(generator, [(1, 0.2)], draw, mesh=mesh)
+        draw = drawing.make_draw(mesh, cutoff=cutoff, noise="stored")
+        (drawn,) = drawing.draw_pictures(generator, [(1, 0.2)], draw, mesh=mesh)
         ws = latents.truncate(generator.map(z), generator.w_avg, 0.2, cutoff)
         expected = images.to_uint8(np.asarray(generator.synthesize(ws)))
         assert np.abs(drawn.astype(int) - expected[0]).max() <= 1
@@ -236,16 +234,3 @@ def test_a_class_for_an_unconditional_network_is_refused():
     assert choices.one_hot(0, None) is None
     with pytest.raises(UserError, match="unconditional, leave --class out"):
         choices.one_hot(0, 0)
-
-
-def test_the_example_in_the_documentation_runs(tmp_path, monkeypatch, generator):
-    doc = inspect.getdoc(sample) or ""
-    start = doc.index("    import jax, numpy, stylegan_jax")
-    example = textwrap.dedent(doc[start:].split("\n\n")[0])
-    assert len(example.splitlines()) == 5
-    monkeypatch.setattr(stylegan_jax, "load", lambda path: generator)
-    names: dict = {}
-    exec(example, names)
-    assert names["images"].shape == (16, 32, 32, 3)
-    (first,) = names["draw"](generator, names["z"][:1].astype(np.float32))
-    np.testing.assert_allclose(names["images"][0], first, atol=1e-3)

@@ -18,6 +18,7 @@ import dis
 import importlib.util
 import inspect
 import io
+import itertools
 import logging
 import os
 import sys
@@ -160,7 +161,7 @@ def is_given(flag: str, argv: Sequence[str] | None = None) -> bool:
 def value_of(flag: str, words: Sequence[str]) -> str | None:
     """The value that a flag has on a command line, before that is parsed."""
     value = None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*words, ""]):
         name, equals, rest = word.partition("=")
         if name.replace("_", "-") == flag:
             value = rest if equals else following

@@ -18,7 +18,7 @@ from stylegan_jax.editing.local import Edit
 from stylegan_jax.editing.workbench import Paste, Workbench
 from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.batch import draw_pictures
-from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.inversion.solver import Optimizer, Plan
 
 _TOUCHED = 8  # levels by which a scribble differs at least
 

@@ -33,12 +33,12 @@ from stylegan_jax.features import own
 from stylegan_jax.features.extractor import Extractor, Params
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos, recipes, results, resuming
-from stylegan_jax.inversion.invert import Inversion, Running, Told, invert
+from stylegan_jax.inversion.inverter import Inversion, Running, Told, invert
 from stylegan_jax.inversion.objective import Eyes, load_eyes
 from stylegan_jax.inversion.photos import Photo
 from stylegan_jax.inversion.recipes import Perceptual, Recipe
 from stylegan_jax.inversion.scores import FORMATS, Scores, score, text
-from stylegan_jax.inversion.solve import Plateau
+from stylegan_jax.inversion.solver import Plateau
 from stylegan_jax.inversion.spaces import Start
 from stylegan_jax.networks.generator import Generator
 
@@ -143,6 +143,7 @@ def make_recipe(args: InvertArgs, resolution: int) -> Recipe:
     """The preset with what the flags change, for images of `resolution` pixels."""
     recipe = recipes.recipe(args.preset, resolution)
     recipe = recipes.with_perceptual(recipe, args.perceptual)
+    recipe = recipes.with_steps(recipe, args.steps, args.noise_steps)
     given = {
         "pixel": args.pixel_weight,
         "perceptual": args.perceptual_weight,
@@ -164,16 +165,11 @@ def make_recipe(args: InvertArgs, resolution: int) -> Recipe:
     stages = []
     for stage in recipe.stages:
         of_noise_only = stage.moves == "noise"
-        steps = args.noise_steps if of_noise_only else args.steps
-        if of_noise_only and steps == 0:
-            continue
         rate = args.noise_learning_rate if of_noise_only else args.learning_rate
         plan = stage.plan
         if rate is not None:
             optimizer = dataclasses.replace(plan.optimizer, learning_rate=rate)
             plan = dataclasses.replace(plan, optimizer=optimizer)
-        if steps is not None:
-            plan = dataclasses.replace(plan, steps=steps)
         if args.patience is not None:
             plan = dataclasses.replace(plan, plateau=Plateau(patience=args.patience))
         changes = of_noise if of_noise_only else of_latents

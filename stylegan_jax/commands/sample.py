@@ -4,38 +4,24 @@
     python -m stylegan_jax.sample karras2019stylegan-ffhq-1024x1024.pkl \
         --seeds 91,388 --psi 1,0.7,0.5,0,-0.5,-1 --cutoff none --outdir figure8
 
-From Python, a jitted sampler is five lines:
-
-    import jax, numpy, stylegan_jax
-    generator = stylegan_jax.load("runs/ffhq")
-    draw = jax.jit(lambda generator, z: generator.sample(z, psi=0.7))
-    z = numpy.random.RandomState(0).randn(16, generator.config.z_dim)
-    images = draw(generator, z.astype("float32"))  # [16, H, W, C] in [-1, 1]
-
-The command draws each image with one and the same program, compiled for a batch of
-one, so that the picture of a seed does not depend on the others drawn with it. A
-program for sixteen would round differently, and some pixels with it.
+From Python it is `sample` (`stylegan_jax/verbs.py`).
 """
 
 import collections
 import dataclasses
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
-from jax import Array
-from jax.sharding import Mesh, PartitionSpec
 
 from stylegan_jax import loading, parallel
 from stylegan_jax.commands import cli
-from stylegan_jax.common import grids, images, outputs
+from stylegan_jax.common import grids, outputs
 from stylegan_jax.common.choices import (
     format_seeds,
     one_hot,
@@ -45,12 +31,7 @@ from stylegan_jax.common.choices import (
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.outputs import Outputs
 from stylegan_jax.common.progress_bar import progress_bar
-from stylegan_jax.networks.generator import Generator
-from stylegan_jax.ops.latents import latents_of_seed
-
-NoiseKind = Literal["stored", "random", "none"]
-Draw = Callable[..., Array]
-Job = tuple[int, float]  # seed and psi: one picture
+from stylegan_jax.networks.seeds import NoiseKind, draw_pictures, make_draw
 
 _MAX_IN_GRID = 256
 _MIN_CELL = 64  # pixels of a picture in the grid, for its captions' sake
@@ -139,78 +120,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         path = out.write_png("grid.png", grid, "sheet")
         some = "" if rows == len(seeds) else f" (of the first {rows} seeds)"
         print(f"grid: {path}{some}")
-
-
-def make_draw(mesh: Mesh, *, cutoff: int | None, noise: NoiseKind) -> Draw:
-    """Makes the jitted `(generator, labels, z, seeds, psis) -> images`.
-
-    Every device of the mesh draws one image, with the program of a batch of one:
-    `z` is `[devices, z_dim]`, `seeds` (of random noise) and `psis` are `[devices]`,
-    `labels` `[1, label_size]` or None, shared; `images` are `[devices, H, W, C]`.
-    """
-
-    def draw_one(
-        generator: Generator, labels: Array | None, z: Array, seeds: Array, psis: Array
-    ) -> Array:
-        drawn = None  # the stored noise
-        if noise == "random":
-            drawn = generator.draw_noise(jax.random.key(seeds[0]), 1)
-        elif noise == "none":
-            drawn = jax.tree.map(jnp.zeros_like, generator.noise)
-        return generator.sample(
-            z, labels=labels, psi=psis[0], cutoff=cutoff, noise=drawn
-        )
-
-    copied, own = PartitionSpec(), PartitionSpec(parallel.DATA)
-    return jax.jit(
-        jax.shard_map(
-            draw_one,
-            mesh=mesh,
-            in_specs=(copied, copied, own, own, own),
-            out_specs=own,
-        )
-    )
-
-
-def draw_pictures(
-    generator: Generator,
-    jobs: Sequence[Job],
-    draw: Draw,
-    *,
-    mesh: Mesh,
-    labels: np.ndarray | None = None,
-    batch_size: int = 16,
-) -> Iterator[np.ndarray]:
-    """Yields the uint8 `[H, W, C]` picture of each job, in order.
-
-    Args:
-        generator: what to draw with.
-        jobs: seed and psi of each picture.
-        draw: from `make_draw`.
-        mesh: the devices that `draw` was made for.
-        labels: `[1, label_size]`, of all pictures.
-        batch_size: pictures given to the devices before the first is waited for.
-    """
-    everywhere = parallel.replicated(mesh)
-    generator, labels = jax.device_put((generator, labels), everywhere)
-    in_flight: collections.deque[tuple[int, Array]] = collections.deque()
-
-    def finish() -> Iterator[np.ndarray]:
-        count, drawn = in_flight.popleft()
-        yield from images.to_uint8(jax.device_get(drawn)[:count])
-
-    for start in range(0, len(jobs), mesh.size):
-        some = jobs[start : start + mesh.size]
-        padded = [*some, *[some[-1]] * (mesh.size - len(some))]
-        z = [latents_of_seed(seed, generator.config.z_dim) for seed, _ in padded]
-        seeds = np.array([seed for seed, _ in padded], np.uint32)
-        psis = np.array([psi for _, psi in padded], np.float32)
-        inputs = parallel.put_batch((np.concatenate(z), seeds, psis), mesh)
-        in_flight.append((len(some), draw(generator, labels, *inputs)))
-        if len(in_flight) * mesh.size >= batch_size:
-            yield from finish()
-    while in_flight:
-        yield from finish()
 
 
 def write_all(

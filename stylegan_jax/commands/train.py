@@ -12,14 +12,12 @@ import tyro
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
-from stylegan_jax.common import cache, files, mirror
+from stylegan_jax.common import files, mirror
 from stylegan_jax.common.bucket import is_remote
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data import kinds
-from stylegan_jax.data.sources import Source, open_source
-from stylegan_jax.metrics import measures, readiness
-from stylegan_jax.metrics.measures import MeasureOptions
-from stylegan_jax.metrics.names import Measure, parse_measures
+from stylegan_jax.data.sources import open_source
+from stylegan_jax.evaluators import make_evaluators
+from stylegan_jax.metrics.names import parse_measures
 from stylegan_jax.processes import JobFlags
 from stylegan_jax.training import (
     preflight,
@@ -29,10 +27,10 @@ from stylegan_jax.training import (
     transfer,
 )
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.recovery import train
 from stylegan_jax.training.schedule import phases, shortfall
 from stylegan_jax.training.watchdog import Watchdog
+from stylegan_jax.verbs import use_compilation_cache, use_precision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,10 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not flags.workdir and not flags.dry_run:
         raise ValueError("--workdir is missing: say where the run is to be kept")
     use_compilation_cache()
-    precision = config.run.matmul_precision
-    jax.config.update(
-        "jax_default_matmul_precision", None if precision == "default" else precision
-    )
+    use_precision(config)
     flags.job.join()
     first = jax.process_index() == 0
     show = functools.partial(print, flush=True) if first else lambda text: None
@@ -177,56 +172,6 @@ def source_of(name: str) -> transfer.Source:
     )
 
 
-def make_evaluators(
-    config: Config, wanted: Sequence[Measure], source: Source
-) -> list[Evaluator]:
-    """What training runs at checkpoints, one per measure of `source`.
-
-    Whatever would make a measure fail is found out here, before anything is trained.
-
-    Raises:
-        UserError: a measure cannot be taken: weights cannot be had, or the data does
-            not allow it.
-    """
-    if not wanted:
-        return []
-    if config.model.resolution == 1:
-        raise UserError(
-            "metrics.names are measures of images, and this network draws points; "
-            "measure them with python -m stylegan_jax.coverage RUN"
-        )
-    section = config.metrics
-    options = MeasureOptions(
-        mirror=config.data.mirror,
-        inception=section.inception,
-        vgg16=section.vgg16,
-        lpips=section.lpips,
-        features=section.features,
-        seed=section.seed,
-        batch_size=section.batch_size,
-        quiet=True,  # the display of the run is there already
-    )
-
-    def evaluator(measure: Measure) -> Evaluator:
-        try:
-            scores = readiness.prepare(source, measure, options)
-        except UserError as error:
-            raise UserError(
-                f"metrics.names has {measure.name}, which cannot be taken: {error}; "
-                "--metrics.inception, .vgg16, .lpips and .features take files of yours"
-            ) from error
-        return Evaluator(
-            name=measure.name,
-            every_kimg=section.every_kimg or config.checkpoint.every_kimg,
-            run=functools.partial(
-                measures.take, source=source, measure=measure, options=options
-            ),
-            larger_is_better=scores,
-        )
-
-    return [evaluator(measure.on(len(source))) for measure in wanted]
-
-
 def describe(config: Config) -> str:
     """The configuration and the phases, for people."""
     lines = [files.format_config(config), "", "phases:"]
@@ -237,10 +182,3 @@ def describe(config: Config) -> str:
     ]
     short = shortfall(config.schedule, config.model.resolution)
     return "\n".join([*lines, *([f"warning: {short}"] if short else [])])
-
-
-def use_compilation_cache() -> None:
-    """Keeps compiled programs between runs, unless JAX was told where already."""
-    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        folder = str(cache.cache_folder("xla"))
-        jax.config.update("jax_compilation_cache_dir", folder)

@@ -25,7 +25,7 @@ from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.fit import OnChunk, fit_noise, fit_w
 from stylegan_jax.inversion.objective import make_terms
 from stylegan_jax.inversion.recipes import Perceptual
-from stylegan_jax.inversion.solve import Chunk, Optimizer, Plan
+from stylegan_jax.inversion.solver import Chunk, Optimizer, Plan
 
 # Not the paper's descent, which by pixels alone stops far from what is known.
 INPAINTING_PLAN = Plan(optimizer=Optimizer(learning_rate=0.05))

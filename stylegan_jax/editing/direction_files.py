@@ -70,6 +70,21 @@ def beside(network: str | Path) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
+def directions_of(network: str | Path) -> dict[str, Direction]:
+    """The directions that lie beside a network, by name; see `beside`.
+
+    Raises:
+        UserError: there are none, or no such network.
+    """
+    path = beside(network)
+    if path is None:
+        raise UserError(
+            f"no directions lie beside {network}; python -m stylegan_jax.directions "
+            "finds them, and load_directions reads a file of them"
+        )
+    return {direction.name: direction for direction in load_directions(path)}
+
+
 def save_directions(path: str | Path, directions: Sequence[Direction]) -> None:
     """Writes directions to a `.safetensors` file; atomically.
 

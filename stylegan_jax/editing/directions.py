@@ -26,6 +26,7 @@ from jax import Array
 
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.summary import short_repr
+from stylegan_jax.inversion.code import Code
 
 Distance = Literal["relative", "absolute"]
 Space = Literal["w", "z"]
@@ -188,6 +189,25 @@ def apply(
         steps = steps - signed_distance(codes, direction, layers=layers)
     moved = steps.reshape(-1, *[1] * (codes.ndim - 1))
     return codes + moved * jnp.asarray(rows, codes.dtype)[None]
+
+
+def move(code: Code, direction: Direction, amount: Array | float) -> Code:
+    """Moves codes along a direction of w, their noise staying; otherwise as `apply`.
+
+    Args:
+        code: N images.
+        direction: such as one of `directions_of`.
+        amount: scalar or `[N]`; times `direction.std` it counts standard deviations.
+
+    Raises:
+        UserError: a direction of z, or of another network.
+    """
+    if direction.space != "w":
+        raise UserError(
+            f"direction {direction.name!r} is of z; apply moves z, before it is mapped"
+        )
+    ws = apply(code.ws, direction, amount, distance="relative")
+    return dataclasses.replace(code, ws=ws)
 
 
 def signed_distance(

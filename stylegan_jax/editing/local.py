@@ -20,7 +20,7 @@ from stylegan_jax.editing.layers import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_
 from stylegan_jax.editing.local_terms import PIXEL_WEIGHT, Hidden, MakeTerm, colour_term
 from stylegan_jax.inversion.code import Code, draw, stored_noise
 from stylegan_jax.inversion.fit import OnChunk, Solution, fit_noise, fit_w
-from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.terms import PixelTerm, StayTerm, Term
 from stylegan_jax.networks.generator import Generator
 
@@ -44,7 +44,7 @@ class Search:
         noise: plan of the search for noise; None is Adam at `noise_rate`, or in
             `inpaint` at a higher rate.
         noise_steps: iterations where `noise` is None; 0 leaves the search out.
-        on_chunk: told of progress, as in `solve.solve`.
+        on_chunk: told of progress, as in `fit.fit_w`.
     """
 
     perceptual: MakeTerm | None = None
@@ -145,7 +145,7 @@ def inpaint(
     generator: Generator,
     images: Array,
     hole: Array,
-    start: Code,
+    start: Code | None = None,
     search: Search = Search(),
     *,
     edge: Array | None = None,
@@ -157,7 +157,7 @@ def inpaint(
         generator: the network.
         images: with a defect in the hole.
         hole: above 0 is hole.
-        start: such as `mean_start`; with a spread, every start has its own solution.
+        start: by default `mean_start`; with a spread, every start has its own solution.
         search: by default `inpainting_plan`, then 1000 iterations of noise.
         edge: a blurred mask a little larger than the hole: where the noise is to keep
             what the latents gave. None is the hole.
@@ -167,6 +167,8 @@ def inpaint(
     Source: algorithm 4. Differs: features near a hole depend on what is in it, so the
     hole is grey in both images that the perceptual term compares.
     """
+    if start is None:
+        start = mean_start(generator, len(images))
     known = (hole <= 0).astype(jnp.float32)
     images = jnp.where(hole <= 0, images, 0.0)
     if rows is None:

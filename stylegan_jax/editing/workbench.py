@@ -25,7 +25,7 @@ from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.inversion.fit import OnChunk
-from stylegan_jax.inversion.invert import Running, Told, invert
+from stylegan_jax.inversion.inverter import Running, Told, invert
 from stylegan_jax.inversion.objective import Eyes, load_eyes
 from stylegan_jax.inversion.recipes import (
     Perceptual,
@@ -34,7 +34,7 @@ from stylegan_jax.inversion.recipes import (
     Weights,
     with_perceptual,
 )
-from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.networks.generator import Generator
 
 Paste = Literal["change", "whole"]

@@ -16,7 +16,7 @@ from stylegan_jax.inversion.objective import Eyes, make_terms
 from stylegan_jax.inversion.recipes import Recipe, Stage
 from stylegan_jax.inversion.regression import Regression
 from stylegan_jax.inversion.resuming import Arrays, ProgressFile
-from stylegan_jax.inversion.solve import Chunk, leaves
+from stylegan_jax.inversion.solver import Chunk, leaves
 from stylegan_jax.networks.generator import Generator
 
 

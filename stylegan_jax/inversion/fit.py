@@ -20,7 +20,7 @@ from stylegan_jax.common.summary import short_repr
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import terms as objective
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.solve import Chunk, Moving, Optimizer, Plan, State, solve
+from stylegan_jax.inversion.solver import Chunk, Moving, Optimizer, Plan, State, solve
 from stylegan_jax.inversion.spaces import SPACES, Space, to_ws
 from stylegan_jax.inversion.terms import Term
 from stylegan_jax.networks.config import num_layers
@@ -313,20 +313,19 @@ def _fit(
     resume: Sequence[np.ndarray] | None,
     on_chunk: OnChunk | None,
 ) -> Solution:
-    def after(chunk: Chunk) -> None:
-        if on_chunk is not None:
-            on_chunk(chunk, lambda: _code(problem, chunk.state.best))
-
     if plan.dtype == "float32":
         generator = problem.generator.in_float32()
         problem = dataclasses.replace(problem, generator=generator)
-    state, history = solve(
-        problem, moving, plan, chunk=chunk, resume=resume, on_chunk=after
-    )
+    histories = []
+    for told in solve(problem, moving, plan, chunk=chunk, resume=resume):
+        state = told.state
+        histories.append(told.history)
+        if on_chunk is not None and len(told.history):
+            on_chunk(told, lambda best=state.best: _code(problem, best))
     return Solution(
         code=_code(problem, state.best),
         loss=np.asarray(state.best_loss),
-        history=history,
+        history=np.concatenate(histories),
         steps=np.asarray(state.steps),
         failed=np.asarray(state.failed),
         latent=state.best.get("latent"),

@@ -8,7 +8,7 @@ import dataclasses
 from typing import Literal
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.spaces import Space, Start
 from stylegan_jax.inversion.terms import (
     IMAGE2STYLEGAN2_LAYERS,
@@ -163,6 +163,30 @@ def recipe(name: str, resolution: int) -> Recipe:
 
     found = RECIPES[name]
     return dataclasses.replace(found, stages=tuple(map(change, found.stages)))
+
+
+def with_steps(
+    recipe: Recipe, steps: int | None = None, noise_steps: int | None = None
+) -> Recipe:
+    """The recipe with other numbers of iterations.
+
+    Args:
+        recipe: to change.
+        steps: of stages that move latents; None leaves them.
+        noise_steps: of stages that move noise only; 0 drops these.
+    """
+
+    def wanted(stage: Stage) -> int | None:
+        return noise_steps if stage.moves == "noise" else steps
+
+    def change(stage: Stage) -> Stage:
+        number = wanted(stage)
+        plan = stage.plan
+        plan = plan if number is None else dataclasses.replace(plan, steps=number)
+        return dataclasses.replace(stage, plan=plan)
+
+    stages = tuple(change(stage) for stage in recipe.stages if wanted(stage) != 0)
+    return dataclasses.replace(recipe, stages=stages)
 
 
 def noise_rate(rate: float, resolution: int) -> float:

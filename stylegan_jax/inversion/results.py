@@ -15,7 +15,7 @@ from stylegan_jax.common import grids, plots, video
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.outputs import write_png
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion.invert import Inversion
+from stylegan_jax.inversion.inverter import Inversion
 from stylegan_jax.inversion.scores import FORMATS, Scores
 
 ENDINGS = (".png", ".safetensors", "_stages.png", "_loss.png", ".mp4")

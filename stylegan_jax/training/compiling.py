@@ -14,7 +14,7 @@ from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import TrainState, init_state, shardings
-from stylegan_jax.training.step import Batch, TrainStep, make_train_step
+from stylegan_jax.training.step import Batch, TrainStep, make_step
 
 
 def abstract_state(config: Config, mesh: Mesh) -> TrainState:
@@ -45,7 +45,7 @@ def compile_step(config: Config, phase: Phase, mesh: Mesh) -> TrainStep:
     """Traces and compiles the training step of a phase; takes seconds to minutes."""
     state = abstract_state(config, mesh)
     places = jax.tree.map(lambda x: x.sharding, state)
-    step = make_train_step(
+    step = make_step(
         config.model,
         config.loss,
         config.optimizer,

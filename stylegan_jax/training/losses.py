@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import softplus
 
+from stylegan_jax.common.errors import UserError
+
 Discriminate = Callable[[Array], Array]
 Objective = Literal["logistic", "logistic_saturating", "wgan", "wgan_gp", "hinge"]
 
@@ -109,6 +111,27 @@ DISCRIMINATOR_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
     "wgan_gp": discriminator_wasserstein,
     "hinge": discriminator_hinge,
 }
+
+
+def register_loss(
+    name: str,
+    generator: Callable[[Array], Array],
+    discriminator: Callable[[Array, Array], Array],
+) -> None:
+    """Adds an objective of one's own: `LossConfig(objective=name)` trains with it.
+
+    Args:
+        name: a new one. It has no penalties but those that the config asks for.
+        generator: scores of fakes `[N]` to what is minimised, `[N]`.
+        discriminator: likewise, of scores of reals and of fakes.
+
+    Raises:
+        UserError: the name is taken.
+    """
+    if name in GENERATOR_LOSSES:
+        raise UserError(f"there is an objective {name!r} already; give another name")
+    GENERATOR_LOSSES[name] = generator
+    DISCRIMINATOR_LOSSES[name] = discriminator
 
 
 def drift_penalty(real_logits: Array) -> Array:

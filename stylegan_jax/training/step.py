@@ -40,12 +40,12 @@ from stylegan_jax.training.state import (
 TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 
 
-def make_train_step(
+def make_step(
     model: ModelConfig,
     loss: LossConfig,
     optimizer: OptimizerConfig,
     phase: Phase,
-    mesh: Mesh,
+    mesh: Mesh | None = None,
     places: TrainState | None = None,
     augment: AugmentConfig = NO_AUGMENTATION,
 ) -> TrainStep:
@@ -54,12 +54,14 @@ def make_train_step(
     `batch` holds `images`, uint8 (of points, float32) `[M, N, R, R, C]`, and
     `labels`, float32 `[M, N, label_size]`, for the `M = repeats * d_steps` minibatches
     of a call; `key` is the same in every call. The state is donated; `places` says
-    where its arrays live, by default all on every device. Metrics are means over the
+    where its arrays live, by default all on every device of `mesh`, and that is of all
+    devices. Metrics are means over the
     call, on the device.
 
     Raises:
         ValueError: a part of a minibatch cannot be shared out evenly.
     """
+    mesh = parallel.make_mesh() if mesh is None else mesh
     if problem := part_problem(model, phase, mesh.size):
         raise ValueError(problem)
     update = make_update(model, loss, optimizer, phase, mesh, augment)

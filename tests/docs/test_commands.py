@@ -46,7 +46,8 @@ def only_parse(monkeypatch):
 
     def refusal(command):
         """None if the command can be given, else what its program says."""
-        module = importlib.import_module(command.program)
+        place = command.program.replace("stylegan_jax.", "stylegan_jax.commands.")
+        module = importlib.import_module(place)
         monkeypatch.setattr(sys, "argv", [command.program, *command.words])
         said = io.StringIO()
         with monkeypatch.context() as patched, contextlib.redirect_stderr(said):

@@ -10,7 +10,7 @@ from flax import struct
 
 from stylegan_jax.editing import local, local_terms, masks
 from stylegan_jax.inversion.code import Code, draw, stored_noise
-from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 

@@ -12,7 +12,7 @@ from stylegan_jax.common.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import fit, spaces
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.terms import NoiseWhiteTerm, PixelTerm
 
 SHORT = Plan(steps=4, optimizer=Optimizer(learning_rate=0.05))

@@ -12,7 +12,7 @@ from stylegan_jax.common import images
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.invert import Running, invert
+from stylegan_jax.inversion.inverter import Running, invert
 from stylegan_jax.inversion.objective import NO_EYES, make_terms
 from stylegan_jax.inversion.recipes import (
     RECIPES,
@@ -23,7 +23,7 @@ from stylegan_jax.inversion.recipes import (
     recipe,
     with_perceptual,
 )
-from stylegan_jax.inversion.solve import Optimizer, Plan
+from stylegan_jax.inversion.solver import Optimizer, Plan
 
 FEW = Plan(steps=12, optimizer=Optimizer(learning_rate=0.05))
 PIXELS = Weights(perceptual=0.0)

@@ -12,9 +12,9 @@ from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import regression, spaces
 from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.invert import Running, invert
+from stylegan_jax.inversion.inverter import Running, invert
 from stylegan_jax.inversion.recipes import Recipe, Stage, Weights
-from stylegan_jax.inversion.solve import Plan
+from stylegan_jax.inversion.solver import Plan
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3])

@@ -11,8 +11,8 @@ from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from stylegan_jax.common.errors import UserError
-from stylegan_jax.inversion import solve
-from stylegan_jax.inversion.solve import Optimizer, Plan, Plateau
+from stylegan_jax.inversion import solver
+from stylegan_jax.inversion.solver import Optimizer, Plan, Plateau
 
 
 @struct.dataclass
@@ -43,6 +43,12 @@ START = {"x": jnp.zeros((3, 2))}
 PLAN = Plan(steps=60, optimizer=Optimizer(learning_rate=0.05))
 
 
+def to_the_end(*args, **kwargs):
+    """The last state, and the losses of all iterations."""
+    chunks = [*solver.solve(*args, **kwargs)]
+    return chunks[-1].state, np.concatenate([chunk.history for chunk in chunks])
+
+
 def test_it_is_optax_adam_and_the_best_is_kept():
     problem, tx = bowl(), optax.adam(0.05)
     x, state, losses = START, tx.init(START), []
@@ -53,7 +59,7 @@ def test_it_is_optax_adam_and_the_best_is_kept():
         updates, state = tx.update(gradient, state, x)
         x = optax.apply_updates(x, updates)
 
-    found, history = solve.solve(problem, START, PLAN, chunk=25)
+    found, history = to_the_end(problem, START, PLAN, chunk=25)
     np.testing.assert_allclose(history, np.stack(losses), rtol=1e-4)
     np.testing.assert_allclose(found.moving["x"], x["x"], rtol=1e-5)
     np.testing.assert_allclose(found.best_loss, history.min(0), rtol=1e-6)
@@ -64,23 +70,23 @@ def test_it_is_optax_adam_and_the_best_is_kept():
 
 
 def test_a_run_that_stopped_and_went_on_is_the_same_bit_for_bit():
-    whole, history = solve.solve(bowl(), START, PLAN, chunk=20)
+    whole, history = to_the_end(bowl(), START, PLAN, chunk=20)
     kept = []
-
-    def stop(chunk):
-        kept.append((solve.leaves(chunk.state), chunk.history))
+    for state, part in solver.solve(bowl(), START, PLAN, chunk=20):
+        kept.append((solver.leaves(state), part))
         if len(kept) == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        solve.solve(bowl(), START, PLAN, chunk=20, on_chunk=stop)
-    rest, last = solve.solve(bowl(), START, PLAN, chunk=20, resume=kept[-1][0])
+            break
+    rest, last = to_the_end(bowl(), START, PLAN, chunk=20, resume=kept[-1][0])
     parts = [part for _, part in kept] + [last]
     np.testing.assert_array_equal(np.concatenate(parts), history)
-    for a, b in zip(solve.leaves(rest), solve.leaves(whole), strict=True):
+    for a, b in zip(solver.leaves(rest), solver.leaves(whole), strict=True):
         np.testing.assert_array_equal(a, b)
+    ended = solver.leaves(whole)
+    (again,) = solver.solve(bowl(), START, PLAN, chunk=20, resume=ended)
+    assert again.history.shape == (0, 3)  # nothing was left to do
+    np.testing.assert_array_equal(again.state.best["x"], whole.best["x"])
     with pytest.raises(UserError, match="other images or settings"):
-        solve.solve(bowl(2), {"x": jnp.zeros((2, 2))}, PLAN, resume=kept[-1][0])
+        to_the_end(bowl(2), {"x": jnp.zeros((2, 2))}, PLAN, resume=kept[-1][0])
 
 
 @pytest.mark.parametrize("devices", [None, 1, 3])
@@ -91,14 +97,14 @@ def test_all_chunks_are_one_program(devices):
         start = jax.device_put(START, NamedSharding(mesh, PartitionSpec("data")))
     rate = 0.01 * (devices or 2)  # a plan of its own
     plan = Plan(steps=6, optimizer=Optimizer(learning_rate=rate))
-    before = solve.run_chunk._cache_size()
-    solve.solve(bowl(), start, plan, chunk=2)
-    assert solve.run_chunk._cache_size() == before + 1
+    before = solver.run_chunk._cache_size()
+    to_the_end(bowl(), start, plan, chunk=2)
+    assert solver.run_chunk._cache_size() == before + 1
 
 
 def test_an_image_whose_loss_is_not_finite_goes_back_and_the_others_do_not_notice():
-    sound, expected = solve.solve(bowl(), START, PLAN)
-    found, history = solve.solve(bowl(wall=0.5), START, PLAN)
+    sound, expected = to_the_end(bowl(), START, PLAN)
+    found, history = to_the_end(bowl(wall=0.5), START, PLAN)
     assert found.failed.tolist() == [True, False, False]
     np.testing.assert_array_equal(history[:, 1:], expected[:, 1:])
     np.testing.assert_array_equal(found.best["x"][1:], sound.best["x"][1:])
@@ -112,7 +118,7 @@ def test_an_image_whose_loss_is_not_finite_goes_back_and_the_others_do_not_notic
 def test_a_plateau_stops_one_image_and_all_stopped_stops_the_rest_of_the_run():
     problem = dataclasses.replace(bowl(), centre=jnp.zeros((3, 2)).at[1].set(2.0))
     plan = dataclasses.replace(PLAN, steps=1000, plateau=Plateau(patience=7, gain=0.02))
-    found, history = solve.solve(problem, START, plan, chunk=10)
+    found, history = to_the_end(problem, START, plan, chunk=10)
     # Those that are there already stop at once: one loss, then seven no better.
     assert found.steps.tolist()[0] == found.steps.tolist()[2] == 7
     assert 40 < found.steps[1] < len(history) < 1000
@@ -125,14 +131,14 @@ def test_a_plateau_stops_one_image_and_all_stopped_stops_the_rest_of_the_run():
 
 def test_the_last_is_kept_where_it_is_wanted_unless_it_is_not_finite():
     plan = dataclasses.replace(PLAN, steps=10, keep="last")
-    found, _ = solve.solve(bowl(), START, plan)
+    found, _ = to_the_end(bowl(), START, plan)
     np.testing.assert_array_equal(found.best["x"], found.moving["x"])
     np.testing.assert_allclose(found.best["x"], 0.5, atol=0.01)
     at_the_end = bowl().losses(found.moving, found.step, jnp.float32(1))
     np.testing.assert_allclose(found.best_loss, at_the_end, rtol=1e-6)
     endless = Optimizer(name="sgd", learning_rate=1e38)
     plan = dataclasses.replace(plan, steps=2, optimizer=endless)
-    found, _ = solve.solve(bowl(), START, plan)
+    found, _ = to_the_end(bowl(), START, plan)
     np.testing.assert_array_equal(found.best["x"], START["x"])
 
 
@@ -159,17 +165,17 @@ class Slope:
 
 def test_searches_of_any_length_are_one_program():
     optimizer = Optimizer(name="sgd", learning_rate=0.5, warmup=0.3, cooldown=0.4)
-    compiled = solve.run_chunk._cache_size()
+    compiled = solver.run_chunk._cache_size()
     for steps in (5, 20, 33):
         plan = Plan(steps=steps, optimizer=optimizer)
-        found, history = solve.solve(Slope(), {"x": jnp.zeros((1, 1))}, plan, chunk=8)
+        found, history = to_the_end(Slope(), {"x": jnp.zeros((1, 1))}, plan, chunk=8)
         progress = np.arange(steps) / steps
         rates = 0.5 * np.minimum(1, progress / 0.3)
         rates *= 0.5 - 0.5 * np.cos(np.pi * np.minimum(1, (1 - progress) / 0.4))
         x = -np.cumsum(np.append(0.0, rates))
         np.testing.assert_allclose(history[:, 0], x[:-1] + progress, atol=1e-5)
         np.testing.assert_allclose(found.moving["x"][0, 0], x[-1], atol=1e-5)
-    assert solve.run_chunk._cache_size() == compiled + 1
+    assert solver.run_chunk._cache_size() == compiled + 1
 
 
 @pytest.mark.parametrize(
@@ -179,7 +185,7 @@ def test_searches_of_any_length_are_one_program():
         (lambda: Optimizer(learning_rate=0.0), "above 0"),
         (lambda: Optimizer(warmup=2.0), "shares"),
         (lambda: Plateau(patience=0), "patience 0"),
-        (lambda: solve.solve(bowl(), START, Plan(steps=0)), "at least one"),
+        (lambda: solver.solve(bowl(), START, Plan(steps=0)), "at least one"),
     ],
 )
 def test_mistakes_are_named(make, message):

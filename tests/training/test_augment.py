@@ -24,7 +24,7 @@ from stylegan_jax.training.loop import train
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase, ScheduleConfig
 from stylegan_jax.training.state import OptimizerConfig, init_state
-from stylegan_jax.training.step import make_train_step
+from stylegan_jax.training.step import make_step
 
 MODEL = ModelConfig(
     resolution=8,
@@ -90,7 +90,7 @@ def start(config):
 @functools.cache
 def compiled(config, devices=1):
     mesh = parallel.make_mesh(devices)
-    step = make_train_step(
+    step = make_step(
         MODEL, LossConfig(), OptimizerConfig(), PHASE, mesh, augment=config
     )
     return step, mesh

@@ -16,7 +16,7 @@ from stylegan_jax.training.config import Config
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import ScheduleConfig, phases
 from stylegan_jax.training.state import init_state
-from stylegan_jax.training.step import make_train_step
+from stylegan_jax.training.step import make_step
 
 CONFIG = Config(
     model=ModelConfig(
@@ -47,7 +47,7 @@ def test_the_step_of_every_ablation_keeps_the_states_shapes(changes):
     state = compiling.abstract_state(config, mesh)
     phase = phases(config.schedule, 16)[1]
     assert phase.fading
-    step = make_train_step(model, config.loss, config.optimizer, phase, mesh)
+    step = make_step(model, config.loss, config.optimizer, phase, mesh)
     batch = compiling.abstract_batch(model, phase, mesh)
     after, _ = jax.eval_shape(step, state, batch, jax.random.key(0))
     chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
@@ -118,9 +118,7 @@ def test_a_loop_of_ones_own_traces_and_compiles_its_step_once(devices, monkeypat
 
     monkeypatch.setattr(step_module, "make_update", counted)
     loss = LossConfig(r1_gamma=0.0)  # no second derivatives: compiles sooner
-    step = make_train_step(
-        model, loss, CONFIG.optimizer, phase, parallel.make_mesh(devices)
-    )
+    step = make_step(model, loss, CONFIG.optimizer, phase, parallel.make_mesh(devices))
     state = init_state(jax.random.key(0), model, CONFIG.optimizer)
     for _ in range(3):
         images = np.zeros((1, 4, 4, 4, 3), np.uint8)

@@ -13,7 +13,7 @@ from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase, ScheduleConfig, phases
 from stylegan_jax.training.state import OptimizerConfig, init_state
-from stylegan_jax.training.step import make_train_step, to_float
+from stylegan_jax.training.step import make_step, to_float
 
 MODEL = ModelConfig(
     resolution=1,
@@ -45,7 +45,7 @@ TWICE = dataclasses.replace(ONCE, d_steps=2)
 
 
 def stepped(state, phase, points):
-    step = make_train_step(MODEL, LOSS, OPTIMIZER, phase, parallel.make_mesh(1))
+    step = make_step(MODEL, LOSS, OPTIMIZER, phase, parallel.make_mesh(1))
     batch = {"images": points, "labels": np.zeros((*points.shape[:2], 0), "f")}
     state, metrics = step(jax.tree.map(jnp.copy, state), batch, jax.random.key(3))
     return jax.device_get((state, metrics))

@@ -19,7 +19,7 @@ from stylegan_jax.training import step as step_module
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig, init_state, is_active
-from stylegan_jax.training.step import make_train_step
+from stylegan_jax.training.step import make_step
 
 MODEL = ModelConfig(
     resolution=16,
@@ -71,7 +71,7 @@ def batch(resolution, seed=0, repeats=2):
 @functools.cache
 def compiled(phase=FADING, devices=1, model=MODEL, loss=LOSS):
     mesh = parallel.make_mesh(devices)
-    return make_train_step(model, loss, OPTIMIZER, phase, mesh), mesh
+    return make_step(model, loss, OPTIMIZER, phase, mesh), mesh
 
 
 def run(phase=FADING, devices=1, model=MODEL, loss=LOSS, calls=1):
@@ -351,4 +351,4 @@ def test_bfloat16_trains_close_to_float32():
 def test_a_minibatch_that_cannot_be_shared_out_is_refused():
     phase = dataclasses.replace(STABLE, batch_size=6)
     with pytest.raises(ValueError, match="batch_size 6 at 8 px in 1 parts"):
-        make_train_step(MODEL, LOSS, OPTIMIZER, phase, parallel.make_mesh(4))
+        make_step(MODEL, LOSS, OPTIMIZER, phase, parallel.make_mesh(4))

@@ -27,7 +27,7 @@ from stylegan_jax.training.loop import train
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase, ScheduleConfig
 from stylegan_jax.training.state import OptimizerConfig, init_state, is_trained, select
-from stylegan_jax.training.step import make_train_step
+from stylegan_jax.training.step import make_step
 from stylegan_jax.training.transfer import Beginning, Source
 
 MODEL = ModelConfig(
@@ -297,7 +297,7 @@ def test_frozen_layers_are_counted_from_the_image():
 def test_frozen_layers_and_their_moments_stay(freeze):
     optimizer = OptimizerConfig(freeze_d=freeze)
     mesh = parallel.make_mesh(1)
-    step = make_train_step(MODEL, LossConfig(), optimizer, PHASE, mesh)
+    step = make_step(MODEL, LossConfig(), optimizer, PHASE, mesh)
     before = new_state(MODEL, 1)
     images = np.random.RandomState(0).randint(0, 256, (1, 8, 16, 16, 3), np.uint8)
     batch = {"images": images, "labels": np.zeros((1, 8, 0), "f")}

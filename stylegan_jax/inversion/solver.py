@@ -6,7 +6,7 @@ and if its loss is no longer finite goes back to its best and stops.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -162,9 +162,14 @@ def solve(
     *,
     chunk: int = 50,
     resume: Sequence[np.ndarray] | None = None,
-    on_chunk: Callable[[Chunk], None] | None = None,
-) -> tuple[State, np.ndarray]:
-    """Minimises `problem.losses` over what moves.
+) -> Iterator[Chunk]:
+    """Minimises `problem.losses` over what moves; yields after every few iterations.
+
+        for state, history in solve(problem, start, plan):
+            print(int(state.step), history[-1])
+
+    Leaving the loop stops the search. The last state's `best` is the result and
+    `best_loss` its loss.
 
     Args:
         problem: a pytree; compiled once for each shape, optimizer, plateau and `chunk`,
@@ -174,12 +179,11 @@ def solve(
         chunk: iterations per call of the compiled program, at most.
         resume: `leaves` of the state of an earlier call with the same problem, start
             and plan. The result equals that of a run which did not stop.
-        on_chunk: called after each chunk; may raise to stop. The state it is given is
-            used up by the next chunk, so it must copy what it keeps.
 
-    Returns:
-        The last state, whose `best` is the result and `best_loss` its loss, and the
-        losses of all iterations of this call, `[iterations, N]`.
+    Yields:
+        The state and the losses of the chunk's iterations, `[iterations, N]`; at least
+        once, even if nothing was left to do. The next chunk uses the state's arrays up:
+        copy what you keep (`leaves`).
 
     Raises:
         UserError: no iterations, or `resume` is of something else.
@@ -189,8 +193,20 @@ def solve(
     state = begin(start, plan)
     if resume is not None:
         state = _restored(state, resume)
-    history: list[np.ndarray] = []
-    while (step := int(state.step)) < plan.steps and not bool(state.stopped.all()):
+    return _chunks(problem, state, plan, chunk)
+
+
+def _chunks(problem: Problem, state: State, plan: Plan, chunk: int) -> Iterator[Chunk]:
+    history = np.zeros((0, len(state.best_loss)), np.float32)
+    while True:
+        step = int(state.step)
+        ends = step >= plan.steps or bool(state.stopped.all())
+        if ends and plan.keep == "last":
+            state = _keep_last(problem, state)
+        if ends or len(history):
+            yield Chunk(state, history)
+        if ends:
+            return
         length = min(chunk, plan.steps - step)
         state, losses = run_chunk(
             problem,
@@ -201,13 +217,7 @@ def solve(
             plateau=plan.plateau,
             most=chunk,
         )
-        history.append(np.asarray(losses)[:length])
-        if on_chunk is not None:
-            on_chunk(Chunk(state, history[-1]))
-    if plan.keep == "last":
-        state = _keep_last(problem, state)
-    shape = (0, len(state.best_loss))
-    return state, np.concatenate(history) if history else np.zeros(shape, np.float32)
+        history = np.asarray(losses)[:length]
 
 
 def begin(start: Moving, plan: Plan) -> State:

@@ -1,0 +1,35 @@
+"""Packages whose names are imported when they are first used, after a stub file.
+
+The stub, `__init__.pyi`, is the one list of them, and what editors and type checkers
+read. Ours and not `lazy_loader`: networks and steps run with JAX and Flax alone.
+"""
+
+import ast
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list]]:
+    """The `__getattr__` and `__dir__` of a package, by the imports of its stub.
+
+    Args:
+        package: its `__name__`.
+        file: its `__file__`; the stub lies beside it.
+    """
+    places: dict[str, tuple[str, str | None]] = {}
+    for node in ast.parse(Path(file).with_suffix(".pyi").read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                module, name = node.module, alias.name
+                places[name] = (f".{module}", name) if module else (f".{name}", None)
+
+    def get(name: str) -> Any:
+        if name not in places:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module, attribute = places[name]
+        found = importlib.import_module(module, package)
+        return found if attribute is None else getattr(found, attribute)
+
+    return get, lambda: sorted(places)

@@ -1,0 +1,14 @@
+from . import masks as masks
+from .direction_files import directions_of as directions_of
+from .direction_files import load_directions as load_directions
+from .direction_files import save_directions as save_directions
+from .directions import Direction as Direction
+from .directions import condition as condition
+from .directions import move as move
+from .interpolate import morph as morph
+from .local import Search as Search
+from .local import crossover as crossover
+from .local import inpaint as inpaint
+from .local import mean_start as mean_start
+from .local import scribble as scribble
+from .mixing import mix as mix

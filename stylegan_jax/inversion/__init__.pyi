@@ -1,0 +1,13 @@
+from . import terms as terms
+from .code import Code as Code
+from .fit import LatentProblem as LatentProblem
+from .fit import fit_noise as fit_noise
+from .fit import fit_w as fit_w
+from .objective import load_eyes as load_eyes
+from .recipes import RECIPES as RECIPES
+from .recipes import Recipe as Recipe
+from .recipes import recipe as recipe
+from .solver import Optimizer as Optimizer
+from .solver import Plan as Plan
+from .solver import Plateau as Plateau
+from .solver import solve as solve

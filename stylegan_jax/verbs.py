@@ -1,0 +1,208 @@
+"""What is done with a network in one call: `sample`, `invert`, `train`."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stylegan_jax import parallel
+from stylegan_jax.common import cache
+from stylegan_jax.common.choices import one_hot
+from stylegan_jax.common.errors import UserError
+from stylegan_jax.data.sources import open_source
+from stylegan_jax.evaluators import make_evaluators
+from stylegan_jax.inversion import inverter, photos, recipes
+from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.inverter import Inversion, Running
+from stylegan_jax.inversion.objective import Eyes, load_eyes
+from stylegan_jax.inversion.recipes import Perceptual, Recipe
+from stylegan_jax.metrics.names import parse_measures
+from stylegan_jax.metrics.reconstruction import psnr
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.networks.seeds import NoiseKind, draw_pictures, make_draw
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.recovery import train as train_run
+from stylegan_jax.training.state import TrainState
+
+
+def sample(
+    generator: Generator,
+    seeds: Sequence[int],
+    *,
+    psi: float = 0.7,
+    cutoff: int | None = 8,
+    class_index: int | None = None,
+    noise: NoiseKind = "stored",
+) -> np.ndarray:
+    """Draws pictures of seeds, uint8 `[N, H, W, C]`, as the command does.
+
+    A seed's picture does not depend on the others. `jax.jit(generator.sample)` draws
+    batches faster, and rounds otherwise.
+
+    Args:
+        generator: of pictures.
+        seeds: numbers from 0, of one picture each.
+        psi: truncation: 1 is none, 0 the mean image.
+        cutoff: layers that are truncated; None is all.
+        class_index: of a conditional network, from 0.
+        noise: "stored" with the network, "random" by seed, or "none".
+
+    Raises:
+        UserError: no such class, or none given.
+    """
+    mesh = parallel.make_mesh()
+    drawn = draw_pictures(
+        generator,
+        [(seed, psi) for seed in seeds],
+        make_draw(mesh, cutoff=cutoff, noise=noise),
+        mesh=mesh,
+        labels=one_hot(generator.config.label_size, class_index),
+    )
+    side, channels = generator.resolution, generator.config.num_channels
+    return np.stack([*drawn]) if len(seeds) else np.zeros((0, side, side, channels))
+
+
+@dataclasses.dataclass(frozen=True)
+class Inversions:
+    """The inversion of N images.
+
+    Attributes:
+        codes: of all of them.
+        images: of the codes, uint8 `[N, H, W, C]`.
+        psnr: of the images, in dB, `[N]`.
+        each: every stage of each image.
+    """
+
+    codes: Code
+    images: np.ndarray
+    psnr: np.ndarray
+    each: tuple[Inversion, ...]
+
+    def __repr__(self) -> str:
+        """How many, and how well."""
+        return f"Inversions({len(self.codes)} images, PSNR {self.psnr.mean():.2f} dB)"
+
+
+def invert(
+    generator: Generator,
+    images: Sequence[np.ndarray | str | os.PathLike[str]] | np.ndarray,
+    recipe: str | Recipe = "image2stylegan++",
+    *,
+    perceptual: Perceptual = "preset",
+    steps: int | None = None,
+    noise_steps: int | None = None,
+    eyes: Eyes | None = None,
+    class_index: int | None = None,
+    running: Running | None = None,
+) -> Inversions:
+    """Latents and noise from which a network draws given images.
+
+    Args:
+        generator: the network.
+        images: files, of which the central square is taken, or uint8 arrays
+            `[R, R, C]` of the network's resolution.
+        recipe: a name of `recipes.RECIPES`, or one of your own.
+        perceptual: what is compared besides pixels; "none" needs no other network, the
+            preset's VGG16 is fetched once.
+        steps: iterations of stages that move latents.
+        noise_steps: of those that move noise only; 0 leaves them out.
+        eyes: networks for the perceptual terms that are loaded already.
+        class_index: of a conditional network, from 0.
+        running: batches, devices, progress.
+
+    Raises:
+        UserError: images that cannot be read or are of another size, or weights that
+            cannot be had.
+
+    Source: Abdal et al. 2019 and 2020, by the recipe.
+    """
+    if isinstance(recipe, str):
+        recipe = recipes.recipe(recipe, generator.resolution)
+    recipe = recipes.with_perceptual(recipe, perceptual)
+    recipe = recipes.with_steps(recipe, steps, noise_steps)
+    targets = [_pixels(image, generator) for image in images]
+    if not targets:
+        raise UserError("there are no images to invert; give one at least")
+    eyes = load_eyes(recipe) if eyes is None else eyes
+    labels = one_hot(generator.config.label_size, class_index)
+    found = tuple(
+        inverter.invert(
+            generator,
+            targets,
+            recipe,
+            eyes,
+            labels=labels,
+            running=running or Running(),
+        )
+    )
+    codes = jax.tree.map(
+        lambda *parts: jnp.concatenate(parts), *[one.code for one in found]
+    )
+    drawn = np.stack([one.stages[-1].picture for one in found])
+    pair = (x.astype(np.float32) for x in (drawn, np.stack(targets)))
+    return Inversions(
+        codes, drawn, np.asarray(psnr(*pair, value_range=(0, 255))), found
+    )
+
+
+def _pixels(
+    image: np.ndarray | str | os.PathLike[str], generator: Generator
+) -> np.ndarray:
+    if not isinstance(image, str | os.PathLike):
+        return np.asarray(image)
+    channels = generator.config.num_channels
+    read, rejected = photos.read(
+        [Path(image)], generator.resolution, channels, aligned=False
+    )
+    if rejected:
+        raise UserError(f"{image}: {rejected[0].reason}")
+    return read[0].pixels
+
+
+def train(
+    config: Config, workdir: str | os.PathLike[str], *, change: bool = False
+) -> TrainState:
+    """Trains a run, or goes on with it: `python -m stylegan_jax.train` from Python.
+
+    Args:
+        config: of a recipe, or made here.
+        workdir: the run directory; what is not a run is never written to.
+        change: go on with settings that change the training from here on.
+
+    Returns:
+        The state at the end; `load(workdir)` is its averaged generator.
+
+    Raises:
+        UserError: data or settings that cannot be trained with.
+    """
+    use_compilation_cache()
+    use_precision(config)
+    source = open_source(config.data)
+    names = config.metrics.names
+    wanted = parse_measures(names) if names else ()
+    return train_run(
+        config,
+        Path(workdir),
+        evaluators=make_evaluators(config, wanted, source),
+        source=source,
+        change=change,
+    )
+
+
+def use_precision(config: Config) -> None:
+    """Sets the precision of products that a run wants (`run.matmul_precision`)."""
+    precision = config.run.matmul_precision
+    jax.config.update(
+        "jax_default_matmul_precision", None if precision == "default" else precision
+    )
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs between runs, unless JAX was told where already."""
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
+        folder = str(cache.cache_folder("xla"))
+        jax.config.update("jax_compilation_cache_dir", folder)
