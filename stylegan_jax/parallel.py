@@ -12,6 +12,8 @@ from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from stylegan_jax.common.errors import UserError
+
 DATA = "data"
 
 
@@ -19,12 +21,12 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
     """A mesh of the first `num_devices` devices, all of them by default.
 
     Raises:
-        ValueError: there are fewer devices.
+        UserError: there are fewer devices.
     """
     # By process, so that a process's rows of a batch are one block of it.
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     if num_devices is not None and not 1 <= num_devices <= len(devices):
-        raise ValueError(
+        raise UserError(
             f"{num_devices} devices wanted, but {len(devices)} of kind "
             f"{devices[0].platform} are there"
         )

@@ -45,6 +45,16 @@ def test_imports_point_down(path):
                 assert RANK[other] < RANK[part], f"{path} imports {name}"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_is_refused_is_a_user_error(path):
+    """Any other ValueError is a bug to the commands, and shows its traceback."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            assert ast.unparse(node.exc.func) != "ValueError", f"{path}:{node.lineno}"
+        if isinstance(node, ast.ClassDef) and path.name != "errors.py":
+            assert "ValueError" not in [ast.unparse(base) for base in node.bases], path
+
+
 def test_pillow_is_used_in_few_rooms_and_tensorflow_and_torch_in_none():
     rooms = {"decoding.py", "resampling.py", "grids.py"}
     for path in FILES:

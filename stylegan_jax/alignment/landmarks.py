@@ -117,7 +117,7 @@ def read_landmarks(path: str | os.PathLike) -> list[np.ndarray]:
     try:
         values = np.asarray(readers[path.suffix.lower()](path), np.float64)
         if values.ndim not in (2, 3) or not len(values):
-            raise ValueError(f"numbers of shape {values.shape}")
+            raise UserError(f"numbers of shape {values.shape}")
     except FileNotFoundError:
         raise
     except (ValueError, TypeError, KeyError, OSError, OverflowError) as error:
@@ -153,6 +153,6 @@ def _json(path: Path) -> list:
     if isinstance(content, dict):
         names = [name for name in ("landmarks", "face_landmarks") if name in content]
         if not names:
-            raise ValueError("an object without `landmarks` or `face_landmarks`")
+            raise UserError("an object without `landmarks` or `face_landmarks`")
         content = content[names[0]]
     return content

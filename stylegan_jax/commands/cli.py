@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import dis
 import importlib.util
 import inspect
 import io
@@ -24,7 +23,6 @@ import os
 import sys
 import threading
 import traceback
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -45,6 +43,7 @@ Network = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
 
 TRACEBACK_VARIABLE = "STYLEGAN_JAX_TRACEBACK"
 _PACKAGE = Path(__file__).resolve().parents[1]
+_BUG = "This is a bug in stylegan_jax: report it with the lines above and the command."
 _USERS_MISTAKES = (
     UserError,
     FileNotFoundError,
@@ -212,20 +211,21 @@ def load_recipe(path: Path, variant: str | None = None) -> Any:
     try:
         spec.loader.exec_module(module)
         get_config = getattr(module, "get_config", None)
-        if get_config is None:
-            raise UserError(
-                f"recipe {path} has no function get_config(); it must define one that"
-                " returns the configuration"
-            )
-        if variant is not None and not inspect.signature(get_config).parameters:
-            raise UserError(f"recipe {path} has no variants; leave :{variant} out")
-        config = get_config() if variant is None else get_config(variant)
-    except UserError:
-        raise
+        several = get_config and inspect.signature(get_config).parameters
+        words = () if variant is None else (variant,)
+        config = get_config(*words) if get_config and (several or not words) else None
     except Exception as error:
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         raise UserError(
-            f"recipe {path}{_line_in(path, error)}: {type(error).__name__}: {error}"
+            f"recipe {path}{_line_in(path, error)}: {kind}{error}"
         ) from error
+    if get_config is None:
+        raise UserError(
+            f"recipe {path} has no function get_config(); it must define one that"
+            " returns the configuration"
+        )
+    if words and not several:
+        raise UserError(f"recipe {path} has no variants; leave :{variant} out")
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise UserError(
             f"get_config() of recipe {path} returned {type(config).__name__}, not a"
@@ -238,10 +238,9 @@ def run_main(main: Callable[[], object]) -> NoReturn:
     """Runs an entry point; the user's mistakes become one line, not a traceback.
 
     Printed short, with exit status 2: `UserError`, files that are missing or not
-    allowed, a full disk, and a ValueError that this package raised on purpose.
-    Everything else is a bug and keeps its traceback, as does everything when the
-    environment variable STYLEGAN_JAX_TRACEBACK is set. What is printed cannot steer
-    the terminal.
+    allowed, and a full disk. Everything else is a bug, keeps its traceback and has a
+    line that says so. With STYLEGAN_JAX_TRACEBACK in the environment mistakes show
+    theirs too. What is printed cannot steer the terminal.
     """
     with terminal.only_shown():
         _run_main(main)
@@ -255,10 +254,8 @@ def _run_main(main: Callable[[], object]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         _leave(130)
     except Exception as error:
-        where, trouble = _raised_at(error), disk.trouble(error)
-        expected = isinstance(error, _USERS_MISTAKES) or (
-            isinstance(error, ValueError) and where is not None
-        )
+        trouble = disk.trouble(error)
+        expected = isinstance(error, _USERS_MISTAKES)
         if isinstance(error, OSError) and trouble:
             place = f" ({error.filename})" if error.filename else ""
             error = UserError(
@@ -268,11 +265,12 @@ def _run_main(main: Callable[[], object]) -> NoReturn:
             expected = True
         if os.environ.get(TRACEBACK_VARIABLE) or not expected:
             traceback.print_exc()
+            if not expected:
+                print(_BUG, file=sys.stderr)
             _leave(2 if expected else 1)
         print(f"error: {error}", file=sys.stderr)
         if not isinstance(error, UserError):
-            at = f"raised at {where}; " if where else ""
-            print(f"  ({at}{TRACEBACK_VARIABLE}=1 shows more)", file=sys.stderr)
+            print(f"  ({TRACEBACK_VARIABLE}=1 shows more)", file=sys.stderr)
         _leave(2, together=isinstance(error, AgreedError))
     _leave(0)
 
@@ -366,23 +364,3 @@ def _line_in(path: Path, error: Exception) -> str:
         if Path(frame.filename).resolve() == path.resolve()
     ]
     return f", line {lines[-1]}" if lines else ""
-
-
-def _raised_at(error: BaseException) -> str | None:
-    """File and line of the `raise` statement in this package, None if it has none.
-
-    A ValueError out of NumPy, JAX or `int("x")` was not raised by a statement of
-    ours, even where our frame is the innermost one that Python shows.
-    """
-    tb: types.TracebackType | None = error.__traceback__
-    if tb is None:
-        return None
-    while tb.tb_next is not None:
-        tb = tb.tb_next
-    code = tb.tb_frame.f_code
-    path = Path(code.co_filename).resolve()
-    if not path.is_relative_to(_PACKAGE):
-        return None
-    if code.co_code[tb.tb_lasti] != dis.opmap["RAISE_VARARGS"]:
-        return None
-    return f"{path.relative_to(_PACKAGE.parent)}:{tb.tb_lineno}"

@@ -14,6 +14,7 @@ from stylegan_jax import loading
 from stylegan_jax.commands import cli
 from stylegan_jax.common import files, mirror
 from stylegan_jax.common.bucket import is_remote
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.data import kinds
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.evaluators import make_evaluators
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         Flags, argv, prog="python -m stylegan_jax.train", adapt=adapt
     )
     if flags.init_kimg and not flags.init:
-        raise ValueError("--init-kimg goes with --init; add it, or leave both out")
+        raise UserError("--init-kimg goes with --init; add it, or leave both out")
     if beginning is not None:
         beginning = beginning._replace(kimg=flags.init_kimg)
     named = cli.is_given("data.name", argv)
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = dataclasses.replace(config, data=data)
     wanted = parse_measures(config.metrics.names) if config.metrics.names else ()
     if not flags.workdir and not flags.dry_run:
-        raise ValueError("--workdir is missing: say where the run is to be kept")
+        raise UserError("--workdir is missing: say where the run is to be kept")
     use_compilation_cache()
     use_precision(config)
     flags.job.join()

@@ -11,6 +11,7 @@ import zlib
 from typing import IO
 
 from stylegan_jax.common import records
+from stylegan_jax.common.errors import UserError
 
 # Of a member's bytes in the zip. Images and arrays hardly shrink; text does, tenfold.
 MAX_RATIO = 100
@@ -34,7 +35,7 @@ UNREADABLE = (
 )
 
 
-class SuspiciousArchiveError(ValueError):
+class SuspiciousArchiveError(UserError):
     """An archive, or a member of one, that is not what an honest program writes."""
 
 

@@ -16,13 +16,14 @@ import numpy as np
 import safetensors
 
 from stylegan_jax.common import archives, records
+from stylegan_jax.common.errors import UserError
 
 MAX_BYTES = 1 << 34  # of all arrays of a file
 _MAX_HEADER_BYTES = 1 << 24  # of a .safetensors; a network of 1024 px has 31 kB
 _KINDS = "biufcSU"  # of numbers and of text; no objects and no records
 
 
-class UnreadableArraysError(ValueError):
+class UnreadableArraysError(UserError):
     """The file is damaged, absurd or of another kind; the message does not name it."""
 
 
@@ -138,7 +139,7 @@ def read_json(source: str | os.PathLike[str] | bytes) -> Any:
     """JSON of a file, or of its bytes.
 
     Raises:
-        ValueError: it is not JSON, is absurdly long or nested too deeply.
+        UserError: it is not JSON, is absurdly long or nested too deeply.
         OSError: the file cannot be opened.
     """
     if not isinstance(source, bytes):
@@ -146,7 +147,7 @@ def read_json(source: str | os.PathLike[str] | bytes) -> Any:
     try:
         return json.loads(source)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise UserError("nested too deeply") from None
 
 
 def _opened(path: str | os.PathLike[str]) -> BinaryIO:

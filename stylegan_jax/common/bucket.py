@@ -92,7 +92,7 @@ class Bucket:
         for name in names:
             # An object may be called `../x`.
             if not name or PurePosixPath(name).is_absolute() or ".." in name.split("/"):
-                raise ValueError(f"it holds an object called {name!a}")
+                raise UserError(f"it holds an object called {name!a}")
         return names
 
     def read(self, name: str) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Generic, TypeVar
 
+from stylegan_jax.common.errors import UserError
+
 Number = TypeVar("Number", int, float)
 
 
@@ -20,7 +22,7 @@ class ByResolution(Generic[Number]):
         exceptions: pairs (resolution in pixels, value); kept in ascending order.
 
     Raises:
-        ValueError: a resolution is not a power of two or is listed twice, or a
+        UserError: a resolution is not a power of two or is listed twice, or a
             value is not a number.
     """
 
@@ -28,20 +30,20 @@ class ByResolution(Generic[Number]):
     exceptions: tuple[tuple[int, Number], ...] = ()
 
     def __post_init__(self) -> None:
-        """Sorts and checks; raises ValueError."""
+        """Sorts and checks; raises UserError."""
         pairs = tuple(sorted((r, value) for r, value in self.exceptions))
         object.__setattr__(self, "exceptions", pairs)
         resolutions = [resolution for resolution, _ in pairs]
         for resolution in resolutions:
             if resolution < 1 or resolution & (resolution - 1):
-                raise ValueError(
+                raise UserError(
                     f"resolution {resolution} is not a power of two; use 4, 8, 16, ..."
                 )
             if resolutions.count(resolution) > 1:
-                raise ValueError(f"resolution {resolution} is listed more than once")
+                raise UserError(f"resolution {resolution} is listed more than once")
         for value in (self.default, *(value for _, value in pairs)):
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"value {value!r} is not a number")
+                raise UserError(f"value {value!r} is not a number")
 
     def at(self, resolution: int) -> Number:
         """The value at `resolution` (pixels)."""
@@ -66,7 +68,7 @@ def take_plain_values(config: object) -> None:
         config: a dataclass; fields for tables are those whose default is one.
 
     Raises:
-        ValueError: neither a table nor a number or text for one.
+        UserError: neither a table nor a number or text for one.
     """
     assert dataclasses.is_dataclass(config)
     for field in dataclasses.fields(config):
@@ -88,7 +90,7 @@ def parse_by_resolution(
         number: int or float; None takes int where every value is one, else float.
 
     Raises:
-        ValueError: naming the part that cannot be read, or the missing default.
+        UserError: naming the part that cannot be read, or the missing default.
     """
     defaults: list[str] = []
     pairs: list[tuple[int, str]] = []
@@ -100,11 +102,11 @@ def parse_by_resolution(
         try:
             pairs.append((int(resolution), value.strip()))
         except ValueError:
-            raise ValueError(
+            raise UserError(
                 f"{part!r} in {text!r} is not resolution:value, such as 8:256"
             ) from None
     if len(defaults) != 1:
-        raise ValueError(
+        raise UserError(
             f"{text!r} has {len(defaults)} bare numbers; exactly one is needed, the"
             " value at every resolution that is not listed, such as 32,4:512,8:256"
         )
@@ -114,7 +116,7 @@ def parse_by_resolution(
     try:
         default, *values = [number(value) for value in texts]
     except ValueError:
-        raise ValueError(
+        raise UserError(
             f"{text!r} holds a value that is not {number.__name__}"
         ) from None
     resolutions = [resolution for resolution, _ in pairs]

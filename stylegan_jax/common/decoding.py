@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from stylegan_jax.common import containers, pnm, tiff
+from stylegan_jax.common.errors import UserError
 
 MAX_BYTES = 10**9  # of memory, for one picture
 MAX_FILE_BYTES = 2**29  # 150 million pixels, 24 bits each, not compressed
@@ -32,7 +33,7 @@ _HELD = {"WEBP": 12, "AVIF": 12}
 Image.init()  # loads every decoder; by itself Pillow does so only on failure
 
 
-class UnreadableImageError(ValueError):
+class UnreadableImageError(UserError):
     """A file is not an image, is damaged, or is of a kind not supported."""
 
 
@@ -283,9 +284,7 @@ def from_array(image: np.ndarray) -> Image.Image:
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.dtype != np.uint8 or (image.ndim != 2 and image.shape[-1] not in MODES):
-        raise ValueError(
-            f"{image.dtype} {image.shape} is not a uint8 [H, W, 1-4] image"
-        )
+        raise UserError(f"{image.dtype} {image.shape} is not a uint8 [H, W, 1-4] image")
     return Image.fromarray(np.ascontiguousarray(image))
 
 

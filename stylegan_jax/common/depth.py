@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from stylegan_jax.common.errors import UserError
+
 Whites = Mapping[str, float]  # by kind of sample, see `decoding.Header`
 
 FULL: Whites = {"16-bit": 65535, "32-bit": 65535, "float": 1}
@@ -19,12 +21,12 @@ def largest(levels: np.ndarray) -> float:
     """The largest value of `[H, W, C]`, alpha apart.
 
     Raises:
-        ValueError: there are values below 0, or that are not finite.
+        UserError: there are values below 0, or that are not finite.
     """
     colours = levels[:, :, : -1 if levels.shape[2] in (2, 4) else None]
     low, high = float(colours.min()), float(colours.max())
     if not (low >= 0 and np.isfinite(high)):
-        raise ValueError(f"values from {low:g} to {high:g}, not from 0 up")
+        raise UserError(f"values from {low:g} to {high:g}, not from 0 up")
     return high
 
 
@@ -32,11 +34,11 @@ def white_of(kind: str, high: float) -> float:
     """The white of samples whose largest is `high`: of the fewest bits that hold it.
 
     Raises:
-        ValueError: floats that are not within 0 to 1.
+        UserError: floats that are not within 0 to 1.
     """
     if kind == "float":
         if high > 1:
-            raise ValueError(f"floats up to {high:g}, not from 0 to 1")
+            raise UserError(f"floats up to {high:g}, not from 0 to 1")
         return 1
     return next(2**bits - 1 for bits in _BITS if high < 2**bits)
 

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import ImageDraw, ImageFont
 
 from stylegan_jax.common.decoding import from_array
+from stylegan_jax.common.errors import UserError
 
 Font = ImageFont.FreeTypeFont
 
@@ -36,7 +37,7 @@ def grid(
     images = np.asarray(images)
     if images.ndim != 4 or not len(images) or images.dtype != np.uint8:
         shape = f"{images.dtype} {images.shape}"
-        raise ValueError(f"a grid takes uint8 images [N, H, W, C], N > 0, got {shape}")
+        raise UserError(f"a grid takes uint8 images [N, H, W, C], N > 0, got {shape}")
     count, height, width, channels = images.shape
     columns = columns or len(column_labels or ()) or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
@@ -45,7 +46,7 @@ def grid(
         ("column", column_labels, columns),
     ]:
         if labels is not None and len(labels) != size:
-            raise ValueError(f"{len(labels)} {name} labels for {size} {name}s")
+            raise UserError(f"{len(labels)} {name} labels for {size} {name}s")
     y_step, x_step = height + padding, width + padding
     font = _font(height, x_step, column_labels or ())
     line = sum(font.getmetrics()) + 4

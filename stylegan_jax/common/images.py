@@ -15,6 +15,7 @@ import numpy as np
 
 from stylegan_jax.common import decoding, depth
 from stylegan_jax.common.decoding import MODES, UnreadableImageError, from_array
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.files import atomic_write
 
 # Complete files end like this. One that does not is worth a trial decoding.
@@ -72,10 +73,10 @@ def read_image(
     Raises:
         UnreadableImageError: the data is not an image that can be decoded.
         FileNotFoundError: there is no such file.
-        ValueError: `num_channels` is not 1, 2, 3 or 4.
+        UserError: `num_channels` is not 1, 2, 3 or 4.
     """
     if num_channels not in MODES:
-        raise ValueError(f"num_channels {num_channels} is not 1, 2, 3 or 4")
+        raise UserError(f"num_channels {num_channels} is not 1, 2, 3 or 4")
     with (
         _opened(source) as file,
         decoding.decoded(file, num_channels) as (levels, kind),
@@ -146,7 +147,7 @@ def read_header(stream: IO[bytes], *, check_end: bool = True) -> decoding.Header
 def convert_channels(image: np.ndarray, num_channels: int) -> np.ndarray:
     """Converts uint8 `[H, W, C]` to `num_channels`, with the rules of `read_image`."""
     if image.ndim != 3:
-        raise ValueError(f"{image.shape} is not an image [H, W, 1-4]")
+        raise UserError(f"{image.shape} is not an image [H, W, 1-4]")
     if image.shape[2] == num_channels and image.dtype == np.uint8:
         return image
     return decoding.to_channels(image, num_channels)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from stylegan_jax.common import grids
+from stylegan_jax.common.errors import UserError
 
 _INCHES, _DPI = 2.2, 110  # of a panel
 _BINS = 120
@@ -30,10 +31,10 @@ def panels(
         The picture, uint8 `[H, W, 3]`.
 
     Raises:
-        ValueError: samples of another shape, or no panels.
+        UserError: samples of another shape, or no panels.
     """
     if not pictures:
-        raise ValueError("no panels to draw")
+        raise UserError("no panels to draw")
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     figure = _figure(columns * _INCHES, rows * _INCHES)
@@ -53,7 +54,7 @@ def panels(
             axis.set_xlim(*span)
             axis.set_yticks([])
         else:
-            raise ValueError(f"samples of shape {samples.shape} cannot be drawn")
+            raise UserError(f"samples of shape {samples.shape} cannot be drawn")
     for axis in axes[len(pictures) :]:
         axis.set_axis_off()
     return _pixels(figure)
@@ -74,10 +75,10 @@ def curves(
         The picture, uint8 `[H, W, 3]`.
 
     Raises:
-        ValueError: no lines.
+        UserError: no lines.
     """
     if not lines:
-        raise ValueError("no lines to draw")
+        raise UserError("no lines to draw")
     figure = _figure(6.4, 3.6)
     axis = figure.subplots()
     start = 0
@@ -106,10 +107,10 @@ def panels_of_lines(
         The picture, uint8 `[H, W, 3]`.
 
     Raises:
-        ValueError: no panels.
+        UserError: no panels.
     """
     if not panels:
-        raise ValueError("no panels to draw")
+        raise UserError("no panels to draw")
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = _figure(columns * 3.0, rows * 2.4)

@@ -11,6 +11,8 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from stylegan_jax.common.errors import UserError
+
 MAX_TEXT_BYTES = 1 << 26
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _HEAD = re.compile(rb"P([1-6])\s+(\d{1,9})\s+(\d{1,9})(?:\s+(\d{1,9}))?", re.DOTALL)
@@ -36,7 +38,7 @@ def read_header(file: IO[bytes]) -> Header:
     """Reads the first lines.
 
     Raises:
-        ValueError: they are not there, or the largest sample is impossible.
+        UserError: they are not there, or the largest sample is impossible.
     """
     file.seek(0)
     # Comments become blanks, so that places stay what they are.
@@ -44,11 +46,11 @@ def read_header(file: IO[bytes]) -> Header:
     match = _HEAD.match(text)
     bits = match is not None and match[1] in b"14"
     if match is None or (match[4] is None and not bits):
-        raise ValueError("no width, height and largest sample in its first lines")
+        raise UserError("no width, height and largest sample in its first lines")
     kind, width, height = (int(match[i]) for i in (1, 2, 3))
     largest, stop = (1, match.end(3)) if bits else (int(match[4]), match.end(4))
     if not 0 < largest < 65536:
-        raise ValueError(f"the largest sample, {largest}, is not within 1 to 65535")
+        raise UserError(f"the largest sample, {largest}, is not within 1 to 65535")
     return Header(kind, width, height, largest, stop + 1)  # and one blank
 
 
@@ -56,7 +58,7 @@ def read_samples(file: IO[bytes], header: Header) -> np.ndarray:
     """The samples, uint8 or uint16 `[height, width, channels]`; white is `largest`.
 
     Raises:
-        ValueError: there are too few, one is too large, or the text is too long.
+        UserError: there are too few, one is too large, or the text is too long.
     """
     kind, width, height, largest, start = header
     count = width * height * header.channels
@@ -64,27 +66,27 @@ def read_samples(file: IO[bytes], header: Header) -> np.ndarray:
     if kind <= 3:
         text = file.read(MAX_TEXT_BYTES + 1)
         if len(text) > MAX_TEXT_BYTES:
-            raise ValueError(f"text of over {MAX_TEXT_BYTES >> 20} MB; save it binary")
+            raise UserError(f"text of over {MAX_TEXT_BYTES >> 20} MB; save it binary")
         text = _COMMENT.sub(b" ", text)
         if kind == 1:  # digits, with blanks between them or not; 1 is black
             samples = ord("1") - np.frombuffer(b"".join(text.split()), np.uint8)
         else:
             if re.search(rb"[^\d\s]", text):
-                raise ValueError("samples that are no numbers")
+                raise UserError("samples that are no numbers")
             samples = np.fromstring(text.decode(), np.float32, sep=" ")
     elif kind == 4:
         rows = np.frombuffer(file.read((width + 7) // 8 * height), np.uint8)
         if len(rows) < (width + 7) // 8 * height:
-            raise ValueError("truncated")
+            raise UserError("truncated")
         rows = rows.reshape(height, -1)
         samples = 1 - np.unpackbits(rows, axis=1, count=width).ravel()
     else:
         form = np.dtype(">u2" if largest > 255 else "u1")
         samples = np.frombuffer(file.read(count * form.itemsize), form)
     if len(samples) < count:
-        raise ValueError(f"truncated: {len(samples)} of {count} samples")
+        raise UserError(f"truncated: {len(samples)} of {count} samples")
     samples = samples[:count]
     if count and samples.max() > largest:
-        raise ValueError(f"a sample of {samples.max():g}, above {largest}")
+        raise UserError(f"a sample of {samples.max():g}, above {largest}")
     pixels = samples.astype(np.uint8 if largest < 256 else np.uint16)
     return pixels.reshape(height, width, header.channels)

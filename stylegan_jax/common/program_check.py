@@ -74,7 +74,7 @@ _TARGETS = frozenset(
 _CALLED = "called_computations"
 
 
-class RefusedProgramError(ValueError):
+class RefusedProgramError(UserError):
     """A program does what it may not; the message says what, not which file."""
 
 

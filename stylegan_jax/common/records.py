@@ -59,17 +59,17 @@ def open_file(path: str | os.PathLike[str], inside: Path | None = None) -> Binar
         inside: the folder that the file must be in, wherever links lead.
 
     Raises:
-        ValueError: it is something else, or lies elsewhere.
+        UserError: it is something else, or lies elsewhere.
         OSError: it cannot be opened.
     """
     if inside is not None:
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(os.path.realpath(inside)):
-            raise ValueError("a link to another place; put the file itself there")
+            raise UserError("a link to another place; put the file itself there")
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
-        raise ValueError(f"{kind}, not a file")
+        raise UserError(f"{kind}, not a file")
     return open(path, "rb")
 
 
@@ -79,12 +79,12 @@ def read_bytes(
     """The content of a regular file; as `open_file`.
 
     Raises:
-        ValueError: it is longer than `max_bytes`.
+        UserError: it is longer than `max_bytes`.
     """
     with open_file(path, inside) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
-        raise ValueError(f"over {max_bytes >> 20} MB")
+        raise UserError(f"over {max_bytes >> 20} MB")
     return data
 
 
@@ -143,7 +143,7 @@ def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator
     try:
         with open_file(path, inside) as file:
             if os.fstat(file.fileno()).st_size > _MAX_LOG_BYTES:
-                raise ValueError(f"over {_MAX_LOG_BYTES >> 20} MB")
+                raise UserError(f"over {_MAX_LOG_BYTES >> 20} MB")
             head = file.peek(4)[:4]  # type: ignore[attr-defined]
             named = (name for mark, name in _MARKS.items() if head.startswith(mark))
             encoding = next(named, "utf-8")
@@ -151,7 +151,7 @@ def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator
             with io.TextIOWrapper(file, encoding, errors, newline="\n") as stream:
                 for number, text in enumerate(iter(_next_line(stream), ""), 1):
                     if number > _MAX_LINES:
-                        raise ValueError(f"over {_MAX_LINES} lines")
+                        raise UserError(f"over {_MAX_LINES} lines")
                     yield Line(number, text, _line_value(text, shape))
     except (OSError, ValueError) as error:
         raise DamagedRecordError(
@@ -216,10 +216,10 @@ def parse(source: bytes | str) -> Any:
     """A JSON value in which every number is finite and every key is there once.
 
     Raises:
-        ValueError: it is anything else, or nested too deeply.
+        UserError: it is anything else, or nested too deeply.
     """
     if not source.strip():
-        raise ValueError("it is empty")
+        raise UserError("it is empty")
     try:
         return json.loads(
             source,
@@ -229,33 +229,33 @@ def parse(source: bytes | str) -> Any:
             parse_int=_integer,
         )
     except UnicodeError:
-        raise ValueError("it is not text in UTF-8") from None
+        raise UserError("it is not text in UTF-8") from None
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise UserError("nested too deeply") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key that is there twice")
+        raise UserError("a key that is there twice")
     return found
 
 
 def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"the number {text[:20]}")
+        raise UserError(f"the number {text[:20]}")
     return value
 
 
 def _integer(text: str) -> int:
     if len(text) > _LONGEST_INTEGER or abs(value := int(text)) >= 1 << 64:
-        raise ValueError(f"the number {text[:20]}..., which has over 64 bits")
+        raise UserError(f"the number {text[:20]}..., which has over 64 bits")
     return value
 
 
 def _check_texts_and_depth(value: Any) -> None:
-    """Raises ValueError for nesting, and for texts that no file could be called."""
+    """Raises UserError for nesting, and for texts that no file could be called."""
     values = [value]
     for _ in range(_MAX_DEPTH):
         below: list[Any] = []
@@ -265,20 +265,20 @@ def _check_texts_and_depth(value: Any) -> None:
             elif isinstance(each, list):
                 below += each
             elif isinstance(each, str) and "\0" in each:
-                raise ValueError("a text with a zero byte")
+                raise UserError("a text with a zero byte")
             elif isinstance(each, str) and not each.isascii():
                 try:
                     os.fsencode(each)
                 except UnicodeError:
-                    raise ValueError("a text that is not Unicode") from None
+                    raise UserError("a text that is not Unicode") from None
         if not below:
             return
         values = below
-    raise ValueError("nested too deeply")
+    raise UserError("nested too deeply")
 
 
 def check(value: Any, shape: Any, name: str = "it") -> None:
-    """Raises ValueError unless a value of JSON has the shape."""
+    """Raises UserError unless a value of JSON has the shape."""
     if isinstance(shape, dict):
         _check_type(value, (dict,), name)
         for key, child in shape.items():
@@ -286,7 +286,7 @@ def check(value: Any, shape: Any, name: str = "it") -> None:
                 for own, each in value.items():
                     check(each, child, ascii(own)[:60])
             elif key not in value:
-                raise ValueError(f"it has no {key}")
+                raise UserError(f"it has no {key}")
             else:
                 check(value[key], child, key)
     elif isinstance(shape, list):
@@ -300,7 +300,7 @@ def check(value: Any, shape: Any, name: str = "it") -> None:
 
 def _check_type(value: Any, kinds: tuple[type, ...], name: str) -> None:
     if type(value) not in kinds:
-        raise ValueError(f"{name} is {_NAMES.get(type(value), 'something else')}")
+        raise UserError(f"{name} is {_NAMES.get(type(value), 'something else')}")
 
 
 _NAMES = {

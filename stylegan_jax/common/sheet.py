@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stylegan_jax.common import grids
+from stylegan_jax.common.errors import UserError
 
 Groups = Sequence[tuple[str, int]]  # label and number of rows or columns
 
@@ -49,10 +50,10 @@ class Sheet:
                 are enlarged to the cell by repeating pixels.
 
         Raises:
-            ValueError: not one per cell, or a cell is no multiple of a picture.
+            UserError: not one per cell, or a cell is no multiple of a picture.
         """
         if len(pictures) != len(self.cells):
-            raise ValueError(f"{len(pictures)} pictures for {len(self.cells)} cells")
+            raise UserError(f"{len(pictures)} pictures for {len(self.cells)} cells")
         filled, (height, width) = self.page.copy(), self.size
         for (top, left), picture in zip(self.cells, pictures, strict=True):
             if picture is not None:
@@ -65,11 +66,11 @@ def enlarge(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Repeats the pixels of `[h, w, C]` up to `size`, (height, width).
 
     Raises:
-        ValueError: `size` is no multiple of the picture's.
+        UserError: `size` is no multiple of the picture's.
     """
     (down, rest), (across, rest_2) = map(divmod, size, picture.shape[:2])
     if rest or rest_2:
-        raise ValueError(f"{size} is not a multiple of {picture.shape[:2]}")
+        raise UserError(f"{size} is not a multiple of {picture.shape[:2]}")
     return picture.repeat(down, axis=0).repeat(across, axis=1)
 
 
@@ -105,7 +106,7 @@ def make_sheet(
         at_least: pixels of a cell.
 
     Raises:
-        ValueError: labels that are not as many as what they are for.
+        UserError: labels that are not as many as what they are for.
     """
     for name, found, wanted in [
         ("row labels", len(row_labels), rows),
@@ -115,7 +116,7 @@ def make_sheet(
         ("captions", len(captions), rows * columns),
     ]:
         if found not in (0, wanted):
-            raise ValueError(f"{found} {name}, not {wanted}")
+            raise UserError(f"{found} {name}, not {wanted}")
     every = [*row_groups, *column_groups, *((text, columns) for text in room_for)]
     cell, letters = _sizes(side, at_least, [*column_labels, *captions], every)
     font = grids.load_font(letters)

@@ -12,6 +12,8 @@ import io
 import struct
 from typing import IO, NamedTuple
 
+from stylegan_jax.common.errors import UserError
+
 Piece = bytes | range
 
 # Bytes of one value of each type, from 1: BYTE, ASCII, SHORT, LONG, RATIONAL, ...
@@ -29,7 +31,7 @@ _PIXEL_TAGS |= {339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530,
 _PIXEL_TAGS |= {532}
 
 
-class AbsurdFileError(ValueError):
+class AbsurdFileError(UserError):
     """Parts of a file are as no honest one has them."""
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import collections
 import time
 
+from stylegan_jax.common.errors import UserError
+
 
 def hms(seconds: float) -> str:
     """Writes a duration with its two leading units: `1d 04h`, `12m 33s`, `7s`.
@@ -35,11 +37,11 @@ def due(nimg: int, last_nimg: int, every_kimg: float) -> bool:
     a run that was stopped and continued equal to that of a straight run.
 
     Raises:
-        ValueError: `every_kimg` is less than one image.
+        UserError: `every_kimg` is less than one image.
     """
     every_nimg = round(every_kimg * 1000)
     if every_nimg < 1:
-        raise ValueError(f"every_kimg {every_kimg} is less than one image (0.001)")
+        raise UserError(f"every_kimg {every_kimg} is less than one image (0.001)")
     return nimg // every_nimg > last_nimg // every_nimg
 
 

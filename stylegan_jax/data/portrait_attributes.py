@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stylegan_jax.common.errors import UserError
+
 HAIR_STYLES = ("swept", "parted", "fringe", "curly", "bun", "bald")
 GLASSES_STYLES = ("round", "square", "oval")
 NECKLINES = ("crew", "vee", "collar", "turtleneck")
@@ -81,14 +83,14 @@ class PortraitAttributes:
             for name in names:
                 value = getattr(self, name)
                 if not low <= value <= 1.0:
-                    raise ValueError(f"{name} is {value}, but must lie in [{low:g}, 1]")
+                    raise UserError(f"{name} is {value}, but must lie in [{low:g}, 1]")
         for name, known in (
             ("hair_style", HAIR_STYLES),
             ("glasses_style", GLASSES_STYLES),
             ("neckline", NECKLINES),
         ):
             if getattr(self, name) not in known:
-                raise ValueError(
+                raise UserError(
                     f"{name} {getattr(self, name)!r} is unknown; choose one of {known}"
                 )
 
@@ -101,10 +103,10 @@ def attributes(index: int, *, seed: int = 0) -> PortraitAttributes:
     the people wear glasses.
 
     Raises:
-        ValueError: if `index` or `seed` is negative.
+        UserError: if `index` or `seed` is negative.
     """
     if index < 0 or seed < 0:
-        raise ValueError(f"index {index} and seed {seed} must not be negative")
+        raise UserError(f"index {index} and seed {seed} must not be negative")
     rng = np.random.default_rng([seed, index])
     u = rng.random(41).tolist()
     left, manly = u[25] < 0.5, u[26] < 0.5

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.portrait_attributes import (
     LABEL_SIZES,
     PortraitAttributes,
@@ -42,10 +43,10 @@ def draw(
         uint8 `[R, R, 3]`, RGB.
 
     Raises:
-        ValueError: if the resolution is not such a power of two.
+        UserError: if the resolution is not such a power of two.
     """
     if resolution not in RESOLUTIONS:
-        raise ValueError(
+        raise UserError(
             f"resolution {resolution} is not a power of two from {RESOLUTIONS[0]} to "
             f"{RESOLUTIONS[-1]}"
         )
@@ -84,14 +85,14 @@ class Portraits:
                 of 2 classes, or "hair_style" (in the order of HAIR_STYLES).
 
         Raises:
-            ValueError: if the size is not positive or the label is unknown.
+            UserError: if the size is not positive or the label is unknown.
         """
         if size < 1:
-            raise ValueError(f"size is {size}, but a data set needs at least 1 image")
+            raise UserError(f"size is {size}, but a data set needs at least 1 image")
         if seed < 0:
-            raise ValueError(f"seed is {seed}, but must not be negative")
+            raise UserError(f"seed is {seed}, but must not be negative")
         if label is not None and label not in LABEL_SIZES:
-            raise ValueError(
+            raise UserError(
                 f"label {label!r} is unknown; choose one of {sorted(LABEL_SIZES)}"
             )
         self._size, self._seed, self._label = size, seed, label

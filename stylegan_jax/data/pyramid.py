@@ -128,7 +128,7 @@ def open_pyramid(config: DataConfig) -> PyramidSource:
             labels = _labels(root, index["labels"], index["num_images"])
         for level, records in levels.items():
             if len(records) != index["num_images"]:
-                raise ValueError(f"level {level} has {len(records)} images")
+                raise UserError(f"level {level} has {len(records)} images")
     except FileNotFoundError as error:
         raise UserError(
             f"{str(root)!r} is not a whole prepared pyramid ({error}); make one with "
@@ -159,14 +159,14 @@ def open_pyramid(config: DataConfig) -> PyramidSource:
 def _checked(index: Any) -> dict[str, Any]:
     """The index, whose numbers are what they should be; other errors come up later."""
     if index["format"] != FORMAT:
-        raise ValueError(f"its format is {index['format']!r}")
+        raise UserError(f"its format is {index['format']!r}")
     if type(index["num_images"]) is not int or not index["levels"]:
-        raise ValueError("it has no images")
+        raise UserError("it has no images")
     if index["num_channels"] not in (1, 2, 3, 4) or type(index["name"]) is not str:
-        raise ValueError(f"it has {index['num_channels']} channels")
+        raise UserError(f"it has {index['num_channels']} channels")
     for level in index["levels"]:
         if not 1 <= int(level) <= 1 << 14:
-            raise ValueError(f"it has images of {level} px")
+            raise UserError(f"it has images of {level} px")
     return index
 
 
@@ -184,9 +184,9 @@ def _labels(root: Path, stored: Any, count: int) -> LabelTable:
     classes = values.ndim == 1 and values.dtype.kind in "iu"
     vectors = values.ndim == 2 and values.dtype.kind == "f"
     if type(size) is not int or len(values) != count:
-        raise ValueError(f"{len(values)} labels of {count} images")
+        raise UserError(f"{len(values)} labels of {count} images")
     if classes and len(values):
         classes = values.min() >= 0 and values.max() < size <= MAX_CLASSES
     if not classes and not (vectors and values.shape[1] == size):
-        raise ValueError(f"labels {values.dtype} {values.shape} are not {size} classes")
+        raise UserError(f"labels {values.dtype} {values.shape} are not {size} classes")
     return LabelTable(values=values, size=size, names=names)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.interpolate import morph
 from stylegan_jax.editing.masks import resize
 from stylegan_jax.inversion.code import Code
@@ -48,7 +49,7 @@ def transfer(
         float32 `[N, H, W, C]`.
 
     Raises:
-        ValueError: no such layer.
+        UserError: no such layer.
     """
     own = generator.features(first.ws, first.noise, layers=layers)
     other = generator.features(second.ws, second.noise, layers=layers)
@@ -88,7 +89,7 @@ def copy_channels(channels: Sequence[int]) -> Combine:
         count = own.shape[-1]
         outside = [channel for channel in channels if not 0 <= channel < count]
         if outside:
-            raise ValueError(
+            raise UserError(
                 f"channel {outside[0]} is not one of the {count} of this layer"
             )
         taken = jnp.zeros(count, bool).at[jnp.asarray(channels, int)].set(True)

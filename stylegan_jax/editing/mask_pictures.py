@@ -54,20 +54,20 @@ def read(
         if value is not None:
             mask, how = _grey(colours, kind) == value, f"pixels of value {value}"
             if not mask.any():
-                raise ValueError(f"no pixel has the value {value}")
+                raise UserError(f"no pixel has the value {value}")
         elif alpha is not None and alpha.min() < alpha.max():
             mask, how = _shares(alpha, kind), "alpha"
         elif alpha is not None and not alpha.max():
-            raise ValueError("it is transparent everywhere")
+            raise UserError("it is transparent everywhere")
         else:
             mask, how = _shares(_grey(colours, kind), kind), "luminance"
         if not soft:
             mask = mask >= 0.5
         share = np.mean(mask >= 0.5)
         if not share:
-            raise ValueError("no pixel is inside; white is inside, black outside")
+            raise UserError("no pixel is inside; white is inside, black outside")
         if np.all(mask == 1):
-            raise ValueError("all pixels are inside; for all of it give box:0,0,1,1")
+            raise UserError("all pixels are inside; for all of it give box:0,0,1,1")
     except ValueError as error:
         raise UserError(f"mask {path}: {error}") from error
     count = round(share * resolution**2)
@@ -81,9 +81,9 @@ def _shares(plane: np.ndarray, kind: str) -> np.ndarray:
     """Values as shares of white, float64 `[H, W]`."""
     low, high = float(plane.min()), float(plane.max())
     if not (low >= 0 and high <= _FULL[kind]):
-        raise ValueError(f"{kind} values from {low:g} to {high:g} are no mask")
+        raise UserError(f"{kind} values from {low:g} to {high:g} are no mask")
     if low == high:
-        raise ValueError(
+        raise UserError(
             f"all pixels have the value {high:g}"
             + ("; white is inside, black outside" if not high else "")
             + ("; for all of it give box:0,0,1,1" if high else "")
@@ -95,7 +95,7 @@ def _shares(plane: np.ndarray, kind: str) -> np.ndarray:
     numbers = values[(values > 0) & (values < 255)]
     if whole and len(numbers) > 1 and numbers.max() < _CLASSES:
         some = ", ".join(f"{number:g}" for number in numbers[:5])
-        raise ValueError(
+        raise UserError(
             f"the values {some}{', ...' if len(numbers) > 5 else ''} look like class "
             f"numbers; name the class that is meant after the file, as in "
             f"mask.png={numbers[0]:g}"
@@ -116,7 +116,7 @@ def _grey(colours: np.ndarray, kind: str) -> np.ndarray:
         return np.where(colours.any(2), float(_FULL[kind]), 0.0)
     between = np.mean((luma > 0.25 * _FULL[kind]) & (luma < 0.75 * _FULL[kind]))
     if 2 < len(found) <= _CLASSES or between > 0.1:
-        raise ValueError(
+        raise UserError(
             "it is a picture in colours; draw what is inside white and the rest "
             "black, or leave the rest transparent"
         )

@@ -154,5 +154,5 @@ def _described(metadata: Mapping[str, Any]) -> StoredClassifiers:
     sizes = (metadata["resolution"], metadata["channels"], len(heads))
     for number in (*sizes, *(head.num_classes for head in heads)):
         if type(number) is not int or not 1 <= number <= _MAX_SIZE:
-            raise ValueError(f"{ascii(number)[:20]} is not 1 to {_MAX_SIZE}")
+            raise UserError(f"{ascii(number)[:20]} is not 1 to {_MAX_SIZE}")
     return StoredClassifiers({}, heads, *sizes[:2], str(metadata["source"]))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.ops import resample
 from stylegan_jax.ops.convolution import conv
@@ -34,10 +35,10 @@ def shapes(resolution: int, channels: int, outputs: int) -> dict[str, tuple[int,
         outputs: logits, of all heads together.
 
     Raises:
-        ValueError: the images are too small.
+        UserError: the images are too small.
     """
     if resolution < MIN_RESOLUTION:
-        raise ValueError(
+        raise UserError(
             f"images of {resolution} px are too small to classify; take at least "
             f"{MIN_RESOLUTION} px"
         )
@@ -113,10 +114,10 @@ def extractor(
         name: says which network it is.
 
     Raises:
-        ValueError: it looks at images with alpha.
+        UserError: it looks at images with alpha.
     """
     if channels not in (1, 3):
-        raise ValueError(
+        raise UserError(
             f"{name} was trained on images of {channels} channels; features are taken "
             "of RGB images: train one with 1 or 3"
         )

@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
+
 Params = Mapping[str, Array]  # by the names of the original network
 
 
@@ -63,10 +65,10 @@ class FrozenNetwork:
         """Images `[N, H, W, 3]`, uint8, to vectors `[N, size]`, float32.
 
         Raises:
-            ValueError: other images.
+            UserError: other images.
         """
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-            raise ValueError(
+            raise UserError(
                 f"{self.name} was given {images.dtype} {images.shape}; it takes uint8 "
                 "[N, H, W, 3] (grey images three times, [-1, 1] through "
                 "common.images.to_uint8)"

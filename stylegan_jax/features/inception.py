@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.features import public_weights, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.inception_layers import LAYERS, Conv, Fork, Layer, Pool
@@ -131,10 +132,10 @@ def features(params: Params, images: Array, outputs: Sequence[str]) -> dict[str,
         By name, `[N, OUTPUTS[name]]`.
 
     Raises:
-        ValueError: another name.
+        UserError: another name.
     """
     if not outputs or not set(outputs) <= set(OUTPUTS):
-        raise ValueError(
+        raise UserError(
             f"Inception has no outputs {list(outputs)}; they are {', '.join(OUTPUTS)}"
         )
     depths = {_DEPTHS.get(name, len(LAYERS)) for name in outputs}
@@ -156,10 +157,10 @@ def extractor(params: Params, output: str = "2048") -> FrozenNetwork:
     """One output as an `Extractor`.
 
     Raises:
-        ValueError: no such output.
+        UserError: no such output.
     """
     if output not in OUTPUTS:
-        raise ValueError(
+        raise UserError(
             f"Inception has no output {output!r}; they are {', '.join(OUTPUTS)}"
         )
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.features import alexnet, public_weights, squeezenet, vgg16, weights
 from stylegan_jax.features.extractor import Params
 
@@ -87,10 +88,10 @@ def load(
 
     Raises:
         UserError: they cannot be had, or a file holds something else.
-        ValueError: no such network.
+        UserError: no such network.
     """
     if network not in _TRUNKS:
-        raise ValueError(
+        raise UserError(
             f"LPIPS has no network {network!r}; they are {', '.join(_TRUNKS)}"
         )
     source = public_weights.LPIPS[network]
@@ -153,7 +154,7 @@ def _trunk_of(params: Params) -> _Trunk:
     for trunk in _TRUNKS.values():
         if params.keys() >= trunk.shapes.keys():
             return trunk
-    raise ValueError("these are not LPIPS's parameters; lpips.load has them")
+    raise UserError("these are not LPIPS's parameters; lpips.load has them")
 
 
 def _unit(x: Array) -> Array:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.features import public_weights, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.resize import resize_tf1
@@ -93,10 +94,10 @@ def taps(params: Params, x: Array, indices: Sequence[int]) -> dict[int, Array]:
         indices: out of `RELUS`: 1, 3, 6, 8, ... 29; static.
 
     Raises:
-        ValueError: another index.
+        UserError: another index.
     """
     if not indices or not set(indices) <= set(RELUS):
-        raise ValueError(f"VGG16 has no ReLU at {sorted(indices)}; they are {RELUS}")
+        raise UserError(f"VGG16 has no ReLU at {sorted(indices)}; they are {RELUS}")
     found: dict[int, Array] = {}
     for stage in _STAGES:
         for index in stage:

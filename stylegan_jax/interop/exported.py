@@ -96,10 +96,10 @@ def save(
         licence: the terms of the weights, for whoever reads the file.
 
     Raises:
-        ValueError: another dtype.
+        UserError: another dtype.
     """
     if dtype not in DTYPES:
-        raise ValueError(f"dtype is {dtype!r}, not one of {', '.join(DTYPES)}")
+        raise UserError(f"dtype is {dtype!r}, not one of {', '.join(DTYPES)}")
     arrays = _prefixed(_GENERATOR, generator_arrays(generator))
     if discriminator is not None:
         arrays |= _prefixed(_DISCRIMINATOR, discriminator_arrays(discriminator))
@@ -279,11 +279,11 @@ def _described(
         low = config.resolution if config.mlp_layers else 4  # those do not grow
         check_resolution("resolution", resolution, low)
         if resolution > config.resolution:
-            raise ValueError(
+            raise UserError(
                 f"resolution {resolution} of a network of {config.resolution}"
             )
         if alpha is not None and not 0 <= alpha <= 1:
-            raise ValueError(f"alpha is {alpha}, not 0 to 1")
+            raise UserError(f"alpha is {alpha}, not 0 to 1")
         has_w_avg = metadata["has_w_avg"]
         shapes = _prefixed(_GENERATOR, generator_shapes(config, has_w_avg=has_w_avg))
         if metadata["discriminator"] is not None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import genforce, rosinality, state_dict
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles import torch_file
@@ -83,11 +84,11 @@ def load_pytorch(
     Raises:
         NotAStyleGANPickleError: the file is something else, is damaged or hostile, or
             its network has options that are not supported.
-        ValueError: another `which`.
+        UserError: another `which`.
         OSError: the file cannot be opened.
     """
     if which not in genforce.WHICH:
-        raise ValueError(
+        raise UserError(
             f'which is {which!r}; the generators are "smooth" and "generator"'
         )
     try:

@@ -44,7 +44,7 @@ def save(
         cutoff: layers from this one on are not truncated; None truncates all.
 
     Raises:
-        ValueError: another dtype.
+        UserError: another dtype.
         UserError: `flatbuffers` is missing.
     """
     (count,) = export.symbolic_shape("n")
@@ -68,7 +68,7 @@ def make_sampler(
 ) -> Callable[..., Array]:
     """The function `(z, psi)` or `(z, psi, labels)` that `save` writes; see there."""
     if dtype not in _TOLERANCES:
-        raise ValueError(f"dtype is {dtype!r}, not one of {', '.join(_TOLERANCES)}")
+        raise UserError(f"dtype is {dtype!r}, not one of {', '.join(_TOLERANCES)}")
     config = generator.config
     stored = jax.tree.map(lambda x: x.astype(dtype), generator)
     if dtype == "bfloat16":

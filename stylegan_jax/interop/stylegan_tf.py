@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import official_variables
 from stylegan_jax.interop.bundle import (
     Bundle,
@@ -59,11 +60,11 @@ def load_pickle(
     Raises:
         NotAStyleGANPickleError: the file is not such a pickle, is damaged or hostile,
             or its network has options that are not supported.
-        ValueError: another `which`.
+        UserError: another `which`.
         OSError: the file cannot be opened.
     """
     if which not in ("G", "Gs"):
-        raise ValueError(f'which is {which!r}; the generators are "G" and "Gs"')
+        raise UserError(f'which is {which!r}; the generators are "G" and "Gs"')
     networks = read_networks(path)
     network = networks[which] if which in networks else next(iter(networks.values()))
     with _naming(path):

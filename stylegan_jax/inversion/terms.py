@@ -146,7 +146,7 @@ def perceptual_term(
         layers: indices of ReLUs in torchvision's VGG16.
 
     Raises:
-        ValueError: VGG16 has no such layer.
+        UserError: VGG16 has no such layer.
     """
     targets = vgg_features(params, target, layers)
     return PerceptualTerm(
@@ -290,9 +290,9 @@ def vgg_features(
 
 
 def as_rgb(images: Array) -> Array:
-    """`[N, H, W, 1 or 3]` with three channels; raises ValueError for others."""
+    """`[N, H, W, 1 or 3]` with three channels; raises UserError for others."""
     if images.shape[-1] not in (1, 3):
-        raise ValueError(
+        raise UserError(
             f"images of {images.shape[-1]} channels cannot be looked at; leave the "
             "perceptual terms out"
         )

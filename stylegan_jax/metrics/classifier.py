@@ -17,6 +17,7 @@ import numpy as np
 import optax
 from jax import Array, lax
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.features import classifier_file, classifier_network
 from stylegan_jax.features.extractor import Params
@@ -67,15 +68,15 @@ class Classifier:
             0: half the difference of the network's outputs.
 
         Raises:
-            ValueError: other than two classes, or images of another size.
+            UserError: other than two classes, or images of another size.
         """
         if self.num_classes != 2:
-            raise ValueError(
+            raise UserError(
                 f"the classifier has {self.num_classes} classes; a logit needs 2"
             )
         size, channels = images.shape[1], images.shape[3]
         if size % self.resolution or channels != self.channels:
-            raise ValueError(
+            raise UserError(
                 f"images of {size} px are not a multiple of the classifier's "
                 f"{self.resolution} px, or their {channels} channels are not its "
                 f"{self.channels}; train one at {size} px or below on such images"
@@ -105,7 +106,7 @@ def train_classifier(
         quiet: shows no progress.
 
     Raises:
-        ValueError: too few images to hold some out, too small ones, or not as many
+        UserError: too few images to hold some out, too small ones, or not as many
             labels as images.
     """
     table = np.asarray(classes)[:, None]
@@ -138,10 +139,10 @@ def train_heads(
         K classifiers, which share the arrays of all layers but the last.
 
     Raises:
-        ValueError: as `train_classifier`.
+        UserError: as `train_classifier`.
     """
     if len(images) < 20 or len(images) != len(classes):
-        raise ValueError(
+        raise UserError(
             f"{len(images)} images with {len(classes)} labels: at least 20 images, "
             "each with a label, are needed to train a classifier"
         )
@@ -224,13 +225,13 @@ def save(
         source: name of the data.
 
     Raises:
-        ValueError: none, or they do not share their network.
+        UserError: none, or they do not share their network.
     """
     parts = list(classifiers.values())
     params = [part.params for part in parts]
     common = [name for name in params[0] if not name.startswith("heads.")]
     if any(one[name] is not params[0][name] for one in params for name in common):
-        raise ValueError(
+        raise UserError(
             f"classifiers of {', '.join(classifiers)} are several networks; a file "
             "holds one: train them together, with train_heads"
         )

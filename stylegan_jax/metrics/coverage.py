@@ -7,6 +7,8 @@ import dataclasses
 
 import numpy as np
 
+from stylegan_jax.common.errors import UserError
+
 _FOUND = 0.1  # of a mode's true share: a stray sample is no mode
 
 
@@ -47,10 +49,10 @@ def summarize(modes: np.ndarray, good: np.ndarray, true_shares: np.ndarray) -> C
         true_shares: `[K]`, of the modes in the data; positive, sum 1.
 
     Raises:
-        ValueError: no samples.
+        UserError: no samples.
     """
     if len(modes) == 0:
-        raise ValueError("coverage of no samples; draw at least one")
+        raise UserError("coverage of no samples; draw at least one")
     number = len(true_shares)
     shares = np.bincount(modes, minlength=number) / len(modes)
     good_shares = np.bincount(modes[good], minlength=number) / len(modes)

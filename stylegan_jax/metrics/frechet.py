@@ -27,7 +27,7 @@ def frechet_distance(a: Statistics, b: Statistics, *, ddof: int = 1) -> float:
 
     Raises:
         UserError: features of different sizes.
-        ValueError: `ddof` is neither 0 nor 1.
+        UserError: `ddof` is neither 0 nor 1.
     """
     if a.mean.shape != b.mean.shape:
         raise UserError(
@@ -35,7 +35,7 @@ def frechet_distance(a: Statistics, b: Statistics, *, ddof: int = 1) -> float:
             "distance; use one extractor for both sets"
         )
     if ddof not in (0, 1):
-        raise ValueError(f"ddof {ddof} is neither 0 nor 1")
+        raise UserError(f"ddof {ddof} is neither 0 nor 1")
     # Threads of OpenBLAS wait for each other when cores are busy: 1.4 s with one
     # became 8 to 19 s with two, for 1024 features on two cores under load.
     with threadpool_limits(1, user_api="blas"):

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from stylegan_jax.common.errors import UserError
+
 _HEADER = 4096  # bytes for names, types and shapes
 
 
@@ -19,7 +21,7 @@ def from_first(arrays: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]
         arrays: a few by name; looked at in process 0 only.
 
     Raises:
-        ValueError: the names are too long.
+        UserError: the names are too long.
     """
     arrays = arrays or {}
     if jax.process_count() == 1:
@@ -29,7 +31,7 @@ def from_first(arrays: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]
     described = {name: [x.dtype.str, x.shape] for name, x in arrays.items()}
     text = json.dumps(described if first else {}).encode()
     if len(text) > _HEADER:
-        raise ValueError(f"{len(text)} bytes describe the arrays; {_HEADER} are sent")
+        raise UserError(f"{len(text)} bytes describe the arrays; {_HEADER} are sent")
     header = _broadcast(np.frombuffer(text.ljust(_HEADER), np.uint8))
     found = {}
     for name, (dtype, shape) in json.loads(header.tobytes()).items():

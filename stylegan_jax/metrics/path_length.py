@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.metrics import streaming
 from stylegan_jax.metrics.finite import require_finite
 from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
@@ -83,7 +84,7 @@ def path_length(
         partial: where distances so far are saved, and taken up from.
 
     Raises:
-        ValueError: an unknown space, sampling or noise; an image that is too small to
+        UserError: an unknown space, sampling or noise; an image that is too small to
             crop; a distance that is not finite or has another shape than `[N]`.
 
     Differs from NVlabs/stylegan: new noise for each path, where the official code
@@ -179,7 +180,7 @@ def path_distances(
             images = resample.downsample(images, factor)
         distances = distance(*jnp.split(images, 2))
     if distances.shape != t.shape:
-        raise ValueError(
+        raise UserError(
             f"distance gave shape {distances.shape} for {len(t)} pairs; it must give "
             f"one number for each, {t.shape}"
         )
@@ -190,11 +191,11 @@ def crop_face(images: Array) -> Array:
     """Rows from 3/8 to 7/8 and columns from 2/8 to 6/8 of `[N, H, W, C]`.
 
     Raises:
-        ValueError: less than 8 pixels.
+        UserError: less than 8 pixels.
     """
     c = images.shape[1] // 8
     if not c:
-        raise ValueError(
+        raise UserError(
             f"images of {images.shape[1]} px are too small to crop; pass crop=False"
         )
     return images[:, 3 * c : 7 * c, 2 * c : 6 * c]
@@ -221,4 +222,4 @@ def _twice(x: Array) -> Array:
 
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+        raise UserError(f"{name} is {value!r}; it must be one of {', '.join(known)}")

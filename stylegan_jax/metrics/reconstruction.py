@@ -17,6 +17,8 @@ import chex
 import jax.numpy as jnp
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
+
 Range = tuple[float, float]
 
 
@@ -81,12 +83,12 @@ def ssim_map(
         `[N, H, W, C]`, less `taps - 1` rows and columns where the border is cropped.
 
     Raises:
-        ValueError: images smaller than the window.
+        UserError: images smaller than the window.
     """
     chex.assert_rank([x, y], 4)
     chex.assert_equal_shape([x, y])
     if min(x.shape[1:3]) < convention.taps:
-        raise ValueError(
+        raise UserError(
             f"images of {x.shape[1]}x{x.shape[2]} px are smaller than the window of "
             f"{convention.taps} px; enlarge them"
         )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.images import from_uint8, to_uint8
 from stylegan_jax.features import lpips
 from stylegan_jax.features.extractor import Extractor, Params
@@ -54,7 +55,7 @@ def identity_score(
         b: as `a`; other sizes are possible.
 
     Raises:
-        ValueError: other images.
+        UserError: other images.
     """
     return cosine_similarity(extractor(a), extractor(b))
 
@@ -83,11 +84,11 @@ def report(
         identity: a network that knows people apart.
 
     Raises:
-        ValueError: other shapes, or images of different shapes.
+        UserError: other shapes, or images of different shapes.
     """
     a, b = (_levels(images) for images in (originals, reconstructions))
     if a.shape != b.shape or a.ndim != 4:
-        raise ValueError(
+        raise UserError(
             f"originals {a.shape} and reconstructions {b.shape} are not images "
             "[N, H, W, C] of one shape; resize them first"
         )

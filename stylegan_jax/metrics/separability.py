@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.summary import short_repr
 from stylegan_jax.metrics import streaming
 from stylegan_jax.metrics.finite import require_finite
@@ -78,18 +79,18 @@ def separability(
             default, as in the paper.
 
     Raises:
-        ValueError: not as many logits as latents, or a `keep` that is not from 1
+        UserError: not as many logits as latents, or a `keep` that is not from 1
             to N.
         UserError: numbers that are not finite.
     """
     keep = len(latents) // 2 if keep is None else keep
     if latents.ndim != 2 or logits.ndim != 2 or len(latents) != len(logits):
-        raise ValueError(
+        raise UserError(
             f"latents of shape {latents.shape} with logits of shape {logits.shape}; "
             "they must be [N, D] and [N, K]"
         )
     if not 1 <= keep <= len(latents):
-        raise ValueError(
+        raise UserError(
             f"{keep} of {len(latents)} samples cannot be kept; keep at least 1 and "
             "draw twice as many"
         )
@@ -148,10 +149,10 @@ def sample_for_separability(
         partial: where samples so far are saved, and taken up from.
 
     Raises:
-        ValueError: no classifier, or one that refuses the images.
+        UserError: no classifier, or one that refuses the images.
     """
     if not classifiers:
-        raise ValueError("no classifiers; separability needs at least one attribute")
+        raise UserError("no classifiers; separability needs at least one attribute")
 
     def compute(
         given: tuple[Generator, LabelDistribution | None], indices: Array

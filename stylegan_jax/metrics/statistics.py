@@ -168,7 +168,7 @@ def load_statistics(path: str | Path) -> Statistics:
     try:
         fields = array_files.read_npz(path)
         if set(fields) != _FIELDS:
-            raise ValueError(f"its fields are not {', '.join(sorted(_FIELDS))}")
+            raise UserError(f"its fields are not {', '.join(sorted(_FIELDS))}")
         _check(**fields)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; name a file of statistics") from None
@@ -181,14 +181,14 @@ def load_statistics(path: str | Path) -> Statistics:
 
 def _check(count: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> None:
     if count.shape != () or count.dtype.kind not in "iu" or count < 2:
-        raise ValueError("count is not a whole number from 2")
+        raise UserError("count is not a whole number from 2")
     if mean.dtype != np.float64 or covariance.dtype != np.float64:
-        raise ValueError("mean and covariance are not float64")
+        raise UserError("mean and covariance are not float64")
     size = len(mean) if mean.ndim == 1 else -1
     if covariance.shape != (size, size):
-        raise ValueError(f"shapes {mean.shape} and {covariance.shape} do not match")
+        raise UserError(f"shapes {mean.shape} and {covariance.shape} do not match")
     if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(covariance))):
-        raise ValueError("some values are not finite")
+        raise UserError("some values are not finite")
     apart = np.abs(covariance - covariance.T).max(initial=0)
     if apart > _SYMMETRIC * np.abs(covariance).max(initial=0):
-        raise ValueError("covariance is not symmetric")
+        raise UserError("covariance is not symmetric")

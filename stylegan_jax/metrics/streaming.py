@@ -17,6 +17,7 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from stylegan_jax import parallel
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.metrics.store import Partial
 from stylegan_jax.networks.generator import Generator, Noise
@@ -55,7 +56,7 @@ def stream(
         The tree of NumPy arrays `[count, ...]`, in the order of the samples.
 
     Raises:
-        ValueError: no samples, or batches of none.
+        UserError: no samples, or batches of none.
     """
     partial = partial or Partial()
     kept = partial.restore()
@@ -106,14 +107,14 @@ def chunks(
         samples.
 
     Raises:
-        ValueError: no samples, or batches of none, or no such start.
+        UserError: no samples, or batches of none, or no such start.
     """
     if count < 1 or batch_size < 1:
-        raise ValueError(
+        raise UserError(
             f"count is {count} and batch_size {batch_size}; both must be at least 1"
         )
     if start % CHUNK or not 0 <= start < count:
-        raise ValueError(f"start {start} is not a multiple of {CHUNK} below {count}")
+        raise UserError(f"start {start} is not a multiple of {CHUNK} below {count}")
     mesh = parallel.make_mesh() if mesh is None else mesh
     results = _results(compute, networks, range(start, count), batch_size, load, mesh)
     held: list[Any] = []

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from stylegan_jax.common import cache
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import Source, spread
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import collecting
@@ -108,7 +109,7 @@ class Task:
     def resolution(self) -> int:
         """Of the images that are compared."""
         if self.options.resolution is None and not isinstance(self.made, Generator):
-            raise ValueError("images are compared at a resolution: give one")
+            raise UserError("images are compared at a resolution: give one")
         return self.options.resolution or self.generator.resolution
 
     @property

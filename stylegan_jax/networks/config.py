@@ -5,14 +5,16 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from stylegan_jax.common.errors import UserError
+
 _MAX_STORED = 1 << 16  # of any number in a file; nothing real comes near
 _MAX_LAYERS = 64  # in a file; each takes a tenth of a second to describe
 
 
 def check_resolution(name: str, resolution: int, low: int = 4) -> None:
-    """Raises ValueError unless `resolution` is a power of two from `low` to 1024."""
+    """Raises UserError unless `resolution` is a power of two from `low` to 1024."""
     if resolution not in [2**k for k in range(11)] or resolution < low:
-        raise ValueError(
+        raise UserError(
             f"{name} is {resolution}; it must be a power of two from {low} to 1024"
         )
 
@@ -62,37 +64,37 @@ class ModelConfig:
     remat: bool = False  # recompute blocks in the backward pass: less memory, slower
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises ValueError."""
+        """Checks the fields; raises UserError."""
         low = 1 if self.mlp_layers else 8
         check_resolution("model.resolution", self.resolution, low)
         if not 1 <= self.num_channels <= 4:
-            raise ValueError(f"model.num_channels is {self.num_channels}, not 1 to 4")
+            raise UserError(f"model.num_channels is {self.num_channels}, not 1 to 4")
         sizes = ("z_dim", "w_dim", "mapping_width", "mlp_width")
         for name in (*sizes, "channel_base", "channel_max"):
             if getattr(self, name) < 1:
-                raise ValueError(f"model.{name} is {getattr(self, name)}, not positive")
+                raise UserError(f"model.{name} is {getattr(self, name)}, not positive")
         for name in ("label_size", "mapping_layers", "mbstd_group_size", "mlp_layers"):
             if getattr(self, name) < 0:
-                raise ValueError(f"model.{name} is {getattr(self, name)}, below 0")
+                raise UserError(f"model.{name} is {getattr(self, name)}, below 0")
         if not self.mlp_layers and self.channels(self.resolution) < 1:
-            raise ValueError(
+            raise UserError(
                 f"model.channel_base {self.channel_base} leaves no channels at "
                 f"{self.resolution} px; raise it"
             )
         if not self.instance_norm_epsilon > 0:
-            raise ValueError(
+            raise UserError(
                 f"model.instance_norm_epsilon is {self.instance_norm_epsilon}, "
                 "not positive"
             )
         if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"model.dtype is {self.dtype!r}, not float32 or bfloat16")
+            raise UserError(f"model.dtype is {self.dtype!r}, not float32 or bfloat16")
         if self.mapping_layers == 0 and self.mapped_size != self.w_dim:
-            raise ValueError(
+            raise UserError(
                 f"without mapping layers w_dim must be {self.mapped_size}, the size of "
                 f"the mapping's input, not {self.w_dim}"
             )
         if self.mlp_layers and (self.use_styles or self.use_noise or self.label_size):
-            raise ValueError(
+            raise UserError(
                 "a multi-layer perceptron (model.mlp_layers) has no styles, noise or "
                 "classes; set use_styles and use_noise to False, data.labels to none"
             )
@@ -139,28 +141,28 @@ def stored_model_config(stored: Mapping[str, Any]) -> ModelConfig:
     Fields that the file's writer did not know have their defaults.
 
     Raises:
-        ValueError: it is of a later version, or no network of a sane size.
+        UserError: it is of a later version, or no network of a sane size.
     """
     fields = {field.name: field.default for field in dataclasses.fields(ModelConfig)}
     unknown = sorted(map(str, stored.keys() - fields.keys()))
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"describes a network with {ascii(unknown[0])[:40]}, which this version "
             "does not know; update stylegan_jax"
         )
     for name, value in stored.items():
         if type(value) is not type(fields[name]):
-            raise ValueError(f"describes a network with an odd {name}")
+            raise UserError(f"describes a network with an odd {name}")
         if isinstance(value, int | float) and not 0 <= value <= _MAX_STORED:
-            raise ValueError(
+            raise UserError(
                 f"describes a network with {name} {value}, not 0 to {_MAX_STORED}"
             )
     for name in ("mapping_layers", "mlp_layers"):
         if stored.get(name, 0) > _MAX_LAYERS:
-            raise ValueError(
+            raise UserError(
                 f"describes a network with {name} {stored[name]}, over {_MAX_LAYERS}"
             )
     try:
         return ModelConfig(**stored)
     except (ArithmeticError, TypeError, ValueError) as error:
-        raise ValueError(f"describes no possible network: {error}") from None
+        raise UserError(f"describes no possible network: {error}") from None

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.config import ModelConfig, check_resolution
 from stylegan_jax.networks.layers import (
     HE_GAIN,
@@ -97,13 +98,13 @@ class Discriminator(nn.Module):
             float32 logits `[N]`.
 
         Raises:
-            ValueError: images of a size that the network does not have.
+            UserError: images of a size that the network does not have.
         """
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         resolution = images.shape[1]
         check_resolution("image size", resolution)
         if resolution > config.resolution or images.shape[3] != config.num_channels:
-            raise ValueError(
+            raise UserError(
                 f"images of shape {images.shape} do not fit a discriminator of "
                 f"{config.resolution} px and {config.num_channels} channels"
             )

@@ -63,18 +63,18 @@ class Generator:
             `[N, L, w_dim]`, all layers equal; L is 1 for networks without styles.
 
         Raises:
-            ValueError: wrong shapes, or labels missing or not wanted.
+            UserError: wrong shapes, or labels missing or not wanted.
         """
         config = self.config
         if z.ndim != 2 or z.shape[1] != config.z_dim:
-            raise ValueError(f"z has shape {z.shape}, not [N, {config.z_dim}]")
+            raise UserError(f"z has shape {z.shape}, not [N, {config.z_dim}]")
         expected = (z.shape[0], config.label_size)
         if config.label_size and labels is None:
-            raise ValueError(
+            raise UserError(
                 f"this network is conditional: pass labels of shape {expected}, one-hot"
             )
         if labels is not None and labels.shape != expected:
-            raise ValueError(f"labels have shape {labels.shape}, not {expected}")
+            raise UserError(f"labels have shape {labels.shape}, not {expected}")
         mapping = MappingNetwork(config)
         labels = labels if config.label_size else None
         w = mapping.apply({"params": self.params["mapping"]}, z, labels)
@@ -109,7 +109,7 @@ class Generator:
             `[N, R, R, C]`, in the network's type.
 
         Raises:
-            ValueError: no such number of layers, or a network without layers (MLP).
+            UserError: no such number of layers, or a network without layers (MLP).
         """
         return self._run(ws, noise, stop=layers)
 
@@ -129,19 +129,19 @@ class Generator:
             float32 `[N, H, W, C]`, nominally in [-1, 1].
 
         Raises:
-            ValueError: as for `features`, or features of another shape.
+            UserError: as for `features`, or features of another shape.
         """
         size = 2 ** ((layers - 1) // 2 + 2)
         expected = (ws.shape[0], size, size, self.config.channels(size))
         if features.shape != expected:
-            raise ValueError(
+            raise UserError(
                 f"features after {layers} layers are {expected}, not {features.shape}"
             )
         return self._run(ws, noise, start=(layers, features))
 
     def _run(self, ws: Array, noise: Noise | None, **span: Any) -> Array:
         if span and self.config.mlp_layers:
-            raise ValueError("multi-layer perceptrons have no layers to stop at")
+            raise UserError("multi-layer perceptrons have no layers to stop at")
         latents.check_ws(ws, self.config.num_ws, self.config.w_dim)
         if noise is not None:
             self._check_noise(noise, ws.shape[0])

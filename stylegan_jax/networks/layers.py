@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.ops import convolution, normalize, resample
 
@@ -152,7 +153,7 @@ class StyledLayer(nn.Module):
         y = self._weights(x, w).astype(dtype)
         if config.use_noise:
             if noise is None:
-                raise ValueError(
+                raise UserError(
                     f"layer {self.path} needs noise of {y.shape[1]} px; pass one array "
                     "per layer (ops.latents.draw_noise)"
                 )

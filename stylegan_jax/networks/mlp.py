@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.layers import EqualizedDense, leaky_relu
 
@@ -43,7 +44,7 @@ class MLPSynthesis(nn.Module):
             float32 `[N, resolution, resolution, num_channels]`.
 
         Raises:
-            ValueError: another resolution.
+            UserError: another resolution.
         """
         config = self.config
         _check_grown(config, resolution, alpha)
@@ -70,7 +71,7 @@ class MLPDiscriminator(nn.Module):
         """`[N, R, R, num_channels]` to float32 logits `[N]`; higher is more real.
 
         Raises:
-            ValueError: images of another resolution than the final one.
+            UserError: images of another resolution than the final one.
         """
         _check_grown(self.config, images.shape[1], alpha)
         x = _hidden_layers(self.config, images.reshape(images.shape[0], -1))
@@ -88,7 +89,7 @@ def _hidden_layers(config: ModelConfig, x: Array) -> Array:
 
 def _check_grown(config: ModelConfig, resolution: int, alpha: Array | None) -> None:
     if resolution != config.resolution or alpha is not None:
-        raise ValueError(
+        raise UserError(
             f"a multi-layer perceptron of {config.resolution} px does not grow; it was "
             f"asked for {resolution} px: set schedule.initial_resolution to its size"
         )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jax import Array
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.config import ModelConfig, check_resolution, num_layers
 from stylegan_jax.networks.layers import LayerKind, PixelwiseDense, StyledLayer
 from stylegan_jax.ops import resample
@@ -91,20 +92,20 @@ class SynthesisNetwork(nn.Module):
             [-1, 1] but not clipped; with `stop`, features `[N, R, R, C]`.
 
         Raises:
-            ValueError: wrong resolution, too few latents or noise images, or layers
+            UserError: wrong resolution, too few latents or noise images, or layers
                 that there are not.
         """
         config = self.config
         check_resolution("resolution", resolution)
         active = num_layers(resolution)
         if resolution > config.resolution or ws.shape[1] < min(active, config.num_ws):
-            raise ValueError(
+            raise UserError(
                 f"{resolution} px need {min(active, config.num_ws)} latents per image "
                 f"and a network of that size; got {ws.shape[1]} latents and a network "
                 f"of {config.resolution} px"
             )
         if config.use_noise and len(noise) < active:
-            raise ValueError(
+            raise UserError(
                 f"{resolution} px need {active} noise images, got {len(noise)}"
             )
 
@@ -147,11 +148,11 @@ class SynthesisNetwork(nn.Module):
 
 def _check_span(done: int, end: int, active: int, *, fading: bool) -> None:
     if not 0 <= done <= end <= active or end == 0:
-        raise ValueError(
+        raise UserError(
             f"layers {done} to {end} are asked for; this network has {active}"
         )
     if fading and done > active - 2:
-        raise ValueError(
+        raise UserError(
             f"while {2 ** (active // 2 + 1)} px fade in, at most the first "
             f"{active - 2} layers can be left out, not {done}"
         )

@@ -7,6 +7,8 @@ returned in the input's type.
 import jax.numpy as jnp
 from jax import Array, lax
 
+from stylegan_jax.common.errors import UserError
+
 EPSILON = 1e-8
 
 
@@ -71,7 +73,7 @@ def minibatch_stddev(
         `[N, H, W, C + num_features]`.
 
     Raises:
-        ValueError: the groups do not divide the batch, or the features the channels.
+        UserError: the groups do not divide the batch, or the features the channels.
 
     Source: `minibatch_stddev_layer`, NVlabs/stylegan; ProGAN, section 3.
     """
@@ -82,7 +84,7 @@ def minibatch_stddev(
         return lax.dynamic_slice_in_dim(whole, lax.axis_index(axis_name) * n, n)
     group_size = min(group_size, n)
     if n % group_size or c % num_features:
-        raise ValueError(
+        raise UserError(
             f"minibatch standard deviation: batch {n} must be a multiple of the group "
             f"size {group_size} (or smaller), and {c} channels of {num_features} "
             "features; change the batch size or mbstd_group_size"

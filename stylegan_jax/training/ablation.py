@@ -9,6 +9,7 @@ and `networks_stylegan.py`, NVlabs/stylegan; of A, `networks_progan.py` there.
 
 import dataclasses
 
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.training.config import Config
 
 CONFIGURATIONS = {
@@ -43,12 +44,12 @@ def configured(
         progan_kimg: how long A trains; None: as long as the others.
 
     Raises:
-        ValueError: there is no such configuration.
+        UserError: there is no such configuration.
     """
     letter = letter.lower()
     if letter not in CONFIGURATIONS:
         listed = "; ".join(f"{key}: {what}" for key, what in CONFIGURATIONS.items())
-        raise ValueError(f"no configuration {letter!r}; there are {listed}")
+        raise UserError(f"no configuration {letter!r}; there are {listed}")
     model, loss, schedule = config.model, config.loss, config.schedule
     if letter <= "e":
         loss = dataclasses.replace(loss, style_mixing=0.0)

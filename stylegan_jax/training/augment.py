@@ -17,6 +17,7 @@ from jax import Array
 
 from stylegan_jax.augment import diffaugment, values
 from stylegan_jax.augment.values import PIPES, Values
+from stylegan_jax.common.errors import UserError
 
 _INTERVAL = 4  # minibatches between two changes of p
 AugmentState = dict[str, Array]  # empty where p is fixed
@@ -38,27 +39,27 @@ class AugmentConfig:
     kimg: float = 500  # ada: thousands of images in which p could go from 0 to 1
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises ValueError."""
+        """Checks the fields; raises UserError."""
         modes = ("none", "ada", "fixed", "diffaugment")
         if self.mode not in modes:
-            raise ValueError(
+            raise UserError(
                 f"augment.mode is {self.mode!r}, not one of {', '.join(modes)}"
             )
         if self.pipe not in PIPES:
-            raise ValueError(
+            raise UserError(
                 f"augment.pipe is {self.pipe!r}, not one of {', '.join(PIPES)}"
             )
         if not 0 <= self.p <= 1:
-            raise ValueError(f"augment.p is {self.p}, not in 0 to 1")
+            raise UserError(f"augment.p is {self.p}, not in 0 to 1")
         if self.p and self.mode in ("none", "diffaugment"):
-            raise ValueError(
+            raise UserError(
                 f"augment.p is {self.p}, but augment.mode {self.mode} does not use it; "
                 "set augment.mode to fixed or ada"
             )
         if not -1 < self.target < 1:
-            raise ValueError(f"augment.target is {self.target}, not between -1 and 1")
+            raise UserError(f"augment.target is {self.target}, not between -1 and 1")
         if self.kimg <= 0:
-            raise ValueError(f"augment.kimg is {self.kimg}, not positive")
+            raise UserError(f"augment.kimg is {self.kimg}, not positive")
 
     @property
     def active(self) -> bool:

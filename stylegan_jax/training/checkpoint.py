@@ -43,15 +43,15 @@ class CheckpointConfig:
     on_error: Literal["continue", "stop"] = "continue"
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises ValueError."""
+        """Checks the fields; raises UserError."""
         if self.every_kimg < 0.001:
-            raise ValueError(f"every_kimg {self.every_kimg} is less than one image")
+            raise UserError(f"every_kimg {self.every_kimg} is less than one image")
         if self.keep_last < 1:
-            raise ValueError(
+            raise UserError(
                 f"keep_last {self.keep_last} would keep nothing; use 1 or more"
             )
         if self.keep_every_kimg is not None and self.keep_every_kimg < 0.001:
-            raise ValueError(
+            raise UserError(
                 f"keep_every_kimg {self.keep_every_kimg} is less than one image;"
                 " None keeps no milestones"
             )
@@ -111,7 +111,7 @@ class Checkpoints:
             metadata: anything JSON can hold.
 
         Raises:
-            ValueError: the state holds something else than plain arrays.
+            UserError: the state holds something else than plain arrays.
             UserError: an earlier save failed and `on_error` is `stop`.
             Exception: an earlier save failed for another reason than the disk.
         """

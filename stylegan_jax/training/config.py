@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.augment import AugmentConfig
@@ -42,14 +43,14 @@ class RunConfig:
     stall_seconds: float = 40.0
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises ValueError."""
+        """Checks the fields; raises UserError."""
         take_plain_values(self)
         if min(self.tick_kimg.values()) <= 0 or self.grid_ticks < 1:
-            raise ValueError("run.tick_kimg and run.grid_ticks must be positive")
+            raise UserError("run.tick_kimg and run.grid_ticks must be positive")
         if min(self.grid_columns, self.grid_rows) < 1:
-            raise ValueError("run.grid_columns and run.grid_rows must be positive")
+            raise UserError("run.grid_columns and run.grid_rows must be positive")
         if self.stall_seconds < 0:
-            raise ValueError(f"run.stall_seconds is {self.stall_seconds}, below 0")
+            raise UserError(f"run.stall_seconds is {self.stall_seconds}, below 0")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,33 +69,33 @@ class Config:
     run: RunConfig = RunConfig()
 
     def __post_init__(self) -> None:
-        """Checks what concerns several sections; raises ValueError."""
+        """Checks what concerns several sections; raises UserError."""
         if self.model.num_channels != self.data.num_channels:
-            raise ValueError(
+            raise UserError(
                 f"model.num_channels {self.model.num_channels} and data.num_channels "
                 f"{self.data.num_channels} must be equal"
             )
         if (self.model.resolution == 1) != (self.data.name in POINTS):
-            raise ValueError(
+            raise UserError(
                 f"model.resolution {self.model.resolution} does not go with data.name "
                 f"{self.data.name!r}: points ({', '.join(POINTS)}) have 1 pixel, "
                 "images more"
             )
         self._check_frozen()
         if self.augment.mode != "none" and self.data.name in POINTS:
-            raise ValueError(
+            raise UserError(
                 f"augment.mode is {self.augment.mode}, but data.name "
                 f"{self.data.name!r} gives points, not images; set it to none"
             )
         lowest = self.model.resolution if self.model.mlp_layers else 4
         if self.schedule.initial_resolution < lowest:
-            raise ValueError(
+            raise UserError(
                 f"schedule.initial_resolution {self.schedule.initial_resolution} is "
                 f"below {lowest}; multi-layer perceptrons do not grow, the others "
                 "begin at 4 px or above"
             )
         if self.schedule.initial_resolution > self.model.resolution:
-            raise ValueError(
+            raise UserError(
                 f"schedule.initial_resolution {self.schedule.initial_resolution} is "
                 f"above model.resolution {self.model.resolution}"
             )
@@ -105,7 +106,7 @@ class Config:
         # Colours, two layers for each resolution above 4 px, three at 4 px.
         layers = 0 if self.model.mlp_layers else 2 * lowest.bit_length() - 2
         if freeze_d and freeze_d >= layers:
-            raise ValueError(
+            raise UserError(
                 f"optimizer.freeze_d {freeze_d} leaves nothing of the discriminator to "
                 f"train: at {lowest} px, where training begins, it has {layers} layers "
                 "that can be frozen; freeze fewer or begin at a higher "

@@ -44,16 +44,16 @@ class MetricsConfig:
     seed: int = 0  # of everything random in the measures
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises ValueError."""
+        """Checks the fields; raises UserError."""
         if self.every_kimg is not None and self.every_kimg < 0.001:
-            raise ValueError(
+            raise UserError(
                 f"metrics.every_kimg {self.every_kimg} is less than one image; None is"
                 " every checkpoint"
             )
         if self.batch_size < 1:
-            raise ValueError(f"metrics.batch_size {self.batch_size} is not positive")
+            raise UserError(f"metrics.batch_size {self.batch_size} is not positive")
         if self.best is not None and not self.names:
-            raise ValueError(
+            raise UserError(
                 f"metrics.best is {self.best!r}, but metrics.names has no measure"
             )
 

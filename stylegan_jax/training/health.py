@@ -33,15 +33,15 @@ class HealthConfig:
     rollbacks: int = 0
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises ValueError."""
+        """Checks the fields; raises UserError."""
         if self.r1_factor <= 1 or self.r1_penalty <= 0:
-            raise ValueError("health.r1_factor must be above 1, r1_penalty positive")
+            raise UserError("health.r1_factor must be above 1, r1_penalty positive")
         if not 0.5 < self.certainty < 1:
-            raise ValueError(f"health.certainty is {self.certainty}, not in (0.5, 1)")
+            raise UserError(f"health.certainty is {self.certainty}, not in (0.5, 1)")
         if not 0 <= self.collapse < 0.5:
-            raise ValueError(f"health.collapse is {self.collapse}, not in [0, 0.5)")
+            raise UserError(f"health.collapse is {self.collapse}, not in [0, 0.5)")
         if self.patience_ticks < 1 or self.rollbacks < 0:
-            raise ValueError(
+            raise UserError(
                 "health.patience_ticks must be at least 1, rollbacks at least 0"
             )
 

@@ -40,19 +40,19 @@ class LossConfig:
     style_mixing: float = 0.9  # share of minibatches with two latents
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises ValueError."""
+        """Checks the fields; raises UserError."""
         if self.objective not in GENERATOR_LOSSES:
-            raise ValueError(
+            raise UserError(
                 f"loss.objective is {self.objective!r}, not one of "
                 f"{', '.join(GENERATOR_LOSSES)}"
             )
         if not 0 <= self.style_mixing <= 1:
-            raise ValueError(f"loss.style_mixing is {self.style_mixing}, not in 0 to 1")
+            raise UserError(f"loss.style_mixing is {self.style_mixing}, not in 0 to 1")
         for name in ("r1_gamma", "r2_gamma", "gp_lambda", "drift"):
             if (getattr(self, name) or 0) < 0:
-                raise ValueError(f"loss.{name} is {getattr(self, name)}, below 0")
+                raise UserError(f"loss.{name} is {getattr(self, name)}, below 0")
         if self.gp_target <= 0:
-            raise ValueError(f"loss.gp_target is {self.gp_target}, not positive")
+            raise UserError(f"loss.gp_target is {self.gp_target}, not positive")
 
     def resolved(self) -> "LossConfig":
         """The same with every None replaced by the objective's own value."""

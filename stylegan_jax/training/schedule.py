@@ -44,18 +44,18 @@ class ScheduleConfig:
     reset_optimizers: bool = True  # forget Adam's moments at every change of graph
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises ValueError."""
+        """Checks the fields; raises UserError."""
         take_plain_values(self)
         check_resolution("schedule.initial_resolution", self.initial_resolution, low=1)
         for name in ("stable_kimg", "fade_kimg"):
             if getattr(self, name) < 0:
-                raise ValueError(f"schedule.{name} is {getattr(self, name)}, below 0")
+                raise UserError(f"schedule.{name} is {getattr(self, name)}, below 0")
         for name in ("total_kimg", "repeats", "d_steps"):
             if getattr(self, name) <= 0:
                 value = getattr(self, name)
-                raise ValueError(f"schedule.{name} is {value}, not positive")
+                raise UserError(f"schedule.{name} is {value}, not positive")
         if min(self.batch_size.values()) < 1 or min(self.accumulate.values()) < 1:
-            raise ValueError("schedule.batch_size and accumulate must be positive")
+            raise UserError("schedule.batch_size and accumulate must be positive")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

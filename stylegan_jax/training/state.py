@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from stylegan_jax import parallel
 from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.summary import short_repr
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, Noise, init_generator
@@ -45,20 +46,20 @@ class OptimizerConfig:
     w_avg_beta: float = 0.995  # decay of the mean of w, per evaluation of the mapping
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises ValueError."""
+        """Checks the fields; raises UserError."""
         take_plain_values(self)
         if min(*self.learning_rate.values(), self.d_rate, self.epsilon) <= 0:
-            raise ValueError(
+            raise UserError(
                 "optimizer.learning_rate, d_rate and epsilon must be positive"
             )
         for name in ("beta1", "beta2", "w_avg_beta"):
             if not 0 <= getattr(self, name) < 1:
                 value = getattr(self, name)
-                raise ValueError(f"optimizer.{name} is {value}, not in [0, 1)")
+                raise UserError(f"optimizer.{name} is {value}, not in [0, 1)")
         if self.ema_kimg < 0:
-            raise ValueError(f"optimizer.ema_kimg is {self.ema_kimg}, below 0")
+            raise UserError(f"optimizer.ema_kimg is {self.ema_kimg}, below 0")
         if self.freeze_d < 0:
-            raise ValueError(f"optimizer.freeze_d is {self.freeze_d}, below 0")
+            raise UserError(f"optimizer.freeze_d is {self.freeze_d}, below 0")
 
 
 @struct.dataclass

@@ -20,6 +20,7 @@ from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding
 
 from stylegan_jax import parallel
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.ops import growing, latents
 from stylegan_jax.training import augment as augmentation
@@ -59,11 +60,11 @@ def make_step(
     call, on the device.
 
     Raises:
-        ValueError: a part of a minibatch cannot be shared out evenly.
+        UserError: a part of a minibatch cannot be shared out evenly.
     """
     mesh = parallel.make_mesh() if mesh is None else mesh
     if problem := part_problem(model, phase, mesh.size):
-        raise ValueError(problem)
+        raise UserError(problem)
     update = make_update(model, loss, optimizer, phase, mesh, augment)
     everywhere, batched = parallel.replicated(mesh), parallel.split(mesh, axis=1)
 

@@ -63,20 +63,20 @@ def named_leaves(tree: Any) -> dict[str, Any]:
     tuples are joined by slashes.
 
     Raises:
-        ValueError: a leaf is not an array, is a typed random key, or shares its
+        UserError: a leaf is not an array, is a typed random key, or shares its
             path with another.
     """
     named: dict[str, Any] = {}
     for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         name = "/".join(_text(key) for key in keys)
         if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
-            raise ValueError(
+            raise UserError(
                 f"{name} is a {type(leaf).__name__}; a state holds only arrays"
             )
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            raise ValueError(f"{name} is a typed key; store jax.random.key_data of it")
+            raise UserError(f"{name} is a typed key; store jax.random.key_data of it")
         if name in named:
-            raise ValueError(f"two leaves of the state are called {name}")
+            raise UserError(f"two leaves of the state are called {name}")
         named[name] = leaf
     return named
 
@@ -85,7 +85,7 @@ def _text(key: Any) -> str:
     for attribute in ("key", "name", "idx"):
         if hasattr(key, attribute):
             return str(getattr(key, attribute))
-    raise ValueError(f"unknown kind of path entry {key!r}")
+    raise UserError(f"unknown kind of path entry {key!r}")
 
 
 def nested(named: Mapping[str, Any]) -> dict[str, Any]:
