@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Installs what the tests need into .venv and runs them; arguments go to pytest.
+# Installs what the tests need into .venv and runs those of the library, without the slow
+# ones and those of services; arguments go to pytest, such as -m services or -m slow.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source launch/environment.sh
 
 make_environment ".[test]"
 export JAX_PLATFORMS=cpu
-.venv/bin/python -m pytest --numprocesses 2 --dist loadfile "$@"
+.venv/bin/python -m pytest --numprocesses 2 --dist loadfile \
+    -m "not slow and not services" "$@"

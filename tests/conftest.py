@@ -28,6 +28,18 @@ jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+# Of services rather than formulas; `.ci/run` has them, `launch/test.sh` does without.
+_SERVICES = {"benchmarks", "demo", "distributed", "docs", "end_to_end", "launch"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of services."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in _SERVICES:
+            item.add_marker(pytest.mark.services)
+
+
 @pytest.fixture
 def key() -> jax.Array:
     """A key for whatever a test draws."""

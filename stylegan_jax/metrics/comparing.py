@@ -53,6 +53,8 @@ def compare(
     source = None if data is None else open_images(data)
     if resolution is None and not isinstance(there, Generator):
         resolution = common_side(there)
+    if isinstance(options.get("features"), str):
+        options["features"] = Path(options["features"])
     how = MeasureOptions(resolution=resolution, **{"quiet": True, **options})
     scores: Scores = {}
     for measure in parse_measures(measures):

@@ -127,10 +127,10 @@ def make_task(
     require_enough(source, measure)
     measure = counted(made, source, measure)
     other = options.features
-    if isinstance(other, str | Path):
-        other = own.load(Path(other))
+    if isinstance(other, Path):
+        other = own.load(other)
     nameless = other is not None and not other.params
-    known = not nameless or isinstance(options.features, str | Path)
+    known = not nameless or isinstance(options.features, Path)
     files = Store(enabled=options.cache and known)
     return Task(made, source, measure, options, other, files)
 

@@ -51,7 +51,7 @@ class MeasureOptions:
     vgg16: Path | None = None
     lpips: Path | None = None
     classifiers: Path | None = None
-    features: FrozenNetwork | str | Path | None = None
+    features: FrozenNetwork | Path | None = None
     seed: int = 0
     batch_size: int = 32
     mesh: Mesh | None = None
@@ -144,9 +144,7 @@ class Task:
     def weights_of(self, network: FrozenNetwork) -> str:
         """Says which the weights of the features are."""
         file = self.options.features
-        if isinstance(file, str | Path):
-            return cache.sha256(Path(file))
-        return digest(network.params)
+        return cache.sha256(file) if isinstance(file, Path) else digest(network.params)
 
     def samples(self, network: FrozenNetwork) -> Images:
         """The generator's, as the network sees them."""
