@@ -143,10 +143,9 @@ def invert(
         lambda *parts: jnp.concatenate(parts), *[one.code for one in found]
     )
     drawn = np.stack([one.stages[-1].picture for one in found])
-    pair = (x.astype(np.float32) for x in (drawn, np.stack(targets)))
-    return Inversions(
-        codes, drawn, np.asarray(psnr(*pair, value_range=(0, 255))), found
-    )
+    made, wanted = (jnp.asarray(x, jnp.float32) for x in (drawn, np.stack(targets)))
+    scores = np.asarray(psnr(made, wanted, value_range=(0, 255)))
+    return Inversions(codes, drawn, scores, found)
 
 
 def _pixels(

@@ -17,7 +17,7 @@ from stylegan_jax.networks.pair import discriminator_network
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import phases
 
-CONFIGS = Path(cli.__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(cli.__file__).resolve().parents[2] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.py"))
 VARIANTS = {
     **dict.fromkeys(("ffhq1024", "celebahq1024", "ablation32"), "abcdef"),
