@@ -11,7 +11,7 @@ import pytest
 from stylegan_jax.training.config import Config
 from tests.docs import pages
 
-FILE = re.compile(r"\.(py|md|sh|pkl|png|json|jsonl|safetensors)$")
+FILE = re.compile(r"\.(pyi?|md|sh|pkl|png|json|jsonl|safetensors)$")
 
 
 def imported(path):
