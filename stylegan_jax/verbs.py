@@ -23,10 +23,18 @@ from stylegan_jax.inversion.recipes import Perceptual, Recipe
 from stylegan_jax.metrics.names import parse_measures
 from stylegan_jax.metrics.reconstruction import psnr
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.networks.seeds import NoiseKind, draw_pictures, make_draw
+from stylegan_jax.networks.seeds import (
+    NoiseKind,
+    draw_pictures,
+    make_draw,
+    require_pictures,
+)
+from stylegan_jax.training import preflight
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.recovery import train as train_run
 from stylegan_jax.training.state import TrainState
+
+Image = np.ndarray | str | os.PathLike[str]
 
 
 def sample(
@@ -52,8 +60,9 @@ def sample(
         noise: "stored" with the network, "random" by seed, or "none".
 
     Raises:
-        UserError: no such class, or none given.
+        UserError: no such class, none given, or a network that draws points.
     """
+    require_pictures(generator)
     mesh = parallel.make_mesh()
     drawn = draw_pictures(
         generator,
@@ -63,7 +72,9 @@ def sample(
         labels=one_hot(generator.config.label_size, class_index),
     )
     side, channels = generator.resolution, generator.config.num_channels
-    return np.stack([*drawn]) if len(seeds) else np.zeros((0, side, side, channels))
+    return (
+        np.stack([*drawn]) if len(seeds) else np.zeros((0, side, side, channels), "u1")
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +100,7 @@ class Inversions:
 
 def invert(
     generator: Generator,
-    images: Sequence[np.ndarray | str | os.PathLike[str]] | np.ndarray,
+    images: Image | Sequence[Image],
     recipe: str | Recipe = "image2stylegan++",
     *,
     perceptual: Perceptual = "preset",
@@ -103,8 +114,8 @@ def invert(
 
     Args:
         generator: the network.
-        images: files, of which the central square is taken, or uint8 arrays
-            `[R, R, C]` of the network's resolution.
+        images: uint8 arrays `[R, R, C]` of the network's resolution, files (their
+            central squares), and folders; one or several.
         recipe: a name of `recipes.RECIPES`, or one of your own.
         perceptual: what is compared besides pixels; "none" needs no other network, the
             preset's VGG16 is fetched once.
@@ -124,7 +135,11 @@ def invert(
         recipe = recipes.recipe(recipe, generator.resolution)
     recipe = recipes.with_perceptual(recipe, perceptual)
     recipe = recipes.with_steps(recipe, steps, noise_steps)
-    targets = [_pixels(image, generator) for image in images]
+    if isinstance(images, str | os.PathLike):
+        images = [images]
+    elif isinstance(images, np.ndarray) and images.ndim == 3:
+        images = images[None]
+    targets = [pixels for image in images for pixels in _pixels(image, generator)]
     if not targets:
         raise UserError("there are no images to invert; give one at least")
     eyes = load_eyes(recipe) if eyes is None else eyes
@@ -148,18 +163,16 @@ def invert(
     return Inversions(codes, drawn, scores, found)
 
 
-def _pixels(
-    image: np.ndarray | str | os.PathLike[str], generator: Generator
-) -> np.ndarray:
+def _pixels(image: Image, generator: Generator) -> list[np.ndarray]:
     if not isinstance(image, str | os.PathLike):
-        return np.asarray(image)
+        return [np.asarray(image)]
     channels = generator.config.num_channels
     read, rejected = photos.read(
-        [Path(image)], generator.resolution, channels, aligned=False
+        photos.listed([image]), generator.resolution, channels, aligned=False
     )
     if rejected:
-        raise UserError(f"{image}: {rejected[0].reason}")
-    return read[0].pixels
+        raise UserError(f"{rejected[0].path}: {rejected[0].reason}")
+    return [photo.pixels for photo in read]
 
 
 def train(
@@ -172,6 +185,9 @@ def train(
         workdir: the run directory; what is not a run is never written to.
         change: go on with settings that change the training from here on.
 
+    The precision of products (`run.matmul_precision`) and, unless there is one, a cache
+    of compiled programs are set for the whole process, as JAX has them.
+
     Returns:
         The state at the end; `load(workdir)` is its averaged generator.
 
@@ -181,6 +197,7 @@ def train(
     use_compilation_cache()
     use_precision(config)
     source = open_source(config.data)
+    config = preflight.check(config, source, jax.device_count())
     names = config.metrics.names
     wanted = parse_measures(names) if names else ()
     return train_run(

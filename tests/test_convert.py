@@ -19,10 +19,10 @@ from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import bundle, exported, stylegan_tf
 from stylegan_jax.interop.bundle import Bundle
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import OptimizerConfig, TrainState, init_state
+from tests.tiny import MODEL
 
 HERE = Path(__file__).parent / "data" / "official"
 SAMPLE = HERE / "stylegan_res16_labels5_gray.pkl"
@@ -34,15 +34,6 @@ REFERENCES = [
     "ablation_d_no_noise",
     "progan_res32",
 ]
-MODEL = ModelConfig(
-    resolution=16,
-    z_dim=6,
-    w_dim=6,
-    mapping_width=6,
-    mapping_layers=2,
-    channel_base=128,
-    channel_max=8,
-)
 
 
 @pytest.fixture(scope="module", params=REFERENCES)

@@ -15,20 +15,11 @@ from stylegan_jax.commands import convert, sample
 from stylegan_jax.common import files
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.interop import pytorch
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import OptimizerConfig, init_state
+from tests.tiny import MODEL
 
-MODEL = ModelConfig(
-    resolution=16,
-    z_dim=6,
-    w_dim=6,
-    mapping_width=6,
-    mapping_layers=2,
-    channel_base=128,
-    channel_max=8,
-)
 SAVED = {100: {"resolution": 8, "alpha": None}, 200: {"resolution": 16, "alpha": 0.25}}
 
 

@@ -31,7 +31,12 @@ from stylegan_jax.common.choices import (
 from stylegan_jax.common.errors import UserError
 from stylegan_jax.common.outputs import Outputs
 from stylegan_jax.common.progress_bar import progress_bar
-from stylegan_jax.networks.seeds import NoiseKind, draw_pictures, make_draw
+from stylegan_jax.networks.seeds import (
+    NoiseKind,
+    draw_pictures,
+    make_draw,
+    require_pictures,
+)
 
 _MAX_IN_GRID = 256
 _MIN_CELL = 64  # pixels of a picture in the grid, for its captions' sake
@@ -76,11 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     named = outputs.files_named_in(args)
     out = Outputs(args.outdir, inputs=named, fixed=("grid.png",))
     generator = loading.load(args.network)
-    if generator.resolution == 1:
-        raise UserError(
-            f"{args.network} draws points, not pictures; see them with python -m "
-            "stylegan_jax.coverage RUN"
-        )
+    require_pictures(generator, args.network)
     if generator.truncation_mean is None and (
         len(psis) > 1 or not {*psis} <= {0.7, 1.0}
     ):

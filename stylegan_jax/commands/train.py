@@ -91,8 +91,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = preflight.check(config, source, jax.device_count())
         evaluators = make_evaluators(config, wanted, source)
         if flags.dry_run:
-            if flags.workdir and not is_remote(flags.workdir):
-                run_directory.check(Path(flags.workdir), config, change=flags.change)
+            if flags.workdir and is_remote(flags.workdir):
+                return
+            workdir = Path(flags.workdir) if flags.workdir else None
+            if workdir is not None:
+                run_directory.check(workdir, config, change=flags.change)
+            if workdir is None or run_directory.shown(workdir) is None:
+                transfer.check_frozen(config, beginning)
             return
         with mirror.mirrored(flags.workdir, active=first) as workdir:
             train(

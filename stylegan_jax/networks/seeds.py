@@ -16,12 +16,22 @@ from jax.sharding import Mesh, PartitionSpec
 
 from stylegan_jax import parallel
 from stylegan_jax.common import images
+from stylegan_jax.common.errors import UserError
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
 
 NoiseKind = Literal["stored", "random", "none"]
 Draw = Callable[..., Array]
 Job = tuple[int, float]  # seed and psi: one picture
+
+
+def require_pictures(generator: Generator, name: str = "this network") -> None:
+    """Raises UserError for a network that draws points."""
+    if generator.resolution == 1:
+        raise UserError(
+            f"{name} draws points, not pictures; see them with python -m "
+            "stylegan_jax.coverage RUN"
+        )
 
 
 def make_draw(mesh: Mesh, *, cutoff: int | None, noise: NoiseKind) -> Draw:

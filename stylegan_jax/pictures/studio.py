@@ -18,6 +18,7 @@ from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.networks.config import num_layers
 from stylegan_jax.networks.generator import Generator, Noise
+from stylegan_jax.networks.seeds import require_pictures
 from stylegan_jax.ops import latents
 from stylegan_jax.ops.latents import latents_of_seed
 
@@ -42,11 +43,7 @@ class Studio:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
-        if self.generator.resolution == 1:
-            raise UserError(
-                "this network draws points, not pictures; see them with python -m "
-                "stylegan_jax.coverage RUN"
-            )
+        require_pictures(self.generator)
         for name, value in [("--batch-size", self.batch_size), ("--cell", self.cell)]:
             if value < 1:
                 raise UserError(f"{name} {value} is below 1")

@@ -17,7 +17,13 @@ from stylegan_jax.data.cache import DecodedSource
 from stylegan_jax.data.config import POINTS
 from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.training import augment as augmentation
-from stylegan_jax.training import compiling, pictures, preflight, run_directory
+from stylegan_jax.training import (
+    compiling,
+    pictures,
+    preflight,
+    run_directory,
+    transfer,
+)
 from stylegan_jax.training.beginning import (
     BEGUN,
     placed,
@@ -90,6 +96,8 @@ def train(
     )
     best = criterion(config.metrics.best, evaluators)
     if jax.process_index() == 0:
+        if run_directory.shown(workdir) is None:
+            transfer.check_frozen(config, beginning)
         devices = [str(device) for device in mesh.devices.flat]
         run_directory.begin(workdir, config, source, devices=devices, change=change)
     with contextlib.ExitStack() as stack:

@@ -56,8 +56,8 @@ class LossConfig:
 
     def resolved(self) -> "LossConfig":
         """The same with every None replaced by the objective's own value."""
-        logistic = self.objective.startswith("logistic")
-        wasserstein = self.objective.startswith("wgan")
+        logistic = self.objective in ("logistic", "logistic_saturating")
+        wasserstein = self.objective in ("wgan", "wgan_gp")
         defaults = {
             "r1_gamma": 10.0 if logistic else 0.0,
             "gp_lambda": 10.0 if self.objective == "wgan_gp" else 0.0,

@@ -55,9 +55,8 @@ def make_step(
     `batch` holds `images`, uint8 (of points, float32) `[M, N, R, R, C]`, and
     `labels`, float32 `[M, N, label_size]`, for the `M = repeats * d_steps` minibatches
     of a call; `key` is the same in every call. The state is donated; `places` says
-    where its arrays live, by default all on every device of `mesh`, and that is of all
-    devices. Metrics are means over the
-    call, on the device.
+    where its arrays live, by default all on every device of `mesh`, by default of all
+    devices. Metrics are means over the call, on the device.
 
     Raises:
         UserError: a part of a minibatch cannot be shared out evenly.

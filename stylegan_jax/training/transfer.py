@@ -107,6 +107,26 @@ def first_image(config: Config, kimg: float) -> int:
     )
 
 
+def check_frozen(config: Config, beginning: Beginning | None) -> None:
+    """Checks that a new run freezes no layers of random weights.
+
+    Raises:
+        UserError: it would.
+    """
+    frozen = config.optimizer.freeze_d
+    if not frozen or (beginning is not None and "d_params" in beginning.source.fields):
+        return
+    lacks = (
+        "there is no network to begin from"
+        if beginning is None
+        else f"{beginning.source.name} comes without its discriminator"
+    )
+    raise UserError(
+        f"optimizer.freeze_d {frozen} would keep random weights as they are: {lacks}; "
+        "give --init a run or a pickle that has one, or leave it 0"
+    )
+
+
 def adopt(
     state: TrainState, model: ModelConfig, source: Source
 ) -> tuple[TrainState, list[Row]]:

@@ -10,20 +10,11 @@ import pytest
 
 from stylegan_jax import parallel
 from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training import state as states
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig
+from tests.tiny import MODEL
 
-MODEL = ModelConfig(
-    resolution=16,
-    z_dim=6,
-    w_dim=6,
-    mapping_width=6,
-    mapping_layers=2,
-    channel_base=128,
-    channel_max=8,
-)
 FADING = Phase(
     resolution=8,
     fading=True,

@@ -10,7 +10,6 @@ import pytest
 
 from stylegan_jax import parallel
 from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.mapping import MappingNetwork
 from stylegan_jax.networks.synthesis import SynthesisNetwork
@@ -20,17 +19,9 @@ from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig, init_state, is_active
 from stylegan_jax.training.step import make_step
+from tests import tiny
 
-MODEL = ModelConfig(
-    resolution=16,
-    z_dim=6,
-    w_dim=6,
-    mapping_width=6,
-    mapping_layers=2,
-    channel_base=128,
-    channel_max=8,
-    label_size=2,
-)
+MODEL = dataclasses.replace(tiny.MODEL, label_size=2)
 OPTIMIZER = OptimizerConfig(learning_rate=ByResolution(0.01, ((16, 0.02),)))
 LOSS = LossConfig()
 BATCH = 8

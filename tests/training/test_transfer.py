@@ -29,16 +29,8 @@ from stylegan_jax.training.schedule import Phase, ScheduleConfig
 from stylegan_jax.training.state import OptimizerConfig, init_state, is_trained, select
 from stylegan_jax.training.step import make_step
 from stylegan_jax.training.transfer import Beginning, Source
+from tests.tiny import MODEL
 
-MODEL = ModelConfig(
-    resolution=16,
-    z_dim=6,
-    w_dim=6,
-    mapping_width=6,
-    mapping_layers=2,
-    channel_base=128,
-    channel_max=8,
-)
 PHASE = Phase(
     resolution=16,
     fading=False,
@@ -229,11 +221,17 @@ def dry_run(capsys, *words):
     ],
 )
 def test_flags_override_the_other_networks(capsys, words, model, begun):
-    found = dry_run(capsys, "--init", "portraits", "--optimizer.freeze-d", "3", *words)
+    found = dry_run(capsys, "--init", "portraits", *words)
     shown = {name.strip(): value for name, value in found.items()}
     assert shown["model.resolution"] == str(model)
     assert shown["schedule.initial_resolution"] == str(begun)
     assert shown["model.channel_base"] == "1024"  # quickstart itself has 512
+
+
+def test_a_dry_run_says_that_random_weights_would_be_frozen(capsys):
+    # Three layers are too many of the recipe, which begins at 4 px, and not of these.
+    with pytest.raises(UserError, match="portraits comes without its discriminator"):
+        dry_run(capsys, "--init", "portraits", "--optimizer.freeze-d", "3")
 
 
 def test_an_image_count_needs_networks_to_begin_from(capsys):
@@ -319,3 +317,18 @@ def test_freezing_all_is_refused():
         dataclasses.replace(CONFIG, optimizer=optimizer)
     fewer = OptimizerConfig(freeze_d=5)
     assert dataclasses.replace(CONFIG, optimizer=fewer)
+
+
+def test_layers_of_random_weights_are_not_frozen(tmp_path):
+    optimizer = OptimizerConfig(freeze_d=2)
+    config = Config(model=MODEL, optimizer=optimizer)
+    nothing = Source(name="box", config=MODEL, resolution=16, fields={"g_params": {}})
+    for beginning, lacks in (
+        (None, "no network to begin from"),
+        (Beginning(nothing), "box comes without its discriminator"),
+    ):
+        with pytest.raises(UserError, match=lacks):
+            train(config, tmp_path / "run", beginning=beginning)
+        assert not (tmp_path / "run").exists()
+    whole = dataclasses.replace(nothing, fields={"d_params": {}})
+    transfer.check_frozen(config, Beginning(whole))
