@@ -40,7 +40,7 @@ def main() -> None:
     if args.one:
         print(json.dumps(run(args.one, args.examples, args.seed, args.keep)))
         return
-    from tests.common import hostile
+    from tests.io import hostile
 
     print("| kind | files | read | refused | findings | slowest | memory |")
     print("|---|---|---|---|---|---|---|")
@@ -68,7 +68,7 @@ def run(name: str, examples: int, seed: int, keep: Path) -> dict[str, Any]:
     import hypothesis
     from hypothesis import strategies as st
 
-    from tests.common import damage, hostile
+    from tests.io import damage, hostile
 
     kind = hostile.kinds()[name]
     counts: collections.Counter[str] = collections.Counter()

@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks import processes, report
 from stylegan_jax.commands import cli
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.features import inception
 from stylegan_jax.metrics import measures
 from stylegan_jax.metrics.frechet import frechet_distance

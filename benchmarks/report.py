@@ -12,7 +12,7 @@ import flax
 import jax
 
 from benchmarks.measure import PRECISIONS, Cost, Rates
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.networks.config import ModelConfig
 
 # Images per minibatch on one GPU. Source: `sched.minibatch_dict`, NVlabs/stylegan,

@@ -20,8 +20,8 @@ from typing import Any
 import jax
 
 from benchmarks import analytic, collectives
-from stylegan_jax import parallel
 from stylegan_jax.commands import cli
+from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase, phases

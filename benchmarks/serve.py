@@ -30,7 +30,7 @@ import numpy as np
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli, serve
-from stylegan_jax.demo import pictures
+from stylegan_jax.demo import shown_images
 from stylegan_jax.demo.session import Sample, Session
 from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.editing.directions import Direction
@@ -99,11 +99,11 @@ def drawing(session: Session, moves: int) -> list[float]:
         start = time.perf_counter()
         if session.sliders:
             amounts = [value] + [0.0] * (len(session.sliders) - 1)
-            pictures.figure(session.picture(Sample(0)), "")
+            shown_images.figure(session.picture(Sample(0)), "")
             picture = session.draw(session.turned(Sample(0), amounts))
         else:
             picture = session.picture(Sample(0, psi=value))
-        pictures.figure(picture, "")
+        shown_images.figure(picture, "")
         spent.append(1000 * (time.perf_counter() - start))
     return spent
 

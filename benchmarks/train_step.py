@@ -18,10 +18,10 @@ from jax import Array
 
 from benchmarks import analytic, measure, report
 from benchmarks.report import Row, Setting
-from stylegan_jax import parallel
 from stylegan_jax.augment.values import PIPES
+from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.augment import NO_AUGMENTATION, AugmentConfig
+from stylegan_jax.training.adaptive import NO_AUGMENTATION, AugmentConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig, TrainState, init_state

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from benchmarks.serve import served
-from stylegan_jax.common import images
+from stylegan_jax.io import images
 
 API = "/gradio_api"
 FILE = {"_type": "gradio.FileData"}

@@ -14,11 +14,11 @@ images of the built-in portraits. A grows from 4 px on, as ProGAN does.
 Source: Karras et al. 2018, table 1.
 """
 
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training.ablation import configured
-from stylegan_jax.training.checkpoint import CheckpointConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import ScheduleConfig

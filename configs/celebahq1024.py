@@ -19,7 +19,7 @@ ProGAN of 2017, is trained for 12,000 kimg.
 Source: `train.py`, NVlabs/stylegan; Karras et al. 2018, table 1 and section 2.
 """
 
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.ablation import configured

@@ -17,10 +17,10 @@ papers; widths and rates are ours.
 
 import dataclasses
 
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import ScheduleConfig

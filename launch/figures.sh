@@ -43,7 +43,7 @@ if { wanted reconstruction || wanted morph; } && [ ! -d "$CODES" ]; then
 import pathlib
 import sys
 
-from stylegan_jax.common import images
+from stylegan_jax.io import images
 from stylegan_jax.data.portraits import Portraits
 
 folder, portraits = pathlib.Path(sys.argv[1]), Portraits(1_000_000)

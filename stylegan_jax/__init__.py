@@ -6,7 +6,7 @@ What it offers is in `__init__.pyi`, here and in the rooms; it is imported when 
 first used.
 """
 
-from stylegan_jax.common import lazy
+from stylegan_jax import lazy
 
 __version__ = "0.1.0"
 __getattr__, __dir__ = lazy.attach(__name__, __file__)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from stylegan_jax.commands import cli
-from stylegan_jax.common.errors import UserError, did_you_mean
+from stylegan_jax.errors import UserError, did_you_mean
 
 _PROG = "python -m stylegan_jax"
 
@@ -30,11 +30,12 @@ def commands() -> dict[str, str]:
     """What `python -m stylegan_jax.NAME` runs, with its help's first words."""
     found = {}
     folder = Path(__file__).parent
-    for path in sorted(folder.glob("[!_]*.py")):
-        module = folder / "commands" / path.name
-        if module.exists():
+    for module in sorted(folder.glob("commands/[!_]*.py")):
+        # `figures` is a room too.
+        shims = folder / module.name, folder / module.stem / "__main__.py"
+        if any(shim.exists() for shim in shims):
             text = ast.get_docstring(ast.parse(module.read_text())) or ""
-            found[path.stem] = text.splitlines()[0].split(": `")[0].rstrip(".")
+            found[module.stem] = text.splitlines()[0].split(": `")[0].rstrip(".")
     return found
 
 

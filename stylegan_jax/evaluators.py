@@ -3,8 +3,8 @@
 import functools
 from collections.abc import Sequence
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import Source
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import measures, readiness
 from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure

@@ -8,12 +8,10 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stylegan_jax.common import mirror, program_files
-from stylegan_jax.common.bucket import as_url, is_remote
-from stylegan_jax.common.errors import UserError, did_you_mean
+from stylegan_jax.errors import UserError, did_you_mean
 from stylegan_jax.interop import (
-    boxed,
     exported,
+    pretrained,
     pytorch,
     registry,
     stylegan_tf,
@@ -26,9 +24,11 @@ from stylegan_jax.interop.bundle import (
     generator_shapes,
 )
 from stylegan_jax.interop.public_networks import NETWORKS
+from stylegan_jax.io import mirror, program_files
+from stylegan_jax.io.bucket import as_url, is_remote
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.training import checkpoint, retention, stored_config
+from stylegan_jax.runs import checkpoint, retention, stored_config
 
 Which = Literal["ema", "raw"]
 
@@ -125,12 +125,12 @@ def located(name: str | Path) -> Path:
                 f"{bare} is the name of a network and of a {_kind_word(path)} here: "
                 f"give ./{bare} for that, {_NAME}{bare} for the network"
             )
-        return boxed.network(bare) or registry.fetch(bare)
+        return pretrained.network(bare) or registry.fetch(bare)
     if path.name == "best" and path.absolute().parent.name == "checkpoints":
         return retention.best_path(path.absolute().parent)
     if path.exists():
         return path
-    hint = did_you_mean(text, (*boxed.names(), *NETWORKS)) or did_you_mean(
+    hint = did_you_mean(text, (*pretrained.names(), *NETWORKS)) or did_you_mean(
         path.name, _names_in(path.parent)
     )
     raise UserError(
@@ -144,7 +144,7 @@ def located(name: str | Path) -> Path:
 def public_name(name: str) -> str | None:
     """The name of a network that comes along or is public, if `name` is one."""
     bare = name.removeprefix(_NAME)
-    return bare if bare in (*boxed.names(), *NETWORKS) else None
+    return bare if bare in (*pretrained.names(), *NETWORKS) else None
 
 
 def _is_run(path: Path) -> bool:

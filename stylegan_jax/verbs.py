@@ -9,17 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax import parallel
-from stylegan_jax.common import cache
-from stylegan_jax.common.choices import one_hot
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.choices import one_hot
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
 from stylegan_jax.evaluators import make_evaluators
 from stylegan_jax.inversion import inverter, photos, recipes
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.inverter import Inversion, Running
 from stylegan_jax.inversion.objective import Eyes, load_eyes
 from stylegan_jax.inversion.recipes import Perceptual, Recipe
+from stylegan_jax.io import file_cache
 from stylegan_jax.metrics.names import parse_measures
 from stylegan_jax.metrics.reconstruction import psnr
 from stylegan_jax.networks.generator import Generator
@@ -220,5 +220,5 @@ def use_precision(config: Config) -> None:
 def use_compilation_cache() -> None:
     """Keeps compiled programs between runs, unless JAX was told where already."""
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        folder = str(cache.cache_folder("xla"))
+        folder = str(file_cache.cache_folder("xla"))
         jax.config.update("jax_compilation_cache_dir", folder)

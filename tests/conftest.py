@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from stylegan_jax.common import download
+from stylegan_jax.io import download
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")

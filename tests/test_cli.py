@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.commands import cli
-from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 PROG = "python -m stylegan_jax.train"
 ROOT = Path(cli.__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ class Flags:
 
 RECIPE = """
     import dataclasses
-    from stylegan_jax.common.by_resolution import ByResolution
+    from stylegan_jax.by_resolution import ByResolution
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Schedule:
@@ -198,7 +198,7 @@ def run_program(body, **environment):
     """Runs `main` with the body given under `run_main`, in a process of its own."""
     program = (
         "from stylegan_jax.commands import cli\n"
-        "from stylegan_jax.common.errors import UserError\n"
+        "from stylegan_jax.errors import UserError\n"
         "def main():\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\n"
         "cli.run_main(main)\n"
     )
@@ -224,9 +224,7 @@ def test_a_missing_file_is_no_bug():
 
 
 def test_what_the_library_refuses_is_one_line():
-    result = run_program(
-        "from stylegan_jax.common import timing; timing.due(1, 0, 0.0)"
-    )
+    result = run_program("from stylegan_jax.io import timing; timing.due(1, 0, 0.0)")
     assert result.returncode == 2
     assert result.stderr == "error: every_kimg 0.0 is less than one image (0.001)\n"
 

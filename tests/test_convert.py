@@ -15,11 +15,11 @@ import pytest
 import stylegan_jax
 from stylegan_jax import loading
 from stylegan_jax.commands import convert, sample
-from stylegan_jax.common import files
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import bundle, exported, stylegan_tf
 from stylegan_jax.interop.bundle import Bundle
-from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.io import files
+from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import OptimizerConfig, TrainState, init_state
 from tests.tiny import MODEL

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from stylegan_jax.commands import coverage, sample, train
-from stylegan_jax.common import files, images
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import files, images
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import OptimizerConfig, init_state
 

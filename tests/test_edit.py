@@ -8,16 +8,16 @@ import pytest
 
 from stylegan_jax.alignment import align
 from stylegan_jax.alignment.landmarks import read_landmarks
-from stylegan_jax.alignment.paste import paste_back
+from stylegan_jax.alignment.paste_back import paste_back
 from stylegan_jax.commands import edit
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.portraits import Portraits
-from stylegan_jax.editing import inputs, layers
+from stylegan_jax.data.portraits.source import Portraits
+from stylegan_jax.editing import inputs, layer_names
 from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
+from stylegan_jax.io import images
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 
@@ -70,7 +70,7 @@ def test_mixing_writes_a_grid_and_codes_with_the_rows_of_the_style(run, generato
     content, style = (
         item.code for item in inputs.read(["seed:2", "seed:3"], generator)[0]
     )
-    rows = list(layers.named_rows("style", 4))
+    rows = list(layer_names.named_rows("style", 4))
     expected = np.array(content.ws)
     expected[:, rows] = np.array(style.ws)[:, rows]
     np.testing.assert_array_equal(mixed.ws, expected)

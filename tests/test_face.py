@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import stylegan_jax as sg
-from stylegan_jax.common import errors as sg_errors
+from stylegan_jax import errors as sg_errors
 from stylegan_jax.features import exported_function
 from stylegan_jax.training import losses
 

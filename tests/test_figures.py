@@ -4,9 +4,9 @@ import jax
 import pytest
 
 from stylegan_jax.commands import figures
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
+from stylegan_jax.io import images
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 

@@ -8,11 +8,11 @@ import pytest
 
 from stylegan_jax import loading
 from stylegan_jax.commands import invert
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
+from stylegan_jax.io import images
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 

@@ -10,13 +10,13 @@ import pytest
 import tyro
 
 from stylegan_jax.commands import known_data
-from stylegan_jax.common import files
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import write_png
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
+from stylegan_jax.io import files
+from stylegan_jax.io.images import write_png
 from stylegan_jax.networks.generator import init_generator
-from stylegan_jax.training import stored_config
+from stylegan_jax.runs import stored_config
 from stylegan_jax.training.config import Config
 from tests.metrics.measuring import MODEL
 
@@ -104,7 +104,7 @@ def test_a_path_decides_its_kind_for_networks_without_known_data(tmp_path, photo
 
 
 def test_the_network_in_the_box_knows_its_data():
-    for name in ("portraits", known_data.boxed.network("portraits")):
+    for name in ("portraits", known_data.pretrained.network("portraits")):
         _, data = parse("--metrics", "kid", name)
         assert data.config == DataConfig(portraits_size=50_000)
 

@@ -12,10 +12,10 @@ import pytest
 import stylegan_jax
 from stylegan_jax import loading
 from stylegan_jax.commands import convert, sample
-from stylegan_jax.common import files
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import pytorch
-from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.io import files
+from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import OptimizerConfig, init_state
 from tests.tiny import MODEL
@@ -162,7 +162,7 @@ def test_a_folder_that_is_no_run_never_hides_a_name(run, tmp_path, monkeypatch):
         (tmp_path / name / "seed0000.png").write_bytes(b"")
         (tmp_path / name / "config.json").write_text('{"of": "another program"}')
     assert loading.located("ffhq") == run
-    assert loading.located("portraits") == loading.boxed.network("portraits")
+    assert loading.located("portraits") == loading.pretrained.network("portraits")
     for path in ("./portraits", "portraits/", tmp_path / "portraits"):
         assert loading.located(path).resolve() == tmp_path / "portraits"
 
@@ -186,7 +186,7 @@ def test_a_run_or_file_called_like_a_network_is_asked_about(
     ):
         stylegan_jax.load("portraits")
     assert loading.located("./portraits").resolve() == place
-    assert loading.located("name:portraits") == loading.boxed.network("portraits")
+    assert loading.located("name:portraits") == loading.pretrained.network("portraits")
     assert stylegan_jax.load("name:portraits").resolution == 32
     if kind == "run":
         assert stylegan_jax.load("./portraits").config == MODEL

@@ -3,8 +3,8 @@
 import jax
 import pytest
 
-from stylegan_jax import parallel, processes
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.distributed import parallel, processes
+from stylegan_jax.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from stylegan_jax.commands import cli, train
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import init_generator
 from stylegan_jax.networks.pair import discriminator_network

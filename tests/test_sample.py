@@ -6,10 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
+from stylegan_jax import choices
 from stylegan_jax.commands import sample
-from stylegan_jax.common import choices, images
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images
 from stylegan_jax.networks import seeds as drawing
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator

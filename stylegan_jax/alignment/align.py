@@ -9,7 +9,7 @@ import numpy as np
 from stylegan_jax.alignment import ffhq
 from stylegan_jax.alignment.faces import Landmarker, load_landmarker
 from stylegan_jax.alignment.landmarks import as_faces
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
 _MADE_UP = 0.3  # share of a crop outside the photograph that is warned of

@@ -15,8 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
-from stylegan_jax.common import resampling
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import resampling
 
 _MODEL = "shape_predictor_68_face_landmarks.dat"
 # The detector sees faces of 80 pixels and more, so small pictures are doubled; it

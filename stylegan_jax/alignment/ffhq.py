@@ -12,7 +12,7 @@ al. 2019, appendix A.
 import numpy as np
 
 from stylegan_jax.alignment.landmarks import LandmarkError, key_points
-from stylegan_jax.common import resampling
+from stylegan_jax.io import resampling
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stylegan_jax.common import array_files, records
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import array_files, records
 
 _MAX_BYTES = 1 << 24  # a million points
 _MAX_COORDINATE = 1e6  # pixels; of larger ones areas and angles overflow

@@ -31,9 +31,10 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 
-from stylegan_jax.common import disk, foreign_flags, terminal
-from stylegan_jax.common.by_resolution import ByResolution, parse_by_resolution
-from stylegan_jax.common.errors import AgreedError, UserError, did_you_mean
+from stylegan_jax.by_resolution import ByResolution, parse_by_resolution
+from stylegan_jax.commands import foreign_flags
+from stylegan_jax.errors import AgreedError, UserError, did_you_mean
+from stylegan_jax.io import disk, terminal
 
 Args = TypeVar("Args")
 

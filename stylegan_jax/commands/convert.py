@@ -21,11 +21,11 @@ import tyro
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
-from stylegan_jax.common import outputs
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported, official_writer, registry, sampler_program
 from stylegan_jax.interop.bundle import Bundle, generator_arrays
 from stylegan_jax.interop.comparison import compare
+from stylegan_jax.io import outputs
 from stylegan_jax.networks.generator import Generator
 
 Format = Literal["safetensors", "pkl", "jaxexport"]

@@ -21,31 +21,31 @@ import numpy as np
 import tyro
 
 from stylegan_jax import loading
+from stylegan_jax.by_resolution import parse_by_resolution
+from stylegan_jax.classifiers.classifier import train_classifier
 from stylegan_jax.commands import cli
-from stylegan_jax.common import files, images, outputs, plots
-from stylegan_jax.common.by_resolution import parse_by_resolution
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.points import Points
 from stylegan_jax.data.sources import Source, open_source, spread
-from stylegan_jax.metrics.classifier import train_classifier
-from stylegan_jax.metrics.coverage import (
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import files, images, outputs, plots
+from stylegan_jax.metrics.label_draws import labels_for
+from stylegan_jax.metrics.modes import (
     Coverage,
     coverage_of_classes,
     coverage_of_points,
 )
-from stylegan_jax.metrics.labels import labels_for
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.training import pictures
+from stylegan_jax.runs.stored import step_directories
+from stylegan_jax.runs.stored_config import data_config, model_config, read_config
+from stylegan_jax.training import sample_grids
 from stylegan_jax.training.state import OptimizerConfig, init_state
-from stylegan_jax.training.stored import step_directories
-from stylegan_jax.training.stored_config import data_config, model_config, read_config
 
 Measure = Callable[[np.ndarray], Coverage]
 
 _CHUNK = 500  # samples drawn at once
 _SHOWN = 36  # images in a panel
-# Of the configuration, as a shape of `common/records.py`.
+# Of the configuration, as a shape of `io/records.py`.
 _NEEDS = {
     "schedule": {"initial_resolution": int, "batch_size": str},
     "model": {"resolution": int},
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     target = measure(reals)
     print(f"{'data':<14} {target}")
     records.append({"nimg": None, **dataclasses.asdict(target)})
-    span = pictures.span_of(reals) if reals.ndim == 2 else (-1.0, 1.0)
+    span = sample_grids.span_of(reals) if reals.ndim == 2 else (-1.0, 1.0)
     picture = plots.panels([*shown, ("data", some_of(reals))], span=span)
     outputs.write_png(args.run / "coverage.png", picture, "sheet")
     files.atomic_write(args.run / "coverage.json", json.dumps(records, indent=1) + "\n")
@@ -117,7 +117,7 @@ def make_measure(source: Source, model: ModelConfig) -> tuple[Measure, np.ndarra
     """What counts modes in samples, and samples of the data to compare with."""
     if isinstance(source, Points):
         centers, std = source.centers, source.std
-        points = pictures.first_points(source)
+        points = sample_grids.first_points(source)
         return lambda points: coverage_of_points(points, centers, std), points
     chosen = spread(len(source), _TRAINED_ON).tolist()
     reals = np.stack([source.image(i, model.resolution) for i in chosen])

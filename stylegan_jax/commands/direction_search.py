@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from stylegan_jax.classifiers.attribute_classifiers import classifiers_for
+from stylegan_jax.classifiers.classifier import Classifier
 from stylegan_jax.commands import cli
 from stylegan_jax.commands.known_data import KnownData
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.data.sources import Converted, Source
 from stylegan_jax.editing.attributes import (
     Boundary,
@@ -23,16 +24,15 @@ from stylegan_jax.editing.attributes import (
 from stylegan_jax.editing.direction_files import load_directions
 from stylegan_jax.editing.directions import Direction, Space
 from stylegan_jax.editing.factorization import sefa_directions
-from stylegan_jax.editing.layers import parse_rows
+from stylegan_jax.editing.layer_names import parse_rows
 from stylegan_jax.editing.principal import (
     principal_directions,
     statistics_of_w,
     with_std_of,
 )
 from stylegan_jax.editing.rescoring import Rescoring, correct, moves, rescore
-from stylegan_jax.metrics.attribute_classifiers import classifiers_for
-from stylegan_jax.metrics.classifier import Classifier
-from stylegan_jax.metrics.labels import LabelDistribution, labels_for
+from stylegan_jax.errors import UserError
+from stylegan_jax.metrics.label_draws import LabelDistribution, labels_for
 from stylegan_jax.metrics.separability import sample_for_separability
 from stylegan_jax.metrics.statistics import Statistics
 from stylegan_jax.networks.generator import Generator

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from stylegan_jax import loading
+from stylegan_jax.classifiers.classifier import Classifier
 from stylegan_jax.commands import known_data
 from stylegan_jax.commands.direction_search import (
     DirectionsArgs,
@@ -26,15 +27,14 @@ from stylegan_jax.commands.direction_search import (
     measure,
 )
 from stylegan_jax.commands.known_data import KnownData
-from stylegan_jax.common import files
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.outputs import Outputs, files_named_in
 from stylegan_jax.editing.attributes import Boundary
 from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.rescoring import Rescoring
 from stylegan_jax.editing.rescoring_tables import draw_rows, to_json, to_markdown
-from stylegan_jax.metrics.classifier import Classifier
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import files
+from stylegan_jax.io.outputs import Outputs, files_named_in
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
 

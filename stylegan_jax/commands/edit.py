@@ -20,7 +20,7 @@ from stylegan_jax.commands import edit_local as local
 from stylegan_jax.commands.edit_flags import Command
 from stylegan_jax.commands.edit_morph import Morph
 from stylegan_jax.commands.edit_paste import PasteBack
-from stylegan_jax.common.errors import UserError, did_you_mean
+from stylegan_jax.errors import UserError, did_you_mean
 
 OPERATIONS: dict[str, type[Command]] = {
     "reconstruct": latent.Reconstruct,

@@ -9,11 +9,11 @@ import tyro
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
-from stylegan_jax.common import outputs
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import masks
 from stylegan_jax.editing.workbench import Paste, Settings, Workbench
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.recipes import Perceptual
+from stylegan_jax.io import outputs
 
 Inputs = Annotated[
     tuple[str, ...],

@@ -14,15 +14,15 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.commands.edit_flags import Command, Inputs, MaskFlags, numbers, shown
-from stylegan_jax.common.errors import UserError, did_you_mean
 from stylegan_jax.editing import activations, arithmetic, directions
 from stylegan_jax.editing.activations import Combine
 from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction, Distance, Space
 from stylegan_jax.editing.inputs import labels_of
-from stylegan_jax.editing.layers import parse_rows
+from stylegan_jax.editing.layer_names import parse_rows
 from stylegan_jax.editing.mixing import mix
 from stylegan_jax.editing.workbench import Workbench
+from stylegan_jax.errors import UserError, did_you_mean
 from stylegan_jax.inversion import scores
 from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.code import Code

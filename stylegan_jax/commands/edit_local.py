@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax.commands.edit_flags import Command, Inputs, MaskFlags, shown
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import local, local_terms, masks
 from stylegan_jax.editing.inputs import Item
-from stylegan_jax.editing.layers import parse_rows
+from stylegan_jax.editing.layer_names import parse_rows
 from stylegan_jax.editing.local import Edit
 from stylegan_jax.editing.workbench import Paste, Workbench
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.solver import Optimizer, Plan

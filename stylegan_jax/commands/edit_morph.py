@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax.commands.edit_flags import Command, Inputs, MaskFlags
-from stylegan_jax.common import images, video
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import activations, interpolate
 from stylegan_jax.editing.inputs import Item, labels_of
 from stylegan_jax.editing.workbench import Workbench
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.batch import draw_pictures
+from stylegan_jax.io import images, video
 
 _SHOWN_FRAMES = 7  # of a film, in its grid
 _AT_ONCE = 8  # frames that are drawn together

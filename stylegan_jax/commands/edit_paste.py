@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 
 from stylegan_jax.commands.edit_flags import Command, Inputs
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.paste import paste_edit
 from stylegan_jax.editing.workbench import Workbench
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 
 

@@ -26,23 +26,24 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from stylegan_jax import loading, processes
+from stylegan_jax import loading
+from stylegan_jax.classifiers import own
 from stylegan_jax.commands import known_data
 from stylegan_jax.commands.known_data import KnownData
-from stylegan_jax.common import cache
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.files import to_json
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import Source
-from stylegan_jax.features import own
-from stylegan_jax.metrics import comparing, measures, records
+from stylegan_jax.distributed import processes
+from stylegan_jax.distributed.processes import JobFlags
+from stylegan_jax.distributed.watchdog import Watchdog
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import file_cache
+from stylegan_jax.io.files import to_json
+from stylegan_jax.metrics import comparing, evaluations, measures
 from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import COMPARING, Measure, parse_measures
 from stylegan_jax.metrics.store import digest
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.processes import JobFlags
-from stylegan_jax.training import stored, stored_config
-from stylegan_jax.training.watchdog import Watchdog
+from stylegan_jax.runs import stored, stored_config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ def _evaluate(args: EvaluateArgs, data: KnownData, wanted: Sequence[Measure]) ->
         if recorded:
             print("  (taken before; --again takes it anew)", file=sys.stderr)
         elif subject.run is not None:
-            records.add(subject.run, {**identity, "nimg": subject.nimg}, scores)
+            evaluations.add(subject.run, {**identity, "nimg": subject.nimg}, scores)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +182,7 @@ def _recorded(
     found = None
     writes = args.classifiers is not None and not args.classifiers.exists()
     if jax.process_index() == 0 and run is not None and not args.again and not writes:
-        found = records.find(run, identity)
+        found = evaluations.find(run, identity)
     return json.loads(processes.broadcast(json.dumps(found).encode()))
 
 
@@ -203,12 +204,12 @@ def _identity(
 ) -> dict[str, Any]:
     """What the scores of a measure are recorded by."""
     files = {
-        name: cache.sha256(path) if (path := getattr(args, name)) else None
+        name: file_cache.sha256(path) if (path := getattr(args, name)) else None
         for name in ("inception", "vgg16", "lpips", "features")
     }
     # Classifiers that are still to be written are those of no file.
     path = args.classifiers
-    files["classifiers"] = cache.sha256(path) if path and path.exists() else None
+    files["classifiers"] = file_cache.sha256(path) if path and path.exists() else None
     config = to_json(data.config) or {}
     other = own.load(args.features).name if args.features else None
     return {

@@ -7,22 +7,22 @@ from typing import Annotated
 import tyro
 
 from stylegan_jax import loading
+from stylegan_jax.choices import parse_numbers, parse_seeds
 from stylegan_jax.commands import cli
-from stylegan_jax.common.choices import parse_numbers, parse_seeds
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import inputs
-from stylegan_jax.pictures import (
-    arithmetic,
+from stylegan_jax.errors import UserError
+from stylegan_jax.figures import (
     between,
-    growing,
+    growing_rows,
+    latent_arithmetic,
     noise,
-    reconstruction,
+    reconstruction_sheet,
     samples,
-    scores,
+    score_curves,
     styles,
 )
-from stylegan_jax.pictures.output import Output
-from stylegan_jax.pictures.studio import Studio
+from stylegan_jax.figures.figure_output import Output
+from stylegan_jax.figures.studio import Studio
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -233,7 +233,7 @@ class Arithmetic(Figure):
         """Draws the figure and writes it."""
         given = {"--a": self.a, "--b": self.b, "--c": self.c}
         a, b, c = (parse_seeds(text, flag) for flag, text in given.items())
-        output.write(arithmetic.arithmetic(studio, a, b, c, psi=self.psi))
+        output.write(latent_arithmetic.arithmetic(studio, a, b, c, psi=self.psi))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -249,7 +249,7 @@ class Growing(Figure):
     def draw(self, studio: Studio, output: Output) -> None:
         """Draws the figure and writes it."""
         _at_least("--hold", self.hold, 1)
-        film = growing.growing(
+        film = growing_rows.growing(
             loading.located(self.network),
             parse_seeds(self.seeds),
             psi=self.psi,
@@ -271,7 +271,7 @@ class Scores(Figure):
         """Draws the figure and writes it."""
         names = self.names.split(",") if self.names else None
         runs = (loading.located(self.network), *self.beside)
-        output.write(scores.scores(runs, names))
+        output.write(score_curves.scores(runs, names))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -288,8 +288,10 @@ class Reconstruction(Figure):
             raise UserError(
                 "--codes is missing: files that python -m stylegan_jax.invert wrote"
             )
-        read = reconstruction.read(self.codes, studio.generator, folder=self.photos)
-        output.write(reconstruction.reconstruction(studio, read))
+        read = reconstruction_sheet.read(
+            self.codes, studio.generator, folder=self.photos
+        )
+        output.write(reconstruction_sheet.reconstruction(studio, read))
 
 
 def _at_least(flag: str, value: int, low: int) -> None:

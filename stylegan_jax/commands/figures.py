@@ -13,14 +13,14 @@ import sys
 from collections.abc import Sequence
 
 from stylegan_jax import loading
+from stylegan_jax.choices import one_hot
 from stylegan_jax.commands import cli
 from stylegan_jax.commands import figure_flags as commands
 from stylegan_jax.commands.figure_flags import Figure
-from stylegan_jax.common.choices import one_hot
-from stylegan_jax.common.errors import UserError, did_you_mean
-from stylegan_jax.common.outputs import Outputs, files_named_in
-from stylegan_jax.pictures.output import Output
-from stylegan_jax.pictures.studio import Studio
+from stylegan_jax.errors import UserError, did_you_mean
+from stylegan_jax.figures.figure_output import Output
+from stylegan_jax.figures.studio import Studio
+from stylegan_jax.io.outputs import Outputs, files_named_in
 
 FIGURES: dict[str, type[Figure]] = {
     "uncurated": commands.Uncurated,

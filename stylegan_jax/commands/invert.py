@@ -22,14 +22,10 @@ import numpy as np
 import tyro
 
 from stylegan_jax import loading
+from stylegan_jax.choices import one_hot
+from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli
-from stylegan_jax.common import locks, outputs, video
-from stylegan_jax.common.choices import one_hot
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.files import atomic_write, provenance, to_json
-from stylegan_jax.common.outputs import Outputs
-from stylegan_jax.common.progress_bar import progress_bar
-from stylegan_jax.features import own
+from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import Extractor, Params
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos, recipes, results, resuming
@@ -40,6 +36,10 @@ from stylegan_jax.inversion.recipes import Perceptual, Recipe
 from stylegan_jax.inversion.scores import FORMATS, Scores, score, text
 from stylegan_jax.inversion.solver import Plateau
 from stylegan_jax.inversion.spaces import Start
+from stylegan_jax.io import locks, outputs, video
+from stylegan_jax.io.files import atomic_write, provenance, to_json
+from stylegan_jax.io.outputs import Outputs
+from stylegan_jax.io.progress_bar import progress_bar
 from stylegan_jax.networks.generator import Generator
 
 PresetName = Literal[

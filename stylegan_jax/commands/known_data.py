@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.kinds import kind_of
 from stylegan_jax.data.sources import Source, open_source
-from stylegan_jax.interop import boxed
-from stylegan_jax.training import stored_config
+from stylegan_jax.errors import UserError
+from stylegan_jax.interop import pretrained
+from stylegan_jax.runs import stored_config
 
 Args = TypeVar("Args")
 
@@ -146,5 +146,5 @@ def _of_network(network: str | None) -> tuple[DataConfig | None, str]:
     if run is not None:
         return stored_config.data_config(run), f"the run {run}"
     path = loading.located(network).absolute()
-    found = [n for n in boxed.names() if boxed.network(n) == path]
+    found = [n for n in pretrained.names() if pretrained.network(n) == path]
     return _BOXED.get(next(iter(found), "")), what

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stylegan_jax.commands import cli
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.progress_bar import progress_bar
 from stylegan_jax.data import kinds
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.pyramid_writer import check_destination, write_pyramid
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.progress_bar import progress_bar
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

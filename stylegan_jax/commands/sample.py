@@ -19,18 +19,19 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from stylegan_jax import loading, parallel
-from stylegan_jax.commands import cli
-from stylegan_jax.common import grids, outputs
-from stylegan_jax.common.choices import (
+from stylegan_jax import loading
+from stylegan_jax.choices import (
     format_seeds,
     one_hot,
     parse_numbers,
     parse_seeds,
 )
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.outputs import Outputs
-from stylegan_jax.common.progress_bar import progress_bar
+from stylegan_jax.commands import cli
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import grids, outputs
+from stylegan_jax.io.outputs import Outputs
+from stylegan_jax.io.progress_bar import progress_bar
 from stylegan_jax.networks.seeds import (
     NoiseKind,
     draw_pictures,

@@ -17,16 +17,16 @@ from typing import Literal
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
-from stylegan_jax.common import cache
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo.session import Session
 from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.masks import FRAMES, FaceFrame
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import public_weights, vgg16
-from stylegan_jax.interop import boxed
+from stylegan_jax.interop import pretrained
 from stylegan_jax.inversion.objective import NO_EYES, Eyes
-from stylegan_jax.training import stored_config
+from stylegan_jax.io import file_cache
+from stylegan_jax.runs import stored_config
 
 # A network that comes with the package, the data it is trained on, and its faces.
 _PORTRAITS = "portraits"
@@ -97,7 +97,7 @@ def find_frame(args: ServeArgs) -> FaceFrame:
     if (run := stored_config.run_of(network)) is not None:
         trained_on = stored_config.read_config(run)["data"].get("name")
     else:
-        in_the_box = network.resolve().parent == boxed.FOLDER.resolve()
+        in_the_box = network.resolve().parent == pretrained.FOLDER.resolve()
         trained_on = network.stem if in_the_box else None
     return FRAMES[_PORTRAITS if trained_on == _PORTRAITS else "ffhq"]
 
@@ -110,7 +110,7 @@ def find_eyes(args: ServeArgs) -> Eyes:
     """
     if args.perceptual == "none":
         return NO_EYES
-    here = cache.cache_folder("features") / public_weights.VGG16.file_name
+    here = file_cache.cache_folder("features") / public_weights.VGG16.file_name
     if args.perceptual == "auto" and args.vgg16 is None and not here.exists():
         return NO_EYES
     return Eyes(vgg16=vgg16.load(args.vgg16))

@@ -12,25 +12,20 @@ import tyro
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
-from stylegan_jax.common import files, mirror
-from stylegan_jax.common.bucket import is_remote
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data import kinds
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.distributed.processes import JobFlags
+from stylegan_jax.distributed.watchdog import Watchdog
+from stylegan_jax.errors import UserError
 from stylegan_jax.evaluators import make_evaluators
+from stylegan_jax.io import files, mirror
+from stylegan_jax.io.bucket import is_remote
 from stylegan_jax.metrics.names import parse_measures
-from stylegan_jax.processes import JobFlags
-from stylegan_jax.training import (
-    preflight,
-    run_directory,
-    stored,
-    stored_config,
-    transfer,
-)
+from stylegan_jax.runs import stored, stored_config
+from stylegan_jax.training import preflight, run_directory, transfer
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.recovery import train
 from stylegan_jax.training.schedule import phases, shortfall
-from stylegan_jax.training.watchdog import Watchdog
 from stylegan_jax.verbs import use_compilation_cache, use_precision
 
 

@@ -2,19 +2,19 @@
 
 Members are only read, never extracted, so their names cannot reach outside. Members
 that are encrypted, or that swell beyond reason when unpacked, are skipped
-(`common/archives.py`).
+(`io/archives.py`).
 """
 
 import io
 from pathlib import Path
 from typing import IO
 
-from stylegan_jax.common import archives, images
-from stylegan_jax.common.decoding import MAX_FILE_BYTES, UnreadableImageError
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.encoded import EncodedSource
 from stylegan_jax.data.scan import assemble
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import archives, images
+from stylegan_jax.io.decoding import MAX_FILE_BYTES, UnreadableImageError
 
 # Looking at a member's end means unpacking all of it; its header is at the start.
 _HEAD_BYTES = 2**17

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.resampling import square_box
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.resampling import square_box
 
 
 class ArraySource:
@@ -26,7 +26,7 @@ class ArraySource:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] > 4:
             raise UserError(
                 f"{name} is {images.dtype} {list(images.shape)}; images are uint8 "
-                "[N, H, W, C] (common.images.to_uint8 makes them of floats in [-1, 1])"
+                "[N, H, W, C] (io.images.to_uint8 makes them of floats in [-1, 1])"
             )
         self.name, self.num_channels = name, images.shape[3]
         self.sides = np.full(len(images), min(images.shape[1:3]))

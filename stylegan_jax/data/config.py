@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from stylegan_jax.common.depth import FULL, Whites
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.depth import FULL, Whites
 
 POINTS = {"ring": 2, "gaussian": 1}  # sets of points, and their dimensions
 NAMES = ("portraits", "folder", "zip", "pyramid", *POINTS)

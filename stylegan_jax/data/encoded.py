@@ -12,10 +12,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from stylegan_jax.common import images, resampling
-from stylegan_jax.common.depth import Whites
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.substitutes import Substitutes
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images, resampling
+from stylegan_jax.io.depth import Whites
 
 _logger = logging.getLogger(__name__)
 

@@ -4,12 +4,12 @@ import stat
 from pathlib import Path
 from typing import IO
 
-from stylegan_jax.common.decoding import MAX_FILE_BYTES, UnreadableImageError
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.listing import list_files
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.encoded import EncodedSource
 from stylegan_jax.data.scan import assemble
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.decoding import MAX_FILE_BYTES, UnreadableImageError
+from stylegan_jax.io.listing import list_files
 
 
 def open_folder(config: DataConfig) -> EncodedSource:

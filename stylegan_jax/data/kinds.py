@@ -5,9 +5,9 @@ import os
 import zipfile
 from pathlib import Path
 
-from stylegan_jax.common.bucket import is_remote
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import POINTS, DataConfig
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.bucket import is_remote
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 Label = str | int | tuple[float, ...]
 _logger = logging.getLogger(__name__)

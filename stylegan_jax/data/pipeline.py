@@ -14,9 +14,9 @@ from collections.abc import Iterator
 import grain
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.cache import DecodedSource
+from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import Source
+from stylegan_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-from stylegan_jax.common import array_files
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import convert_channels
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.labels import MAX_CLASSES, LabelTable
 from stylegan_jax.data.scan import choose
 from stylegan_jax.data.substitutes import Substitutes
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import array_files
+from stylegan_jax.io.images import convert_channels
 
 FORMAT = "stylegan_jax pyramid 1"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from stylegan_jax.common import locks
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.pyramid import FORMAT
 from stylegan_jax.data.sources import Source
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import locks
 
 MIN_RESOLUTION = 4
 # Groups of one record make random access possible.

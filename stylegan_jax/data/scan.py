@@ -15,13 +15,13 @@ from typing import IO
 
 import numpy as np
 
-from stylegan_jax.common import depth, images, outputs
-from stylegan_jax.common.decoding import Header
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.listing import is_junk
 from stylegan_jax.data import labels as label_files
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.encoded import EncodedSource, Skipped
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import depth, images, outputs
+from stylegan_jax.io.decoding import Header
+from stylegan_jax.io.listing import is_junk
 
 MIN_IMAGES = 2  # with fewer, the path or the labels are surely wrong
 _MAX_LISTED = 5

@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import convert_channels
 from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.data.kinds import check_path
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.images import convert_channels
 
 _PORTRAIT_CLASSES = {"pose": ("left", "right")}  # those that mirroring exchanges
 
@@ -139,7 +139,7 @@ def _open(config: DataConfig) -> Source:
 
 
 def _open_portraits(config: DataConfig) -> Source:
-    from stylegan_jax.data.portraits import Portraits
+    from stylegan_jax.data.portraits.source import Portraits
 
     size = min(config.portraits_size, config.max_images or config.portraits_size)
     label = None if config.labels == "none" else config.labels

@@ -7,7 +7,7 @@ damaged one: that is the same in every process and after every restart.
 import logging
 import threading
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 _MAX_LISTED = 5
 _logger = logging.getLogger(__name__)

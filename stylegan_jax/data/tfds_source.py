@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from stylegan_jax.common.decoding import UnreadableImageError
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.encoded import EncodedSource
 from stylegan_jax.data.scan import MIN_IMAGES, choose
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.decoding import UnreadableImageError
 
 _UNKNOWN = -2  # TFDS itself marks an example without label with -1
 

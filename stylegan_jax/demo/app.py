@@ -6,7 +6,7 @@ from typing import NamedTuple
 import gradio as gr
 from gradio import themes
 
-from stylegan_jax.demo import drawing_tabs, pictures, search_tabs
+from stylegan_jax.demo import drawing_tabs, search_tabs, shown_images
 from stylegan_jax.demo.page import PSI, Page
 from stylegan_jax.demo.session import Session
 from stylegan_jax.demo.uploads import Uploads
@@ -101,4 +101,4 @@ def tabs(session: Session) -> dict[str, Callable[[Page, gr.Tab], None]]:
     return found
 
 
-CSS = pictures.CSS
+CSS = shown_images.CSS

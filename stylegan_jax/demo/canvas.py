@@ -8,10 +8,10 @@ from typing import Any
 import gradio as gr
 from gradio.components.image_editor import EditorData
 
-from stylegan_jax.common import images, resampling
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.demo import sources
+from stylegan_jax.demo import photo_sources
 from stylegan_jax.demo.events import guarded
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images, resampling
 
 _LEAST = 448  # pixels of the side
 _MOST_LAYERS = 4  # the page has one
@@ -50,7 +50,8 @@ class Canvas(gr.ImageEditor, metaclass=_WithoutStubs):
             raise UserError(f"a painting has at most {_MOST_LAYERS} layers")
         side = self.canvas_size[0]
         return [
-            sources.read_layer(Path(layer.path).read_bytes(), side) for layer in layers
+            photo_sources.read_layer(Path(layer.path).read_bytes(), side)
+            for layer in layers
         ]
 
     def postprocess(self, value: Any) -> Any:

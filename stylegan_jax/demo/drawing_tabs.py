@@ -4,9 +4,9 @@ from typing import Any
 
 import gradio as gr
 
-from stylegan_jax.demo import pictures
+from stylegan_jax.demo import shown_images
 from stylegan_jax.demo.page import Page, Picker, Visit, random_seed, save_button
-from stylegan_jax.editing.layers import named_rows
+from stylegan_jax.editing.layer_names import named_rows
 from stylegan_jax.inversion.code import Code
 
 MORE = 8  # seeds at once
@@ -22,7 +22,7 @@ def samples(page: Page, tab: gr.Tab) -> None:
     def draw(visit: Visit, seed: int, noise: int | None) -> str:
         sample = visit.sample(seed, noise)
         picture = session.picture(sample)
-        return pictures.figure(picture, f"Seed {sample.seed}", f"seed{sample.seed}")
+        return shown_images.figure(picture, f"Seed {sample.seed}", f"seed{sample.seed}")
 
     def new_noise(visit: Visit, seed: int) -> tuple[int, str]:
         noise = random_seed()
@@ -31,7 +31,7 @@ def samples(page: Page, tab: gr.Tab) -> None:
     def more(visit: Visit, seed: int, noise: int | None) -> str:
         start = visit.sample(seed).seed + 1
         figures = [draw(visit, one, noise) for one in range(start, start + MORE)]
-        return pictures.row(figures, columns=4)
+        return shown_images.row(figures, columns=4)
 
     def code(visit: Visit, seed: int, noise: int | None) -> tuple[Code, str]:
         sample = visit.sample(seed, noise)
@@ -73,10 +73,10 @@ def attributes(page: Page, tab: gr.Tab) -> None:
         source = visit.source(kind, seed)
         before = session.picture(source)
         after = session.draw(session.turned(source, amounts))
-        return pictures.row(
+        return shown_images.row(
             [
-                pictures.figure(before, "Before"),
-                pictures.figure(after, "After", "attributes"),
+                shown_images.figure(before, "Before"),
+                shown_images.figure(after, "After", "attributes"),
             ]
         )
 
@@ -128,11 +128,11 @@ def mixing(page: Page, tab: gr.Tab) -> None:
 
     def draw(visit: Visit, a: str, b: int, c: str, d: int, rows: list[int]) -> str:
         content, style = visit.source(a, b), visit.source(c, d)
-        return pictures.row(
+        return shown_images.row(
             [
-                pictures.figure(session.picture(content), "Content"),
-                pictures.figure(session.picture(style), "Style"),
-                pictures.figure(
+                shown_images.figure(session.picture(content), "Content"),
+                shown_images.figure(session.picture(style), "Style"),
+                shown_images.figure(
                     session.draw(mix(visit, a, b, c, d, rows)), "Mixed", "mixed"
                 ),
             ]
@@ -171,11 +171,13 @@ def morphing(page: Page, tab: gr.Tab) -> None:
     def draw(visit: Visit, a: str, b: int, c: str, d: int, t: float) -> str:
         first, second = visit.source(a, b), visit.source(c, d)
         between = session.morph(first, second, t)
-        return pictures.row(
+        return shown_images.row(
             [
-                pictures.figure(session.picture(first), "From"),
-                pictures.figure(session.draw(between), f"At {t:.2f}", f"morph{t:.2f}"),
-                pictures.figure(session.picture(second), "To"),
+                shown_images.figure(session.picture(first), "From"),
+                shown_images.figure(
+                    session.draw(between), f"At {t:.2f}", f"morph{t:.2f}"
+                ),
+                shown_images.figure(session.picture(second), "To"),
             ]
         )
 
@@ -185,8 +187,8 @@ def morphing(page: Page, tab: gr.Tab) -> None:
         for i in range(FRAMES):
             t = i / (FRAMES - 1)
             picture = session.draw(session.morph(first, second, t))
-            figures.append(pictures.figure(picture, f"{t:.2f}", f"morph{t:.2f}"))
-        return pictures.row(figures)
+            figures.append(shown_images.figure(picture, f"{t:.2f}", f"morph{t:.2f}"))
+        return shown_images.row(figures)
 
     def code(visit: Visit, a: str, b: int, c: str, d: int, t: float):
         return session.morph(visit.source(a, b), visit.source(c, d), t), "morph"

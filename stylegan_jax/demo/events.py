@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo.visitors import SEARCH
+from stylegan_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import gradio as gr
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.demo import pictures
+from stylegan_jax.demo import shown_images
 from stylegan_jax.demo.events import listen
 from stylegan_jax.demo.session import Sample, Session, Source
 from stylegan_jax.demo.visitors import Visitors
 from stylegan_jax.editing.masks import FaceFrame
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
 
 SEED, PHOTO = "Seed", "Photograph"
@@ -202,8 +202,8 @@ def save_button(
 
     def save(visit: Visit, *values: Any) -> str:
         code, called = function(visit, *values)
-        return pictures.code_file(code, called, {})
+        return shown_images.code_file(code, called, {})
 
     page.on([button.click], save, inputs, [text]).success(
-        None, text, text, js=pictures.SAVE_FILE
+        None, text, text, js=shown_images.SAVE_FILE
     )

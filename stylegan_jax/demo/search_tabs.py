@@ -6,14 +6,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.demo import pictures, searches, sources
+from stylegan_jax.demo import photo_sources, searches, shown_images
 from stylegan_jax.demo.canvas import canvas
 from stylegan_jax.demo.events import listen
 from stylegan_jax.demo.page import Page, Photo, Picker, Visit, save_button
 from stylegan_jax.demo.searches import EFFORTS, Progress
 from stylegan_jax.demo.visitors import SEARCH
 from stylegan_jax.editing import masks
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
 
 INPAINT, SCRIBBLE = "Fill in", "Scribble"
@@ -36,7 +36,7 @@ def photograph(page: Page, tab: gr.Tab) -> None:
     def read(data: bytes | None, find_face: bool) -> tuple[np.ndarray | None, str]:
         if data is None:
             return None, _pair(None, None)
-        picture = sources.read_photo(
+        picture = photo_sources.read_photo(
             data,
             session.resolution,
             channels,
@@ -179,8 +179,8 @@ def _painter(page: Page) -> Any:
     ) -> Iterator[tuple[Any, str, str]]:
         source = page.visit(psi, class_index, photo).source(kind, seed)
         picture = session.picture(source)
-        painted = sources.strokes(drawn, picture)
-        mask = sources.as_mask(painted)
+        painted = photo_sources.strokes(drawn, picture)
+        mask = photo_sources.as_mask(painted)
         stop = page.visitors.begin(request.session_hash)
         length = EFFORTS[effort]
         if mode == INPAINT:
@@ -190,7 +190,7 @@ def _painter(page: Page) -> Any:
             before = masks.covered(picture, mask)
             steps = searches.inpaint(session, picture, mask, length, stop)
         else:
-            before = sources.as_picture(painted, picture)
+            before = photo_sources.as_picture(painted, picture)
             steps = searches.scribble(
                 session, source, before, mask, length, stop, colours=colours
             )
@@ -236,29 +236,29 @@ def _there(result: Photo | None) -> Photo:
 
 def _pair(target: np.ndarray | None, told: Progress | None) -> str:
     left = (
-        pictures.empty("Your photograph", "Photograph")
+        shown_images.empty("Your photograph", "Photograph")
         if target is None
-        else pictures.figure(target, "Photograph, as the network sees it")
+        else shown_images.figure(target, "Photograph, as the network sees it")
     )
     right = (
-        pictures.empty("What the network makes of it", "Network")
+        shown_images.empty("What the network makes of it", "Network")
         if told is None
-        else pictures.figure(told.picture, "Network", "inverted")
+        else shown_images.figure(told.picture, "Network", "inverted")
     )
-    return pictures.row([left, right])
+    return shown_images.row([left, right])
 
 
 def _results(before: np.ndarray, told: Progress | None) -> str:
     right = (
-        pictures.empty("The result", "Result")
+        shown_images.empty("The result", "Result")
         if told is None
-        else pictures.figure(told.picture, "Result", "painted")
+        else shown_images.figure(told.picture, "Result", "painted")
     )
-    return pictures.row([pictures.figure(before, "Given"), right])
+    return shown_images.row([shown_images.figure(before, "Given"), right])
 
 
 def _waiting() -> str:
-    return pictures.bar(0, 1, "Compiling; the first search takes longest")
+    return shown_images.bar(0, 1, "Compiling; the first search takes longest")
 
 
 def _told(told: Progress, target: np.ndarray | None = None) -> str:
@@ -269,7 +269,7 @@ def _told(told: Progress, target: np.ndarray | None = None) -> str:
         text += f", root mean squared error {error:.1f} of 255 levels"
     if told.finished:
         text += " · done" if told.done >= told.total else " · stopped"
-    return pictures.bar(told.done, told.total, text)
+    return shown_images.bar(told.done, told.total, text)
 
 
 def _eyes_note(page: Page) -> str:

@@ -14,18 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo.session import Session, Source
 from stylegan_jax.editing import local, masks
 from stylegan_jax.editing.local import Search
 from stylegan_jax.editing.local_terms import make_perceptual
 from stylegan_jax.editing.workbench import Settings, quick_recipe
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.fit import OnChunk, fit_noise, fit_w
 from stylegan_jax.inversion.objective import make_terms
 from stylegan_jax.inversion.recipes import Perceptual
 from stylegan_jax.inversion.solver import Chunk, Optimizer, Plan
+from stylegan_jax.io import images
 
 # Not the paper's descent, which by pixels alone stops far from what is known.
 INPAINTING_PLAN = Plan(optimizer=Optimizer(learning_rate=0.05))

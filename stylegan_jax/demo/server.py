@@ -10,11 +10,11 @@ import fastapi
 import gradio as gr
 import uvicorn
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo import app
 from stylegan_jax.demo.app import Demo
 from stylegan_jax.demo.gate import Gate, is_own_name
 from stylegan_jax.demo.visitors import Visitors
+from stylegan_jax.errors import UserError
 
 _MOST_VISITORS = 500  # whose state is kept, of some 200 kB
 _STATE_SECONDS = 3600  # after the page was closed

@@ -1,5 +1,5 @@
 """What is done to codes, images and masks: the applications of the papers."""
 
-from stylegan_jax.common import lazy
+from stylegan_jax import lazy
 
 __getattr__, __dir__ = lazy.attach(__name__, __file__)

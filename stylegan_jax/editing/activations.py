@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.interpolate import morph
 from stylegan_jax.editing.masks import resize
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.networks.generator import Generator
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction, Space, condition
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.separability import LabelledLatents
 
 Fit = Literal["svm", "regression"]

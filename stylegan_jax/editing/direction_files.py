@@ -27,10 +27,10 @@ import safetensors
 import safetensors.numpy
 
 from stylegan_jax import loading
-from stylegan_jax.common import array_files, files
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction, Space
-from stylegan_jax.training import stored_config
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import array_files, files
+from stylegan_jax.runs import stored_config
 
 FORMAT = "stylegan_jax directions"
 VERSION = 1

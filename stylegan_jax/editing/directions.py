@@ -24,9 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.summary import short_repr
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
+from stylegan_jax.io.summary import short_repr
 
 Distance = Literal["relative", "absolute"]
 Space = Literal["w", "z"]

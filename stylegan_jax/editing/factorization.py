@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.generator import Generator
 
 

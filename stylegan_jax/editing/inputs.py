@@ -26,14 +26,14 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.alignment.faces import MissingLandmarkerError
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.summary import short_repr
-from stylegan_jax.data.portraits import Portraits, draw
+from stylegan_jax.data.portraits.source import Portraits, draw
 from stylegan_jax.editing.paste import Place, place_of
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos
 from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.code import Code, stored_noise
+from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents
 from stylegan_jax.ops.latents import latents_of_seed

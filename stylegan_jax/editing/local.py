@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.editing.layers import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
+from stylegan_jax.editing.layer_names import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
 from stylegan_jax.editing.local_terms import PIXEL_WEIGHT, Hidden, MakeTerm, colour_term
 from stylegan_jax.inversion.code import Code, draw, stored_noise
 from stylegan_jax.inversion.fit import OnChunk, Solution, fit_noise, fit_w

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from stylegan_jax.common.summary import short_repr
 from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.objective import Eyes
 from stylegan_jax.inversion.terms import Term
+from stylegan_jax.io.summary import short_repr
 
 # Makes a term of target images and a mask.
 MakeTerm = Callable[[Array, Array | None], Term]

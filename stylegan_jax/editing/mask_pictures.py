@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stylegan_jax.common import images
-from stylegan_jax.common.decoding import UnreadableImageError
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images
+from stylegan_jax.io.decoding import UnreadableImageError
 
 _FULL = {"8-bit": 255, "16-bit": 65535, "32-bit": 2**31 - 1, "float": 1}
 _CLASSES = 64  # files of class numbers hold smaller ones

@@ -14,8 +14,8 @@ import jax
 import numpy as np
 from scipy import ndimage
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import mask_pictures
+from stylegan_jax.errors import UserError
 
 Mask = np.ndarray
 AnyMask = TypeVar("AnyMask", np.ndarray, jax.Array)
@@ -33,7 +33,7 @@ class FaceFrame(NamedTuple):
 # and 1.8 eye-to-mouth distances, centred a tenth of the latter below the eyes. In a
 # face where both are equal the eyes are 1/4 apart, and the mouth 1/3.6 below them.
 FFHQ = FaceFrame((0.5, 0.5 - 0.1 / 3.6), 1 / 4, 1 / 3.6)
-# Heads of the built-in portraits are drawn smaller (data/portrait_person.py).
+# Heads of the built-in portraits are drawn smaller (data/portraits/portrait_person.py).
 PORTRAITS = FaceFrame((0.5, 0.475), 0.2, 0.2075)
 FRAMES = {"ffhq": FFHQ, "portraits": PORTRAITS}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.editing.layers import named_rows
+from stylegan_jax.editing.layer_names import named_rows
 from stylegan_jax.inversion.code import Code, check_alike
 
 

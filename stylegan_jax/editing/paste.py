@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.alignment.paste import paste_back
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.alignment.paste_back import paste_back
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.code import Code, StoredCode
+from stylegan_jax.io import images
 from stylegan_jax.networks.generator import Generator
 
 

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from rich.progress import track
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.factorization import settle_signs
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import streaming
-from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
+from stylegan_jax.metrics.label_draws import LabelDistribution, draw_labels
 from stylegan_jax.metrics.statistics import RunningStatistics, Statistics
 from stylegan_jax.networks.generator import Generator
 

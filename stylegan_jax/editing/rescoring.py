@@ -18,10 +18,10 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import streaming
-from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
+from stylegan_jax.metrics.label_draws import LabelDistribution, draw_labels
 from stylegan_jax.metrics.separability import BinaryClassifier
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import truncate

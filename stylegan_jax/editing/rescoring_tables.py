@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common import grids, images
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.rescoring import Rescoring, moves
+from stylegan_jax.io import grids, images
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import truncate
 

@@ -10,17 +10,14 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.common import grids, images
-from stylegan_jax.common.choices import one_hot
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.outputs import Outputs, write_png
-from stylegan_jax.common.progress_bar import progress_bar
+from stylegan_jax.choices import one_hot
+from stylegan_jax.classifiers import own
 from stylegan_jax.editing import inputs
 from stylegan_jax.editing.inputs import Item
 from stylegan_jax.editing.local import Edit, Search, noise_rate
 from stylegan_jax.editing.local_terms import make_perceptual
 from stylegan_jax.editing.paste import Place
-from stylegan_jax.features import own
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.code import Code, stored_noise
@@ -35,6 +32,9 @@ from stylegan_jax.inversion.recipes import (
     with_perceptual,
 )
 from stylegan_jax.inversion.solver import Optimizer, Plan
+from stylegan_jax.io import grids, images
+from stylegan_jax.io.outputs import Outputs, write_png
+from stylegan_jax.io.progress_bar import progress_bar
 from stylegan_jax.networks.generator import Generator
 
 Paste = Literal["change", "whole"]

@@ -26,9 +26,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, export, lax
 
-from stylegan_jax.common import program_check, program_files
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.io import program_check, program_files
 
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _AGAIN = "features.exported_function.save"

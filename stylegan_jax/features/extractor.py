@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 Params = Mapping[str, Array]  # by the names of the original network
 
@@ -71,7 +71,7 @@ class FrozenNetwork:
             raise UserError(
                 f"{self.name} was given {images.dtype} {images.shape}; it takes uint8 "
                 "[N, H, W, 3] (grey images three times, [-1, 1] through "
-                "common.images.to_uint8)"
+                "io.images.to_uint8)"
             )
         with jax.default_matmul_precision("highest"):
             return self.function(self.params, jax.device_put(images))

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import public_weights, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.inception_layers import LAYERS, Conv, Fork, Layer, Pool

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import alexnet, public_weights, squeezenet, vgg16, weights
 from stylegan_jax.features.extractor import Params
 

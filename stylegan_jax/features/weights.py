@@ -1,6 +1,6 @@
 """Weights of the frozen networks: found, fetched, read and checked.
 
-A file is the user's, or lies in `cache.cache_folder("features")`, or is fetched to
+A file is the user's, or lies in `file_cache.cache_folder("features")`, or is fetched to
 there from where its authors publish it. PyTorch files are read without PyTorch.
 """
 
@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common import array_files, cache
-from stylegan_jax.common.download import download
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.transfer_display import note
-from stylegan_jax.common.web import UnavailableError
+from stylegan_jax.errors import UserError
 from stylegan_jax.features.public_weights import WeightFile
+from stylegan_jax.io import array_files, file_cache
+from stylegan_jax.io.download import download
+from stylegan_jax.io.transfer_display import note
+from stylegan_jax.io.web import UnavailableError
 from stylegan_jax.pickles import torch_file
 from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
 from stylegan_jax.pickles.torch_pickle import Tensor
@@ -84,26 +84,26 @@ def fetch(source: WeightFile) -> Path:
     Raises:
         UserError: it cannot be had, or is another file.
     """
-    path = cache.cache_folder("features") / source.file_name
-    if path.exists() and cache.recorded(path):
+    path = file_cache.cache_folder("features") / source.file_name
+    if path.exists() and file_cache.recorded(path):
         _verified(source, path)
         return path  # without a lock: a cache for reading only will do
-    with cache.exclusive(
+    with file_cache.exclusive(
         path,
         on_wait=lambda: note(f"waiting for another process: {source.file_name}"),
     ):
         # It may have been put there by hand, or by another process by now.
         here = path.exists()
         digest = _verified(source, path) if here else _downloaded(source, path)
-        cache.record(path, digest)
+        file_cache.record(path, digest)
         note(source.licence)
     return path
 
 
 def _verified(source: WeightFile, path: Path) -> str:
     """The file's SHA-256, which must be what was published or what it was."""
-    digest = cache.sha256(path)
-    for known in (source.sha256, cache.recorded(path)):
+    digest = file_cache.sha256(path)
+    for known in (source.sha256, file_cache.recorded(path)):
         if known is not None and not digest.startswith(known):
             raise UserError(
                 f"{path} is not {source.content}, or damaged: its SHA-256 is {digest}, "

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from stylegan_jax.common.summary import short_repr
+from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
 from stylegan_jax.networks.pair import discriminator_network

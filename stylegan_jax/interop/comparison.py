@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop.bundle import Bundle, discriminator_arrays, generator_arrays
 from stylegan_jax.networks.generator import Generator
 

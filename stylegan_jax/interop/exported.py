@@ -30,8 +30,7 @@ import safetensors
 import safetensors.numpy
 
 import stylegan_jax
-from stylegan_jax.common import files
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop.bundle import (
     Bundle,
     TrainedDiscriminator,
@@ -42,6 +41,7 @@ from stylegan_jax.interop.bundle import (
     make_generator,
     nested,
 )
+from stylegan_jax.io import files
 from stylegan_jax.networks.config import (
     ModelConfig,
     check_resolution,

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop.official_variables import MAX_LISTED
 from stylegan_jax.interop.unpickle import PickledNetwork
 from stylegan_jax.networks.config import ModelConfig

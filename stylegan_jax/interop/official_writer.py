@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.common import files
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import official_arguments, official_variables, pickle_emitter
 from stylegan_jax.interop.bundle import (
     Bundle,
@@ -30,6 +29,7 @@ from stylegan_jax.interop.bundle import (
     generator_arrays,
 )
 from stylegan_jax.interop.pickle_emitter import NetworkState
+from stylegan_jax.io import files
 from stylegan_jax.networks.generator import Generator
 
 STATE_VERSION = 3

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import genforce, rosinality, state_dict
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles import torch_file

@@ -8,18 +8,18 @@ import os
 import shutil
 from pathlib import Path
 
-from stylegan_jax.common import cache
-from stylegan_jax.common.download import download
-from stylegan_jax.common.errors import UserError, did_you_mean
-from stylegan_jax.common.transfer_display import note
-from stylegan_jax.common.web import UnavailableError
+from stylegan_jax.errors import UserError, did_you_mean
 from stylegan_jax.interop.public_networks import NETWORKS, PublicNetwork
 from stylegan_jax.interop.unpickle import MAX_FILE_BYTES, read_networks
+from stylegan_jax.io import file_cache
+from stylegan_jax.io.download import download
+from stylegan_jax.io.transfer_display import note
+from stylegan_jax.io.web import UnavailableError
 
 
 def describe() -> str:
     """The public networks, for people: names, what they draw, which are here."""
-    folder = cache.cache_folder("networks")
+    folder = file_cache.cache_folder("networks")
     width = max(map(len, NETWORKS))
     texts = max(len(network.content) for network in NETWORKS.values())
     lines = [
@@ -45,7 +45,7 @@ def fetch(name: str, *, from_file: str | os.PathLike[str] | None = None) -> Path
         from_file: your own download of it, to be copied into the cache instead.
 
     Returns:
-        The path in the cache, `cache.cache_folder("networks")`.
+        The path in the cache, `file_cache.cache_folder("networks")`.
 
     Raises:
         UserError: no such name; the network cannot be had, or the file is not it; it
@@ -55,10 +55,10 @@ def fetch(name: str, *, from_file: str | os.PathLike[str] | None = None) -> Path
         hint = did_you_mean(name, NETWORKS) or f"known: {', '.join(NETWORKS)}"
         raise UserError(f"{name!r} is no public network; {hint}")
     network = NETWORKS[name]
-    path = cache.cache_folder("networks") / network.file_name
+    path = file_cache.cache_folder("networks") / network.file_name
     if from_file is None and _is_unchanged(path):
         return path  # without a lock: a cache for reading only will do
-    with cache.exclusive(
+    with file_cache.exclusive(
         path, on_wait=lambda: note(f"waiting for another process to fetch {name}")
     ):
         if from_file is not None:
@@ -69,17 +69,17 @@ def fetch(name: str, *, from_file: str | os.PathLike[str] | None = None) -> Path
             digest = _checked(network, path)
         else:
             digest = _downloaded(name, network, path)
-        cache.record(path, digest)
+        file_cache.record(path, digest)
         note(network.licence.notice)
     return path
 
 
 def _is_unchanged(path: Path) -> bool:
     """Whether the file is here and was checked; raises if it is not what it was."""
-    known = cache.recorded(path)
+    known = file_cache.recorded(path)
     if known is None or not path.exists():
         return False
-    digest = cache.sha256(path)
+    digest = file_cache.sha256(path)
     if digest != known:
         raise UserError(
             f"{path} changed since it was first read (SHA-256 {digest}, then {known}): "
@@ -91,7 +91,7 @@ def _is_unchanged(path: Path) -> bool:
 def _checked(network: PublicNetwork, path: Path) -> str:
     """Checks that a file is the network, as far as can be told; returns its SHA-256."""
     wrong = f"{path} is not {network.file_name}, or damaged:"
-    digest = cache.sha256(path)
+    digest = file_cache.sha256(path)
     if network.sha256 not in (None, digest):
         raise UserError(f"{wrong} its SHA-256 is {digest}, not {network.sha256}")
     generator = read_networks(path).get("Gs")
@@ -142,9 +142,9 @@ def _copied(network: PublicNetwork, source: Path, path: Path) -> str:
     temporary = path.with_name(f"{path.name}.copy")
     try:
         shutil.copyfile(source, temporary)
-        if cache.sha256(temporary) != digest:
+        if file_cache.sha256(temporary) != digest:
             raise UserError(f"{source} changed while it was copied; try again")
-        cache.forget(path)  # what is known of an older file
+        file_cache.forget(path)  # what is known of an older file
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror})") from error

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, export
 
-from stylegan_jax.common import program_files
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import program_files
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common import images
 from stylegan_jax.inversion import fit, spaces
 from stylegan_jax.inversion.code import Code, draw, stored_noise
 from stylegan_jax.inversion.objective import Eyes, make_terms
@@ -17,6 +16,7 @@ from stylegan_jax.inversion.recipes import Recipe, Stage
 from stylegan_jax.inversion.regression import Regression
 from stylegan_jax.inversion.resuming import Arrays, ProgressFile
 from stylegan_jax.inversion.solver import Chunk, leaves
+from stylegan_jax.io import images
 from stylegan_jax.networks.generator import Generator
 
 

@@ -19,10 +19,10 @@ import safetensors.numpy
 from flax import struct
 from jax import Array
 
-from stylegan_jax.common import array_files
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.files import atomic_write, to_json
-from stylegan_jax.common.summary import short_repr
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import array_files
+from stylegan_jax.io.files import atomic_write, to_json
+from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.config import num_layers
 from stylegan_jax.networks.generator import Generator, Noise
 from stylegan_jax.ops import latents

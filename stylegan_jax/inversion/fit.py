@@ -15,14 +15,14 @@ import numpy as np
 from flax import struct
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.summary import short_repr
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import terms as objective
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.solver import Chunk, Moving, Optimizer, Plan, State, solve
 from stylegan_jax.inversion.spaces import SPACES, Space, to_ws
 from stylegan_jax.inversion.terms import Term
+from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.config import num_layers
 from stylegan_jax.networks.generator import Generator
 

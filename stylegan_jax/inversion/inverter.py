@@ -17,17 +17,17 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from stylegan_jax import parallel
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.files import to_json
-from stylegan_jax.common.summary import short_repr
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import batch, resuming, spaces
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.objective import NO_EYES, Eyes
 from stylegan_jax.inversion.recipes import Recipe, Stage
 from stylegan_jax.inversion.regression import regression
+from stylegan_jax.io import images
+from stylegan_jax.io.files import to_json
+from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator
 
 

@@ -9,7 +9,7 @@ import jax
 from jax import Array
 from jax.sharding import Sharding
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import lpips, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.inversion import resuming, terms

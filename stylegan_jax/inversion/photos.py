@@ -10,10 +10,10 @@ import numpy as np
 from stylegan_jax.alignment.align import align
 from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.alignment.landmarks import LANDMARK_ENDINGS, read_landmarks
-from stylegan_jax.common import images, resampling
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.listing import list_images
-from stylegan_jax.common.outputs import photographs
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images, resampling
+from stylegan_jax.io.listing import list_images
+from stylegan_jax.io.outputs import photographs
 
 
 class Photo(NamedTuple):

@@ -7,7 +7,7 @@ Weights are in the units of `terms`. What is published and what is inferred, the
 import dataclasses
 from typing import Literal
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.spaces import Space, Start
 from stylegan_jax.inversion.terms import (

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.common import grids, plots, video
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.outputs import write_png
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.inverter import Inversion
 from stylegan_jax.inversion.scores import FORMATS, Scores
+from stylegan_jax.io import grids, plots, video
+from stylegan_jax.io.outputs import write_png
 
 ENDINGS = (".png", ".safetensors", "_stages.png", "_loss.png", ".mp4")
 _SHOWN = 128  # pixels of a picture in a row, at least

@@ -19,8 +19,8 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.summary import short_repr
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.summary import short_repr
 
 Moving = Any  # a tree of arrays, [N, ...] each
 

@@ -26,11 +26,11 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.summary import short_repr
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import lpips, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.inversion.code import Code
+from stylegan_jax.io.summary import short_repr
 
 Term = Callable[[Array, Code], Array]
 

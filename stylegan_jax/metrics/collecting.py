@@ -14,7 +14,7 @@ import numpy as np
 from stylegan_jax.data.sources import Source
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import drawing, store, streaming
-from stylegan_jax.metrics.labels import LabelDistribution
+from stylegan_jax.metrics.label_draws import LabelDistribution
 from stylegan_jax.metrics.statistics import RunningStatistics, Statistics
 from stylegan_jax.metrics.store import Partial, Store
 from stylegan_jax.networks.generator import Generator

@@ -14,7 +14,7 @@ from stylegan_jax.data.sources import Source, spread
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import streaming
 from stylegan_jax.metrics.finite import require_finite
-from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
+from stylegan_jax.metrics.label_draws import LabelDistribution, draw_labels
 from stylegan_jax.networks.generator import Generator
 
 
@@ -136,7 +136,7 @@ def _finite(
 
 
 def to_rgb_levels(images: Array) -> Array:
-    """Images in [-1, 1] as `common.images.to_uint8` makes them, with three channels.
+    """Images in [-1, 1] as `io.images.to_uint8` makes them, with three channels.
 
     Under `jit`; float32, whole numbers from 0 to 255.
     """

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 
 def require_finite(

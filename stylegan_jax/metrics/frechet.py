@@ -7,7 +7,7 @@ Source: Heusel et al. 2017, "GANs trained by a two time-scale update rule", equa
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.statistics import Statistics
 
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 _HEADER = 4096  # bytes for names, types and shapes
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.finite import require_finite
 
 

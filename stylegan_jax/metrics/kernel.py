@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.finite import require_finite
 
 _BLOCK = 2048  # rows and columns of a kernel matrix at once

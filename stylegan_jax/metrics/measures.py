@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 import jax
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.classifiers import own
+from stylegan_jax.classifiers.attribute_classifiers import classifiers_for
 from stylegan_jax.data.sources import Source
-from stylegan_jax.features import inception, lpips, own, vgg16
+from stylegan_jax.errors import UserError
+from stylegan_jax.features import inception, lpips, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import collecting, drawing, frechet, kernel, precision_recall
-from stylegan_jax.metrics.attribute_classifiers import classifiers_for
 from stylegan_jax.metrics.inception_score import inception_score
 from stylegan_jax.metrics.names import COMPARING, Measure
 from stylegan_jax.metrics.path_length import Distance, path_length

@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import re
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 # Kind: its official number of images (for path lengths, pairs of images), and whether
 # the official name says it.

@@ -14,10 +14,10 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import streaming
 from stylegan_jax.metrics.finite import require_finite
-from stylegan_jax.metrics.labels import LabelDistribution, draw_labels
+from stylegan_jax.metrics.label_draws import LabelDistribution, draw_labels
 from stylegan_jax.metrics.store import Partial
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents, resample

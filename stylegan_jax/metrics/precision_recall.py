@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.finite import require_finite
 
 

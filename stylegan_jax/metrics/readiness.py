@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.classifiers import own
+from stylegan_jax.classifiers.attribute_classifiers import attribute_table
 from stylegan_jax.data.sources import Source
-from stylegan_jax.features import inception, lpips, own, vgg16
-from stylegan_jax.metrics.attribute_classifiers import attribute_table
+from stylegan_jax.errors import UserError
+from stylegan_jax.features import inception, lpips, vgg16
 from stylegan_jax.metrics.measures import MeasureOptions, require_enough
 from stylegan_jax.metrics.names import Measure
 

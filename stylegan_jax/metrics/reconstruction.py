@@ -17,7 +17,7 @@ import chex
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 Range = tuple[float, float]
 

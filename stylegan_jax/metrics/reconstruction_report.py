@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import from_uint8, to_uint8
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import lpips
 from stylegan_jax.features.extractor import Extractor, Params
+from stylegan_jax.io.images import from_uint8, to_uint8
 from stylegan_jax.metrics import reconstruction
 from stylegan_jax.metrics.drawing import as_rgb
 

@@ -16,9 +16,9 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
-from stylegan_jax import parallel
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.progress_bar import progress_bar
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.progress_bar import progress_bar
 from stylegan_jax.metrics.store import Partial
 from stylegan_jax.networks.generator import Generator, Noise
 

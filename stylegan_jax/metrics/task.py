@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from stylegan_jax.common import cache
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import Source, spread
+from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.io import file_cache
 from stylegan_jax.metrics import collecting
 from stylegan_jax.metrics.collecting import Images, generator_key
-from stylegan_jax.metrics.labels import LabelDistribution, labels_for
+from stylegan_jax.metrics.label_draws import LabelDistribution, labels_for
 from stylegan_jax.metrics.names import COMPARING, Measure
 from stylegan_jax.metrics.store import Partial, Store, digest
 from stylegan_jax.metrics.streaming import CHUNK
@@ -35,8 +35,8 @@ class MeasureOptions:
         lpips: likewise of LPIPS's weights of channels.
         classifiers: a file of classifiers for separability; made if it is not there.
         features: another network in the place of all of these, or its file
-            (`features/own.py`). Scores then bear its name. It is known to the cache by
-            its file or its `params`; one without either is not cached.
+            (`classifiers/own.py`). Scores then bear its name. It is known to the
+            cache by its file or its `params`; one without either is not cached.
         seed: of everything random.
         batch_size: images under way at once; scores change by rounding only.
         mesh: the devices; all of all processes by default.
@@ -144,7 +144,11 @@ class Task:
     def weights_of(self, network: FrozenNetwork) -> str:
         """Says which the weights of the features are."""
         file = self.options.features
-        return cache.sha256(file) if isinstance(file, Path) else digest(network.params)
+        return (
+            file_cache.sha256(file)
+            if isinstance(file, Path)
+            else digest(network.params)
+        )
 
     def samples(self, network: FrozenNetwork) -> Images:
         """The generator's, as the network sees them."""

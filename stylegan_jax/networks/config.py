@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 _MAX_STORED = 1 << 16  # of any number in a file; nothing real comes near
 _MAX_LAYERS = 64  # in a file; each takes a tenth of a second to describe

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig, check_resolution
 from stylegan_jax.networks.layers import (
     HE_GAIN,

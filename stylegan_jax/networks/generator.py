@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.summary import short_repr
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.networks.mapping import MappingNetwork
 from stylegan_jax.networks.pair import synthesis_network

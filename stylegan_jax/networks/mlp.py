@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.layers import EqualizedDense, leaky_relu
 

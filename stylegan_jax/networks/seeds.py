@@ -14,9 +14,9 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
-from stylegan_jax import parallel
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig, check_resolution, num_layers
 from stylegan_jax.networks.layers import LayerKind, PixelwiseDense, StyledLayer
 from stylegan_jax.ops import resample

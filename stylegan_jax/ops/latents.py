@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 _PARALLEL = 1e-6  # sine of the angle between directions that count as one line
 

@@ -7,7 +7,7 @@ returned in the input's type.
 import jax.numpy as jnp
 from jax import Array, lax
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 EPSILON = 1e-8
 

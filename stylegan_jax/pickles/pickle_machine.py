@@ -16,7 +16,7 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 
 class NotAStyleGANPickleError(UserError):

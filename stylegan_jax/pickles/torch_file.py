@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from typing import IO
 
-from stylegan_jax.common import archives
+from stylegan_jax.io import archives
 from stylegan_jax.pickles import pickle_machine, torch_pickle
 from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, require, shown
 from stylegan_jax.pickles.torch_pickle import Storage

@@ -9,7 +9,7 @@ and `networks_stylegan.py`, NVlabs/stylegan; of A, `networks_progan.py` there.
 
 import dataclasses
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.training.config import Config
 
 CONFIGURATIONS = {

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from stylegan_jax import parallel
+from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.runs.checkpoint import Checkpoints, Restored
 from stylegan_jax.training import compiling, transfer
-from stylegan_jax.training.checkpoint import Checkpoints, Restored
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import TrainState, init_state, shardings
 from stylegan_jax.training.transfer import Beginning

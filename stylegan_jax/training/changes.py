@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection, Iterator
 
 import jax
 
-from stylegan_jax.common import files
-from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.by_resolution import ByResolution
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import files
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.step import part_problem

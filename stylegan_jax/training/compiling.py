@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 from jax.typing import DTypeLike
 
-from stylegan_jax import parallel
+from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import Phase

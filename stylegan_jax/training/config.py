@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Literal
 
-from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.by_resolution import ByResolution, take_plain_values
 from stylegan_jax.data.config import POINTS, DataConfig
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.augment import AugmentConfig
-from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.runs.checkpoint import CheckpointConfig
+from stylegan_jax.training.adaptive import AugmentConfig
 from stylegan_jax.training.evaluation import MetricsConfig
 from stylegan_jax.training.health import HealthConfig
 from stylegan_jax.training.losses import LossConfig

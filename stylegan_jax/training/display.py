@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stylegan_jax.common.timing import hms
+from stylegan_jax.io.timing import hms
 
 
 @dataclasses.dataclass

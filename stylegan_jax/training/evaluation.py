@@ -16,12 +16,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from stylegan_jax.common import timing
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import timing
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.training.checkpoint import Checkpoints
+from stylegan_jax.runs.checkpoint import Checkpoints
+from stylegan_jax.runs.retention import Criterion, Scores
 from stylegan_jax.training.interrupt import StopSignal
-from stylegan_jax.training.retention import Criterion, Scores
 from stylegan_jax.training.writer import Writer
 
 _log = logging.getLogger(__name__)

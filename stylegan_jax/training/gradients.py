@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
 
-from stylegan_jax import parallel
+from stylegan_jax.distributed import parallel
 
 # (params, *fixed, w_avg, batch) -> (loss, (metrics, w_avg)); each output a mean over
 # the batch, or linear in one.

@@ -12,7 +12,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.training.losses import LossConfig
 
 _HISTORY = 20  # ticks that "usual" means

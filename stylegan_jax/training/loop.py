@@ -10,18 +10,20 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from stylegan_jax import parallel, processes
-from stylegan_jax.common import files
 from stylegan_jax.data import pipeline
-from stylegan_jax.data.cache import DecodedSource
 from stylegan_jax.data.config import POINTS
+from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import Source, open_source
-from stylegan_jax.training import augment as augmentation
+from stylegan_jax.distributed import parallel, processes
+from stylegan_jax.distributed.watchdog import Watchdog
+from stylegan_jax.io import files
+from stylegan_jax.runs.checkpoint import Checkpoints
+from stylegan_jax.training import adaptive as augmentation
 from stylegan_jax.training import (
     compiling,
-    pictures,
     preflight,
     run_directory,
+    sample_grids,
     transfer,
 )
 from stylegan_jax.training.beginning import (
@@ -32,7 +34,6 @@ from stylegan_jax.training.beginning import (
     saved_generator,
 )
 from stylegan_jax.training.changes import memory_explained
-from stylegan_jax.training.checkpoint import Checkpoints
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluation, Evaluator, criterion
 from stylegan_jax.training.health import Monitor
@@ -42,7 +43,6 @@ from stylegan_jax.training.state import TrainState, generator_of, reset_optimize
 from stylegan_jax.training.step import Metrics
 from stylegan_jax.training.time_left import TimeLeft
 from stylegan_jax.training.transfer import Beginning
-from stylegan_jax.training.watchdog import Watchdog
 from stylegan_jax.training.writer import Writer
 
 # Steps handed to the device before the loop waits for an older one. XLA's CPU
@@ -129,8 +129,8 @@ def train(
         ballot, stopping = processes.Ballot(mesh), 0
         health = Monitor(config.health, config.loss, nimg)
         evaluation = Evaluation(evaluators, best, checkpoints, writer, stop)
-        draw = pictures.make_draw(config.run, config.model, source)
-        reals = pictures.grid_of_reals(config.run, source, config.model.resolution)
+        draw = sample_grids.make_draw(config.run, config.model, source)
+        reals = sample_grids.grid_of_reals(config.run, source, config.model.resolution)
         if begun := facts.pop(BEGUN, None):
             writer.note(begun)
         if nimg == 0 or begun:
@@ -206,7 +206,7 @@ def train(
                         generator = generator_of(state, config.model, phase)
                         grid = draw(parallel.copy_everywhere(generator, mesh))
                         writer.write_grid("fakes", nimg, grid)
-                        diversity = pictures.diversity(
+                        diversity = sample_grids.diversity(
                             config.run, config.model, grid, reals
                         )
                     trouble = health.observe(nimg, means, diversity)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import softplus
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 
 Discriminate = Callable[[Array], Array]
 Objective = Literal["logistic", "logistic_saturating", "wgan", "wgan_gp", "hinge"]

@@ -3,9 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from stylegan_jax.common.bucket import is_remote
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import Source, require_classes
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.bucket import is_remote
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import phases
 from stylegan_jax.training.step import part_problem

@@ -14,18 +14,19 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from stylegan_jax import processes
-from stylegan_jax.common import files, locks, records
-from stylegan_jax.common.errors import AgreedError, UserError
 from stylegan_jax.data.sources import Source
-from stylegan_jax.training import loop, retention, run_directory, stored
+from stylegan_jax.distributed import processes
+from stylegan_jax.distributed.watchdog import Watchdog
+from stylegan_jax.errors import AgreedError, UserError
+from stylegan_jax.io import files, locks, records
+from stylegan_jax.runs import retention, stored
+from stylegan_jax.training import loop, run_directory
 from stylegan_jax.training.changes import after_divergence
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.health import Unhealthy
 from stylegan_jax.training.state import TrainState
 from stylegan_jax.training.transfer import Beginning
-from stylegan_jax.training.watchdog import Watchdog
 from stylegan_jax.training.writer import NonFiniteError
 
 _log = logging.getLogger(__name__)

@@ -4,14 +4,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from stylegan_jax.common import files
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.sources import Source, spread
-from stylegan_jax.training import changes, stored
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import files
+from stylegan_jax.runs import stored
+from stylegan_jax.training import changes
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import ScheduleConfig, resolution_at
 
-LOCK = ".lock"  # in a run directory: see `common.locks`
+LOCK = ".lock"  # in a run directory: see `io.locks`
 _FINGERPRINTED = 256  # images: reading more takes long
 _GROWING = ("initial_resolution", "stable_kimg", "fade_kimg")
 _log = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.common import files
-from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.by_resolution import ByResolution, take_plain_values
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import files
 from stylegan_jax.networks.config import check_resolution
 
 

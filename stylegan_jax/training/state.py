@@ -12,15 +12,15 @@ from flax import struct, traverse_util
 from jax import Array
 from jax.sharding import Mesh
 
-from stylegan_jax import parallel
-from stylegan_jax.common.by_resolution import ByResolution, take_plain_values
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.summary import short_repr
+from stylegan_jax.by_resolution import ByResolution, take_plain_values
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, Noise, init_generator
 from stylegan_jax.networks.pair import discriminator_network
-from stylegan_jax.training import augment as augmentation
-from stylegan_jax.training.augment import NO_AUGMENTATION, AugmentConfig, AugmentState
+from stylegan_jax.training import adaptive as augmentation
+from stylegan_jax.training.adaptive import NO_AUGMENTATION, AugmentConfig, AugmentState
 from stylegan_jax.training.schedule import Phase
 
 _SIZED = re.compile(r"(block|to_rgb|from_rgb)(\d+)")

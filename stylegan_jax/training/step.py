@@ -19,13 +19,13 @@ import optax
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding
 
-from stylegan_jax import parallel
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.ops import growing, latents
-from stylegan_jax.training import augment as augmentation
+from stylegan_jax.training import adaptive as augmentation
 from stylegan_jax.training import objectives
-from stylegan_jax.training.augment import NO_AUGMENTATION, AugmentConfig
+from stylegan_jax.training.adaptive import NO_AUGMENTATION, AugmentConfig
 from stylegan_jax.training.gradients import make_mean_gradient
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.objectives import Batch, Metrics

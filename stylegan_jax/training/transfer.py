@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training import stored
-from stylegan_jax.training.augment import AugmentConfig
+from stylegan_jax.runs import stored
+from stylegan_jax.training.adaptive import AugmentConfig
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import phases
 from stylegan_jax.training.state import TrainState

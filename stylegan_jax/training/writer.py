@@ -21,8 +21,8 @@ import jax
 import numpy as np
 import tensorboardX
 
-from stylegan_jax.common import files, outputs, records, timing
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import files, outputs, records, timing
 from stylegan_jax.training.display import LiveDisplay, PlainLines, Progress
 
 _log = logging.getLogger(__name__)

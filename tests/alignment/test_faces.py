@@ -8,7 +8,7 @@ import pytest
 
 from stylegan_jax.alignment import faces, ffhq
 from stylegan_jax.alignment.align import NoFaceError, align
-from stylegan_jax.common import images, resampling
+from stylegan_jax.io import images, resampling
 
 
 @pytest.fixture

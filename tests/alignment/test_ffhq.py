@@ -5,8 +5,8 @@ from PIL import Image
 from stylegan_jax.alignment import ffhq
 from stylegan_jax.alignment.align import NoFaceError, align
 from stylegan_jax.alignment.landmarks import LandmarkError
-from stylegan_jax.common import images, resampling
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images, resampling
 
 UPRIGHT = np.array([(40.0, 50), (60, 50), (42, 75), (58, 75)])
 

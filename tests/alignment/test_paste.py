@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from stylegan_jax.alignment import ffhq
-from stylegan_jax.alignment.paste import paste_back
-from stylegan_jax.common import resampling
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.alignment.paste_back import paste_back
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import resampling
 
 
 def blobs(height, width, cell):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from stylegan_jax.commands import prepare_data
-from stylegan_jax.common.images import write_png
 from stylegan_jax.data import encoded
-from stylegan_jax.data.cache import DecodedSource
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.io.images import write_png
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import encode_png, write_png
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.pyramid_writer import write_pyramid
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.images import encode_png, write_png
 
 
 def picture(seed: int, size: int = 16, channels: int = 3) -> np.ndarray:

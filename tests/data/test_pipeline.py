@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.cache import DecodedSource
+from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.pipeline import Order, batches, mirrored
+from stylegan_jax.errors import UserError
 
 
 class Numbered:

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data import pipeline
-from stylegan_jax.data.cache import DecodedSource
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.errors import UserError
 
 RING = DataConfig(name="ring", num_channels=2, points_size=20_000)
 

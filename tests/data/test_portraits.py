@@ -9,9 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylegan_jax.data.portrait_attributes import HAIR_STYLES, LABEL_SIZES
-from stylegan_jax.data.portrait_shapes import arc, egg, inside, lens, pixel_centres
-from stylegan_jax.data.portraits import PortraitAttributes, Portraits, attributes, draw
+from stylegan_jax.data.portraits.portrait_attributes import HAIR_STYLES, LABEL_SIZES
+from stylegan_jax.data.portraits.portrait_shapes import (
+    arc,
+    egg,
+    inside,
+    lens,
+    pixel_centres,
+)
+from stylegan_jax.data.portraits.source import (
+    PortraitAttributes,
+    Portraits,
+    attributes,
+    draw,
+)
 
 # A front view without hair or glasses in the way, and light from the left.
 PLAIN = PortraitAttributes(hair_style="bun", hair_colour=0.1, age=0.2, gender=-0.8)
@@ -51,7 +62,7 @@ def test_images_do_not_depend_on_call_order_or_object() -> None:
 
 def test_another_process_draws_the_same_bytes() -> None:
     script = (
-        "import hashlib; from stylegan_jax.data.portraits import Portraits;"
+        "import hashlib; from stylegan_jax.data.portraits.source import Portraits;"
         "print(hashlib.sha256(Portraits(9, seed=1).image(7, 64).tobytes()).hexdigest())"
     )
     there = subprocess.run(

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from stylegan_jax.commands import prepare_data
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import write_png
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.pyramid_writer import halve, write_pyramid
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.images import write_png
 
 
 def official_levels(image: np.ndarray) -> dict[int, np.ndarray]:

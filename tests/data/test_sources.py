@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan_jax.common import listing, outputs
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import encode_png
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.labels import from_folders, from_json
 from stylegan_jax.data.pyramid_writer import write_pyramid
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import photos
-from tests.common.picture_bombs import encoded
+from stylegan_jax.io import listing, outputs
+from stylegan_jax.io.images import encode_png
+from tests.io.picture_bombs import encoded
 
 
 def picture(seed: int) -> bytes:

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("gradio")
 
 from benchmarks.visitors import API, FILE, Visitor, form, painting
-from stylegan_jax.common import images
+from stylegan_jax.io import images
 from tests.demo.test_sources import png_of
 
 _MOST_MEMORY = 1 << 30

@@ -6,15 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo import searches
 from stylegan_jax.demo.searches import Effort
 from stylegan_jax.demo.session import Sample
 from stylegan_jax.editing import local, masks
 from stylegan_jax.editing.workbench import Settings, quick_recipe
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.fit import fit_noise, fit_w
 from stylegan_jax.inversion.objective import NO_EYES, make_terms
+from stylegan_jax.io import images
 
 EFFORT = Effort(50, 50)  # a chunk each
 

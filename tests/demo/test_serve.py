@@ -9,12 +9,12 @@ import pytest
 
 from stylegan_jax import loading
 from stylegan_jax.commands import serve
-from stylegan_jax.common import cache
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import masks
 from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.editing.directions import Direction
-from stylegan_jax.interop import boxed
+from stylegan_jax.errors import UserError
+from stylegan_jax.interop import pretrained
+from stylegan_jax.io import file_cache
 from tests.demo.conftest import DIRECTIONS
 
 
@@ -36,7 +36,7 @@ def test_directions_lie_beside_the_network(network, tmp_path, monkeypatch):
     shutil.copy(other, run / "directions.safetensors")
     for path in (run, run / "checkpoints" / "1"):
         assert names(network=path) == ["hat"]
-    monkeypatch.setattr(boxed, "FOLDER", tmp_path)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     shutil.copy(network, tmp_path / "people.safetensors")
     shutil.copy(other, tmp_path / "people_directions.safetensors")
     assert names(network="people") == ["hat"]
@@ -50,7 +50,7 @@ def test_the_network_in_the_package_is_the_default_and_its_faces_are_drawn(
     def frame(network, **flags):
         return serve.find_frame(serve.ServeArgs(network=network, **flags))
 
-    monkeypatch.setattr(boxed, "FOLDER", tmp_path)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     monkeypatch.setattr(loading.registry, "fetch", lambda name: network)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "portraits").mkdir()  # of pictures, perhaps
@@ -69,7 +69,7 @@ def test_the_network_in_the_package_is_the_default_and_its_faces_are_drawn(
 
 
 def test_weights_are_looked_for_and_not_fetched(network, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "cache_folder", lambda _: tmp_path)
+    monkeypatch.setattr(file_cache, "cache_folder", lambda _: tmp_path)
     for choice in ("auto", "none"):
         args = serve.ServeArgs(network=network, perceptual=choice)
         assert serve.find_eyes(args).vgg16 is None

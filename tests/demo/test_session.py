@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.demo.session import Sample, Session
 from stylegan_jax.editing import directions
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images
 from tests.demo.conftest import CONFIG, DIRECTIONS, make_generator
 
 

@@ -160,7 +160,7 @@ def finished(job: list[Process]) -> list[Process]:
 
 def contents(workdir: Path) -> tuple[int, dict]:
     """Image count and arrays of the newest checkpoint, checked against its CRCs."""
-    from stylegan_jax.training import stored
+    from stylegan_jax.runs import stored
 
     (nimg, path), *_ = stored.step_directories(workdir / "checkpoints")
     return nimg, stored.read_step(nimg, path).leaves

@@ -30,7 +30,7 @@ END_NIMG = 8000
 
 def saved(run: Path) -> int:
     """Image count of the newest complete checkpoint."""
-    from stylegan_jax.training import stored
+    from stylegan_jax.runs import stored
 
     return max((n for n, _ in stored.step_directories(run / "checkpoints")), default=0)
 
@@ -107,7 +107,7 @@ def many_kills(folder: Path, count: int) -> None:
 
 def two_checkpoints(folder: Path) -> tuple[dict, dict]:
     """Two checkpoints of a small state, and their arrays."""
-    from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+    from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 
     rng = np.random.default_rng(0)
     states = [
@@ -124,7 +124,7 @@ def two_checkpoints(folder: Path) -> tuple[dict, dict]:
 
 def flips(folder: Path, count: int) -> None:
     """Flips `count` bits of every file of a checkpoint, one at a time."""
-    from stylegan_jax.training import stored
+    from stylegan_jax.runs import stored
 
     old, new = two_checkpoints(folder / "good")
     del old
@@ -159,7 +159,7 @@ def full(folder: Path) -> None:
     """Saves to a file system until it is full, and once more with space again."""
     import jax
 
-    from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+    from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 
     logging.basicConfig(format="%(levelname)s: %(message)s")
     noise = np.random.default_rng(0).normal(size=(3, 200_000)).astype("f")

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import arithmetic, interpolate, mixing
+from stylegan_jax.errors import UserError
 
 
 def same(a, b):

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.attributes import (
     attribute_boundaries,
     condition_on_each_other,
     find_boundary,
 )
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.separability import LabelledLatents
 
 

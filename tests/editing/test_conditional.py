@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from stylegan_jax.commands import edit
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import workbench
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
+from stylegan_jax.io import images
 from stylegan_jax.networks.generator import init_generator
 from tests.metrics.measuring import MODEL
 

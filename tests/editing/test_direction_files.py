@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.direction_files import (
     load_directions,
     parse_boundary_name,
@@ -12,6 +11,7 @@ from stylegan_jax.editing.direction_files import (
     save_directions,
 )
 from stylegan_jax.editing.directions import Direction, condition
+from stylegan_jax.errors import UserError
 
 
 def random_direction(name, *shape, **options):

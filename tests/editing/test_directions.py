@@ -3,7 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing.directions import (
     Direction,
     apply,
@@ -11,6 +10,7 @@ from stylegan_jax.editing.directions import (
     cosines,
     signed_distance,
 )
+from stylegan_jax.errors import UserError
 
 
 def random_direction(seed, *shape, name="smile", **options):

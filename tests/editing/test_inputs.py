@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax.common import images
-from stylegan_jax.data import portraits
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits import source
+from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.editing import inputs
 from stylegan_jax.inversion import code as codes
+from stylegan_jax.io import images
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 from stylegan_jax.ops.latents import latents_of_seed
@@ -59,9 +59,9 @@ def test_inputs_are_seeds_portraits_codes_and_pictures(generator, tmp_path):
 
 
 def test_a_portrait_is_drawn_with_other_attributes(generator):
-    person = portraits.attributes(7)
+    person = source.attributes(7)
     other = dataclasses.replace(person, smile=1.0, eyeglasses=True, hair_style="bun")
-    expected = portraits.draw(other, resolution=8, detail_seed=7)
+    expected = source.draw(other, resolution=8, detail_seed=7)
     word = "portrait:7:smile=1:eyeglasses=1:hair_style=bun"
     items, _ = inputs.read([word], generator)
     assert items[0].name == "portrait7_smile=1_eyeglasses=1_hair_style=bun"

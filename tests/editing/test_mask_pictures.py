@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import masks
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images
 
 INSIDE = np.zeros((32, 32), bool)
 INSIDE[8:16, 8:24] = True  # 128 of 1024

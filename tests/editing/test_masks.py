@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.data import portraits
+from stylegan_jax.data.portraits import source
 from stylegan_jax.editing import masks
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images
 
 
 def test_a_box_holds_the_pixels_whose_centres_it_holds():
@@ -45,12 +45,12 @@ def test_the_frame_of_ffhq_is_what_its_alignment_does_to_landmarks():
 
 
 def test_parts_of_the_built_in_portraits_are_where_they_change():
-    person = portraits.PortraitAttributes(hair_style="bald", age=0.2)
-    plain = portraits.draw(person, resolution=64, detail_seed=0).astype(float)
+    person = source.PortraitAttributes(hair_style="bald", age=0.2)
+    plain = source.draw(person, resolution=64, detail_seed=0).astype(float)
 
     def changed(**traits):
-        other = portraits.PortraitAttributes(hair_style="bald", age=0.2, **traits)
-        drawn = portraits.draw(other, resolution=64, detail_seed=0)
+        other = source.PortraitAttributes(hair_style="bald", age=0.2, **traits)
+        drawn = source.draw(other, resolution=64, detail_seed=0)
         return np.abs(drawn - plain).sum(-1)
 
     def share_inside(change, name):

@@ -3,7 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.editing import principal
 from stylegan_jax.editing.directions import Direction, apply, signed_distance
 from stylegan_jax.editing.principal import (
@@ -11,7 +10,8 @@ from stylegan_jax.editing.principal import (
     statistics_of_w,
     with_std_of,
 )
-from stylegan_jax.metrics.labels import LabelDistribution
+from stylegan_jax.errors import UserError
+from stylegan_jax.metrics.label_draws import LabelDistribution
 from stylegan_jax.metrics.statistics import statistics_of
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.distributed import parallel
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.rescoring import Rescoring, correct, rescore, summarize
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 

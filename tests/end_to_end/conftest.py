@@ -14,10 +14,10 @@ import stylegan_jax
 ROOT = Path(stylegan_jax.__file__).resolve().parents[1]
 RECIPE = '''"""Two resolutions, three phases, a hundred and fifty steps."""
 
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.schedule import ScheduleConfig
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.commands import sample, train
-from stylegan_jax.common import images
+from stylegan_jax.io import images
 
 PICKLE = (
     Path(__file__).parents[1] / "data" / "official" / "stylegan_res16_labels5_gray.pkl"
@@ -28,10 +28,10 @@ def write_recipe(folder: Path) -> Path:
     """One resolution, 8 px, and labels: the quickest run there is."""
     path = folder / "tiny.py"
     path.write_text(
-        "from stylegan_jax.common.by_resolution import ByResolution\n"
+        "from stylegan_jax.by_resolution import ByResolution\n"
         "from stylegan_jax.data.config import DataConfig\n"
         "from stylegan_jax.networks.config import ModelConfig\n"
-        "from stylegan_jax.training.checkpoint import CheckpointConfig\n"
+        "from stylegan_jax.runs.checkpoint import CheckpointConfig\n"
         "from stylegan_jax.training.config import Config, RunConfig\n"
         "from stylegan_jax.training.schedule import ScheduleConfig\n"
         "def get_config():\n"

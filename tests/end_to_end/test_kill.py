@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stylegan_jax.training import stored
+from stylegan_jax.runs import stored
 
 END_NIMG = 1200
 _PATIENCE = 240  # seconds for one process, on a busy machine

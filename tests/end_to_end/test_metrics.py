@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from stylegan_jax.commands import evaluate, train
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import exported_function
 
 RECIPE = """
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.evaluation import MetricsConfig
 from stylegan_jax.training.schedule import ScheduleConfig

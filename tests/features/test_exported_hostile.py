@@ -13,10 +13,10 @@ from jax import export
 from jax.extend.mlir import ir
 from jax.interpreters import mlir
 
-from stylegan_jax.common import program_check, program_files
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import exported_function
 from stylegan_jax.interop import sampler_program
+from stylegan_jax.io import program_check, program_files
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 

@@ -6,16 +6,9 @@ import safetensors.numpy
 from jax import export
 from jax.sharding import NamedSharding, PartitionSpec
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.features import (
-    alexnet,
-    classifier_file,
-    classifier_network,
-    exported_function,
-    own,
-    squeezenet,
-    vgg16,
-)
+from stylegan_jax.classifiers import classifier_file, classifier_network, own
+from stylegan_jax.errors import UserError
+from stylegan_jax.features import alexnet, exported_function, squeezenet, vgg16
 
 MATRIX = np.random.RandomState(0).randn(3, 5).astype(np.float32)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from stylegan_jax.common import cache
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import inception, lpips, public_weights, vgg16, weights
+from stylegan_jax.io import file_cache
 
 SOME = {
     "lin0.model.1.weight": np.arange(12, dtype=np.float32).reshape(3, 4, 1, 1),
@@ -171,15 +171,15 @@ def test_a_file_is_fetched_once_checked_and_its_licence_shown(site, published, c
         np.testing.assert_array_equal(found["bias"], SOME["bias"])
     assert len(site.requests) == 1
     assert capsys.readouterr().err.count("its weights: anybody's") == 1
-    path = cache.cache_folder("features") / "small.pth"
-    assert cache.recorded(path) == hashlib.sha256(site.content).hexdigest()
+    path = file_cache.cache_folder("features") / "small.pth"
+    assert file_cache.recorded(path) == hashlib.sha256(site.content).hexdigest()
 
 
 def test_another_file_than_the_published_one_is_not_kept(site, published):
     site.content = site.content + b"."
     with pytest.raises(UserError, match=f"not {published.sha256}\\.\\.\\.; remove it"):
         weights.fetch(published)
-    assert not (cache.cache_folder("features") / "small.pth").exists()
+    assert not (file_cache.cache_folder("features") / "small.pth").exists()
 
 
 def test_a_file_that_changed_is_noticed(published):
@@ -192,7 +192,7 @@ def test_a_file_that_changed_is_noticed(published):
 
 
 def test_a_file_put_there_by_hand_is_checked_and_taken(site, published):
-    path = cache.cache_folder("features") / "small.pth"
+    path = file_cache.cache_folder("features") / "small.pth"
     path.parent.mkdir(parents=True)
     path.write_bytes(site.content)
     assert weights.fetch(published) == path
@@ -205,7 +205,7 @@ def test_one_line_says_what_to_fetch_and_where_to_put_it(site, published):
     with pytest.raises(UserError) as caught:
         weights.fetch(absent)
     message = str(caught.value)
-    path = cache.cache_folder("features") / "small.pth"
+    path = file_cache.cache_folder("features") / "small.pth"
     assert message.startswith("a small network cannot be fetched: ")
     assert message.endswith(
         f"once you have {site.url} by other means, put it at {path} "

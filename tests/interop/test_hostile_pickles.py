@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop.unpickle import (
     NotAStyleGANPickleError,
     UnsafePickleError,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop.official_arguments import is_unfused, official_kwargs
 from stylegan_jax.networks.config import ModelConfig
 

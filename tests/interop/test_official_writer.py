@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import (
     bundle,
     official_arguments,

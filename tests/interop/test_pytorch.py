@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop.pytorch import is_pytorch_file, load_pytorch
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles import torch_file

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop.pytorch import load_pytorch
 from stylegan_jax.pickles import torch_file
 from stylegan_jax.pickles.pickle_machine import UnsafePickleError

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stylegan_jax.common import cache
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import registry
 from stylegan_jax.interop.public_networks import CC_BY_NC, NETWORKS, PublicNetwork
 from stylegan_jax.interop.stylegan_tf import load_pickle
+from stylegan_jax.io import file_cache
 
 SAMPLE = (
     Path(__file__).parents[1] / "data" / "official" / "stylegan_res16_labels5_gray.pkl"
@@ -255,7 +255,7 @@ def test_ones_own_file_replaces_what_decayed(small, site):
     registry.fetch("small", from_file=SAMPLE)
     assert registry.fetch("small").read_bytes() == SAMPLE.read_bytes()
     # Even the file in the cache itself, once it was changed on purpose.
-    cache.record(path, hashlib.sha256(b"older").hexdigest())
+    file_cache.record(path, hashlib.sha256(b"older").hexdigest())
     assert registry.fetch("small", from_file=path) == path
     assert registry.fetch("small") == path
     assert len(site.requests) == 1
@@ -282,13 +282,13 @@ def test_a_copy_that_is_interrupted_is_not_judged_by_the_older_file(
 ):
     path = registry.fetch("small")
     path.write_bytes(b"older")
-    cache.record(path, hashlib.sha256(b"older").hexdigest())
+    file_cache.record(path, hashlib.sha256(b"older").hexdigest())
 
     def interrupt(*args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "record", interrupt)
+        patch.setattr(file_cache, "record", interrupt)
         with pytest.raises(KeyboardInterrupt):
             registry.fetch("small", from_file=SAMPLE)
     assert registry.fetch("small").read_bytes() == SAMPLE.read_bytes()

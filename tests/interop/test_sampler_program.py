@@ -13,7 +13,7 @@ import pytest
 from jax import export
 
 from stylegan_jax.commands import convert
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported, sampler_program
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator

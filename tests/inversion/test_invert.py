@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.inverter import Running, invert
@@ -24,6 +23,7 @@ from stylegan_jax.inversion.recipes import (
     with_perceptual,
 )
 from stylegan_jax.inversion.solver import Optimizer, Plan
+from stylegan_jax.io import images
 
 FEW = Plan(steps=12, optimizer=Optimizer(learning_rate=0.05))
 PIXELS = Weights(perceptual=0.0)

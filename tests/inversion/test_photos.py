@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from stylegan_jax.alignment import align, faces, ffhq
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import photos
+from stylegan_jax.io import images
 
 FACE = np.array([[14.0, 12.0], [22.0, 12.0], [15.0, 20.0], [21.0, 20.0]])
 

@@ -10,7 +10,7 @@ import pytest
 from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import solver
 from stylegan_jax.inversion.solver import Optimizer, Plan, Plateau
 

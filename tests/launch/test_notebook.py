@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
-from stylegan_jax.common.images import read_image
+from stylegan_jax.io.images import read_image
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "launch" / "colab.ipynb"

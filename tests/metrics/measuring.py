@@ -9,7 +9,7 @@ import sys
 import jax
 import jax.numpy as jnp
 
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics.measures import MeasureOptions, take
 from stylegan_jax.metrics.names import Measure

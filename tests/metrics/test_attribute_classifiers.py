@@ -5,21 +5,20 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax.common import images as pictures
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.labels import make_table
-from stylegan_jax.data.portraits import Portraits
-from stylegan_jax.data.sources import Converted, open_source
-from stylegan_jax.features import own
-from stylegan_jax.metrics import attribute_classifiers as module
-from stylegan_jax.metrics import classifier
-from stylegan_jax.metrics.attribute_classifiers import (
+from stylegan_jax.classifiers import attribute_classifiers as module
+from stylegan_jax.classifiers import classifier, own
+from stylegan_jax.classifiers.attribute_classifiers import (
     attribute_classes,
     attribute_classifiers,
     attribute_table,
     classifiers_for,
 )
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.labels import make_table
+from stylegan_jax.data.portraits.source import Portraits
+from stylegan_jax.data.sources import Converted, open_source
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images as pictures
 
 RESOLUTION = 16
 

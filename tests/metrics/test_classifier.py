@@ -2,7 +2,7 @@ import chex
 import numpy as np
 import pytest
 
-from stylegan_jax.metrics.classifier import train_classifier
+from stylegan_jax.classifiers.classifier import train_classifier
 
 
 def stripes(count, seed=0):

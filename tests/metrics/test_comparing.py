@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import write_png
 from stylegan_jax.data.arrays import ArraySource
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits.source import Portraits
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.images import write_png
 from stylegan_jax.metrics.comparing import compare, fid, kid, precision_recall
 from stylegan_jax.metrics.frechet import frechet_distance
 from stylegan_jax.metrics.kernel import kernel_distance

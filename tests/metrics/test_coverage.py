@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from stylegan_jax.metrics.coverage import (
+from stylegan_jax.metrics.modes import (
     coverage_of_classes,
     coverage_of_points,
     summarize,

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax import parallel
-from stylegan_jax.common.images import to_uint8
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits.source import Portraits
+from stylegan_jax.distributed import parallel
 from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.io.images import to_uint8
 from stylegan_jax.metrics import drawing
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator

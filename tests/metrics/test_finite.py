@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.arrays import ArraySource
+from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics.inception_score import inception_score
 from stylegan_jax.metrics.kernel import kernel_distance, squared_mmd

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.frechet import frechet_distance
 from stylegan_jax.metrics.statistics import Statistics, statistics_of
 

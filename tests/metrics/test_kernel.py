@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import kernel
 from stylegan_jax.metrics.kernel import draw_subsets, kernel_distance, squared_mmd
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from stylegan_jax.commands import coverage
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.arrays import ArraySource
 from stylegan_jax.editing.principal import statistics_of_w
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import measures, task
-from stylegan_jax.metrics.labels import (
+from stylegan_jax.metrics.label_draws import (
     LabelDistribution,
     draw_labels,
     label_distribution,

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits.source import Portraits
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import drawing, measures, store, streaming
 from stylegan_jax.metrics.kernel import draw_subsets

@@ -1,6 +1,6 @@
 import pytest
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.names import Measure, parse_measures
 
 

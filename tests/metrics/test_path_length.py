@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import path_length as module
-from stylegan_jax.metrics.labels import LabelDistribution
+from stylegan_jax.metrics.label_draws import LabelDistribution
 from stylegan_jax.metrics.path_length import (
     crop_face,
     path_distances,

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common import images
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.io import images
 from stylegan_jax.metrics import measures, readiness
 from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import KINDS, Measure

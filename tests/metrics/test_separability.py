@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
-from stylegan_jax.metrics.labels import LabelDistribution
+from stylegan_jax.distributed import parallel
+from stylegan_jax.metrics.label_draws import LabelDistribution
 from stylegan_jax.metrics.separability import (
     conditional_entropy,
     confident,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.statistics import (
     RunningStatistics,
     load_statistics,

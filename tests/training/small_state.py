@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 
 
 @flax.struct.dataclass

@@ -10,15 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
 from stylegan_jax.augment import pipeline
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training import augment as augmentation
-from stylegan_jax.training import objectives, sharing, stored
-from stylegan_jax.training.augment import NO_AUGMENTATION, AugmentConfig
-from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.runs import sharing, stored
+from stylegan_jax.runs.checkpoint import CheckpointConfig
+from stylegan_jax.training import adaptive as augmentation
+from stylegan_jax.training import objectives
+from stylegan_jax.training.adaptive import NO_AUGMENTATION, AugmentConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.loop import train
 from stylegan_jax.training.losses import LossConfig

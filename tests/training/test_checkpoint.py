@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.training import stored
-from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints, load_latest
+from stylegan_jax.errors import UserError
+from stylegan_jax.runs import stored
+from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints, load_latest
 from tests.training.small_state import (
     assert_bitwise_equal,
     flip_array_bit,
@@ -139,7 +139,7 @@ def test_leftovers_of_a_killed_save_are_removed(tmp_path):
         import os, signal, sys
         import jax.numpy as jnp
         import orbax.checkpoint as ocp
-        from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+        from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
         checkpoints = Checkpoints({str(tmp_path)!r}, CheckpointConfig())
         checkpoints.save(1000, {{"a": jnp.ones(4)}})
         checkpoints.wait()

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 
 
 def test_the_newest_and_the_milestones_are_kept(tmp_path):

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training import compiling
 from stylegan_jax.training import step as step_module

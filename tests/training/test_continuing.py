@@ -14,12 +14,12 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.commands import train as command
-from stylegan_jax.common import images, locks
-from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images, locks
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training import changes, compiling, loop, recovery, run_directory
 from stylegan_jax.training.config import Config
@@ -27,10 +27,10 @@ from stylegan_jax.training.schedule import ScheduleConfig, phases
 from stylegan_jax.training.writer import Writer
 
 RECIPE = """
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.schedule import ScheduleConfig
 from stylegan_jax.training.state import OptimizerConfig
@@ -70,7 +70,7 @@ def newest(workdir):
 
 
 def arrays(workdir):
-    from stylegan_jax.training.checkpoint import load_latest
+    from stylegan_jax.runs.checkpoint import load_latest
 
     state = load_latest(workdir, ["g_params", "d_params", "g_opt_state"]).state
     return jax.tree.leaves(state)
@@ -97,7 +97,7 @@ def test_settings_are_of_three_kinds(recipe):
 
 
 def test_every_field_of_the_configuration_has_a_kind_on_purpose():
-    from stylegan_jax.common import files
+    from stylegan_jax.io import files
 
     names = files.flatten(Config())
     free = {x for x in names if files.matches(x, changes.FREE)}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.training import stored
-from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.errors import UserError
+from stylegan_jax.runs import stored
+from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from tests.training.small_state import (
     assert_bitwise_equal,
     data_files,

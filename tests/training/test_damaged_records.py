@@ -12,18 +12,19 @@ import jax
 import pytest
 
 from stylegan_jax import loading
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.commands import coverage, serve
-from stylegan_jax.common import files
-from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.metrics import records as evaluations
+from stylegan_jax.errors import UserError
+from stylegan_jax.figures import score_curves as pictures
+from stylegan_jax.io import files
+from stylegan_jax.metrics import evaluations as evaluations
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.pictures import scores as pictures
-from stylegan_jax.training import recovery, retention, stored, stored_config
-from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.runs import retention, stored, stored_config
+from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.runs.retention import Criterion
+from stylegan_jax.training import recovery
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.retention import Criterion
 from stylegan_jax.training.schedule import ScheduleConfig
 from stylegan_jax.training.state import init_state
 from stylegan_jax.training.writer import Writer

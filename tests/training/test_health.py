@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training import pictures
+from stylegan_jax.training import sample_grids
 from stylegan_jax.training.config import RunConfig
 from stylegan_jax.training.health import HealthConfig, Monitor
 from stylegan_jax.training.losses import LossConfig
@@ -93,11 +93,11 @@ def test_the_diversity_of_a_grid_is_relative_to_the_datas():
 
     mean = cells.mean(axis=(0, 1), keepdims=True)
     half = grid(mean + (cells - mean) / 2)
-    found = pictures.diversity(config, model, half, grid(cells))
+    found = sample_grids.diversity(config, model, half, grid(cells))
     np.testing.assert_allclose(found, 0.5, rtol=1e-5)
     same = grid(np.broadcast_to(mean, cells.shape))
     np.testing.assert_allclose(
-        pictures.diversity(config, model, same, grid(cells)), 0, atol=1e-6
+        sample_grids.diversity(config, model, same, grid(cells)), 0, atol=1e-6
     )
     points = ModelConfig(
         resolution=1,
@@ -106,7 +106,7 @@ def test_the_diversity_of_a_grid_is_relative_to_the_datas():
         use_noise=False,
         mbstd_group_size=0,
     )
-    assert pictures.diversity(config, points, half, half) is None
+    assert sample_grids.diversity(config, points, half, half) is None
 
 
 def test_settings_out_of_range_are_refused():

@@ -11,9 +11,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import stored_model_config
-from stylegan_jax.training import stored, stored_config
+from stylegan_jax.runs import stored, stored_config
 from stylegan_jax.training.config import Config
 
 LEAVES = {"g_ema/a": np.ones((4, 2), np.float32), "w_avg": np.zeros(3, np.float32)}

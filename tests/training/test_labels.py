@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.common.images import write_png
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.images import write_png
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.preflight import fit_to_data

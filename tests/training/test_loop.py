@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import stylegan_jax
-from stylegan_jax import parallel
-from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.common.errors import UserError
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training import stored
-from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.runs import stored
+from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.loop import train
 from stylegan_jax.training.schedule import ScheduleConfig, phases

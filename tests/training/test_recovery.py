@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
-from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.common.errors import AgreedError
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import AgreedError
 from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training import recovery
-from stylegan_jax.training.checkpoint import CheckpointConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.health import HealthConfig, Monitor, Unhealthy
 from stylegan_jax.training.schedule import ScheduleConfig

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import pytest
 
 from stylegan_jax import loading
-from stylegan_jax.common.errors import UserError
-from stylegan_jax.training import retention
-from stylegan_jax.training.checkpoint import CheckpointConfig, Checkpoints
-from stylegan_jax.training.retention import Criterion
+from stylegan_jax.errors import UserError
+from stylegan_jax.runs import retention
+from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
+from stylegan_jax.runs.retention import Criterion
 
 CONFIG = CheckpointConfig(keep_last=1, keep_every_kimg=None)
 STATE = {"a": jnp.ones(2)}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.training.schedule import ScheduleConfig, phases
 
 SMALL = ByResolution(32)

@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from stylegan_jax import parallel
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
+from stylegan_jax.distributed import parallel
 from stylegan_jax.training import state as states
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig

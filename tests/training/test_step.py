@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax import parallel
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
+from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.mapping import MappingNetwork
 from stylegan_jax.networks.synthesis import SynthesisNetwork

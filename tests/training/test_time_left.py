@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from stylegan_jax.common.by_resolution import ByResolution
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.schedule import ScheduleConfig, phases, shortfall
 from stylegan_jax.training.time_left import TimeLeft, work

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from stylegan_jax import parallel
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.commands import cli
 from stylegan_jax.commands import train as train_command
-from stylegan_jax.common.by_resolution import ByResolution
-from stylegan_jax.common.errors import UserError
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.pair import discriminator_network
+from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training import transfer
-from stylegan_jax.training.augment import AugmentConfig
-from stylegan_jax.training.checkpoint import CheckpointConfig
+from stylegan_jax.training.adaptive import AugmentConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.loop import train
 from stylegan_jax.training.losses import LossConfig

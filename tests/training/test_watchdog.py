@@ -6,10 +6,10 @@ import time
 import jax
 import pytest
 
-from stylegan_jax import processes
-from stylegan_jax.training import peers as peers_module
-from stylegan_jax.training.peers import Peers
-from stylegan_jax.training.watchdog import Watchdog
+from stylegan_jax.distributed import peers as peers_module
+from stylegan_jax.distributed import processes
+from stylegan_jax.distributed.peers import Peers
+from stylegan_jax.distributed.watchdog import Watchdog
 
 
 class Board:

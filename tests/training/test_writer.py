@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.common import images
+from stylegan_jax.io import images
 from stylegan_jax.training import writer as writer_module
 from stylegan_jax.training.display import Progress, tick_line
 from stylegan_jax.training.writer import NonFiniteError, Writer

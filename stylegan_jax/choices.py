@@ -1,0 +1,86 @@
+"""What a user chooses in words: seeds, strengths and classes."""
+
+import itertools
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from stylegan_jax.errors import UserError
+
+_MAX_SEEDS = 1_000_000
+
+
+def parse_seeds(text: str, flag: str = "--seeds") -> tuple[int, ...]:
+    """Reads `1,5,8-10`: seeds and ranges with both ends, each seed once.
+
+    Raises:
+        UserError: something else, a range that runs backwards, or far too many.
+    """
+    ranges: list[range] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if not match:
+            raise UserError(
+                f"{flag} {text}: {part.strip()!r} is not a seed or a range; give "
+                "numbers from 0 such as 7 or 0-63 or 1,5,8-10"
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise UserError(
+                f"{flag} {text}: {part.strip()} runs backwards; did you mean "
+                f"{last}-{first}?"
+            )
+        if last >= 2**32:
+            raise UserError(f"{flag} {text}: {last} is over {2**32 - 1}")
+        ranges.append(range(first, last + 1))
+    if sum(map(len, ranges)) > _MAX_SEEDS:
+        raise UserError(f"{flag} {text} are over {_MAX_SEEDS}; draw them in parts")
+    return tuple(dict.fromkeys(itertools.chain(*ranges)))
+
+
+def parse_numbers(text: str, flag: str = "--psi") -> tuple[float, ...]:
+    """Reads `1,0.7,-0.5`: one number or several, each once.
+
+    Raises:
+        UserError: something that is not a finite number.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not np.isfinite(numbers).all():
+        raise UserError(f"{flag} {text}: give numbers such as 0.7 or 1,0.7,0,-0.7")
+    return tuple(dict.fromkeys(numbers))
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Seeds as `parse_seeds` reads them, such as `1,5,8-10`."""
+    parts: list[list[int]] = []
+    for seed in seeds:
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts)
+
+
+def one_hot(size: int, class_index: int | None) -> np.ndarray | None:
+    """The label `[1, size]` of a class of `size`; None for an unconditional network.
+
+    Raises:
+        UserError: the class is missing, not wanted, or unknown.
+    """
+    if not size:
+        if class_index is not None:
+            raise UserError(
+                f"--class {class_index}: this network is unconditional, leave --class"
+                " out"
+            )
+        return None
+    if class_index is None or not 0 <= class_index < size:
+        given = "is missing" if class_index is None else f"{class_index} is unknown"
+        raise UserError(
+            f"--class {given}: this network has {size} classes, 0 to {size - 1}"
+        )
+    return np.eye(1, size, class_index, dtype=np.float32)

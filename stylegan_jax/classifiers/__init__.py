@@ -1,0 +1,1 @@
+"""Classifiers of attributes: networks, training, files."""

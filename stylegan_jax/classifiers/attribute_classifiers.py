@@ -1,0 +1,295 @@
+"""Classifiers of the attributes of labelled images, for separability.
+
+The paper trains one network per attribute of CelebA, of the size of its discriminator.
+Here one small network has a head for each attribute (`classifier.py`); how often it is
+right is measured on images held out. Attributes of the built-in portraits are true by
+construction; those of other data are its labels.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from stylegan_jax.classifiers import classifier, classifier_network
+from stylegan_jax.classifiers.classifier import Classifier, train_heads
+from stylegan_jax.data.portraits.source import Portraits
+from stylegan_jax.data.sources import Converted, Source, spread
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import file_cache
+from stylegan_jax.io.transfer_display import note
+
+ATTRIBUTES = ("eyeglasses", "smile", "pose", "age", "gender")
+MAX_RESOLUTION = 64  # larger samples are made smaller for the classifiers
+COUNT = 5000
+STEPS = 2000
+
+_COMPARED = 64  # images whose pixels are a part of the key of a stored file
+_FORMAT = 1  # of that key; another number trains anew
+
+
+def classifiers_for(
+    source: Source | None,
+    resolution: int,
+    *,
+    file: Path | None = None,
+    names: Sequence[str] | None = None,
+    count: int = COUNT,
+    steps: int = STEPS,
+    seed: int = 0,
+    cached: bool = True,
+    quiet: bool = False,
+) -> dict[str, Classifier]:
+    """Binary classifiers for samples of a resolution: from a file, or trained once.
+
+    What was trained is kept in `file_cache.cache_folder("classifiers")`, by a digest of
+    the labels, of the pixels of some images, and of the other arguments.
+
+    Args:
+        source: labelled images; not looked at, and may be None, where a `file` is
+            there.
+        resolution: of the samples, in pixels; above 64, classifiers see them at 64.
+        file: classifiers of one's own, or a name that they get when they are trained.
+        names: attributes; all by default.
+        count: images used.
+        steps: minibatches.
+        seed: of everything random.
+        cached: False trains anew and keeps nothing.
+        quiet: shows no progress.
+
+    Raises:
+        UserError: no labels, unknown names, or a file that is damaged or of samples of
+            another size.
+    """
+    if file is not None and file.suffix != ".safetensors":
+        raise UserError(f"{file}: files of classifiers end in .safetensors; rename it")
+    if file is not None and file.exists():
+        return _of_file(file, resolution, names)
+    if source is None:
+        raise UserError(
+            "classifiers of attributes are taught by labelled data, and none is given: "
+            "give --data.path and --data.labels, or a file by --classifiers"
+        )
+    size = min(resolution, MAX_RESOLUTION)
+    options: dict[str, Any] = {"count": count, "steps": steps, "seed": seed}
+
+    def train() -> dict[str, Classifier]:
+        return attribute_classifiers(source, names, size, **options, quiet=quiet)
+
+    if cached:
+        path = _stored_path(source, names, size, options)
+        waiting = lambda: note("waiting for another process: classifiers")  # noqa: E731
+        with file_cache.exclusive(path, on_wait=waiting):
+            found = _stored(path)
+            if found is None:
+                found = train()
+                classifier.save(path, found, source=source.name)
+    else:
+        found = train()
+    if file is not None:
+        classifier.save(file, found, source=source.name)
+    return found
+
+
+def attribute_classifiers(
+    source: Source,
+    names: Sequence[str] | None = None,
+    resolution: int = MAX_RESOLUTION,
+    *,
+    count: int = COUNT,
+    steps: int = STEPS,
+    seed: int = 0,
+    quiet: bool = False,
+) -> dict[str, Classifier]:
+    """Trains a binary classifier of each attribute; class 1 has more of it.
+
+    Attributes of other data than the portraits are its labels: each class against
+    the rest (of two, the second), or each column of vectors. Eyeglasses are there or
+    not, and so are classes and columns of 0 and 1. What is a number is cut at its
+    median over the images used, so that both classes are equally large; this differs
+    from the labels of `Portraits`, which are cut at fixed values.
+
+    Args:
+        source: labelled images, or portraits, whose own label does not matter.
+        names: attributes; all that are not the same everywhere by default. Of
+            portraits `ATTRIBUTES`, or fields of `PortraitAttributes` that are numbers
+            or bools.
+        resolution: of the images, in pixels, at least 8.
+        count: images used, spread over the data, a tenth of them only to measure the
+            accuracy; all if there are fewer.
+        steps: minibatches of 64.
+        seed: of weights, order and choice of the images held out.
+        quiet: shows no progress.
+
+    Returns:
+        A classifier for each name, in order; each says its accuracy on the tenth. They
+        are one network with a head for each.
+
+    Raises:
+        UserError: no labels, no or unknown names, one that has no two sides.
+        ValueError: too few or too small images.
+    """
+    chosen = spread(len(source), count)
+    if resolution < classifier_network.MIN_RESOLUTION:
+        raise UserError(
+            f"images of {resolution} px are too small to classify; it takes "
+            f"{classifier_network.MIN_RESOLUTION} px"
+        )
+    attribute_table(source, names, chosen)  # refuses what will not do, at once
+    reading = track(chosen, f"reading {source.name}", disable=quiet, transient=True)
+    images = np.stack([source.image(int(i), resolution) for i in reading])
+    # Again: images found to be damaged have the labels of those in their place.
+    table = attribute_table(source, names, chosen)
+    classes = np.stack(list(table.values()), axis=1)
+    heads = train_heads(images, classes, steps=steps, seed=seed, quiet=quiet)
+    return dict(zip(table, heads, strict=True))
+
+
+def attribute_table(
+    source: Source, names: Sequence[str] | None, indices: Sequence[int] | np.ndarray
+) -> dict[str, np.ndarray]:
+    """Who has which attribute: int `[N]` of 0 and 1 by name.
+
+    Raises:
+        UserError: as `attribute_classifiers`.
+    """
+    if names is not None and not names:
+        raise UserError("no attributes; name some, or leave the names out for all")
+    people = source
+    while isinstance(people, Converted):
+        people = people.source
+    if isinstance(people, Portraits):
+        return {
+            name: attribute_classes(people, name, indices)
+            for name in names or ATTRIBUTES
+        }
+    columns = _label_columns(source, indices)
+    unknown = [name for name in names or () if name not in columns]
+    if unknown:
+        raise UserError(
+            f"{source.name} has no label {unknown[0]!r}; its labels are "
+            f"{', '.join(columns)}"
+        )
+    table = {name: _cut(columns[name]) for name in names or columns}
+    same = [name for name, classes in table.items() if len(np.unique(classes)) < 2]
+    if (names and same) or len(same) == len(table):
+        raise UserError(
+            f"label {same[0]!r} is the same for all {len(indices)} images used of "
+            f"{source.name}; use more of them or another label"
+        )
+    return {name: classes for name, classes in table.items() if name not in same}
+
+
+def attribute_classes(
+    source: Portraits, name: str, indices: Sequence[int] | np.ndarray
+) -> np.ndarray:
+    """Which of these people have the attribute, or more of it than the median.
+
+    Returns:
+        int `[N]`: 0 or 1.
+
+    Raises:
+        UserError: the attribute is unknown, is neither number nor bool, or is the same
+            for all.
+    """
+    people = [source.attributes(int(i)) for i in indices]
+    values = [getattr(person, name, None) for person in people]
+    if not all(isinstance(value, bool | float) for value in values):
+        raise UserError(
+            f"attribute {name!r} is not a number or a bool of portraits; choose from "
+            f"{', '.join(ATTRIBUTES)}"
+        )
+    classes = _cut(np.array(values, np.float64))
+    if len(np.unique(classes)) < 2:
+        raise UserError(
+            f"attribute {name!r} is the same for all {len(people)} people; use more of "
+            "them"
+        )
+    return classes
+
+
+def _label_columns(
+    source: Source, indices: Sequence[int] | np.ndarray
+) -> dict[str, np.ndarray]:
+    """Labels by name, each `[N]`; of two classes the second."""
+    if not source.label_size:
+        raise UserError(
+            f"{source.name} is used without labels, and attributes are labels: give "
+            "--data.labels (folders, json or csv; of TFDS, tfds; of prepared data, "
+            "stored), or classifiers by --classifiers"
+        )
+    labels = np.stack([source.label(int(i)) for i in indices])
+    inner = source.source if isinstance(source, Converted) else source
+    known = tuple(getattr(inner, "label_names", ()))
+    names = known or tuple(f"label{i}" for i in range(source.label_size))
+    columns = dict(zip(names, labels.T, strict=True))
+    one_hot = np.all(np.sort(labels, axis=1)[:, :-1] == 0) and np.all(
+        labels.max(axis=1) == 1
+    )
+    if one_hot and len(names) == 2:
+        del columns[names[0]]
+    return columns
+
+
+def _cut(values: np.ndarray) -> np.ndarray:
+    """0 and 1 of what is there or not, or is more than the median."""
+    threshold = 0.5 if np.isin(values, (0, 1)).all() else np.median(values)
+    return (values > threshold).astype(int)
+
+
+# --- Files -------------------------------------------------------------------------
+
+
+def _of_file(
+    file: Path, resolution: int, names: Sequence[str] | None
+) -> dict[str, Classifier]:
+    found = classifier.load(file)
+    unknown = [name for name in names or () if name not in found]
+    if unknown:
+        raise UserError(
+            f"{file} has no classifier of {unknown[0]!r}; it has {', '.join(found)}"
+        )
+    found = {name: found[name] for name in names or found}
+    for name, one in found.items():
+        if one.num_classes != 2 or resolution % one.resolution:
+            raise UserError(
+                f"{file}: the classifier of {name!r} has {one.num_classes} classes and "
+                f"sees images of {one.resolution} px; samples of {resolution} px "
+                "need two classes and a size that divides theirs: train others"
+            )
+    return found
+
+
+def _stored(path: Path) -> dict[str, Classifier] | None:
+    """What lies in the cache; None of nothing or something damaged."""
+    try:
+        return classifier.load(path)
+    except UserError:
+        return None
+
+
+def _stored_path(
+    source: Source,
+    names: Sequence[str] | None,
+    resolution: int,
+    options: Mapping[str, int],
+) -> Path:
+    chosen = spread(len(source), options["count"])
+    description = {
+        "format": _FORMAT,
+        "size": len(source),
+        "channels": source.num_channels,
+        "resolution": resolution,
+        **options,
+    }
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+    for name, classes in attribute_table(source, names, chosen).items():
+        digest.update(name.encode() + classes.astype(np.uint8).tobytes())
+    for index in chosen[spread(len(chosen), _COMPARED)]:
+        digest.update(source.image(int(index), resolution).tobytes())
+    name = f"{digest.hexdigest()[:32]}.safetensors"
+    return file_cache.cache_folder("classifiers") / name

@@ -1,0 +1,299 @@
+"""Small classifiers of labelled images, trained here in seconds to minutes.
+
+The network is `classifiers/classifier_network.py`. One network may answer several
+questions at once, each by a head of its own; its classifiers then share all layers but
+the last, and can be kept in one file.
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array, lax
+
+from stylegan_jax.classifiers import classifier_file, classifier_network
+from stylegan_jax.errors import UserError
+from stylegan_jax.features.extractor import Params
+from stylegan_jax.io.progress_bar import progress_bar
+from stylegan_jax.ops import resample
+
+_HELD_OUT = 0.1  # share of the images that only measure the accuracy
+_CHUNK = 500  # images classified at once
+_STEPS = 25  # minibatches in one program, at most
+_LEARNING_RATE = 2e-3  # at first; it falls to 0 as a cosine
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A trained classifier.
+
+    Attributes:
+        params: of `classifier_network`, with this classifier's logits only.
+        num_classes: what it tells apart.
+        accuracy: on images that it was not trained on, 0 to 1.
+        resolution: of the images it was trained on, in pixels.
+    """
+
+    params: Params
+    num_classes: int
+    accuracy: float
+    resolution: int
+
+    @property
+    def channels(self) -> int:
+        """Of the images."""
+        return self.params["conv0.weight"].shape[2]
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Of each class: uint8 or [-1, 1] images `[N, R, R, C]` -> `[N, K]`."""
+        return np.asarray(jax.nn.softmax(_logits(self.params, images), axis=1))
+
+    def logit(self, images: Array) -> Array:
+        """Logit of class 1 against class 0, of a classifier with these two classes.
+
+        Pure, to be jitted by the caller.
+
+        Args:
+            images: `[N, R, R, C]` in [-1, 1]; R may be a multiple of the classifier's
+                resolution, and images are made smaller by the mean of cells.
+
+        Returns:
+            l, float32 `[N]`, with `softmax([l, -l])` the probabilities of class 1 and
+            0: half the difference of the network's outputs.
+
+        Raises:
+            UserError: other than two classes, or images of another size.
+        """
+        if self.num_classes != 2:
+            raise UserError(
+                f"the classifier has {self.num_classes} classes; a logit needs 2"
+            )
+        size, channels = images.shape[1], images.shape[3]
+        if size % self.resolution or channels != self.channels:
+            raise UserError(
+                f"images of {size} px are not a multiple of the classifier's "
+                f"{self.resolution} px, or their {channels} channels are not its "
+                f"{self.channels}; train one at {size} px or below on such images"
+            )
+        images = resample.downsample(images, size // self.resolution)
+        logits = classifier_network.logits(self.params, images)
+        return (logits[:, 1] - logits[:, 0]) / 2
+
+
+def train_classifier(
+    images: np.ndarray,
+    classes: np.ndarray,
+    *,
+    steps: int = 500,
+    batch_size: int = 64,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Classifier:
+    """Trains on nine tenths of the images and measures the accuracy on the rest.
+
+    Args:
+        images: uint8 `[N, R, R, C]`, R at least 8.
+        classes: int `[N]`, from 0.
+        steps: minibatches.
+        batch_size: images in each.
+        seed: of weights, order and choice of the images held out.
+        quiet: shows no progress.
+
+    Raises:
+        UserError: too few images to hold some out, too small ones, or not as many
+            labels as images.
+    """
+    table = np.asarray(classes)[:, None]
+    options: dict[str, Any] = {"seed": seed, "quiet": quiet}
+    return train_heads(images, table, steps=steps, batch_size=batch_size, **options)[0]
+
+
+def train_heads(
+    images: np.ndarray,
+    classes: np.ndarray,
+    *,
+    steps: int = 500,
+    batch_size: int = 64,
+    seed: int = 0,
+    quiet: bool = False,
+) -> list[Classifier]:
+    """As `train_classifier`, for K questions at once: one network with K heads.
+
+    The loss is the sum of the heads' cross entropies.
+
+    Args:
+        images: uint8 `[N, R, R, C]`, R at least 8.
+        classes: int `[N, K]`, from 0.
+        steps: minibatches.
+        batch_size: images in each.
+        seed: of weights, order and choice of the images held out.
+        quiet: shows no progress.
+
+    Returns:
+        K classifiers, which share the arrays of all layers but the last.
+
+    Raises:
+        UserError: as `train_classifier`.
+    """
+    if len(images) < 20 or len(images) != len(classes):
+        raise UserError(
+            f"{len(images)} images with {len(classes)} labels: at least 20 images, "
+            "each with a label, are needed to train a classifier"
+        )
+    sizes = [int(size) for size in classes.max(axis=0) + 1]
+    resolution, channels = images.shape[1], images.shape[3]
+    key = jax.random.key(seed)
+    params = classifier_network.init(key, resolution, channels, sum(sizes))
+    rng = np.random.RandomState(seed)
+    order = rng.permutation(len(images))
+    held_out, shown = np.split(order, [max(1, int(_HELD_OUT * len(images)))])
+    batches = rng.choice(shown, (steps, batch_size))
+    params = _trained(params, images, classes, sizes, batches, quiet=quiet)
+    heads = [_head(params, sizes, index) for index in range(len(sizes))]
+    found = np.split(_logits(params, images[held_out]), np.cumsum(sizes)[:-1], axis=1)
+    rights = [
+        float(np.mean(logits.argmax(axis=1) == truth))
+        for logits, truth in zip(found, classes[held_out].T, strict=True)
+    ]
+    return [
+        Classifier(head, size, right, resolution)
+        for head, size, right in zip(heads, sizes, rights, strict=True)
+    ]
+
+
+def _trained(
+    params: dict[str, Array],
+    images: np.ndarray,
+    classes: np.ndarray,
+    sizes: list[int],
+    batches: np.ndarray,
+    *,
+    quiet: bool,
+) -> dict[str, Array]:
+    """Parameters after minibatches of these indices, `[steps, batch_size]`."""
+    steps = len(batches)
+    tx = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, steps))
+
+    def loss(params: Params, images: Array, classes: Array) -> Array:
+        whole = classifier_network.logits(params, _scaled(images))
+        heads = jnp.split(whole, np.cumsum(sizes)[:-1], axis=1)
+        losses = [
+            optax.softmax_cross_entropy_with_integer_labels(head, classes[:, index])
+            for index, head in enumerate(heads)
+        ]
+        return sum(losses, jnp.zeros(len(images))).mean()
+
+    def step(carry: Any, batch: Any) -> Any:
+        params, state = carry
+        updates, state = tx.update(jax.grad(loss)(params, *batch), state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def run(carry: Any, images: Array, classes: Array) -> Any:
+        return lax.scan(step, carry, (images, classes))[0]
+
+    carry = params, tx.init(params)
+    length = next(n for n in range(min(_STEPS, steps), 0, -1) if steps % n == 0)
+    with progress_bar(quiet=quiet) as progress:
+        task = progress.add_task("training a classifier", total=steps)
+        for chosen in batches.reshape(-1, length, batches.shape[1]):
+            carry = run(carry, images[chosen], classes[chosen])
+            progress.advance(task, length)
+    return carry[0]
+
+
+# --- Files -------------------------------------------------------------------------
+
+
+def save(
+    path: str | os.PathLike[str],
+    classifiers: Mapping[str, Classifier],
+    *,
+    source: str = "",
+) -> None:
+    """Writes classifiers of one network, by name, as one file.
+
+    Args:
+        path: ends in `.safetensors`.
+        classifiers: of one call of `train_heads`, or a single one.
+        source: name of the data.
+
+    Raises:
+        UserError: none, or they do not share their network.
+    """
+    parts = list(classifiers.values())
+    params = [part.params for part in parts]
+    common = [name for name in params[0] if not name.startswith("heads.")]
+    if any(one[name] is not params[0][name] for one in params for name in common):
+        raise UserError(
+            f"classifiers of {', '.join(classifiers)} are several networks; a file "
+            "holds one: train them together, with train_heads"
+        )
+    whole = dict(params[0]) | {
+        name: jnp.concatenate([one[name] for one in params], axis=-1)
+        for name in ("heads.weight", "heads.bias")
+    }
+    heads = tuple(
+        classifier_file.Head(name, part.num_classes, part.accuracy)
+        for name, part in classifiers.items()
+    )
+    stored = classifier_file.StoredClassifiers(
+        whole, heads, parts[0].resolution, parts[0].channels, source
+    )
+    classifier_file.save(path, stored)
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
+    """Reads what `save` wrote; they share the arrays of all layers but the last.
+
+    Raises:
+        UserError: there is no such file, or it is another, damaged or newer.
+    """
+    stored = classifier_file.load(path)
+    sizes = [head.num_classes for head in stored.heads]
+    return {
+        head.name: Classifier(
+            _head(stored.params, sizes, index),
+            head.num_classes,
+            head.accuracy,
+            stored.resolution,
+        )
+        for index, head in enumerate(stored.heads)
+    }
+
+
+def _head(params: Params, sizes: list[int], index: int) -> dict[str, Array]:
+    """The parameters with the logits of one head only."""
+    start = sum(sizes[:index])
+    place = slice(start, start + sizes[index])
+    cut = {name: params[name][..., place] for name in ("heads.weight", "heads.bias")}
+    return dict(params) | cut
+
+
+def _scaled(images: Array) -> Array:
+    if images.dtype == jnp.uint8:
+        return images.astype(jnp.float32) / 127.5 - 1
+    return images
+
+
+@jax.jit
+def _classified(params: Params, images: Array) -> Array:
+    return classifier_network.logits(params, _scaled(images))
+
+
+def _logits(params: Params, images: np.ndarray) -> np.ndarray:
+    count = min(_CHUNK, len(images))
+    found = []
+    for start in range(0, len(images), count):
+        chunk = images[start : start + count]
+        # The last is filled up, so that one program does for all.
+        surplus = ((0, count - len(chunk)), (0, 0), (0, 0), (0, 0))
+        padded = np.pad(chunk, surplus, mode="edge")
+        found.append(np.asarray(_classified(params, padded))[: len(chunk)])
+    return np.concatenate(found)

@@ -1,0 +1,136 @@
+"""A small network of our own that tells classes apart, and what it looks at.
+
+Convolutions with ReLU, each followed by a halving, then two dense layers: the first
+gives the features, the second the logits of one or several heads side by side. It is
+trained by `classifiers/classifier.py` and kept by `classifiers/classifier_file.py`.
+
+Parameters go by `conv0.weight`, `conv0.bias`, ... `hidden.weight` `[I, F]` and
+`heads.weight` `[F, K]`; images are float `[N, R, R, C]` in [-1, 1].
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.features.extractor import FrozenNetwork, Params
+from stylegan_jax.ops import resample
+from stylegan_jax.ops.convolution import conv
+
+MIN_RESOLUTION = 8
+SIZE = 128  # of the features
+
+_WIDTHS = (32, 64, 64)  # of the convolutions; those that follow are as the last
+_SMALLEST = 8  # more convolutions halve until the side is at most this
+
+
+def shapes(resolution: int, channels: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the parameters.
+
+    Args:
+        resolution: of the images, in pixels, at least `MIN_RESOLUTION`.
+        channels: of the images.
+        outputs: logits, of all heads together.
+
+    Raises:
+        UserError: the images are too small.
+    """
+    if resolution < MIN_RESOLUTION:
+        raise UserError(
+            f"images of {resolution} px are too small to classify; take at least "
+            f"{MIN_RESOLUTION} px"
+        )
+    table: dict[str, tuple[int, ...]] = {}
+    side, before, count = resolution, channels, 0
+    while count < len(_WIDTHS) or side > _SMALLEST:
+        width = _WIDTHS[min(count, len(_WIDTHS) - 1)]
+        table[f"conv{count}.weight"] = (3, 3, before, width)
+        side, before, count = side // 2, width, count + 1
+    table["hidden.weight"] = (side * side * before, SIZE)
+    table["heads.weight"] = (SIZE, outputs)
+    biases = {
+        name.replace("weight", "bias"): shape[-1:] for name, shape in table.items()
+    }
+    return table | biases
+
+
+def init(key: Array, resolution: int, channels: int, outputs: int) -> dict[str, Array]:
+    """Weights to begin with: normal, of variance `2 / inputs`; biases 0."""
+    params: dict[str, Array] = {}
+    for name, shape in shapes(resolution, channels, outputs).items():
+        key, subkey = jax.random.split(key)
+        inputs = math.prod(shape[:-1])
+        scale = (2 / inputs) ** 0.5 if name.endswith("weight") else 0.0
+        params[name] = scale * jax.random.normal(subkey, shape)
+    return params
+
+
+def features(params: Params, x: Array) -> Array:
+    """What the last layer sees, `[N, SIZE]`, not negative."""
+    count = sum(name.startswith("conv") for name in params) // 2
+    for index in range(count):
+        bias = params[f"conv{index}.bias"][None, None, None]
+        x = jax.nn.relu(conv(x, params[f"conv{index}.weight"]) + bias)
+        x = _halved(x)
+    x = x.reshape(len(x), -1)
+    return jax.nn.relu(x @ params["hidden.weight"] + params["hidden.bias"][None])
+
+
+def logits(params: Params, x: Array) -> Array:
+    """Logits of all heads, `[N, K]`."""
+    return features(params, x) @ params["heads.weight"] + params["heads.bias"][None]
+
+
+def fitted(x: Array, resolution: int, channels: int) -> Array:
+    """Images of another size or, of RGB, grey ones, as the network takes them.
+
+    A multiple of the resolution is made smaller by the mean of cells, other sizes are
+    resampled linearly, antialiased; grey is 0.299 R + 0.587 G + 0.114 B.
+    """
+    size = x.shape[1:3]
+    if size[0] == size[1] and size[0] % resolution == 0:
+        x = resample.downsample(x, size[0] // resolution)
+    else:
+        shape = (x.shape[0], resolution, resolution, x.shape[3])
+        x = jax.image.resize(x, shape, "linear")
+    if channels == 1 and x.shape[3] == 3:
+        return (x * jnp.array([0.299, 0.587, 0.114])[None, None, None]).sum(
+            -1, keepdims=True
+        )
+    return x
+
+
+def extractor(
+    params: Params, *, resolution: int, channels: int, name: str
+) -> FrozenNetwork:
+    """The features as an `Extractor`, of images of any size.
+
+    Args:
+        params: of a trained network.
+        resolution: of the images it was trained on.
+        channels: likewise; 1 or 3.
+        name: says which network it is.
+
+    Raises:
+        UserError: it looks at images with alpha.
+    """
+    if channels not in (1, 3):
+        raise UserError(
+            f"{name} was trained on images of {channels} channels; features are taken "
+            "of RGB images: train one with 1 or 3"
+        )
+
+    def function(params: Params, images: Array) -> Array:
+        x = images.astype(jnp.float32) / 127.5 - 1
+        return features(params, fitted(x, resolution, channels))
+
+    return FrozenNetwork(name, SIZE, params, function)
+
+
+def _halved(x: Array) -> Array:
+    """The largest of 2 x 2; an odd last row or column is dropped."""
+    n, height, width, channels = x.shape
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
+    return x.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))

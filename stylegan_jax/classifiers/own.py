@@ -1,0 +1,165 @@
+"""A feature network of the user's own, from one file; nothing in it is executed.
+
+What kind of file it is, its content says:
+
+- a JAX function in a file, `.jaxexport` (`exported_function.py`): any network;
+- classifiers that we trained (`classifier_file.py`): the layer before the last;
+- weights of a network we know, by the names of their arrays, as PyTorch's `.pth`,
+  `.safetensors` or `.npz`: the Inception of 2015, VGG16, AlexNet, SqueezeNet 1.1.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from stylegan_jax.classifiers import classifier_file, classifier_network
+from stylegan_jax.errors import UserError
+from stylegan_jax.features import (
+    alexnet,
+    exported_function,
+    inception,
+    public_weights,
+    squeezenet,
+    vgg16,
+    weights,
+)
+from stylegan_jax.features.extractor import FrozenNetwork, Params
+
+_RESOLUTION = 224  # of ImageNet's images, as the networks saw them
+
+EXPORTED = ".jaxexport"
+_KINDS = (
+    "a .jaxexport file, classifiers of stylegan_jax, or weights (.pth, .pt, "
+    ".safetensors, .npz) of the Inception of 2015 (pytorch-fid's names), VGG16, "
+    "AlexNet or SqueezeNet 1.1 (torchvision's names)"
+)
+
+
+def load(path: str | os.PathLike[str]) -> FrozenNetwork:
+    """The network of a feature file.
+
+    A function takes the name of its file, and so do classifiers; weights are called
+    `inception-2015-2048`, `vgg16-fc2`, `vgg16`, `alexnet` or `squeezenet1_1`. The
+    last three are the mean over the pixels of the last ReLU before any dense layer,
+    of images resized to 224 x 224, linearly and antialiased, and normalised as
+    ImageNet's; `vgg16-fc2` is the second dense layer, where the file has it.
+
+    Its `function` takes uint8 or float images, 0 to 255, under `jit`, and has a
+    derivative by the images (a function in a file: if it was exported with one).
+
+    Raises:
+        UserError: there is no such file, or it is damaged or of no known kind.
+    """
+    path = Path(path)
+    if path.suffix == EXPORTED:
+        return exported_function.load(path)
+    if path.suffix == ".safetensors" and classifier_file.is_classifier_file(path):
+        return _classifiers(path)
+    names = weights.read(path).keys()
+    for shapes, make in _ARCHITECTURES:
+        if names >= shapes.keys():
+            return make(path)
+    some = ", ".join(ascii(name)[:40] for name in sorted(names)[:3])
+    raise UserError(
+        f"{path} is of no known kind (it holds {some or 'nothing'}, ...); features are "
+        f"taken of {_KINDS}"
+    )
+
+
+def _classifiers(path: Path) -> FrozenNetwork:
+    stored = classifier_file.load(path)
+    try:
+        return classifier_network.extractor(
+            stored.params,
+            resolution=stored.resolution,
+            channels=stored.channels,
+            name=path.stem,
+        )
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _inception(path: Path) -> FrozenNetwork:
+    return inception.extractor(inception.load(path))
+
+
+def _vgg16_fc2(path: Path) -> FrozenNetwork:
+    return vgg16.fc2_extractor(vgg16.load(path, dense=True))
+
+
+def _vgg16(path: Path) -> FrozenNetwork:
+    last = vgg16.RELUS[-1]
+    params = vgg16.load(path)
+    return _pooled(
+        "vgg16",
+        vgg16.WIDTHS[-1],
+        params,
+        lambda params, x: vgg16.taps(params, x, [last])[last],
+    )
+
+
+def _alexnet(path: Path) -> FrozenNetwork:
+    params = weights.parameters(
+        weights.load(
+            public_weights.ALEXNET,
+            alexnet.shapes(),
+            path=path,
+            unused=("classifier.",),
+        )
+    )
+    return _pooled(
+        "alexnet",
+        alexnet.WIDTHS[-1],
+        params,
+        lambda params, x: alexnet.activations(params, x)[-1],
+    )
+
+
+def _squeezenet(path: Path) -> FrozenNetwork:
+    params = weights.parameters(
+        weights.load(
+            public_weights.SQUEEZENET,
+            squeezenet.shapes(),
+            path=path,
+            unused=("classifier.",),
+        )
+    )
+    return _pooled(
+        "squeezenet1_1",
+        squeezenet.WIDTHS[-1],
+        params,
+        lambda params, x: squeezenet.activations(params, x)[-1],
+    )
+
+
+# By the names of their arrays; the first that fits.
+_ARCHITECTURES: tuple[tuple[dict[str, Any], Callable[[Path], FrozenNetwork]], ...] = (
+    (inception.shapes(), _inception),
+    (vgg16.shapes(dense=True), _vgg16_fc2),
+    (vgg16.shapes(dense=False), _vgg16),
+    (squeezenet.shapes(), _squeezenet),
+    (alexnet.shapes(), _alexnet),
+)
+
+
+def _pooled(
+    name: str,
+    size: int,
+    params: Params,
+    last: Callable[[Params, Array], Array],
+) -> FrozenNetwork:
+    """Means over the pixels of a layer `[N, h, w, size]` of normalised images."""
+
+    def function(params: Params, images: Array) -> Array:
+        x = images.astype(jnp.float32)
+        shape = (len(x), _RESOLUTION, _RESOLUTION, 3)
+        if x.shape != shape:
+            x = jax.image.resize(x, shape, "linear")
+        return last(params, vgg16.normalise(x / 255)).mean((1, 2))
+
+    return FrozenNetwork(name, size, params, function)

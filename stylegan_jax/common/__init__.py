@@ -1,1 +1,0 @@
-"""Things that know nothing of GANs."""

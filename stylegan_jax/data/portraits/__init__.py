@@ -1,0 +1,1 @@
+"""Drawn portraits, a data set without files."""

@@ -1,0 +1,164 @@
+"""Who is drawn: the attributes of the built-in portraits and how they vary."""
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+
+from stylegan_jax.errors import UserError
+
+HAIR_STYLES = ("swept", "parted", "fringe", "curly", "bun", "bald")
+GLASSES_STYLES = ("round", "square", "oval")
+NECKLINES = ("crew", "vee", "collar", "turtleneck")
+
+# Labels that can be asked for, with the number of their classes.
+LABEL_SIZES = {
+    "pose": 2,
+    "smile": 2,
+    "eyeglasses": 2,
+    "age": 2,
+    "gender": 2,
+    "hair_style": len(HAIR_STYLES),
+}
+
+_SIGNED = (
+    "pose",
+    "smile",
+    "gender",
+    "face_width",
+    "eye_size",
+    "nose_size",
+    "lip_fullness",
+    "brow_weight",
+    "light",
+    "pitch",
+    "roll",
+)
+_UNSIGNED = (
+    "age",
+    "hair_length",
+    "hair_colour",
+    "facial_hair",
+    "skin_tone",
+    "eye_colour",
+    "freckles",
+    "frame_colour",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortraitAttributes:
+    """Everything that is drawn of a person except the fine random detail."""
+
+    pose: float = 0.0  # yaw, -1 (looks to the picture's left) .. 1 (right)
+    smile: float = 0.0  # -1 (mouth turned down) .. 1 (laughing, teeth)
+    eyeglasses: bool = False
+    age: float = 0.3  # 0 (about 18 years) .. 1 (about 80)
+    gender: float = -0.7  # -1 (feminine) .. 1 (masculine)
+    hair_style: str = "swept"  # one of HAIR_STYLES
+    hair_length: float = 0.5  # 0..1 within what is usual for the gender
+    hair_colour: float = 0.3  # 0 black, brown, auburn, ginger, 1 blond
+    facial_hair: float = 0.0  # 0 shaved, stubble, 1 full beard; masculine faces only
+    skin_tone: float = 0.3  # 0 (light) .. 1 (dark)
+    eye_colour: float = 0.2  # 0 dark brown, hazel, green, blue, 1 grey
+    freckles: float = 0.0  # 0..1
+    glasses_style: str = "round"  # one of GLASSES_STYLES
+    frame_colour: float = 0.0  # of the glasses: 0 dark, red-brown, blue, 1 gold
+    neckline: str = "crew"  # one of NECKLINES
+    face_width: float = 0.0  # -1..1, as are the next four
+    eye_size: float = 0.0
+    nose_size: float = 0.0
+    lip_fullness: float = 0.0
+    brow_weight: float = 0.0
+    light: float = -0.8  # where light comes from: -1 left .. 1 right
+    pitch: float = 0.0  # -1 (up) .. 1 (down); small, unlabelled
+    roll: float = 0.0  # -1..1; small, unlabelled
+    clothes: tuple[float, float, float] = (0.25, 0.35, 0.5)  # RGB in 0..1
+    background_top: tuple[float, float, float] = (0.75, 0.85, 0.9)
+    background_bottom: tuple[float, float, float] = (0.55, 0.65, 0.8)
+
+    def __post_init__(self) -> None:
+        """Checks that names are known and numbers lie in their ranges."""
+        for names, low in ((_SIGNED, -1.0), (_UNSIGNED, 0.0)):
+            for name in names:
+                value = getattr(self, name)
+                if not low <= value <= 1.0:
+                    raise UserError(f"{name} is {value}, but must lie in [{low:g}, 1]")
+        for name, known in (
+            ("hair_style", HAIR_STYLES),
+            ("glasses_style", GLASSES_STYLES),
+            ("neckline", NECKLINES),
+        ):
+            if getattr(self, name) not in known:
+                raise UserError(
+                    f"{name} {getattr(self, name)!r} is unknown; choose one of {known}"
+                )
+
+
+def attributes(index: int, *, seed: int = 0) -> PortraitAttributes:
+    """The person at `index`: the same for the same `(seed, index)`, always.
+
+    All fields are drawn independently. Pose is uniform, smiles and the young are
+    somewhat more frequent than their opposites, gender has two modes, and a third of
+    the people wear glasses.
+
+    Raises:
+        UserError: if `index` or `seed` is negative.
+    """
+    if index < 0 or seed < 0:
+        raise UserError(f"index {index} and seed {seed} must not be negative")
+    rng = np.random.default_rng([seed, index])
+    u = rng.random(41).tolist()
+    left, manly = u[25] < 0.5, u[26] < 0.5
+    jitter = [a + b - 1 for a, b in zip(u[27:34], u[34:41], strict=True)]
+    hue, near = u[0], (u[0] + 0.22 * (u[1] - 0.5)) % 1
+    return PortraitAttributes(
+        pose=2 * u[2] - 1,
+        smile=2 * u[3] ** 0.6 - 1,
+        eyeglasses=u[4] < 1 / 3,
+        age=u[5] ** 1.25,
+        gender=(1 if manly else -1) * (0.35 + 0.65 * u[6]),
+        hair_style=_choose(HAIR_STYLES, (0.24, 0.2, 0.18, 0.2, 0.11, 0.07), u[7]),
+        hair_length=u[8],
+        hair_colour=u[9],
+        facial_hair=max(0.0, 2 * u[10] - 1),
+        skin_tone=u[11],
+        eye_colour=u[12],
+        freckles=max(0.0, (u[13] - 0.75) * 4),
+        glasses_style=_choose(GLASSES_STYLES, (0.35, 0.35, 0.3), u[14]),
+        frame_colour=u[24],
+        neckline=_choose(NECKLINES, (0.35, 0.2, 0.25, 0.2), u[15]),
+        face_width=jitter[0],
+        eye_size=jitter[1],
+        nose_size=jitter[2],
+        lip_fullness=jitter[3],
+        brow_weight=jitter[4],
+        light=(-1 if left else 1) * (0.5 + 0.5 * u[16]),
+        pitch=jitter[5],
+        roll=jitter[6],
+        clothes=colorsys.hsv_to_rgb(u[17], 0.15 + 0.5 * u[18], 0.25 + 0.6 * u[19]),
+        background_top=colorsys.hsv_to_rgb(
+            hue, 0.08 + 0.22 * u[20], 0.86 + 0.12 * u[21]
+        ),
+        background_bottom=colorsys.hsv_to_rgb(
+            near, 0.18 + 0.27 * u[22], 0.6 + 0.28 * u[23]
+        ),
+    )
+
+
+def _choose(names: tuple[str, ...], shares: tuple[float, ...], u: float) -> str:
+    """The name whose part of [0, 1) holds `u`; `shares` add up to 1."""
+    for name, share in zip(names, shares, strict=True):
+        if u < share:
+            return name
+        u -= share
+    return names[-1]
+
+
+def label_class(attributes: PortraitAttributes, label: str) -> int:
+    """Class of a person under one of the labels of `LABEL_SIZES`."""
+    value = getattr(attributes, label)
+    if label == "hair_style":
+        return HAIR_STYLES.index(value)
+    threshold = 0.5 if label in ("age", "eyeglasses") else 0.0
+    return int(value >= threshold)

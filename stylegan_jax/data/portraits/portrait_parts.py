@@ -1,0 +1,320 @@
+"""The parts of a portrait, painted from back to front.
+
+Three frames (see `portrait_shapes`): the picture, the head (shifted, rolled), and
+the face, which is wrapped round the head and turns with the pose. Features are
+drawn in face coordinates as if seen from the front: eyes at (+-0.2, -0.05), mouth at
+(0, 0.365), chin at y = 0.6. Paired parts use |x| and are drawn in one go.
+"""
+
+import math
+
+import numpy as np
+
+from stylegan_jax.data.portraits.portrait_attributes import PortraitAttributes
+from stylegan_jax.data.portraits.portrait_hair import Hair
+from stylegan_jax.data.portraits.portrait_person import (
+    BLACK,
+    BLUSH,
+    EYE_WHITE,
+    EYE_X,
+    EYE_Y,
+    EYES,
+    FRAMES,
+    GLASS,
+    LIP,
+    MOUTH,
+    MOUTH_Y,
+    TONGUE,
+    WHITE,
+    Person,
+    along,
+    head_distance,
+    make_person,
+    mix,
+    smooth_step,
+)
+from stylegan_jax.data.portraits.portrait_shapes import (
+    arc,
+    clamp,
+    egg,
+    glow,
+    inside,
+    lens,
+    noise_plane,
+    outline,
+    patch,
+    pixel_centres,
+)
+
+_MAX_FRECKLES = 36
+
+
+def paint_portrait(
+    traits: PortraitAttributes, resolution: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Paints all parts; float32 `[3, R, R]` in about [0, 1]."""
+    person = make_person(traits, resolution)
+    head = inside(head_distance(person, *person.head[:2]), 2 / resolution)
+    hair = Hair(person, rng)
+    planes = _background(traits, resolution)
+    hair.paint_back(planes)
+    _body(planes, person)
+    for side in (-1, 1):
+        _ear(planes, person, side, 1.0)
+    # The face is painted beyond the head's outline and then cut out along it.
+    behind = planes.copy()
+    _skin(planes, person)
+    _cheeks(planes, person)
+    _wrinkles(planes, person)
+    _freckles(planes, person, rng)
+    cut = hair.paint_beard(planes, head)
+    _nose(planes, person)
+    _mouth(planes, person)
+    _eyes(planes, person)
+    hair.paint_brows(planes)
+    planes -= behind
+    planes *= cut
+    planes += behind
+    # The ear on the side that is turned to us comes before the head.
+    near = -1 if traits.pose > 0 else 1
+    _ear(planes, person, near, smooth_step(abs(traits.pose), 0.0, 0.5))
+    front = hair.paint_front(planes)
+    if traits.eyeglasses:
+        _glasses(planes, person, head * (1 - front))
+    planes += 0.005 * noise_plane(rng, resolution)
+    return planes
+
+
+def _background(traits: PortraitAttributes, resolution: int) -> np.ndarray:
+    """Two colours from top to bottom, lighter behind the head."""
+    x, y = pixel_centres(resolution)
+    top, bottom = (
+        np.array(colour, np.float32).reshape(3, 1, 1)
+        for colour in (traits.background_top, traits.background_bottom)
+    )
+    share = 0.5 + 0.42 * y - (0.08 * traits.light) * x
+    planes = top + share * (bottom - top)
+    planes += 0.10 * glow(x, y + 0.1, (1.25, 1.25))
+    return planes
+
+
+def _body(planes: np.ndarray, person: Person) -> None:
+    """Neck, shoulders and clothes."""
+    traits = person.traits
+    p = patch(planes, person.picture, (-1, 0.3, 1, 1))
+    ax = np.abs(p.x)
+    width = 0.17 + 0.055 * person.manly
+    flare = np.maximum(p.y - 0.62, 0)
+    neck = inside(ax - width - 1.2 * flare * flare, p.pixel)
+    p.paint(neck, person.skin)
+    p.paint(neck * clamp((0.86 - p.y) / 0.3), person.shadow, 0.85)
+    shoulders = egg(p.x, p.y - 1.42, (0.84 + 0.08 * person.manly, 0.69), square=0.2)
+    body = inside(shoulders, p.pixel)
+    p.paint(body * inside(ax - 0.5, p.pixel), mix(person.skin, person.shadow, 0.25))
+    cloth = np.array(traits.clothes, np.float32)
+    if traits.neckline == "turtleneck":
+        roll = np.maximum(ax - width - 0.035, np.abs(p.y - 0.88) - 0.15)
+        cover = np.maximum(body, inside(roll, p.pixel))
+    elif traits.neckline == "crew":
+        cover = body * (1 - inside(egg(p.x, p.y - 0.7, (0.26, 0.16)), p.pixel))
+    else:
+        steep = 0.8 if traits.neckline == "collar" else 1.05
+        cover = body * (1 - inside((ax + steep * (p.y - 1.02)) * 0.7, p.pixel))
+    p.paint(cover, cloth)
+    away = clamp(0.06 - math.copysign(0.6, traits.light) * p.x, 0, 0.4)
+    p.paint(cover * away, 0.55 * cloth)
+    if traits.neckline == "turtleneck":
+        fold = arc(p.x, p.y - 0.83, width + 0.06, -0.05, 0.03, p.pixel)
+        p.paint(fold * cover, 0.6 * cloth, 0.7)
+    elif traits.neckline == "crew":
+        rim = outline(egg(p.x, p.y - 0.7, (0.275, 0.175)), 0.03, p.pixel)
+        p.paint(rim * body, 0.75 * cloth)
+    elif traits.neckline == "collar":
+        inner = -0.78 * (ax + 0.8 * (p.y - 1.02))
+        outer = 0.94 * (ax - 0.27 + 0.35 * (p.y - 0.76))
+        ends = np.maximum(0.9 * (p.y - 0.99 - 0.5 * ax), 0.73 - p.y)
+        leaf = np.maximum(np.maximum(inner, outer), ends)
+        p.paint(inside(leaf - 0.018, p.pixel) * body, 0.6 * cloth)
+        p.paint(inside(leaf, p.pixel), mix(cloth, WHITE, 0.35))
+
+
+def _skin(planes: np.ndarray, person: Person) -> None:
+    """Skin of the head, lit from one side."""
+    rx, ry = person.radii
+    light = person.traits.light
+    p = patch(planes, person.head, (-0.62, -0.66, 0.62, 0.7))
+    p.planes[...] = person.skin.reshape(3, 1, 1)
+    away = p.x * (-0.85 * light / rx) + p.y * (0.38 / ry)
+    p.paint(clamp(away - 0.21, 0, 0.75), person.shadow)
+    bright = glow(p.x - 0.2 * light, p.y + 0.22, (0.42, 0.42))
+    p.paint(bright, mix(person.skin, WHITE, 0.45), 0.3)
+
+
+def _ear(planes: np.ndarray, person: Person, side: int, opacity: float) -> None:
+    """The ear on the picture's left (`side` = -1) or right (1)."""
+    pose = person.traits.pose
+    x = side * person.radii[0] * (1.0 - 0.10 * abs(pose) - 0.12 * max(-side * pose, 0))
+    p = patch(planes, person.head, (x - 0.08, -0.12, x + 0.08, 0.16))
+    place = p.x - x, p.y - 0.02
+    ear = inside(egg(*place, (0.075, 0.135), taper=0.4), p.pixel)
+    p.paint(ear, mix(person.skin, person.shadow, 0.25), opacity)
+    hollow = inside(egg(*place, (0.04, 0.085), taper=0.4), p.pixel)
+    p.paint(hollow, person.shadow, 0.6 * opacity)
+
+
+def _freckles(planes: np.ndarray, person: Person, rng: np.random.Generator) -> None:
+    """Freckles over nose and cheeks, placed by the detail seed."""
+    places = rng.random((_MAX_FRECKLES, 3), dtype=np.float32)
+    count = round(person.traits.freckles * _MAX_FRECKLES)
+    if not count:
+        return
+    p = patch(planes, person.face, (-0.34, 0.0, 0.34, 0.25))
+    x, y, size = places[:count].T[:, :, None, None]
+    scale = 1 / (0.012 + 0.014 * size)
+    spots = glow(
+        (p.x - 0.6 * (x - 0.5)) * scale, (p.y - 0.03 - 0.18 * y) * scale, (1, 1)
+    )
+    p.paint(spots.max(axis=0), mix(person.shadow, BLACK, 0.15), 0.55)
+
+
+def _cheeks(planes: np.ndarray, person: Person) -> None:
+    """Blush, and the folds from the nose to the corners of the mouth."""
+    smile = max(person.traits.smile, 0)
+    p = patch(planes, person.face, (-0.44, 0.02, 0.44, 0.40))
+    ax = np.abs(p.x)
+    blush = glow(ax - 0.26, p.y - 0.17 + 0.03 * smile, (0.16, 0.12))
+    strength = 0.22 + 0.12 * smile + 0.06 * (1 - person.manly)
+    p.paint(blush, mix(person.skin, BLUSH, 0.7), strength)
+    depth = 0.11 * smile + 0.6 * smooth_step(person.traits.age, 0.15, 0.85)
+    if depth > 0:
+        slant = ax - 0.15 - 0.28 * (p.y - 0.14)
+        fold = arc(p.y - 0.265, slant, 0.11, -0.02, 0.016, p.pixel)
+        p.paint(fold, mix(person.shadow, BLACK, 0.12), min(depth, 0.75))
+
+
+def _wrinkles(planes: np.ndarray, person: Person) -> None:
+    """Lines of age: across the forehead, beside and below the eyes."""
+    old = 0.65 * smooth_step(person.traits.age, 0.2, 0.95)
+    if not old:
+        return
+    p = patch(planes, person.face, (-0.40, -0.38, 0.40, 0.1))
+    ax = np.abs(p.x)
+    bags = arc(ax - EYE_X, p.y - 0.062, 0.10, -0.022, 0.014, p.pixel)
+    # Three parallel lines at once: y is folded onto the nearest of them.
+    line = clamp(np.rint((p.y + 0.075) / 0.04), 0, 2)
+    crow = arc(ax - 0.345, p.y + 0.075 - 0.04 * line, 0.03, 0, 0.011, p.pixel)
+    line = clamp(np.rint((p.y + 0.35) / 0.05), 0, 2)
+    brow = arc(p.x, p.y + 0.35 - 0.05 * line, 0.19, 0.012, 0.013, p.pixel)
+    lines = np.maximum(np.maximum(bags, 0.7 * crow), brow)
+    p.paint(lines, mix(person.shadow, BLACK, 0.12), old)
+
+
+def _nose(planes: np.ndarray, person: Person) -> None:
+    traits = person.traits
+    width = 0.09 + 0.012 * traits.nose_size + 0.012 * person.manly
+    p = patch(planes, person.face, (-0.2, -0.16, 0.2, 0.26))
+    # The tip stands out from the face, so it moves more when the head turns.
+    x = p.x - (0.05 * traits.pose) * clamp((p.y + 0.1) * 3)
+    y = p.y - (0.17 + 0.01 * traits.age)
+    lit = math.copysign(1, traits.light)
+    dark = mix(person.skin, person.shadow, 0.9)
+    p.paint(glow(x + 0.05 * lit, y + 0.07, (0.05, 0.2)), dark, 0.5)
+    p.paint(arc(x, y - 0.035, width, -0.028, 0.035, p.pixel), dark, 0.85)
+    nostrils = inside(egg(np.abs(x) - 0.036, y - 0.038, (0.02, 0.011)), p.pixel)
+    p.paint(nostrils, mix(person.shadow, BLACK, 0.45), 0.75)
+    x = x - 0.012 * lit
+    shine = glow(x, y + 0.015, (0.035, 0.05)) + 0.6 * glow(x, y + 0.13, (0.022, 0.14))
+    p.paint(shine, mix(person.skin, WHITE, 0.6), 0.35)
+
+
+def _mouth(planes: np.ndarray, person: Person) -> None:
+    traits, smile = person.traits, person.traits.smile
+    p = patch(planes, person.face, (-0.24, 0.26, 0.24, 0.56))
+    half = 0.145 + 0.04 * smile
+    # How far the corners lie above the middle, and how far the lips part.
+    bow = 0.006 + (0.056 if smile > 0 else 0.04) * smile
+    gap = 0.085 * smooth_step(smile, 0.2, 1.0)
+    x, y = p.x - 0.02 * traits.pose, p.y - (MOUTH_Y - 0.5 * bow)
+    full = (1 + 0.25 * traits.lip_fullness) * (1 - 0.3 * traits.age)
+    upper = 0.036 * full * (1 - 0.35 * person.manly)
+    lower = 0.046 * full * (1 - 0.25 * person.manly)
+    red = 0.75 - 0.42 * person.manly
+    lip = mix(mix(person.skin, person.shadow, 0.6), LIP, red)
+    under = bow + gap + lower  # depth of the lower lip's edge
+    dip = 1 - 0.3 * glow(x, 0 * y, (0.4 * half, 1))  # Cupid's bow
+    p.paint(lens(x, y, half + 0.012, upper * dip - bow, under, p.pixel), lip)
+    upper_lip = lens(x, y, half + 0.012, upper * dip - bow, bow, p.pixel)
+    p.paint(upper_lip, 0.7 * lip, 0.35)
+    p.paint(glow(x, y - under + 0.5 * lower, (0.08, 0.016)), mix(lip, WHITE, 0.6), 0.35)
+    if gap > 0:
+        hole = lens(x, y, half - 0.01, -bow, bow + gap, p.pixel)
+        p.paint(hole, MOUTH)
+        p.paint(hole * glow(x, y - (bow + gap), (0.1, 0.045)), TONGUE)
+        teeth = lens(x, y, half - 0.02, -bow, bow + 0.55 * gap, p.pixel)
+        p.paint(teeth * hole, mix(WHITE, person.skin, 0.08))
+    seam = arc(x, y, half, -bow, 0.014, p.pixel)
+    p.paint(seam, mix(lip, MOUTH, 0.85), 0.85)
+    p.paint(glow(x, y - under - 0.035, (0.1, 0.025)), person.shadow, 0.4)
+
+
+def _eyes(planes: np.ndarray, person: Person) -> None:
+    traits, age, fair = person.traits, person.traits.age, 1 - person.manly
+    p = patch(planes, person.face, (-0.37, -0.19, 0.37, 0.1))
+    x, y = np.abs(p.x) - EYE_X, p.y - EYE_Y
+    size = 1 + 0.09 * traits.eye_size + 0.06 * fair
+    half, up, down = 0.112 * size, 0.070 * size * (1 - 0.16 * age), 0.056 * size
+    tilt = -0.010 + 0.02 * age - 0.012 * fair
+    p.paint(glow(x, y + 0.02, (0.17, 0.13)), person.shadow, 0.42)
+    white = lens(x, y, half, up, down, p.pixel, tilt=tilt)
+    p.paint(white, EYE_WHITE)
+    shade = clamp((0.01 - y) * 11)  # of the upper lid
+    p.paint(white * shade, mix(person.shadow, BLACK, 0.1), 0.35)
+    iris_y = y + 0.010
+    from_pupil = np.sqrt(x * x + iris_y * iris_y)
+    colour = along(EYES, traits.eye_colour)
+    radius = 0.065 * size
+    p.paint(white * inside(from_pupil - radius, p.pixel), 0.55 * colour)
+    iris = white * inside(from_pupil - (radius - 0.012), p.pixel)
+    p.paint(iris, colour)
+    p.paint(iris * glow(x, iris_y - 0.03, (0.05, 0.04)), mix(colour, WHITE, 0.5), 0.5)
+    p.paint(white * inside(from_pupil - 0.031, p.pixel), BLACK)
+    spark_x = np.sign(p.x) * x - math.copysign(0.022, traits.light)
+    spark = np.sqrt(spark_x * spark_x + (iris_y + 0.022) ** 2)
+    p.paint(inside(spark - 0.017, p.pixel), WHITE)
+    lash = 0.020 + 0.012 * fair
+    lid = lens(x, y, half + 0.008, up + lash, 0.004 - up, p.pixel, tilt=tilt)
+    p.paint(lid, mix(BLACK, person.shadow, 0.1))
+    line = mix(person.shadow, BLACK, 0.3)
+    p.paint(arc(x, y, half, -down, 0.010, p.pixel, tilt=tilt), line, 0.6)
+    crease = arc(x, y + 0.035, half, up - 0.004 - 0.02 * age, 0.012, p.pixel, tilt=tilt)
+    p.paint(crease, line, 0.6)
+    if fair > 0.5:
+        y = y - (tilt - 0.012)
+        wing = arc(x - half - 0.014, y, 0.028, 0.0, 0.018, p.pixel, tilt=-0.016)
+        p.paint(wing, BLACK, 2 * fair - 1)
+
+
+def _glasses(planes: np.ndarray, person: Person, bare: np.ndarray) -> None:
+    """Eyeglasses; their arms show where the head is `bare` of hair, `[R, R]`."""
+    traits = person.traits
+    p = patch(planes, person.face, (-0.45, -0.2, 0.45, 0.16))
+    ax = np.abs(p.x)
+    x, y = ax - 0.215, p.y + 0.025
+    radii, square = {
+        "round": ((0.165, 0.15), 0.0),
+        "square": ((0.175, 0.125), 0.8),
+        "oval": ((0.18, 0.115), 0.35),
+    }[traits.glasses_style]
+    distance = egg(x, y, radii, square=square)
+    glass = inside(distance, p.pixel)
+    p.paint(glass, GLASS, 0.1)
+    glare = inside(np.abs(np.sign(p.x) * x + y + 0.05) - 0.022, p.pixel)
+    p.paint(glass * glare, WHITE, 0.28)
+    frame = outline(distance, 0.030, p.pixel)
+    bridge = arc(p.x, y + 0.01, 0.075, 0.025, 0.04, p.pixel)
+    bridge *= inside(ax - 0.05, p.pixel)
+    arm = inside(np.abs(y + 0.025) - 0.014, p.pixel)
+    arm *= inside(np.abs(ax - 0.40) - 0.04, p.pixel) * bare[p.at] * (1 - glass)
+    p.paint(
+        np.maximum(np.maximum(frame, bridge), arm), along(FRAMES, traits.frame_colour)
+    )

@@ -1,0 +1,131 @@
+"""The built-in data set: drawn portraits whose attributes are known.
+
+Every portrait is a pure function of `(seed, index)`: its attributes are drawn
+independently of one another, and the same person comes out at every resolution.
+So it needs no download, and it gives attribute labels for directions and
+separability that are true by construction.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stylegan_jax.data.portraits.portrait_attributes import (
+    LABEL_SIZES,
+    PortraitAttributes,
+    attributes,
+    label_class,
+)
+from stylegan_jax.data.portraits.portrait_parts import paint_portrait
+from stylegan_jax.errors import UserError
+
+__all__ = ["PortraitAttributes", "Portraits", "attributes", "draw"]
+
+RESOLUTIONS = tuple(2**k for k in range(2, 11))
+_DRAWN_FROM = 64  # smaller pictures are box means of this one
+
+
+def draw(
+    attributes: PortraitAttributes, *, resolution: int, detail_seed: int
+) -> np.ndarray:
+    """Draws one portrait.
+
+    Args:
+        attributes: whom to draw.
+        resolution: a power of two from 4 to 1024. Below 64 the drawing is the
+            box mean of the one at 64.
+        detail_seed: chooses hair strands, freckles and skin texture, which no
+            attribute describes.
+
+    Returns:
+        uint8 `[R, R, 3]`, RGB.
+
+    Raises:
+        UserError: if the resolution is not such a power of two.
+    """
+    if resolution not in RESOLUTIONS:
+        raise UserError(
+            f"resolution {resolution} is not a power of two from {RESOLUTIONS[0]} to "
+            f"{RESOLUTIONS[-1]}"
+        )
+    resolution = int(resolution)
+    drawn_at = max(resolution, _DRAWN_FROM)
+    # The spawn key keeps this stream apart from those that draw attributes.
+    stream = np.random.SeedSequence(detail_seed, spawn_key=(1,))
+    planes = paint_portrait(attributes, drawn_at, np.random.default_rng(stream))
+    planes *= 255
+    planes += 0.5
+    np.clip(planes, 0, 255, out=planes)
+    image = np.ascontiguousarray(planes.astype(np.uint8).transpose(1, 2, 0))
+    if resolution < drawn_at:
+        k = drawn_at // resolution
+        cells = image.reshape(resolution, k, resolution, k, 3)
+        total = cells.sum(axis=(1, 3), dtype=np.uint32)
+        image = ((total + k * k // 2) // (k * k)).astype(np.uint8)
+    return image
+
+
+class Portraits:
+    """`size` portraits as a data source, drawn when they are asked for."""
+
+    name = "portraits"
+    num_channels = 3
+
+    def __init__(self, size: int, seed: int = 0, label: str | None = None) -> None:
+        """Declares the data set; nothing is drawn yet.
+
+        Args:
+            size: number of people.
+            seed: another seed is another set of people.
+            label: None for no labels, or the attribute to give as one-hot label:
+                "eyeglasses" (without, with), "pose" (left, right), "smile" (no,
+                yes), "age" (below, from 0.5), "gender" (feminine, masculine), each
+                of 2 classes, or "hair_style" (in the order of HAIR_STYLES).
+
+        Raises:
+            UserError: if the size is not positive or the label is unknown.
+        """
+        if size < 1:
+            raise UserError(f"size is {size}, but a data set needs at least 1 image")
+        if seed < 0:
+            raise UserError(f"seed is {seed}, but must not be negative")
+        if label is not None and label not in LABEL_SIZES:
+            raise UserError(
+                f"label {label!r} is unknown; choose one of {sorted(LABEL_SIZES)}"
+            )
+        self._size, self._seed, self._label = size, seed, label
+        self.label_size = LABEL_SIZES[label] if label else 0
+        self.label_names = tuple(map(str, range(self.label_size)))
+
+    def __len__(self) -> int:
+        """Number of people."""
+        return self._size
+
+    def attributes(self, index: int) -> PortraitAttributes:
+        """Ground truth of the person at `index`."""
+        if not 0 <= index < self._size:
+            raise IndexError(f"index {index} is outside 0..{self._size - 1}")
+        return attributes(int(index), seed=self._seed)
+
+    def image(self, index: int, resolution: int) -> np.ndarray:
+        """The portrait at `index` as uint8 `[R, R, 3]`."""
+        person = self.attributes(index)
+        detail_seed = (self._seed << 64) + int(index)
+        return draw(person, resolution=resolution, detail_seed=detail_seed)
+
+    def label(self, index: int) -> np.ndarray:
+        """The chosen attribute as one-hot float32 `[label_size]`, or `[0]`."""
+        person = self.attributes(index)
+        one_hot = np.zeros(self.label_size, np.float32)
+        if self._label:
+            one_hot[label_class(person, self._label)] = 1
+        return one_hot
+
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which portraits these are, by the code that draws them."""
+        code = hashlib.sha256()
+        for path in sorted(Path(__file__).parent.glob("portrait*.py")):
+            code.update(path.read_bytes())
+        return f"portraits {self._size} {self._seed} drawn by {code.hexdigest()}"

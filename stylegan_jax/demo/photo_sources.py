@@ -1,0 +1,162 @@
+"""Pictures that come from outside: photographs, and strokes on a picture."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from stylegan_jax.alignment.align import NoFaceError, align
+from stylegan_jax.alignment.faces import MissingLandmarkerError
+from stylegan_jax.alignment.ffhq import crop_quad, settled
+from stylegan_jax.alignment.landmarks import LandmarkError
+from stylegan_jax.editing.masks import FFHQ, FaceFrame
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images, resampling
+
+_MOST_PHOTO = 40_000_000  # pixels; of 16 bits with alpha they take 0.8 GB
+_MARKED = 0.25  # of a pixel of the network must be under a stroke to count
+
+
+def read_photo(
+    data: bytes,
+    resolution: int,
+    num_channels: int,
+    *,
+    find_face: bool,
+    frame: FaceFrame = FFHQ,
+) -> np.ndarray:
+    """A photograph as a network wants it, uint8 `[R, R, C]`.
+
+    Args:
+        data: of an uploaded file, which may be anything.
+        resolution: R.
+        num_channels: C.
+        find_face: cuts the largest face out; otherwise the central square is taken.
+        frame: where the face shall lie then.
+
+    Raises:
+        UserError: not a picture, too large, no face in it, or no library to find one.
+    """
+    image = _read(data, 3 if find_face else num_channels, _MOST_PHOTO, "photograph")
+    if not find_face:
+        return resampling.square_box(image, resolution)
+    way_out = "; or leave “Find the face” out, which takes the central square"
+    try:
+        quad = fitted(align(image, size=resolution)[0].quad, frame)
+        crop = crop_quad(image, settled(quad, image.shape), resolution)
+    except (NoFaceError, LandmarkError) as error:
+        raise UserError(f"no face was found in the photograph{way_out}") from error
+    except MissingLandmarkerError as error:
+        raise UserError(
+            f"finding faces needs dlib: pip install 'stylegan_jax[align]'{way_out}"
+        ) from error
+    return images.convert_channels(crop, num_channels)
+
+
+def read_layer(data: bytes, side: int) -> np.ndarray:
+    """Strokes on a canvas, uint8 `[side, side, 4]`.
+
+    Args:
+        data: a picture, up to four times as wide on screens with fine pixels.
+        side: of the canvas.
+
+    Raises:
+        UserError: not a picture, or larger.
+    """
+    layer, shape = _read(data, 4, (4 * side) ** 2, "layer"), (side, side)
+    return layer if layer.shape[:2] == shape else resampling.resize(layer, shape)
+
+
+def _read(data: bytes, num_channels: int, most_pixels: int, kind: str) -> np.ndarray:
+    """A picture that a visitor sent; its size is looked at before it is decoded."""
+    try:
+        height, width = images.inspect(io.BytesIO(data), check_end=False)
+        if height * width > most_pixels:
+            raise UserError(
+                f"the {kind} is {width} x {height} pixels, over "
+                f"{most_pixels / 1e6:.1f} megapixels; give a smaller one"
+            )
+        return images.read_image(data, num_channels)
+    except images.UnreadableImageError as error:
+        raise UserError(
+            f"the {kind} cannot be read as a picture ({error}); give a PNG, JPEG or "
+            "WebP"
+        ) from error
+
+
+def fitted(quad: np.ndarray, frame: FaceFrame) -> np.ndarray:
+    """A quad around a face as FFHQ's, made to put it where another frame has faces.
+
+    The eyes come to lie as they should, and the face gets its size, by the mean of the
+    ratios of widths (between the eyes) and heights (to the mouth).
+
+    Args:
+        quad: `[4, 2]`, see `alignment.ffhq`.
+        frame: where the face shall lie.
+    """
+    scale = np.sqrt(
+        (FFHQ.eye_distance / frame.eye_distance)
+        * (FFHQ.eye_to_mouth / frame.eye_to_mouth)
+    )
+    left, top = np.array(FFHQ.eyes) - scale * np.array(frame.eyes)
+    across, down = quad[3] - quad[0], quad[1] - quad[0]
+    corners = np.array([(0, 0), (0, 1), (1, 1), (1, 0)]) * scale + (left, top)
+    return quad[0] + corners @ np.stack([across, down])
+
+
+def strokes(layers: Sequence[np.ndarray], picture: np.ndarray) -> np.ndarray:
+    """What was painted over an enlarged picture: `[R, R, C + 1]`.
+
+    Args:
+        layers: uint8 `[S, S, 4]`, the lowest first.
+        picture: what is painted on, uint8 `[R, R, C]`.
+
+    Returns:
+        float32: colours in [0, 255], and how much of each pixel is under strokes, in
+        [0, 1].
+    """
+    size, channels = picture.shape[0], picture.shape[2]
+    painted = np.zeros((size, size, channels + 1), np.float32)
+    for layer in layers:
+        if not layer[..., 3].any():
+            continue
+        alpha = layer[..., 3:].astype(np.float32) / 255
+        colour = layer[..., :3].astype(np.float32)
+        if channels == 1:
+            colour = colour.mean(-1, keepdims=True)
+        # Means over cells, of colours as far as they are there.
+        parts = _cells(np.concatenate([colour * alpha, alpha], -1), size)
+        cover = parts[..., -1:]
+        colour = parts[..., :-1] / np.maximum(cover, 1e-6)
+        both = cover + painted[..., -1:] * (1 - cover)
+        mixed = colour * cover + painted[..., :-1] * painted[..., -1:] * (1 - cover)
+        painted = np.concatenate([mixed / np.maximum(both, 1e-6), both], -1)
+    return painted
+
+
+def as_mask(painted: np.ndarray) -> np.ndarray:
+    """Where strokes are, `[1, R, R, 1]` of 0 and 1."""
+    return (painted[None, ..., -1:] >= _MARKED).astype(np.float32)
+
+
+def as_picture(painted: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """The picture with the strokes on it, uint8 `[R, R, C]`; the rest is untouched."""
+    marked = as_mask(painted)[0] > 0
+    return np.where(marked, np.rint(painted[..., :-1]), picture).astype(np.uint8)
+
+
+def enlarged(picture: np.ndarray, least: int) -> np.ndarray:
+    """A picture with each pixel repeated until it has at least `least` of them."""
+    factor = max(1, -(-least // min(picture.shape[:2])))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _cells(array: np.ndarray, size: int) -> np.ndarray:
+    """Means over `size` x `size` cells of `[S, T, K]`."""
+    array = enlarged(array, size)
+    for axis in (0, 1):
+        edges = np.arange(size) * array.shape[axis] // size
+        counts = np.diff(edges, append=array.shape[axis])
+        sums = np.add.reduceat(array, edges, axis=axis)
+        array = sums / counts.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+    return array.astype(np.float32)

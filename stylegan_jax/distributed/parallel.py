@@ -1,0 +1,121 @@
+"""Where arrays live: one mesh with the axis `data`, state copied, batches split.
+
+With several processes the mesh spans the devices of all of them.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from stylegan_jax.errors import UserError
+
+DATA = "data"
+
+
+def make_mesh(num_devices: int | None = None) -> Mesh:
+    """A mesh of the first `num_devices` devices, all of them by default.
+
+    Raises:
+        UserError: there are fewer devices.
+    """
+    # By process, so that a process's rows of a batch are one block of it.
+    devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+    if num_devices is not None and not 1 <= num_devices <= len(devices):
+        raise UserError(
+            f"{num_devices} devices wanted, but {len(devices)} of kind "
+            f"{devices[0].platform} are there"
+        )
+    return Mesh(np.asarray(devices[:num_devices]), (DATA,), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """Axis `axis` cut into one block per device."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA))
+
+
+def put_batch(batch: Any, mesh: Mesh, axis: int = 0) -> Any:
+    """Moves a tree of host arrays onto the mesh, split along `axis`.
+
+    Every process passes its own share of the batch.
+    """
+    sharding = split(mesh, axis)
+
+    def put(array: np.ndarray) -> Array:
+        return jax.make_array_from_process_local_data(sharding, array)
+
+    return jax.tree.map(put, batch)
+
+
+def spread(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
+    """One block per device of the longest axis that divides; a copy if none does.
+
+    For what only has to be updated element by element (ZeRO, Rajbhandari et al.
+    2020, stage 1): optimizer moments and averages.
+    """
+    fitting = [n for n in shape if n and n % mesh.size == 0]
+    if not fitting:
+        return replicated(mesh)
+    return split(mesh, shape.index(max(fitting)))
+
+
+def place(tree: Any, shardings: Any) -> Any:
+    """Puts a tree that every process holds whole onto the mesh.
+
+    Args:
+        tree: arrays, the same in every process, or on the mesh already; random keys
+            may be typed.
+        shardings: the same tree of shardings, or one for all.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+    if isinstance(shardings, NamedSharding):
+        one = shardings
+        shardings = jax.tree.map(lambda _: one, tree)
+
+    def put(array: Array, sharding: NamedSharding) -> Array:
+        if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+            data = put(jax.random.key_data(array), sharding)
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
+        if isinstance(array, Array) and not array.is_fully_addressable:
+            if array.sharding == sharding:
+                return array
+            return jax.jit(lambda x: x, out_shardings=sharding)(array)
+        # Not `device_put`, which would compare the processes' values array by array.
+        host = np.asarray(array)
+        return jax.make_array_from_callback(host.shape, sharding, lambda i: host[i])
+
+    return jax.tree.map(put, tree, shardings)
+
+
+def copy_everywhere(tree: Any, mesh: Mesh) -> Any:
+    """A tree that is on the mesh, with a copy of every array on every device."""
+    split_up = [x for x in jax.tree.leaves(tree) if not x.is_fully_replicated]
+    if not split_up:
+        return tree
+    return jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
+
+
+def to_host(tree: Any) -> Any:
+    """The whole tree as NumPy arrays, in every process.
+
+    Every process must call it where an array is split among them.
+    """
+    if jax.process_count() > 1:
+        tree = jax.tree.map(_gathered, tree)
+    return jax.device_get(tree)
+
+
+def _gathered(array: Array) -> Any:
+    if array.is_fully_replicated or array.is_fully_addressable:
+        return array
+    return multihost_utils.process_allgather(array, tiled=True)

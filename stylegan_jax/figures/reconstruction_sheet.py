@@ -1,0 +1,115 @@
+"""Real images beside what their codes draw."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stylegan_jax.alignment.faces import MissingLandmarkerError
+from stylegan_jax.errors import UserError
+from stylegan_jax.figures.maps import as_grey, gain_for, grey_levels
+from stylegan_jax.figures.studio import Studio, rgb
+from stylegan_jax.inversion import code as codes
+from stylegan_jax.inversion import photos
+from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.scores import score
+from stylegan_jax.io.sheet import make_sheet
+from stylegan_jax.networks.generator import Generator
+
+
+class Inverted(NamedTuple):
+    """A real image, uint8 `[R, R, C]`, and the code that was found for it."""
+
+    image: np.ndarray
+    code: Code
+
+
+def reconstruction(studio: Studio, inverted: Sequence[Inverted]) -> np.ndarray:
+    """Real images, what their latents draw, and what latents and noise draw.
+
+    Latents alone are drawn with the network's own noise; networks without noise have
+    one such row. The numbers are PSNR in dB. The difference is that of grey levels,
+    between the first row and the last reconstruction.
+    """
+    real = [one.image for one in inverted]
+    drawn = {"latents": [studio.draw(np.asarray(one.code.ws))[0] for one in inverted]}
+    if studio.generator.config.use_noise:
+        full = studio.draw_each(one.code for one in inverted)
+        drawn["latents and noise"] = list(full)
+    best = list(drawn.values())[-1]
+    changes = np.abs(grey_levels(np.stack(real)) - grey_levels(np.stack(best)))
+    gain = gain_for(changes)
+    rows = [real, *drawn.values(), [as_grey(gain * change) for change in changes]]
+    captions = [""] * len(real)
+    for row in drawn.values():
+        pairs = zip(row, real, strict=True)
+        captions += [f"{score(a, b)['psnr']:.1f} dB" for a, b in pairs]
+    sheet = make_sheet(
+        len(rows),
+        len(real),
+        studio.resolution,
+        row_labels=["real", *drawn, f"difference × {gain:g}"],
+        captions=[*captions, *[""] * len(real)],
+        at_least=studio.cell,
+    )
+    return sheet.fill([rgb(picture) for row in rows for picture in row])
+
+
+def read(
+    paths: Sequence[Path], generator: Generator, *, folder: Path | None = None
+) -> list[Inverted]:
+    """Reads codes that `stylegan_jax.invert` wrote, and the images they are of.
+
+    Args:
+        paths: of .safetensors files, or folders of them.
+        generator: whose codes they are.
+        folder: where the images are, if not where they were.
+
+    Raises:
+        UserError: no codes, codes of another network, or not the images that were
+            inverted.
+    """
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"{path} has no codes; python -m stylegan_jax.invert does")
+        files += inside
+    return [_read_one(file, generator, folder) for file in files]
+
+
+def _read_one(path: Path, generator: Generator, folder: Path | None) -> Inverted:
+    code, about = codes.load(path, generator)
+    image = Path(about.get("file", ""))
+    if not image.name:
+        raise UserError(
+            f"{path} does not say which image it is of; give files that python -m "
+            "stylegan_jax.invert wrote"
+        )
+    image = folder / image.name if folder is not None else image
+    if not image.is_file():
+        raise UserError(
+            f"{image}, the image of {path}, is not there; --photos says "
+            "where its folder is now"
+        )
+    size, channels = generator.resolution, generator.config.num_channels
+    reason = "they are other pixels"
+    for aligned in (False, True):
+        try:
+            found, refused = photos.read([image], size, channels, aligned=aligned)
+        except MissingLandmarkerError as error:
+            reason = f"{reason}; {error}"
+            continue
+        if found and _digest(found[0].pixels) == about.get("image"):
+            return Inverted(found[0].pixels, code[:1])
+        reason = refused[0].reason if refused else reason
+    raise UserError(
+        f"{image} is not the image that {path} is the code of, nor is a face cut out "
+        f"of it: {reason}"
+    )
+
+
+def _digest(pixels: np.ndarray) -> str:
+    return hashlib.sha256(pixels.tobytes()).hexdigest()

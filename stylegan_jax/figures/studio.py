@@ -1,0 +1,203 @@
+"""A network and how it is drawn with: what every figure is made from.
+
+Whatever a figure shows, its pictures come from one compiled program, of a fixed number
+of images with their own noise.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.inversion import spaces
+from stylegan_jax.inversion.code import Code, stored_noise
+from stylegan_jax.io import images
+from stylegan_jax.networks.config import num_layers
+from stylegan_jax.networks.generator import Generator, Noise
+from stylegan_jax.networks.seeds import require_pictures
+from stylegan_jax.ops import latents
+from stylegan_jax.ops.latents import latents_of_seed
+
+CUTOFF = 8  # layers that are truncated by default, as in `stylegan_jax.sample`
+
+
+@dataclasses.dataclass(frozen=True)
+class Studio:
+    """A network and how it is drawn with.
+
+    Attributes:
+        generator: what draws.
+        label: `[1, label_size]`, the class of a conditional network; else None.
+        batch_size: images drawn at once; a matter of memory and speed only.
+        cell: pixels of a picture in a figure, at least.
+    """
+
+    generator: Generator
+    label: np.ndarray | None = None
+    batch_size: int = 8
+    cell: int = 96
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises UserError."""
+        require_pictures(self.generator)
+        for name, value in [("--batch-size", self.batch_size), ("--cell", self.cell)]:
+            if value < 1:
+                raise UserError(f"{name} {value} is below 1")
+
+    @property
+    def resolution(self) -> int:
+        """Of the pictures, in pixels."""
+        return self.generator.resolution
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that are active at this resolution."""
+        return num_layers(self.generator.resolution)
+
+    def need_styles(self, figure: str) -> None:
+        """Raises UserError where one latent feeds all layers."""
+        if not self.generator.config.use_styles:
+            raise UserError(
+                f"{figure} needs a network with styles; in this one a single latent "
+                "feeds all layers"
+            )
+
+    def need_noise(self, figure: str) -> None:
+        """Raises UserError for networks without noise."""
+        if not self.generator.config.use_noise:
+            raise UserError(f"{figure} needs a network with noise inputs, unlike this")
+
+    def need_mean(self, figure: str) -> np.ndarray:
+        """The mean of w, `[w_dim]`; raises UserError for networks without."""
+        mean = self.generator.truncation_mean
+        if mean is None:
+            raise UserError(f"{figure} needs a mean of w, and this network has none")
+        return np.asarray(mean)
+
+    def z(self, seeds: Sequence[int]) -> np.ndarray:
+        """Input latents of seeds, `[N, z_dim]`."""
+        size = self.generator.config.z_dim
+        return np.concatenate([latents_of_seed(seed, size) for seed in seeds])
+
+    def ws_of_z(
+        self, z: np.ndarray, *, psi: float = 1.0, cutoff: int | None = CUTOFF
+    ) -> np.ndarray:
+        """One w per layer of input latents, truncated: `[N, L, w_dim]`.
+
+        Networks without a mean of w are not truncated.
+        """
+        size = self.batch_size
+        parts = [
+            _map(self.generator, _padded(part, size), self.label, psi, cutoff)
+            for part in _split(z, size)
+        ]
+        return np.concatenate([np.asarray(part) for part in parts])[: len(z)]
+
+    def ws(
+        self, seeds: Sequence[int], *, psi: float = 1.0, cutoff: int | None = CUTOFF
+    ) -> np.ndarray:
+        """One w per layer of seeds, truncated: `[N, L, w_dim]`."""
+        return self.ws_of_z(self.z(seeds), psi=psi, cutoff=cutoff)
+
+    def draw(self, ws: np.ndarray, noise: Noise | None = None) -> np.ndarray:
+        """Pictures, uint8 `[N, R, R, C]`.
+
+        Args:
+            ws: `[N, L, w_dim]`.
+            noise: `[N or 1, R, R, 1]` per active layer; None is the stored noise.
+        """
+        if noise is None:
+            noise = stored_noise(self.generator, 1)
+        spread = tuple(jnp.broadcast_to(n, (len(ws), *n.shape[1:])) for n in noise)
+        return np.stack(list(self.draw_each([Code(jnp.asarray(ws), spread)])))
+
+    def draw_fresh(self, ws: np.ndarray, seed: int = 0) -> Iterator[np.ndarray]:
+        """Yields the picture of each of `ws` with noise of its own, drawn by `seed`."""
+        keys = jax.random.split(jax.random.key(seed), len(ws))
+        size = self.batch_size
+        for start in range(0, len(ws), size):
+            some = np.minimum(np.arange(start, start + size), len(ws) - 1)
+            noise = _draw_noise(self.generator, keys[some])
+            drawn = _synthesize(self.generator, ws[some], noise)
+            yield from images.to_uint8(np.asarray(drawn))[: len(ws) - start]
+
+    def draw_each(self, codes: Iterable[Code]) -> Iterator[np.ndarray]:
+        """Yields the picture of each image of codes, which come in as they are needed.
+
+        The next batch is under way while one is looked at.
+        """
+        waiting: tuple[int, Array] | None = None
+        for count, ws, noise in _batches(codes, self.batch_size):
+            drawn = _synthesize(self.generator, ws, noise)
+            if waiting is not None:
+                yield from images.to_uint8(np.asarray(waiting[1]))[: waiting[0]]
+            waiting = count, drawn
+        if waiting is not None:
+            yield from images.to_uint8(np.asarray(waiting[1]))[: waiting[0]]
+
+
+def rgb(picture: np.ndarray) -> np.ndarray:
+    """Grey pictures, and those with alpha, as others: uint8 `[H, W, 3]`."""
+    return images.convert_channels(picture, 3)
+
+
+def _map_and_truncate(
+    generator: Generator,
+    z: Array,
+    label: Array | None,
+    psi: Array,
+    cutoff: int | None,
+) -> Array:
+    if label is not None:
+        label = jnp.broadcast_to(label, (z.shape[0], label.shape[1]))
+    ws = generator.map(z, label)
+    mean = generator.truncation_mean
+    return ws if mean is None else latents.truncate(ws, mean, psi, cutoff)
+
+
+def _batches(
+    codes: Iterable[Code], size: int
+) -> Iterator[tuple[int, np.ndarray, tuple[np.ndarray, ...]]]:
+    """Codes of any numbers of images as batches of `size`; the last one is padded."""
+    ws: list[np.ndarray] = []
+    noise: list[tuple[np.ndarray, ...]] = []
+
+    def batch() -> tuple[int, np.ndarray, tuple[np.ndarray, ...]]:
+        stacked = zip(*noise, strict=True)
+        layers = tuple(_padded(np.stack(layer), size) for layer in stacked)
+        return len(ws), _padded(np.stack(ws), size), layers
+
+    for code in codes:
+        code_ws, code_noise = jax.device_get((code.ws, code.noise))
+        for place in range(len(code_ws)):
+            ws.append(code_ws[place])
+            noise.append(tuple(layer[place] for layer in code_noise))
+            if len(ws) == size:
+                yield batch()
+                ws, noise = [], []
+    if ws:
+        yield batch()
+
+
+def _split(array: np.ndarray, size: int) -> list[np.ndarray]:
+    return [array[start : start + size] for start in range(0, len(array), size)]
+
+
+def _padded(array: np.ndarray, size: int) -> np.ndarray:
+    """Repeats the last entry up to `size` of them."""
+    return np.concatenate([array, array[-1:].repeat(size - len(array), axis=0)])
+
+
+def _synthesize_batch(
+    generator: Generator, ws: Array, noise: tuple[Array, ...]
+) -> Array:
+    return generator.synthesize(ws, noise)
+
+
+_map = jax.jit(_map_and_truncate, static_argnames="cutoff")
+_synthesize = jax.jit(_synthesize_batch)
+_draw_noise = jax.jit(spaces.draw_noise)

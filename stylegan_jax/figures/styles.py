@@ -1,0 +1,128 @@
+"""Styles: those of one image in another, and what each layer's are for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stylegan_jax.editing.layer_names import named_rows
+from stylegan_jax.figures.maps import as_grey, gain_for, grey_levels
+from stylegan_jax.figures.studio import CUTOFF, Studio, rgb
+from stylegan_jax.io.sheet import make_sheet
+
+SCALES = ("coarse", "middle", "fine")
+
+
+def style_mixing(
+    studio: Studio,
+    sources: Sequence[int],
+    destinations: Sequence[Sequence[int]],
+    *,
+    psi: float = 1.0,
+) -> np.ndarray:
+    """The styles of some layers from source B, everything else from source A.
+
+    Args:
+        studio: of a network with styles.
+        sources: seeds of source B, one per column.
+        destinations: seeds of source A, one per row: those that are given coarse styles
+            of source B, those that are given middle ones, and fine ones.
+        psi: truncation of both.
+
+    Raises:
+        UserError: the network has no styles.
+
+    Source: Karras et al. 2018, figure 3; `draw_style_mixing_figure`,
+    `generate_figures.py` of NVlabs/stylegan. Differs: layers in networks below 64 px
+    (`editing.layers.named_rows`).
+    """
+    studio.need_styles("style mixing")
+    groups = [(name, list(d)) for name, d in zip(SCALES, destinations, strict=True)]
+    # The smallest networks have no middle.
+    groups = [(n, s) for n, s in groups if s and named_rows(n, studio.num_layers)]
+    ws_b = studio.ws(sources, psi=psi)
+    cells: list[np.ndarray | None] = [None, *map(rgb, studio.draw(ws_b))]
+    for name, seeds in groups:
+        layers = list(named_rows(name, studio.num_layers))
+        ws_a = studio.ws(seeds, psi=psi)
+        mixed = ws_a[:, None].repeat(len(sources), axis=1)
+        mixed[:, :, layers] = ws_b[None][:, :, layers]
+        drawn_a = studio.draw(ws_a)
+        drawn = studio.draw(mixed.reshape(-1, *ws_a.shape[1:]))
+        for row, picture in enumerate(drawn_a):
+            cells.append(rgb(picture))
+            cells += map(rgb, drawn[row * len(sources) :][: len(sources)])
+    sheet = make_sheet(
+        1 + sum(len(seeds) for _, seeds in groups),
+        1 + len(sources),
+        studio.resolution,
+        row_groups=[("", 1), *((f"{name} from B", len(s)) for name, s in groups)],
+        column_groups=[("source A", 1), ("source B", len(sources))],
+        at_least=studio.cell,
+    )
+    return sheet.fill(cells)
+
+
+def layer_effects(
+    studio: Studio,
+    seeds: Sequence[int],
+    *,
+    donor: int,
+    count: int = 16,
+    psi: float = 0.7,
+) -> np.ndarray:
+    """What the style of each layer changes.
+
+    For each seed two rows: the image with one layer's style of another seed, the donor;
+    and for each pixel how much it changes on average over `count` donors, in grey
+    levels. The number below is the mean of that over the image.
+
+    Args:
+        studio: of a network with styles.
+        seeds: of the images.
+        donor: seed of the donor that is shown.
+        count: donors that are averaged over, the shown one and the seeds after it.
+        psi: truncation of all.
+
+    Raises:
+        UserError: the network has no styles.
+    """
+    studio.need_styles("the effect of layers")
+    layers = studio.num_layers
+    ws, ws_donors = (
+        studio.ws(s, psi=psi, cutoff=CUTOFF)
+        for s in (seeds, [donor + i for i in range(count)])
+    )
+    pictures, donor_picture = studio.draw(ws), studio.draw(ws_donors[:1])[0]
+    swapped: list[list[np.ndarray]] = []  # a list per image, an entry per layer
+    changes: list[list[np.ndarray]] = []
+    for w, picture in zip(ws, pictures, strict=True):
+        swapped.append([])
+        changes.append([])
+        for layer in range(layers):
+            mixed = np.repeat(w[None], count, axis=0)
+            mixed[:, layer] = ws_donors[:, layer]
+            drawn = studio.draw(mixed)
+            swapped[-1].append(drawn[0])
+            change = np.abs(grey_levels(drawn) - grey_levels(picture))
+            changes[-1].append(change.mean(0))
+    gain = gain_for(np.array(changes))
+    cells: list[np.ndarray | None] = []
+    captions: list[str] = []
+    for picture, images, maps in zip(pictures, swapped, changes, strict=True):
+        cells += [rgb(picture), *map(rgb, images), rgb(donor_picture)]
+        cells += [None, *(rgb(as_grey(gain * levels)) for levels in maps), None]
+        captions += [""] * (layers + 2)
+        captions += ["", *(f"{levels.mean():.2f}" for levels in maps), ""]
+    sizes = [(f"{2 ** (i + 2)} px", 2) for i in range(layers // 2)]
+    sheet = make_sheet(
+        2 * len(seeds),
+        layers + 2,
+        studio.resolution,
+        row_labels=["one style of B", f"mean change × {gain:g}"] * len(seeds),
+        column_labels=["A", *(f"layer {i + 1}" for i in range(layers)), "B"],
+        row_groups=[(f"seed {seed}", 2) for seed in seeds],
+        column_groups=[("", 1), *sizes, ("", 1)],
+        captions=captions,
+        at_least=studio.cell,
+    )
+    return sheet.fill(cells)

@@ -1,0 +1,1 @@
+"""Files, images, downloads and what is written."""

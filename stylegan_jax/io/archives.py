@@ -1,0 +1,103 @@
+"""Zip files of strangers: what is bounded before anything is unpacked.
+
+Nothing is ever extracted to disk, so the names of members cannot reach outside. What
+remains are directories of millions of entries and members that swell.
+"""
+
+import os
+import struct
+import zipfile
+import zlib
+from typing import IO
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import records
+
+# Of a member's bytes in the zip. Images and arrays hardly shrink; text does, tenfold.
+MAX_RATIO = 100
+_FREE_BYTES = 2**20  # a small member may shrink as much as it likes
+_MAX_DIRECTORY_BYTES = 2**28
+_MAX_ENTRIES = 2**21  # Python and we make 2 kB of each
+_FREE_ENTRIES = 1000  # in a file of any size
+_ENTRY_BYTES = 256  # of the file for each; two headers and a picture have more
+
+# What a damaged, encrypted or unusual archive raises.
+UNREADABLE = (
+    zipfile.BadZipFile,  # also a wrong checksum
+    zlib.error,
+    NotImplementedError,  # a compression method that Python does not know
+    EOFError,
+    RuntimeError,  # encrypted
+    ValueError,
+    OSError,
+    struct.error,
+    OverflowError,
+)
+
+
+class SuspiciousArchiveError(UserError):
+    """An archive, or a member of one, that is not what an honest program writes."""
+
+
+def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
+    """Opens a zip file whose directory is one that its size explains.
+
+    Raises:
+        SuspiciousArchiveError: it has too many entries, or members share their bytes.
+        Exception: one of `UNREADABLE`: it is not a zip file, or damaged.
+    """
+    with records.open_file(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        check_directory(file, size)
+    archive = zipfile.ZipFile(path)
+    members = archive.infolist()
+    stored = sum(info.compress_size for info in members)
+    places = {info.header_offset for info in members}
+    if stored > size or len(places) < len(members):
+        archive.close()
+        raise SuspiciousArchiveError(
+            f"{len(members)} members of {stored} bytes in a file of {size} bytes: they "
+            "share their bytes"
+        )
+    return archive
+
+
+def check_directory(file: IO[bytes], size: int) -> None:
+    """Counts the entries of a file before `zipfile` makes an object of each.
+
+    What the end record says of their number may be false; zipfile ignores it.
+
+    Raises:
+        SuspiciousArchiveError: there are more than the file's size explains.
+    """
+    # zipfile's own search: another could find another record.
+    record = zipfile._EndRecData(file)  # pyright: ignore[reportAttributeAccessIssue]
+    if record is None:
+        return  # no zip file: zipfile says so
+    signature, length, end = record[0], record[5], record[9]
+    if length > min(size, _MAX_DIRECTORY_BYTES):
+        raise SuspiciousArchiveError(f"a directory of {length} bytes")
+    if signature == b"PK\6\6":
+        end -= 76  # the two records of zip64
+    file.seek(max(0, end - length))
+    entries = file.read(length).count(b"PK\1\2")
+    if entries > max(_FREE_ENTRIES, min(size // _ENTRY_BYTES, _MAX_ENTRIES)):
+        raise SuspiciousArchiveError(f"{entries} entries in {size} bytes")
+
+
+def check_member(
+    info: zipfile.ZipInfo, *, max_bytes: int, max_ratio: int = MAX_RATIO
+) -> None:
+    """Raises SuspiciousArchiveError for a member that is encrypted or swells.
+
+    What the directory says is what is read at most: `zipfile` stops there, whatever
+    the compressed data would go on to.
+    """
+    if info.flag_bits & 1:
+        raise SuspiciousArchiveError("encrypted")
+    if info.file_size > min(
+        max(info.compress_size * max_ratio, _FREE_BYTES), max_bytes
+    ):
+        raise SuspiciousArchiveError(
+            f"unpacks from {info.compress_size} to {info.file_size} bytes"
+        )

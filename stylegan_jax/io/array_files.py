@@ -1,0 +1,162 @@
+"""Arrays in files of strangers: .npy, .npz and .safetensors, read within bounds.
+
+NumPy's own reader makes room for whatever a header claims, before it looks whether the
+file has it. Here sizes are compared first, so that memory is bounded by the file (by a
+hundred times the file where an .npz is compressed). Nothing is ever unpickled.
+
+Source of the formats: `numpy.lib.format`; https://github.com/huggingface/safetensors.
+"""
+
+import json
+import math
+import os
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+import safetensors
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import archives, records
+
+MAX_BYTES = 1 << 34  # of all arrays of a file
+_MAX_HEADER_BYTES = 1 << 24  # of a .safetensors; a network of 1024 px has 31 kB
+_KINDS = "biufcSU"  # of numbers and of text; no objects and no records
+
+
+class UnreadableArraysError(UserError):
+    """The file is damaged, absurd or of another kind; the message does not name it."""
+
+
+def read_npy(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> np.ndarray:
+    """Reads one array.
+
+    Raises:
+        UnreadableArraysError: see there.
+        OSError: the file cannot be opened.
+    """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        return _array(file, size, max_bytes)
+
+
+def read_npz(
+    path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES
+) -> dict[str, np.ndarray]:
+    """Reads all arrays of an archive, by name.
+
+    Raises:
+        UnreadableArraysError: see there.
+        OSError: the file cannot be opened.
+    """
+    _opened(path).close()
+    found: dict[str, np.ndarray] = {}
+    try:
+        with archives.open_zip(path) as archive:
+            for info in archive.infolist():
+                archives.check_member(info, max_bytes=max_bytes)
+                max_bytes -= info.file_size
+                name = info.filename.removesuffix(".npy")
+                if name in found or name == info.filename:
+                    raise UnreadableArraysError(
+                        f"a member {ascii(info.filename)[:60]}, twice or no array"
+                    )
+                with archive.open(info) as stream:
+                    found[name] = _array(stream, info.file_size, info.file_size)
+    except UnreadableArraysError:
+        raise
+    except archives.UNREADABLE as error:
+        raise UnreadableArraysError(_reason(error)) from error
+    return found
+
+
+def _array(stream: IO[bytes], size: int, max_bytes: int) -> np.ndarray:
+    """One array of a stream of `size` bytes."""
+    if size > max_bytes:
+        raise UnreadableArraysError(f"{size} bytes, more than {max_bytes}")
+    try:
+        version = np.lib.format.read_magic(stream)
+        readers: dict[tuple[int, int], Any] = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        shape, fortran, dtype = readers[version](stream)
+    except KeyError:
+        raise UnreadableArraysError("an array of an unknown version") from None
+    except Exception as error:  # the header is a Python literal: almost any error
+        raise UnreadableArraysError(f"no NumPy array ({_reason(error)})") from error
+    if dtype.kind not in _KINDS or dtype.hasobject:
+        raise UnreadableArraysError(f"an array of {dtype}, which is no plain number")
+    if len(shape) > 32 or not all(type(n) is int and 0 <= n < 1 << 48 for n in shape):
+        raise UnreadableArraysError("an array of an odd shape")
+    wanted = math.prod(shape) * dtype.itemsize
+    if wanted > size:
+        raise UnreadableArraysError(
+            f"an array of shape {shape} takes {wanted} bytes, and there are {size}"
+        )
+    data = bytearray(wanted)
+    # A damaged archive says so at its end only, where the checksum is.
+    if stream.readinto(data) != wanted or stream.read(1):  # type: ignore[attr-defined]
+        raise UnreadableArraysError("cut off, or with bytes left over")
+    if not wanted:
+        return np.zeros(shape, dtype)
+    flat = np.frombuffer(data, dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def read_safetensors(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Reads all arrays, by name, and the header's texts.
+
+    Raises:
+        UnreadableArraysError: see there.
+        OSError: the file cannot be opened.
+    """
+    metadata = read_safetensors_header(path)
+    try:
+        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
+            # Copied: what the library returns may be a view of the mapped file.
+            arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # the library has an error of its own, and others pass
+        raise UnreadableArraysError(_reason(error)) from error
+    return arrays, metadata
+
+
+def read_safetensors_header(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The texts in the header, {} if there are none; raises as `read_safetensors`."""
+    with _opened(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > _MAX_HEADER_BYTES:
+        raise UnreadableArraysError(f"no .safetensors, or a header of {length} bytes")
+    try:
+        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
+            return file.metadata() or {}
+    except Exception as error:
+        raise UnreadableArraysError(_reason(error)) from error
+
+
+def read_json(source: str | os.PathLike[str] | bytes) -> Any:
+    """JSON of a file, or of its bytes.
+
+    Raises:
+        UserError: it is not JSON, is absurdly long or nested too deeply.
+        OSError: the file cannot be opened.
+    """
+    if not isinstance(source, bytes):
+        source = records.read_bytes(source, records.MAX_BYTES)
+    try:
+        return json.loads(source)
+    except RecursionError:
+        raise UserError("nested too deeply") from None
+
+
+def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        return records.open_file(path)
+    except ValueError as error:
+        raise UnreadableArraysError(str(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return ascii(text[:120])[1:-1] or type(error).__name__

@@ -1,0 +1,153 @@
+"""Object storage by URL: `gs://BUCKET/NAME`, `s3://BUCKET/NAME`.
+
+What speaks to it is fsspec, as for Orbax and etils, by way of gcsfs, s3fs and others.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from stylegan_jax.errors import UserError
+
+_AT_ONCE = 8  # objects
+_EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}
+# A `Path` has one slash where there were two, and none of three more.
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.ASCII)
+
+
+def is_remote(path: str | Path) -> bool:
+    """Whether this is a URL, also one that was made a `Path`."""
+    return _SCHEME.match(str(path)) is not None
+
+
+def as_url(path: str | Path) -> str:
+    """The URL, with the slashes that a `Path` takes away, and none at the end."""
+    match = _SCHEME.match(str(path))
+    assert match is not None
+    slashes = ":///" if match[1] == "file" else "://"
+    return match[1] + slashes + str(path)[match.end() :].rstrip("/")
+
+
+class Bucket:
+    """Objects whose names begin alike, as files by the rest of their names."""
+
+    def __init__(self, url: str) -> None:
+        """Looks for the library.
+
+        Raises:
+            UserError: it is not installed, or there is none for such a URL.
+        """
+        import fsspec
+
+        self.url = url
+        scheme = url.split(":", 1)[0]
+        if scheme in ("http", "https"):
+            raise UserError(
+                f"{url} is no bucket; fetch it, and give the file or folder"
+            )
+        try:
+            options = {"auto_mkdir": True} if scheme == "file" else {}
+            files, root = fsspec.core.url_to_fs(url, **options)
+        except ImportError as error:
+            extra = _EXTRAS.get(scheme)
+            way = f"pip install 'stylegan_jax[{extra}]'" if extra else str(error)
+            raise UserError(f"{url} needs another library: {way}") from error
+        except Exception as error:  # no such scheme; something about credentials
+            raise UserError(f"{url} cannot be used ({in_a_line(error)})") from error
+        self._files: Any = files
+        self._root = root.rstrip("/")
+
+    def check(self) -> None:
+        """Makes sure that it can be written.
+
+        Raises:
+            UserError: it cannot.
+        """
+        try:
+            self._files.pipe_file(f"{self._root}/.writable", b"")
+            self._files.rm_file(f"{self._root}/.writable")
+        except Exception as error:
+            raise UserError(
+                f"{self.url} cannot be used ({in_a_line(error)}); is the bucket's name "
+                "right, and are there credentials that may read and write it?"
+            ) from error
+
+    def is_object(self) -> bool:
+        """Whether the URL names one object, not the beginning of many."""
+        return self._files.isfile(self._root)
+
+    def names(self) -> list[str]:
+        """Of all objects; ValueError where one would leave the folder."""
+        self._files.invalidate_cache()
+        try:
+            found = self._files.find(self._root)
+        except FileNotFoundError:
+            return []
+        names = [str(path)[len(self._root) + 1 :] for path in found]
+        for name in names:
+            # An object may be called `../x`.
+            if not name or PurePosixPath(name).is_absolute() or ".." in name.split("/"):
+                raise UserError(f"it holds an object called {name!a}")
+        return names
+
+    def read(self, name: str) -> bytes:
+        """The content of an object."""
+        return self._files.cat_file(f"{self._root}/{name}")
+
+    def get_self(self, path: Path) -> None:
+        """Makes a file of the one object that the URL names."""
+        self._files.get_file(self._root, str(path))
+
+    def get(self, names: Iterable[str], folder: Path) -> None:
+        """Makes files of objects."""
+
+        def one(name: str) -> bool:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._files.get_file(f"{self._root}/{name}", str(path))
+            return True
+
+        _each(one, names)
+
+    def put(self, names: Iterable[str], folder: Path) -> list[str]:
+        """Makes objects of files; the names of those that were there."""
+
+        def one(name: str) -> bool:
+            path = folder / name
+            try:
+                self._files.put_file(str(path), f"{self._root}/{name}")
+            except FileNotFoundError:
+                if path.exists():
+                    raise
+                return False
+            return True
+
+        return _each(one, names)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Removes objects; they may be gone already."""
+
+        def one(name: str) -> bool:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(f"{self._root}/{name}")
+            return True
+
+        _each(one, names)
+
+
+def in_a_line(error: BaseException) -> str:
+    """What an error says, shortly."""
+    text = (str(error).strip() or "no message").splitlines()[0][:200]
+    return f"{type(error).__name__}: {text}"
+
+
+def _each(do: Callable[[str], bool], names: Iterable[str]) -> list[str]:
+    """Does something for some names at once; those for which it was done."""
+    names = list(names)
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [n for n, done in zip(names, pool.map(do, names), strict=True) if done]

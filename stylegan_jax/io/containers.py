@@ -1,0 +1,363 @@
+"""What a decoder is shown of a picture's file: its pixels, and no metadata.
+
+EXIF, XMP, ICC profiles, comments and other frames have tables and texts of their own,
+and each was once a way to make a few kilobytes cost gigabytes or minutes. So nothing of
+them reaches the image library: a walk over the file's parts picks those that pixels
+need, and reads from the rest only how the picture is turned.
+
+Sources: PNG (third edition) 5.3 and 11; ITU-T T.81 annex B (JPEG); GIF89a; RFC 9649
+(WebP); ISO/IEC 14496-12 (boxes of AVIF); TIFF 6.0 in `tiff.py`.
+"""
+
+import io
+import os
+import re
+import struct
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import IO, NamedTuple
+
+from stylegan_jax.io import tiff
+from stylegan_jax.io.tiff import AbsurdFileError, Piece, read_at
+
+_MAX_PARTS = 100_000  # 512 MB of PNG in pieces of 8 kB, as usual, are 65,536
+_MAX_BOXES = 1 << 24  # bytes of what describes an AVIF
+_PNG_KEPT = {b"IHDR": 13, b"PLTE": 768, b"tRNS": 256, b"IDAT": 2**31, b"IEND": 0}
+_RAW_PROFILE = re.compile(rb"Raw profile type (?:exif|APP1)\0")
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_AVIF_METADATA = re.compile(rb"Exif|mime|(?<=colr)(?:prof|rICC)")
+_MAX_TEXT = 1 << 20
+
+
+class Shown(NamedTuple):
+    """A file as a decoder may see it.
+
+    Attributes:
+        kind: Pillow's name of the format, or "PPM".
+        stream: binary, seekable; reads from the file itself.
+        orientation: as EXIF counts, 1 to 8; 1 is upright.
+        scans: passes over the picture that a JPEG asks for.
+    """
+
+    kind: str
+    stream: IO[bytes]
+    orientation: int = 1
+    scans: int = 1
+
+
+def kind_of(head: bytes) -> str | None:
+    """The format of a file by its first 16 bytes, if it is one that is read."""
+    match = _SIGNATURES.match(head)
+    return match.lastgroup if match else None
+
+
+def show(file: IO[bytes], *, header: bool = False) -> Shown | None:
+    """Leaves the metadata of a picture out; None of what is no picture.
+
+    Args:
+        file: seekable; it has to stay open.
+        header: the caller reads sizes only: the walk ends where the pixels begin.
+
+    Raises:
+        AbsurdFileError: parts that no honest file has.
+    """
+    kind = kind_of(read_at(file, 0, 16))
+    if kind is None:
+        return None
+    size = file.seek(0, os.SEEK_END)
+    pieces, orientation, scans = _WALKS[kind](file, size, header)
+    stream = io.BufferedReader(_View(file, pieces), 1 << 16)
+    return Shown(kind, stream, orientation, scans)
+
+
+class _View(io.RawIOBase):
+    """Ranges of a file and bytes, one after the other."""
+
+    def __init__(self, file: IO[bytes], pieces: Sequence[Piece]) -> None:
+        self._file, self._at = file, 0
+        self._pieces: list[Piece] = []
+        for piece in filter(len, pieces):
+            last = self._pieces[-1] if self._pieces else None
+            if not isinstance(last, range) or not isinstance(piece, range):
+                self._pieces.append(piece)
+            elif last.stop == piece.start:
+                self._pieces[-1] = range(last.start, piece.stop)
+            else:
+                self._pieces.append(piece)
+        self._starts = [0, *accumulate(map(len, self._pieces))]
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at}.get(whence, self._starts[-1])
+        self._at = max(origin + offset, 0)
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore
+        place = bisect_right(self._starts, self._at) - 1
+        if place >= len(self._pieces):
+            return 0
+        piece, inside = self._pieces[place], self._at - self._starts[place]
+        part = piece[inside : inside + len(buffer)]
+        if isinstance(part, range):
+            part = read_at(self._file, part.start, len(part))
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+
+_Walk = tuple[list[Piece], int, int]
+
+
+def _whole(file: IO[bytes], size: int, header: bool) -> _Walk:
+    return [range(size)], 1, 1
+
+
+def _bmp(file: IO[bytes], size: int, header: bool) -> _Walk:
+    compression = read_at(file, 30, 4)
+    if compression in (b"\1\0\0\0", b"\2\0\0\0") and size > 1 << 23:
+        raise AbsurdFileError("a run-length coded BMP of more than 8 MB")
+    return [range(size)], 1, 1
+
+
+def _png(file: IO[bytes], size: int, header: bool) -> _Walk:
+    pieces: list[Piece] = [range(8)]
+    orientations: dict[bytes, int] = {}
+    at = 8
+    for _ in range(_MAX_PARTS):
+        length, name = struct.unpack(">I4s", read_at(file, at, 8).ljust(8, b"\0"))
+        stop = at + 12 + length
+        if name in _PNG_KEPT:
+            if length > _PNG_KEPT[name]:
+                raise AbsurdFileError(f"{length} bytes of {name.decode()}")
+            if header and name == b"IDAT":
+                pieces.append(range(at, size))
+                break
+            pieces.append(range(at, min(stop, size)))
+        elif name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+            text = read_at(file, at + 8, min(length, _MAX_TEXT))
+            orientations.setdefault(name, _png_orientation(name, text))
+        at = stop
+        if name == b"IEND" or at >= size:
+            break
+    else:
+        raise AbsurdFileError(f"more than {_MAX_PARTS} parts")
+    turned = [o for _, o in sorted(orientations.items()) if o != 1]  # eXIf comes first
+    return pieces, turned[0] if turned else 1, 1
+
+
+def _png_orientation(name: bytes, data: bytes) -> int:
+    if name == b"eXIf":
+        return tiff.orientation(data)
+    if name == b"iTXt":
+        return _xmp_orientation(data)
+    profile = _RAW_PROFILE.match(data)
+    if not profile:  # EXIF in hexadecimal digits, as ImageMagick writes it
+        return 1
+    text = data[profile.end() :]
+    if name == b"zTXt":
+        try:
+            text = zlib.decompressobj().decompress(text[1:], _MAX_TEXT)
+        except zlib.error:
+            return 1
+    words = text.split(None, 2)  # exif, the number of bytes, digits
+    digits = re.sub(rb"[^0-9a-fA-F]", b"", words[2]) if len(words) == 3 else b""
+    return tiff.orientation(bytes.fromhex(digits[: len(digits) & ~1].decode()))
+
+
+def _xmp_orientation(data: bytes) -> int:
+    match = _XMP_ORIENTATION.search(data)
+    return int(match[1]) if match else 1
+
+
+def _jpeg(file: IO[bytes], size: int, header: bool) -> _Walk:
+    pieces: list[Piece] = [range(2)]
+    exif, xmp = 1, 1
+    for marker, at, stop in _segments(file, size):
+        if marker == 0xDA:
+            scans = 1 if header else _scans(file, size, at)
+            return [*pieces, range(at, size)], exif if exif != 1 else xmp, scans
+        head = read_at(file, at + 4, 29) if marker & 0xF0 == 0xE0 else b""
+        if marker == 0xE1 and head.startswith(b"Exif\0\0"):
+            exif = tiff.orientation(read_at(file, at + 10, stop - at - 10))
+        elif marker == 0xE1 and head.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+            xmp = _xmp_orientation(read_at(file, at + 33, stop - at - 33))
+        needed = 0xC0 <= marker <= 0xCF or marker in (0xDB, 0xDC, 0xDD)
+        if (
+            needed
+            or (marker == 0xE0 and head.startswith(b"JFIF"))
+            or (marker == 0xEE and head.startswith(b"Adobe"))
+        ):
+            pieces.append(range(at, stop))
+    return pieces, 1, 1  # without pixels, which the decoder will say
+
+
+def _segments(
+    file: IO[bytes], size: int, at: int = 2
+) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of each segment, the start at its two marker bytes."""
+    for _ in range(_MAX_PARTS):
+        head = read_at(file, at, 4)
+        while not _MARKER.match(head):  # over coded pixels or junk
+            block = read_at(file, at, 1 << 16)
+            found = _MARKER.search(block)
+            if not found and len(block) < 2:
+                return
+            at += found.start() if found else len(block) - 1
+            head = read_at(file, at, 4)
+        marker, stop = head[1], at + 2
+        if marker == 0xD9:
+            return
+        if marker not in (0x01, 0xD8):  # these have no length
+            if len(head) < 4:
+                return
+            stop += max(int.from_bytes(head[2:], "big"), 2)
+        yield marker, at, min(stop, size)
+        at = stop
+    raise AbsurdFileError(f"more than {_MAX_PARTS} parts")
+
+
+def _scans(file: IO[bytes], size: int, at: int) -> int:
+    return sum(marker == 0xDA for marker, _, _ in _segments(file, size, at))
+
+
+def _gif(file: IO[bytes], size: int, header: bool) -> _Walk:
+    flags = read_at(file, 10, 1)
+    at = 13 + (3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0)
+    pieces: list[Piece] = [range(min(at, size))]
+    control = range(0)
+    in_text = False
+    for _ in range(_MAX_PARTS):
+        head = read_at(file, at, 2)
+        if not head:
+            return pieces, 1, 1
+        if in_text:
+            in_text, at = head[0] > 0, at + 1 + head[0]
+        elif head[:1] == b"!":
+            if head[1:] == b"\xf9":  # the colour that is transparent
+                control = range(at, min(at + 8, size))
+            in_text, at = True, at + 2
+        elif head[:1] == b",":
+            return [*pieces, control, range(at, size)], 1, 1
+        else:
+            at += 1
+    raise AbsurdFileError(f"more than {_MAX_PARTS} parts before the picture")
+
+
+def _webp(file: IO[bytes], size: int, header: bool) -> _Walk:
+    kept: list[Piece] = []
+    exif, xmp, at = 1, 1, 12
+    for _ in range(_MAX_PARTS):
+        head = read_at(file, at, 9).ljust(9, b"\0")
+        name, (length,) = head[:4], struct.unpack("<I", head[4:8])
+        stop = min(at + 8 + length + length % 2, size)
+        if name == b"VP8X":  # no longer says that metadata follow
+            kept += [head[:8] + bytes([head[8] & ~0x2C]), range(at + 9, stop)]
+        elif name in (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"):
+            kept.append(range(at, stop))
+        elif name == b"EXIF":
+            exif = tiff.orientation(read_at(file, at + 8, length))
+        elif name == b"XMP ":
+            xmp = _xmp_orientation(read_at(file, at + 8, min(length, _MAX_TEXT)))
+        at += 8 + length + length % 2
+        if at >= size:
+            break
+    else:
+        raise AbsurdFileError(f"more than {_MAX_PARTS} parts")
+    riff = b"RIFF" + struct.pack("<I", 4 + sum(map(len, kept))) + b"WEBP"
+    return [riff, *kept], exif if exif != 1 else xmp, 1
+
+
+def _avif(file: IO[bytes], size: int, header: bool) -> _Walk:
+    """Renames the items of metadata; the library skips what it does not know.
+
+    How an AVIF is turned is among its properties, not in EXIF (MIAF, 7.3.6.7).
+    """
+    pieces: list[Piece] = []
+    at = described = 0
+    for _ in range(_MAX_PARTS):
+        head = read_at(file, at, 16)
+        if len(head) < 8:
+            break
+        length = _box_length(head, size - at)
+        stop = min(at + length, size)
+        if head[4:8] in (b"mdat", b"free", b"skip"):
+            pieces.append(range(at, stop))
+        else:
+            described += stop - at
+            if described > _MAX_BOXES:
+                raise AbsurdFileError(f"over {_MAX_BOXES >> 20} MB that describe it")
+            box = read_at(file, at, stop - at)
+            _check_extents(box, size)
+            pieces.append(_AVIF_METADATA.sub(b"skip", box))
+        at = stop
+        if at >= size:
+            break
+    return pieces, 1, 1
+
+
+def _box_length(head: bytes, rest: int) -> int:
+    length = int.from_bytes(head[:4], "big")
+    if length == 1:
+        length = int.from_bytes(head[8:16], "big")
+    if length and length < 8:
+        raise AbsurdFileError(f"a box of {length} bytes")
+    return length or rest
+
+
+def _check_extents(box: bytes, size: int) -> None:
+    """Raises where items claim, part by part, more bytes than the file has."""
+    at = box.find(b"iloc")
+    while at >= 0:
+        try:
+            total = sum(length or size for length in _extents(memoryview(box)[at:]))
+        except (IndexError, struct.error):
+            total = 0  # cut off, or not such a table
+        if total > 2 * size:
+            raise AbsurdFileError(f"items of {total} bytes in {size}")
+        at = box.find(b"iloc", at + 4)
+
+
+def _extents(box: memoryview) -> Iterator[int]:
+    """Lengths of all extents; `box` begins at its name, `iloc`."""
+    version = box[4]
+    offset_size, length_size = box[8] >> 4, box[8] & 15
+    base_size, index_size = box[9] >> 4, box[9] & 15 if version else 0
+    wide = "I" if version == 2 else "H"
+    (items,) = struct.unpack_from(f">{wide}", box, 10)
+    at = 10 + struct.calcsize(wide)
+    for _ in range(min(items, 1 << 16)):
+        at += struct.calcsize(wide) + (2 if version else 0) + 2 + base_size
+        (count,) = struct.unpack_from(">H", box, at)
+        at += 2
+        for _ in range(count):
+            at += index_size + offset_size
+            yield int.from_bytes(box[at : at + length_size], "big")
+            at += length_size
+        if at > len(box):
+            raise IndexError
+
+
+_SIGNATURES = re.compile(
+    rb"(?P<PNG>\x89PNG\r\n\x1a\n)|(?P<JPEG>\xff\xd8\xff)|(?P<WEBP>RIFF....WEBP)|"
+    rb"(?P<AVIF>....ftyp(?:avif|avis|mif1|msf1|mif2))|(?P<GIF>GIF8[79]a)|(?P<BMP>BM)|"
+    rb"(?P<TIFF>II\*\0|MM\0\*|II\+\0)|(?P<PPM>P[1-6][\s#])",
+    re.DOTALL,
+)
+_WALKS = {
+    "PNG": _png,
+    "JPEG": _jpeg,
+    "WEBP": _webp,
+    "AVIF": _avif,
+    "GIF": _gif,
+    "TIFF": tiff.walk,
+    "BMP": _bmp,
+    "PPM": _whole,
+}

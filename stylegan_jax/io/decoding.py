@@ -1,0 +1,317 @@
+"""Picture files to arrays, with bounds on what a file may ask for.
+
+Pillow decodes; `containers.py` says what it is shown. A picture is refused where
+decoding would take more than a gigabyte, and what is decoded at once, by all threads
+together, stays below half of one, or is a single picture.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import containers, pnm, tiff
+
+MAX_BYTES = 10**9  # of memory, for one picture
+MAX_FILE_BYTES = 2**29  # 150 million pixels, 24 bits each, not compressed
+_AT_ONCE = MAX_BYTES // 2
+_STRIP = 1 << 20  # pixels converted at a time
+_MAX_SCANS = 100  # as libtiff, which counts those of a TIFF
+_SCANNED = 3 * 10**9  # pixels times scans: some 10 s
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+# Bytes that Pillow keeps of a pixel, where not 4; and what decoders hold at most.
+_KEPT = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}
+_HELD = {"WEBP": 12, "AVIF": 12}
+
+Image.init()  # loads every decoder; by itself Pillow does so only on failure
+
+
+class UnreadableImageError(UserError):
+    """A file is not an image, is damaged, or is of a kind not supported."""
+
+
+class Header(NamedTuple):
+    """What a file says of its picture before pixels are decoded.
+
+    Attributes:
+        height: before any rotation.
+        width: likewise.
+        kind: "8-bit", "16-bit", "32-bit" or "float": of one sample.
+    """
+
+    height: int
+    width: int
+    kind: str
+
+
+class _Budget:
+    """Lets callers in while together they take no more than a limit; one, always."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._taken = limit, 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, amount: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._taken or self._taken + amount <= self._limit
+            )
+            self._taken += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= amount
+                self._changed.notify_all()
+
+
+budget = _Budget(_AT_ONCE)
+
+
+def read_header(file: IO[bytes]) -> Header:
+    """Reads the header of a picture, and refuses what is too large to decode.
+
+    Raises:
+        UnreadableImageError: no picture, or one that would take too much memory.
+    """
+    with _readable():
+        shown = _show(file, header=True)
+        if shown.kind == "PPM":
+            found = pnm.read_header(shown.stream)
+            _pnm_cost(found)
+            kind = "16-bit" if found.largest == 65535 else "8-bit"
+            return Header(found.height, found.width, kind)
+        image = _open(shown)
+        _cost(image, shown)
+        return Header(image.height, image.width, _kind(image))
+
+
+@contextlib.contextmanager
+def decoded(
+    file: IO[bytes], channels: int | None = None
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Decodes the first picture of a file, upright.
+
+    Its memory counts as taken until the context ends: until then other threads may
+    wait with theirs.
+
+    Args:
+        file: seekable.
+        channels: 1 to 4, what pixels of 8 bits become; None: as they are.
+
+    Yields:
+        `[H, W, C]`: uint8, with `channels`; or of deeper files uint16, int32 or
+        float32 as they are in the file, with its own 1 to 4 channels. And the kind, as
+        in `Header`.
+
+    Raises:
+        UnreadableImageError: it cannot be decoded, or would take too much memory.
+    """
+    with contextlib.ExitStack() as held:
+        with _readable():
+            shown = _show(file)
+            if shown.kind == "PPM":
+                header = pnm.read_header(shown.stream)
+                held.enter_context(budget.take(_pnm_cost(header)))
+                pixels, kind = _decode_pnm(shown.stream, header)
+                if channels and kind == "8-bit":
+                    pixels = to_channels(pixels, channels)
+            else:
+                image = _open(shown)
+                held.enter_context(budget.take(_cost(image, shown)))
+                turned, kind = shown.orientation, _kind(image)
+                if shown.kind == "AVIF":  # of its properties Pillow makes EXIF data
+                    turned = tiff.orientation(image.info.get("exif", b""))
+                deep = kind == "16-bit"
+                pixels = _deep(image, shown) if deep else _loaded(image, channels)
+                del image
+                pixels = _upright(pixels, turned)
+        yield pixels, kind
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except UnreadableImageError:
+        raise
+    except containers.AbsurdFileError as error:
+        raise UnreadableImageError(f"not an honest file: {error}") from error
+    except Exception as error:  # damaged files raise almost anything
+        raise UnreadableImageError(f"damaged: {error}") from error
+
+
+def _show(file: IO[bytes], *, header: bool = False) -> containers.Shown:
+    shown = containers.show(file, header=header)
+    if shown is None:
+        empty = file.seek(0, os.SEEK_END) == 0
+        raise UnreadableImageError("empty file" if empty else "not an image")
+    return shown
+
+
+def _open(shown: containers.Shown) -> ImageFile.ImageFile:
+    shown.stream.seek(0)
+    # Not Image.open, whose warning of large pictures and trial of formats are not ours.
+    factory, _ = Image.OPEN[shown.kind]
+    image = factory(shown.stream, "")
+    assert isinstance(image, ImageFile.ImageFile)
+    return image
+
+
+def _cost(image: ImageFile.ImageFile, shown: containers.Shown) -> int:
+    """Bytes that decoding takes at most."""
+    pixels = image.width * image.height
+    if not pixels:
+        raise UnreadableImageError("no pixels")
+    kept = _KEPT.get(image.mode, 4)
+    held = _HELD.get(shown.kind, 0)
+    multiple = shown.scans > 1 or image.info.get("progressive")
+    if shown.kind == "JPEG" and multiple:
+        held = 2 * len(image.getbands())  # all coefficients
+        scans = max(shown.scans, 2)
+        if scans > _MAX_SCANS or scans * pixels > _SCANNED:
+            size = f"{image.width}x{image.height}"
+            raise UnreadableImageError(f"{scans} scans of {size} pixels")
+    made = 4 if image.mode == "P" else len(image.getbands())
+    made *= {"8-bit": 1, "16-bit": 2}.get(_kind(image), 4)
+    return _affordable(image.width, image.height, kept + max(held, made))
+
+
+def _affordable(width: int, height: int, each: int) -> int:
+    if width * height * each > MAX_BYTES:
+        raise UnreadableImageError(
+            f"{width}x{height} pixels would take {width * height * each / 1e9:.1f} GB "
+            f"to decode, over {MAX_BYTES / 1e9:.0f} GB"
+        )
+    return width * height * each
+
+
+def _kind(image: ImageFile.ImageFile) -> str:
+    if image.mode.startswith("I;16"):
+        return "16-bit"
+    if image.mode in ("I", "F"):
+        return {"I": "32-bit", "F": "float"}[image.mode]
+    return "16-bit" if any(";16" in _rawmode(tile) for tile in image.tile) else "8-bit"
+
+
+def _deep(image: ImageFile.ImageFile, shown: containers.Shown) -> np.ndarray:
+    """Samples of 16 bits, of which Pillow keeps the high bytes where it has colours."""
+    if image.mode.startswith("I;16"):
+        return _loaded(image).astype(np.uint16, copy=False)
+    if _rawmode(image.tile[0]).startswith("LA"):  # as many bytes as RGBA of 8 bits
+        image.tile = [_with_rawmode(tile, "RGBA") for tile in image.tile]
+        pixels = _loaded(image).astype(np.uint16)
+        return pixels[:, :, 0::2] << 8 | pixels[:, :, 1::2]
+    pixels = _loaded(image).astype(np.uint16) << 8
+    image = _open(shown)
+    low = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}
+    image.tile = [
+        _with_rawmode(tile, (mode := _rawmode(tile))[:-1] + low[mode[-1]])
+        for tile in image.tile
+    ]
+    pixels |= _loaded(image)
+    return pixels
+
+
+def _rawmode(tile: tuple) -> str:
+    """How bytes of the file become samples, in Pillow's notation."""
+    args = tile[3]
+    mode = args[0] if isinstance(args, tuple) else args
+    return mode if isinstance(mode, str) else ""
+
+
+def _with_rawmode(tile: tuple, mode: str) -> Any:
+    """Another way to read the same bytes: the other order makes low bytes high."""
+    codec, box, offset, args = tile
+    args = (mode, *args[1:]) if isinstance(args, tuple) else mode
+    return ImageFile._Tile(codec, box, offset, args)
+
+
+def _loaded(image: Image.Image, channels: int | None = None) -> np.ndarray:
+    image.load()
+    return _strips(image, channels)
+
+
+def _strips(image: Image.Image, channels: int | None) -> np.ndarray:
+    """The pixels; converted in strips, so that nothing is twice in memory."""
+    rows = max(_STRIP // image.width, 1)
+    if rows >= image.height:
+        return _pixels(image, channels)
+    made = None
+    for top in range(0, image.height, rows):
+        stop = min(top + rows, image.height)
+        part = _pixels(image.crop((0, top, image.width, stop)), channels)
+        if made is None:
+            made = np.empty((image.height, *part.shape[1:]), part.dtype)
+        made[top:stop] = part
+    assert made is not None
+    return made
+
+
+def _pixels(image: Image.Image, channels: int | None) -> np.ndarray:
+    if image.mode.startswith(("I", "F")):
+        return np.asarray(image)[:, :, None]
+    if "transparency" in image.info or image.mode in ("PA", "RGBa", "La"):
+        image = image.convert("LA" if image.mode in ("1", "L", "La") else "RGBA")
+    elif image.mode not in MODES.values():
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    channels = channels or len(image.getbands())
+    if image.mode in ("LA", "RGBA") and channels in (1, 3):
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        image = white.convert("RGB")  # drops the alpha, now 255 everywhere
+    return np.asarray(image.convert(MODES[channels])).reshape(*image.size[::-1], -1)
+
+
+def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Converts uint8 `[H, W, 1-4]`, laying what is transparent over white."""
+    if pixels.shape[2] == channels:
+        return pixels
+    return _strips(from_array(pixels), channels)
+
+
+def from_array(image: np.ndarray) -> Image.Image:
+    """Pillow's image of a uint8 `[H, W]` or `[H, W, 1-4]` array."""
+    image = np.asarray(image)
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.dtype != np.uint8 or (image.ndim != 2 and image.shape[-1] not in MODES):
+        raise UserError(f"{image.dtype} {image.shape} is not a uint8 [H, W, 1-4] image")
+    return Image.fromarray(np.ascontiguousarray(image))
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns and mirrors as EXIF's number says."""
+    if orientation == 1:
+        return pixels
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    down = orientation in (3, 4, 7, 8)
+    across = orientation in (2, 3, 6, 7)
+    pixels = pixels[:: -1 if down else 1, :: -1 if across else 1]
+    return np.ascontiguousarray(pixels)
+
+
+def _decode_pnm(file: IO[bytes], header: pnm.Header) -> tuple[np.ndarray, str]:
+    levels = pnm.read_samples(file, header)
+    if header.largest == 65535:
+        return levels, "16-bit"
+    if header.largest != 255:
+        scale = np.arange(header.largest + 1) * 255 / header.largest
+        levels = np.rint(scale).astype(np.uint8)[levels]
+    return levels, "8-bit"
+
+
+def _pnm_cost(header: pnm.Header) -> int:
+    if not header.width * header.height:
+        raise UnreadableImageError("no pixels")
+    each = {1: 4, 2: 12, 3: 12}.get(header.kind, 4) * header.channels
+    return _affordable(header.width, header.height, each)

@@ -1,0 +1,101 @@
+"""Files that are fetched once and kept: where, by whom, and still the same?
+
+`NAME.sha256` beside a file says that it was checked and what it held then, in the
+format of the `sha256sum` program. A file without one has not been checked yet.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io.files import atomic_write
+
+FOLDER_VARIABLE = "STYLEGAN_JAX_CACHE"
+
+# What file systems without locks say: then two processes fetch twice, no worse.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+def cache_folder(kind: str) -> Path:
+    """Where files of a kind are kept; nothing is made.
+
+    `$STYLEGAN_JAX_CACHE/KIND`, else `$XDG_CACHE_HOME/stylegan_jax/KIND`, else
+    `~/.cache/stylegan_jax/KIND`.
+    """
+    ours = os.environ.get(FOLDER_VARIABLE)
+    if ours:
+        return Path(ours).expanduser().absolute() / kind
+    # The XDG specification: what is empty or relative counts as not set.
+    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    home = home if home.is_absolute() else Path.home() / ".cache"
+    return home / "stylegan_jax" / kind
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, *, on_wait: Callable[[], object]) -> Iterator[None]:
+    """Keeps other processes from what this one is doing about `path`.
+
+    The lock is the kernel's, on `NAME.lock`, and ends with the process however that
+    ends. The empty file stays: removing it would let two processes hold "the" lock.
+
+    Args:
+        path: the file; its folder is made if need be.
+        on_wait: called once if another process is at it.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path.with_name(f"{path.name}.lock"), "ab")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(
+            f"{path.parent} cannot be written to ({error.strerror}); set "
+            f"{FOLDER_VARIABLE} to a folder that can"
+        ) from error
+    with lock:  # closing it gives the lock back
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        yield
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def record(path: Path, digest: str) -> None:
+    """Writes `NAME.sha256`: the file was checked and held this."""
+    atomic_write(_record_path(path), f"{digest}  {path.name}\n")
+
+
+def recorded(path: Path) -> str | None:
+    """What `record` wrote, None if it did not or what it wrote is damaged."""
+    try:
+        words = _record_path(path).read_text("ascii", "replace").split()
+    except OSError:
+        return None
+    return words[0] if words and re.fullmatch("[0-9a-f]{64}", words[0]) else None
+
+
+def forget(path: Path) -> None:
+    """Removes `NAME.sha256`."""
+    _record_path(path).unlink(missing_ok=True)
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")

@@ -1,0 +1,165 @@
+"""Images at the edges of the program: files, bytes and 8-bit conversion.
+
+Here an image is a uint8 array `[H, W, C]` with 1 (grey), 2 (grey, alpha), 3 (RGB)
+or 4 (RGB, alpha) channels.
+"""
+
+import io
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import decoding, depth
+from stylegan_jax.io.decoding import MODES, UnreadableImageError, from_array
+from stylegan_jax.io.files import atomic_write
+
+# Complete files end like this. One that does not is worth a trial decoding.
+_ENDINGS = (
+    (b"\x89PNG", b"IEND\xaeB`\x82"),
+    (b"\xff\xd8", b"\xff\xd9"),
+    (b"GIF8", b"\x3b"),
+)
+_logger = logging.getLogger(__name__)
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Converts floats in [-1, 1], of any shape, to the nearest of 256 levels.
+
+    Values outside saturate and NaN becomes mid grey.
+
+    Raises:
+        TypeError: `images` are integers, which have no range of their own.
+
+    Source: `convert_images_to_uint8`, `dnnlib/tflib/tfutil.py`, and
+    `convert_to_pil_image`, `training/misc.py`, in NVlabs/stylegan.
+    """
+    images = np.asarray(images)
+    if images.dtype.kind in "iub":
+        raise TypeError(f"to_uint8 takes floats in [-1, 1], got {images.dtype}")
+    levels = np.clip(np.nan_to_num(images.astype(np.float32), nan=0.0), -2, 2)
+    levels = np.floor(levels * np.float32(127.5) + np.float32(128))
+    return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def from_uint8(images: np.ndarray) -> np.ndarray:
+    """Converts uint8 images, of any shape, to float32 in [-1, 1]."""
+    return np.asarray(images).astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def read_image(
+    source: str | os.PathLike | bytes,
+    num_channels: int = 3,
+    *,
+    whites: depth.Whites | None = None,
+    shrink: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels,
+) -> np.ndarray:
+    """Reads an image file, or the bytes of one, as uint8 `[H, W, num_channels]`.
+
+    Rotates as EXIF says, takes the first frame of an animation and lays transparent
+    images over white unless alpha is wanted.
+
+    Args:
+        source: path, or content of a file.
+        num_channels: of the result.
+        whites: of files of more than 8 bits, by kind of sample: the value that becomes
+            255. By default each file decides by the largest value it has.
+        shrink: of the result; until it is done other threads wait with large images.
+
+    Raises:
+        UnreadableImageError: the data is not an image that can be decoded.
+        FileNotFoundError: there is no such file.
+        UserError: `num_channels` is not 1, 2, 3 or 4.
+    """
+    if num_channels not in MODES:
+        raise UserError(f"num_channels {num_channels} is not 1, 2, 3 or 4")
+    with (
+        _opened(source) as file,
+        decoding.decoded(file, num_channels) as (levels, kind),
+    ):
+        if kind != "8-bit":
+            name = "an image" if isinstance(source, bytes) else os.fspath(source)
+            white = (whites or {}).get(kind) or _white(levels, kind, name, whites)
+            levels = depth.to_8_bits(levels, kind, white)
+            levels = decoding.to_channels(levels, num_channels)
+        return shrink(levels)
+
+
+def _white(
+    levels: np.ndarray, kind: str, name: str, whites: depth.Whites | None
+) -> float:
+    if whites is not None:
+        return depth.FULL[kind]
+    try:
+        high = depth.largest(levels)
+        white = depth.white_of(kind, high)
+    except ValueError as error:
+        raise UnreadableImageError(f"{kind} samples: {error}") from error
+    if white != depth.FULL[kind]:
+        how = depth.reading(kind, high, white)
+        _logger.warning("%s has %s samples, %s", name, kind, how)
+    return white
+
+
+def read_levels(source: str | os.PathLike | bytes) -> tuple[np.ndarray, str]:
+    """Reads an image without scaling or dropping anything; as `decoding.decoded`."""
+    with _opened(source) as file, decoding.decoded(file) as found:
+        return found
+
+
+def _opened(source: str | os.PathLike | bytes) -> IO[bytes]:
+    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+
+
+def inspect(stream: IO[bytes], *, check_end: bool = True) -> tuple[int, int]:
+    """Returns (height, width) from an image's header, before any rotation.
+
+    Args:
+        stream: binary file at its start.
+        check_end: also look at the file's last bytes, and decode the image if they
+            are not the format's end mark. This finds truncated files cheaply.
+
+    Raises:
+        UnreadableImageError: not an image, too large to decode, or truncated.
+    """
+    header = read_header(stream, check_end=check_end)
+    return header.height, header.width
+
+
+def read_header(stream: IO[bytes], *, check_end: bool = True) -> decoding.Header:
+    """The size and the kind of samples, as `inspect`."""
+    header = decoding.read_header(stream)
+    stream.seek(0)
+    start = stream.read(4)
+    ending = next((end for mark, end in _ENDINGS if start.startswith(mark)), b"")
+    if check_end and ending:
+        stream.seek(-min(len(ending), stream.seek(0, os.SEEK_END)), os.SEEK_END)
+        if stream.read() != ending:
+            with decoding.decoded(stream):
+                pass
+    return header
+
+
+def convert_channels(image: np.ndarray, num_channels: int) -> np.ndarray:
+    """Converts uint8 `[H, W, C]` to `num_channels`, with the rules of `read_image`."""
+    if image.ndim != 3:
+        raise UserError(f"{image.shape} is not an image [H, W, 1-4]")
+    if image.shape[2] == num_channels and image.dtype == np.uint8:
+        return image
+    return decoding.to_channels(image, num_channels)
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Returns the bytes of a PNG file of a uint8 `[H, W]` or `[H, W, 1-4]` image."""
+    stream = io.BytesIO()
+    from_array(image).save(stream, "png")
+    return stream.getvalue()
+
+
+def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Writes a uint8 `[H, W]` or `[H, W, 1-4]` image; readers never see half a file."""
+    atomic_write(Path(path), encode_png(image))

@@ -1,0 +1,200 @@
+"""Where commands write: never over an input, another result, or a file of the user's.
+
+What a command writes says so inside the file: pictures in a PNG text chunk, the others
+in their own metadata. A later call of a command may replace such a file, and nothing
+else; scans of photographs leave them out. A result whose name is taken gets another
+one, and the command says which.
+"""
+
+import contextlib
+import dataclasses
+import os
+import re
+import struct
+import sys
+import unicodedata
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import images
+from stylegan_jax.io.files import atomic_write
+
+Kind = Literal["picture", "sheet"]  # one image, or several with captions, plots
+
+RUN_PARTS = ("checkpoints", "metrics.jsonl", "samples", "tensorboard")
+_MARK = b"stylegan_jax"
+_LOOKED_AT = 1 << 16  # bytes at either end of a file
+_IHDR_END = 33  # in a PNG: its signature and first chunk
+_CHUNK = re.compile(rb".{4}tEXtSoftware\0stylegan_jax (picture|sheet)", re.DOTALL)
+
+
+class Outputs:
+    """The files that one call of a command writes into a folder.
+
+    Attributes:
+        folder: made with the first file.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        inputs: Iterable[Path] = (),
+        fixed: Iterable[str] = (),
+    ) -> None:
+        """Takes what must not be replaced.
+
+        Args:
+            folder: `--outdir`.
+            inputs: files that the command reads; a folder of them must be another.
+            fixed: names of files that come last, such as `grid.png`; no other result
+                gets them.
+
+        Raises:
+            UserError: the folder is a file, or holds the inputs.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; --outdir must be a folder")
+        self.folder = folder
+        self._inputs: list[Path] = []
+        self._fixed = {_key(name) for name in fixed}
+        self._taken: set[str] = set()
+        self.protect(inputs)
+
+    def protect(self, inputs: Iterable[Path]) -> None:
+        """Adds inputs; raises UserError for the folder itself."""
+        for path in inputs:
+            if path.is_dir() and self.folder.is_dir() and path.samefile(self.folder):
+                raise UserError(
+                    f"--outdir {self.folder} is the folder of the inputs; give another"
+                )
+            self._inputs.append(path)
+
+    def path(self, name: str) -> Path:
+        """Where to write `name`, which nothing else of this call is written to."""
+        if _key(name) in self._fixed:
+            self._fixed.remove(_key(name))
+        stem, dot, ending = name.rpartition(".")
+        return self.folder / f"{self.stem(stem, (dot + ending,))}{dot}{ending}"
+
+    def stem(self, stem: str, endings: Sequence[str]) -> str:
+        """The beginning of several names: `stem`, and `_` behind if one is taken.
+
+        Args:
+            stem: what the files should be called.
+            endings: of the files, such as `.png` and `_loss.png`.
+        """
+        free, reason = stem.replace("/", "_"), ""
+        while found := next(
+            filter(None, map(self._problem, _names(free, endings))), ""
+        ):
+            free, reason = f"{free}_", reason or found
+        self._taken.update(map(_key, _names(free, endings)))
+        if reason:
+            name = f"{free}{endings[0]}"
+            print(f"{reason}: written as {self.folder / name}", file=sys.stderr)
+        return free
+
+    def write_png(self, name: str, image: np.ndarray, kind: Kind = "picture") -> Path:
+        """Writes an image under a free name; returns its path."""
+        path = self.path(name)
+        write_png(path, image, kind)
+        return path
+
+    def _problem(self, name: str) -> str:
+        """Why a file of this name must not be written; empty if it may."""
+        path = self.folder / name
+        if _key(name) in self._taken | self._fixed:
+            return f"{name} is the name of another result"
+        if not path.exists() and not path.is_symlink():
+            return ""
+        if any(path.exists() and x.exists() and path.samefile(x) for x in self._inputs):
+            return f"{path} is an input"
+        return "" if is_ours(path) else f"{path} is no file of these commands"
+
+
+def files_named_in(flags: Any) -> list[Path]:
+    """The files that exist among the values of a dataclass of flags."""
+    found: list[Path] = []
+    for field in dataclasses.fields(flags):
+        value = getattr(flags, field.name)
+        for word in value if isinstance(value, tuple) else (value,):
+            # Unlike `Path.is_file`, this answers for seeds a thousand letters long.
+            if isinstance(word, str | Path) and os.path.isfile(word):
+                found.append(Path(word))
+    return found
+
+
+def write_png(path: Path, image: np.ndarray, kind: Kind) -> None:
+    """Writes a uint8 image that says that this package made it."""
+    png = images.encode_png(image)
+    text = b"tEXtSoftware\0" + _MARK + b" " + kind.encode()
+    chunk = struct.pack(">I", len(text) - 4) + text
+    chunk += struct.pack(">I", zlib.crc32(text))
+    atomic_write(path, png[:_IHDR_END] + chunk + png[_IHDR_END:])
+
+
+def photographs(paths: Sequence[Path]) -> list[Path]:
+    """The files of a folder without those that `left_out` names."""
+    kinds: dict[str, str | None] = {}
+    for path in filter(Path.is_file, paths):  # opening a pipe would wait
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            kinds[str(path)] = kind_of(file)
+    ours = left_out(kinds)
+    return [path for path in paths if str(path) not in ours]
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a command wrote this file, as its beginning or end says."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        head = file.read(_LOOKED_AT)
+        file.seek(max(0, path.stat().st_size - _LOOKED_AT))
+        return _MARK in head or _MARK in file.read(_LOOKED_AT)
+
+
+def kind_of(stream: IO[bytes]) -> str | None:
+    """What `write_png` said of an image file, None if others made it.
+
+    The stream is left at its beginning.
+    """
+    head = stream.read(_IHDR_END + 64)
+    stream.seek(0)
+    match = _CHUNK.match(head[_IHDR_END:])
+    return match[1].decode() if match else None
+
+
+def left_out(kinds: Mapping[str, str | None]) -> set[str]:
+    """Which images of a set are not photographs: those that commands made.
+
+    Args:
+        kinds: of each file, from `kind_of`.
+
+    Returns:
+        Sheets, and beside images of others single pictures too. A folder with nothing
+        but pictures of ours was given for their sake.
+    """
+    mixed = any(kind is None for kind in kinds.values())
+    return {name for name, kind in kinds.items() if kind == "sheet" or (kind and mixed)}
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run of training, or data that `prepare_data` made."""
+    if (folder / "config.json").is_file():
+        return any((folder / name).exists() for name in RUN_PARTS)
+    return (folder / "index.json").is_file() and any(folder.glob("r*.array_record"))
+
+
+def _names(stem: str, endings: Sequence[str]) -> Iterator[str]:
+    return (f"{stem}{ending}" for ending in endings)
+
+
+def _key(name: str) -> str:
+    """Equal for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()

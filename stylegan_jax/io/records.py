@@ -1,0 +1,314 @@
+"""Records in JSON and logs of JSON lines, read within bounds and against a shape.
+
+The records of a run may be damaged, or a stranger's. A shape says what is expected: a
+type (`float` takes whole numbers too), a tuple of types, `[shape]` for a list,
+`{"key": shape}` for an object that has at least these keys, `{...: shape}` for one
+with any keys, and `object` for anything.
+"""
+
+import codecs
+import functools
+import io
+import itertools
+import json
+import logging
+import math
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from stylegan_jax.errors import UserError
+
+MAX_BYTES = 1 << 24  # of a record
+_MAX_LOG_BYTES = 1 << 27
+_MAX_LINES = 1 << 20
+_MAX_LINE = 1 << 20  # characters
+_MAX_DEPTH = 32
+_NAMED_LINES = 5  # of the damaged ones, in a warning
+_LONGEST_INTEGER = 20  # characters of one in 64 bits
+# Longer marks come first: that of UTF-32 begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_log = logging.getLogger(__name__)
+
+
+class DamagedRecordError(UserError):
+    """A record holds something else than it should; the message says what to do."""
+
+
+class Line(NamedTuple):
+    """A line of a log."""
+
+    number: int  # from 1
+    text: str  # with its newline, if it has one
+    value: dict[str, Any] | None  # None: it is damaged
+
+
+def open_file(path: str | os.PathLike[str], inside: Path | None = None) -> BinaryIO:
+    """Opens a regular file for reading; devices and FIFOs, which may wait, are not.
+
+    Args:
+        path: links are followed.
+        inside: the folder that the file must be in, wherever links lead.
+
+    Raises:
+        UserError: it is something else, or lies elsewhere.
+        OSError: it cannot be opened.
+    """
+    if inside is not None:
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(os.path.realpath(inside)):
+            raise UserError("a link to another place; put the file itself there")
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+        raise UserError(f"{kind}, not a file")
+    return open(path, "rb")
+
+
+def read_bytes(
+    path: str | os.PathLike[str], max_bytes: int, inside: Path | None = None
+) -> bytes:
+    """The content of a regular file; as `open_file`.
+
+    Raises:
+        UserError: it is longer than `max_bytes`.
+    """
+    with open_file(path, inside) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise UserError(f"over {max_bytes >> 20} MB")
+    return data
+
+
+def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> Any:
+    """The value of a record, checked.
+
+    Args:
+        path: of the JSON file; UTF-8, UTF-16 or UTF-32.
+        shape: what is expected, as above.
+        way_on: what the user can do where the record is damaged, for the message.
+        inside: as of `open_file`.
+
+    Raises:
+        DamagedRecordError: it is something else.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        value = parse(read_bytes(path, MAX_BYTES, inside))
+        check(value, shape)
+        _check_texts_and_depth(value)
+        return value
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DamagedRecordError(f"{path} is damaged ({reason}); {way_on}") from error
+
+
+def read_log(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Any]:
+    """The values of a log's lines; in the end a warning names those that are damaged.
+
+    No file is an empty log.
+
+    Raises:
+        DamagedRecordError: as `log_lines`.
+    """
+    if not os.path.lexists(path):
+        return
+    damaged = []
+    for line in log_lines(path, shape, inside=inside):
+        if line.value is None:
+            damaged.append(line.number)
+        else:
+            yield line.value
+    warn_of_damage(path, damaged)
+
+
+def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Line]:
+    """Every line of a log, damaged ones too.
+
+    Bytes that are not UTF-8 become surrogates, as of file names, in `Line.text`.
+
+    Raises:
+        DamagedRecordError: it is no regular file, or absurdly long.
+    """
+    try:
+        with open_file(path, inside) as file:
+            if os.fstat(file.fileno()).st_size > _MAX_LOG_BYTES:
+                raise UserError(f"over {_MAX_LOG_BYTES >> 20} MB")
+            head = file.peek(4)[:4]  # type: ignore[attr-defined]
+            named = (name for mark, name in _MARKS.items() if head.startswith(mark))
+            encoding = next(named, "utf-8")
+            errors = "surrogateescape" if "8" in encoding else "replace"
+            with io.TextIOWrapper(file, encoding, errors, newline="\n") as stream:
+                for number, text in enumerate(iter(_next_line(stream), ""), 1):
+                    if number > _MAX_LINES:
+                        raise UserError(f"over {_MAX_LINES} lines")
+                    yield Line(number, text, _line_value(text, shape))
+    except (OSError, ValueError) as error:
+        raise DamagedRecordError(
+            f"{path} is no log ({error}); move it away to go on without it"
+        ) from error
+
+
+def _next_line(stream: io.TextIOBase) -> functools.partial[str]:
+    return functools.partial(stream.readline, _MAX_LINE)
+
+
+def _line_value(text: str, shape: Any) -> Any:
+    try:
+        value = parse(text)
+        check(value, shape)
+        _check_texts_and_depth(value)
+        return value
+    except ValueError:
+        return None
+
+
+@functools.lru_cache
+def _warn(path: Path, which: str) -> None:
+    """Once for each file and damage: a log is read for every score."""
+    _log.warning("%s: %s damaged and left out", path, which)
+
+
+def warn_of_damage(path: Path, numbers: list[int]) -> None:
+    """Names damaged lines of a log, if there are any."""
+    if not numbers:
+        return
+    shown = ", ".join(map(str, numbers[:_NAMED_LINES]))
+    more = len(numbers) - _NAMED_LINES
+    others = f" and {more} more are" if more > 0 else " are"
+    _warn(path, f"line {shown} is" if len(numbers) == 1 else f"lines {shown}{others}")
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a damaged file to a free name beside it, which is returned."""
+    for i in itertools.count(1):
+        target = path.with_name(f"{path.stem}.damaged{i}{path.suffix}")
+        if not os.path.lexists(target):
+            path.rename(target)
+            return target
+    raise AssertionError
+
+
+def add_line(path: Path, value: dict[str, Any]) -> None:
+    """Adds a line to a log, on a line of its own where the last was cut short."""
+    with open(path, "ab+") as file:
+        whole = True
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            whole = file.read(1) == b"\n"
+        file.write(b"\n" * (not whole) + json.dumps(value).encode() + b"\n")
+
+
+# --- JSON --------------------------------------------------------------------------
+
+
+def parse(source: bytes | str) -> Any:
+    """A JSON value in which every number is finite and every key is there once.
+
+    Raises:
+        UserError: it is anything else, or nested too deeply.
+    """
+    if not source.strip():
+        raise UserError("it is empty")
+    try:
+        return json.loads(
+            source,
+            object_pairs_hook=_object,
+            parse_constant=_number,
+            parse_float=_number,
+            parse_int=_integer,
+        )
+    except UnicodeError:
+        raise UserError("it is not text in UTF-8") from None
+    except RecursionError:
+        raise UserError("nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise UserError("a key that is there twice")
+    return found
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise UserError(f"the number {text[:20]}")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > _LONGEST_INTEGER or abs(value := int(text)) >= 1 << 64:
+        raise UserError(f"the number {text[:20]}..., which has over 64 bits")
+    return value
+
+
+def _check_texts_and_depth(value: Any) -> None:
+    """Raises UserError for nesting, and for texts that no file could be called."""
+    values = [value]
+    for _ in range(_MAX_DEPTH):
+        below: list[Any] = []
+        for each in values:
+            if isinstance(each, dict):
+                below += [*each, *each.values()]
+            elif isinstance(each, list):
+                below += each
+            elif isinstance(each, str) and "\0" in each:
+                raise UserError("a text with a zero byte")
+            elif isinstance(each, str) and not each.isascii():
+                try:
+                    os.fsencode(each)
+                except UnicodeError:
+                    raise UserError("a text that is not Unicode") from None
+        if not below:
+            return
+        values = below
+    raise UserError("nested too deeply")
+
+
+def check(value: Any, shape: Any, name: str = "it") -> None:
+    """Raises UserError unless a value of JSON has the shape."""
+    if isinstance(shape, dict):
+        _check_type(value, (dict,), name)
+        for key, child in shape.items():
+            if key is ...:
+                for own, each in value.items():
+                    check(each, child, ascii(own)[:60])
+            elif key not in value:
+                raise UserError(f"it has no {key}")
+            else:
+                check(value[key], child, key)
+    elif isinstance(shape, list):
+        _check_type(value, (list,), name)
+        for each in value:
+            check(each, shape[0], f"an entry of {name}")
+    elif shape is not object:
+        kinds = shape if isinstance(shape, tuple) else (shape,)
+        _check_type(value, (*kinds, int) if float in kinds else kinds, name)
+
+
+def _check_type(value: Any, kinds: tuple[type, ...], name: str) -> None:
+    if type(value) not in kinds:
+        raise UserError(f"{name} is {_NAMES.get(type(value), 'something else')}")
+
+
+_NAMES = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    type(None): "null",
+}

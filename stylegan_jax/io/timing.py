@@ -1,0 +1,84 @@
+"""Durations as text, images per second, and what is due at which image count.
+
+Progress is counted in `nimg`, real images shown so far; a kimg is a thousand.
+"""
+
+from __future__ import annotations
+
+import collections
+import time
+
+from stylegan_jax.errors import UserError
+
+
+def hms(seconds: float) -> str:
+    """Writes a duration with its two leading units: `1d 04h`, `12m 33s`, `7s`.
+
+    Days keep their minutes as well (`1d 04h 12m`); unknown durations are `?`.
+    """
+    if not 0 <= seconds < 1e9:  # False for NaN too
+        return "?"
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    if days:
+        return f"{days}d {h:02d}h {m:02d}m"
+    if hours:
+        return f"{h}h {m:02d}m"
+    if minutes:
+        return f"{m}m {s:02d}s"
+    return f"{s}s"
+
+
+def due(nimg: int, last_nimg: int, every_kimg: float) -> bool:
+    """Whether a multiple of `every_kimg` lies in `(last_nimg, nimg]`.
+
+    Counting multiples, not the distance from the last time, keeps the cadence of
+    a run that was stopped and continued equal to that of a straight run.
+
+    Raises:
+        UserError: `every_kimg` is less than one image.
+    """
+    every_nimg = round(every_kimg * 1000)
+    if every_nimg < 1:
+        raise UserError(f"every_kimg {every_kimg} is less than one image (0.001)")
+    return nimg // every_nimg > last_nimg // every_nimg
+
+
+class RateMeter:
+    """Images per second over the recent window, without the time that is left out.
+
+    Time between `restart` and the next `update` counts; time before a `restart`
+    (compilation, evaluation) does not.
+    """
+
+    def __init__(self, window_seconds: float = 120.0) -> None:
+        """The window is what the rate is averaged over."""
+        self._window_seconds = window_seconds
+        self._spans: collections.deque[tuple[int, float]] = collections.deque()
+        self._mark: tuple[int, float] | None = None
+
+    def restart(self, nimg: int, now: float | None = None) -> None:
+        """Leaves out everything since the last `update`."""
+        self._mark = (nimg, time.monotonic() if now is None else now)
+
+    def forget(self) -> None:
+        """Drops the window: the speed is about to change (another resolution)."""
+        self._spans.clear()
+        self._mark = None
+
+    def update(self, nimg: int, now: float | None = None) -> float | None:
+        """Adds the span since the last mark; returns images/s, None if unknown."""
+        now = time.monotonic() if now is None else now
+        if self._mark is not None and nimg > self._mark[0] and now > self._mark[1]:
+            self._spans.append((nimg - self._mark[0], now - self._mark[1]))
+        self._mark = (nimg, now)
+        while (
+            len(self._spans) > 1
+            and sum(seconds for _, seconds in self._spans) > self._window_seconds
+        ):
+            self._spans.popleft()
+        if not self._spans:
+            return None
+        images = sum(images for images, _ in self._spans)
+        return images / sum(seconds for _, seconds in self._spans)

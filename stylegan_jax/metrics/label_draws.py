@@ -1,0 +1,98 @@
+"""Labels for samples of conditional networks, drawn as often as the data has them.
+
+A generator that draws every class equally often is told from the data by how often its
+classes come, however good its pictures are.
+"""
+
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array
+
+from stylegan_jax.data.sources import Source
+from stylegan_jax.errors import UserError
+from stylegan_jax.networks.generator import Generator
+
+
+@struct.dataclass
+class LabelDistribution:
+    """Different labels, and how many images have each.
+
+    Attributes:
+        vectors: float32 `[K, label_size]`: one-hot classes, or vectors of any kind.
+        counts: int32 `[K]`.
+    """
+
+    vectors: Array
+    counts: Array
+
+    @classmethod
+    def even(cls, label_size: int) -> "LabelDistribution":
+        """All classes equally likely."""
+        return cls(jnp.eye(label_size), jnp.ones(label_size, jnp.int32))
+
+    def draw(self, keys: Array) -> Array:
+        """A label per key: `[N]` keys to float32 `[N, label_size]`; pure."""
+        ends = jnp.cumsum(self.counts)
+        places = jax.vmap(lambda key: jax.random.randint(key, (), 0, ends[-1]))(keys)
+        return self.vectors[jnp.searchsorted(ends, places, side="right")]
+
+
+def label_distribution(source: Source) -> LabelDistribution:
+    """How often each label comes in labelled data; all labels are read, no image."""
+    labels = (source.label(i).astype(np.float32) for i in range(len(source)))
+    counts = Counter(label.tobytes() for label in labels)
+    order = sorted(counts)
+    vectors = np.frombuffer(b"".join(order), np.float32)
+    return LabelDistribution(
+        jnp.asarray(vectors.reshape(len(order), source.label_size)),
+        jnp.asarray([counts[each] for each in order], jnp.int32),
+    )
+
+
+def labels_for(generator: Generator, source: Source | None) -> LabelDistribution | None:
+    """The labels that a network's samples are to have; None if it is unconditional.
+
+    Raises:
+        UserError: it is conditional, and the data has no labels of its size.
+    """
+    size = generator.config.label_size
+    if not size:
+        return None
+    if source is None or source.label_size != size:
+        given = (
+            "no data is known that they could be drawn from"
+            if source is None
+            else f"{source.name} has labels of {source.label_size}"
+            if source.label_size
+            else f"{source.name} is used without labels"
+        )
+        raise UserError(
+            f"samples of this network need labels of {size} classes, and {given}; give "
+            "the data that it was trained on, with --data.labels (folders, json or csv;"
+            " of TFDS, tfds; of prepared data, stored)"
+        )
+    return label_distribution(source)
+
+
+def draw_labels(
+    generator: Generator, labels: LabelDistribution | None, keys: Array
+) -> Array | None:
+    """A label per key, `[N, label_size]`; None for an unconditional network.
+
+    Raises:
+        UserError: a conditional network without labels, or with others.
+    """
+    size = generator.config.label_size
+    if not size:
+        return None
+    if labels is None or labels.vectors.shape[1] != size:
+        raise UserError(
+            f"this network has {size} classes: pass labels, those of its data "
+            "(label_distribution(source)) or LabelDistribution.even"
+            f"({size}) for all classes equally often"
+        )
+    return labels.draw(keys)

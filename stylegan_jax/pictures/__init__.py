@@ -1,1 +1,0 @@
-"""The papers' figures, drawn with any network."""

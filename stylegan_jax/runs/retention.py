@@ -1,0 +1,221 @@
+"""Which checkpoints are kept: the newest, milestones, and the one with the best score.
+
+The scores of a checkpoint lie in it, in `scores.json`, and go with it. `best.json`
+beside the checkpoints names the best one; what it names is never removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orbax.checkpoint import checkpoint_managers
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import files, records
+from stylegan_jax.runs import stored
+
+_log = logging.getLogger(__name__)
+Scores = dict[str, dict[str, float]]  # by evaluator, then by score
+
+_SCORES = "scores.json"
+_BEST = "best.json"
+_SCORES_SHAPE = {"resolution": int, "scores": {...: {...: float}}}
+
+
+class Criterion(NamedTuple):
+    """What makes a checkpoint the best one."""
+
+    score: str  # such as fid5k
+    larger_is_better: bool
+
+
+class Best(NamedTuple):
+    """The best checkpoint, as `best.json` has it."""
+
+    checkpoint: str  # name of its directory
+    nimg: int
+    resolution: int  # pixels; scores of different resolutions do not compare
+    score: str
+    value: float
+    larger_is_better: bool
+
+
+_BEST_SHAPE = typing.get_type_hints(Best)
+
+
+# --- Policies ----------------------------------------------------------------------
+
+
+def policy(
+    directory: Path, keep_last: int, every_nimg: int | None
+) -> checkpoint_managers.PreservationPolicy:
+    """What Orbax asks, after each save, for the checkpoints to be kept.
+
+    Args:
+        directory: of the checkpoints.
+        keep_last: how many of the newest.
+        every_nimg: images between milestones; None keeps none.
+    """
+    policies: list[Any] = [
+        checkpoint_managers.LatestN(keep_last),
+        _TheBest(directory),
+    ]
+    if every_nimg is not None:
+        policies.append(_Milestones(every_nimg))
+    return checkpoint_managers.AnyPreservationPolicy(policies)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Milestones(checkpoint_managers.PreservationPolicy):
+    """Keeps the first checkpoint at or after every multiple of `every_nimg`."""
+
+    every_nimg: int
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list:
+        intervals = [info.step // self.every_nimg for info in checkpoints]
+        return [
+            interval > 0 and interval not in intervals[:i]
+            for i, interval in enumerate(intervals)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _TheBest(checkpoint_managers.PreservationPolicy):
+    """Keeps the checkpoint that `best.json` names, also when nothing is scored now."""
+
+    directory: Path
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list:
+        best = _read_best(self.directory)
+        if best is None:  # damaged: any that was scored may be the one
+            scored = {
+                n
+                for n, p in stored.step_directories(self.directory)
+                if (p / _SCORES).exists()
+            }
+            return [info.step in scored for info in checkpoints]
+        return [info.step == best.get("nimg") for info in checkpoints]
+
+
+# --- Scores ------------------------------------------------------------------------
+
+
+def read_scores(path: Path) -> Scores:
+    """The scores of a checkpoint, by evaluator; {} when it has none."""
+    return _scores_of(path).get("scores", {})
+
+
+def _scores_of(path: Path) -> dict[str, Any]:
+    way_on = "its scores are left out until they are taken again"
+    return _read(path / _SCORES, _SCORES_SHAPE, way_on) or {}
+
+
+def add_scores(
+    path: Path, evaluator: str, scores: Mapping[str, float], resolution: int
+) -> None:
+    """Adds what an evaluator found to the scores of a checkpoint.
+
+    Args:
+        path: the checkpoint.
+        evaluator: its name.
+        scores: by name; those that are not finite are left out, as JSON has none.
+        resolution: of the generator at the time, in pixels.
+    """
+    finite = {name: value for name, value in scores.items() if math.isfinite(value)}
+    both = read_scores(path) | {evaluator: finite}
+    _write(path / _SCORES, {"resolution": resolution, "scores": both})
+
+
+def read_best(directory: Path) -> Best | None:
+    """The best checkpoint of `directory`; None when none was chosen.
+
+    None too, after a warning, when the record is damaged.
+    """
+    found = _read_best(directory)
+    return Best(*(found[name] for name in Best._fields)) if found else None
+
+
+def choose_best(directory: Path, criterion: Criterion) -> Best | None:
+    """Finds the best of the scored checkpoints and names it in `best.json`.
+
+    Only those of the highest resolution take part: at a lower one the generator is
+    compared with smaller images. Of equals the newest is the best.
+    """
+    score, larger = criterion
+    candidates: list[Best] = []
+    for nimg, path in stored.step_directories(directory):
+        record = _scores_of(path)
+        for scores in record.get("scores", {}).values():
+            if score in scores:
+                found = record["resolution"], score, scores[score], larger
+                candidates.append(Best(path.name, nimg, *found))
+    sign = 1 if larger else -1
+    best = max(
+        candidates, key=lambda b: (b.resolution, sign * b.value, b.nimg), default=None
+    )
+    if best is not None:
+        _write(directory / _BEST, best._asdict())
+    return best
+
+
+def forget(directory: Path, checkpoint: str) -> None:
+    """Chooses another best checkpoint if it was this one, which is gone."""
+    best = read_best(directory)
+    if best is not None and best.checkpoint == checkpoint:
+        (directory / _BEST).unlink(missing_ok=True)
+        choose_best(directory, Criterion(best.score, best.larger_is_better))
+
+
+def best_path(directory: Path) -> Path:
+    """The best checkpoint of `directory`.
+
+    Raises:
+        UserError: none was chosen, or it is gone.
+    """
+    best = read_best(directory)
+    if best is None and (directory / _BEST).exists():
+        raise UserError(
+            f"{directory / _BEST} is damaged; training names the best checkpoint again "
+            "with its next score, until then give the run or one of its checkpoints"
+        )
+    if best is None:
+        raise UserError(
+            f"{directory} has no best checkpoint, for nothing was scored in training"
+            " (metrics.names); give the run or one of its checkpoints"
+        )
+    if not (directory / best.checkpoint).is_dir():
+        raise UserError(
+            f"{best.checkpoint}, which {directory / _BEST} names, is gone; give the run"
+            " or one of its checkpoints"
+        )
+    return directory / best.checkpoint
+
+
+def _read(path: Path, shape: Any, way_on: str) -> Any:
+    """The record, {} where there is none, None after a warning where it is damaged."""
+    try:
+        return records.read(path, shape, way_on=way_on, inside=path.parent)
+    except FileNotFoundError:
+        return {}
+    except records.DamagedRecordError as error:
+        _log.warning("%s", error)
+        return None
+
+
+def _read_best(directory: Path) -> Any:
+    found = _read(directory / _BEST, _BEST_SHAPE, "the next score writes it again")
+    if found and not stored.is_step(found["checkpoint"], found["nimg"]):
+        _log.warning("%s names no checkpoint; the next score does", directory / _BEST)
+        return None
+    return found
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    files.atomic_write(path, json.dumps(content, indent=2) + "\n")

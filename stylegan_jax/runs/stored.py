@@ -1,0 +1,354 @@
+"""How a checkpoint lies on disk, and reading it with every byte checked.
+
+A checkpoint is a directory `nimg_<9 digits>` with two Orbax items: `state`, a
+nested dict of host arrays named by their path in the train state
+(`g_ema/synthesis/block4/const/bias`), and `meta`, a JSON record of every leaf's
+type, shape and CRC-32. Orbax restores a flipped bit without noticing; the CRC does
+not. Beside them lies `checksums.json` with the CRC-32 of every file, so that damage
+is noticed also where no array would be wrong; it is written last, and a checkpoint
+without it (the process was killed in between) is checked by its arrays alone.
+Nothing here knows the train state's classes, so a part of a checkpoint can be read
+without the training code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import files, records
+from stylegan_jax.runs import orbax_errors
+
+STEP_PREFIX = "nimg"
+STEP_DIGITS = 9
+_SEAL = "checksums.json"
+MAX_STATE_BYTES = 1 << 35  # of all arrays; the state of a 1024 px run has 0.8 GB
+_MAX_RATIO = 100  # of arrays to the files they are in; moments begin as zeros
+_FREE_BYTES = 1 << 26
+_MAX_FILES = 10_000
+_MAX_INDEX_BYTES = 1 << 22  # of a file without arrays; of 200 arrays it has 60 kB
+_RECORD = {"nimg": int, "metadata": {}, "leaves": {...: [object]}, "crc32": int}
+_LEAF_NAME = re.compile(r"\w+(/\w+)*", re.ASCII)
+_STEP_NAME = re.compile(rf"{STEP_PREFIX}_(\d{{{STEP_DIGITS},18}})", re.ASCII)
+
+
+class UnreadableCheckpoint(Exception):
+    """A checkpoint is damaged; the message says what is wrong with it."""
+
+
+class StoredStep(NamedTuple):
+    """What `read_step` found, checked."""
+
+    leaves: dict[str, np.ndarray]  # path in the state -> array
+    metadata: dict[str, Any]  # as given to `Checkpoints.save`
+    names: list[str]  # every path in the checkpoint, also those not read
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """The leaves by path, such as `d_opt_state/0/mu/block4/conv/bias`.
+
+    Dict keys, field names of dataclasses and named tuples and positions in
+    tuples are joined by slashes.
+
+    Raises:
+        UserError: a leaf is not an array, is a typed random key, or shares its
+            path with another.
+    """
+    named: dict[str, Any] = {}
+    for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        name = "/".join(_text(key) for key in keys)
+        if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
+            raise UserError(
+                f"{name} is a {type(leaf).__name__}; a state holds only arrays"
+            )
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            raise UserError(f"{name} is a typed key; store jax.random.key_data of it")
+        if name in named:
+            raise UserError(f"two leaves of the state are called {name}")
+        named[name] = leaf
+    return named
+
+
+def _text(key: Any) -> str:
+    for attribute in ("key", "name", "idx"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    raise UserError(f"unknown kind of path entry {key!r}")
+
+
+def nested(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dicts from paths; the reverse of `named_leaves` for plain dicts."""
+    tree: dict[str, Any] = {}
+    for name, leaf in named.items():
+        *parents, last = name.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = leaf
+    return tree
+
+
+def sequences_restored(tree: Any) -> Any:
+    """Turns dicts keyed `0`, `1`, ... back into tuples, recursively."""
+    if not isinstance(tree, dict):
+        return tree
+    children = {key: sequences_restored(child) for key, child in tree.items()}
+    positions = [str(i) for i in range(len(children))]
+    if children and set(children) == set(positions):
+        return tuple(children[position] for position in positions)
+    return children
+
+
+def describe(
+    nimg: int, leaves: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The `meta` item: every leaf's type, shape and CRC-32, and a CRC of itself."""
+    record: dict[str, Any] = {
+        "nimg": nimg,
+        "metadata": dict(metadata),
+        "leaves": {name: _fingerprint(leaf) for name, leaf in leaves.items()},
+    }
+    record["crc32"] = _record_crc(record)
+    return record
+
+
+def _fingerprint(array: np.ndarray) -> list[Any]:
+    crc = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
+    return [str(array.dtype), list(array.shape), crc]
+
+
+def _record_crc(record: Mapping[str, Any]) -> int:
+    rest = {key: value for key, value in record.items() if key != "crc32"}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
+
+
+def step_name(nimg: int) -> str:
+    """Name of the directory of a checkpoint."""
+    return f"{STEP_PREFIX}_{nimg:0{STEP_DIGITS}d}"
+
+
+def is_step(name: str, nimg: int) -> bool:
+    """Whether a record names the directory of a checkpoint, and none elsewhere."""
+    match = _STEP_NAME.fullmatch(name)
+    return match is not None and int(match[1]) == nimg
+
+
+def step_directories(directory: Path) -> list[tuple[int, Path]]:
+    """(nimg, path) of the finished checkpoints in `directory`, newest first."""
+    if not directory.is_dir():
+        return []
+    found = [
+        (int(match[1]), path)
+        for path in directory.iterdir()
+        if (match := _STEP_NAME.fullmatch(path.name)) and path.is_dir()
+    ]
+    return sorted(found, reverse=True)
+
+
+def seal(path: Path) -> None:
+    """Notes the CRC-32 of every file of a finished checkpoint, beside them."""
+    crcs = {
+        file.relative_to(path).as_posix(): _file_crc(file)
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+    content = {"files": crcs, "crc32": _record_crc({"files": crcs})}
+    files.atomic_write(path / _SEAL, json.dumps(content, indent=2) + "\n")
+
+
+def stored_files(path: Path) -> dict[str, int]:
+    """Name and size of every file of a checkpoint.
+
+    Nothing is read but what is listed here: names in records lead nowhere else.
+
+    Raises:
+        UnreadableCheckpoint: something is no regular file, or leads elsewhere.
+    """
+    found: dict[str, int] = {}
+    for folder, folders, names in os.walk(path):
+        linked = [name for name in folders if os.path.islink(f"{folder}/{name}")]
+        for each in [*linked, *names]:
+            file = Path(folder, each)
+            name = file.relative_to(path).as_posix()
+            try:
+                with records.open_file(file, inside=path) as opened:
+                    found[name] = os.fstat(opened.fileno()).st_size
+            except ValueError as error:
+                raise UnreadableCheckpoint(f"{name} is {error}") from error
+            if found[name] > _MAX_INDEX_BYTES and file.parent.name != "d":
+                raise UnreadableCheckpoint(f"{name} has {found[name]} bytes")
+        if len(found) > _MAX_FILES:
+            raise UnreadableCheckpoint(f"it has over {_MAX_FILES} files")
+    return found
+
+
+def check_seal(path: Path) -> None:
+    """Compares every file with what `seal` noted; without a note nothing is compared.
+
+    Raises:
+        UnreadableCheckpoint: a file, or the note, has changed, is gone or elsewhere.
+    """
+    found = stored_files(path)
+    if _SEAL not in found:
+        return
+    try:
+        shape = {"files": {...: int}, "crc32": int}
+        content = records.read(path / _SEAL, shape, way_on="")
+        intact = content["crc32"] == _record_crc(content)
+    except UserError:
+        content, intact = {}, False
+    if not intact:
+        raise UnreadableCheckpoint(f"{_SEAL} has changed (CRC mismatch)")
+    for name, crc in content["files"].items():
+        if name not in found:
+            raise UnreadableCheckpoint(f"{name} is gone")
+        if _file_crc(path / name) != crc:
+            raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
+
+
+def _file_crc(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(2**22):
+            crc = zlib.crc32(chunk, crc)
+    return crc
+
+
+def read_step(
+    nimg: int, path: Path, subtrees: Iterable[str] | None = None
+) -> StoredStep:
+    """Reads a checkpoint, or only some of the state's fields, onto the host.
+
+    Args:
+        nimg: the image count its name promises.
+        path: the checkpoint's directory.
+        subtrees: first parts of the paths to read, such as `g_ema`; None reads all.
+
+    Raises:
+        UnreadableCheckpoint: anything is missing, unreadable or changed.
+    """
+    try:
+        sizes = stored_files(path)
+        # Where Orbax's handler of JSON writes it.
+        record = records.read(path / "meta" / "metadata", _RECORD, way_on="")
+        if record["crc32"] != _record_crc(record) or record["nimg"] != nimg:
+            raise UnreadableCheckpoint("its meta record has changed (CRC mismatch)")
+        _check_described(record["leaves"], sum(sizes.values()))
+        check_seal(path)
+        wanted = None if subtrees is None else set(subtrees)
+        fingerprints = {
+            name: fingerprint
+            for name, fingerprint in record["leaves"].items()
+            if wanted is None or name.split("/")[0] in wanted
+        }
+        orbax_errors.ignore_late_callbacks()
+        leaves = _read_arrays(path / "state", fingerprints)
+    except UnreadableCheckpoint:
+        raise
+    except records.DamagedRecordError as error:
+        raise UnreadableCheckpoint(f"its meta record: {error.__cause__}") from error
+    except Exception as error:  # Orbax raises KeyError, ValueError, bare Exception ...
+        reason = (str(error).strip() or "no message").splitlines()[0][:200]
+        raise UnreadableCheckpoint(f"{type(error).__name__}: {reason}") from error
+    for name, array in leaves.items():
+        if _fingerprint(array) != fingerprints[name]:
+            raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
+    return StoredStep(leaves, record["metadata"], sorted(record["leaves"]))
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """This process reads by itself: Orbax would wait for the others."""
+    index = jax.process_index()
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=index, active_processes={index}, barrier_sync_key_prefix="read"
+    )
+
+
+def _reader(handler: ocp.CheckpointHandler) -> ocp.Checkpointer:
+    return ocp.Checkpointer(handler, multiprocessing_options=_alone())
+
+
+def _read_arrays(
+    path: Path, fingerprints: Mapping[str, list[Any]]
+) -> dict[str, np.ndarray]:
+    if not fingerprints:
+        return {}
+    # The names and shapes come from our own record: no template is needed, and
+    # arrays come back as NumPy, whatever devices wrote them.
+    item = nested(
+        {
+            name: jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype))
+            for name, (dtype, shape, _) in fingerprints.items()
+        }
+    )
+    restore_args = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+    # Not the checkpointer's, which would warn of a file that we do not write.
+    described: Any = handler.metadata(path)  # pyright: ignore[reportArgumentType]
+    _check_stored(described, fingerprints)
+    with _reader(handler) as reader:
+        tree = reader.restore(
+            path,
+            args=ocp.args.PyTreeRestore(
+                item=item, restore_args=restore_args, partial_restore=True
+            ),
+        )
+    return {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
+
+
+def _check_described(fingerprints: Mapping[str, list[Any]], stored: int) -> None:
+    """Raises unless these are arrays by names of ours, which `stored` bytes may hold.
+
+    Files much smaller than their arrays unpack to zeros, and files much larger are
+    read for their checksums only.
+    """
+    total = 0
+    for name, (dtype, shape, _) in fingerprints.items():
+        sizes_right = all(type(n) is int and 0 < n < 1 << 32 for n in shape)
+        if not _LEAF_NAME.fullmatch(name) or not sizes_right or len(shape) > 8:
+            raise UnreadableCheckpoint(
+                f"an array {ascii(name)[:60]} of shape {shape[:8]}"
+            )
+        kind = np.dtype(dtype)
+        if kind.hasobject:
+            raise UnreadableCheckpoint(f"an array {name} of {kind}")
+        total += math.prod(shape) * kind.itemsize
+    if total > min(MAX_STATE_BYTES, _MAX_RATIO * stored + _FREE_BYTES):
+        raise UnreadableCheckpoint(f"it claims {total} bytes of arrays in {stored}")
+    if stored > 2 * total + _FREE_BYTES:
+        raise UnreadableCheckpoint(f"its files have {stored} bytes, its arrays {total}")
+
+
+def _check_stored(metadata: Any, fingerprints: Mapping[str, list[Any]]) -> None:
+    """Raises unless the arrays on disk say of themselves what our record does.
+
+    Stored arrays may claim any size: chunks that are not there read as zeros.
+    """
+    tree = getattr(metadata, "tree", None)
+    if tree is None:
+        raise UnreadableCheckpoint("its arrays are not described")
+    found = {
+        "/".join(_text(key) for key in keys): tuple(leaf.shape)
+        for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
+    for name, (_, shape, _) in fingerprints.items():
+        if found.get(name) != tuple(shape):
+            raise UnreadableCheckpoint(
+                f"{name} is of shape {found.get(name)} on disk, not {tuple(shape)}"
+            )

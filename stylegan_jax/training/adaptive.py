@@ -1,0 +1,139 @@
+"""Augmentation in training: its configuration, and the controller of its strength.
+
+The controller watches for overfitting: r_t is the mean sign of the discriminator's
+scores on reals, 1 when it recognises every one. Above the target augmentation becomes
+more likely, below it less.
+
+Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
+Data", section 3; `augment_pipe` in NVlabs/stylegan2-ada-pytorch, `training_loop.py`.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from stylegan_jax.augment import diffaugment, values
+from stylegan_jax.augment.values import PIPES, Values
+from stylegan_jax.errors import UserError
+
+_INTERVAL = 4  # minibatches between two changes of p
+AugmentState = dict[str, Array]  # empty where p is fixed
+Mode = Literal["none", "ada", "fixed", "diffaugment"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Augmentation of what the discriminator sees, for small data sets.
+
+    ada: as likely as the discriminator's overfitting asks for. fixed: with probability
+    p. diffaugment: colours, shift and cut-out, always (Zhao et al. 2020).
+    """
+
+    mode: Mode = "none"
+    pipe: str = "bgc"  # which augmentations: blit, geom, color, ..., bg, bgc, bgcfnc
+    p: float = 0.0  # probability of each; of ada, where it begins
+    target: float = 0.6  # ada: of the mean sign of the scores on reals
+    kimg: float = 500  # ada: thousands of images in which p could go from 0 to 1
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises UserError."""
+        modes = ("none", "ada", "fixed", "diffaugment")
+        if self.mode not in modes:
+            raise UserError(
+                f"augment.mode is {self.mode!r}, not one of {', '.join(modes)}"
+            )
+        if self.pipe not in PIPES:
+            raise UserError(
+                f"augment.pipe is {self.pipe!r}, not one of {', '.join(PIPES)}"
+            )
+        if not 0 <= self.p <= 1:
+            raise UserError(f"augment.p is {self.p}, not in 0 to 1")
+        if self.p and self.mode in ("none", "diffaugment"):
+            raise UserError(
+                f"augment.p is {self.p}, but augment.mode {self.mode} does not use it; "
+                "set augment.mode to fixed or ada"
+            )
+        if not -1 < self.target < 1:
+            raise UserError(f"augment.target is {self.target}, not between -1 and 1")
+        if self.kimg <= 0:
+            raise UserError(f"augment.kimg is {self.kimg}, not positive")
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is ever augmented."""
+        return self.mode in ("ada", "diffaugment") or (
+            self.mode == "fixed" and self.p > 0
+        )
+
+
+NO_AUGMENTATION = AugmentConfig()
+# Below it the discriminator learns the images by heart (figure 1 of the paper).
+FEW_IMAGES = 20_000
+
+
+def advice(config: AugmentConfig, images: int) -> str | None:
+    """One line for who trains on few images without augmentation."""
+    if config.active or images >= FEW_IMAGES:
+        return None
+    return (
+        f"{images:,} images are few: the discriminator may learn them by heart; "
+        "--augment.mode ada keeps it from that"
+    )
+
+
+def init(config: AugmentConfig) -> AugmentState:
+    """What the controller remembers, before the first image.
+
+    `p`, float32, and since its last change the sum of `signs`, `images` and
+    `minibatches`, int32.
+    """
+    if config.mode != "ada":
+        return {}
+    # An array each, as the step overwrites them in place.
+    counts = {k: jnp.zeros((), jnp.int32) for k in ("signs", "images", "minibatches")}
+    return {"p": jnp.asarray(config.p, jnp.float32), **counts}
+
+
+def probability(config: AugmentConfig, state: AugmentState) -> Array | float:
+    """The probability of each augmentation as it stands."""
+    return state["p"] if config.mode == "ada" else config.p
+
+
+def draw(
+    config: AugmentConfig, state: AugmentState, key: Array, shape: tuple[int, ...]
+) -> Values:
+    """What each image of a minibatch of this shape, `[N, H, H, C]`, gets."""
+    if config.mode == "diffaugment":
+        return diffaugment.draw(key, shape)
+    p = probability(config, state)
+    return values.draw(key, PIPES[config.pipe], p, shape)
+
+
+def count(state: AugmentState, mean_sign: Array, batch_size: int) -> AugmentState:
+    """The state after a minibatch whose scores on reals have this mean sign."""
+    if not state:
+        return state
+    # An integer again, whatever the mean over the devices was rounded to.
+    signs = jnp.round(mean_sign * batch_size).astype(jnp.int32)
+    return {
+        "p": state["p"],
+        "signs": state["signs"] + signs,
+        "images": state["images"] + batch_size,
+        "minibatches": state["minibatches"] + 1,
+    }
+
+
+def adjust(config: AugmentConfig, state: AugmentState) -> AugmentState:
+    """The state with p changed, if enough minibatches have been counted."""
+    if not state:
+        return state
+    images = state["images"].astype(jnp.float32)
+    r_t = state["signs"] / jnp.maximum(images, 1)
+    step = jnp.sign(r_t - config.target) * images / (config.kimg * 1000)
+    due = state["minibatches"] >= _INTERVAL
+    changed = {name: jnp.zeros_like(value) for name, value in state.items()}
+    changed["p"] = jnp.maximum(state["p"] + step, 0)
+    return jax.tree.map(lambda new, old: jnp.where(due, new, old), changed, state)

@@ -1,0 +1,120 @@
+"""Grids of reals and of samples from fixed latents; of points, their density."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax import Array
+
+from stylegan_jax.data.sources import Source
+from stylegan_jax.io import grids, images, plots
+from stylegan_jax.networks.config import ModelConfig
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.training.config import RunConfig
+
+_CHUNK = 8  # images drawn at once, for memory
+_POINTS = 8_000  # points in a picture
+
+
+def make_draw(
+    config: RunConfig, model: ModelConfig, source: Source
+) -> Callable[[Generator], np.ndarray]:
+    """Makes the function from a generator to a uint8 grid of samples.
+
+    The latents are `RandomState(run.seed).randn`, the labels those of the first
+    images, the noise the stored one. Small images are enlarged to the final
+    resolution, so that grids of all phases have one size.
+    """
+    if model.resolution == 1:
+        return _make_draw_points(config, model, source)
+    count = config.grid_columns * config.grid_rows
+    padded = -(-count // _CHUNK) * _CHUNK
+    z = np.random.RandomState(config.seed).randn(padded, model.z_dim)
+    labels = np.stack([source.label(i % len(source)) for i in range(padded)])
+    inputs = (z.astype(np.float32), labels.astype(np.float32))
+    # Copied to the device at each use: a grid is rare and the state may be sharded.
+
+    @jax.jit
+    def draw(generator: Generator, z: Array, labels: Array) -> Array:
+        def one_chunk(chunk: tuple[Array, Array]) -> Array:
+            z, labels = chunk
+            return generator.sample(
+                z,
+                labels=labels if model.label_size else None,
+                psi=config.grid_psi,
+                cutoff=None,
+            )
+
+        lead = (padded // _CHUNK, _CHUNK)
+        chunks = jax.tree.map(lambda x: x.reshape(*lead, x.shape[1]), (z, labels))
+        drawn = jax.lax.map(one_chunk, chunks)
+        return drawn.reshape(padded, *drawn.shape[2:])
+
+    def draw_grid(generator: Generator) -> np.ndarray:
+        drawn = jax.device_get(draw(generator, *inputs))
+        samples = images.to_uint8(drawn[:count])
+        factor = model.resolution // generator.resolution
+        samples = samples.repeat(factor, axis=1).repeat(factor, axis=2)
+        return grids.grid(samples, columns=config.grid_columns)
+
+    return draw_grid
+
+
+def grid_of_reals(config: RunConfig, source: Source, resolution: int) -> np.ndarray:
+    """The first images of the data in a uint8 grid, in the data's own order."""
+    if resolution == 1:
+        reals = first_points(source)
+        return plots.panels([(source.name, reals)], span=span_of(reals))
+    count = config.grid_columns * config.grid_rows
+    reals = [source.image(i % len(source), resolution) for i in range(count)]
+    return grids.grid(np.stack(reals), columns=config.grid_columns)
+
+
+def diversity(
+    config: RunConfig, model: ModelConfig, fakes: np.ndarray, reals: np.ndarray
+) -> float | None:
+    """How much a grid of samples varies, relative to one of reals; None: unknown.
+
+    The ratio of the root mean square distances of pixels to their mean over the
+    cells. Identical samples give 0, samples like the data about 1. Of points, whose
+    grids are plots, and of a single picture nothing is known.
+    """
+    rows, columns = config.grid_rows, config.grid_columns
+    if model.resolution == 1 or rows * columns == 1:
+        return None
+
+    def spread(grid: np.ndarray) -> float:
+        height, width = grid.shape[0] // rows, grid.shape[1] // columns
+        cells = grid.astype(np.float32).reshape(rows, height, columns, width, -1)
+        return float(np.sqrt(np.mean(cells.var(axis=(0, 2)))))
+
+    of_reals = spread(reals)
+    return spread(fakes) / of_reals if of_reals else None
+
+
+def _make_draw_points(
+    config: RunConfig, model: ModelConfig, source: Source
+) -> Callable[[Generator], np.ndarray]:
+    """Makes the function from a generator to a uint8 picture of its points."""
+    span = span_of(first_points(source))
+    z = np.random.RandomState(config.seed).randn(_POINTS, model.z_dim)
+    draw = jax.jit(lambda generator, z: generator.sample(z, psi=1.0)[:, 0, 0])
+
+    def draw_points(generator: Generator) -> np.ndarray:
+        points = jax.device_get(draw(generator, z.astype(np.float32)))
+        return plots.panels([("samples", points)], span=span)
+
+    return draw_points
+
+
+def first_points(source: Source) -> np.ndarray:
+    """The first points of a source of points, `[N, dimensions]`."""
+    count = min(len(source), _POINTS)
+    return np.stack([source.image(i, 1)[0, 0] for i in range(count)])
+
+
+def span_of(points: np.ndarray) -> tuple[float, float]:
+    """Lowest and highest coordinate to show, with room around the points."""
+    low, high = float(points.min()), float(points.max())
+    room = 0.25 * (high - low)
+    return low - room, high + room

@@ -1,0 +1,83 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import file_cache
+
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+HOLDER = """
+import sys, time
+from pathlib import Path
+from stylegan_jax.io import file_cache
+with file_cache.exclusive(Path(sys.argv[1]), on_wait=lambda: None):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ours", "xdg", "folder"),
+    [
+        ("/a", "/b", "/a/networks"),
+        ("", "/b", "/b/stylegan_jax/networks"),
+        ("", "", "/home/me/.cache/stylegan_jax/networks"),
+        ("", "relative", "/home/me/.cache/stylegan_jax/networks"),
+        ("~/a", "", "/home/me/a/networks"),
+    ],
+)
+def test_the_folder_is_ours_or_that_of_the_xdg_specification(
+    ours, xdg, folder, monkeypatch
+):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("STYLEGAN_JAX_CACHE", ours)
+    monkeypatch.setenv("XDG_CACHE_HOME", xdg)
+    assert file_cache.cache_folder("networks") == Path(folder)
+
+
+def test_records_are_what_sha256sum_reads(tmp_path):
+    path = tmp_path / "empty.bin"
+    path.write_bytes(b"")
+    assert file_cache.recorded(path) is None
+    assert file_cache.sha256(path) == EMPTY
+    file_cache.record(path, EMPTY)
+    assert file_cache.recorded(path) == EMPTY
+    written = (tmp_path / "empty.bin.sha256").read_text()
+    assert written == f"{EMPTY}  empty.bin\n"
+    for damaged in ("", "hello", EMPTY[:-1], "\udcff".join(["", ""])):
+        (tmp_path / "empty.bin.sha256").write_bytes(damaged.encode("utf-8", "replace"))
+        assert file_cache.recorded(path) is None
+    file_cache.forget(path)
+    file_cache.forget(path)
+    assert file_cache.recorded(path) is None
+
+
+def test_a_killed_process_leaves_no_lock_behind(tmp_path):
+    path = tmp_path / "new" / "file.bin"
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+
+        def waited():
+            waits.append(True)
+            holder.send_signal(signal.SIGKILL)
+
+        waits = []
+        with file_cache.exclusive(path, on_wait=waited):
+            pass
+        with file_cache.exclusive(path, on_wait=waited):
+            pass
+    assert waits == [True]
+
+
+def test_a_folder_that_cannot_be_made_names_the_way_out(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UserError, match=r"cannot be written to.*STYLEGAN_JAX_CACHE"),
+        file_cache.exclusive(tmp_path / "file" / "x", on_wait=lambda: None),
+    ):
+        pass
