@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from stylegan_jax.data import pipeline
+from stylegan_jax.data import stream
 from stylegan_jax.data.config import POINTS
 from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import Source, open_source
@@ -247,9 +247,9 @@ def train(
 
 def open_batches(
     config: Config, images: DecodedSource, phase: Phase, start_nimg: int
-) -> pipeline.Batches:
+) -> stream.Batches:
     """This process's batches of the phase, from image `start_nimg` on."""
-    return pipeline.batches(
+    return stream.batches(
         images,
         resolution=phase.resolution,
         repeats=phase.minibatches,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stylegan_jax.data import pipeline
+from stylegan_jax.data import stream
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import open_source
@@ -51,11 +51,11 @@ def test_batches_of_points_are_float32_as_they_are():
     source, points = all_points(RING)
     decoded = DecodedSource(source, RING.cache_bytes, RING.dtype)
     options = {"resolution": 1, "repeats": 2, "batch_size": 8, "seed": 0}
-    with pipeline.batches(decoded, start_nimg=0, mirror=False, **options) as batches:
+    with stream.batches(decoded, start_nimg=0, mirror=False, **options) as batches:
         first = next(batches)
     assert first["images"].shape == (2, 8, 1, 1, 2)
     assert first["images"].dtype == np.float32
-    order, _ = pipeline.Order(len(points), seed=0, mirror=False).at(np.arange(16))
+    order, _ = stream.Order(len(points), seed=0, mirror=False).at(np.arange(16))
     np.testing.assert_array_equal(first["images"].reshape(16, 2), points[order])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from tests.common import picture_bombs
+from tests.io import picture_bombs
 
 from stylegan_jax.io import containers, images
 from tests.io.picture_bombs import BOMBS

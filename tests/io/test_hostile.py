@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.common import damage, hostile
+from tests.io import damage, hostile
 
 KINDS = hostile.kinds()
 MAX_BYTES = 48 << 20  # the files have some kilobytes

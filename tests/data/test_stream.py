@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.data.decoded_cache import DecodedSource
-from stylegan_jax.data.pipeline import Order, batches, mirrored
+from stylegan_jax.data.stream import Order, batches, mirrored
 from stylegan_jax.errors import UserError
 
 
@@ -238,7 +238,7 @@ def test_closing_ends_the_threads():
 def test_a_program_ends_though_its_iterator_was_never_closed():
     program = """
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.pipeline import batches
+from stylegan_jax.data.stream import batches
 from stylegan_jax.data.sources import open_source
 
 iterator = batches(open_source(DataConfig()), resolution=8, repeats=1, batch_size=4,
