@@ -48,7 +48,8 @@ def make_evaluators(
         except UserError as error:
             raise UserError(
                 f"metrics.names has {measure.name}, which cannot be taken: {error}; "
-                "--metrics.inception, .vgg16, .lpips and .features take files of yours"
+                "`metrics.inception`, `metrics.vgg16`, `metrics.lpips` and "
+                "`metrics.features` take files of yours"
             ) from error
         return Evaluator(
             name=measure.name,

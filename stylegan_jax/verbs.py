@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.choices import one_hot
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
@@ -27,6 +26,7 @@ from stylegan_jax.networks.seeds import (
     NoiseKind,
     draw_pictures,
     make_draw,
+    one_hot,
     require_pictures,
 )
 from stylegan_jax.training import preflight

@@ -1,6 +1,7 @@
 """The plan of the house: imports point down, files stay rooms."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ SHIMS = {path.stem for path in PACKAGE.glob("*.py")} & {
 }
 LAYERS = [
     {"errors", "lazy"},
-    {"by_resolution", "choices"},
+    {"by_resolution"},
     {"io"},
     {"ops", "augment", "distributed", "pickles"},
     {"networks", "data", "features", "alignment"},
@@ -27,7 +28,15 @@ LAYERS = [
     SHIMS | {"__main__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+# Of git, of the programs of papers, and of the page's style sheets.
+FOREIGN_FLAGS = {"--error-unmatch", "--porcelain", "--resume"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+LIBRARY = [
+    path
+    for path in FILES
+    if path.parent not in (PACKAGE, PACKAGE / "commands") or path.stem not in SHIMS
+    if path.parent != PACKAGE / "commands" and path.name != "__main__.py"
+]
 
 
 def imported_modules(path):
@@ -59,6 +68,18 @@ def test_what_is_refused_is_a_user_error(path):
             assert ast.unparse(node.exc.func) != "ValueError", f"{path}:{node.lineno}"
         if isinstance(node, ast.ClassDef) and path.name != "errors.py":
             assert "ValueError" not in [ast.unparse(base) for base in node.bases], path
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
+def test_only_commands_know_flags_and_print(path):
+    """Messages name settings in backticks; `commands.cli.as_flags` makes them flags."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            flags = re.findall(r"(?<![\w-])--[a-z][\w.-]*", node.value)
+            assert not set(flags) - FOREIGN_FLAGS, f"{path}:{node.lineno}"
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) != "print", f"{path}:{node.lineno}"
 
 
 def test_pillow_is_used_in_few_rooms_and_tensorflow_and_torch_in_none():

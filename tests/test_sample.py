@@ -6,8 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax import choices
-from stylegan_jax.commands import sample
+from stylegan_jax.commands import choices, sample
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images

@@ -64,7 +64,8 @@ def align(
     if not quads:
         raise NoFaceError(
             f"no face found in the photograph of {image.shape[1]}x{image.shape[0]}: "
-            "give landmarks by hand, or --no-align for a crop that is aligned already"
+            "give landmarks by hand, or `align=False` for a crop that is aligned "
+            "already"
         )
     quads.sort(key=ffhq.quad_side, reverse=True)
     for quad in quads:

@@ -89,7 +89,7 @@ def _library() -> tuple[ModuleType, Path]:
     if importlib.util.find_spec("dlib") is None or package is None:
         raise MissingLandmarkerError(
             "finding faces needs dlib: pip install 'stylegan_jax[align]'; or give "
-            "landmarks by hand, or crops that are aligned already (--no-align)"
+            "landmarks by hand, or crops that are aligned already (`align=False`)"
         )
     folder = Path(next(iter(package.submodule_search_locations or ())))
     return importlib.import_module("dlib"), folder / "models" / _MODEL

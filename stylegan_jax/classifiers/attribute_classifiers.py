@@ -72,7 +72,7 @@ def classifiers_for(
     if source is None:
         raise UserError(
             "classifiers of attributes are taught by labelled data, and none is given: "
-            "give --data.path and --data.labels, or a file by --classifiers"
+            "give `data.path` and `data.labels`, or a file by `classifiers`"
         )
     size = min(resolution, MAX_RESOLUTION)
     options: dict[str, Any] = {"count": count, "steps": steps, "seed": seed}
@@ -219,8 +219,8 @@ def _label_columns(
     if not source.label_size:
         raise UserError(
             f"{source.name} is used without labels, and attributes are labels: give "
-            "--data.labels (folders, json or csv; of TFDS, tfds; of prepared data, "
-            "stored), or classifiers by --classifiers"
+            "`data.labels` (folders, json or csv; of TFDS, tfds; of prepared data, "
+            "stored), or classifiers by `classifiers`"
         )
     labels = np.stack([source.label(int(i)) for i in indices])
     inner = source.source if isinstance(source, Converted) else source

@@ -96,7 +96,7 @@ def load(path: str | os.PathLike[str]) -> StoredClassifiers:
     if metadata is None:
         raise UserError(
             f"{path} is not a file of classifiers; python -m stylegan_jax.evaluate "
-            "with --metrics ls and --classifiers FILE writes one"
+            "with `metrics` ls and `classifiers` FILE writes one"
         )
     try:
         stored = _described(metadata)

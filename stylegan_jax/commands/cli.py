@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.util
 import inspect
 import io
 import itertools
 import logging
 import os
+import re
 import sys
 import threading
 import traceback
@@ -43,6 +45,9 @@ Args = TypeVar("Args")
 Network = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
 
 TRACEBACK_VARIABLE = "STYLEGAN_JAX_TRACEBACK"
+# A setting in a message of the library, and flags that are not called after it.
+_SETTING = re.compile(r"`([a-z][a-z0-9_.]*)(?:=([^`]+))?`")
+_FLAG_OF = {"class_index": "class", "from_file": "from"}
 _PACKAGE = Path(__file__).resolve().parents[1]
 _BUG = "This is a bug in stylegan_jax: report it with the lines above and the command."
 _USERS_MISTAKES = (
@@ -235,6 +240,43 @@ def load_recipe(path: Path, variant: str | None = None) -> Any:
     return config
 
 
+def as_flags(text: str) -> str:
+    """A message with the library's settings as flags.
+
+    The library knows no flags and names its arguments and fields in backticks, with or
+    without a value: `schedule.total_kimg` is `--schedule.total-kimg` here, and
+    `align=False` is `--no-align`.
+    """
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = match[1], match[2] or ""
+        name = _FLAG_OF.get(name, name).replace("_", "-")
+        if value in ("True", "False"):
+            return f"--{name}" if value == "True" else f"--no-{name}"
+        return f"--{name} {value}".rstrip()
+
+    return _SETTING.sub(flag, text)
+
+
+def entry(main: Callable[..., None]) -> Callable[..., None]:
+    """Makes a command's `main` raise errors that name flags, as `as_flags` has them."""
+
+    @functools.wraps(main)
+    def called(*args: Any, **options: Any) -> None:
+        try:
+            main(*args, **options)
+        except UserError as error:
+            error.args = (as_flags(str(error)),)
+            raise
+
+    return called
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return as_flags(super().format(record))
+
+
 def run_main(main: Callable[[], object]) -> NoReturn:
     """Runs an entry point; the user's mistakes become one line, not a traceback.
 
@@ -251,6 +293,10 @@ def _run_main(main: Callable[[], object]) -> NoReturn:
     _warn_on_stderr()
     try:
         main()
+    except BrokenPipeError:
+        # Of `... | head`: nobody reads on, and Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(0)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         _leave(130)
@@ -281,7 +327,7 @@ def _warn_on_stderr() -> None:
     # display; the one that libraries would install keeps the stream of its birth.
     handler = logging.lastResort
     if handler is not None and not logging.getLogger().handlers:
-        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        handler.setFormatter(_Formatter("%(levelname)s: %(message)s"))
         logging.getLogger().addHandler(handler)
 
 

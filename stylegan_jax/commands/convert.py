@@ -75,6 +75,7 @@ class ConvertArgs:
     overwrite: bool = False  # replace the destination if it exists
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = cli.parse(ConvertArgs, argv, prog="python -m stylegan_jax.convert")

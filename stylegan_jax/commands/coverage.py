@@ -67,6 +67,7 @@ class CoverageArgs:
     labels: str | None = None
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = cli.parse(CoverageArgs, argv, prog="python -m stylegan_jax.coverage")

@@ -19,7 +19,7 @@ import numpy as np
 
 from stylegan_jax import loading
 from stylegan_jax.classifiers.classifier import Classifier
-from stylegan_jax.commands import known_data
+from stylegan_jax.commands import cli, known_data
 from stylegan_jax.commands.direction_search import (
     DirectionsArgs,
     find,
@@ -41,6 +41,7 @@ from stylegan_jax.ops.latents import latents_of_seed
 _STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of the picture, standard deviations
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args, data = _parse(argv)

@@ -39,6 +39,7 @@ OPERATIONS: dict[str, type[Command]] = {
 }
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     words = sys.argv[1:] if argv is None else list(argv)

@@ -28,7 +28,7 @@ import tyro
 
 from stylegan_jax import loading
 from stylegan_jax.classifiers import own
-from stylegan_jax.commands import known_data
+from stylegan_jax.commands import cli, known_data
 from stylegan_jax.commands.known_data import KnownData
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import Source
@@ -77,6 +77,7 @@ class EvaluateArgs:
     job: Annotated[JobFlags, tyro.conf.arg(name="")] = JobFlags()
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     prog = "python -m stylegan_jax.evaluate"

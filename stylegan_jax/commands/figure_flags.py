@@ -7,8 +7,8 @@ from typing import Annotated
 import tyro
 
 from stylegan_jax import loading
-from stylegan_jax.choices import parse_numbers, parse_seeds
 from stylegan_jax.commands import cli
+from stylegan_jax.commands.choices import parse_numbers, parse_seeds
 from stylegan_jax.editing import inputs
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import (

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 
 from stylegan_jax import loading
-from stylegan_jax.choices import one_hot
 from stylegan_jax.commands import cli
 from stylegan_jax.commands import figure_flags as commands
 from stylegan_jax.commands.figure_flags import Figure
@@ -21,6 +20,7 @@ from stylegan_jax.errors import UserError, did_you_mean
 from stylegan_jax.figures.figure_output import Output
 from stylegan_jax.figures.studio import Studio
 from stylegan_jax.io.outputs import Outputs, files_named_in
+from stylegan_jax.networks.seeds import one_hot
 
 FIGURES: dict[str, type[Figure]] = {
     "uncurated": commands.Uncurated,
@@ -44,6 +44,7 @@ class All(Figure):
     """Every figure that the network can have, with the default flags."""
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     words = sys.argv[1:] if argv is None else list(argv)

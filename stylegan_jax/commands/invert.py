@@ -22,7 +22,6 @@ import numpy as np
 import tyro
 
 from stylegan_jax import loading
-from stylegan_jax.choices import one_hot
 from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli
 from stylegan_jax.errors import UserError
@@ -41,6 +40,7 @@ from stylegan_jax.io.files import atomic_write, provenance, to_json
 from stylegan_jax.io.outputs import Outputs
 from stylegan_jax.io.progress_bar import progress_bar
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.networks.seeds import one_hot
 
 PresetName = Literal[
     "image2stylegan++",
@@ -98,6 +98,7 @@ class InvertArgs:
     fps: int = 10  # frames per second; one frame per 10 iterations
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = cli.parse(InvertArgs, argv, prog="python -m stylegan_jax.invert")

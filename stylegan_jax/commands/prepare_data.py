@@ -40,6 +40,7 @@ class PrepareArgs:
             raise UserError(f"shard_mb {self.shard_mb} must be at least 1")
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the program with the words of `argv`, by default the command line's."""
     args = cli.parse(

@@ -20,13 +20,8 @@ import numpy as np
 import tyro
 
 from stylegan_jax import loading
-from stylegan_jax.choices import (
-    format_seeds,
-    one_hot,
-    parse_numbers,
-    parse_seeds,
-)
 from stylegan_jax.commands import cli
+from stylegan_jax.commands.choices import format_seeds, parse_numbers, parse_seeds
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import grids, outputs
@@ -36,6 +31,7 @@ from stylegan_jax.networks.seeds import (
     NoiseKind,
     draw_pictures,
     make_draw,
+    one_hot,
     require_pictures,
 )
 
@@ -65,6 +61,7 @@ class SampleArgs:
     columns: int | None = None  # of the grid; by default it is about square
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = cli.parse(SampleArgs, argv, prog="python -m stylegan_jax.sample")

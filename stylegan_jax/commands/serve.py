@@ -56,6 +56,7 @@ class ServeArgs:
     face: Literal["auto", "ffhq", "portraits"] = "auto"
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = cli.parse(ServeArgs, argv, prog="python -m stylegan_jax.serve")

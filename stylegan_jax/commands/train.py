@@ -47,6 +47,7 @@ class Flags:
     job: Annotated[JobFlags, tyro.conf.arg(name="")] = JobFlags()
 
 
+@cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     beginning: transfer.Beginning | None = None

@@ -40,8 +40,8 @@ def by_path(config: DataConfig, *, named: bool) -> tuple[DataConfig, str | None]
         return config, None
     if named:
         raise UserError(
-            f"{path} is a {kind}, and data.name is {name}: leave --data.name out, or "
-            f"give --data.name {kind}"
+            f"{path} is a {kind}, and data.name is {name}: leave `data.name` out, or "
+            f"give `data.name` {kind}"
         )
     other = dataclasses.replace(config, name=kind)
     return other, f"{path} is a {kind}: data.name is {kind}, not {name}"

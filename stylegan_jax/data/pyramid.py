@@ -76,7 +76,7 @@ class PyramidSource:
             raise UserError(
                 f"{self.name} was prepared for {self.resolutions[0]} to "
                 f"{self.resolutions[-1]} px, not {resolution}; prepare it again with "
-                f"--resolution {resolution}"
+                f"`resolution` {resolution}"
             )
         while True:
             actual = self._substitutes.actual(index)

@@ -197,12 +197,12 @@ def _find_whites(
         except ValueError as error:
             raise UserError(
                 f"{largest_file!r} of {name} has {error}; save it with 8 or 16 bits, "
-                f"or say what is white: --data.white {high:g}"
+                f"or say what is white: `data.white` {high:g}"
             ) from error
         if white != depth.FULL[kind]:
             whites[kind] = white
             _logger.warning(
-                "%d %s files of %s, %s; --data.white %g says otherwise",
+                "%d %s files of %s, %s; `data.white` %g says otherwise",
                 len(of_kind),
                 kind,
                 name,
@@ -261,7 +261,7 @@ def _hint(
         count = sum(label is not None for label in found or ())
         _logger.warning(
             "%s has labels of %d of %d images in %s, which are not used; "
-            "--data.labels %s uses them",
+            "`data.labels` %s uses them",
             name,
             count,
             len(files),

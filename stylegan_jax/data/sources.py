@@ -80,7 +80,7 @@ def require_classes(source: Source) -> None:
                 "conditioned on classes: the discriminator has a score for each and "
                 "takes that of the image's, so that vectors would be added up, and "
                 "zeros would teach nothing. Give one class per image, as a number or a "
-                "name in the json or csv file, or train with --data.labels none"
+                "name in the json or csv file, or train with `data.labels` none"
             )
 
 
@@ -95,7 +95,7 @@ def open_source(config: DataConfig) -> Source:
     if config.mirror and (sided := _sided_classes(source)):
         raise UserError(
             f"labels {config.labels!r} tell left from right ({sided}), and mirroring "
-            "would make half of them wrong; leave --data.mirror off"
+            "would make half of them wrong; leave `data.mirror` off"
         )
     return source
 

@@ -278,5 +278,5 @@ def _eyes_note(page: Page) -> str:
         return "Pixels and features of VGG16 are compared."
     return (
         "Only pixels are compared, for there are no weights of VGG16 here; "
-        "<code>--perceptual vgg16</code> fetches them, or <code>--vgg16 FILE</code>."
+        "<code>`perceptual` vgg16</code> fetches them, or <code>`vgg16` FILE</code>."
     )

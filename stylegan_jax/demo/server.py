@@ -40,7 +40,7 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise UserError(
-            f"cannot serve at {host} port {port} ({error}); give another --port, or 0 "
+            f"cannot serve at {host} port {port} ({error}); give another `port`, or 0 "
             "for any that is free"
         ) from error
     return listener

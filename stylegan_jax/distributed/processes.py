@@ -78,11 +78,11 @@ def join(
         return
     if not all(given) and not detect:
         raise UserError(
-            "--coordinator HOST:PORT, --num-processes and --process-id go together; "
-            "--distributed auto finds them on TPU pods, SLURM and Kubernetes"
+            "`coordinator` HOST:PORT, `num_processes` and `process_id` go together; "
+            "`distributed` auto finds them on TPU pods, SLURM and Kubernetes"
         )
     if coordinator and not coordinator.rpartition(":")[2].isdigit():
-        raise UserError(f"--coordinator {coordinator} is not HOST:PORT")
+        raise UserError(f"`coordinator` {coordinator} is not HOST:PORT")
     # JAX would take SIGTERM for itself; the training loop saves on it (interrupt.py).
     jax.config.update("jax_enable_preemption_service", False)
     try:
@@ -99,8 +99,8 @@ def join(
     except (ValueError, TypeError, RuntimeError) as error:
         if "should be defined" in str(error):
             raise UserError(
-                "--distributed auto found no TPU pod, SLURM, Open MPI or Kubernetes; "
-                "give --coordinator HOST:PORT, --num-processes and --process-id"
+                "`distributed` auto found no TPU pod, SLURM, Open MPI or Kubernetes; "
+                "give `coordinator` HOST:PORT, `num_processes` and `process_id`"
             ) from error
         raise UserError(f"cannot join the other processes: {error}") from error
 

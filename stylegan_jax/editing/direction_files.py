@@ -168,7 +168,7 @@ def read_boundary(
         raise UserError(
             f"{path}: neither name nor shape say whether it is in w or z; call it "
             "MODEL_ATTRIBUTE_w_boundary.npy, or give the space: edit and directions "
-            "have --space w and --space z"
+            "have `space` w and `space` z"
         )
     return Direction(
         name=name or own_name, vector=vector, space=chosen, provenance=path.name

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.choices import one_hot
 from stylegan_jax.classifiers import own
 from stylegan_jax.editing import inputs
 from stylegan_jax.editing.inputs import Item
@@ -36,6 +35,7 @@ from stylegan_jax.io import grids, images
 from stylegan_jax.io.outputs import Outputs, write_png
 from stylegan_jax.io.progress_bar import progress_bar
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.networks.seeds import one_hot
 
 Paste = Literal["change", "whole"]
 
@@ -79,13 +79,13 @@ class Settings:
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
         if self.w_steps is not None and self.w_steps < 1:
-            raise UserError(f"--w-steps {self.w_steps} is below 1")
+            raise UserError(f"`w_steps` {self.w_steps} is below 1")
         if self.noise_steps is not None and self.noise_steps < 0:
-            raise UserError(f"--noise-steps {self.noise_steps} is below 0")
+            raise UserError(f"`noise_steps` {self.noise_steps} is below 0")
         if self.perceptual == "own" and self.features is None:
-            raise UserError("--perceptual own goes with --features FILE")
+            raise UserError("`perceptual` own goes with `features` FILE")
         if self.cutoff is not None and self.cutoff < 0:
-            raise UserError(f"--cutoff {self.cutoff} is below 0")
+            raise UserError(f"`cutoff` {self.cutoff} is below 0")
 
 
 class Workbench:

@@ -25,7 +25,7 @@ class Output:
         """Writes the strip, and the film unless `fps` is None."""
         if fps is not None:
             if fps < 1:
-                raise UserError(f"--fps {fps} is below 1")
+                raise UserError(f"`fps` {fps} is below 1")
             video.load_av()
         self.write(film.strip)
         if fps is None:

@@ -41,7 +41,7 @@ def checkpoints(run: Path) -> list[tuple[int, Path]]:
     if len(found) < 2:
         raise UserError(
             f"{run} has {len(found)} checkpoints; give a run directory with two or "
-            "more (--checkpoint.keep-every-kimg keeps them while it trains)"
+            "more (`checkpoint.keep_every_kimg` keeps them while it trains)"
         )
     return found
 

@@ -91,7 +91,7 @@ def _read_one(path: Path, generator: Generator, folder: Path | None) -> Inverted
     image = folder / image.name if folder is not None else image
     if not image.is_file():
         raise UserError(
-            f"{image}, the image of {path}, is not there; --photos says "
+            f"{image}, the image of {path}, is not there; `photos` says "
             "where its folder is now"
         )
     size, channels = generator.resolution, generator.config.num_channels

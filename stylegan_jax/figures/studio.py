@@ -44,7 +44,7 @@ class Studio:
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
         require_pictures(self.generator)
-        for name, value in [("--batch-size", self.batch_size), ("--cell", self.cell)]:
+        for name, value in [("`batch_size`", self.batch_size), ("`cell`", self.cell)]:
             if value < 1:
                 raise UserError(f"{name} {value} is below 1")
 

@@ -125,7 +125,7 @@ def _downloaded(name: str, network: PublicNetwork, path: Path) -> str:
         raise UserError(
             f"{name} cannot be fetched: {'; '.join(problems)}; once you have the file "
             f"by other means, put it at {path} or run python -m "
-            f"stylegan_jax.convert {name} DESTINATION --from FILE"
+            f"stylegan_jax.convert {name} DESTINATION `from_file` FILE"
         )
     try:
         return _checked(network, path)
@@ -137,7 +137,7 @@ def _downloaded(name: str, network: PublicNetwork, path: Path) -> str:
 def _copied(network: PublicNetwork, source: Path, path: Path) -> str:
     """Copies the user's file into the cache once it is known to be the network."""
     if not source.is_file():
-        raise UserError(f"--from {source}: there is no such file")
+        raise UserError(f"`from_file` {source}: there is no such file")
     digest = _checked(network, source)
     temporary = path.with_name(f"{path.name}.copy")
     try:

@@ -74,7 +74,7 @@ def load_eyes(
         }
     )
     if wanted.own and own is None:
-        raise UserError("--perceptual own needs --features FILE, a network of your own")
+        raise UserError("`perceptual` own needs `features` FILE, a network of your own")
     try:
         return Eyes(
             vgg16=vgg16.load(vgg16_path) if wanted.perceptual or wanted.style else None,
@@ -85,8 +85,8 @@ def load_eyes(
         )
     except UserError as error:
         raise UserError(
-            f"{error}; or invert without it: --perceptual none (pixels only), or "
-            "--perceptual own --features FILE"
+            f"{error}; or invert without it: `perceptual` none (pixels only), or "
+            "`perceptual` own `features` FILE"
         ) from error
 
 

@@ -86,7 +86,7 @@ def is_done(outdir: Path, name: str, about: dict[str, Any]) -> bool:
     if different:
         raise UserError(
             f"{path} was made of another {' and '.join(different)}; give another "
-            "--outdir"
+            "`outdir`"
         )
     return True
 

@@ -43,7 +43,7 @@ _PACKAGES = (
 )
 
 _CONFIG = (
-    "start the same training in another --workdir, stop it, and copy its config.json "
+    "start the same training in another `workdir`, stop it, and copy its config.json "
     "here, or go on in the other"
 )
 _log = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ def start_run(
         raise UserError(
             f"{workdir} was started with another configuration (stored -> given):\n  "
             + "\n  ".join(refused)
-            + "\ngive another --workdir, or the stored values to continue that run"
+            + "\ngive another `workdir`, or the stored values to continue that run"
         )
     start = provenance(devices=devices) | {"changes": [*found.values()]}
     listed = [*starts(workdir), start | dict(facts or {})]
@@ -195,18 +195,18 @@ def changes(workdir: Path, config: Any) -> dict[str, str]:
         UserError: `workdir` cannot be a run directory.
     """
     if workdir.exists() and not workdir.is_dir():
-        raise UserError(f"{workdir} is a file; --workdir must be a folder")
+        raise UserError(f"{workdir} is a file; `workdir` must be a folder")
     path = workdir / "config.json"
     if not os.path.lexists(path):
         for name in ("checkpoints", "metrics.jsonl"):
             if (workdir / name).exists():
                 raise UserError(
-                    f"{workdir} holds {name} but no config.json; give another --workdir"
+                    f"{workdir} holds {name} but no config.json; give another `workdir`"
                 )
         return {}
     stored = stored_config(workdir)
     if not stored.keys() & to_json(config).keys():
-        raise UserError(f"{path} is not that of a run; give another --workdir")
+        raise UserError(f"{path} is not that of a run; give another `workdir`")
     old, new, defaults = flatten(stored), flatten(config), _defaults(config)
     found = {}
     for name in sorted(old.keys() | new.keys()):

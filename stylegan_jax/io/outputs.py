@@ -50,7 +50,7 @@ class Outputs:
         """Takes what must not be replaced.
 
         Args:
-            folder: `--outdir`.
+            folder: `outdir`.
             inputs: files that the command reads; a folder of them must be another.
             fixed: names of files that come last, such as `grid.png`; no other result
                 gets them.
@@ -59,7 +59,7 @@ class Outputs:
             UserError: the folder is a file, or holds the inputs.
         """
         if folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder} is a file; --outdir must be a folder")
+            raise UserError(f"{folder} is a file; `outdir` must be a folder")
         self.folder = folder
         self._inputs: list[Path] = []
         self._fixed = {_key(name) for name in fixed}
@@ -71,7 +71,7 @@ class Outputs:
         for path in inputs:
             if path.is_dir() and self.folder.is_dir() and path.samefile(self.folder):
                 raise UserError(
-                    f"--outdir {self.folder} is the folder of the inputs; give another"
+                    f"`outdir` {self.folder} is the folder of the inputs; give another"
                 )
             self._inputs.append(path)
 

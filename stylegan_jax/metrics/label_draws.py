@@ -72,7 +72,7 @@ def labels_for(generator: Generator, source: Source | None) -> LabelDistribution
         )
         raise UserError(
             f"samples of this network need labels of {size} classes, and {given}; give "
-            "the data that it was trained on, with --data.labels (folders, json or csv;"
+            "the data that it was trained on, with `data.labels` (folders, json or csv;"
             " of TFDS, tfds; of prepared data, stored)"
         )
     return label_distribution(source)

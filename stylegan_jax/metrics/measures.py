@@ -180,7 +180,7 @@ def _had(path: Path | None, load: Callable[[], T]) -> T:
         if path is not None:
             raise
         raise UserError(
-            f"{error}; or score on features of your own with --features FILE "
+            f"{error}; or score on features of your own with `features` FILE "
             "(docs/metrics.md), which needs no such weights"
         ) from error
 

@@ -104,3 +104,24 @@ def draw_pictures(
             yield from finish()
     while in_flight:
         yield from finish()
+
+
+def one_hot(size: int, class_index: int | None) -> np.ndarray | None:
+    """The label `[1, size]` of a class of `size`; None for an unconditional network.
+
+    Raises:
+        UserError: the class is missing, not wanted, or unknown.
+    """
+    if not size:
+        if class_index is not None:
+            raise UserError(
+                f"`class_index` {class_index}: this network is unconditional, leave "
+                "`class_index` out"
+            )
+        return None
+    if class_index is None or not 0 <= class_index < size:
+        given = "is missing" if class_index is None else f"{class_index} is unknown"
+        raise UserError(
+            f"`class_index` {given}: this network has {size} classes, 0 to {size - 1}"
+        )
+    return np.eye(1, size, class_index, dtype=np.float32)

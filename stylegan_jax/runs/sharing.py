@@ -84,7 +84,7 @@ def place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
         raise UserError(
             f"{path} is intact but belongs to another model or optimiser"
             f" ({'; '.join(differences[:8])}{more}); use its own configuration or a"
-            " new --workdir"
+            " new `workdir`"
         )
 
     def put(name: str, like: Any) -> jax.Array:

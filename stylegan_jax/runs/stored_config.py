@@ -13,7 +13,7 @@ from stylegan_jax.networks.config import ModelConfig, stored_model_config
 
 _SECTIONS = ("model", "data", "schedule", "run")
 CONFIG_AGAIN = (
-    "start the same training in another --workdir, stop it, and copy its config.json "
+    "start the same training in another `workdir`, stop it, and copy its config.json "
     "here"
 )
 
@@ -34,7 +34,7 @@ def read_config(
     if not path.exists():
         raise UserError(
             f"{run} is not a run directory: it has no config.json; give what "
-            "--workdir was in training"
+            "`workdir` was in training"
         )
     shape = {section: {**(needs or {}).get(section, {})} for section in _SECTIONS}
     return records.read(path, shape, way_on=CONFIG_AGAIN, inside=run)

@@ -80,7 +80,7 @@ def advice(config: AugmentConfig, images: int) -> str | None:
         return None
     return (
         f"{images:,} images are few: the discriminator may learn them by heart; "
-        "--augment.mode ada keeps it from that"
+        "`augment.mode` ada keeps it from that"
     )
 
 

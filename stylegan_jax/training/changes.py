@@ -3,7 +3,7 @@
 | kind | settings | when a run is continued |
 |---|---|---|
 | `FREE` | change time, memory and what is kept, not the training | always |
-| `FROM_HERE` | change the training from here on | with `--change` |
+| `FROM_HERE` | change the training from here on | with `change` |
 | the rest | make another network | never: a new run |
 """
 
@@ -50,7 +50,7 @@ def check(workdir: str, changes: dict[str, str], *, allowed: bool) -> None:
     Args:
         workdir: the run, for the message.
         changes: `files.changes`.
-        allowed: `--change` was given.
+        allowed: `change` was given.
 
     Raises:
         UserError: names every such setting, and what to do.
@@ -60,15 +60,15 @@ def check(workdir: str, changes: dict[str, str], *, allowed: bool) -> None:
     if network:
         raise UserError(
             f"{workdir} was trained with other values (stored -> given):{network}\n"
-            "these make another network: give another --workdir for a new run, or the "
+            "these make another network: give another `workdir` for a new run, or the "
             "stored values to continue this one"
         )
     if rest and not allowed:
         raise UserError(
             f"{workdir} was trained with other values (stored -> given):"
-            f"{_lines(rest)}\n--change trains on with the new ones from its last "
+            f"{_lines(rest)}\n`change` trains on with the new ones from its last "
             "checkpoint; give the stored values to continue as before, or another "
-            "--workdir for a new run"
+            "`workdir` for a new run"
         )
 
 
@@ -77,12 +77,12 @@ def after_divergence(config: Config) -> str:
     rate = config.optimizer.learning_rate
     slower = _scaled(rate, 0.5)
     text = (
-        "The same command with --optimizer.learning-rate "
-        f"{slower} --change goes on from there at half the rate"
+        "The same command with `optimizer.learning_rate` "
+        f"{slower} `change` goes on from there at half the rate"
     )
     gamma = config.loss.resolved().r1_gamma
     if gamma:
-        text += f", with --loss.r1-gamma {2 * gamma:g} --change at twice the penalty"
+        text += f", with `loss.r1_gamma` {2 * gamma:g} `change` at twice the penalty"
     return text
 
 
@@ -106,7 +106,7 @@ def memory_explained(
 
 def _leaner(config: Config, phase: Phase, devices: int) -> list[str]:
     """Flags that need less memory in a phase, each of which can be used."""
-    found = [] if config.model.remat else ["--model.remat"]
+    found = [] if config.model.remat else ["`model.remat`"]
     size, parts, at = phase.batch_size, phase.accumulate, phase.resolution
 
     def usable(size: int, parts: int) -> bool:
@@ -116,11 +116,11 @@ def _leaner(config: Config, phase: Phase, devices: int) -> list[str]:
     more = [n for n in range(parts + 1, size + 1) if size % n == 0 and usable(size, n)]
     if more:
         table = _with(config.schedule.accumulate, at, more[0])
-        found.append(f"--schedule.accumulate {table} --change")
+        found.append(f"`schedule.accumulate` {table} `change`")
     less = [n for n in range(size // 2, 0, -1) if n % parts == 0 and usable(n, parts)]
     if less:
         table = _with(config.schedule.batch_size, at, less[0])
-        found.append(f"--schedule.batch-size {table} --change")
+        found.append(f"`schedule.batch_size` {table} `change`")
     return found or ["another machine: no flag"]
 
 

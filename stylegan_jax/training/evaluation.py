@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 class MetricsConfig:
     """Measures that are taken in the course of training; they do not change it."""
 
-    names: str = ""  # as `stylegan_jax.evaluate --metrics`: fid5k,ppl_wend1k; "": none
+    names: str = ""  # as of `stylegan_jax.evaluate`: fid5k,ppl_wend1k; "": none
     # Thousands of images between two evaluations, each at the checkpoint that comes
     # next, and one at the end. None: at every checkpoint.
     every_kimg: float | None = None

@@ -102,7 +102,7 @@ class Monitor:
                 healthy = self._healthy[name]
                 reported = reported or Unhealthy(
                     f"at {nimg / 1000:.3f} kimg {sentence}; last healthy at "
-                    f"{healthy / 1000:.3f} kimg (--change continues with other values)",
+                    f"{healthy / 1000:.3f} kimg (`change` continues with other values)",
                     healthy,
                 )
         if not self._ticks:
@@ -147,7 +147,7 @@ class Monitor:
                 f"the discriminator is always right (scores {real:.3g} of reals, "
                 f"{fake:.3g} of fakes) and teaches the generator nothing: raise "
                 "loss.r1_gamma, lower optimizer.d_rate, or train on more images "
-                "(--data.mirror doubles them)",
+                "(`data.mirror` doubles them)",
             )
         elif min(real, fake) > sure or max(real, fake) < -sure:
             verdict = "real" if real > 0 else "fake"

@@ -24,7 +24,7 @@ def check(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
     Args:
         workdir: the run directory, or one to be made.
         config: the configuration, fitted to the data.
-        change: settings that change the training from here on are wanted (`--change`).
+        change: settings that change the training from here on are wanted (`change`).
 
     Returns:
         `name: before -> after`, by name.
@@ -88,7 +88,7 @@ def _check_growing(workdir: Path, config: Config, nimg: int) -> None:
         raise UserError(
             f"{workdir} has grown to {before} px, and with these schedule.initial_"
             f"resolution, stable_kimg and fade_kimg it would be at {after} px after "
-            f"{nimg / 1000:g} kimg; give smaller ones, or another --workdir"
+            f"{nimg / 1000:g} kimg; give smaller ones, or another `workdir`"
         )
 
 

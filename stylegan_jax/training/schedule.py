@@ -183,7 +183,7 @@ def shortfall(config: ScheduleConfig, final_resolution: int) -> str | None:
         return None
     return (
         f"the run ends at {last.end_nimg / 1000:g} kimg with {last.title}, below "
-        f"model.resolution {final_resolution}: that takes --schedule.total-kimg "
+        f"model.resolution {final_resolution}: that takes `schedule.total_kimg` "
         f"{needed:g} or more (or shorter schedule.stable_kimg and fade_kimg)"
     )
 

@@ -102,7 +102,7 @@ def first_image(config: Config, kimg: float) -> int:
             calls = max(int(nimg - phase.start_nimg) // phase.step_nimg, 0)
             return phase.start_nimg + calls * phase.step_nimg
     raise UserError(
-        f"--init-kimg {kimg:g} is not below schedule.total_kimg "
+        f"`init_kimg` {kimg:g} is not below schedule.total_kimg "
         f"{config.schedule.total_kimg:g}: nothing would be trained; raise the latter"
     )
 
@@ -123,7 +123,7 @@ def check_frozen(config: Config, beginning: Beginning | None) -> None:
     )
     raise UserError(
         f"optimizer.freeze_d {frozen} would keep random weights as they are: {lacks}; "
-        "give --init a run or a pickle that has one, or leave it 0"
+        "give `init` a run or a pickle that has one, or leave it 0"
     )
 
 
@@ -171,9 +171,9 @@ def adopt(
     if not rows[0].copied:
         reasons = ", ".join(rows[0].fresh)
         raise UserError(
-            f"--init {source.name} has nothing in common with the networks to be "
+            f"`init` {source.name} has nothing in common with the networks to be "
             f"trained ({reasons}); leave flags of the model out to take its "
-            "architecture, or leave --init out"
+            "architecture, or leave `init` out"
         )
     return dataclasses.replace(state, **changed), rows
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from tests.io import picture_bombs
 
 from stylegan_jax.io import containers, images
+from tests.io import picture_bombs
 from tests.io.picture_bombs import BOMBS
 
 MAX_MB, MAX_SECONDS = 300, 20

@@ -1,4 +1,4 @@
-"""What a user chooses in words: seeds, strengths and classes."""
+"""Numbers and seeds as flags have them: `0-63`, `1,0.7,0`."""
 
 import itertools
 import re
@@ -63,24 +63,3 @@ def format_seeds(seeds: Sequence[int]) -> str:
         else:
             parts.append([seed])
     return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts)
-
-
-def one_hot(size: int, class_index: int | None) -> np.ndarray | None:
-    """The label `[1, size]` of a class of `size`; None for an unconditional network.
-
-    Raises:
-        UserError: the class is missing, not wanted, or unknown.
-    """
-    if not size:
-        if class_index is not None:
-            raise UserError(
-                f"--class {class_index}: this network is unconditional, leave --class"
-                " out"
-            )
-        return None
-    if class_index is None or not 0 <= class_index < size:
-        given = "is missing" if class_index is None else f"{class_index} is unknown"
-        raise UserError(
-            f"--class {given}: this network has {size} classes, 0 to {size - 1}"
-        )
-    return np.eye(1, size, class_index, dtype=np.float32)
