@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need into .venv and runs those of the library, without the slow
-# ones and those of services; arguments go to pytest, such as -m services or -m slow.
+# Installs what the tests need into .venv and runs the quick ones of the library;
+# arguments go to pytest, such as -m services, -m thorough or -m slow.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source launch/environment.sh
@@ -8,4 +8,4 @@ source launch/environment.sh
 make_environment ".[test]"
 export JAX_PLATFORMS=cpu
 .venv/bin/python -m pytest --numprocesses 2 --dist loadfile \
-    -m "not slow and not services" "$@"
+    -m "not slow and not services and not thorough" "$@"
