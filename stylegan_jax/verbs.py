@@ -16,7 +16,7 @@ from stylegan_jax.evaluators import make_evaluators
 from stylegan_jax.inversion import inverter, photos, recipes
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.inverter import Inversion, Running
-from stylegan_jax.inversion.objective import Eyes, load_eyes
+from stylegan_jax.inversion.objective import FeatureNets, load_features
 from stylegan_jax.inversion.recipes import Perceptual, Recipe
 from stylegan_jax.io import file_cache
 from stylegan_jax.metrics.names import parse_measures
@@ -106,7 +106,7 @@ def invert(
     perceptual: Perceptual = "preset",
     steps: int | None = None,
     noise_steps: int | None = None,
-    eyes: Eyes | None = None,
+    features: FeatureNets | None = None,
     class_index: int | None = None,
     running: Running | None = None,
 ) -> Inversions:
@@ -121,7 +121,7 @@ def invert(
             preset's VGG16 is fetched once.
         steps: iterations of stages that move latents.
         noise_steps: of those that move noise only; 0 leaves them out.
-        eyes: networks for the perceptual terms that are loaded already.
+        features: networks for the perceptual terms that are loaded already.
         class_index: of a conditional network, from 0.
         running: batches, devices, progress.
 
@@ -142,14 +142,14 @@ def invert(
     targets = [pixels for image in images for pixels in _pixels(image, generator)]
     if not targets:
         raise UserError("there are no images to invert; give one at least")
-    eyes = load_eyes(recipe) if eyes is None else eyes
+    features = load_features(recipe) if features is None else features
     labels = one_hot(generator.config.label_size, class_index)
     found = tuple(
         inverter.invert(
             generator,
             targets,
             recipe,
-            eyes,
+            features,
             labels=labels,
             running=running or Running(),
         )

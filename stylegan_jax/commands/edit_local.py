@@ -195,7 +195,7 @@ class LocalStyle(Command, MaskFlags):
         generator, mask = bench.generator, self.soft_mask(bench)
         make_style = local_terms.colour_term
         if self.style_of == "vgg16":
-            vgg16 = bench.eyes().vgg16
+            vgg16 = bench.features().vgg16
             if vgg16 is None:
                 raise UserError(
                     "--style-of vgg16 goes with --perceptual vgg16; give --style-of "

@@ -29,7 +29,7 @@ from stylegan_jax.features.extractor import Extractor, Params
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos, recipes, results, resuming
 from stylegan_jax.inversion.inverter import Inversion, Running, Told, invert
-from stylegan_jax.inversion.objective import Eyes, load_eyes
+from stylegan_jax.inversion.objective import FeatureNets, load_features
 from stylegan_jax.inversion.photos import Photo
 from stylegan_jax.inversion.recipes import Perceptual, Recipe
 from stylegan_jax.inversion.scores import FORMATS, Scores, score, text
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for file in refused:
         print(f"{file.path}: {file.reason}; left out", file=sys.stderr)
     if read:
-        eyes = load_eyes(
+        features = load_features(
             recipe,
             vgg16_path=args.vgg16,
             lpips_path=args.lpips,
@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         who = own.load(args.identity) if args.identity else None
         with locks.held(args.outdir / ".lock", str(args.outdir)):
-            failed = _invert_all(args, recipe, generator, read, eyes, who)
+            failed = _invert_all(args, recipe, generator, read, features, who)
             _report(out, [photo.name for photo in read])
         for name in failed:
             print(f"{name}: a loss was not finite; its best is kept", file=sys.stderr)
@@ -207,11 +207,11 @@ def _invert_all(
     recipe: Recipe,
     generator: Generator,
     read: Sequence[Photo],
-    eyes: Eyes,
+    features: FeatureNets,
     who: Extractor | None,
 ) -> list[str]:
     """Inverts and writes; returns the names of images whose loss was not finite."""
-    abouts = _abouts(args, recipe, generator, eyes, read)
+    abouts = _abouts(args, recipe, generator, features, read)
     there = [(args.outdir / f"{photo.name}.safetensors").exists() for photo in read]
     if any(there) and not args.resume:
         raise UserError(
@@ -249,7 +249,7 @@ def _invert_all(
             generator,
             [read[i].pixels for i in left],
             recipe,
-            eyes,
+            features,
             labels=one_hot(generator.config.label_size, args.class_index),
             given=given,
             running=dataclasses.replace(running, on_progress=show),
@@ -257,7 +257,7 @@ def _invert_all(
         for inversion in found:
             photo = read[left[inversion.index]]
             about = abouts[left[inversion.index]]
-            if _finish(args, photo, inversion, about, eyes.lpips, who):
+            if _finish(args, photo, inversion, about, features.lpips, who):
                 failed.append(photo.name)
     return failed
 
@@ -266,11 +266,11 @@ def _abouts(
     args: InvertArgs,
     recipe: Recipe,
     generator: Generator,
-    eyes: Eyes,
+    features: FeatureNets,
     read: Sequence[Photo],
 ) -> list[dict[str, Any]]:
     """What determines the result of each image."""
-    weights = list(eyes.contents())
+    weights = list(features.contents())
     common = {
         "recipe": to_json(recipe),
         "seed": recipe.seed,

@@ -24,7 +24,7 @@ from stylegan_jax.editing.masks import FRAMES, FaceFrame
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import public_weights, vgg16
 from stylegan_jax.interop import pretrained
-from stylegan_jax.inversion.objective import NO_EYES, Eyes
+from stylegan_jax.inversion.objective import FeatureNets
 from stylegan_jax.io import file_cache
 from stylegan_jax.runs import stored_config
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     with server.bind(args.host, args.port) as listener:
         generator = loading.load(args.network)
-        session = Session(generator, find_directions(args), find_eyes(args))
+        session = Session(generator, find_directions(args), find_features(args))
         name = Path(args.network).absolute().stem.removeprefix("name:")
         demo = app.build(session, title=name, frame=find_frame(args))
         print(f"{args.network} at {server.address(listener)} (Ctrl-C ends)", flush=True)
@@ -103,15 +103,15 @@ def find_frame(args: ServeArgs) -> FaceFrame:
     return FRAMES[_PORTRAITS if trained_on == _PORTRAITS else "ffhq"]
 
 
-def find_eyes(args: ServeArgs) -> Eyes:
+def find_features(args: ServeArgs) -> FeatureNets:
     """What searches see with.
 
     Raises:
         UserError: weights that were asked for cannot be had.
     """
     if args.perceptual == "none":
-        return NO_EYES
+        return FeatureNets()
     here = file_cache.cache_folder("features") / public_weights.VGG16.file_name
     if args.perceptual == "auto" and args.vgg16 is None and not here.exists():
-        return NO_EYES
-    return Eyes(vgg16=vgg16.load(args.vgg16))
+        return FeatureNets()
+    return FeatureNets(vgg16=vgg16.load(args.vgg16))

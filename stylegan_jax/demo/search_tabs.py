@@ -79,7 +79,7 @@ def photograph(page: Page, tab: gr.Tab) -> None:
             )
             effort, start, stop = _controls("Invert", "invert")
             save_button(page, code, [], name="photo")
-            gr.HTML(_eyes_note(page), elem_classes="note")
+            gr.HTML(_perceptual_note(page), elem_classes="note")
     events = [file.upload, file.clear, face.change]
     listen(events, read, [file, face], [target, shown], lane="read")
     listen(
@@ -272,9 +272,9 @@ def _told(told: Progress, target: np.ndarray | None = None) -> str:
     return shown_images.bar(told.done, told.total, text)
 
 
-def _eyes_note(page: Page) -> str:
-    eyes = page.session.eyes
-    if eyes.vgg16 is not None:
+def _perceptual_note(page: Page) -> str:
+    features = page.session.features
+    if features.vgg16 is not None:
         return "Pixels and features of VGG16 are compared."
     return (
         "Only pixels are compared, for there are no weights of VGG16 here; "

@@ -106,7 +106,7 @@ def invert(
         code = local.mean_start(generator)
         for stage in recipe.stages:
             fit = fit_w if stage.moves == "latent" else fit_noise
-            terms = make_terms(stage, target, code, session.eyes)
+            terms = make_terms(stage, target, code, session.features)
             found = fit(generator, code, terms, plan=stage.plan, on_chunk=on_chunk)
             code = found.code
         return code
@@ -196,7 +196,7 @@ def scribble(
 
 def _search(session: Session, plan: Plan, effort: Effort, on_chunk: OnChunk) -> Search:
     return Search(
-        perceptual=make_perceptual(session.eyes),
+        perceptual=make_perceptual(session.features),
         w=dataclasses.replace(plan, steps=effort.latents),
         noise_steps=effort.noise,
         on_chunk=on_chunk,
@@ -204,7 +204,7 @@ def _search(session: Session, plan: Plan, effort: Effort, on_chunk: OnChunk) -> 
 
 
 def _perceptual(session: Session) -> Perceptual:
-    return "none" if session.eyes.vgg16 is None else "vgg16"
+    return "none" if session.features.vgg16 is None else "vgg16"
 
 
 def _effort(session: Session, effort: Effort) -> Effort:

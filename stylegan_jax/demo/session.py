@@ -20,7 +20,7 @@ from stylegan_jax.editing.inputs import latents_of_seed
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.code import Code, stored_noise
-from stylegan_jax.inversion.objective import NO_EYES, Eyes
+from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator, Noise
 from stylegan_jax.ops import latents
@@ -60,14 +60,14 @@ class Session:
         self,
         generator: Generator,
         sliders: Sequence[Direction] = (),
-        eyes: Eyes = NO_EYES,
+        features: FeatureNets = NO_FEATURES,
     ) -> None:
         """Compiles what drawing needs.
 
         Args:
             generator: the network.
             sliders: directions of attributes.
-            eyes: networks for searches; none compares pixels alone.
+            features: networks for searches; none compares pixels alone.
 
         Raises:
             UserError: a network that draws no pictures, or directions of another one.
@@ -85,7 +85,7 @@ class Session:
                 )
         self.generator = jax.device_put(generator)
         self.sliders = tuple(sliders) if config.use_styles else ()
-        self.eyes = eyes
+        self.features = features
         self._steps = {
             "w": _stacked(self.sliders, "w", (config.num_ws, config.w_dim)),
             "z": _stacked(self.sliders, "z", (config.z_dim,)),

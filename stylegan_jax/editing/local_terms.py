@@ -8,7 +8,7 @@ from jax import Array
 
 from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.objective import Eyes
+from stylegan_jax.inversion.objective import FeatureNets
 from stylegan_jax.inversion.terms import Term
 from stylegan_jax.io.summary import short_repr
 
@@ -70,21 +70,21 @@ def colour_gram(images: Array, mask: Array) -> Array:
     return moments / jnp.sum(mask, (1, 2, 3))[:, None, None]
 
 
-def make_perceptual(eyes: Eyes) -> MakeTerm | None:
+def make_perceptual(features: FeatureNets) -> MakeTerm | None:
     """The perceptual term of local edits, of whichever network there is.
 
     LPIPS and networks of one's own have no masks of features: they see images that are
     grey outside the mask.
     """
-    if eyes.vgg16 is not None:
-        params = eyes.vgg16
+    if features.vgg16 is not None:
+        params = features.vgg16
         return lambda target, mask: terms.perceptual_term(target, params, mask=mask)
-    if eyes.lpips is not None:
-        lpips = eyes.lpips
+    if features.lpips is not None:
+        lpips = features.lpips
         weight = PIXEL_WEIGHT * terms.LEVELS**2
         make = lambda target: terms.lpips_term(target, lpips, weight=weight)  # noqa: E731
-    elif eyes.own is not None:
-        network = eyes.own
+    elif features.own is not None:
+        network = features.own
         make = lambda target: terms.feature_term(target, network, weight=PIXEL_WEIGHT)  # noqa: E731
     else:
         return None

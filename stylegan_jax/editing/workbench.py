@@ -22,7 +22,7 @@ from stylegan_jax.inversion.batch import draw_pictures
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.inversion.fit import OnChunk
 from stylegan_jax.inversion.inverter import Running, Told, invert
-from stylegan_jax.inversion.objective import Eyes, load_eyes
+from stylegan_jax.inversion.objective import FeatureNets, load_features
 from stylegan_jax.inversion.recipes import (
     Perceptual,
     Recipe,
@@ -110,7 +110,7 @@ class Workbench:
         outdir.mkdir(parents=True, exist_ok=True)
         self.generator, self.settings = generator, settings
         self.refused: list[str] = []
-        self._eyes: Eyes | None = None
+        self._features: FeatureNets | None = None
 
     # --- Inputs --------------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class Workbench:
                 self.generator,
                 pictures,
                 recipe,
-                self.eyes(),
+                self.features(),
                 labels=label,
                 running=running,
             ):
@@ -229,17 +229,17 @@ class Workbench:
 
     # --- Searches ------------------------------------------------------------------
 
-    def eyes(self) -> Eyes:
+    def features(self) -> FeatureNets:
         """The networks that compare images, loaded when they are first needed."""
-        if self._eyes is None:
+        if self._features is None:
             settings = self.settings
-            self._eyes = load_eyes(
+            self._features = load_features(
                 quick_recipe(self.generator, settings),
                 vgg16_path=settings.vgg16,
                 lpips_path=settings.lpips,
                 own=own.load(settings.features) if settings.features else None,
             )
-        return self._eyes
+        return self._features
 
     def search(self, work: Callable[[Search], Edit], w_plan: Plan) -> Edit:
         """Runs an algorithm with a bar; `w_plan` is its own search for latents."""
@@ -252,7 +252,7 @@ class Workbench:
             on_chunk: OnChunk = lambda chunk, _: bar.advance(task, len(chunk.history))  # noqa: E731
             return work(
                 Search(
-                    perceptual=make_perceptual(self.eyes()),
+                    perceptual=make_perceptual(self.features()),
                     w=w_plan,
                     noise_steps=noise_steps,
                     on_chunk=on_chunk,

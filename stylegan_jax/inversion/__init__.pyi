@@ -3,7 +3,7 @@ from .code import Code as Code
 from .fit import LatentProblem as LatentProblem
 from .fit import fit_noise as fit_noise
 from .fit import fit_w as fit_w
-from .objective import load_eyes as load_eyes
+from .objective import load_features as load_features
 from .recipes import RECIPES as RECIPES
 from .recipes import Recipe as Recipe
 from .recipes import recipe as recipe

@@ -11,7 +11,7 @@ from jax import Array
 
 from stylegan_jax.inversion import fit, spaces
 from stylegan_jax.inversion.code import Code, draw, stored_noise
-from stylegan_jax.inversion.objective import Eyes, make_terms
+from stylegan_jax.inversion.objective import FeatureNets, make_terms
 from stylegan_jax.inversion.recipes import Recipe, Stage
 from stylegan_jax.inversion.regression import Regression
 from stylegan_jax.inversion.resuming import Arrays, ProgressFile
@@ -29,7 +29,7 @@ class Given:
         targets: `[N, H, W, C]` in [-1, 1].
         keys: `[N]`, of each image.
         recipe: what to do.
-        eyes: networks for the terms.
+        features: networks for the terms.
         statistics: of w.
         labels: `[1, label_size]` or None.
         code: a further start, or None.
@@ -40,7 +40,7 @@ class Given:
     targets: Array
     keys: Array
     recipe: Recipe
-    eyes: Eyes
+    features: FeatureNets
     statistics: spaces.Statistics
     labels: Array | None
     code: Code | None
@@ -188,7 +188,7 @@ def _run_stage(
     solution = function(
         generator,
         code,
-        make_terms(stage, targets, code, given.eyes),
+        make_terms(stage, targets, code, given.features),
         plan=stage.plan,
         chunk=chunk,
         resume=resume,

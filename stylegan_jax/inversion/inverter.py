@@ -22,7 +22,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import batch, resuming, spaces
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.objective import NO_EYES, Eyes
+from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets
 from stylegan_jax.inversion.recipes import Recipe, Stage
 from stylegan_jax.inversion.regression import regression
 from stylegan_jax.io import images
@@ -126,7 +126,7 @@ def invert(
     generator: Generator,
     targets: Sequence[np.ndarray],
     recipe: Recipe,
-    eyes: Eyes = NO_EYES,
+    features: FeatureNets = NO_FEATURES,
     *,
     labels: np.ndarray | None = None,
     given: Code | None = None,
@@ -138,7 +138,7 @@ def invert(
         generator: what should draw the images.
         targets: uint8 `[R, R, C]` each, of the generator's resolution and channels.
         recipe: what to minimise, and how.
-        eyes: networks for the perceptual terms; see `objective.load_eyes`.
+        features: networks for the perceptual terms; see `objective.load_features`.
         labels: `[1, label_size]`, the class of all images, of a conditional network.
         given: a start for each image, noise included, besides those of the recipe.
         running: how the work is done.
@@ -155,7 +155,7 @@ def invert(
     generator, statistics, labels_there, guesses = jax.device_put(
         (generator, statistics, labels, guesses), everywhere
     )
-    eyes = eyes.put(everywhere)
+    features = features.put(everywhere)
     together = running.batch_size * mesh.size
     for first in range(0, len(targets), together):
         some = np.arange(first, min(first + together, len(targets)))
@@ -168,7 +168,7 @@ def invert(
             targets=jax.device_put(images.from_uint8(pixels), share),
             keys=jax.device_put(_keys(pixels, recipe.seed), share),
             recipe=recipe,
-            eyes=eyes,
+            features=features,
             statistics=statistics,
             labels=labels_there,
             code=None if start is None else jax.device_put(start, share),
@@ -279,7 +279,7 @@ def _file(
     name = resuming.identity(
         [
             *resuming.contents(arrays),
-            *given.eyes.contents(),
+            *given.features.contents(),
             pixels.tobytes(),
             *(json.dumps(to_json(x)).encode() for x in said),
         ]

@@ -20,19 +20,19 @@ from stylegan_jax.inversion.terms import Term
 _Path = str | os.PathLike[str] | None
 
 
-class Eyes(NamedTuple):
+class FeatureNets(NamedTuple):
     """The frozen networks that look at images; None where none is wanted."""
 
     vgg16: Params | None = None
     lpips: Params | None = None
     own: FrozenNetwork | None = None
 
-    def put(self, sharding: Sharding) -> "Eyes":
+    def put(self, sharding: Sharding) -> "FeatureNets":
         """The same on other devices."""
         own = self.own
         if own is not None:
             own = dataclasses.replace(own, params=jax.device_put(own.params, sharding))
-        return Eyes(
+        return FeatureNets(
             jax.device_put(self.vgg16, sharding),
             jax.device_put(self.lpips, sharding),
             own,
@@ -46,16 +46,16 @@ class Eyes(NamedTuple):
             yield from resuming.contents(self.own.params)
 
 
-NO_EYES = Eyes()
+NO_FEATURES = FeatureNets()
 
 
-def load_eyes(
+def load_features(
     recipe: Recipe,
     *,
     vgg16_path: _Path = None,
     lpips_path: _Path = None,
     own: FrozenNetwork | None = None,
-) -> Eyes:
+) -> FeatureNets:
     """Loads the networks that a recipe has weights for, and no others.
 
     Args:
@@ -76,7 +76,7 @@ def load_eyes(
     if wanted.own and own is None:
         raise UserError("`perceptual` own needs `features` FILE, a network of your own")
     try:
-        return Eyes(
+        return FeatureNets(
             vgg16=vgg16.load(vgg16_path) if wanted.perceptual or wanted.style else None,
             lpips=lpips.load(trunk=vgg16_path, linear=lpips_path)
             if wanted.lpips
@@ -91,7 +91,7 @@ def load_eyes(
 
 
 def make_terms(
-    stage: Stage, targets: Array, start: Code, eyes: Eyes
+    stage: Stage, targets: Array, start: Code, features: FeatureNets
 ) -> tuple[Term, ...]:
     """The terms of a stage.
 
@@ -99,33 +99,33 @@ def make_terms(
         stage: with the weights; terms without weight are left out.
         targets: what the images should be, `[N, H, W, C]` in [-1, 1].
         start: where the stage begins.
-        eyes: the networks that the terms need.
+        features: the networks that the terms need.
 
     Raises:
         UserError: a network is missing, or all weights are 0.
     """
     weights, made = stage.weights, []
     for name, network, weight in (
-        ("vgg16", eyes.vgg16, weights.perceptual or weights.style),
-        ("lpips", eyes.lpips, weights.lpips),
-        ("own", eyes.own, weights.own),
+        ("vgg16", features.vgg16, weights.perceptual or weights.style),
+        ("lpips", features.lpips, weights.lpips),
+        ("own", features.own, weights.own),
     ):
         if weight and network is None:
             raise UserError(f"stage {stage.name} needs the network {name}")
     if weights.pixel:
         made.append(terms.PixelTerm(targets, weight=weights.pixel))
-    if weights.perceptual and eyes.vgg16 is not None:
+    if weights.perceptual and features.vgg16 is not None:
         made.append(
             terms.perceptual_term(
-                targets, eyes.vgg16, weight=weights.perceptual, layers=stage.layers
+                targets, features.vgg16, weight=weights.perceptual, layers=stage.layers
             )
         )
-    if weights.style and eyes.vgg16 is not None:
-        made.append(terms.style_term(targets, eyes.vgg16, weight=weights.style))
-    if weights.lpips and eyes.lpips is not None:
-        made.append(terms.lpips_term(targets, eyes.lpips, weight=weights.lpips))
-    if weights.own and eyes.own is not None:
-        made.append(terms.feature_term(targets, eyes.own, weight=weights.own))
+    if weights.style and features.vgg16 is not None:
+        made.append(terms.style_term(targets, features.vgg16, weight=weights.style))
+    if weights.lpips and features.lpips is not None:
+        made.append(terms.lpips_term(targets, features.lpips, weight=weights.lpips))
+    if weights.own and features.own is not None:
+        made.append(terms.feature_term(targets, features.own, weight=weights.own))
     if not made:
         raise UserError(f"stage {stage.name} has no weight on the image; give it one")
     if weights.stay:

@@ -202,7 +202,7 @@ def noise_rate(rate: float, resolution: int) -> float:
 
 
 def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:
-    """The recipe with other eyes.
+    """The recipe with another perceptual term.
 
     The weight of a stage's perceptual term (VGG16 or LPIPS) goes to the kind that is
     wanted: LPIPS is of the order 1, VGG16's term of the order of levels squared. With

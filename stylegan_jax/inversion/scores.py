@@ -25,7 +25,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {
 def score(
     picture: np.ndarray,
     target: np.ndarray,
-    eyes: Params | None = None,
+    features: Params | None = None,
     identity: Extractor | None = None,
 ) -> Scores:
     """Scores of a picture, uint8 `[H, W, C]` both.
@@ -33,7 +33,7 @@ def score(
     Args:
         picture: the result.
         target: the image.
-        eyes: parameters of LPIPS; None leaves it out.
+        features: parameters of LPIPS; None leaves it out.
         identity: a network that knows people apart; None leaves it out.
 
     Returns:
@@ -41,7 +41,7 @@ def score(
         smaller than its windows (11 and 7 px).
     """
     found = reconstruction_report.report(
-        target[None], picture[None], lpips_params=eyes, identity=identity
+        target[None], picture[None], lpips_params=features, identity=identity
     )
     return {name: float(values[0]) for name, values in found.items()}
 

@@ -13,7 +13,7 @@ from stylegan_jax.editing import local, masks
 from stylegan_jax.editing.workbench import Settings, quick_recipe
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.fit import fit_noise, fit_w
-from stylegan_jax.inversion.objective import NO_EYES, make_terms
+from stylegan_jax.inversion.objective import FeatureNets, make_terms
 from stylegan_jax.io import images
 
 EFFORT = Effort(50, 50)  # a chunk each
@@ -43,9 +43,9 @@ def test_inversion_is_latents_then_noise(session, generator, picture, stop):
     settings = Settings(perceptual="none", w_steps=50, noise_steps=50)
     latents, noise = quick_recipe(generator, settings).stages
     start = local.mean_start(generator)
-    terms = make_terms(latents, target(picture), start, NO_EYES)
+    terms = make_terms(latents, target(picture), start, FeatureNets())
     first = fit_w(generator, start, terms, plan=latents.plan)
-    terms = make_terms(noise, target(picture), first.code, NO_EYES)
+    terms = make_terms(noise, target(picture), first.code, FeatureNets())
     second = fit_noise(generator, first.code, terms, plan=noise.plan)
     np.testing.assert_allclose(told[0].code.ws, first.code.ws, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(told[0].loss, first.history[-1, 0], rtol=1e-4)

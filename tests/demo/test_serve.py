@@ -72,7 +72,7 @@ def test_weights_are_looked_for_and_not_fetched(network, tmp_path, monkeypatch):
     monkeypatch.setattr(file_cache, "cache_folder", lambda _: tmp_path)
     for choice in ("auto", "none"):
         args = serve.ServeArgs(network=network, perceptual=choice)
-        assert serve.find_eyes(args).vgg16 is None
+        assert serve.find_features(args).vgg16 is None
 
 
 def test_a_port_that_is_taken_is_said_so():

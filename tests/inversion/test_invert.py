@@ -12,7 +12,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.inverter import Running, invert
-from stylegan_jax.inversion.objective import NO_EYES, make_terms
+from stylegan_jax.inversion.objective import FeatureNets, make_terms
 from stylegan_jax.inversion.recipes import (
     RECIPES,
     Recipe,
@@ -194,7 +194,7 @@ def test_without_eyes_every_stage_looks_at_pixels(name, targets, start):
         weights = stage.weights
         assert weights.pixel > 0
         assert weights.perceptual == weights.lpips == weights.own == weights.style == 0
-        make_terms(stage, targets, start, NO_EYES)
+        make_terms(stage, targets, start, FeatureNets())
 
 
 def test_mistakes_are_named(generator, pictures, secret, targets, start):
@@ -208,7 +208,7 @@ def test_mistakes_are_named(generator, pictures, secret, targets, start):
         run(generator, pictures, batch_size=0)
     eyeless = Stage(name="w", moves="latent")
     with pytest.raises(UserError, match="stage w needs the network vgg16"):
-        make_terms(eyeless, targets, start, NO_EYES)
+        make_terms(eyeless, targets, start, FeatureNets())
     blind = Stage(name="w", moves="latent", weights=Weights(pixel=0, perceptual=0))
     with pytest.raises(UserError, match="no weight on the image"):
-        make_terms(blind, targets, start, NO_EYES)
+        make_terms(blind, targets, start, FeatureNets())

@@ -6,7 +6,7 @@ import pytest
 
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.inversion import resuming, scores
-from stylegan_jax.inversion.objective import NO_EYES, Eyes
+from stylegan_jax.inversion.objective import FeatureNets
 
 
 def network(scale, name="means"):
@@ -33,18 +33,18 @@ def test_scores_are_those_of_metrics_in_a_line():
 
 
 def test_other_weights_of_other_networks_are_other_work():
-    assert list(NO_EYES.contents()) == []
+    assert list(FeatureNets().contents()) == []
     one = {"weight": jnp.arange(4.0)}
     other = {"weight": jnp.arange(4.0).at[2].set(9.0)}
-    eyes = [
-        NO_EYES,
-        Eyes(vgg16=one),
-        Eyes(vgg16=other),
-        Eyes(lpips=one),
-        Eyes(own=network(1.0)),
-        Eyes(own=network(2.0)),
-        Eyes(own=network(1.0, "others")),
+    features = [
+        FeatureNets(),
+        FeatureNets(vgg16=one),
+        FeatureNets(vgg16=other),
+        FeatureNets(lpips=one),
+        FeatureNets(own=network(1.0)),
+        FeatureNets(own=network(2.0)),
+        FeatureNets(own=network(1.0, "others")),
     ]
-    names = [resuming.identity(some.contents()) for some in eyes]
+    names = [resuming.identity(some.contents()) for some in features]
     assert len(set(names)) == len(names)
-    assert resuming.identity(Eyes(vgg16=dict(one)).contents()) == names[1]
+    assert resuming.identity(FeatureNets(vgg16=dict(one)).contents()) == names[1]
