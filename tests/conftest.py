@@ -17,7 +17,9 @@ from pathlib import Path
 import jax
 import pytest
 
+from stylegan_jax.interop import exported
 from stylegan_jax.io import download
+from tests import tiny
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -55,6 +57,32 @@ def shared_dir() -> Path:
     if not (path / "reference").is_dir():
         pytest.skip("reference data is not at hand (STYLEGAN_JAX_SHARED)")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_generator():
+    """16 px, six layers, as if it were trained."""
+    return tiny.generator()
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tiny_generator, tmp_path_factory) -> str:
+    """The same in a file."""
+    path = tmp_path_factory.mktemp("network") / "tiny.safetensors"
+    exported.save(path, tiny_generator)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """A run of that network with the checkpoints `tiny.SAVED`; not to be changed."""
+    return tiny.start_run(tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_photos(tmp_path_factory) -> Path:
+    """A folder of four portraits of 16 px; not to be changed."""
+    return tiny.write_photos(tmp_path_factory.mktemp("photos"))
 
 
 @dataclasses.dataclass
