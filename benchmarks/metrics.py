@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from benchmarks import processes, report
-from stylegan_jax.commands import cli
+from stylegan_jax.commands import recipe_files
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.features import inception
 from stylegan_jax.metrics import measures
@@ -80,7 +80,7 @@ def whole(folder: Path, count: int) -> Callable[[], Any]:
     """Prepares FID on `count` images of each kind."""
     path = folder / "inception.npz"
     write_inception(path)
-    model = cli.load_recipe(*cli.find_recipe("quickstart")).model
+    model = recipe_files.load_recipe(*recipe_files.find_recipe("quickstart")).model
     generator = init_generator(jax.random.key(0), model)
     options = measures.MeasureOptions(inception=path, mirror=True, cache=False)
     source, measure = Portraits(count), Measure("fid", count)

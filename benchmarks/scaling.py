@@ -20,7 +20,7 @@ from typing import Any
 import jax
 
 from benchmarks import analytic, collectives
-from stylegan_jax.commands import cli
+from stylegan_jax.commands import recipe_files
 from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.losses import LossConfig
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, default=Path("configs/ffhq1024.py"))
     parser.add_argument("--compile", action="store_true", help="compare with XLA")
     args = parser.parse_args()
-    config = cli.load_recipe(args.recipe)
+    config = recipe_files.load_recipe(args.recipe)
     every = phases(config.schedule, config.model.resolution)
     print(cost_table(config.model, every, compiled=args.compile))
     chips = (4, 8, 16, 32, 64, 128, 256)

@@ -29,7 +29,7 @@ import jax
 import numpy as np
 
 from stylegan_jax import loading
-from stylegan_jax.commands import cli, serve
+from stylegan_jax.commands import recipe_files, serve
 from stylegan_jax.demo import shown_images
 from stylegan_jax.demo.session import Sample, Session
 from stylegan_jax.editing.direction_files import save_directions
@@ -115,7 +115,7 @@ def prepared(name: str) -> Iterator[Path]:
         yield Path(name)
         return
     with tempfile.TemporaryDirectory() as folder:
-        model = cli.load_recipe(*cli.find_recipe(name)).model
+        model = recipe_files.load_recipe(*recipe_files.find_recipe(name)).model
         made = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), model)
         path = Path(folder) / f"{Path(name).stem}.safetensors"
         exported.save(path, made)

@@ -5,7 +5,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from stylegan_jax.commands import cli
+from stylegan_jax.commands import running
 from stylegan_jax.errors import UserError, did_you_mean
 
 _PROG = "python -m stylegan_jax"
@@ -40,4 +40,4 @@ def commands() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    running.run_main(main)

@@ -1,6 +1,6 @@
 """Converts networks: see `commands/convert.py`."""
 
-from stylegan_jax.commands import cli, convert
+from stylegan_jax.commands import convert, running
 
 if __name__ == "__main__":
-    cli.run_main(convert.main)
+    running.run_main(convert.main)

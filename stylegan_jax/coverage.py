@@ -1,6 +1,6 @@
 """Mode coverage through a run: see `commands/coverage.py`."""
 
-from stylegan_jax.commands import cli, coverage
+from stylegan_jax.commands import coverage, running
 
 if __name__ == "__main__":
-    cli.run_main(coverage.main)
+    running.run_main(coverage.main)

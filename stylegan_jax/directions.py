@@ -1,6 +1,6 @@
 """Finds directions of a network: see `commands/directions.py`."""
 
-from stylegan_jax.commands import cli, directions
+from stylegan_jax.commands import directions, running
 
 if __name__ == "__main__":
-    cli.run_main(directions.main)
+    running.run_main(directions.main)

@@ -1,6 +1,6 @@
 """Edits images: see `commands/edit.py`."""
 
-from stylegan_jax.commands import cli, edit
+from stylegan_jax.commands import edit, running
 
 if __name__ == "__main__":
-    cli.run_main(edit.main)
+    running.run_main(edit.main)

@@ -8,7 +8,7 @@ class UserError(ValueError):
     """A mistake of the caller's: the message names it, the rule and the way out.
 
     Entry points print such an error as one line, without a traceback
-    (`stylegan_jax.commands.cli.run_main`).
+    (`stylegan_jax.commands.running.run_main`).
     """
 
 

@@ -1,6 +1,6 @@
 """Scores a generator: see `commands/evaluate.py`."""
 
-from stylegan_jax.commands import cli, evaluate
+from stylegan_jax.commands import evaluate, running
 
 if __name__ == "__main__":
-    cli.run_main(evaluate.main)
+    running.run_main(evaluate.main)

@@ -1,6 +1,6 @@
 """Inverts images: see `commands/invert.py`."""
 
-from stylegan_jax.commands import cli, invert
+from stylegan_jax.commands import invert, running
 
 if __name__ == "__main__":
-    cli.run_main(invert.main)
+    running.run_main(invert.main)

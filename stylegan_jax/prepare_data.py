@@ -1,6 +1,6 @@
 """Prepares training images: see `commands/prepare_data.py`."""
 
-from stylegan_jax.commands import cli, prepare_data
+from stylegan_jax.commands import prepare_data, running
 
 if __name__ == "__main__":
-    cli.run_main(prepare_data.main)
+    running.run_main(prepare_data.main)

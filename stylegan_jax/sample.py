@@ -1,6 +1,6 @@
 """Draws images from seeds: see `commands/sample.py`."""
 
-from stylegan_jax.commands import cli, sample
+from stylegan_jax.commands import running, sample
 
 if __name__ == "__main__":
-    cli.run_main(sample.main)
+    running.run_main(sample.main)

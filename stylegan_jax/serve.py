@@ -1,6 +1,6 @@
 """Serves a page that shows a network: see `commands/serve.py`."""
 
-from stylegan_jax.commands import cli, serve
+from stylegan_jax.commands import running, serve
 
 if __name__ == "__main__":
-    cli.run_main(serve.main)
+    running.run_main(serve.main)

@@ -1,6 +1,6 @@
 """Trains a generator: see `commands/train.py`."""
 
-from stylegan_jax.commands import cli, train
+from stylegan_jax.commands import running, train
 
 if __name__ == "__main__":
-    cli.run_main(train.main)
+    running.run_main(train.main)

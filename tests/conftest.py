@@ -17,9 +17,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from stylegan_jax.interop import exported
 from stylegan_jax.io import download
-from tests import tiny
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -62,12 +60,16 @@ def shared_dir() -> Path:
 @pytest.fixture(scope="session")
 def tiny_generator():
     """16 px, six layers, as if it were trained."""
+    from tests import tiny  # which imports most of the package
+
     return tiny.generator()
 
 
 @pytest.fixture(scope="session")
 def tiny_network(tiny_generator, tmp_path_factory) -> str:
     """The same in a file."""
+    from stylegan_jax.interop import exported
+
     path = tmp_path_factory.mktemp("network") / "tiny.safetensors"
     exported.save(path, tiny_generator)
     return str(path)
@@ -76,12 +78,16 @@ def tiny_network(tiny_generator, tmp_path_factory) -> str:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Path:
     """A run of that network with the checkpoints `tiny.SAVED`; not to be changed."""
+    from tests import tiny
+
     return tiny.start_run(tmp_path_factory.mktemp("runs") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def tiny_photos(tmp_path_factory) -> Path:
     """A folder of four portraits of 16 px; not to be changed."""
+    from tests import tiny
+
     return tiny.write_photos(tmp_path_factory.mktemp("photos"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.commands import cli
+from stylegan_jax.commands import cli, recipe_files
 from stylegan_jax.errors import UserError
 
 PROG = "python -m stylegan_jax.train"
@@ -197,10 +197,10 @@ def test_entry_points_without_a_recipe_read_their_flags():
 def run_program(body, **environment):
     """Runs `main` with the body given under `run_main`, in a process of its own."""
     program = (
-        "from stylegan_jax.commands import cli\n"
+        "from stylegan_jax.commands import running\n"
         "from stylegan_jax.errors import UserError\n"
         "def main():\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\n"
-        "cli.run_main(main)\n"
+        "running.run_main(main)\n"
     )
     return subprocess.run(
         [sys.executable, "-c", program],
@@ -270,10 +270,13 @@ def test_cli_imports_neither_jax_nor_training():
 def test_a_file_never_hides_a_recipe(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quickstart").write_text("notes")
-    assert cli.find_recipe("quickstart") == (ROOT / "configs" / "quickstart.py", None)
+    assert recipe_files.find_recipe("quickstart") == (
+        ROOT / "configs" / "quickstart.py",
+        None,
+    )
     own = Path(write(tmp_path / "quickstart.py", RECIPE))
-    assert cli.find_recipe("quickstart.py") == (Path(own.name), None)
-    assert cli.find_recipe("./quickstart.py")[0].resolve() == own
+    assert recipe_files.find_recipe("quickstart.py") == (Path(own.name), None)
+    assert recipe_files.find_recipe("./quickstart.py")[0].resolve() == own
 
 
 @pytest.mark.parametrize(
@@ -332,11 +335,11 @@ def test_flags_that_are_given_are_found_in_any_spelling():
 def test_a_command_does_not_wait_for_a_step_that_nobody_wants():
     program = (
         "import threading, time\n"
-        "from stylegan_jax.commands import cli\n"
+        "from stylegan_jax.commands import running\n"
         "def main():\n"
         "    threading.Thread(target=time.sleep, args=(60,), name='compile').start()\n"
         "    print('done')\n"
-        "cli.run_main(main)\n"
+        "running.run_main(main)\n"
     )
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, timeout=50)

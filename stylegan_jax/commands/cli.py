@@ -1,13 +1,11 @@
-"""The command line: recipes, flags made from dataclasses, errors in one line.
+"""Flags made from dataclasses, and settings in messages as flags.
 
     python -m stylegan_jax.train configs/ffhq1024.py --workdir runs/ffhq \
         --schedule.total-kimg 1000 --schedule.batch-size 32,4:512,8:256
 
-A recipe is a Python file with `get_config()`, and is executed. One that has variants
-takes the name of one after a colon, `configs/ffhq1024.py:b`. tyro turns every field
-of the configuration it returns into a flag whose default is the recipe's value;
-`--section.field-name` and `--section.field_name` are the same. This module knows
-no particular configuration, and is the only reader of `sys.argv`.
+tyro turns every field of the configuration that a recipe returns into a flag whose
+default is the recipe's value; `--section.field-name` and `--section.field_name` are the
+same. This module knows no particular configuration.
 """
 
 from __future__ import annotations
@@ -15,28 +13,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import importlib.util
 import inspect
 import io
 import itertools
-import logging
-import os
 import re
 import sys
-import threading
-import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from stylegan_jax.by_resolution import ByResolution, parse_by_resolution
-from stylegan_jax.commands import foreign_flags
-from stylegan_jax.errors import AgreedError, UserError, did_you_mean
-from stylegan_jax.io import disk, terminal
+from stylegan_jax.commands import foreign_flags, recipe_files
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import terminal
 
 Args = TypeVar("Args")
 
@@ -44,20 +35,9 @@ Args = TypeVar("Args")
 # `portraits`, which is the name of one.
 Network = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
 
-TRACEBACK_VARIABLE = "STYLEGAN_JAX_TRACEBACK"
 # A setting in a message of the library, and flags that are not called after it.
 _SETTING = re.compile(r"`([a-z][a-z0-9_.]*)(?:=([^`]+))?`")
 _FLAG_OF = {"class_index": "class", "from_file": "from"}
-_PACKAGE = Path(__file__).resolve().parents[1]
-_BUG = "This is a bug in stylegan_jax: report it with the lines above and the command."
-_USERS_MISTAKES = (
-    UserError,
-    FileNotFoundError,
-    FileExistsError,
-    IsADirectoryError,
-    NotADirectoryError,
-    PermissionError,
-)
 
 
 def parse(entry: type[Args], argv: Sequence[str] | None = None, *, prog: str) -> Args:
@@ -120,7 +100,9 @@ def parse_recipe(
     """
     words = sys.argv[1:] if argv is None else list(argv)
     if words and words[0] in ("-h", "--help"):
-        recipes = ", ".join(sorted(_recipes())) or "none found in configs/"
+        recipes = (
+            ", ".join(sorted(recipe_files.all_recipes())) or "none found in configs/"
+        )
         description = (
             f"{_description(entry)}\n\nA recipe comes first: a Python file with"
             f" get_config(), which is executed. By name: {recipes}. Give a recipe and"
@@ -132,7 +114,7 @@ def parse_recipe(
             f"the recipe comes first: {prog} RECIPE [flags], such as"
             f" {prog} configs/quickstart.py --workdir runs/quickstart"
         )
-    default = load_recipe(*find_recipe(words[0]))
+    default = recipe_files.load_recipe(*recipe_files.find_recipe(words[0]))
     if adapt is not None:
         default = adapt(default, words[1:])
     both = dataclasses.make_dataclass(
@@ -173,73 +155,6 @@ def value_of(flag: str, words: Sequence[str]) -> str | None:
     return value
 
 
-def find_recipe(name: str) -> tuple[Path, str | None]:
-    """The recipe's file, and the variant named after a colon.
-
-    The file is a path, or a bare name in `configs/`, which is looked up in the
-    working directory, then beside the package.
-
-    Raises:
-        UserError: there is none; names the closest ones.
-    """
-    path, variant = Path(name), None
-    if not path.is_file() and ":" in name:
-        name, _, variant = name.rpartition(":")
-        path = Path(name)
-    recipes = _recipes()
-    if name in recipes:  # whatever else has this name: recipes are called *.py
-        return recipes[name], variant
-    if path.is_file():
-        return path, variant
-    if path.stem in recipes and len(path.parts) == 1:
-        return recipes[path.stem], variant
-    hint = did_you_mean(path.stem, recipes) or "give a Python file"
-    raise UserError(f"no recipe {name}; {hint}")
-
-
-def load_recipe(path: Path, variant: str | None = None) -> Any:
-    """Executes a recipe and returns what its `get_config()` returns.
-
-    Args:
-        path: the recipe.
-        variant: what to give to `get_config`; None lets it choose.
-
-    Raises:
-        UserError: it fails, has no `get_config`, no variants, or does not return a
-            dataclass; names the recipe and the line.
-    """
-    name = f"stylegan_jax_recipe_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"recipe {path} is not a Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and tyro look their classes' module up
-    try:
-        spec.loader.exec_module(module)
-        get_config = getattr(module, "get_config", None)
-        several = get_config and inspect.signature(get_config).parameters
-        words = () if variant is None else (variant,)
-        config = get_config(*words) if get_config and (several or not words) else None
-    except Exception as error:
-        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        raise UserError(
-            f"recipe {path}{_line_in(path, error)}: {kind}{error}"
-        ) from error
-    if get_config is None:
-        raise UserError(
-            f"recipe {path} has no function get_config(); it must define one that"
-            " returns the configuration"
-        )
-    if words and not several:
-        raise UserError(f"recipe {path} has no variants; leave :{variant} out")
-    if not dataclasses.is_dataclass(config) or isinstance(config, type):
-        raise UserError(
-            f"get_config() of recipe {path} returned {type(config).__name__}, not a"
-            " configuration (a dataclass)"
-        )
-    return config
-
-
 def as_flags(text: str) -> str:
     """A message with the library's settings as flags.
 
@@ -272,87 +187,12 @@ def entry(main: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
-class _Formatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return as_flags(super().format(record))
-
-
-def run_main(main: Callable[[], object]) -> NoReturn:
-    """Runs an entry point; the user's mistakes become one line, not a traceback.
-
-    Printed short, with exit status 2: `UserError`, files that are missing or not
-    allowed, and a full disk. Everything else is a bug, keeps its traceback and has a
-    line that says so. With STYLEGAN_JAX_TRACEBACK in the environment mistakes show
-    theirs too. What is printed cannot steer the terminal.
-    """
-    with terminal.only_shown():
-        _run_main(main)
-
-
-def _run_main(main: Callable[[], object]) -> NoReturn:
-    _warn_on_stderr()
-    try:
-        main()
-    except BrokenPipeError:
-        # Of `... | head`: nobody reads on, and Python would complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(0)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        _leave(130)
-    except Exception as error:
-        trouble = disk.trouble(error)
-        expected = isinstance(error, _USERS_MISTAKES)
-        if isinstance(error, OSError) and trouble:
-            place = f" ({error.filename})" if error.filename else ""
-            error = UserError(
-                f"{trouble}{place}; mend that or name another place, and give the same "
-                "command again"
-            )
-            expected = True
-        if os.environ.get(TRACEBACK_VARIABLE) or not expected:
-            traceback.print_exc()
-            if not expected:
-                print(_BUG, file=sys.stderr)
-            _leave(2 if expected else 1)
-        print(f"error: {error}", file=sys.stderr)
-        if not isinstance(error, UserError):
-            print(f"  ({TRACEBACK_VARIABLE}=1 shows more)", file=sys.stderr)
-        _leave(2, together=isinstance(error, AgreedError))
-    _leave(0)
-
-
-def _warn_on_stderr() -> None:
-    # This handler looks sys.stderr up at every line, so warnings appear above a live
-    # display; the one that libraries would install keeps the stream of its birth.
-    handler = logging.lastResort
-    if handler is not None and not logging.getLogger().handlers:
-        handler.setFormatter(_Formatter("%(levelname)s: %(message)s"))
-        logging.getLogger().addHandler(handler)
-
-
-def _leave(status: int, *, together: bool = False) -> NoReturn:
-    jax = sys.modules.get("jax")
-    joined = jax is not None and jax.distributed.is_initialized()
-    # A normal exit would wait for the other processes, and they for us ...
-    alone = joined and status and not together
-    # ... or for a step that compiles for nothing (training/compiling.py).
-    compiling = any(x.name == "compile" for x in threading.enumerate())
-    if not alone and not compiling:
-        sys.exit(status)
-    if jax is not None and joined and not alone:
-        jax.distributed.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
 def _tyro(
     cls: type[Args], words: Sequence[str], *, prog: str, description: str
 ) -> Args:
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_by_resolution_rule)
-    read = partial(
+    read = functools.partial(
         tyro.cli,
         cls,
         prog=prog,
@@ -392,22 +232,3 @@ def _description(entry: type) -> str:
     doc = inspect.getdoc(entry) or ""
     generated = doc.startswith(f"{entry.__name__}(")  # dataclasses write the signature
     return "" if generated else doc
-
-
-def _recipes() -> dict[str, Path]:
-    """Recipes by bare name; the working directory's come before the package's."""
-    found: dict[str, Path] = {}
-    for folder in (_PACKAGE.parent / "configs", Path("configs")):
-        found.update({path.stem: path for path in folder.glob("[!_]*.py")})
-    return found
-
-
-def _line_in(path: Path, error: Exception) -> str:
-    if isinstance(error, SyntaxError):
-        return ""  # its text has the line
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).resolve() == path.resolve()
-    ]
-    return f", line {lines[-1]}" if lines else ""

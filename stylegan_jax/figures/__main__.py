@@ -1,6 +1,6 @@
 """Draws the papers' figures: see `commands/figures.py`."""
 
-from stylegan_jax.commands import cli, figures
+from stylegan_jax.commands import figures, running
 
 if __name__ == "__main__":
-    cli.run_main(figures.main)
+    running.run_main(figures.main)

@@ -105,7 +105,7 @@ def _in_background(
     """Calls a function in a thread.
 
     Not a daemon: a program that ends while XLA compiles in one would crash, so the
-    end of the program waits for it. Commands do not wait (`cli.run_main`): they end
+    end of the program waits for it. Commands do not wait (`running.run_main`): they end
     the process, which ends its threads.
     """
     future: Future[TrainStep] = Future()

@@ -168,7 +168,8 @@ def contents(workdir: Path) -> tuple[int, dict]:
 
 def serve() -> None:
     """Reads orders, a JSON line each, forks, and answers with process numbers."""
-    from stylegan_jax.commands import cli, train
+    from stylegan_jax.commands import running as program
+    from stylegan_jax.commands import train
 
     assert train  # imported before anything is forked
     running: dict[int, str] = {}
@@ -205,7 +206,7 @@ def serve() -> None:
         if order["fault"]:
             _arrange(Path(order["log"]).with_suffix(".fault"), **order["fault"])
         command = importlib.import_module(f"stylegan_jax.commands.{order['command']}")
-        cli.run_main(functools.partial(command.main, order["argv"]))
+        program.run_main(functools.partial(command.main, order["argv"]))
 
 
 def _arrange(mark: Path, rank: int, nimg: int, what: str) -> None:

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from stylegan_jax.commands import cli
+from stylegan_jax.commands import cli, recipe_files
 from tests.docs import pages
 
 # Of other repositories, which the pages speak of.
@@ -174,7 +174,7 @@ def missing_inputs(found):
             )
         }
         if command.program == "stylegan_jax.train":
-            data = cli.load_recipe(*cli.find_recipe(words[0])).data
+            data = recipe_files.load_recipe(*recipe_files.find_recipe(words[0])).data
             inputs |= {named.get("--data.path", data.path)} - {None}
         if command.program == "stylegan_jax.invert":
             inputs.add(words[0])

@@ -28,10 +28,10 @@ print("trained on")
 """
 START = """
 import sys
-from stylegan_jax.commands import cli
+from stylegan_jax.commands import running
 from stylegan_jax.io import files
 from stylegan_jax.data.config import DataConfig
-cli.run_main(lambda: files.start_run(sys.argv[1], DataConfig()))
+running.run_main(lambda: files.start_run(sys.argv[1], DataConfig()))
 """
 
 

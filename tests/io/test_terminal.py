@@ -42,12 +42,12 @@ def test_prints_and_logs_are_shown_and_rich_keeps_its_colours(
 @pytest.mark.parametrize("kind", ["UserError", "FileNotFoundError"])
 def test_an_error_of_a_command_cannot_steer_the_terminal(kind: str) -> None:
     program = (
-        "from stylegan_jax.commands import cli\n"
+        "from stylegan_jax.commands import running\n"
         "from stylegan_jax.errors import UserError\n"
         "def main():\n"
         "    print('\\x1b[2J')\n"
         f"    raise {kind}('\\x1b]0;a\\x07\\u202e')\n"
-        "cli.run_main(main)\n"
+        "running.run_main(main)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True)
     assert done.returncode == 2

@@ -1,0 +1,131 @@
+"""Recipes: Python files with `get_config()`, found by path or by bare name.
+
+A recipe is executed. One that has variants takes the name of one after a colon,
+`configs/ffhq1024.py:b`.
+"""
+
+import contextlib
+import dataclasses
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import stylegan_jax
+from stylegan_jax.errors import UserError, did_you_mean
+
+_CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+# Modules that recipes imported before they had `import stylegan_jax as sg`.
+_FORMER = ("stylegan_jax.common.by_resolution", "stylegan_jax.training.checkpoint")
+
+
+def find_recipe(name: str) -> tuple[Path, str | None]:
+    """The file of a recipe, and the variant that is named after a colon.
+
+    A bare name is looked up in the working directory's `configs/`, then in the one
+    beside the package.
+
+    Raises:
+        UserError: there is none; names the closest ones.
+    """
+    path, variant = Path(name), None
+    if not path.is_file() and ":" in name:
+        name, _, variant = name.rpartition(":")
+        path = Path(name)
+    recipes = all_recipes()
+    if name in recipes:  # whatever else has this name: recipes are called *.py
+        return recipes[name], variant
+    if path.is_file():
+        return path, variant
+    if path.stem in recipes and len(path.parts) == 1:
+        return recipes[path.stem], variant
+    hint = did_you_mean(path.stem, recipes) or "give a Python file"
+    raise UserError(f"no recipe {name}; {hint}")
+
+
+def load_recipe(path: Path, variant: str | None = None) -> Any:
+    """Executes a recipe and returns what its `get_config()` returns.
+
+    Args:
+        path: the recipe.
+        variant: what to give to `get_config`; None lets it choose.
+
+    Raises:
+        UserError: it fails, has no `get_config`, no variants, or does not return a
+            dataclass; names the recipe and the line.
+    """
+    name = f"stylegan_jax_recipe_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"recipe {path} is not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and tyro look their classes' module up
+    try:
+        with _former_imports():
+            spec.loader.exec_module(module)
+            get_config = getattr(module, "get_config", None)
+            if get_config is None:
+                raise UserError(
+                    "has no function get_config(); it must define one that returns the "
+                    "configuration"
+                )
+            words = () if variant is None else (variant,)
+            if words and not inspect.signature(get_config).parameters:
+                raise UserError(f"has no variants; leave :{variant} out")
+            config = get_config(*words)
+    except Exception as error:
+        text = f"{error}" if isinstance(error, UserError) else _described(error)
+        raise UserError(f"recipe {path}{_line_in(path, error)}: {text}") from error
+    if not dataclasses.is_dataclass(config) or isinstance(config, type):
+        raise UserError(
+            f"get_config() of recipe {path} returned {type(config).__name__}, not a "
+            "configuration (a dataclass)"
+        )
+    return config
+
+
+def all_recipes() -> dict[str, Path]:
+    """Recipes by bare name; the working directory's come before the package's."""
+    found: dict[str, Path] = {}
+    for folder in (_CONFIGS, Path("configs")):
+        found.update({path.stem: path for path in folder.glob("[!_]*.py")})
+    return found
+
+
+class _Former(ModuleType):
+    """A module that is gone, whose names are those of the package."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(stylegan_jax, name)
+
+
+@contextlib.contextmanager
+def _former_imports() -> Iterator[None]:
+    sys.modules.update({name: _Former(name) for name in _FORMER})
+    try:
+        yield
+    finally:
+        for name in _FORMER:
+            del sys.modules[name]
+
+
+def _described(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, ImportError) and "stylegan_jax" in f"{error.name}":
+        text += "; write `import stylegan_jax as sg`, then sg.Config and so on"
+    return text
+
+
+def _line_in(path: Path, error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return ""  # its text has the line
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).resolve() == path.resolve()
+    ]
+    return f", line {lines[-1]}" if lines else ""
