@@ -29,7 +29,6 @@ setup(
         "optax>=0.2.8",
         "orbax-checkpoint>=0.12",
         "chex>=0.1.92",
-        "grain>=0.2.18",
         "array_record>=0.8",
         "tensorflow-datasets>=4.9.10",
         "importlib_resources",  # tensorflow-datasets needs it and does not say so

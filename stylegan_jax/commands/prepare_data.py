@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stylegan_jax.commands import cli
-from stylegan_jax.data import kinds
+from stylegan_jax.data import config as data_config
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.pyramid_writer import check_destination, write_pyramid
 from stylegan_jax.data.sources import open_source
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     logging.basicConfig(format="%(levelname)s: %(message)s")
     check_destination(args.dest, args.resolution)
-    data, said = kinds.by_path(args.data, named=cli.is_given("data.name", argv))
+    data, said = data_config.by_path(args.data, named=cli.is_given("data.name", argv))
     if said:
         print(said)
     source = open_source(data)

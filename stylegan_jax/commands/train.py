@@ -12,7 +12,7 @@ import tyro
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
-from stylegan_jax.data import kinds
+from stylegan_jax.data import config as data_config
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.distributed.processes import JobFlags
 from stylegan_jax.distributed.watchdog import Watchdog
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if beginning is not None:
         beginning = beginning._replace(kimg=flags.init_kimg)
     named = cli.is_given("data.name", argv)
-    data, said = kinds.by_path(config.data, named=named)
+    data, said = data_config.by_path(config.data, named=named)
     config = dataclasses.replace(config, data=data)
     wanted = parse_measures(config.metrics.names) if config.metrics.names else ()
     if not flags.workdir and not flags.dry_run:

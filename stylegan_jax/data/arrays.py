@@ -1,25 +1,46 @@
-"""Images in memory as a source."""
+"""Images and points in memory as sources."""
 
 import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.resampling import square_box
 
 
-class ArraySource:
-    """Random access to images that are there; a `Source`.
+class _InMemory:
+    label_size = 0
+
+    def __init__(self, name: str, values: np.ndarray) -> None:
+        self.name, self.num_channels = name, values.shape[-1]
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def label(self, index: int) -> np.ndarray:
+        """An empty label, float32 `[0]`."""
+        return np.zeros(0, np.float32)
+
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which these are, by their numbers; see `Source`."""
+        chosen = range(len(self))[:which] if isinstance(which, int) else which
+        found = hashlib.sha256(str(self._values.shape[1:]).encode())
+        for index in chosen:
+            found.update(self._values[index].tobytes())
+        return found.hexdigest()
+
+
+class ArraySource(_InMemory):
+    """Random access to images without labels; a `Source`.
 
     Attributes:
         name: for messages.
         num_channels: of the images.
-        label_size: 0; they have no labels.
         sides: shorter side of each image in pixels, `[N]`.
     """
-
-    label_size = 0
 
     def __init__(self, images: np.ndarray, name: str = "the array") -> None:
         """Wraps uint8 images `[N, H, W, C]`; raises UserError for others."""
@@ -28,26 +49,48 @@ class ArraySource:
                 f"{name} is {images.dtype} {list(images.shape)}; images are uint8 "
                 "[N, H, W, C] (io.images.to_uint8 makes them of floats in [-1, 1])"
             )
-        self.name, self.num_channels = name, images.shape[3]
+        super().__init__(name, images)
         self.sides = np.full(len(images), min(images.shape[1:3]))
-        self._images = images
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._images)
 
     def image(self, index: int, resolution: int) -> np.ndarray:
         """One image, its central square, uint8 `[resolution, resolution, C]`."""
-        return square_box(self._images[index], resolution)
+        return square_box(self._values[index], resolution)
 
-    def label(self, index: int) -> np.ndarray:
-        """An empty label, float32 `[0]`."""
-        return np.zeros(0, np.float32)
 
-    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which images these are; see `Source`."""
-        chosen = range(len(self))[:which] if isinstance(which, int) else which
-        found = hashlib.sha256(str(self._images.shape[1:]).encode())
-        for index in chosen:
-            found.update(self._images[index].tobytes())
-        return found.hexdigest()
+class Points(_InMemory):
+    """A fixed sample of a mixture of equally likely normal distributions; a `Source`.
+
+    A point is an image of one pixel whose channels are its coordinates, so that
+    batches and networks treat it like any other image; its values are used as they are.
+
+    Attributes:
+        name: for messages and provenance.
+        num_channels: coordinates of a point.
+        centers: of the distributions, float32 `[modes, dimensions]`.
+        std: of each of them in every direction.
+    """
+
+    def __init__(
+        self, name: str, centers: np.ndarray, std: float, size: int, seed: int
+    ) -> None:
+        """Draws `size` points; the same for the same seed."""
+        self.centers, self.std = centers.astype(np.float32), std
+        rng = np.random.Generator(np.random.Philox(seed))
+        modes = rng.integers(len(centers), size=size)
+        spread = std * rng.standard_normal((size, centers.shape[1]))
+        super().__init__(name, (centers[modes] + spread).astype(np.float32))
+
+    def image(self, index: int, resolution: int) -> np.ndarray:
+        """One point, float32 `[1, 1, dimensions]`; `resolution` is 1."""
+        return self._values[index].reshape(1, 1, -1)
+
+
+def open_points(config: DataConfig) -> Points:
+    """The ring in the plane, or the normal distribution around 1 on the line."""
+    if config.name == "ring":
+        angles = 2 * np.pi * np.arange(config.ring_modes) / config.ring_modes
+        centers = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    else:
+        centers = np.ones((1, 1))
+    size = min(config.points_size, config.max_images or config.points_size)
+    return Points(config.name, centers, config.points_std, size, config.seed)

@@ -43,7 +43,7 @@ class DecodedSource:
         self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 16), "decode")
 
     def __len__(self) -> int:
-        """Number of images."""
+
         return len(self.source)
 
     def image(self, index: int, resolution: int) -> np.ndarray:

@@ -12,18 +12,20 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.io.decoding import UnreadableImageError
 
 Label = str | int | tuple[float, ...]
 _logger = logging.getLogger(__name__)
 
 # Also what is nested without end, and numbers beyond all numbers.
 _MALFORMED = (ValueError, RecursionError, ArithmeticError)
+TABLES = {"json": "dataset.json", "csv": "labels.csv"}  # by what `labels` asks for
 MAX_CLASSES = 2**16  # labels are one-hot; larger numbers are identifiers
 _FILE_COLUMNS = ("file", "filename", "image", "name", "path", "img", "imageid", "id")
 _LABEL_COLUMNS = ("label", "class", "category", "labels", "classname", "target", "y")
@@ -56,6 +58,49 @@ class LabelTable:
         return dataclasses.replace(self, values=self.values[indices])
 
 
+def is_table(file: str) -> bool:
+    """Whether a file is of those that hold labels."""
+    return PurePosixPath(file).name == "dataset.json" or file.lower().endswith(".csv")
+
+
+def read(
+    wanted: str,
+    files: Sequence[str],
+    tables: Iterable[str],
+    read_file: Callable[[str], bytes],
+    name: str,
+) -> list[Label | None]:
+    """Labels of image files, from what `DataConfig.labels` asks for.
+
+    Args:
+        wanted: "folders", "json", "csv" or the name of a table.
+        files: the images.
+        tables: the tables beside them.
+        read_file: file -> all its bytes.
+        name: of the folder or zip, for messages.
+
+    Raises:
+        UserError: there is no such table, or it cannot be read.
+    """
+    if wanted == "folders":
+        return from_folders(files)
+    table = TABLES.get(wanted, wanted)
+    # A zip often holds everything in one folder of its own.
+    matching = [path for path in tables if f"/{path}".endswith(f"/{table}")]
+    if not matching:
+        raise UserError(f"{name} has no {table}, which labels={wanted} asks for")
+    path = min(sorted(matching), key=lambda path: path.count("/"))
+    inside = path.removesuffix(table)
+    relative = [file.removeprefix(inside) for file in files]
+    try:
+        text = read_file(path)
+    except (UnreadableImageError, OSError) as error:
+        raise UserError(f"{path} of {name} cannot be read: {error}") from error
+    if table.endswith(".json"):
+        return from_json(text, relative)
+    return from_csv(text, relative, table)
+
+
 def make_table(labels: Sequence[Label]) -> LabelTable:
     """Numbers the classes in order of their names, or stacks vectors.
 
@@ -79,11 +124,9 @@ def make_table(labels: Sequence[Label]) -> LabelTable:
                 f"class numbers from {low} to {high} are not within 0 to "
                 f"{MAX_CLASSES - 1}"
             )
+        names = [str(i) for i in range(high + 1)]
         values = np.array(numbers, np.int64)
-        size = int(values.max()) + 1
-        return LabelTable(
-            values=values, size=size, names=tuple(str(i) for i in range(size))
-        )
+        return LabelTable(values=values, size=high + 1, names=tuple(names))
     if kinds != {str}:
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise UserError(

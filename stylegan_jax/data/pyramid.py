@@ -17,24 +17,22 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.image_files import choose
 from stylegan_jax.data.labels import MAX_CLASSES, LabelTable
-from stylegan_jax.data.scan import choose
-from stylegan_jax.data.substitutes import Substitutes
+from stylegan_jax.data.stored_images import StoredSource
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import array_files
+from stylegan_jax.io.decoding import UnreadableImageError
 from stylegan_jax.io.images import convert_channels
 
 FORMAT = "stylegan_jax pyramid 1"
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 
 
-class PyramidSource:
+class PyramidSource(StoredSource):
     """Random access to a prepared pyramid; a `Source`.
 
     Attributes:
-        name: of the source that it was made from.
-        num_channels: of the images returned.
-        label_size: 0 = no labels.
-        label_names: of the classes, () when there are none.
         resolutions: that are there, ascending.
     """
 
@@ -49,56 +47,10 @@ class PyramidSource:
         labels: LabelTable | None,
     ) -> None:
         """Wraps opened files; `chosen` are the images to use. See `open_pyramid`."""
-        self.name, self.num_channels = name, num_channels
-        self.label_size = labels.size if labels else 0
-        self.label_names = labels.names if labels else ()
+        super().__init__(name, len(chosen), num_channels=num_channels, labels=labels)
         self.resolutions = tuple(sorted(levels))
-        self._levels, self._chosen, self._labels = levels, chosen, labels
+        self._levels, self._chosen = levels, chosen
         self._stored_channels = stored_channels
-        self._substitutes = Substitutes(name, len(chosen))
-
-    @property
-    def replaced(self) -> Mapping[int, str]:
-        """Images found to be damaged since opening: index -> reason."""
-        return self._substitutes.reasons
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._chosen)
-
-    def image(self, index: int, resolution: int) -> np.ndarray:
-        """One image, uint8 `[resolution, resolution, num_channels]`.
-
-        Raises:
-            UserError: the resolution was not prepared, or most images are damaged.
-        """
-        if resolution not in self._levels:
-            raise UserError(
-                f"{self.name} was prepared for {self.resolutions[0]} to "
-                f"{self.resolutions[-1]} px, not {resolution}; prepare it again with "
-                f"`resolution` {resolution}"
-            )
-        while True:
-            actual = self._substitutes.actual(index)
-            try:
-                record = self._levels[resolution][int(self._chosen[actual])]
-                break
-            except RuntimeError as error:  # a checksum is wrong
-                self._substitutes.add(actual, str(error))
-        shape = (resolution, resolution, self._stored_channels)
-        pixels = np.frombuffer(record, np.uint8)
-        if pixels.size != np.prod(shape):
-            raise UserError(
-                f"an image of {self.name} has {pixels.size} bytes at {resolution} px, "
-                f"not {np.prod(shape)}; prepare the data again"
-            )
-        return convert_channels(pixels.reshape(shape), self.num_channels)
-
-    def label(self, index: int) -> np.ndarray:
-        """Its label, float32 `[label_size]`; ask for the image first."""
-        if self._labels is None:
-            return np.zeros(0, np.float32)
-        return self._labels.vector(self._substitutes.actual(index))
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
         """Says which images these are, by the stored pixels; see `Source`."""
@@ -107,6 +59,26 @@ class PyramidSource:
         for index in chosen:
             found.update(self.image(int(index), resolution).tobytes())
         return found.hexdigest()
+
+    def _load(self, index: int, resolution: int) -> np.ndarray:
+        if resolution not in self._levels:
+            raise UserError(
+                f"{self.name} was prepared for {self.resolutions[0]} to "
+                f"{self.resolutions[-1]} px, not {resolution}; prepare it again with "
+                f"`resolution` {resolution}"
+            )
+        try:
+            record = self._levels[resolution][int(self._chosen[index])]
+        except RuntimeError as error:  # a checksum is wrong
+            raise UnreadableImageError(str(error)) from error
+        shape = (resolution, resolution, self._stored_channels)
+        pixels = np.frombuffer(record, np.uint8)
+        if pixels.size != np.prod(shape):
+            raise UserError(
+                f"an image of {self.name} has {pixels.size} bytes at {resolution} px, "
+                f"not {np.prod(shape)}; prepare the data again"
+            )
+        return convert_channels(pixels.reshape(shape), self.num_channels)
 
 
 def open_pyramid(config: DataConfig) -> PyramidSource:
@@ -134,14 +106,7 @@ def open_pyramid(config: DataConfig) -> PyramidSource:
             f"{str(root)!r} is not a whole prepared pyramid ({error}); make one with "
             f"python -m stylegan_jax.prepare_data"
         ) from error
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-    ) as error:
+    except _DAMAGED as error:
         raise UserError(f"the pyramid in {str(root)!r} is damaged: {error}") from error
     if config.labels == "stored" and labels is None:
         raise UserError(f"the pyramid in {str(root)!r} was prepared without labels")

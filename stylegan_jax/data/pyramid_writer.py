@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
@@ -99,33 +100,25 @@ def check_destination(dest: Path, resolution: int) -> None:
         raise UserError(f"{str(dest)!r} exists and is not an empty folder")
 
 
-class _Shards:
+class _Level:
     """The files of one resolution, written one after the other."""
 
-    def __init__(self, folder: Path, resolution: int, records_per_shard: int) -> None:
-        self._folder, self._resolution = folder, resolution
-        self._limit = records_per_shard
-        self.files: list[dict[str, object]] = []
-        self._writer: ArrayRecordWriter | None = None
-        self._count = 0
+    def __init__(self, folder: Path, resolution: int, per_file: int) -> None:
+        self._folder, self._resolution, self._per_file = folder, resolution, per_file
+        self.files: list[dict[str, Any]] = []
 
     def write(self, image: np.ndarray) -> None:
-        if self._count == self._limit:
+        if not self.files or self.files[-1]["count"] == self._per_file:
             self.close()
-        writer = self._writer
-        if writer is None:
-            self._name = f"r{self._resolution:04d}-{len(self.files):05d}.array_record"
-            path = str(self._folder / self._name)
-            writer = self._writer = ArrayRecordWriter(path, _WRITER_OPTIONS)
-        writer.write(image.tobytes())
-        self._count += 1
+            name = f"r{self._resolution:04d}-{len(self.files):05d}.array_record"
+            self._writer = ArrayRecordWriter(str(self._folder / name), _WRITER_OPTIONS)
+            self.files.append({"file": name, "count": 0})
+        self._writer.write(image.tobytes())
+        self.files[-1]["count"] += 1
 
     def close(self) -> None:
-        if self._writer is None:
-            return
-        self._writer.close()
-        self.files.append({"file": self._name, "count": self._count})
-        self._writer, self._count = None, 0
+        if self.files:
+            self._writer.close()
 
 
 def _write_levels(
@@ -135,19 +128,19 @@ def _write_levels(
     shard_bytes: int,
     advance: Callable[[int], None],
 ) -> int:
-    levels = [resolution >> i for i in range(resolution.bit_length() - 2)]
-    shards = {
-        level: _Shards(
-            folder, level, max(1, shard_bytes // (level**2 * source.num_channels))
+    sizes = [resolution >> i for i in range(resolution.bit_length() - 2)]
+    levels = {
+        size: _Level(
+            folder, size, max(1, shard_bytes // (size**2 * source.num_channels))
         )
-        for level in levels
+        for size in sizes
     }
     damaged: Mapping[int, str] = getattr(source, "replaced", {})
     written: list[int] = []
 
     def make(index: int) -> list[np.ndarray]:
         made = [source.image(index, resolution)]
-        while len(made) < len(levels):
+        while len(made) < len(sizes):
             made.append(halve(made[-1]))
         return made
 
@@ -159,9 +152,9 @@ def _write_levels(
                     continue
                 written.append(index)
                 for image in made:
-                    shards[image.shape[0]].write(image)
+                    levels[image.shape[0]].write(image)
             advance(len(chunk))
-    for level in shards.values():
+    for level in levels.values():
         level.close()
     index_data = {
         "format": FORMAT,
@@ -169,7 +162,7 @@ def _write_levels(
         "num_images": len(written),
         "num_channels": source.num_channels,
         "labels": _write_labels(source, written, folder),
-        "levels": {str(level): shards[level].files for level in levels},
+        "levels": {str(size): level.files for size, level in levels.items()},
     }
     (folder / "index.json").write_text(json.dumps(index_data, indent=1) + "\n")
     return len(written)

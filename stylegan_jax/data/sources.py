@@ -1,4 +1,4 @@
-"""What a source of training images is, and opening the one that is configured."""
+"""Sources of training images, and opening the one that is configured."""
 
 import re
 from collections.abc import Sequence
@@ -6,8 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from stylegan_jax.data.config import POINTS, DataConfig
-from stylegan_jax.data.kinds import check_path
+from stylegan_jax.data.config import POINTS, DataConfig, check_path
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.images import convert_channels
 
@@ -27,14 +26,12 @@ class Source(Protocol):
     num_channels: int
     label_size: int
 
-    def __len__(self) -> int:
-        """Number of images."""
-        ...
+    def __len__(self) -> int: ...
 
     def image(self, index: int, resolution: int) -> np.ndarray:
         """One image, uint8 `[resolution, resolution, num_channels]`.
 
-        Points (`data/points.py`) are float32 `[1, 1, dimensions]`.
+        Points (`data/arrays.py`) are float32 `[1, 1, dimensions]`.
         """
         ...
 
@@ -51,6 +48,41 @@ class Source(Protocol):
         images in other files.
         """
         ...
+
+
+class Converted:
+    """A source with another number of channels, and perhaps names for its classes.
+
+    Attributes:
+        source: the source itself.
+        label_names: of its classes, as far as they are known.
+    """
+
+    def __init__(
+        self, source: Source, num_channels: int, label_names: tuple[str, ...] = ()
+    ) -> None:
+        """Wraps `source`."""
+        self.name, self.label_size = source.name, source.label_size
+        self.label_names = label_names or getattr(source, "label_names", ())
+        self.num_channels, self.source = num_channels, source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def image(self, index: int, resolution: int) -> np.ndarray:
+        """One image, uint8 `[resolution, resolution, num_channels]`."""
+        return convert_channels(self.source.image(index, resolution), self.num_channels)
+
+    def label(self, index: int) -> np.ndarray:
+        """The label of the source, float32 `[label_size]`."""
+        return self.source.label(index)
+
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which these images are; see `Source`."""
+        of_source = self.source.fingerprint(which, resolution)
+        if self.num_channels == self.source.num_channels:
+            return of_source
+        return f"{of_source} in {self.num_channels} channels"
 
 
 def spread(size: int, count: int) -> np.ndarray:
@@ -118,17 +150,13 @@ def _open(config: DataConfig) -> Source:
     if config.name == "portraits":
         return _open_portraits(config)
     if config.name in POINTS:
-        from stylegan_jax.data.points import open_points
+        from stylegan_jax.data.arrays import open_points
 
         return open_points(config)
-    if config.name == "folder":
-        from stylegan_jax.data.folder import open_folder
+    if config.name in ("folder", "zip"):
+        from stylegan_jax.data.image_files import open_image_files
 
-        return open_folder(config)
-    if config.name == "zip":
-        from stylegan_jax.data.archive import open_archive
-
-        return open_archive(config)
+        return open_image_files(config)
     if config.name == "pyramid":
         from stylegan_jax.data.pyramid import open_pyramid
 
@@ -145,45 +173,9 @@ def _open_portraits(config: DataConfig) -> Source:
     label = None if config.labels == "none" else config.labels
     try:
         portraits = Portraits(size, config.seed, label)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"portraits: {error}") from error
     names = _PORTRAIT_CLASSES.get(config.labels, ())
     if config.num_channels == portraits.num_channels and not names:
         return portraits
     return Converted(portraits, config.num_channels, names)
-
-
-class Converted:
-    """A source with another number of channels.
-
-    Attributes:
-        source: the source itself.
-        label_names: of its classes, as far as they are known.
-    """
-
-    def __init__(
-        self, source: Source, num_channels: int, label_names: tuple[str, ...] = ()
-    ) -> None:
-        """Wraps `source`."""
-        self.name, self.label_size = source.name, source.label_size
-        self.label_names = label_names or getattr(source, "label_names", ())
-        self.num_channels, self.source = num_channels, source
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.source)
-
-    def image(self, index: int, resolution: int) -> np.ndarray:
-        """One image, uint8 `[resolution, resolution, num_channels]`."""
-        return convert_channels(self.source.image(index, resolution), self.num_channels)
-
-    def label(self, index: int) -> np.ndarray:
-        """The label of the source, float32 `[label_size]`."""
-        return self.source.label(index)
-
-    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which these images are; see `Source`."""
-        of_source = self.source.fingerprint(which, resolution)
-        if self.num_channels == self.source.num_channels:
-            return of_source
-        return f"{of_source} in {self.num_channels} channels"

@@ -3,15 +3,15 @@
 TFDS gives random access to data sets in ArrayRecord or Parquet files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.encoded import EncodedSource
-from stylegan_jax.data.scan import MIN_IMAGES, choose
+from stylegan_jax.data.image_files import MIN_IMAGES, choose
+from stylegan_jax.data.stored_images import EncodedSource
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.decoding import UnreadableImageError
 
@@ -21,11 +21,17 @@ _UNKNOWN = -2  # TFDS itself marks an example without label with -1
 class FeatureLabels:
     """Class labels read from the data set when they are first asked for."""
 
-    def __init__(self, records: Sequence[Any], feature: str, names: Sequence[str]):
-        """Declares the labels of `records`; nothing is read yet."""
+    def __init__(
+        self,
+        read: Callable[[int], dict[str, Any]],
+        count: int,
+        feature: str,
+        names: Sequence[str],
+    ) -> None:
+        """Declares the labels of `count` records; nothing is read yet."""
         self.size, self.names = len(names), tuple(names)
-        self._records, self._feature = records, feature
-        self._values = np.full(len(records), _UNKNOWN)
+        self._read, self._feature = read, feature
+        self._values = np.full(count, _UNKNOWN)
 
     def note(self, index: int, record: dict[str, Any]) -> None:
         """Remembers the label of a record that was read for its image."""
@@ -34,7 +40,7 @@ class FeatureLabels:
     def vector(self, index: int) -> np.ndarray:
         """Label of one image, one-hot float32 `[size]`."""
         if self._values[index] == _UNKNOWN:
-            self.note(index, self._records[index])
+            self.note(index, self._read(index))
         value = int(self._values[index])
         if value < 0:
             raise UserError(
@@ -70,8 +76,9 @@ def open_tfds(config: DataConfig) -> EncodedSource:
     chosen = choose(len(records), config)
     labels = None
     if label is not None:
+        names = builder.info.features[label].names
         labels = FeatureLabels(
-            _Some(records, chosen), label, builder.info.features[label].names
+            lambda i: records[int(chosen[i])], len(chosen), label, names
         )
 
     def read(index: int) -> bytes:
@@ -84,10 +91,9 @@ def open_tfds(config: DataConfig) -> EncodedSource:
         return record[image]
 
     height, width = builder.info.features[image].shape[:2]
-    pad = (
-        config.pad if config.pad is not None else _is_nearly_power_of_two(height, width)
-    )
-    sides = None
+    pad, sides = config.pad, None
+    if pad is None:
+        pad = _is_nearly_power_of_two(height, width)
     if height and width:
         if height != width and config.crop == "none":
             raise UserError(f"{name} is {width}x{height}, not square; use crop=center")
@@ -105,19 +111,6 @@ def open_tfds(config: DataConfig) -> EncodedSource:
         allow_crop=config.crop == "center",
         pad=pad,
     )
-
-
-class _Some(Sequence):
-    """Some of the records."""
-
-    def __init__(self, records: Sequence[Any], chosen: np.ndarray) -> None:
-        self._records, self._chosen = records, chosen
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._records[int(self._chosen[index])]
 
 
 def _builder(config: DataConfig) -> Any:

@@ -33,7 +33,7 @@ class FaceFrame(NamedTuple):
 # and 1.8 eye-to-mouth distances, centred a tenth of the latter below the eyes. In a
 # face where both are equal the eyes are 1/4 apart, and the mouth 1/3.6 below them.
 FFHQ = FaceFrame((0.5, 0.5 - 0.1 / 3.6), 1 / 4, 1 / 3.6)
-# Heads of the built-in portraits are drawn smaller (data/portraits/portrait_person.py).
+# Heads of the built-in portraits are drawn smaller (data/portraits/people.py).
 PORTRAITS = FaceFrame((0.5, 0.475), 0.2, 0.2075)
 FRAMES = {"ffhq": FFHQ, "portraits": PORTRAITS}
 

@@ -38,7 +38,6 @@ _PACKAGES = (
     "orbax-checkpoint",
     "chex",
     "numpy",
-    "grain",
     "tensorflow-datasets",
 )
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from stylegan_jax.data.arrays import ArraySource
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.kinds import kind_of
+from stylegan_jax.data.config import DataConfig, kind_of
 from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.measures import MeasureOptions, Scores, take

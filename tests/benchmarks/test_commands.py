@@ -12,7 +12,7 @@ from benchmarks import convert, inversion, metrics, report, sample, train_step
 _WITHOUT = """
 import sys
 
-MISSING = {"tyro", "grain", "tensorflow_datasets", "tensorboardX", "PIL"}
+MISSING = {"tyro", "tensorflow_datasets", "tensorboardX", "PIL"}
 
 
 class Blocked:

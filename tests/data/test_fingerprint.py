@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.commands import prepare_data
-from stylegan_jax.data import encoded
+from stylegan_jax.data import stored_images
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import open_source
@@ -13,7 +13,7 @@ from stylegan_jax.io.images import write_png
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    monkeypatch.setattr(encoded, "_STAND_INS", 1)
+    monkeypatch.setattr(stored_images, "_STAND_INS", 1)
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(4):
@@ -46,7 +46,7 @@ def test_a_folder_is_told_by_the_bytes_of_the_images_used(photos):
 
 def test_nothing_is_decoded(photos, monkeypatch):
     source = DecodedSource(opened("folder", photos), 0)
-    monkeypatch.setattr(encoded.images, "read_image", None)
+    monkeypatch.setattr(stored_images.images, "read_image", None)
     assert source.fingerprint(4, 8) == of("folder", photos, 4)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import subprocess
 import sys
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylegan_jax.data.portraits.portrait_attributes import HAIR_STYLES, LABEL_SIZES
-from stylegan_jax.data.portraits.portrait_shapes import (
+from stylegan_jax.data.portraits import source
+from stylegan_jax.data.portraits.people import HAIR_STYLES, LABEL_SIZES
+from stylegan_jax.data.portraits.shapes import (
     arc,
     egg,
     inside,
@@ -308,3 +310,18 @@ def test_coverages_add_up_to_the_shapes_areas(size: int) -> None:
     assert area == pytest.approx(4 / 3 * 0.4 * 0.3, rel=0.01)
     thin = arc(x, y, 0.4, 0.05, 0.3 * pixel, pixel).sum() * pixel**2
     assert thin == pytest.approx(2 / 3 * 0.8 * 0.3 * pixel, rel=0.03)
+
+
+def test_the_drawing_is_that_of_its_version():
+    """Whoever changes a digest on purpose changes `source.DRAWING`, too."""
+    drawn = hashlib.sha256()
+    for seed, resolution in itertools.product((0, 7), (32, 64)):
+        for index in range(64):
+            drawn.update(Portraits(64, seed).image(index, resolution).tobytes())
+    people = repr([attributes(i, seed=3) for i in range(500)])
+    digests = (
+        source.DRAWING[:8],
+        drawn.hexdigest()[:16],
+        hashlib.sha256(people.encode()).hexdigest()[:16],
+    )
+    assert digests == ("9060305c", "2a657005f095a973", "617967ecf2e1d17e")

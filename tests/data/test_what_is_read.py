@@ -77,7 +77,7 @@ def test_a_set_of_16_bit_files_is_read_by_what_all_of_them_use(tmp_path, caplog)
     source = open_folder(tmp_path, num_channels=1)
     (said,) = warnings(caplog)
     assert said.startswith("3 16-bit files of folder")
-    assert "largest value 4092: read as 12 bits; --data.white 65535 says oth" in said
+    assert "largest value 4092: read as 12 bits; `data.white` 65535 says oth" in said
     found = [source.image(i, 8).max() for i in range(3)]
     assert found == [round(high * 255 / 4095) for high in (300, 4092, 1000)]
     plain = open_folder(tmp_path, num_channels=1, white=65535)
@@ -105,7 +105,7 @@ def test_32_bit_files_of_levels_and_floats_from_0_to_1_are_understood(tmp_path, 
 
 def test_other_floats_are_refused_when_the_data_is_opened(tmp_path):
     write_deep(tmp_path, [1.0, 912.0], np.float32)
-    with pytest.raises(UserError, match=r"'1.tif' .* floats up to 912.*white 912"):
+    with pytest.raises(UserError, match=r"'1.tif' .* floats up to 912.*white` 912"):
         open_folder(tmp_path)
     source = open_folder(tmp_path, white=912, num_channels=1)
     assert source.image(1, 8).max() == 255
@@ -180,12 +180,12 @@ def test_labels_that_are_not_asked_for_are_hinted_at(tmp_path, caplog, kind):
     assert f"2 of 3 images in {'dataset.json' if kind == 'json' else 'labels.csv'}" in (
         said
     )
-    assert f"--data.labels {kind} uses them" in said
+    assert f"`data.labels` {kind} uses them" in said
 
 
 def test_mirroring_is_refused_where_labels_tell_left_from_right(tmp_path):
     pose = {"labels": "pose", "portraits_size": 4}
-    with pytest.raises(UserError, match=r"left and right.*leave --data.mirror off"):
+    with pytest.raises(UserError, match=r"left and right.*leave `data.mirror` off"):
         open_source(DataConfig(**pose, mirror=True))
     portraits = open_source(DataConfig(**pose))
     assert portraits.label_size == 2

@@ -340,7 +340,7 @@ def test_loading_needs_neither_orbax_nor_another_framework(tmp_path: Path) -> No
     program = (
         "import sys; from stylegan_jax.interop import exported; "
         f"exported.load({str(path)!r}); print([name for name in "
-        "('orbax', 'tensorflow', 'torch', 'PIL', 'grain') if name in sys.modules])"
+        "('orbax', 'tensorflow', 'torch', 'PIL') if name in sys.modules])"
     )
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

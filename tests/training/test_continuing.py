@@ -361,21 +361,21 @@ def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
 
 
 def test_a_path_decides_its_kind(photographs, tmp_path):
-    from stylegan_jax.data import kinds
+    from stylegan_jax.data import config as data_config
     from stylegan_jax.data.sources import open_source
 
     portraits = DataConfig(path=str(photographs))
-    found, said = kinds.by_path(portraits, named=False)
+    found, said = data_config.by_path(portraits, named=False)
     assert found.name == "folder" and "data.name is folder, not portraits" in said
     with pytest.raises(UserError, match=r"leave --data\.name out"):
-        kinds.by_path(portraits, named=True)
+        data_config.by_path(portraits, named=True)
     with pytest.raises(UserError, match="no folder, zip file"):
-        kinds.by_path(DataConfig(path=str(tmp_path / "nowhere")), named=False)
+        data_config.by_path(DataConfig(path=str(tmp_path / "nowhere")), named=False)
     with pytest.raises(UserError, match="is drawn"):
         open_source(portraits)
     packed = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", photographs))
     for name in ("folder", "pyramid", "portraits", "tfds:mnist"):
         config = DataConfig(name=name, path=str(packed))
-        assert kinds.by_path(config, named=False)[0].name == "zip"
+        assert data_config.by_path(config, named=False)[0].name == "zip"
     tfds = DataConfig(name="tfds:mnist", path=str(tmp_path))
-    assert kinds.by_path(tfds, named=True) == (tfds, None)
+    assert data_config.by_path(tfds, named=True) == (tfds, None)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from stylegan_jax.data.portraits.portrait_person import (
+from stylegan_jax.data.portraits.people import (
     MOUTH_Y,
     WHITE,
     Person,
@@ -12,7 +12,7 @@ from stylegan_jax.data.portraits.portrait_person import (
     mix,
     smooth_step,
 )
-from stylegan_jax.data.portraits.portrait_shapes import (
+from stylegan_jax.data.portraits.shapes import (
     Colour,
     Patch,
     arc,

@@ -1,6 +1,6 @@
 """The parts of a portrait, painted from back to front.
 
-Three frames (see `portrait_shapes`): the picture, the head (shifted, rolled), and
+Three frames (see `shapes`): the picture, the head (shifted, rolled), and
 the face, which is wrapped round the head and turns with the pose. Features are
 drawn in face coordinates as if seen from the front: eyes at (+-0.2, -0.05), mouth at
 (0, 0.365), chin at y = 0.6. Paired parts use |x| and are drawn in one go.
@@ -10,9 +10,8 @@ import math
 
 import numpy as np
 
-from stylegan_jax.data.portraits.portrait_attributes import PortraitAttributes
-from stylegan_jax.data.portraits.portrait_hair import Hair
-from stylegan_jax.data.portraits.portrait_person import (
+from stylegan_jax.data.portraits.hair import Hair
+from stylegan_jax.data.portraits.people import (
     BLACK,
     BLUSH,
     EYE_WHITE,
@@ -27,13 +26,14 @@ from stylegan_jax.data.portraits.portrait_person import (
     TONGUE,
     WHITE,
     Person,
+    PortraitAttributes,
     along,
     head_distance,
     make_person,
     mix,
     smooth_step,
 )
-from stylegan_jax.data.portraits.portrait_shapes import (
+from stylegan_jax.data.portraits.shapes import (
     arc,
     clamp,
     egg,
