@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.serve import browser, served
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.io import images
-from stylegan_jax.io.files import atomic_write
+from stylegan_jax.io.atomic import atomic_write
 
 _PATIENCE = 900  # seconds of a search
 _UNSEEN = 50006  # number of a portrait

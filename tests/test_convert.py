@@ -18,7 +18,7 @@ from stylegan_jax.commands import convert, sample
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import bundle, exported, stylegan_tf
 from stylegan_jax.interop.bundle import Bundle
-from stylegan_jax.io import files
+from stylegan_jax.runs import provenance
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import OptimizerConfig, TrainState, init_state
@@ -62,7 +62,7 @@ def trained() -> TrainState:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory in mid-fade, as training leaves it."""
     path = tmp_path_factory.mktemp("runs") / "run"
-    files.start_run(path, Config(model=MODEL))
+    provenance.start_run(path, Config(model=MODEL))
     with Checkpoints(path, CheckpointConfig(asynchronous=False)) as checkpoints:
         checkpoints.save(2000, trained(), {"resolution": 8, "alpha": 0.375})
     return path

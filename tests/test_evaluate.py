@@ -13,10 +13,11 @@ from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.interop import exported
-from stylegan_jax.io import files, images
+from stylegan_jax.io import images
 from stylegan_jax.metrics import measures
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
+from stylegan_jax.runs import provenance
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import OptimizerConfig, init_state
@@ -121,7 +122,7 @@ def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, caps
 def run(tmp_path):
     run = tmp_path / "run"
     data = DataConfig(portraits_size=50, mirror=True)
-    files.start_run(run, Config(model=MODEL, data=data))
+    provenance.start_run(run, Config(model=MODEL, data=data))
     with Checkpoints(run, CheckpointConfig(asynchronous=False)) as checkpoints:
         state = init_state(jax.random.key(0), MODEL, OptimizerConfig())
         checkpoints.save(8, state, {"resolution": 8, "alpha": None})

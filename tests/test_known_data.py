@@ -13,10 +13,9 @@ from stylegan_jax.commands import known_data
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
-from stylegan_jax.io import files
 from stylegan_jax.io.images import write_png
 from stylegan_jax.networks.generator import init_generator
-from stylegan_jax.runs import stored_config
+from stylegan_jax.runs import provenance, stored_config
 from stylegan_jax.training.config import Config
 from tests.metrics.measuring import MODEL
 
@@ -47,7 +46,7 @@ def photos(tmp_path):
 @pytest.fixture
 def run(tmp_path, photos):
     data = DataConfig(name="folder", path=str(photos), mirror=True, max_images=3)
-    files.start_run(tmp_path / "run", Config(model=MODEL, data=data))
+    provenance.start_run(tmp_path / "run", Config(model=MODEL, data=data))
     return tmp_path / "run"
 
 

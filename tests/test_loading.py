@@ -14,7 +14,7 @@ from stylegan_jax import loading
 from stylegan_jax.commands import convert, sample
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import pytorch
-from stylegan_jax.io import files
+from stylegan_jax.runs import provenance
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import OptimizerConfig, init_state
@@ -34,7 +34,7 @@ def trained(model):
 
 def make_run(path, model=MODEL):
     """A run directory as training leaves it, without training."""
-    files.start_run(path, Config(model=model))
+    provenance.start_run(path, Config(model=model))
     config = CheckpointConfig(asynchronous=False)
     with Checkpoints(path, config) as checkpoints:
         for nimg, shown in SAVED.items():
@@ -101,14 +101,14 @@ def test_what_is_no_network_is_refused_with_the_way_out(tmp_path):
     (tmp_path / "text.pkl").write_text("hello")
     with pytest.raises(UserError, match=r"text\.pkl"):
         stylegan_jax.load(tmp_path / "text.pkl")
-    files.start_run(tmp_path / "run", Config(model=MODEL))
+    provenance.start_run(tmp_path / "run", Config(model=MODEL))
     with pytest.raises(UserError, match="no checkpoint in"):
         stylegan_jax.load(tmp_path / "run")
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"model": {"resolution": 12}}', None])
 def test_a_configuration_that_is_not_ours_is_refused(text, tmp_path):
-    files.start_run(tmp_path, Config(model=MODEL))
+    provenance.start_run(tmp_path, Config(model=MODEL))
     path = tmp_path / "config.json"
     if text is None:  # a field of the future
         stored = json.loads(path.read_text())

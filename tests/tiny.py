@@ -16,10 +16,10 @@ from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.io import files
 from stylegan_jax.io.outputs import write_png
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
+from stylegan_jax.runs import provenance
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.schedule import ScheduleConfig
@@ -155,7 +155,7 @@ def start_run(
     **sections: Any,
 ) -> Path:
     """A run directory as training leaves it, without training."""
-    files.start_run(path, config(model, **sections))
+    provenance.start_run(path, config(model, **sections))
     if saved is None:
         saved = {k: v for k, v in SAVED.items() if v["resolution"] <= model.resolution}
     with Checkpoints(path, CheckpointConfig(asynchronous=False)) as checkpoints:

@@ -25,7 +25,7 @@ from stylegan_jax.classifiers import classifier_network
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import weights
 from stylegan_jax.io import array_files
-from stylegan_jax.io.files import atomic_write
+from stylegan_jax.io.atomic import atomic_write
 
 FORMAT = "stylegan_jax classifiers"
 VERSION = 1

@@ -27,7 +27,8 @@ from stylegan_jax.commands import cli
 from stylegan_jax.data.arrays import Points
 from stylegan_jax.data.sources import Source, open_source, spread
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import files, images, outputs, plots
+from stylegan_jax.io import images, outputs, plots
+from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.metrics.label_draws import labels_for
 from stylegan_jax.metrics.modes import (
     Coverage,
@@ -96,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     span = sample_grids.span_of(reals) if reals.ndim == 2 else (-1.0, 1.0)
     picture = plots.panels([*shown, ("data", some_of(reals))], span=span)
     outputs.write_png(args.run / "coverage.png", picture, "sheet")
-    files.atomic_write(args.run / "coverage.json", json.dumps(records, indent=1) + "\n")
+    atomic_write(args.run / "coverage.json", json.dumps(records, indent=1) + "\n")
     print(f"panels: {args.run / 'coverage.png'}")
 
 

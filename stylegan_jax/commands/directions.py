@@ -33,7 +33,7 @@ from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.rescoring import Rescoring
 from stylegan_jax.editing.rescoring_tables import draw_rows, to_json, to_markdown
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import files
+from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.outputs import Outputs, files_named_in
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
@@ -108,8 +108,8 @@ def _write_table(
     }
     text = to_markdown(table)
     mark = "\n<!-- stylegan_jax.directions -->\n"
-    files.atomic_write(out.path("table.md"), text + mark)
-    files.atomic_write(out.path("table.json"), json.dumps(record, indent=2) + "\n")
+    atomic_write(out.path("table.md"), text + mark)
+    atomic_write(out.path("table.json"), json.dumps(record, indent=2) + "\n")
     print(text, end="", flush=True)
 
 

@@ -37,7 +37,7 @@ from stylegan_jax.distributed.processes import JobFlags
 from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import file_cache
-from stylegan_jax.io.files import to_json
+from stylegan_jax.io.records import to_json
 from stylegan_jax.metrics import comparing, evaluations, measures
 from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import COMPARING, Measure, parse_measures

@@ -18,10 +18,10 @@ from stylegan_jax.distributed.processes import JobFlags
 from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluators import make_evaluators
-from stylegan_jax.io import files, mirror
+from stylegan_jax.io import mirror
 from stylegan_jax.io.bucket import is_remote
 from stylegan_jax.metrics.names import parse_measures
-from stylegan_jax.runs import stored, stored_config
+from stylegan_jax.runs import provenance, stored, stored_config
 from stylegan_jax.training import preflight, run_directory, transfer
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.recovery import train
@@ -176,7 +176,7 @@ def source_of(name: str) -> transfer.Source:
 
 def describe(config: Config) -> str:
     """The configuration and the phases, for people."""
-    lines = [files.format_config(config), "", "phases:"]
+    lines = [provenance.format_config(config), "", "phases:"]
     lines += [
         f"  {phase.title:<20} {phase.start_nimg / 1000:>10.3f} to "
         f"{phase.end_nimg / 1000:.3f} kimg, minibatch {phase.batch_size}"

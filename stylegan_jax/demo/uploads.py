@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from stylegan_jax.io.files import atomic_write
+from stylegan_jax.io.atomic import atomic_write
 
 MOST_BYTES = 30 << 20  # of a request
 _MOST_FILES = 8  # of a request; a painting is three

@@ -29,7 +29,8 @@ import safetensors.numpy
 from stylegan_jax import loading
 from stylegan_jax.editing.directions import Direction, Space
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import array_files, files
+from stylegan_jax.io import array_files
+from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.runs import stored_config
 
 FORMAT = "stylegan_jax directions"
@@ -112,7 +113,7 @@ def save_directions(path: str | Path, directions: Sequence[Direction]) -> None:
     metadata = {"format": FORMAT, "version": VERSION, "directions": records}
     vectors = {d.name: np.ascontiguousarray(d.vector) for d in directions}
     data = safetensors.numpy.save(vectors, {_KEY: json.dumps(metadata)})
-    files.atomic_write(path, data)
+    atomic_write(path, data)
 
 
 def load_directions(

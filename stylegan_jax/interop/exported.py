@@ -41,7 +41,7 @@ from stylegan_jax.interop.bundle import (
     make_generator,
     nested,
 )
-from stylegan_jax.io import files
+from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.networks.config import (
     ModelConfig,
     check_resolution,
@@ -123,7 +123,7 @@ def save(
         for name, array in arrays.items()
     }
     data = safetensors.numpy.save(stored, {_KEY: json.dumps(metadata)})
-    files.atomic_write(path, data)
+    atomic_write(path, data)
 
 
 def load(path: str | Path) -> Generator:

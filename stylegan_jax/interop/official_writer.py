@@ -29,7 +29,7 @@ from stylegan_jax.interop.bundle import (
     generator_arrays,
 )
 from stylegan_jax.interop.pickle_emitter import NetworkState
-from stylegan_jax.io import files
+from stylegan_jax.io.atomic import atomic_file
 from stylegan_jax.networks.generator import Generator
 
 STATE_VERSION = 3
@@ -75,7 +75,7 @@ def save_pickle(
             raw = _generator_state("G", bundle.raw, module_src)
         d = _discriminator_state(bundle.discriminator, ema, module_src)
         names, value = ("G", "D", "Gs"), (raw, d, g_ema)
-    with files.atomic_file(path) as file:
+    with atomic_file(path) as file:
         pickle_emitter.dump(value, file)
     return names
 

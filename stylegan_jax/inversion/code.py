@@ -21,7 +21,8 @@ from jax import Array
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import array_files
-from stylegan_jax.io.files import atomic_write, to_json
+from stylegan_jax.io.atomic import atomic_write
+from stylegan_jax.io.records import to_json
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.config import num_layers
 from stylegan_jax.networks.generator import Generator, Noise

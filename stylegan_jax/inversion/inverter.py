@@ -26,7 +26,7 @@ from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets
 from stylegan_jax.inversion.recipes import Recipe, Stage
 from stylegan_jax.inversion.regression import regression
 from stylegan_jax.io import images
-from stylegan_jax.io.files import to_json
+from stylegan_jax.io.records import to_json
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator
 

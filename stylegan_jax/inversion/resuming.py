@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from stylegan_jax.io.files import atomic_write
+from stylegan_jax.io.atomic import atomic_write
 
 Arrays = dict[str, np.ndarray]
 

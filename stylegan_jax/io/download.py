@@ -21,7 +21,7 @@ from typing import Any
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import file_cache, web
-from stylegan_jax.io.files import atomic_write
+from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.transfer_display import megabytes, note, transfer
 from stylegan_jax.io.web import Changed, Offline, Setback, UnavailableError
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io.files import atomic_write
+from stylegan_jax.io.atomic import atomic_write
 
 FOLDER_VARIABLE = "STYLEGAN_JAX_CACHE"
 

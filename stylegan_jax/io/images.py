@@ -15,8 +15,8 @@ import numpy as np
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import decoding, depth
+from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.decoding import MODES, UnreadableImageError, from_array
-from stylegan_jax.io.files import atomic_write
 
 # Complete files end like this. One that does not is worth a trial decoding.
 _ENDINGS = (

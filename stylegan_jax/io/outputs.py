@@ -22,7 +22,7 @@ import numpy as np
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images
-from stylegan_jax.io.files import atomic_write
+from stylegan_jax.io.atomic import atomic_write
 
 Kind = Literal["picture", "sheet"]  # one image, or several with captions, plots
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from jax import export
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io.files import atomic_write
+from stylegan_jax.io.atomic import atomic_write
 
 SUFFIX = ".jaxexport"
 

@@ -7,6 +7,8 @@ with any keys, and `object` for anything.
 """
 
 import codecs
+import dataclasses
+import enum
 import functools
 import io
 import itertools
@@ -15,10 +17,11 @@ import logging
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.errors import UserError
 
 MAX_BYTES = 1 << 24  # of a record
@@ -312,3 +315,46 @@ _NAMES = {
     float: "a number",
     type(None): "null",
 }
+
+
+# --- Configurations ------------------------------------------------------------------
+
+
+def to_json(value: Any) -> Any:
+    """Plain JSON data of a configuration: dataclasses become dicts, in field order.
+
+    Tables by resolution and paths become text, tuples lists, enumeration members
+    their names, infinities and NaN text (JSON has none).
+
+    Raises:
+        TypeError: a value has no JSON form.
+    """
+    if isinstance(value, ByResolution | Path):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {f.name: to_json(getattr(value, f.name)) for f in fields}
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, Mapping):
+        return {str(key): to_json(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(child) for child in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{value!r} ({type(value).__name__}) cannot be written as JSON")
+
+
+def flatten(config: Any) -> dict[str, Any]:
+    """The configuration's leaves by dotted name, such as `schedule.total_kimg`."""
+    return dict(_leaves("", to_json(config)))
+
+
+def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, child in value.items():
+            yield from _leaves(f"{prefix}.{key}" if prefix else key, child)
+    else:
+        yield prefix, value

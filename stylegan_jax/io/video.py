@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io.files import atomic_file
+from stylegan_jax.io.atomic import atomic_file
 
 _SIDE = 256  # pixels of a frame's height, at least
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import array_files
-from stylegan_jax.io.files import atomic_file
+from stylegan_jax.io.atomic import atomic_file
 from stylegan_jax.metrics.finite import require_finite
 
 _ROWS = 4096  # turned to float64 at once

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from stylegan_jax.io import file_cache
-from stylegan_jax.io.files import atomic_file
+from stylegan_jax.io.atomic import atomic_file
 from stylegan_jax.metrics import gathering
 
 Arrays = dict[str, np.ndarray]

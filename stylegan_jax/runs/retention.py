@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from orbax.checkpoint import checkpoint_managers
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import files, records
+from stylegan_jax.io import records
+from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.runs import stored
 
 _log = logging.getLogger(__name__)
@@ -218,4 +219,4 @@ def _read_best(directory: Path) -> Any:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    files.atomic_write(path, json.dumps(content, indent=2) + "\n")
+    atomic_write(path, json.dumps(content, indent=2) + "\n")

@@ -28,7 +28,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import files, records
+from stylegan_jax.io import records
+from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.runs import orbax_errors
 
 STEP_PREFIX = "nimg"
@@ -165,7 +166,7 @@ def seal(path: Path) -> None:
         if file.is_file()
     }
     content = {"files": crcs, "crc32": _record_crc({"files": crcs})}
-    files.atomic_write(path / _SEAL, json.dumps(content, indent=2) + "\n")
+    atomic_write(path / _SEAL, json.dumps(content, indent=2) + "\n")
 
 
 def stored_files(path: Path) -> dict[str, int]:

@@ -17,7 +17,7 @@ import jax
 
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import files
+from stylegan_jax.runs.provenance import matches
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.step import part_problem
@@ -49,14 +49,14 @@ def check(workdir: str, changes: dict[str, str], *, allowed: bool) -> None:
 
     Args:
         workdir: the run, for the message.
-        changes: `files.changes`.
+        changes: `runs.provenance.changes`.
         allowed: `change` was given.
 
     Raises:
         UserError: names every such setting, and what to do.
     """
-    rest = {name: x for name, x in changes.items() if not files.matches(name, FREE)}
-    network = _lines(rest, lambda name: not files.matches(name, FROM_HERE))
+    rest = {name: x for name, x in changes.items() if not matches(name, FREE)}
+    network = _lines(rest, lambda name: not matches(name, FROM_HERE))
     if network:
         raise UserError(
             f"{workdir} was trained with other values (stored -> given):{network}\n"

@@ -16,7 +16,7 @@ from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.distributed import parallel, processes
 from stylegan_jax.distributed.watchdog import Watchdog
-from stylegan_jax.io import files
+from stylegan_jax.io import records
 from stylegan_jax.runs.checkpoint import Checkpoints
 from stylegan_jax.training import adaptive as augmentation
 from stylegan_jax.training import (
@@ -92,7 +92,7 @@ def train(
     source = source or open_source(config.data)
     config = preflight.check(config, source, mesh.size)
     processes.require_same(
-        "configuration and data", [files.to_json(config), source.name, len(source)]
+        "configuration and data", [records.to_json(config), source.name, len(source)]
     )
     best = criterion(config.metrics.best, evaluators)
     if jax.process_index() == 0:

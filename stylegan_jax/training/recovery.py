@@ -18,8 +18,9 @@ from stylegan_jax.data.sources import Source
 from stylegan_jax.distributed import processes
 from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.errors import AgreedError, UserError
-from stylegan_jax.io import files, locks, records
-from stylegan_jax.runs import retention, stored
+from stylegan_jax.io import locks, records
+from stylegan_jax.io.atomic import atomic_write
+from stylegan_jax.runs import provenance, retention, stored
 from stylegan_jax.training import loop, run_directory
 from stylegan_jax.training.changes import after_divergence
 from stylegan_jax.training.config import Config
@@ -59,7 +60,7 @@ def train(
     """
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
-            files.changes(workdir, config)  # refuses what is no run directory
+            provenance.changes(workdir, config)  # refuses what is no run directory
             lock = workdir / run_directory.LOCK
             stack.enter_context(locks.held(lock, str(workdir)))
         while True:
@@ -107,7 +108,7 @@ def _roll_back(workdir: Path, error: UserError) -> str:
     nimg = healthy[0][0]
     past = _read(workdir)
     past.append({"to_nimg": nimg, "because": str(error)})
-    files.atomic_write(workdir / "rollbacks.json", json.dumps(past, indent=2) + "\n")
+    atomic_write(workdir / "rollbacks.json", json.dumps(past, indent=2) + "\n")
     _log.warning(
         "%s; going back to %.3f kimg with another seed (%d of health.rollbacks)",
         error,

@@ -6,8 +6,7 @@ from typing import Any
 
 from stylegan_jax.data.sources import Source, spread
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import files
-from stylegan_jax.runs import stored
+from stylegan_jax.runs import provenance, stored
 from stylegan_jax.training import changes
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import ScheduleConfig, resolution_at
@@ -32,9 +31,9 @@ def check(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
     Raises:
         UserError: it may not (`changes.check`), or `workdir` is no run directory.
     """
-    found = files.changes(workdir, config)
+    found = provenance.changes(workdir, config)
     if "data.path" in found:
-        old = files.stored_config(workdir).get("data", {}).get("path")
+        old = provenance.stored_config(workdir).get("data", {}).get("path")
         if old and str(Path(old).expanduser().absolute()) == config.data.path:
             del found["data.path"]  # relative, of an older version
     nimg = shown(workdir)
@@ -70,7 +69,7 @@ def begin(
     if nimg is not None:
         _compare_data(workdir, data)
     facts = {"nimg": nimg or 0, "data": data}
-    files.start_run(workdir, config, devices=devices, may_change="*", facts=facts)
+    provenance.start_run(workdir, config, devices=devices, facts=facts)
 
 
 def shown(workdir: Path) -> int | None:
@@ -80,7 +79,7 @@ def shown(workdir: Path) -> int | None:
 
 
 def _check_growing(workdir: Path, config: Config, nimg: int) -> None:
-    section = files.stored_config(workdir)["schedule"]
+    section = provenance.stored_config(workdir)["schedule"]
     old = ScheduleConfig(**{name: section[name] for name in _GROWING})
     final = config.model.resolution
     before, after = (resolution_at(x, final, nimg) for x in (old, config.schedule))
@@ -93,7 +92,7 @@ def _check_growing(workdir: Path, config: Config, nimg: int) -> None:
 
 
 def _compare_data(workdir: Path, data: dict[str, Any]) -> None:
-    records = [x.get("data") for x in files.starts(workdir) if isinstance(x, dict)]
+    records = [x.get("data") for x in provenance.starts(workdir) if isinstance(x, dict)]
     known = [record for record in records if isinstance(record, dict)]
     if not known or known[-1].get("fingerprint") == data["fingerprint"]:
         return

@@ -20,7 +20,7 @@ from jax import Array
 
 from stylegan_jax.by_resolution import ByResolution, take_plain_values
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import files
+from stylegan_jax.io import records
 from stylegan_jax.networks.config import check_resolution
 
 
@@ -190,7 +190,7 @@ def shortfall(config: ScheduleConfig, final_resolution: int) -> str | None:
 
 def record(config: ScheduleConfig, since_nimg: int) -> dict[str, Any]:
     """What a checkpoint keeps of its schedule: the settings, and where they began."""
-    settings = files.to_json(config)
+    settings = records.to_json(config)
     del settings["total_kimg"]  # moves the end only
     return {"since_nimg": since_nimg, "settings": settings}
 

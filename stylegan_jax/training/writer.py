@@ -22,7 +22,8 @@ import numpy as np
 import tensorboardX
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import files, outputs, records, timing
+from stylegan_jax.io import outputs, records, timing
+from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.training.display import LiveDisplay, PlainLines, Progress
 
 _log = logging.getLogger(__name__)
@@ -276,7 +277,7 @@ def drop_lines_after(path: Path, nimg: int) -> None:
     elif len(kept) == count:
         return
     content = "".join(kept).encode("utf-8", "surrogateescape")
-    files.atomic_write(path, content)
+    atomic_write(path, content)
 
 
 def _check_finite(

@@ -1,7 +1,6 @@
 """A full disk, one that may only be read, and the limit on the size of a file."""
 
 import errno
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stylegan_jax.io import disk, files
+from stylegan_jax.io import disk
 
 # Saves 48 MB, of random numbers, in sixty arrays.
 SAVE = """
@@ -29,9 +28,9 @@ print("trained on")
 START = """
 import sys
 from stylegan_jax.commands import running
-from stylegan_jax.io import files
+from stylegan_jax.runs import provenance
 from stylegan_jax.data.config import DataConfig
-running.run_main(lambda: files.start_run(sys.argv[1], DataConfig()))
+running.run_main(lambda: provenance.start_run(sys.argv[1], DataConfig()))
 """
 
 
@@ -114,16 +113,3 @@ def test_trouble_of_the_disk_is_told_apart(
     assert (found is None) if message is None else (message in (found or ""))
     assert disk.trouble_of_place(FileNotFoundError(errno.ENOENT, "x"))
     assert disk.trouble_of_place(ValueError("a shape")) is None
-
-
-def test_a_write_that_fails_names_its_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "x")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError) as caught:
-        files.atomic_write(tmp_path / "a.json", "{}")
-    assert caught.value.filename == str(tmp_path / "a.json")
-    assert not list(tmp_path.iterdir())

@@ -1,14 +1,12 @@
 """No result replaces an input, another result or a file that no command wrote."""
 
 import os
-import stat
-import threading
 
 import numpy as np
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import files, images, outputs
+from stylegan_jax.io import images, outputs
 from stylegan_jax.io.outputs import Outputs
 
 PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -81,24 +79,3 @@ def test_files_among_flags_are_inputs(tmp_path):
     assert outputs.files_named_in(args) == [network]
     long = SampleArgs(network=network, outdir=tmp_path, seeds="1," * 300)
     assert outputs.files_named_in(long) == [network]
-
-
-def test_writing_leaves_the_umask_alone(tmp_path, monkeypatch):
-    def changed(mask):
-        raise AssertionError("the umask belongs to all threads")
-
-    mask = os.umask(0o027)
-    try:
-        monkeypatch.setattr(os, "umask", changed)
-        threads = [
-            threading.Thread(target=files.atomic_write, args=(tmp_path / str(i), "x"))
-            for i in range(8)
-        ]
-        [thread.start() for thread in threads]
-        [thread.join() for thread in threads]
-        assert len(list(tmp_path.iterdir())) == 8
-        modes = {stat.S_IMODE(x.stat().st_mode) for x in tmp_path.iterdir()}
-    finally:
-        monkeypatch.undo()
-        os.umask(mask)
-    assert modes == {0o640}

@@ -4,7 +4,7 @@ import pytest
 
 from stylegan_jax.interop.stylegan_tf import model_config
 from stylegan_jax.interop.unpickle import read_networks
-from stylegan_jax.io.files import flatten
+from stylegan_jax.io.records import flatten
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.ablation import CONFIGURATIONS, configured
 from stylegan_jax.training.config import Config

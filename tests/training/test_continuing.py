@@ -97,11 +97,12 @@ def test_settings_are_of_three_kinds(recipe):
 
 
 def test_every_field_of_the_configuration_has_a_kind_on_purpose():
-    from stylegan_jax.io import files
+    from stylegan_jax.io import records
+    from stylegan_jax.runs import provenance
 
-    names = files.flatten(Config())
-    free = {x for x in names if files.matches(x, changes.FREE)}
-    from_here = {x for x in names if files.matches(x, changes.FROM_HERE)} - free
+    names = records.flatten(Config())
+    free = {x for x in names if provenance.matches(x, changes.FREE)}
+    from_here = {x for x in names if provenance.matches(x, changes.FROM_HERE)} - free
     rest = {x for x in names if x not in free | from_here}
     assert {x for x in rest if not x.startswith("model.")} == {"optimizer.beta1"}
     assert {x for x in free | from_here if x.startswith("model.")} == {

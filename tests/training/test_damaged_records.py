@@ -17,10 +17,9 @@ from stylegan_jax.commands import coverage, serve
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import score_curves as pictures
-from stylegan_jax.io import files
 from stylegan_jax.metrics import evaluations as evaluations
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs import retention, stored, stored_config
+from stylegan_jax.runs import provenance, retention, stored, stored_config
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.runs.retention import Criterion
 from stylegan_jax.training import recovery
@@ -50,7 +49,7 @@ IDENTITY = {"metric": "fid5k", "seed": 0, "network": "a", "settings": {"data": {
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two scored checkpoints, as training leaves it."""
     run = tmp_path_factory.mktemp("good") / "run"
-    files.start_run(run, CONFIG)
+    provenance.start_run(run, CONFIG)
     state = init_state(jax.random.key(0), CONFIG.model, CONFIG.optimizer)
     facts = {"resolution": 8, "alpha": None, "due": ["m"]}
     best = Criterion("m", larger_is_better=False)
@@ -70,7 +69,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_git(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_git_version", lambda _: (None, None))
+    monkeypatch.setattr(provenance, "_git_version", lambda _: (None, None))
 
 
 @pytest.fixture
@@ -101,9 +100,9 @@ READERS: dict[str, list[Callable[[Path], Any]]] = {
         stored_config.data_config,
         lambda run: stored_config.read_config(run, coverage._NEEDS),
         frame,
-        lambda run: files.start_run(run, CONFIG, may_change="*"),
+        lambda run: provenance.start_run(run, CONFIG),
     ],
-    "provenance.json": [lambda run: files.start_run(run, CONFIG)],
+    "provenance.json": [lambda run: provenance.start_run(run, CONFIG)],
     "rollbacks.json": [recovery._read],
     "metrics.jsonl": [pictures.read_scores, continue_writing, pictures.read_scores],
     "evaluations.jsonl": [
@@ -328,7 +327,7 @@ def test_a_damaged_list_of_starts_is_kept_beside_a_new_one(
 ) -> None:
     run = Path(shutil.copytree(good, tmp_path / "run"))
     (run / "provenance.json").write_text("[1]")
-    files.start_run(run, CONFIG)
+    provenance.start_run(run, CONFIG)
     assert len(json.loads((run / "provenance.json").read_text())) == 1
     assert (run / "provenance.damaged1.json").read_text() == "[1]"
     assert "a new list is begun" in caplog.messages[-1]

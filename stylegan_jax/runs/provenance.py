@@ -1,0 +1,191 @@
+"""Configuration and provenance of a run: `config.json` and `provenance.json`.
+
+The first is the configuration that the run is trained with; the second lists its
+starts, each with code version, packages, machine, command, time and what changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import fnmatch
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stylegan_jax.by_resolution import ByResolution
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import records
+from stylegan_jax.io.atomic import atomic_write
+from stylegan_jax.io.records import flatten, to_json
+
+_PACKAGES = (
+    *("stylegan_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex"),
+    *("numpy", "tensorflow-datasets"),
+)
+_CONFIG = (
+    "start the same training in another `workdir`, stop it, and copy its config.json "
+    "here, or go on in the other"
+)
+_log = logging.getLogger(__name__)
+
+
+def start_run(
+    workdir: str | Path,
+    config: Any,
+    *,
+    devices: Sequence[str] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes the configuration of a run, new or continued, and records the start.
+
+    Args:
+        workdir: the run directory; made if need be.
+        config: the configuration, a dataclass.
+        devices: descriptions of the accelerators.
+        facts: more for the record of the start.
+
+    Raises:
+        UserError: `workdir` cannot be a run directory.
+    """
+    workdir = Path(workdir)
+    changed = [*changes(workdir, config).values()]
+    start = provenance(devices=devices) | {"changes": changed} | dict(facts or {})
+    listed = [*starts(workdir), start]
+    atomic_write(workdir / "config.json", json.dumps(to_json(config), indent=2) + "\n")
+    atomic_write(workdir / "provenance.json", json.dumps(listed, indent=2) + "\n")
+
+
+def starts(workdir: Path) -> list[Any]:
+    """The records of a run's starts; none, after a warning, where they are damaged."""
+    path = workdir / "provenance.json"
+    if not os.path.lexists(path):
+        return []
+    try:
+        way_on = "a new list is begun, and the old one is kept beside it"
+        return records.read(path, [{}], way_on=way_on, inside=workdir)
+    except records.DamagedRecordError as error:
+        _log.warning("%s: %s", error, records.set_aside(path).name)
+        return []
+
+
+def changes(workdir: Path, config: Any) -> dict[str, str]:
+    """What differs from the stored configuration: `name: before -> after`, by name.
+
+    Nothing, where none is stored.
+
+    Raises:
+        UserError: `workdir` cannot be a run directory.
+    """
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"{workdir} is a file; `workdir` must be a folder")
+    path = workdir / "config.json"
+    if not os.path.lexists(path):
+        for name in ("checkpoints", "metrics.jsonl"):
+            if (workdir / name).exists():
+                raise UserError(
+                    f"{workdir} holds {name} but no config.json; give another `workdir`"
+                )
+        return {}
+    stored = stored_config(workdir)
+    if not stored.keys() & to_json(config).keys():
+        raise UserError(f"{path} is not that of a run; give another `workdir`")
+    old, new, defaults = flatten(stored), flatten(config), _defaults(config)
+    found = {}
+    for name in sorted(old.keys() | new.keys()):
+        # A field that the code has gained since is no change at its default.
+        before = old.get(name, defaults.get(name, "(not recorded)"))
+        after = new.get(name, "(no longer exists)")
+        if before != after:
+            found[name] = f"{name}: {_shown(before)} -> {_shown(after)}"
+    return found
+
+
+def stored_config(workdir: Path) -> dict[str, Any]:
+    """The configuration that a run was started with, as plain JSON values.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = workdir / "config.json"
+    return records.read(path, {}, way_on=_CONFIG, inside=workdir)
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a dotted name is one of the names and patterns (`output.*`)."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def format_config(config: Any) -> str:
+    """One `section.field = value` line per field, aligned, for people."""
+    flat = flatten(config)
+    width = max(map(len, flat), default=0)
+    return "\n".join(f"{name:<{width}} = {_shown(v)}" for name, v in flat.items())
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _defaults(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The default of each leaf, in JSON form."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        name, value = f"{prefix}{field.name}", getattr(config, field.name)
+        if field.default is not dataclasses.MISSING:
+            found.update(flatten({name: field.default}))
+        elif field.default_factory is not dataclasses.MISSING:
+            found.update(flatten({name: field.default_factory()}))
+        elif dataclasses.is_dataclass(value) and not isinstance(value, ByResolution):
+            found.update(_defaults(value, f"{name}."))
+    return found
+
+
+def provenance(*, devices: Sequence[str] = ()) -> dict[str, Any]:
+    """Code version, package versions, machine, command and time."""
+    sha, dirty = _git_version(Path(__file__).resolve().parents[1])
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
+        "command": [sys.executable, *sys.argv],
+        "git_sha": sha,
+        "git_dirty": dirty,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "devices": list(devices),
+        "packages": packages,
+    }
+
+
+def _git_version(package: Path) -> tuple[str | None, bool | None]:
+    """Commit of the checkout that holds the package, and whether files differ.
+
+    None when the package is not tracked by git: the repository around a virtual
+    environment is somebody else's.
+    """
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(package), *words]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=20
+        )
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "."))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
