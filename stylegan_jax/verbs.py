@@ -18,7 +18,7 @@ from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.inverter import Inversion, Running
 from stylegan_jax.inversion.objective import FeatureNets, load_features
 from stylegan_jax.inversion.recipes import Perceptual, Recipe
-from stylegan_jax.io import file_cache
+from stylegan_jax.io import cache
 from stylegan_jax.metrics.names import parse_measures
 from stylegan_jax.metrics.reconstruction import psnr
 from stylegan_jax.networks.generator import Generator
@@ -220,5 +220,5 @@ def use_precision(config: Config) -> None:
 def use_compilation_cache() -> None:
     """Keeps compiled programs between runs, unless JAX was told where already."""
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        folder = str(file_cache.cache_folder("xla"))
+        folder = str(cache.folder("xla"))
         jax.config.update("jax_compilation_cache_dir", folder)

@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from stylegan_jax.io import download
+from stylegan_jax.io import fetch
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -137,7 +137,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def site(monkeypatch):
     """A `Site`; attempts to fetch from it follow each other without a pause."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(download, "_DELAYS", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(fetch, "_DELAYS", (0.0, 0.0, 0.0, 0.0))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.site = Site(f"http://127.0.0.1:{server.server_port}/file.bin")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))

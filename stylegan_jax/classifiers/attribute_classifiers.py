@@ -20,8 +20,7 @@ from stylegan_jax.classifiers.classifier import Classifier, train_heads
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.data.sources import Converted, Source, spread
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import file_cache
-from stylegan_jax.io.transfer_display import note
+from stylegan_jax.io import cache
 
 ATTRIBUTES = ("eyeglasses", "smile", "pose", "age", "gender")
 MAX_RESOLUTION = 64  # larger samples are made smaller for the classifiers
@@ -46,7 +45,7 @@ def classifiers_for(
 ) -> dict[str, Classifier]:
     """Binary classifiers for samples of a resolution: from a file, or trained once.
 
-    What was trained is kept in `file_cache.cache_folder("classifiers")`, by a digest of
+    What was trained is kept in `cache.folder("classifiers")`, by a digest of
     the labels, of the pixels of some images, and of the other arguments.
 
     Args:
@@ -82,8 +81,7 @@ def classifiers_for(
 
     if cached:
         path = _stored_path(source, names, size, options)
-        waiting = lambda: note("waiting for another process: classifiers")  # noqa: E731
-        with file_cache.exclusive(path, on_wait=waiting):
+        with cache.exclusive(path):
             found = _stored(path)
             if found is None:
                 found = train()
@@ -292,4 +290,4 @@ def _stored_path(
     for index in chosen[spread(len(chosen), _COMPARED)]:
         digest.update(source.image(int(index), resolution).tobytes())
     name = f"{digest.hexdigest()[:32]}.safetensors"
-    return file_cache.cache_folder("classifiers") / name
+    return cache.folder("classifiers") / name

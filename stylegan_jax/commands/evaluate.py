@@ -36,7 +36,7 @@ from stylegan_jax.distributed import processes
 from stylegan_jax.distributed.processes import JobFlags
 from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import file_cache
+from stylegan_jax.io import cache
 from stylegan_jax.io.records import to_json
 from stylegan_jax.metrics import comparing, evaluations, measures
 from stylegan_jax.metrics.measures import MeasureOptions
@@ -205,12 +205,12 @@ def _identity(
 ) -> dict[str, Any]:
     """What the scores of a measure are recorded by."""
     files = {
-        name: file_cache.sha256(path) if (path := getattr(args, name)) else None
+        name: cache.sha256(path) if (path := getattr(args, name)) else None
         for name in ("inception", "vgg16", "lpips", "features")
     }
     # Classifiers that are still to be written are those of no file.
     path = args.classifiers
-    files["classifiers"] = file_cache.sha256(path) if path and path.exists() else None
+    files["classifiers"] = cache.sha256(path) if path and path.exists() else None
     config = to_json(data.config) or {}
     other = own.load(args.features).name if args.features else None
     return {

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from stylegan_jax.commands.cli import as_flags
 from stylegan_jax.errors import AgreedError, UserError
-from stylegan_jax.io import disk, terminal
+from stylegan_jax.io import disk, progress
 
 TRACEBACK_VARIABLE = "STYLEGAN_JAX_TRACEBACK"
 _BUG = "This is a bug in stylegan_jax: report it with the lines above and the command."
@@ -32,7 +32,7 @@ def run_main(main: Callable[[], object]) -> NoReturn:
     line that says so. With STYLEGAN_JAX_TRACEBACK in the environment mistakes show
     theirs too. What is printed cannot steer the terminal.
     """
-    with terminal.only_shown():
+    with progress.only_shown():
         _run_main(main)
 
 

@@ -25,7 +25,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.features import public_weights, vgg16
 from stylegan_jax.interop import pretrained
 from stylegan_jax.inversion.objective import FeatureNets
-from stylegan_jax.io import file_cache
+from stylegan_jax.io import cache
 from stylegan_jax.runs import stored_config
 
 # A network that comes with the package, the data it is trained on, and its faces.
@@ -111,7 +111,7 @@ def find_features(args: ServeArgs) -> FeatureNets:
     """
     if args.perceptual == "none":
         return FeatureNets()
-    here = file_cache.cache_folder("features") / public_weights.VGG16.file_name
+    here = cache.folder("features") / public_weights.VGG16.file_name
     if args.perceptual == "auto" and args.vgg16 is None and not here.exists():
         return FeatureNets()
     return FeatureNets(vgg16=vgg16.load(args.vgg16))

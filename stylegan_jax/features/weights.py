@@ -1,6 +1,6 @@
 """Weights of the frozen networks: found, fetched, read and checked.
 
-A file is the user's, or lies in `file_cache.cache_folder("features")`, or is fetched to
+A file is the user's, or lies in `cache.folder("features")`, or is fetched to
 there from where its authors publish it. PyTorch files are read without PyTorch.
 """
 
@@ -14,10 +14,8 @@ from jax import Array
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.public_weights import WeightFile
-from stylegan_jax.io import array_files, file_cache
-from stylegan_jax.io.download import download
-from stylegan_jax.io.transfer_display import note
-from stylegan_jax.io.web import UnavailableError
+from stylegan_jax.io import array_files, cache
+from stylegan_jax.io import fetch as fetching
 from stylegan_jax.pickles import torch_file
 from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
 from stylegan_jax.pickles.torch_pickle import Tensor
@@ -72,62 +70,24 @@ def parameters(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
     }
 
 
-# --- On this machine ---------------------------------------------------------------
-
-
 def fetch(source: WeightFile) -> Path:
     """The file in the cache, downloaded if it is not there yet.
-
-    Its SHA-256 must be what is published, and from then on what it was; its licence is
-    printed the first time.
 
     Raises:
         UserError: it cannot be had, or is another file.
     """
-    path = file_cache.cache_folder("features") / source.file_name
-    if path.exists() and file_cache.recorded(path):
-        _verified(source, path)
-        return path  # without a lock: a cache for reading only will do
-    with file_cache.exclusive(
+    path = cache.folder("features") / source.file_name
+    more = "..." if len(source.sha256) < 64 else ""
+    return fetching.fetch(
         path,
-        on_wait=lambda: note(f"waiting for another process: {source.file_name}"),
-    ):
-        # It may have been put there by hand, or by another process by now.
-        here = path.exists()
-        digest = _verified(source, path) if here else _downloaded(source, path)
-        file_cache.record(path, digest)
-        note(source.licence)
-    return path
-
-
-def _verified(source: WeightFile, path: Path) -> str:
-    """The file's SHA-256, which must be what was published or what it was."""
-    digest = file_cache.sha256(path)
-    for known in (source.sha256, file_cache.recorded(path)):
-        if known is not None and not digest.startswith(known):
-            raise UserError(
-                f"{path} is not {source.content}, or damaged: its SHA-256 is {digest}, "
-                f"not {known}{'...' * (len(known) < 64)}; remove it to have it fetched "
-                "again"
-            )
-    return digest
-
-
-def _downloaded(source: WeightFile, path: Path) -> str:
-    whole = source.sha256 if len(source.sha256) == 64 else None
-    try:
-        download(source.url, path, max_bytes=source.max_bytes, sha256=whole)
-    except UnavailableError as error:
-        raise UserError(
-            f"{source.content} cannot be fetched: {error}; once you have {source.url} "
-            f"by other means, put it at {path} (SHA-256 {source.sha256}"
-            f"{'' if whole else '...'})"
-        ) from error
-    try:
-        return _verified(source, path)
-    except UserError:
-        path.unlink()
-        raise
+        [source.url],
+        content=source.content,
+        max_bytes=source.max_bytes,
+        notice=source.licence,
+        sha256=source.sha256,
+        by_hand=f"once you have {source.url} by other means, put it at {path} (SHA-256 "
+        f"{source.sha256}{more})",
+    )
 
 
 # --- Files -------------------------------------------------------------------------

@@ -34,8 +34,6 @@ class PublicNetwork:
         resolution: in pixels.
         licence: of the weights.
         builder: the official function that builds the generator.
-        size: in bytes, None if it is not published.
-        sha256: in hexadecimal, None if it is not published.
     """
 
     content: str
@@ -44,8 +42,6 @@ class PublicNetwork:
     resolution: int
     licence: Licence
     builder: str = "G_style"
-    size: int | None = None
-    sha256: str | None = None
 
 
 CC_BY_NC = Licence("CC BY-NC 4.0", "https://creativecommons.org/licenses/by-nc/4.0/")

@@ -1,8 +1,7 @@
-"""One process at a time in a folder, with a word about who that is.
+"""Locks between processes: one at a time in a folder, and who that is.
 
 The lock is the kernel's (`flock`, which NFS of Linux passes on to the server): it ends
-with its process however that ends, so a lock of the dead is free. What the file holds
-is for people only.
+with its process however that ends. File systems without locks guard nothing.
 """
 
 import contextlib
@@ -10,16 +9,33 @@ import datetime
 import errno
 import fcntl
 import json
+import logging
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from stylegan_jax.errors import UserError
 
-# What file systems without locks say: then nothing is guarded.
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+_log = logging.getLogger(__name__)
+
+
+def take(file: IO, *, wait: bool = False) -> bool:
+    """Locks an open file until it is closed; whether that could be done.
+
+    A warning says where the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _log.warning("%s cannot be locked: %s", file.name, error.strerror)
+    return True
 
 
 @contextlib.contextmanager
@@ -41,46 +57,40 @@ def held(path: Path, what: str) -> Iterator[None]:
         raise UserError(
             f"{path.parent} cannot be written to ({error.strerror})"
         ) from error
-    with _locked(path, what) as file:
-        file.seek(0)
-        file.truncate()
-        file.write(json.dumps(_holder()))
+    with _opened(path, what) as file:
+        since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+        holder = {"pid": os.getpid(), "host": platform.node(), "since": since}
+        file.truncate(0)
+        file.write(json.dumps(holder))
         file.flush()
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)  # while it is held: see `_locked`
+            path.unlink(missing_ok=True)  # while it is held: see `_opened`
             if made:
                 with contextlib.suppress(OSError):
-                    path.parent.rmdir()  # of work that was refused: it is empty
+                    path.parent.rmdir()
 
 
-@contextlib.contextmanager
-def _locked(path: Path, what: str):  # type: ignore[no-untyped-def]
+def _opened(path: Path, what: str) -> IO[str]:
+    """The lock file, open and locked; another one's if the last holder removed it."""
     while True:
-        with open(path, "a+") as file:  # closing it gives the lock back
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        file = open(path, "a+")  # noqa: SIM115
+        try:
+            if not take(file):
                 file.seek(0)
-                raise UserError(_refusal(file.read(4096), what)) from None
-            except OSError as error:
-                if error.errno not in NO_LOCKS:
-                    raise
-                print(f"{path} cannot be locked: {error.strerror}", file=sys.stderr)
-            # The last holder may have removed the file that was opened here.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                    yield file
-                    return
+                raise UserError(_holder(file.read(4096), what))
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
 
-def _holder() -> dict[str, str | int]:
-    now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-    return {"pid": os.getpid(), "host": platform.node(), "since": now}
-
-
-def _refusal(text: str, what: str) -> str:
+def _holder(text: str, what: str) -> str:
     try:
         holder = json.loads(text)
         who = f"process {int(holder['pid'])} on {ascii(holder['host'])[1:-1]} works on"

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import file_cache, records
+from stylegan_jax.io import cache, records
 from stylegan_jax.io.bucket import Bucket, as_url, in_a_line, is_remote
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def mirrored(path: str, *, active: bool = True) -> Iterator[Path]:
     if not active:
         yield folder
         return
-    with file_cache.exclusive(folder, on_wait=lambda: _refuse(url)):
+    with cache.exclusive(folder, on_wait=lambda: _refuse(url)):
         mirror = Mirror(Bucket(url), folder)
         mirror.pull()
         mirror.start()
@@ -77,7 +77,7 @@ def local_folder(url: str) -> Path:
     """Where the copy of a URL lies: `cache_folder("runs")`, then a name of its own."""
     digest = hashlib.sha256(url.encode()).hexdigest()[:8]
     words = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-60:]
-    return file_cache.cache_folder("runs") / f"{words}-{digest}"
+    return cache.folder("runs") / f"{words}-{digest}"
 
 
 class Mirror:
@@ -217,7 +217,7 @@ def fetched(url: str) -> Path:
     """
     run, separator, checkpoint = url.partition(f"/{_CHECKPOINTS}/")
     folder = local_folder(run).with_name(f"{local_folder(run).name}_read")
-    with file_cache.exclusive(folder, on_wait=lambda: None):
+    with cache.exclusive(folder, on_wait=lambda: None):
         try:
             whole = Bucket(url)
             if not separator and whole.is_object():

@@ -28,7 +28,7 @@ from jax.extend.mlir import deserialize_portable_artifact, ir
 from jax.interpreters import mlir
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import file_cache, program_files, records
+from stylegan_jax.io import cache, program_files, records
 
 MAX_FILE_BYTES = 1 << 32
 SECONDS = 120  # of computing, for reading, compiling and a first image
@@ -258,7 +258,7 @@ def require(
         raise UserError(f"{path} cannot be read ({error})") from error
     how = json.dumps(None if shapes is None else [list(shape) for shape in shapes])
     key = hashlib.sha256(f"{digest} {how} {jax.__version__} 1".encode()).hexdigest()
-    passed = file_cache.cache_folder("programs") / key
+    passed = cache.folder("programs") / key
     if not passed.exists():
         if (reason := _tried(path, how)) is not None:
             raise UserError(

@@ -1,10 +1,12 @@
-"""Opens a file on the web: what may be fetched, and what the failures mean.
+"""Requests for files on the web: only https, no web pages, errors by what they mean.
 
-Answers that are web pages are no files: Google Drive's request for a click is
-followed, all others are errors that say what the page said.
+Google Drive answers with pages: one that asks to confirm the download of files too
+large for its virus scanner, which is followed, and one for files that were downloaded
+too often. All other pages are errors that say what the page said.
 """
 
 import contextlib
+import html.parser
 import http.client
 import ssl
 import urllib.error
@@ -13,7 +15,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io.web_page import WebPage, is_web_page, one_line, read_web_page
 
 TIMEOUT = 30.0  # seconds without a byte
 
@@ -26,6 +27,7 @@ _HEADERS = {
     "Accept-Language": "en",  # pages are read for what they say
     "User-Agent": "Mozilla/5.0 (compatible; stylegan_jax)",
 }
+_QUOTA = ("quota exceeded", "too many users have viewed or downloaded")
 
 
 class UnavailableError(UserError):
@@ -45,14 +47,11 @@ class Changed(Setback):
 
 
 def check_url(url: str, origin: str | None = None) -> None:
-    """Refuses addresses that are not safe to fetch from.
+    """Raises UnavailableError for other addresses than https, or http of this machine.
 
     Args:
         url: the address.
         origin: what led to it. What came over https does not lead out of it.
-
-    Raises:
-        UnavailableError: neither https nor http of this machine itself.
     """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
@@ -65,16 +64,9 @@ def check_url(url: str, origin: str | None = None) -> None:
 
 
 def open_file(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
-    """Requests a file, past pages that want a click.
+    """Requests a file; the response has status 200 or 206 and is not a web page.
 
     Proxies are those of the environment (`https_proxy`).
-
-    Args:
-        url: https; http only of this machine itself.
-        headers: to send with the request, such as a range.
-
-    Returns:
-        A response of status 200 or 206 that is not a web page.
 
     Raises:
         Setback: no connection, or a failure of the server's that may pass.
@@ -90,13 +82,13 @@ def open_file(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         with network_errors(url):
             response = opener.open(request, timeout=TIMEOUT)
             head = b"" if response.status == 206 else response.peek(64)
-            if not is_web_page(response.headers.get_content_type(), head):
+            if not is_page(response.headers.get_content_type(), head):
                 return response
             with response:
-                page = read_web_page(response.read(_PAGE_BYTES), response.url)
-        if page.download_url is None or page.quota_exceeded:
-            raise _page_error(url, page)
-        place, origin = page.download_url, response.url
+                page = Page(response.read(_PAGE_BYTES))
+        if page.is_quota() or page.action is None:
+            raise page.error(url)
+        place, origin = page.target(response.url), response.url
     raise UnavailableError(f"{url}: one page leads to another, none to the file")
 
 
@@ -104,16 +96,6 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         check_url(newurl, req.full_url)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _page_error(url: str, page: WebPage) -> UnavailableError:
-    if page.quota_exceeded:
-        return UnavailableError(
-            f"{url}: quota exceeded, too many people downloaded it lately; it is "
-            "given out again within a day or so"
-        )
-    title = f' titled "{page.title}"' if page.title else ""
-    return UnavailableError(f"{url}: answered with a web page{title}, not the file")
 
 
 @contextlib.contextmanager
@@ -138,17 +120,97 @@ def network_errors(url: str) -> Iterator[None]:
 
 
 def _status_error(url: str, error: urllib.error.HTTPError) -> Exception:
-    status = one_line(f"{error.code} {error.reason}")
+    status = _one_line(f"{error.code} {error.reason}")
     if error.code == 416:  # what is here is more than the server has
         return Changed(f"{url}: the file there changed; starting over")
     content = b""
     with contextlib.suppress(OSError, http.client.HTTPException):
         content = error.read(_PAGE_BYTES)
-    page = read_web_page(content, url)
-    if page.quota_exceeded:
-        return _page_error(url, page)
+    page = Page(content)
+    if page.is_quota():
+        return page.error(url)
     if error.code in _PASSING:
         return Setback(f"{url}: the server answered {status}")
     if error.code in (404, 410):
         return UnavailableError(f"{url}: the server has no such file ({status})")
     return UnavailableError(f"{url}: the server refused ({status})")
+
+
+# --- Web pages -----------------------------------------------------------------------
+
+
+def is_page(content_type: str, head: bytes) -> bool:
+    """Whether a response is a web page, by its type or by its first bytes."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:15].lower()
+    return content_type in ("text/html", "application/xhtml+xml") or start.startswith(
+        (b"<!doctype html", b"<html")
+    )
+
+
+class Page(html.parser.HTMLParser):
+    """A web page's title, text, and the form by which Drive asks for a click.
+
+    Attributes:
+        title: for people; may be empty.
+        action: where that form leads, None on all other pages.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        """Reads the page."""
+        super().__init__()
+        self.title = self._text = ""
+        self.action: str | None = None
+        self._fields: dict[str, str] = {}
+        self._inside = ""  # "title", "form", or a tag whose text nobody reads
+        self.feed(content.decode("utf-8", "replace"))
+        self.close()
+
+    def is_quota(self) -> bool:
+        """Whether it says that the file was downloaded too often."""
+        text = " ".join(f"{self.title} {self._text}".split()).lower()
+        return any(sign in text for sign in _QUOTA)
+
+    def target(self, url: str) -> str:
+        """The address that the form of a page from `url` asks for."""
+        parts = urllib.parse.urlsplit(urllib.parse.urljoin(url, self.action or ""))
+        # A later field of the same name replaces what the address had.
+        fields = dict(urllib.parse.parse_qsl(parts.query)) | self._fields
+        return parts._replace(query=urllib.parse.urlencode(fields)).geturl()
+
+    def error(self, url: str) -> UnavailableError:
+        """That the page came in place of a file."""
+        if self.is_quota():
+            return UnavailableError(
+                f"{url}: quota exceeded, too many people downloaded it lately; it is "
+                "given out again within a day or so"
+            )
+        title = f' titled "{_one_line(self.title)}"' if self.title else ""
+        return UnavailableError(f"{url}: answered with a web page{title}, not the file")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Of the parser."""
+        values = {name: value or "" for name, value in attrs}
+        if tag in ("title", "script", "style"):
+            self._inside = tag
+        elif tag == "form" and values.get("id") in ("download-form", "downloadForm"):
+            self._inside, self.action = tag, values.get("action", "")
+        elif tag == "input" and self._inside == "form" and values.get("name"):
+            self._fields[values["name"]] = values.get("value", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Of the parser."""
+        if tag == self._inside:
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        """Of the parser."""
+        if self._inside == "title":
+            self.title += data
+        elif self._inside not in ("script", "style"):
+            self._text += data
+
+
+def _one_line(text: str) -> str:
+    """Foreign text, made fit for a message: short, without control characters."""
+    words = " ".join(text.split())
+    return "".join(letter for letter in words if letter.isprintable())[:100]

@@ -1,7 +1,7 @@
 """What measures found, in files: of the data for the next time, of samples so far.
 
 A file is named by a digest of all that its content depends on. Files lie in
-`file_cache.cache_folder("measures")` and may be removed at any time. In several
+`cache.folder("measures")` and may be removed at any time. In several
 processes, process 0 reads and writes, and the others are told.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from stylegan_jax.io import file_cache
+from stylegan_jax.io import cache
 from stylegan_jax.io.atomic import atomic_file
 from stylegan_jax.metrics import gathering
 
@@ -111,7 +111,7 @@ class Partial:
 def _path(key: Key) -> Path:
     text = json.dumps({**key, "format": FORMAT}, sort_keys=True)
     name = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return file_cache.cache_folder("measures") / f"{name}.npz"
+    return cache.folder("measures") / f"{name}.npz"
 
 
 def _read(path: Path) -> Arrays:

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from stylegan_jax.data.sources import Source, spread
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.io import file_cache
+from stylegan_jax.io import cache
 from stylegan_jax.metrics import collecting
 from stylegan_jax.metrics.collecting import Images, generator_key
 from stylegan_jax.metrics.label_draws import LabelDistribution, labels_for
@@ -144,11 +144,7 @@ class Task:
     def weights_of(self, network: FrozenNetwork) -> str:
         """Says which the weights of the features are."""
         file = self.options.features
-        return (
-            file_cache.sha256(file)
-            if isinstance(file, Path)
-            else digest(network.params)
-        )
+        return cache.sha256(file) if isinstance(file, Path) else digest(network.params)
 
     def samples(self, network: FrozenNetwork) -> Images:
         """The generator's, as the network sees them."""

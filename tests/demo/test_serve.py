@@ -14,7 +14,7 @@ from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import pretrained
-from stylegan_jax.io import file_cache
+from stylegan_jax.io import cache
 from tests.demo.conftest import DIRECTIONS
 
 
@@ -69,7 +69,7 @@ def test_the_network_in_the_package_is_the_default_and_its_faces_are_drawn(
 
 
 def test_weights_are_looked_for_and_not_fetched(network, tmp_path, monkeypatch):
-    monkeypatch.setattr(file_cache, "cache_folder", lambda _: tmp_path)
+    monkeypatch.setattr(cache, "cache_folder", lambda _: tmp_path)
     for choice in ("auto", "none"):
         args = serve.ServeArgs(network=network, perceptual=choice)
         assert serve.find_features(args).vgg16 is None

@@ -13,12 +13,12 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.interop import registry
 from stylegan_jax.interop.public_networks import CC_BY_NC, NETWORKS, PublicNetwork
 from stylegan_jax.interop.stylegan_tf import load_pickle
-from stylegan_jax.io import file_cache
+from stylegan_jax.io import cache
 
 SAMPLE = (
     Path(__file__).parents[1] / "data" / "official" / "stylegan_res16_labels5_gray.pkl"
 )
-NOTICE = "NVIDIA's weights: CC BY-NC 4.0, non-commercial; https://creativecommons.org/"
+NOTICE = CC_BY_NC.notice
 
 
 @pytest.fixture
@@ -108,23 +108,15 @@ def test_the_listing_needs_no_jax():
 
 
 def test_a_network_is_fetched_once_and_its_licence_shown_once(
-    small, site, folder, capsys
+    small, site, folder, caplog
 ):
     path = registry.fetch("small")
     assert path == folder / "small.pkl"
     assert path.read_bytes() == SAMPLE.read_bytes()
-    assert capsys.readouterr().err.count(NOTICE) == 1
     assert registry.fetch("small") == path
-    assert capsys.readouterr() == ("", "")
+    assert caplog.messages == [NOTICE]
     assert len(site.requests) == 1
     assert load_pickle(path).config.resolution == 16
-
-
-def test_the_second_address_serves_when_the_first_does_not(small, site, monkeypatch):
-    change(monkeypatch, urls=(site.url, site.url + "?2"))
-    site.answers = [(404, {}, b"")]
-    assert registry.fetch("small").read_bytes() == SAMPLE.read_bytes()
-    assert [path for path, _ in site.requests] == ["/file.bin", "/file.bin?2"]
 
 
 def test_what_cannot_be_fetched_says_how_to_bring_it(small, site, folder):
@@ -133,27 +125,15 @@ def test_what_cannot_be_fetched_says_how_to_bring_it(small, site, folder):
         registry.fetch("small")
     text = str(caught.value)
     assert text.startswith(f"small cannot be fetched: {site.url}: quota exceeded")
-    assert f"put it at {folder / 'small.pkl'} or run" in text and "--from FILE" in text
+    assert (
+        f"put it at {folder / 'small.pkl'} or run" in text
+        and "`from_file` FILE" in text
+    )
     assert "\n" not in text
     # Just so.
     shutil.copyfile(SAMPLE, folder / "small.pkl")
     assert registry.fetch("small").read_bytes() == SAMPLE.read_bytes()
     assert len(site.requests) == 1
-
-
-def test_a_file_put_there_by_hand_is_checked_and_its_licence_shown(
-    small, site, folder, capsys
-):
-    folder.mkdir(parents=True)
-    path = folder / "small.pkl"
-    path.write_bytes(SAMPLE.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"small\.pkl: damaged"):
-        registry.fetch("small")
-    assert path.exists()  # it is the user's
-    path.write_bytes(SAMPLE.read_bytes())
-    assert registry.fetch("small") == path
-    assert NOTICE in capsys.readouterr().err
-    assert site.requests == []
 
 
 def test_a_download_that_is_something_else_is_removed(small, site, folder, monkeypatch):
@@ -167,18 +147,6 @@ def test_a_download_that_is_something_else_is_removed(small, site, folder, monke
     assert not (folder / "small.pkl.sha256").exists()
 
 
-def test_a_published_checksum_is_kept_to(small, folder, monkeypatch):
-    change(monkeypatch, sha256=hashlib.sha256(b"").hexdigest())
-    with pytest.raises(UserError, match="SHA-256"):
-        registry.fetch("small")
-    with pytest.raises(UserError, match="its SHA-256 is"):
-        registry.fetch("small", from_file=SAMPLE)
-    assert not (folder / "small.pkl").exists()
-    digest = hashlib.sha256(SAMPLE.read_bytes()).hexdigest()
-    change(monkeypatch, sha256=digest, size=SAMPLE.stat().st_size)
-    assert registry.fetch("small").exists()
-
-
 def test_a_file_that_decays_in_the_cache_is_noticed(small, site):
     path = registry.fetch("small")
     before = path.stat()
@@ -188,7 +156,7 @@ def test_a_file_that_decays_in_the_cache_is_noticed(small, site):
         file.seek(100_000)
         file.write(bytes([byte[0] ^ 1]))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(UserError, match=r"changed since it was first read.*remove it"):
+    with pytest.raises(UserError, match=r"is not small, or damaged: .*remove it"):
         registry.fetch("small")
     path.unlink()
     assert registry.fetch("small").read_bytes() == SAMPLE.read_bytes()
@@ -224,20 +192,14 @@ def test_two_processes_fetch_a_network_once(small, site, folder):
     assert sum(NOTICE in err for _, err in results) == 1
 
 
-def test_a_cache_that_cannot_be_written_to_is_said(small, tmp_path):
-    (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(UserError, match=r"cannot be written to.*STYLEGAN_JAX_CACHE"):
-        registry.fetch("small")
-
-
 # --- One's own file ----------------------------------------------------------------
 
 
-def test_ones_own_file_is_copied_in(small, site, folder, tmp_path, capsys):
+def test_ones_own_file_is_copied_in(small, site, folder, tmp_path, caplog):
     mine = tmp_path / "mine.pkl"
     shutil.copyfile(SAMPLE, mine)
     path = registry.fetch("small", from_file=str(mine))
-    assert NOTICE in capsys.readouterr().err
+    assert NOTICE in caplog.messages
     mine.write_bytes(b"")  # the copy is not the file itself
     assert registry.fetch("small") == path == folder / "small.pkl"
     assert path.read_bytes() == SAMPLE.read_bytes()
@@ -255,7 +217,7 @@ def test_ones_own_file_replaces_what_decayed(small, site):
     registry.fetch("small", from_file=SAMPLE)
     assert registry.fetch("small").read_bytes() == SAMPLE.read_bytes()
     # Even the file in the cache itself, once it was changed on purpose.
-    file_cache.record(path, hashlib.sha256(b"older").hexdigest())
+    cache.record(path, hashlib.sha256(b"older").hexdigest())
     assert registry.fetch("small", from_file=path) == path
     assert registry.fetch("small") == path
     assert len(site.requests) == 1
@@ -282,13 +244,13 @@ def test_a_copy_that_is_interrupted_is_not_judged_by_the_older_file(
 ):
     path = registry.fetch("small")
     path.write_bytes(b"older")
-    file_cache.record(path, hashlib.sha256(b"older").hexdigest())
+    cache.record(path, hashlib.sha256(b"older").hexdigest())
 
     def interrupt(*args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(file_cache, "record", interrupt)
+        patch.setattr(cache, "record", interrupt)
         with pytest.raises(KeyboardInterrupt):
             registry.fetch("small", from_file=SAMPLE)
     assert registry.fetch("small").read_bytes() == SAMPLE.read_bytes()
@@ -302,7 +264,7 @@ def test_another_file_is_refused_and_left_alone(small, folder, tmp_path, monkeyp
     np.save(tmp_path / "array.npy", np.zeros(3))
     with pytest.raises(UserError, match="NumPy array file"):
         registry.fetch("small", from_file=tmp_path / "array.npy")
-    with pytest.raises(UserError, match=r"--from .*nothing: there is no such file"):
+    with pytest.raises(UserError, match=r"`from_file` .*nothing: there is no such"):
         registry.fetch("small", from_file=tmp_path / "nothing")
     change(monkeypatch, builder="G_paper")
     with pytest.raises(UserError, match=r"not small\.pkl.* 'G_style' at 16 px, not"):

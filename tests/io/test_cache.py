@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import file_cache
+from stylegan_jax.io import cache
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 HOLDER = """
 import sys, time
 from pathlib import Path
-from stylegan_jax.io import file_cache
-with file_cache.exclusive(Path(sys.argv[1]), on_wait=lambda: None):
+from stylegan_jax.io import cache
+with cache.exclusive(Path(sys.argv[1]), on_wait=lambda: None):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -35,24 +35,24 @@ def test_the_folder_is_ours_or_that_of_the_xdg_specification(
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("STYLEGAN_JAX_CACHE", ours)
     monkeypatch.setenv("XDG_CACHE_HOME", xdg)
-    assert file_cache.cache_folder("networks") == Path(folder)
+    assert cache.folder("networks") == Path(folder)
 
 
 def test_records_are_what_sha256sum_reads(tmp_path):
     path = tmp_path / "empty.bin"
     path.write_bytes(b"")
-    assert file_cache.recorded(path) is None
-    assert file_cache.sha256(path) == EMPTY
-    file_cache.record(path, EMPTY)
-    assert file_cache.recorded(path) == EMPTY
+    assert cache.recorded(path) is None
+    assert cache.sha256(path) == EMPTY
+    cache.record(path, EMPTY)
+    assert cache.recorded(path) == EMPTY
     written = (tmp_path / "empty.bin.sha256").read_text()
     assert written == f"{EMPTY}  empty.bin\n"
     for damaged in ("", "hello", EMPTY[:-1], "\udcff".join(["", ""])):
         (tmp_path / "empty.bin.sha256").write_bytes(damaged.encode("utf-8", "replace"))
-        assert file_cache.recorded(path) is None
-    file_cache.forget(path)
-    file_cache.forget(path)
-    assert file_cache.recorded(path) is None
+        assert cache.recorded(path) is None
+    cache.forget(path)
+    cache.forget(path)
+    assert cache.recorded(path) is None
 
 
 def test_a_killed_process_leaves_no_lock_behind(tmp_path):
@@ -67,9 +67,9 @@ def test_a_killed_process_leaves_no_lock_behind(tmp_path):
             holder.send_signal(signal.SIGKILL)
 
         waits = []
-        with file_cache.exclusive(path, on_wait=waited):
+        with cache.exclusive(path, on_wait=waited):
             pass
-        with file_cache.exclusive(path, on_wait=waited):
+        with cache.exclusive(path, on_wait=waited):
             pass
     assert waits == [True]
 
@@ -78,6 +78,6 @@ def test_a_folder_that_cannot_be_made_names_the_way_out(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(UserError, match=r"cannot be written to.*STYLEGAN_JAX_CACHE"),
-        file_cache.exclusive(tmp_path / "file" / "x", on_wait=lambda: None),
+        cache.exclusive(tmp_path / "file" / "x", on_wait=lambda: None),
     ):
         pass

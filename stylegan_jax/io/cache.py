@@ -1,35 +1,32 @@
-"""Files that are fetched once and kept: where, by whom, and still the same?
+"""The cache of fetched and computed files: its folder, its locks, its checksums.
 
 `NAME.sha256` beside a file says that it was checked and what it held then, in the
 format of the `sha256sum` program. A file without one has not been checked yet.
 """
 
 import contextlib
-import errno
-import fcntl
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.io import locks
 from stylegan_jax.io.atomic import atomic_write
 
 FOLDER_VARIABLE = "STYLEGAN_JAX_CACHE"
-
-# What file systems without locks say: then two processes fetch twice, no worse.
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+_log = logging.getLogger(__name__)
 
 
-def cache_folder(kind: str) -> Path:
+def folder(kind: str) -> Path:
     """Where files of a kind are kept; nothing is made.
 
     `$STYLEGAN_JAX_CACHE/KIND`, else `$XDG_CACHE_HOME/stylegan_jax/KIND`, else
     `~/.cache/stylegan_jax/KIND`.
     """
-    ours = os.environ.get(FOLDER_VARIABLE)
-    if ours:
+    if ours := os.environ.get(FOLDER_VARIABLE):
         return Path(ours).expanduser().absolute() / kind
     # The XDG specification: what is empty or relative counts as not set.
     home = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -38,15 +35,17 @@ def cache_folder(kind: str) -> Path:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, *, on_wait: Callable[[], object]) -> Iterator[None]:
+def exclusive(
+    path: Path, *, on_wait: Callable[[], object] | None = None
+) -> Iterator[None]:
     """Keeps other processes from what this one is doing about `path`.
 
-    The lock is the kernel's, on `NAME.lock`, and ends with the process however that
-    ends. The empty file stays: removing it would let two processes hold "the" lock.
+    The lock is on `NAME.lock`, an empty file that stays: removing it would let two
+    processes hold "the" lock.
 
     Args:
         path: the file; its folder is made if need be.
-        on_wait: called once if another process is at it.
+        on_wait: called if another process is at it; by default a warning says so.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -60,15 +59,12 @@ def exclusive(path: Path, *, on_wait: Callable[[], object]) -> Iterator[None]:
             f"{FOLDER_VARIABLE} to a folder that can"
         ) from error
     with lock:  # closing it gives the lock back
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        if not locks.take(lock):
+            if on_wait is None:
+                _log.warning("waiting for another process: %s", path.name)
+            else:
                 on_wait()
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
+            locks.take(lock, wait=True)
         yield
 
 

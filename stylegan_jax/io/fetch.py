@@ -1,9 +1,9 @@
-"""Downloads a large file: continued where it was cut, and checked before it counts.
+"""Public files by URL: downloaded once, bounded, continued where cut, and checked.
 
 The bytes collect in `NAME.part`; `NAME.part.json` says what they are a part of. A
 later call, or the next attempt of this one, asks for the rest (RFC 9110, 13.1.5 and
 14.2) under the condition that the file is still the same. Only a file that is whole
-and right gets its name.
+gets its name.
 """
 
 import contextlib
@@ -11,31 +11,118 @@ import dataclasses
 import errno
 import http.client
 import json
+import logging
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import file_cache, web
+from stylegan_jax.io import cache, web
 from stylegan_jax.io.atomic import atomic_write
-from stylegan_jax.io.transfer_display import megabytes, note, transfer
+from stylegan_jax.io.progress import megabytes, transfer
 from stylegan_jax.io.web import Changed, Offline, Setback, UnavailableError
 
 _DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before each further attempt
 _PROGRESS = 1 << 20  # bytes after which a failed attempt does not count as one
 _MARGIN = 64 << 20  # bytes of disk to leave to others
 _CHUNK = 1 << 18
+_log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+def fetch(
+    path: Path,
+    urls: Sequence[str],
+    *,
+    content: str,
+    max_bytes: int,
+    notice: str,
+    by_hand: str,
+    sha256: str | None = None,
+    check: Callable[[Path], object] = lambda path: None,
+) -> Path:
+    """A public file in the cache, downloaded and checked when it is first asked for.
+
+    From then on its SHA-256 must stay what it was (trust on first use), so that a file
+    that decays is noticed. One that was put there by hand is checked and taken.
+
+    Args:
+        path: what it is called, in `cache.folder`.
+        urls: where it is published, in the order to try.
+        content: what it is, for messages.
+        max_bytes: the most that is accepted.
+        notice: its licence, which is logged the first time.
+        by_hand: what to do if it cannot be had, the end of the message.
+        sha256: its SHA-256, or the first digits as far as they are published.
+        check: raises UserError for a file that holds something else.
+
+    Returns:
+        `path`.
+
+    Raises:
+        UserError: it cannot be had, is another file or changed since; the cache cannot
+            be written to.
+    """
+    wrong = f"{path} is not {content}, or damaged:"
+    again = "; remove it to have it fetched again"
+
+    def digest(known: str | None) -> str:
+        found = cache.sha256(path)
+        if known is not None and not found.startswith(known):
+            more = "..." if len(known) < 64 else ""
+            raise UserError(f"{wrong} its SHA-256 is {found}, not {known}{more}")
+        return found
+
+    def is_unchanged() -> bool:
+        known = cache.recorded(path)
+        if known is None or not path.exists():
+            return False
+        try:
+            digest(known)
+        except UserError as error:
+            raise UserError(f"{error}{again}") from error
+        return True
+
+    if is_unchanged():
+        return path  # without a lock: a cache for reading only will do
+    with cache.exclusive(path):
+        if is_unchanged():  # by now
+            return path
+        here = path.exists()
+        if not here:
+            _from_any(urls, path, content, max_bytes, by_hand)
+        try:
+            found = digest(sha256)
+            check(path)
+        except UserError as error:
+            if here:
+                raise UserError(f"{error}{again}") from error
+            path.unlink()
+            raise UserError(f"{error}; removed, fetch it again") from error
+        cache.record(path, found)
+    _log.warning("%s", notice)
+    return path
+
+
+def _from_any(
+    urls: Sequence[str], path: Path, content: str, max_bytes: int, by_hand: str
+) -> None:
+    problems = []
+    for url in urls:
+        try:
+            return download(url, path, max_bytes=max_bytes)
+        except UnavailableError as error:
+            problems.append(str(error))
+    raise UserError(f"{content} cannot be fetched: {'; '.join(problems)}; {by_hand}")
+
+
+@dataclasses.dataclass(frozen=True)
 class _Job:
     url: str
     path: Path
-    size: int | None
     max_bytes: int
 
     @property
@@ -46,8 +133,12 @@ class _Job:
     def part_info(self) -> Path:
         return self.path.with_name(f"{self.path.name}.part.json")
 
+    def discard(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.part_info.unlink(missing_ok=True)
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+
+@dataclasses.dataclass(frozen=True)
 class _Begun:
     """What is there of the file, and what to ask for the rest with."""
 
@@ -56,31 +147,22 @@ class _Begun:
     total: int | None = None  # bytes in the end, if the server said
 
 
-def download(
-    url: str,
-    path: Path,
-    *,
-    max_bytes: int,
-    size: int | None = None,
-    sha256: str | None = None,
-) -> None:
-    """Downloads a file that is not a web page, and checks it.
+def download(url: str, path: Path, *, max_bytes: int) -> None:
+    """Downloads a file that is not a web page.
 
-    Keep other processes away meanwhile (`file_cache.exclusive`).
+    Keep other processes away meanwhile (`cache.exclusive`).
 
     Args:
         url: https; http only of this machine itself.
         path: what the file is to be called; its folder exists.
         max_bytes: the most that is accepted.
-        size: how many bytes it has, if that is known.
-        sha256: its SHA-256 in hexadecimal, if that is known.
 
     Raises:
         UnavailableError: the address does not give the file: no connection, an error
-            of the server's, a web page instead, another size.
-        UserError: the file is damaged (and was removed), or cannot be written.
+            of the server's, a web page instead, too many bytes.
+        UserError: the file cannot be written.
     """
-    job = _Job(url=url, path=path, size=size, max_bytes=max_bytes)
+    job = _Job(url, path, max_bytes)
     setbacks, received_any = 0, False
     while True:
         before = _begun(job).done
@@ -96,11 +178,13 @@ def download(
                 tries = f" ({setbacks} attempts)" if setbacks > 1 else ""
                 raise UnavailableError(f"{error}{tries}") from error
             if isinstance(error, Changed):
-                _discard(job)
+                job.discard()
             delay = _DELAYS[max(setbacks - 1, 0)]
-            note(f"{error}; trying again in {delay:g} s")
+            _log.warning("%s; trying again in %g s", error, delay)
             time.sleep(delay)
-    _finish(job, sha256)
+    with _local_errors(job):
+        os.replace(job.part, path)
+        job.part_info.unlink(missing_ok=True)
 
 
 def _attempt(job: _Job) -> None:
@@ -113,50 +197,39 @@ def _attempt(job: _Job) -> None:
         headers = {"Range": f"bytes={begun.done}-", "If-Range": begun.validator}
     with web.open_file(job.url, headers) as response:
         if response.status == 206:
-            total = _check_rest(job, begun, response)
+            _check_rest(job, begun, response)
         else:  # from the beginning: it changed, or the server does not know ranges
-            begun, total = _Begun(), _number(response.headers["Content-Length"])
-        limit = _check_total(job, total)
+            begun = _Begun(0, "", _number(response.headers["Content-Length"]))
+        if begun.total is not None and begun.total > job.max_bytes:
+            raise UnavailableError(
+                f"{job.url}: {begun.total} bytes, more than the {job.max_bytes} allowed"
+            )
         with _local_errors(job):
-            _check_space(job, (total or 0) - begun.done)
+            _check_space(job, (begun.total or 0) - begun.done)
             if not begun.done:
-                _write_info(job, response, total)
-            done = _save(job, response, begun.done, total, limit)
-    if total is not None and done < total:
+                # Never old bytes with new information.
+                job.part.unlink(missing_ok=True)
+                info = {"url": job.url, "validator": _validator(response)}
+                atomic_write(job.part_info, json.dumps(info | {"total": begun.total}))
+            done = _save(job, response, begun)
+    if begun.total is not None and done < begun.total:
         raise Setback(
             f"{job.url}: the connection was cut after {megabytes(done)} of "
-            f"{megabytes(total)}"
+            f"{megabytes(begun.total)}"
         )
 
 
-def _check_rest(
-    job: _Job, begun: _Begun, response: http.client.HTTPResponse
-) -> int | None:
-    """Checks that a 206 continues what is here; returns the whole file's size."""
+def _check_rest(job: _Job, begun: _Begun, response: http.client.HTTPResponse) -> None:
+    """Raises Changed unless a 206 continues what is here."""
     header = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header.strip())
-    total = _number(match[2]) if match else None
     if (
         match is None
         or int(match[1]) != begun.done
-        or total not in (None, begun.total)
+        or _number(match[2]) not in (None, begun.total)
         or _validator(response) not in ("", begun.validator)
     ):
         raise Changed(f"{job.url}: the file there changed; starting over")
-    return begun.total
-
-
-def _check_total(job: _Job, total: int | None) -> int:
-    """Refuses a wrong size before it is fetched; returns the most to accept."""
-    if job.size is not None and total is not None and total != job.size:
-        raise UnavailableError(
-            f"{job.url}: the file there has {total} bytes, the right one {job.size}"
-        )
-    if total is not None and total > job.max_bytes:
-        raise UnavailableError(
-            f"{job.url}: {total} bytes, more than the {job.max_bytes} allowed"
-        )
-    return total if total is not None else job.size or job.max_bytes
 
 
 def _check_space(job: _Job, needed: int) -> None:
@@ -168,17 +241,12 @@ def _check_space(job: _Job, needed: int) -> None:
         )
 
 
-def _save(
-    job: _Job,
-    response: http.client.HTTPResponse,
-    done: int,
-    total: int | None,
-    limit: int,
-) -> int:
+def _save(job: _Job, response: http.client.HTTPResponse, begun: _Begun) -> int:
     """Appends the response to the part file; returns the bytes that are there."""
+    done, limit = begun.done, begun.total or job.max_bytes
     with (
         open(job.part, "ab") as file,
-        transfer(job.path.name, done=done, total=total) as advance,
+        transfer(job.path.name, done=done, total=begun.total) as advance,
     ):
         while True:
             with web.network_errors(job.url):
@@ -188,7 +256,7 @@ def _save(
                 break
             done += len(chunk)
             if done > limit:
-                _discard(job)
+                job.discard()
                 raise UnavailableError(f"{job.url}: sends more than {limit} bytes")
             file.write(chunk)
             advance(len(chunk))
@@ -197,47 +265,18 @@ def _save(
     return done
 
 
-def _finish(job: _Job, sha256: str | None) -> None:
-    with _local_errors(job):
-        size, digest = job.part.stat().st_size, file_cache.sha256(job.part)
-        wrong = ""
-        if job.size not in (None, size):
-            wrong = f"it has {size} bytes, the right one {job.size}"
-        elif sha256 not in (None, digest):
-            wrong = f"its SHA-256 is {digest}, the right one's {sha256}"
-        if wrong:
-            _discard(job)
-            raise UserError(f"{job.url}: {wrong}; removed, fetch it again")
-        os.replace(job.part, job.path)
-        job.part_info.unlink(missing_ok=True)
-
-
-# --- The part file -----------------------------------------------------------------
-
-
 def _begun(job: _Job) -> _Begun:
     """What an earlier attempt left, if it can be continued."""
     try:
         info: Any = json.loads(job.part_info.read_text())
         if info["url"] == job.url and info["validator"]:
-            begun = _Begun(
-                done=job.part.stat().st_size,
-                validator=str(info["validator"]),
-                total=None if info["total"] is None else int(info["total"]),
-            )
-            if begun.total is None or begun.done <= begun.total:
-                return begun
+            total = None if info["total"] is None else int(info["total"])
+            done = job.part.stat().st_size
+            if total is None or done <= total:
+                return _Begun(done, str(info["validator"]), total)
     except (OSError, ValueError, KeyError, TypeError):
         pass  # nothing there, or nothing of use
     return _Begun()
-
-
-def _write_info(
-    job: _Job, response: http.client.HTTPResponse, total: int | None
-) -> None:
-    info = {"url": job.url, "validator": _validator(response), "total": total}
-    job.part.unlink(missing_ok=True)  # never old bytes with new information
-    atomic_write(job.part_info, json.dumps(info))
 
 
 def _validator(response: http.client.HTTPResponse) -> str:
@@ -248,11 +287,6 @@ def _validator(response: http.client.HTTPResponse) -> str:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() else None
-
-
-def _discard(job: _Job) -> None:
-    job.part.unlink(missing_ok=True)
-    job.part_info.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
