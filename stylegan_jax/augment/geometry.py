@@ -82,7 +82,9 @@ def warp(images: Array, transforms: Array) -> Array:
     table = Table(size)
     x = jnp.transpose(images, (0, 3, 1, 2))
     x = _along_both(x, table.enlarging)
-    x = _sample(x, *_taps(transforms, table))
+    # Computed once: XLA would put it into the loops of all that sample.
+    taps = lax.optimization_barrier(_taps(transforms, table))
+    x = _sample(x, *taps)
     x = _along_both(x, _reducing(size))
     warped = jnp.transpose(x, (0, 2, 3, 1))
     still = jnp.all(transforms == jnp.eye(3)[None], axis=(1, 2))
