@@ -20,7 +20,7 @@ from jax import Array, lax
 from stylegan_jax.classifiers import classifier_file, classifier_network
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import Params
-from stylegan_jax.io.progress import progress_bar
+from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.ops import resample
 
 _HELD_OUT = 0.1  # share of the images that only measure the accuracy

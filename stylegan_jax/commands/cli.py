@@ -27,7 +27,7 @@ import tyro
 from stylegan_jax.by_resolution import ByResolution, parse_by_resolution
 from stylegan_jax.commands import foreign_flags, recipe_files
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import progress
+from stylegan_jax.io import terminal
 
 Args = TypeVar("Args")
 
@@ -201,7 +201,7 @@ def _tyro(
         config=(tyro.conf.AvoidSubcommands,),
     )
     try:
-        with progress.obeyed():
+        with terminal.obeyed():
             return read(args=words)
     except SystemExit as left:
         if left.code:

@@ -38,8 +38,8 @@ from stylegan_jax.inversion.spaces import Start
 from stylegan_jax.io import locks, outputs, video
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.outputs import Outputs
-from stylegan_jax.io.progress import progress_bar
 from stylegan_jax.io.records import to_json
+from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.seeds import one_hot
 from stylegan_jax.runs.provenance import provenance

@@ -18,7 +18,7 @@ from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.pyramid_writer import check_destination, write_pyramid
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
-from stylegan_jax.io.progress import progress_bar
+from stylegan_jax.io.terminal import progress_bar
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from stylegan_jax.commands.cli import as_flags
-from stylegan_jax.errors import AgreedError, UserError
-from stylegan_jax.io import disk, progress
+from stylegan_jax.errors import AgreedError, UserError, disk_trouble
+from stylegan_jax.io import terminal
 
 TRACEBACK_VARIABLE = "STYLEGAN_JAX_TRACEBACK"
 _BUG = "This is a bug in stylegan_jax: report it with the lines above and the command."
@@ -32,7 +32,7 @@ def run_main(main: Callable[[], object]) -> NoReturn:
     line that says so. With STYLEGAN_JAX_TRACEBACK in the environment mistakes show
     theirs too. What is printed cannot steer the terminal.
     """
-    with progress.only_shown():
+    with terminal.only_shown():
         _run_main(main)
 
 
@@ -51,7 +51,7 @@ def _run_main(main: Callable[[], object]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         _leave(130)
     except Exception as error:
-        trouble = disk.trouble(error)
+        trouble = disk_trouble(error)
         expected = isinstance(error, _USERS_MISTAKES)
         if isinstance(error, OSError) and trouble:
             place = f" ({error.filename})" if error.filename else ""

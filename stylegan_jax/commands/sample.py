@@ -26,7 +26,7 @@ from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import grids, outputs
 from stylegan_jax.io.outputs import Outputs
-from stylegan_jax.io.progress import progress_bar
+from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.networks.seeds import (
     NoiseKind,
     draw_pictures,

@@ -33,7 +33,7 @@ from stylegan_jax.inversion.recipes import (
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.io import grids, images
 from stylegan_jax.io.outputs import Outputs, write_png
-from stylegan_jax.io.progress import progress_bar
+from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.seeds import one_hot
 

@@ -9,7 +9,7 @@ from stylegan_jax.editing import interpolate
 from stylegan_jax.figures.film import SCREEN, Film
 from stylegan_jax.figures.studio import Studio, rgb
 from stylegan_jax.inversion.code import Code, stored_noise
-from stylegan_jax.io.sheet import Sheet, make_sheet
+from stylegan_jax.io.grids import Sheet, make_sheet
 
 _STRIP = 9  # moments on the way from one image to the next
 

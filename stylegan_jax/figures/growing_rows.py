@@ -10,7 +10,7 @@ from stylegan_jax import loading
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures.film import SCREEN, Film
 from stylegan_jax.figures.studio import Studio, rgb
-from stylegan_jax.io.sheet import Sheet, enlarge, make_sheet
+from stylegan_jax.io.grids import Sheet, enlarge, make_sheet
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.runs import stored
 

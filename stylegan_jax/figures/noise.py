@@ -8,7 +8,7 @@ from stylegan_jax.editing.layer_names import rows_of_18
 from stylegan_jax.figures.maps import as_grey, gain_for, grey_levels
 from stylegan_jax.figures.studio import Studio, rgb
 from stylegan_jax.inversion.code import stored_noise
-from stylegan_jax.io.sheet import enlarge, make_sheet
+from stylegan_jax.io.grids import enlarge, make_sheet
 from stylegan_jax.networks.generator import Noise
 
 _FINE = tuple(range(8, 18))  # of 18 layers: 64 px and above

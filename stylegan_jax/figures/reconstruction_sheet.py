@@ -15,7 +15,7 @@ from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.scores import score
-from stylegan_jax.io.sheet import make_sheet
+from stylegan_jax.io.grids import make_sheet
 from stylegan_jax.networks.generator import Generator
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stylegan_jax.figures.studio import CUTOFF, Studio, rgb
-from stylegan_jax.io.sheet import make_sheet
+from stylegan_jax.io.grids import make_sheet
 
 
 def uncurated(

@@ -7,7 +7,7 @@ import numpy as np
 from stylegan_jax.editing.layer_names import named_rows
 from stylegan_jax.figures.maps import as_grey, gain_for, grey_levels
 from stylegan_jax.figures.studio import CUTOFF, Studio, rgb
-from stylegan_jax.io.sheet import make_sheet
+from stylegan_jax.io.grids import make_sheet
 
 SCALES = ("coarse", "middle", "fine")
 

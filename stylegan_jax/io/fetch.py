@@ -23,7 +23,7 @@ from typing import Any
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import cache, web
 from stylegan_jax.io.atomic import atomic_write
-from stylegan_jax.io.progress import megabytes, transfer
+from stylegan_jax.io.terminal import megabytes, transfer
 from stylegan_jax.io.web import Changed, Offline, Setback, UnavailableError
 
 _DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before each further attempt

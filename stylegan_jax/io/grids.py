@@ -1,6 +1,8 @@
-"""Sheets of images with captions, and text on images."""
+"""Grids of images: tight ones for files, pages with labels for figures and films."""
 
+import dataclasses
 import functools
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,11 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io.decoding import from_array
 
 Font = ImageFont.FreeTypeFont
+Groups = Sequence[tuple[str, int]]  # label and number of rows or columns
+_Place = tuple[int, int, str, str]  # x, y, the text's point there (Pillow), the text
+
+_SMALLEST, _LARGEST = 12, 26  # pixels of letters on a page
+_RULE = 110  # grey of the lines beside groups
 
 
 def grid(
@@ -28,11 +35,11 @@ def grid(
         columns: images per row; by default as many as there are column labels, else
             the number that makes the grid most nearly square.
         padding: gap between neighbours, in pixels.
-        row_labels: captions at the left, one per row.
-        column_labels: captions above, one per column.
+        row_labels: at the left, one per row.
+        column_labels: above, one per column.
 
     Returns:
-        uint8 `[rows * H + gaps, columns * W + gaps, C]`, larger by the captions.
+        uint8 `[rows * H + gaps, columns * W + gaps, C]`, larger by the labels.
     """
     images = np.asarray(images)
     if images.ndim != 4 or not len(images) or images.dtype != np.uint8:
@@ -41,14 +48,13 @@ def grid(
     count, height, width, channels = images.shape
     columns = columns or len(column_labels or ()) or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    for name, labels, size in [
-        ("row", row_labels, rows),
-        ("column", column_labels, columns),
-    ]:
-        if labels is not None and len(labels) != size:
-            raise UserError(f"{len(labels)} {name} labels for {size} {name}s")
+    _check("row labels", row_labels, rows)
+    _check("column labels", column_labels, columns)
     y_step, x_step = height + padding, width + padding
-    font = _font(height, x_step, column_labels or ())
+    letters = min(max(height // 6, 11), 28)
+    while letters > 8 and not _fit(letters, x_step, column_labels or ()):
+        letters -= 1
+    font = load_font(letters)
     line = sum(font.getmetrics()) + 4
     left = max((int(font.getlength(text)) + 8 for text in row_labels or ()), default=0)
     top = line if column_labels else 0
@@ -57,24 +63,188 @@ def grid(
     for i, image in enumerate(images):
         y, x = top + i // columns * y_step, left + i % columns * x_step
         canvas[y : y + height, x : x + width] = image
-    places = [
+    beside = [
         (left - 4, top + row * y_step + height // 2, "rm", text)
         for row, text in enumerate(row_labels or ())
-    ] + [
+    ]
+    above = [
         (left + column * x_step + width // 2, line // 2, "mm", text)
         for column, text in enumerate(column_labels or ())
     ]
-    return write_text(canvas, places, font) if places else canvas
+    return _write(canvas, [*beside, *above], font) if beside or above else canvas
 
 
-def _font(cell_height: int, cell_width: int, texts: Sequence[str]) -> Font:
-    """Returns the largest sensible font in which each text fits a cell's width."""
-    size = min(max(cell_height // 6, 11), 28)
-    while size > 8 and any(
-        load_font(size).getlength(text) > cell_width for text in texts
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """A page with labels and empty cells, filled once or for every frame of a film.
+
+    Attributes:
+        page: uint8 `[H, W, 3]`.
+        cells: top and left of each cell, row by row.
+        size: height and width of a cell.
+    """
+
+    page: np.ndarray
+    cells: tuple[tuple[int, int], ...]
+    size: tuple[int, int]
+
+    def fill(self, pictures: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Puts a picture into each cell; a new uint8 `[H, W, 3]`.
+
+        Args:
+            pictures: row by row, uint8 `[h, w, 1 or 3]`; None leaves a cell white. They
+                are enlarged to the cell by repeating pixels.
+
+        Raises:
+            UserError: not one per cell, or a cell is no multiple of a picture.
+        """
+        if len(pictures) != len(self.cells):
+            raise UserError(f"{len(pictures)} pictures for {len(self.cells)} cells")
+        filled, (height, width) = self.page.copy(), self.size
+        for (top, left), picture in zip(self.cells, pictures, strict=True):
+            if picture is not None:
+                enlarged = enlarge(picture, self.size)
+                filled[top : top + height, left : left + width] = enlarged
+        return filled
+
+
+def enlarge(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Repeats the pixels of `[h, w, C]` up to `size`, (height, width), a multiple."""
+    (down, rest), (across, rest_2) = map(divmod, size, picture.shape[:2])
+    if rest or rest_2:
+        raise UserError(f"{size} is not a multiple of {picture.shape[:2]}")
+    return picture.repeat(down, axis=0).repeat(across, axis=1)
+
+
+def make_sheet(
+    rows: int,
+    columns: int,
+    side: int,
+    *,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    row_groups: Groups = (),
+    column_groups: Groups = (),
+    captions: Sequence[str] = (),
+    room_for: Sequence[str] = (),
+    at_least: int = 96,
+) -> Sheet:
+    """Lays a page out: labels, and beyond them those of groups.
+
+    Args:
+        rows: of cells.
+        columns: of cells.
+        side: of the pictures, in pixels. Cells are the smallest multiple of it that is
+            large enough for `at_least` and for labels of a legible size.
+        row_labels: at the left, one per row.
+        column_labels: above, one per column.
+        row_groups: further left, upright, with a line along the group's rows; a gap
+            divides groups. They have all rows among them; "" is a gap alone.
+        column_groups: likewise, further up.
+        captions: below each cell, row by row; "" for none. Rows without any are not
+            spaced for them.
+        room_for: labels of all columns together that the page must have room for, as
+            other pages of a film have them: all are then of one size.
+        at_least: pixels of a cell.
+
+    Raises:
+        UserError: labels that are not as many as what they are for.
+    """
+    for name, labels, count in (
+        ("row labels", row_labels, rows),
+        ("column labels", column_labels, columns),
+        ("rows in groups", range(sum(n for _, n in row_groups)), rows),
+        ("columns in groups", range(sum(n for _, n in column_groups)), columns),
+        ("captions", captions, rows * columns),
     ):
-        size -= 1
-    return load_font(size)
+        _check(name, labels or None, count)
+    groups = [*row_groups, *column_groups, *((text, columns) for text in room_for)]
+
+    def fits(letters: int, cell: int) -> bool:
+        one_wide = [*column_labels, *captions]
+        return _fit(letters, cell - letters / 2, one_wide) and all(
+            _fit(letters, cell * count, [text]) for text, count in groups
+        )
+
+    factor = -(-at_least // side)
+    while not fits(_SMALLEST, factor * side):
+        factor += 1
+    cell = factor * side
+    letters = min(max(cell // 7, _SMALLEST), _LARGEST)
+    while not fits(letters, cell):
+        letters -= 1
+    font = load_font(letters)
+    line = sum(font.getmetrics()) + 4
+    gap, margin = max(2, cell // 48), max(4, letters // 3)
+    rows_of_captions = [captions[i * columns :][:columns] for i in range(rows)]
+    heights = [cell + (line if any(texts) else 0) for texts in rows_of_captions]
+    widest = max((int(font.getlength(text)) for text in row_labels), default=0)
+    left = margin + (line + margin if any(text for text, _ in row_groups) else 0)
+    left += widest + 2 * margin if row_labels else 0
+    top = margin + (line + margin if column_groups else 0)
+    top += line if column_labels else 0
+    ys = _starts(top, heights, gap, row_groups)
+    xs = _starts(left, [cell] * columns, gap, column_groups)
+    cells = tuple(itertools.product(ys, xs))
+    page = np.full(
+        (ys[-1] + heights[-1] + margin, xs[-1] + cell + margin, 3), 255, np.uint8
+    )
+    places: list[_Place] = [
+        (left - 2 * margin, y + cell // 2, "rm", text)
+        for y, text in zip(ys, row_labels, strict=False)
+    ]
+    places += [
+        (x + cell // 2, top - line // 2 - 1, "mm", text)
+        for x, text in zip(xs, column_labels, strict=False)
+    ]
+    places += [
+        (x + cell // 2, y + cell + line // 2, "mm", text)
+        for (y, x), text in zip(cells, captions, strict=False)
+    ]
+    page = _write(page, places, font).copy()
+    # The page turned by a quarter has its groups of rows above, from right to left.
+    for view, starts, of in (
+        (page, xs, column_groups),
+        (page.swapaxes(0, 1), ys, row_groups),
+    ):
+        for label, first, last in _spans(of, starts, cell):
+            strip = np.full((line, last - first, 3), 255, np.uint8)
+            middle = ((last - first) // 2, line // 2, "mm", label)
+            strip = _write(strip, [middle], font)
+            upright = strip if view is page else strip[:, ::-1]
+            view[margin : margin + line, first:last] = upright
+            view[margin + line + 1, first:last] = _RULE
+    return Sheet(page, cells, (cell, cell))
+
+
+def _check(name: str, labels: Sequence | None, count: int) -> None:
+    if labels is not None and len(labels) != count:
+        raise UserError(f"{len(labels)} {name}, not {count}")
+
+
+def _fit(letters: int, width: float, texts: Sequence[str]) -> bool:
+    return all(load_font(letters).getlength(text) <= width for text in texts)
+
+
+def _starts(first: int, sizes: Sequence[int], gap: int, groups: Groups) -> list[int]:
+    """Where each row or column begins; groups are four gaps farther apart."""
+    divided = set(itertools.accumulate(count for _, count in groups))
+    starts = [first]
+    for place, size in enumerate(sizes[:-1], start=1):
+        starts.append(starts[-1] + size + gap * (5 if place in divided else 1))
+    return starts
+
+
+def _spans(
+    groups: Groups, starts: Sequence[int], size: int
+) -> list[tuple[str, int, int]]:
+    """Label, begin and end of each group that has a label, in pixels."""
+    ends = list(itertools.accumulate(count for _, count in groups))
+    return [
+        (label, starts[end - count], starts[end - 1] + size)
+        for (label, count), end in zip(groups, ends, strict=True)
+        if label
+    ]
 
 
 @functools.cache
@@ -86,19 +256,8 @@ def load_font(size: int) -> Font:
     return ImageFont.truetype(folder / "DejaVuSans.ttf", size)
 
 
-def write_text(
-    canvas: np.ndarray,
-    places: Sequence[tuple[int, int, str, str]],
-    font: Font,
-) -> np.ndarray:
-    """Returns the image with texts on it, in black.
-
-    Args:
-        canvas: uint8 `[H, W, 1-4]`.
-        places: x, y, which point of the text that is (Pillow's anchors, such as "mm"
-            for its middle), and the text.
-        font: from `load_font`.
-    """
+def _write(canvas: np.ndarray, places: Sequence[_Place], font: Font) -> np.ndarray:
+    """The uint8 `[H, W, 1-4]` image with texts on it, in black."""
     image = from_array(canvas)
     draw = ImageDraw.Draw(image)
     ink = {"L": 0, "LA": (0, 255), "RGB": (0, 0, 0), "RGBA": (0, 0, 0, 255)}[image.mode]

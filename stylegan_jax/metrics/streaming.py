@@ -18,7 +18,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
-from stylegan_jax.io.progress import progress_bar
+from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.metrics.store import Partial
 from stylegan_jax.networks.generator import Generator, Noise
 

@@ -23,8 +23,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from stylegan_jax.distributed import parallel
-from stylegan_jax.errors import UserError
-from stylegan_jax.io import disk, timing
+from stylegan_jax.errors import UserError, place_trouble
+from stylegan_jax.io import timing
 from stylegan_jax.runs import orbax_errors, retention, sharing, stored
 from stylegan_jax.runs.retention import Criterion, Scores
 
@@ -255,7 +255,7 @@ class Checkpoints:
             # A failed Orbax manager loses its next save too: open a new one then.
             self._close_manager()
             self._remove_leftovers()
-            if disk.trouble_of_place(error) is None:
+            if place_trouble(error) is None:
                 raise
             if self._config.on_error == "stop":
                 raise UserError(
@@ -364,4 +364,4 @@ def _open_manager(directory: Path, config: CheckpointConfig) -> ocp.CheckpointMa
 
 
 def _reason(error: BaseException) -> str:
-    return disk.trouble_of_place(error) or f"{type(error).__name__}: {error}"
+    return place_trouble(error) or f"{type(error).__name__}: {error}"

@@ -6,7 +6,7 @@ import pytest
 
 from stylegan_jax.figures.studio import Studio
 from stylegan_jax.io import images
-from stylegan_jax.io.sheet import Sheet
+from stylegan_jax.io.grids import Sheet
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
 

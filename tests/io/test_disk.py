@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stylegan_jax.io import disk
+from stylegan_jax.errors import disk_trouble, place_trouble
 
 # Saves 48 MB, of random numbers, in sixty arrays.
 SAVE = """
@@ -109,7 +109,7 @@ def test_the_limit_on_the_size_of_a_file_is_one_warning(tmp_path: Path) -> None:
 def test_trouble_of_the_disk_is_told_apart(
     error: Exception, message: str | None
 ) -> None:
-    found = disk.trouble(error)
+    found = disk_trouble(error)
     assert (found is None) if message is None else (message in (found or ""))
-    assert disk.trouble_of_place(FileNotFoundError(errno.ENOENT, "x"))
-    assert disk.trouble_of_place(ValueError("a shape")) is None
+    assert place_trouble(FileNotFoundError(errno.ENOENT, "x"))
+    assert place_trouble(ValueError("a shape")) is None

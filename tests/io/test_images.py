@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan_jax.io import decoding, grids, images, resampling
+from stylegan_jax.io import decoding, images, resampling
 
 
 def encode(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -196,38 +196,6 @@ def test_padding_surrounds_with_zeros_up_to_the_power_of_two():
     np.testing.assert_array_equal(
         resampling.square_box(digit, 16, pad=True), resampling.square_box(padded, 16)
     )
-
-
-def test_a_grid_places_each_image_in_its_cell():
-    tiles = noise(5, 4, 6, 3)
-    sheet = grids.grid(tiles, 3, padding=2)
-    assert sheet.shape == (2 * 4 + 2, 3 * 6 + 2 * 2, 3)
-    np.testing.assert_array_equal(sheet[:4, 8:14], tiles[1])
-    np.testing.assert_array_equal(sheet[6:10, 8:14], tiles[4])
-    assert (sheet[6:10, 16:22] == 255).all()  # there is no sixth image
-    assert (sheet[4:6] == 255).all()
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_captions_add_margins_with_ink_and_leave_the_images_alone(channels):
-    tiles = noise(4, 64, 64, channels)
-    plain = grids.grid(tiles, 2)
-    sheet = grids.grid(tiles, row_labels=["psi", "0.7"], column_labels=["a", "b"])
-    top, left = np.subtract(sheet.shape[:2], plain.shape[:2])
-    assert min(top, left) > 8
-    np.testing.assert_array_equal(sheet[top:, left:], plain)
-    assert sheet[:top, left : left + 64, 0].min() < 100
-    assert sheet[top : top + 64, :left, 0].min() < 100
-    assert (sheet[:top, :left] == 255).all()
-
-
-def test_a_grid_refuses_what_it_cannot_lay_out():
-    with pytest.raises(ValueError, match="2 row labels for 1 rows"):
-        grids.grid(noise(2, 4, 4, 3), 2, row_labels=["a", "b"])
-    with pytest.raises(ValueError, match="float32"):
-        grids.grid(np.zeros((2, 4, 4, 3), np.float32))
-    with pytest.raises(ValueError, match="N > 0"):
-        grids.grid(np.zeros((0, 4, 4, 3), np.uint8))
 
 
 @pytest.mark.parametrize("factor", [3, 4, 6, 32])

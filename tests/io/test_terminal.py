@@ -8,7 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from stylegan_jax.io import progress
+from stylegan_jax.io import terminal
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31m\r\x08\u202egnp.exe\ud800\u2028[red]é 猫"
 # Markup of rich is text.
@@ -16,8 +16,8 @@ SHOWN = r"\x1b[2J\x1b]0;title\x07\x9b31m\r\x08\u202egnp.exe\ud800\u2028[red]é �
 
 
 def test_control_characters_are_spelt_out() -> None:
-    assert progress.printable(HOSTILE) == SHOWN
-    assert progress.printable("a\tb\nc") == "a\tb\nc"
+    assert terminal.printable(HOSTILE) == SHOWN
+    assert terminal.printable("a\tb\nc") == "a\tb\nc"
 
 
 def test_prints_and_logs_are_shown_and_rich_keeps_its_colours(
@@ -26,13 +26,13 @@ def test_prints_and_logs_are_shown_and_rich_keeps_its_colours(
     output, errors = io.StringIO(), io.StringIO()
     monkeypatch.setattr(sys, "stdout", output)
     monkeypatch.setattr(sys, "stderr", errors)
-    with progress.only_shown():
+    with terminal.only_shown():
         print(HOSTILE)
         logging.StreamHandler().handle(
             logging.makeLogRecord({"msg": HOSTILE, "levelno": 30})
         )
         Console(force_terminal=True, color_system="standard").print("[red]a[/]")
-        with progress.obeyed():
+        with terminal.obeyed():
             print("\x1b[1mb")
     assert output.getvalue() == f"{SHOWN}\n\x1b[31ma\x1b[0m\n\x1b[1mb\n"
     assert errors.getvalue() == f"{SHOWN}\n"

@@ -1,4 +1,4 @@
-"""Figures: where pictures, labels and gaps are."""
+"""Grids and pages: where pictures, labels and gaps are."""
 
 import itertools
 
@@ -6,15 +6,34 @@ import numpy as np
 import pytest
 
 from stylegan_jax.io import grids
-from stylegan_jax.io.sheet import enlarge, make_sheet
+from stylegan_jax.io.grids import enlarge, make_sheet
 
 
-def colours(count, side=4, channels=3):
-    return list(np.random.RandomState(0).randint(0, 255, (count, side, side, channels)))
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def as_uint8(pictures):
-    return [picture.astype(np.uint8) for picture in pictures]
+def test_a_grid_places_each_image_in_its_cell():
+    tiles = noise(5, 4, 6, 3)
+    sheet = grids.grid(tiles, 3, padding=2)
+    assert sheet.shape == (2 * 4 + 2, 3 * 6 + 2 * 2, 3)
+    np.testing.assert_array_equal(sheet[:4, 8:14], tiles[1])
+    np.testing.assert_array_equal(sheet[6:10, 8:14], tiles[4])
+    assert (sheet[6:10, 16:22] == 255).all()  # there is no sixth image
+    assert (sheet[4:6] == 255).all()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_captions_add_margins_with_ink_and_leave_the_images_alone(channels):
+    tiles = noise(4, 64, 64, channels)
+    plain = grids.grid(tiles, 2)
+    sheet = grids.grid(tiles, row_labels=["psi", "0.7"], column_labels=["a", "b"])
+    top, left = np.subtract(sheet.shape[:2], plain.shape[:2])
+    assert min(top, left) > 8
+    np.testing.assert_array_equal(sheet[top:, left:], plain)
+    assert sheet[:top, left : left + 64, 0].min() < 100
+    assert sheet[top : top + 64, :left, 0].min() < 100
+    assert (sheet[:top, :left] == 255).all()
 
 
 def inside(page, sheet, place):
@@ -34,13 +53,15 @@ LABELS = {
 @pytest.mark.parametrize("labels", [{}, LABELS], ids=["bare", "labelled"])
 def test_pictures_are_in_their_cells_row_by_row(labels):
     sheet = make_sheet(3, 2, 4, at_least=30, **labels)
-    pictures = as_uint8(colours(6))
-    page = sheet.fill([*pictures[:5], None])
+    pictures = noise(6, 4, 4, 3)
+    grey = pictures[4][..., :1]
+    page = sheet.fill([*pictures[:4], grey, None])
     assert sheet.size[0] >= 30 and sheet.size[0] % 4 == 0
-    for place in range(5):
+    for place in range(4):
         np.testing.assert_array_equal(
             inside(page, sheet, place), enlarge(pictures[place], sheet.size)
         )
+    assert (inside(page, sheet, 4) == enlarge(grey, sheet.size)).all()
     assert (inside(page, sheet, 5) == 255).all()
     (top, left), (_, right), (below, _) = (sheet.cells[i] for i in (0, 1, 2))
     assert right >= left + sheet.size[1] + 2 and below >= top + sheet.size[0] + 2
@@ -87,17 +108,17 @@ def test_pages_with_room_for_the_same_labels_are_of_one_size():
     assert pages[0].cells == pages[1].cells
 
 
-def test_grey_pictures_fill_cells_too():
-    sheet = make_sheet(1, 1, 4, at_least=8)
-    page = sheet.fill(as_uint8(colours(1, channels=1)))
-    assert page.shape[2] == 3 and (np.ptp(page, axis=2) == 0).all()
-
-
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="1 row labels, not 2"):
         make_sheet(2, 2, 8, row_labels=["a"])
     with pytest.raises(ValueError, match="3 columns in groups, not 2"):
         make_sheet(2, 2, 8, column_groups=[("a", 3)])
+    with pytest.raises(ValueError, match="2 row labels, not 1"):
+        grids.grid(noise(2, 4, 4, 3), 2, row_labels=["a", "b"])
+    with pytest.raises(ValueError, match="float32"):
+        grids.grid(np.zeros((2, 4, 4, 3), np.float32))
+    with pytest.raises(ValueError, match="N > 0"):
+        grids.grid(np.zeros((0, 4, 4, 3), np.uint8))
     sheet = make_sheet(1, 2, 8)
     with pytest.raises(ValueError, match="1 pictures for 2 cells"):
         sheet.fill([None])
