@@ -6,6 +6,7 @@ import math
 import os
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -49,6 +50,10 @@ class DataConfig:
     # What is white in files of more than 8 bits; None: decided by what they hold.
     white: float | None = None
     max_images: int | None = None  # use this many, drawn at random by `seed`
+    # This part of the images is kept out of training, drawn by `seed`: how overfitting
+    # is seen. `part` says which of the two is opened, `all` both.
+    holdout: float = 0.0
+    part: Literal["train", "held_out", "all"] = "train"
     portraits_size: int = 20_000  # people in the built-in set
     points_size: int = 100_000  # points in `ring` and `gaussian`
     points_std: float = 0.02  # of each normal distribution they are drawn from
@@ -84,6 +89,15 @@ class DataConfig:
             raise UserError(f"crop {self.crop!r} is not one of {', '.join(_CROPS)}")
         if self.max_images is not None and self.max_images < 2:
             raise UserError(f"max_images {self.max_images} must be at least 2")
+        if not 0 <= self.holdout < 1:
+            raise UserError(f"data.holdout {self.holdout} must be from 0 to below 1")
+        if self.part not in ("train", "held_out", "all"):
+            raise UserError(f"data.part {self.part!r} is not train, held_out or all")
+        if self.part == "held_out" and not self.holdout:
+            raise UserError(
+                "data.part is held_out, and nothing is held out; give data.holdout, "
+                "such as 0.1"
+            )
         if self.white is not None and not 0 < self.white < math.inf:
             raise UserError(f"white {self.white} is not a positive number")
         if self.portraits_size < 2:

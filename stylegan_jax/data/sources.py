@@ -85,6 +85,56 @@ class Converted:
         return f"{of_source} in {self.num_channels} channels"
 
 
+class Subset:
+    """Some images of a source, under new indices."""
+
+    def __init__(self, source: Source, indices: np.ndarray) -> None:
+        """Takes `indices`, integers `[N]`, of `source`."""
+        self.name, self.num_channels = source.name, source.num_channels
+        self.label_size = source.label_size
+        self.label_names = getattr(source, "label_names", ())
+        self.source, self.indices = source, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def image(self, index: int, resolution: int) -> np.ndarray:
+        """One image, uint8 `[resolution, resolution, num_channels]`."""
+        return self.source.image(int(self.indices[index]), resolution)
+
+    def label(self, index: int) -> np.ndarray:
+        """Its label, float32 `[label_size]`."""
+        return self.source.label(int(self.indices[index]))
+
+    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+        """Says which images these are; see `Source`."""
+        chosen = range(which) if isinstance(which, int) else which
+        theirs = [int(self.indices[index]) for index in chosen]
+        return self.source.fingerprint(theirs, resolution)
+
+
+def parted(source: Source, config: DataConfig) -> Source:
+    """The part of a source that `config.part` says; all of it with no `holdout`.
+
+    Which images are held out depends on `seed` and their number alone.
+
+    Raises:
+        UserError: one of the two parts would have fewer than two images.
+    """
+    if not config.holdout or config.part == "all":
+        return source
+    total = len(source)
+    held = round(config.holdout * total)
+    if not 2 <= held <= total - 2:
+        raise UserError(
+            f"`data.holdout` {config.holdout:g} of {total} images holds {held} out; "
+            "both parts need two or more"
+        )
+    order = np.random.default_rng([config.seed, total]).permutation(total)
+    chosen = order[:held] if config.part == "held_out" else order[held:]
+    return Subset(source, np.sort(chosen))
+
+
 def spread(size: int, count: int) -> np.ndarray:
     """Indices of `count` of `size` images, ascending and evenly spread; at most all.
 
@@ -123,7 +173,7 @@ def open_source(config: DataConfig) -> Source:
         UserError: the data is missing or unusable; the message says what to do.
     """
     check_path(config)
-    source = _open(config)
+    source = parted(_open(config), config)
     if config.mirror and (sided := _sided_classes(source)):
         raise UserError(
             f"labels {config.labels!r} tell left from right ({sided}), and mirroring "
