@@ -26,7 +26,8 @@ from benchmarks import measure
 from benchmarks.report import Row
 from stylegan_jax.features import vgg16
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import fit, solver, terms
+from stylegan_jax.inversion import problem as problems
+from stylegan_jax.inversion import solver, terms
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
@@ -98,7 +99,7 @@ def _iterations(
     """The compiled program of a chunk, called again and again with what it returns."""
     layers = tuple(range(start.ws.shape[1])) if stage == "w" else ()
     noise_layers = () if stage == "w" else tuple(range(len(start.noise)))
-    problem = fit.LatentProblem(
+    problem = problems.LatentProblem(
         generator, seen, start, None, None, "w+", layers, noise_layers, False
     )
     moving = {"latent": start.ws} if stage == "w" else {"noise": start.noise}

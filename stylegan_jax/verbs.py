@@ -15,9 +15,9 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.evaluators import make_evaluators
 from stylegan_jax.inversion import inverter, photos, recipes
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.inverter import Inversion, Running
 from stylegan_jax.inversion.objective import FeatureNets, load_features
 from stylegan_jax.inversion.recipes import Perceptual, Recipe
+from stylegan_jax.inversion.results import Inversion
 from stylegan_jax.io import cache
 from stylegan_jax.metrics.names import parse_measures
 from stylegan_jax.metrics.reconstruction import psnr
@@ -108,7 +108,7 @@ def invert(
     noise_steps: int | None = None,
     features: FeatureNets | None = None,
     class_index: int | None = None,
-    running: Running | None = None,
+    batch_size: int = 1,
 ) -> Inversions:
     """Latents and noise from which a network draws given images.
 
@@ -123,7 +123,7 @@ def invert(
         noise_steps: of those that move noise only; 0 leaves them out.
         features: networks for the perceptual terms that are loaded already.
         class_index: of a conditional network, from 0.
-        running: batches, devices, progress.
+        batch_size: images at once on a device.
 
     Raises:
         UserError: images that cannot be read or are of another size, or weights that
@@ -144,16 +144,10 @@ def invert(
         raise UserError("there are no images to invert; give one at least")
     features = load_features(recipe) if features is None else features
     labels = one_hot(generator.config.label_size, class_index)
-    found = tuple(
-        inverter.invert(
-            generator,
-            targets,
-            recipe,
-            features,
-            labels=labels,
-            running=running or Running(),
-        )
+    steps = inverter.invert(
+        generator, targets, recipe, features, labels=labels, batch_size=batch_size
     )
+    found = tuple(one for step in steps for one in step.finished)
     codes = jax.tree.map(
         lambda *parts: jnp.concatenate(parts), *[one.code for one in found]
     )

@@ -23,9 +23,8 @@ from stylegan_jax.editing.layer_names import parse_rows
 from stylegan_jax.editing.mixing import mix
 from stylegan_jax.editing.workbench import Workbench
 from stylegan_jax.errors import UserError, did_you_mean
-from stylegan_jax.inversion import scores
-from stylegan_jax.inversion.batch import draw_pictures
-from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.code import Code, draw_pictures
+from stylegan_jax.metrics.reconstruction import report
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ class Reconstruct(Command):
                 draw_pictures(bench.generator, plain)[0],
                 bench.write([item.name], full, [item])[0],
             ]
-            psnr = [scores.score(p, item.picture)["psnr"] for p in pictures]
+            psnr = report(np.stack([item.picture] * 2), np.stack(pictures))["psnr"]
             print(f"{item.name}: {psnr[0]:.2f} dB, with noise {psnr[1]:.2f} dB")
             rows.append([item.picture, *pictures])
         labels = ["image", "latents", "with noise"]

@@ -17,7 +17,7 @@ from stylegan_jax.editing.local import Edit
 from stylegan_jax.editing.workbench import Paste, Workbench
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import terms
-from stylegan_jax.inversion.batch import draw_pictures
+from stylegan_jax.inversion.code import draw_pictures
 from stylegan_jax.inversion.solver import Optimizer, Plan
 
 _TOUCHED = 8  # levels by which a scribble differs at least

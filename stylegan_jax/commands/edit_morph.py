@@ -14,7 +14,7 @@ from stylegan_jax.editing import activations, interpolate
 from stylegan_jax.editing.inputs import Item, labels_of
 from stylegan_jax.editing.workbench import Workbench
 from stylegan_jax.errors import UserError
-from stylegan_jax.inversion.batch import draw_pictures
+from stylegan_jax.inversion.code import draw_pictures
 from stylegan_jax.io import images, video
 
 _SHOWN_FRAMES = 7  # of a film, in its grid

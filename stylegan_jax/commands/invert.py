@@ -25,14 +25,14 @@ from stylegan_jax import loading
 from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli
 from stylegan_jax.errors import UserError
-from stylegan_jax.features.extractor import Extractor, Params
+from stylegan_jax.features.extractor import Extractor
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos, recipes, results, resuming
-from stylegan_jax.inversion.inverter import Inversion, Running, Told, invert
+from stylegan_jax.inversion.inverter import invert
 from stylegan_jax.inversion.objective import FeatureNets, load_features
 from stylegan_jax.inversion.photos import Photo
 from stylegan_jax.inversion.recipes import Perceptual, Recipe
-from stylegan_jax.inversion.scores import FORMATS, Scores, score, text
+from stylegan_jax.inversion.results import Inversion
 from stylegan_jax.inversion.solver import Plateau
 from stylegan_jax.inversion.spaces import Start
 from stylegan_jax.io import locks, outputs, video
@@ -40,6 +40,7 @@ from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.outputs import Outputs
 from stylegan_jax.io.records import to_json
 from stylegan_jax.io.terminal import progress_bar
+from stylegan_jax.metrics.reconstruction import FORMATS, report, table, text
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.seeds import one_hot
 from stylegan_jax.runs.provenance import provenance
@@ -231,36 +232,30 @@ def _invert_all(
     if args.code is not None and left:
         one = codes.load(args.code, generator).code
         given = one[np.zeros(len(left), int)] if len(one) == 1 else one
-    running = Running(
-        batch_size=args.batch_size or (1 if jax.default_backend() == "cpu" else 8),
-        chunk=10 if args.video else 50,
-        folder=args.outdir,
-        frames=args.video,
-    )
     failed: list[str] = []
     total = len(left) * len(recipe.starts or "1") * recipe.stages[0].plan.steps
     total += len(left) * sum(stage.plan.steps for stage in recipe.stages[1:])
     with progress_bar() as bar:
         task = bar.add_task("", total=total)
-
-        def show(told: Told) -> None:
-            text = f"{told.stage}: loss {told.loss:.3g}"
-            bar.update(task, advance=told.iterations, description=text)
-
-        found = invert(
+        for step in invert(
             generator,
             [read[i].pixels for i in left],
             recipe,
             features,
             labels=one_hot(generator.config.label_size, args.class_index),
             given=given,
-            running=dataclasses.replace(running, on_progress=show),
-        )
-        for inversion in found:
-            photo = read[left[inversion.index]]
-            about = abouts[left[inversion.index]]
-            if _finish(args, photo, inversion, about, features.lpips, who):
-                failed.append(photo.name)
+            batch_size=args.batch_size or (1 if jax.default_backend() == "cpu" else 8),
+            chunk=10 if args.video else 50,
+            folder=args.outdir,
+            frames=args.video,
+        ):
+            description = f"{step.stage}: loss {step.loss:.3g}"
+            bar.update(task, advance=step.iterations, description=description)
+            for inversion in step.finished:
+                i = left[inversion.index]
+                _finish(args, read[i], inversion, abouts[i], features, who)
+                if inversion.failed:
+                    failed.append(read[i].name)
     return failed
 
 
@@ -303,20 +298,22 @@ def _finish(
     photo: Photo,
     found: Inversion,
     about: dict[str, Any],
-    lpips: Params | None,
+    features: FeatureNets,
     who: Extractor | None,
-) -> bool:
-    """Scores and writes one image; whether a loss was not finite."""
-    scores = [score(stage.picture, photo.pixels, lpips, who) for stage in found.stages]
+) -> None:
+    """Scores, writes and prints one image."""
+    drawn = np.stack([stage.picture for stage in found.stages])
+    targets = np.broadcast_to(photo.pixels, drawn.shape)
+    scores = report(targets, drawn, lpips_params=features.lpips, identity=who)
     stages = [
         {
             "name": stage.name,
             "loss": stage.loss,
             "iterations": len(stage.history),
             "failed": stage.failed,
-            **result,
+            **{name: float(values[i]) for name, values in scores.items()},
         }
-        for stage, result in zip(found.stages, scores, strict=True)
+        for i, stage in enumerate(found.stages)
     ]
     results.write(
         args.outdir,
@@ -331,26 +328,25 @@ def _finish(
             "start": found.start,
             "stages": stages,
         },
-        scores=scores,
+        psnr=scores["psnr"],
         fps=args.fps if args.video else None,
     )
-    print(f"{photo.name}: {text(scores[-1])}", flush=True)
-    return found.failed
+    print(f"{photo.name}: {text(stages[-1])}", flush=True)
 
 
 def _report(out: Outputs, names: Sequence[str]) -> None:
     """Writes and prints the scores of all images, by stage."""
     folder = out.folder
     abouts = {name: codes.load(folder / f"{name}.safetensors").about for name in names}
-    scores: dict[str, list[tuple[str, Scores]]] = {
+    scores = {
         name: [
             (stage["name"], {key: float(stage[key]) for key in FORMATS if key in stage})
             for stage in about["stages"]
         ]
         for name, about in abouts.items()
     }
-    report = {"provenance": provenance(), "images": abouts}
-    atomic_write(out.path("report.json"), json.dumps(report, indent=2) + "\n")
-    text = results.table(names, scores)
-    atomic_write(out.path("report.md"), f"{text}\n\n<!-- stylegan_jax.invert -->\n")
-    print(text)
+    everything = {"provenance": provenance(), "images": abouts}
+    atomic_write(out.path("report.json"), json.dumps(everything, indent=2) + "\n")
+    rows = table(names, scores)
+    atomic_write(out.path("report.md"), f"{rows}\n\n<!-- stylegan_jax.invert -->\n")
+    print(rows)

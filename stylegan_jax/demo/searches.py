@@ -1,30 +1,30 @@
 """Searches that can be watched and stopped: inversion, inpainting, scribbles.
 
-A search runs in a thread of its own and tells after every chunk of iterations how far
-it is, with the best picture so far. Who stops it keeps that.
+Each yields its progress after every chunk of iterations, with the best picture so far,
+which stays when it is stopped.
 """
 
 import dataclasses
-import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from stylegan_jax.demo.session import Session, Source
 from stylegan_jax.editing import local, masks
-from stylegan_jax.editing.local import Search
+from stylegan_jax.editing.local import Edit, Search
 from stylegan_jax.editing.local_terms import make_perceptual
 from stylegan_jax.editing.workbench import Settings, quick_recipe
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.fit import OnChunk, fit_noise, fit_w
 from stylegan_jax.inversion.objective import make_terms
-from stylegan_jax.inversion.recipes import Perceptual
-from stylegan_jax.inversion.solver import Chunk, Optimizer, Plan
+from stylegan_jax.inversion.problem import fit
+from stylegan_jax.inversion.recipes import Perceptual, Recipe
+from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.io import images
 
 # Not the paper's descent, which by pixels alone stops far from what is known.
@@ -69,10 +69,6 @@ class Progress:
     finished: bool = False
 
 
-class _StoppedError(Exception):
-    """Leaves a search."""
-
-
 def invert(
     session: Session, photo: np.ndarray, effort: Effort, stop: threading.Event
 ) -> Iterator[Progress]:
@@ -102,16 +98,18 @@ def invert(
     recipe = quick_recipe(generator, settings)
     target = jnp.asarray(images.from_uint8(photo[None]))
 
-    def work(on_chunk: OnChunk) -> Code:
-        code = local.mean_start(generator)
-        for stage in recipe.stages:
-            fit = fit_w if stage.moves == "latent" else fit_noise
-            terms = make_terms(stage, target, code, session.features)
-            found = fit(generator, code, terms, plan=stage.plan, on_chunk=on_chunk)
-            code = found.code
-        return code
+    edits = _restored(session, target, recipe)
+    return _followed(session, edits, _effort(session, effort), stop)
 
-    return _follow(session, work, _effort(session, effort), stop)
+
+def _restored(session: Session, target: Array, recipe: Recipe) -> Iterator[Edit]:
+    code, latents, before = local.mean_start(session.generator), None, 0
+    for stage in recipe.stages:
+        terms = make_terms(stage, target, code, session.features)
+        for found in fit(session.generator, code, terms, stage.plan, moves=stage.moves):
+            done, loss = before + len(found.history), found.history[-1].mean()
+            yield Edit(latents or found.code, found.code, done, float(loss))
+        code, latents, before = found.code, latents or found.code, done
 
 
 def inpaint(
@@ -138,17 +136,15 @@ def inpaint(
         raise UserError("everything is marked: leave something to go by")
     edge = masks.feather(masks.dilate(hole, 2 * FEATHER), FEATHER)
 
-    def work(on_chunk: OnChunk) -> Code:
-        return local.inpaint(
-            session.generator,
-            jnp.asarray(images.from_uint8(picture[None])),
-            jnp.asarray(hole),
-            local.mean_start(session.generator),
-            _search(session, INPAINTING_PLAN, effort, on_chunk),
-            edge=jnp.asarray(edge),
-        ).code
-
-    return _follow(session, work, _effort(session, effort), stop)
+    edits = local.inpaint(
+        session.generator,
+        jnp.asarray(images.from_uint8(picture[None])),
+        jnp.asarray(hole),
+        local.mean_start(session.generator),
+        _search(session, INPAINTING_PLAN, effort),
+        edge=jnp.asarray(edge),
+    )
+    return _followed(session, edits, _effort(session, effort), stop)
 
 
 def scribble(
@@ -178,28 +174,23 @@ def scribble(
     if not touched.any():
         raise UserError("no stroke is on the picture: paint what should be there")
     region = masks.feather(masks.dilate(touched, FEATHER), FEATHER)
-    start = session.plain(source)
-
-    def work(on_chunk: OnChunk) -> Code:
-        return local.scribble(
-            session.generator,
-            jnp.asarray(images.from_uint8(painted[None])),
-            jnp.asarray(region),
-            start,
-            _search(session, local.SCRIBBLE_PLAN, effort, on_chunk),
-            rows=range(session.num_rows) if colours else None,
-            stay=0.001 if colours else 0.01,
-        ).code
-
-    return _follow(session, work, _effort(session, effort), stop)
+    edits = local.scribble(
+        session.generator,
+        jnp.asarray(images.from_uint8(painted[None])),
+        jnp.asarray(region),
+        session.plain(source),
+        _search(session, local.SCRIBBLE_PLAN, effort),
+        rows=range(session.num_rows) if colours else None,
+        stay=0.001 if colours else 0.01,
+    )
+    return _followed(session, edits, _effort(session, effort), stop)
 
 
-def _search(session: Session, plan: Plan, effort: Effort, on_chunk: OnChunk) -> Search:
+def _search(session: Session, plan: Plan, effort: Effort) -> Search:
     return Search(
         perceptual=make_perceptual(session.features),
         w=dataclasses.replace(plan, steps=effort.latents),
         noise_steps=effort.noise,
-        on_chunk=on_chunk,
     )
 
 
@@ -211,51 +202,22 @@ def _effort(session: Session, effort: Effort) -> Effort:
     return effort if session.has_noise else effort._replace(noise=0)
 
 
-def _follow(
-    session: Session,
-    work: Callable[[OnChunk], Code],
-    effort: Effort,
-    stop: threading.Event,
+def _followed(
+    session: Session, edits: Iterator[Edit], effort: Effort, stop: threading.Event
 ) -> Iterator[Progress]:
-    """Runs `work` in a thread, and yields what it tells."""
-    told: queue.SimpleQueue[Progress | BaseException | None] = queue.SimpleQueue()
-    done, total = 0, sum(effort)
-    latents: Code | None = None
-
-    def on_chunk(chunk: Chunk, code: Callable[[], Code]) -> None:
-        nonlocal done, latents
-        done += len(chunk.history)
-        loss = float(chunk.history[-1].mean())
-        # A copy: the next chunk writes over the arrays.
-        best = jax.tree.map(np.array, jax.device_get(code()))
-        latents = best if done <= effort.latents else latents
-        picture = session.draw(best)
-        told.put(Progress(done, total, loss, best, latents or best, picture))
+    for edit in edits:
+        edit = jax.device_get(edit)
+        progress = Progress(
+            done=edit.iterations,
+            total=sum(effort),
+            loss=edit.loss,
+            code=edit.code,
+            latents=edit.latents,
+            picture=session.draw(edit.code),
+        )
+        yield progress
         if stop.is_set():
-            raise _StoppedError
-
-    def run() -> None:
-        try:
-            work(on_chunk)
-            told.put(None)
-        except _StoppedError:
-            told.put(None)
-        except BaseException as error:
-            told.put(error)
-
-    # A daemon: who interrupts the server does not wait for it.
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    last: Progress | None = None
-    try:
-        while (progress := told.get()) is not None:
-            if isinstance(progress, BaseException):
-                raise progress
-            yield progress
-            last = progress
-    finally:
-        stop.set()  # whoever stops listening wants no more
-    if last is not None:
-        if not np.isfinite(last.loss):
-            raise UserError("the search met numbers that are not finite; try another")
-        yield dataclasses.replace(last, finished=True)
+            break
+    if not np.isfinite(progress.loss):
+        raise UserError("the search met numbers that are not finite; try another")
+    yield dataclasses.replace(progress, finished=True)

@@ -18,8 +18,7 @@ from stylegan_jax.editing import directions, interpolate, mixing
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.inputs import latents_of_seed
 from stylegan_jax.errors import UserError
-from stylegan_jax.inversion.batch import draw_pictures
-from stylegan_jax.inversion.code import Code, stored_noise
+from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator, Noise

@@ -31,8 +31,7 @@ from stylegan_jax.editing.paste import Place, place_of
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos
-from stylegan_jax.inversion.batch import draw_pictures
-from stylegan_jax.inversion.code import Code, stored_noise
+from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents

@@ -9,7 +9,8 @@ Differs: where the papers leave N(0, 1) noise to start from, ours is that of the
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Generator as Steps
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -19,7 +20,8 @@ from jax import Array
 from stylegan_jax.editing.layer_names import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
 from stylegan_jax.editing.local_terms import PIXEL_WEIGHT, Hidden, MakeTerm, colour_term
 from stylegan_jax.inversion.code import Code, draw, stored_noise
-from stylegan_jax.inversion.fit import OnChunk, Solution, fit_noise, fit_w
+from stylegan_jax.inversion.problem import Solution, fit
+from stylegan_jax.inversion.recipes import noise_rate
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.terms import PixelTerm, StayTerm, Term
 from stylegan_jax.networks.generator import Generator
@@ -44,24 +46,12 @@ class Search:
         noise: plan of the search for noise; None is Adam at `noise_rate`, or in
             `inpaint` at a higher rate.
         noise_steps: iterations where `noise` is None; 0 leaves the search out.
-        on_chunk: told of progress, as in `fit.fit_w`.
     """
 
     perceptual: MakeTerm | None = None
     w: Plan | None = None
     noise: Plan | None = None
     noise_steps: int = 1000
-    on_chunk: OnChunk | None = None
-
-
-def noise_rate(resolution: int) -> float:
-    """The rate of a search for noise: the papers' 5 at 1024 px, 0.05 at 32.
-
-    It is lower than where a photograph is only to be restored
-    (`recipes.noise_rate`): what edits must not find is the photograph in the noise.
-    docs/editing.md has the measurement.
-    """
-    return 5.0 * (resolution / 1024) ** (4 / 3)
 
 
 def inpainting_plan(perceptual: bool) -> Plan:
@@ -80,10 +70,19 @@ def inpainting_plan(perceptual: bool) -> Plan:
 
 
 class Edit(NamedTuple):
-    """What an edit gives: the code after the latents, and after the noise."""
+    """What an edit has found so far.
+
+    Attributes:
+        latents: the code before noise moved.
+        code: the best code.
+        iterations: so far, of both searches.
+        loss: of the last iteration, the mean of the images.
+    """
 
     latents: Code
     code: Code
+    iterations: int = 0
+    loss: float = 0.0
 
 
 def mean_start(
@@ -119,7 +118,7 @@ def crossover(
     mask: Array,
     start: Code,
     search: Search = Search(),
-) -> Edit:
+) -> Iterator[Edit]:
     """One image inside a mask, another outside.
 
     Args:
@@ -136,9 +135,9 @@ def crossover(
         *_look(search, inside, mask),
         *_look(search, outside, 1 - mask),
     ]
-    latents = _latents(generator, start, terms, search, PLAN)
+    latents = yield from _latents(generator, start, terms, search, PLAN)
     targets = _pixels(inside, mask), _pixels(outside, 1 - mask)
-    return _detail(generator, latents, targets, search)
+    yield from _detail(generator, latents, targets, search)
 
 
 def inpaint(
@@ -150,7 +149,7 @@ def inpaint(
     *,
     edge: Array | None = None,
     rows: Sequence[int] | None = None,
-) -> Edit:
+) -> Iterator[Edit]:
     """Fills a hole. What the images hold inside it has no influence at all.
 
     Args:
@@ -175,15 +174,14 @@ def inpaint(
         rows = rows_of_18(INPAINTING_ROWS, generator.config.num_ws)
     terms = _look(search, images, known, hide=True)
     plan = inpainting_plan(search.perceptual is not None)
-    latents = _latents(generator, start, terms, search, plan, rows)
+    latents = yield from _latents(generator, start, terms, search, plan, rows)
     edge = 1 - known if edge is None else jnp.maximum(edge, 1 - known)
     targets = (
         _pixels(images, 1 - edge),
         _pixels(_draw(generator, latents.code), edge, factor=10.0),
     )
-    # The hole is held, so noise may go further than in other edits (docs/editing.md).
-    rate = 5.0 * (generator.resolution / 1024) ** 0.5
-    return _detail(generator, latents, targets, search, rate)
+    rate = noise_rate(generator.resolution, "inpaint")
+    yield from _detail(generator, latents, targets, search, rate)
 
 
 def scribble(
@@ -195,7 +193,7 @@ def scribble(
     *,
     rows: Sequence[int] | None = None,
     stay: float = 0.01,
-) -> Edit:
+) -> Iterator[Edit]:
     """Turns strokes that a user painted on an image into what they mean.
 
     Args:
@@ -214,10 +212,10 @@ def scribble(
     if rows is None:
         rows = rows_of_18(SCRIBBLE_ROWS, generator.config.num_ws)
     terms = [*_look(search, painted, None), StayTerm(start.ws, stay)]
-    latents = _latents(generator, start, terms, search, SCRIBBLE_PLAN, rows)
+    latents = yield from _latents(generator, start, terms, search, SCRIBBLE_PLAN, rows)
     drawn = _draw(generator, latents.code)
     targets = _pixels(painted, region), _pixels(drawn, 1 - region)
-    return _detail(generator, latents, targets, search)
+    yield from _detail(generator, latents, targets, search)
 
 
 def transfer_local_style(
@@ -229,7 +227,7 @@ def transfer_local_style(
     search: Search = Search(),
     *,
     make_style: MakeTerm = colour_term,
-) -> Edit:
+) -> Iterator[Edit]:
     """Gives the outside of a mask the style of other images.
 
     Args:
@@ -245,10 +243,10 @@ def transfer_local_style(
     Source: algorithm 6.
     """
     terms = [*_look(search, images, mask), make_style(styles, 1 - mask)]
-    latents = _latents(generator, start, terms, search, PLAN)
+    latents = yield from _latents(generator, start, terms, search, PLAN)
     drawn = _draw(generator, latents.code)
     targets = _pixels(images, mask), _pixels(drawn, 1 - mask)
-    return _detail(generator, latents, targets, search)
+    yield from _detail(generator, latents, targets, search)
 
 
 def match_colours(images: Array, reference: Array, mask: Array) -> Array:
@@ -277,7 +275,7 @@ def swap_face(
     search: Search = Search(),
     *,
     match: bool = True,
-) -> Edit:
+) -> Iterator[Edit]:
     """Puts the donors' faces into images: a crossover in the images' own light.
 
     Args:
@@ -316,26 +314,31 @@ def _latents(
     search: Search,
     plan: Plan,
     rows: Sequence[int] | None = None,
-) -> Solution:
+) -> Steps[Edit, None, Edit]:
     plan = plan if search.w is None else search.w
-    return fit_w(
-        generator, start, terms, layers=rows, plan=plan, on_chunk=search.on_chunk
-    )
+    edit = Edit(start, start)
+    for found in fit(generator, start, terms, plan, layers=rows):
+        edit = _edit(found.code, found, 0)
+        yield edit
+    return edit
 
 
 def _detail(
     generator: Generator,
-    latents: Solution,
+    latents: Edit,
     targets: Sequence[Term],
     search: Search,
     rate: float | None = None,
-) -> Edit:
+) -> Iterator[Edit]:
     if not generator.config.use_noise or not search.noise_steps:
-        return Edit(latents.code, latents.code)
-    rate = noise_rate(generator.resolution) if rate is None else rate
+        return
+    rate = noise_rate(generator.resolution, "edit") if rate is None else rate
     optimizer = Optimizer(learning_rate=rate)
     plan = search.noise or Plan(optimizer=optimizer, steps=search.noise_steps)
-    solution = fit_noise(
-        generator, latents.code, targets, plan=plan, on_chunk=search.on_chunk
-    )
-    return Edit(latents.code, solution.code)
+    for found in fit(generator, latents.code, targets, plan, moves="noise"):
+        yield _edit(latents.code, found, latents.iterations)
+
+
+def _edit(latents: Code, found: Solution, before: int) -> Edit:
+    loss = float(found.history[-1].mean())
+    return Edit(latents, found.code, before + len(found.history), loss)

@@ -10,8 +10,7 @@ import numpy as np
 
 from stylegan_jax.alignment.paste_back import paste_back
 from stylegan_jax.errors import UserError
-from stylegan_jax.inversion.batch import draw_pictures
-from stylegan_jax.inversion.code import Code, StoredCode
+from stylegan_jax.inversion.code import Code, StoredCode, draw_pictures
 from stylegan_jax.io import images
 from stylegan_jax.networks.generator import Generator
 

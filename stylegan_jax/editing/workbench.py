@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,21 +13,20 @@ import numpy as np
 from stylegan_jax.classifiers import own
 from stylegan_jax.editing import inputs
 from stylegan_jax.editing.inputs import Item
-from stylegan_jax.editing.local import Edit, Search, noise_rate
+from stylegan_jax.editing.local import Edit, Search
 from stylegan_jax.editing.local_terms import make_perceptual
 from stylegan_jax.editing.paste import Place
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion.batch import draw_pictures
-from stylegan_jax.inversion.code import Code, stored_noise
-from stylegan_jax.inversion.fit import OnChunk
-from stylegan_jax.inversion.inverter import Running, Told, invert
+from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
+from stylegan_jax.inversion.inverter import invert
 from stylegan_jax.inversion.objective import FeatureNets, load_features
 from stylegan_jax.inversion.recipes import (
     Perceptual,
     Recipe,
     Stage,
     Weights,
+    noise_rate,
     with_perceptual,
 )
 from stylegan_jax.inversion.solver import Optimizer, Plan
@@ -210,21 +209,16 @@ class Workbench:
         found: list[tuple[Code, Code]] = []
         with progress_bar() as bar:
             task = bar.add_task("inverting", total=steps * len(items))
-
-            def told(progress: Told) -> None:
-                bar.advance(task, progress.iterations)
-
-            running = Running(batch_size=min(_BATCH, len(items)), on_progress=told)
-            pictures = [item.picture for item in items]
-            for result in invert(
+            for step in invert(
                 self.generator,
-                pictures,
+                [item.picture for item in items],
                 recipe,
                 self.features(),
                 labels=label,
-                running=running,
+                batch_size=min(_BATCH, len(items)),
             ):
-                found.append((result.stages[0].code, result.code))
+                bar.advance(task, step.iterations)
+                found += [(one.stages[0].code, one.code) for one in step.finished]
         return found
 
     # --- Searches ------------------------------------------------------------------
@@ -241,7 +235,7 @@ class Workbench:
             )
         return self._features
 
-    def search(self, work: Callable[[Search], Edit], w_plan: Plan) -> Edit:
+    def search(self, work: Callable[[Search], Iterator[Edit]], w_plan: Plan) -> Edit:
         """Runs an algorithm with a bar; `w_plan` is its own search for latents."""
         settings = self.settings
         if settings.w_steps is not None:
@@ -249,15 +243,14 @@ class Workbench:
         noise_steps = 1000 if settings.noise_steps is None else settings.noise_steps
         with progress_bar() as bar:
             task = bar.add_task("searching", total=w_plan.steps + noise_steps)
-            on_chunk: OnChunk = lambda chunk, _: bar.advance(task, len(chunk.history))  # noqa: E731
-            return work(
-                Search(
-                    perceptual=make_perceptual(self.features()),
-                    w=w_plan,
-                    noise_steps=noise_steps,
-                    on_chunk=on_chunk,
-                )
+            search = Search(
+                perceptual=make_perceptual(self.features()),
+                w=w_plan,
+                noise_steps=noise_steps,
             )
+            for edit in work(search):
+                bar.update(task, completed=edit.iterations)
+        return edit
 
     # --- Results -------------------------------------------------------------------
 
@@ -366,7 +359,7 @@ def quick_recipe(generator: Generator, settings: Settings) -> Recipe:
     plan = Plan(optimizer=Optimizer(learning_rate=0.05), steps=w_steps)
     stages = [Stage(name="w", moves="latent", plan=plan)]
     if noise_steps and generator.config.use_noise:
-        rate = noise_rate(generator.resolution)
+        rate = noise_rate(generator.resolution, "edit")
         plan = Plan(optimizer=Optimizer(learning_rate=rate), steps=noise_steps)
         pixels = Weights(perceptual=0.0)
         stages.append(Stage(name="noise", moves="noise", weights=pixels, plan=plan))

@@ -14,8 +14,8 @@ from stylegan_jax.figures.studio import Studio, rgb
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.scores import score
 from stylegan_jax.io.grids import make_sheet
+from stylegan_jax.metrics.reconstruction import report
 from stylegan_jax.networks.generator import Generator
 
 
@@ -44,8 +44,8 @@ def reconstruction(studio: Studio, inverted: Sequence[Inverted]) -> np.ndarray:
     rows = [real, *drawn.values(), [as_grey(gain * change) for change in changes]]
     captions = [""] * len(real)
     for row in drawn.values():
-        pairs = zip(row, real, strict=True)
-        captions += [f"{score(a, b)['psnr']:.1f} dB" for a, b in pairs]
+        psnr = report(np.stack(real), np.stack(row))["psnr"]
+        captions += [f"{decibels:.1f} dB" for decibels in psnr]
     sheet = make_sheet(
         len(rows),
         len(real),

@@ -1,13 +1,14 @@
 from . import terms as terms
 from .code import Code as Code
-from .fit import LatentProblem as LatentProblem
-from .fit import fit_noise as fit_noise
-from .fit import fit_w as fit_w
 from .objective import load_features as load_features
+from .problem import LatentProblem as LatentProblem
+from .problem import fit as fit
 from .recipes import RECIPES as RECIPES
 from .recipes import Recipe as Recipe
+from .recipes import noise_rate as noise_rate
 from .recipes import recipe as recipe
 from .solver import Optimizer as Optimizer
 from .solver import Plan as Plan
 from .solver import Plateau as Plateau
+from .solver import last as last
 from .solver import solve as solve

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
@@ -20,7 +21,7 @@ from flax import struct
 from jax import Array
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import array_files
+from stylegan_jax.io import array_files, images
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.records import to_json
 from stylegan_jax.io.summary import short_repr
@@ -52,9 +53,9 @@ class Code:
         """The number of images."""
         return self.ws.shape[0]
 
-    def __getitem__(self, images: slice | np.ndarray) -> "Code":
+    def __getitem__(self, some: slice | np.ndarray) -> "Code":
         """The code of some of the images."""
-        return Code(self.ws[images], tuple(layer[images] for layer in self.noise))
+        return Code(self.ws[some], tuple(layer[some] for layer in self.noise))
 
 
 class StoredCode(NamedTuple):
@@ -69,6 +70,14 @@ class StoredCode(NamedTuple):
 def draw(generator: Generator, code: Code) -> Array:
     """The images of a code, float32 `[N, H, W, C]`, nominally in [-1, 1]."""
     return generator.synthesize(code.ws, code.noise)
+
+
+_draw = jax.jit(draw)
+
+
+def draw_pictures(generator: Generator, code: Code) -> np.ndarray:
+    """The images of a code, uint8 `[N, H, W, C]`."""
+    return images.to_uint8(np.asarray(_draw(generator, code)))
 
 
 def stored_noise(generator: Generator, count: int) -> Noise:

@@ -1,4 +1,4 @@
-"""From weights to terms: the objective of a stage, for some target images."""
+"""The objective of a stage: its terms, and the frozen networks that they need."""
 
 import dataclasses
 import os
@@ -21,7 +21,7 @@ _Path = str | os.PathLike[str] | None
 
 
 class FeatureNets(NamedTuple):
-    """The frozen networks that look at images; None where none is wanted."""
+    """Frozen networks that compare images; None where none is wanted."""
 
     vgg16: Params | None = None
     lpips: Params | None = None
@@ -30,16 +30,13 @@ class FeatureNets(NamedTuple):
     def put(self, sharding: Sharding) -> "FeatureNets":
         """The same on other devices."""
         own = self.own
+        vgg16, lpips = jax.device_put((self.vgg16, self.lpips), sharding)
         if own is not None:
             own = dataclasses.replace(own, params=jax.device_put(own.params, sharding))
-        return FeatureNets(
-            jax.device_put(self.vgg16, sharding),
-            jax.device_put(self.lpips, sharding),
-            own,
-        )
+        return FeatureNets(vgg16, lpips, own)
 
     def contents(self) -> Iterator[bytes]:
-        """What the networks hold, for `resuming.identity`; nothing without any."""
+        """Bytes of the networks, for `resuming.identity`; nothing without any."""
         yield from resuming.contents((self.vgg16, self.lpips))
         if self.own is not None:
             yield self.own.name.encode()
@@ -104,82 +101,34 @@ def make_terms(
     Raises:
         UserError: a network is missing, or all weights are 0.
     """
-    weights, made = stage.weights, []
-    for name, network, weight in (
-        ("vgg16", features.vgg16, weights.perceptual or weights.style),
-        ("lpips", features.lpips, weights.lpips),
-        ("own", features.own, weights.own),
-    ):
-        if weight and network is None:
+    weights, nets = stage.weights, features
+    needed = {
+        "vgg16": weights.perceptual or weights.style,
+        "lpips": weights.lpips,
+        "own": weights.own,
+    }
+    for name, weight in needed.items():
+        if weight and getattr(nets, name) is None:
             raise UserError(f"stage {stage.name} needs the network {name}")
+    made: list[Term] = []
     if weights.pixel:
         made.append(terms.PixelTerm(targets, weight=weights.pixel))
-    if weights.perceptual and features.vgg16 is not None:
+    if weights.perceptual and nets.vgg16 is not None:
         made.append(
             terms.perceptual_term(
-                targets, features.vgg16, weight=weights.perceptual, layers=stage.layers
+                targets, nets.vgg16, weight=weights.perceptual, layers=stage.layers
             )
         )
-    if weights.style and features.vgg16 is not None:
-        made.append(terms.style_term(targets, features.vgg16, weight=weights.style))
-    if weights.lpips and features.lpips is not None:
-        made.append(terms.lpips_term(targets, features.lpips, weight=weights.lpips))
-    if weights.own and features.own is not None:
-        made.append(terms.feature_term(targets, features.own, weight=weights.own))
+    if weights.style and nets.vgg16 is not None:
+        made.append(terms.style_term(targets, nets.vgg16, weight=weights.style))
+    if weights.lpips and nets.lpips is not None:
+        made.append(terms.lpips_term(targets, nets.lpips, weight=weights.lpips))
+    if weights.own and nets.own is not None:
+        made.append(terms.feature_term(targets, nets.own, weight=weights.own))
     if not made:
         raise UserError(f"stage {stage.name} has no weight on the image; give it one")
     if weights.stay:
         made.append(terms.StayTerm(start.ws, weights.stay))
     if weights.white:
         made.append(terms.NoiseWhiteTerm(weights.white))
-    return tuple(made)
-
-
-def combined_terms(
-    x: Array,
-    y: Array,
-    vgg16_params: Params | None,
-    *,
-    mask_pixel: Array | None = None,
-    mask_percept: Array | None = None,
-    mask_style: Array | None = None,
-    pixel_x: float = 1e-5,
-    pixel_y: float = 1e-5,
-    perceptual: float = 1e-5,
-    style: float = 5e-7,
-) -> tuple[Term, ...]:
-    """The whole objective of Image2StyleGAN++, equation 1, with its three masks.
-
-    Pixels of `x` count where `mask_pixel` is, those of `y` where it is not; what is
-    seen should be as `x` where `mask_percept` is, and the style that of `y` where
-    `mask_style` is. Masks are `[N or 1, H, W, 1]`; None is 1 everywhere.
-
-    Args:
-        x: the first reference, `[N, H, W, C]` in [-1, 1].
-        y: the second one.
-        vgg16_params: of `features.vgg16.load`; None if no term needs them.
-        mask_pixel: M_m.
-        mask_percept: M_p.
-        mask_style: M_s.
-        pixel_x: lambda_mse1; 0 leaves its term out, as with the others.
-        pixel_y: lambda_mse2; it has no term without `mask_pixel`, nothing being left.
-        perceptual: lambda_p.
-        style: lambda_s.
-
-    Raises:
-        UserError: VGG16 is needed and missing.
-    """
-    made: list[Term] = []
-    if pixel_x:
-        made.append(terms.PixelTerm(x, mask_pixel, pixel_x))
-    if pixel_y and mask_pixel is not None:
-        made.append(terms.PixelTerm(y, 1 - mask_pixel, pixel_y))
-    if (perceptual or style) and vgg16_params is None:
-        raise UserError("the perceptual and the style term need VGG16's parameters")
-    if perceptual and vgg16_params is not None:
-        made.append(
-            terms.perceptual_term(x, vgg16_params, mask=mask_percept, weight=perceptual)
-        )
-    if style and vgg16_params is not None:
-        made.append(terms.style_term(y, vgg16_params, mask=mask_style, weight=style))
     return tuple(made)

@@ -82,6 +82,26 @@ _UNIT = 1 / LEVELS**2
 _NOISE = Weights(perceptual=0.0)
 _NOISE_OPTIMIZER = Optimizer(learning_rate=5.0)
 _ROUNDS = 5
+_EXPONENTS = {"invert": 1 / 4, "inpaint": 1 / 2, "edit": 4 / 3}
+
+
+def noise_rate(
+    resolution: int, purpose: Literal["invert", "inpaint", "edit"] = "invert"
+) -> float:
+    """The learning rate of noise: the papers' 5 at 1024 px, less below.
+
+    The derivative by a pixel of noise grows as 1 / resolution^2. At 1024 px it is below
+    Adam's epsilon of 1e-8, and steps are small; at 32 px it is far above, and every
+    step is of the whole rate. `5 (resolution / 1024)^p`, at 32 px:
+
+    - invert, p = 1/4, 2.1: noise may restore all of an image.
+    - inpaint, p = 1/2, 0.88: the hole is held meanwhile.
+    - edit, p = 4/3, 0.05: the image must not be found in the noise, for its latents are
+      to be moved.
+
+    The exponents are ours, as docs/inversion.md and docs/editing.md measure.
+    """
+    return 5.0 * (resolution / 1024) ** _EXPONENTS[purpose]
 
 
 def _alternating() -> tuple[Stage, ...]:
@@ -143,8 +163,7 @@ RECIPES: dict[str, Recipe] = {
 def recipe(name: str, resolution: int) -> Recipe:
     """A recipe by name, for images of `resolution` pixels.
 
-    The rate of stages that move noise only is that of the recipe at 1024 px, and in
-    proportion to the fourth root of the resolution below (`noise_rate`).
+    The rate of stages that move noise only is `noise_rate`.
 
     Raises:
         UserError: there is no such recipe.
@@ -155,9 +174,7 @@ def recipe(name: str, resolution: int) -> Recipe:
     def change(stage: Stage) -> Stage:
         if stage.moves != "noise":
             return stage
-        optimizer = stage.plan.optimizer
-        rate = noise_rate(optimizer.learning_rate, resolution)
-        optimizer = dataclasses.replace(optimizer, learning_rate=rate)
+        optimizer = Optimizer(learning_rate=noise_rate(resolution))
         plan = dataclasses.replace(stage.plan, optimizer=optimizer)
         return dataclasses.replace(stage, plan=plan)
 
@@ -187,18 +204,6 @@ def with_steps(
 
     stages = tuple(change(stage) for stage in recipe.stages if wanted(stage) != 0)
     return dataclasses.replace(recipe, stages=stages)
-
-
-def noise_rate(rate: float, resolution: int) -> float:
-    """A learning rate of noise that the paper says for 1024 px, for other sizes.
-
-    The derivative by a pixel of noise is that of a mean over all pixels, and grows as
-    1 / resolution^2 when they become fewer. At 1024 px it is below Adam's epsilon of
-    1e-8, and steps are small; at 32 px it is far above, and every step is of the whole
-    rate. The fourth root, from 5 to 2.1 there, is our choice by the measurements of
-    docs/inversion.md.
-    """
-    return rate * (resolution / 1024) ** 0.25
 
 
 def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:

@@ -1,25 +1,94 @@
-"""What is written about an inverted image, and how it is found again.
+"""Results of an inversion, and the files that are written of them.
 
 For an image NAME: `NAME.safetensors` (latents, noise, configuration, seed, scores),
 `NAME.png` (the picture of the code), `NAME_stages.png` (the image and what each stage
 made of it), `NAME_loss.png` (the losses), and `NAME.mp4` if it is wanted.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion.inverter import Inversion
-from stylegan_jax.inversion.scores import FORMATS, Scores
+from stylegan_jax.inversion.code import Code
 from stylegan_jax.io import grids, plots, video
 from stylegan_jax.io.outputs import write_png
+from stylegan_jax.io.summary import short_repr
 
 ENDINGS = (".png", ".safetensors", "_stages.png", "_loss.png", ".mp4")
 _SHOWN = 128  # pixels of a picture in a row, at least
+
+
+@dataclasses.dataclass(frozen=True)
+class StageResult:
+    """What a stage did to an image.
+
+    Attributes:
+        name: of the stage.
+        code: at its end, of this one image.
+        picture: of the code, uint8 `[H, W, C]`.
+        loss: of the code.
+        history: losses by iteration, `[iterations]`, until it stopped.
+        failed: the loss was not finite; the code is the best before that.
+    """
+
+    name: str
+    code: Code
+    picture: np.ndarray
+    loss: float
+    history: np.ndarray
+    failed: bool
+
+    __repr__ = short_repr
+
+
+@dataclasses.dataclass(frozen=True)
+class Inversion:
+    """What became of an image.
+
+    Attributes:
+        index: of the image, in the order they were given.
+        start: the one that led to the best result.
+        stages: in order; the last one's code is the result.
+        frames: pictures on the way, uint8 `[frames, H, W, C]`; None if not wanted.
+    """
+
+    index: int
+    start: str
+    stages: tuple[StageResult, ...]
+    frames: np.ndarray | None
+
+    __repr__ = short_repr
+
+    @property
+    def code(self) -> Code:
+        """The result."""
+        return self.stages[-1].code
+
+    @property
+    def failed(self) -> bool:
+        """Whether a stage met a loss that was not finite."""
+        return any(stage.failed for stage in self.stages)
+
+
+class Progress(NamedTuple):
+    """A step of `invert`.
+
+    Attributes:
+        stage: its name.
+        iterations: since the last time, times images.
+        loss: mean of the images.
+        finished: images whose inversion is complete.
+    """
+
+    stage: str
+    iterations: int
+    loss: float
+    finished: tuple[Inversion, ...] = ()
 
 
 def write(
@@ -29,7 +98,7 @@ def write(
     found: Inversion,
     *,
     about: dict[str, Any],
-    scores: Sequence[Scores],
+    psnr: Sequence[float],
     fps: int | None = None,
 ) -> None:
     """Writes the files of one image; the code last, so that it marks a whole set.
@@ -40,13 +109,13 @@ def write(
         target: the image, uint8 `[H, W, C]`.
         found: its inversion.
         about: what is stored with the code.
-        scores: of each stage.
+        psnr: of each stage, in dB.
         fps: frames per second of a video; None makes none.
     """
     pictures = [target, *(stage.picture for stage in found.stages)]
     labels = ["image"] + [
-        f"{stage.name} {score['psnr']:.1f} dB"
-        for stage, score in zip(found.stages, scores, strict=True)
+        f"{stage.name} {decibels:.1f} dB"
+        for stage, decibels in zip(found.stages, psnr, strict=True)
     ]
     write_png(outdir / f"{name}.png", found.stages[-1].picture, "picture")
     write_png(outdir / f"{name}_stages.png", row(pictures, labels), "sheet")
@@ -89,34 +158,3 @@ def is_done(outdir: Path, name: str, about: dict[str, Any]) -> bool:
             "`outdir`"
         )
     return True
-
-
-def table(
-    names: Sequence[str], scores: Mapping[str, Sequence[tuple[str, Scores]]]
-) -> str:
-    """A Markdown table: a row per image, and the means.
-
-    Args:
-        names: of the images.
-        scores: of each image, by stage.
-    """
-    stages = [stage for stage, _ in scores[names[0]]]
-    columns = [
-        (place, stage, key)
-        for place, stage in enumerate(stages)
-        for key in FORMATS
-        # What some lack, of an earlier call with other flags, none is shown.
-        if all(key in scores[name][place][1] for name in names)
-    ]
-    heads = [f"{stage}: {FORMATS[key][0]}" for _, stage, key in columns]
-    lines = ["| image | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    values = np.array(
-        [[scores[name][place][1][key] for place, _, key in columns] for name in names]
-    )
-    for name, numbers in [*zip(names, values, strict=True), ("mean", values.mean(0))]:
-        cells = (
-            format(number, FORMATS[key][1])
-            for number, (_, _, key) in zip(numbers, columns, strict=True)
-        )
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)

@@ -1,21 +1,25 @@
-"""Unfinished work of a batch in a file: arrays by name, replaced at once.
+"""Files of unfinished inversions, which are replaced at once.
 
-The name of the file is that of the work: images, recipe and network. Other work has
-another name, so nothing is ever continued that is not the same.
+A file is named after all that determines the result, so that only the same work is
+continued. In it are the stages that are done and the solver's state in the next one.
 """
 
 import hashlib
 import io
 import logging
+import re
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.problem import Solution
 from stylegan_jax.io.atomic import atomic_write
 
 Arrays = dict[str, np.ndarray]
@@ -45,38 +49,96 @@ class ProgressFile:
     """Where the work of a batch is kept until it is done."""
 
     def __init__(self, folder: Path, name: str, every_seconds: float) -> None:
-        """Nothing is read or written yet.
-
-        Args:
-            folder: of all such files; made when the first is written.
-            name: of the work, from `identity`.
-            every_seconds: between two savings.
-        """
+        """Of a name from `identity`, in a folder below `folder`."""
         self._path = folder / FOLDER / f"{name}.npz"
         self._every, self._saved = every_seconds, time.monotonic()
 
-    def load(self) -> Arrays | None:
-        """What was kept; None if there is nothing, or it is damaged."""
+    def load(self) -> Arrays:
+        """What was kept; nothing if it is damaged."""
         try:
             with np.load(self._path, allow_pickle=False) as archive:
                 return dict(archive)
         except FileNotFoundError:
-            return None
+            return {}
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             _logger.warning("%s is damaged (%s); it starts anew", self._path, error)
-            return None
+            return {}
 
-    def save(self, make: Callable[[], Arrays]) -> None:
-        """Keeps what `make` returns, if the last time is long enough ago."""
-        if time.monotonic() - self._saved < self._every:
-            return
+    def is_due(self) -> bool:
+        """Whether the last saving is long enough ago."""
+        return time.monotonic() - self._saved >= self._every
+
+    def save(self, arrays: Arrays) -> None:
+        """Keeps arrays instead of those before."""
         stream = io.BytesIO()
-        np.savez(stream, allow_pickle=False, **make())
+        np.savez(stream, allow_pickle=False, **arrays)
         atomic_write(self._path, stream.getvalue())
         self._saved = time.monotonic()
 
     def remove(self) -> None:
-        """Forgets the work; the folder too when it was the last."""
+        """Deletes the file, and the folder when it was the last."""
         self._path.unlink(missing_ok=True)
         if self._path.parent.is_dir() and not any(self._path.parent.iterdir()):
             self._path.parent.rmdir()
+
+
+def packed(
+    done: Sequence[Solution],
+    start: np.ndarray | None,
+    number: int,
+    found: Solution,
+) -> Arrays:
+    """The stages that are done, the starts they chose, and stage `number` so far."""
+    arrays: Arrays = {}
+    for stage, solution in enumerate(done):
+        parts = {
+            "ws": solution.code.ws,
+            "latent": solution.latent,
+            "loss": solution.loss,
+            "history": solution.history,
+            "steps": solution.steps,
+            "failed": solution.failed,
+            "start": start,
+            **{f"noise.{i}": noise for i, noise in enumerate(solution.code.noise)},
+        }
+        arrays |= {
+            f"{stage}.{name}": np.asarray(x)
+            for name, x in parts.items()
+            if x is not None
+        }
+    for place, leaf in enumerate(jax.tree.leaves(found.state)):
+        arrays[f"{number}.state.{place}"] = np.asarray(leaf)
+    arrays[f"{number}.part"] = found.history
+    return arrays
+
+
+def unpacked(kept: Arrays) -> list[Solution]:
+    """The stages that were done."""
+    done: list[Solution] = []
+    while f"{len(done)}.ws" in kept:
+        stage = f"{len(done)}."
+        noise = map(jnp.asarray, _numbered(kept, f"{stage}noise."))
+        done.append(
+            Solution(
+                code=Code(jnp.asarray(kept[f"{stage}ws"]), tuple(noise)),
+                latent=kept.get(f"{stage}latent"),
+                loss=kept[f"{stage}loss"],
+                history=kept[f"{stage}history"],
+                steps=kept[f"{stage}steps"],
+                failed=kept[f"{stage}failed"],
+            )
+        )
+    return done
+
+
+def unpacked_state(
+    kept: Arrays, number: int
+) -> tuple[list[np.ndarray] | None, np.ndarray | None]:
+    """Leaves of the solver's state in a stage and its losses, if it had begun."""
+    return _numbered(kept, f"{number}.state.") or None, kept.get(f"{number}.part")
+
+
+def _numbered(kept: Arrays, prefix: str) -> list[np.ndarray]:
+    """The arrays `prefix`0, `prefix`1, ..."""
+    count = sum(1 for name in kept if re.fullmatch(re.escape(prefix) + r"\d+", name))
+    return [kept[f"{prefix}{place}"] for place in range(count)]

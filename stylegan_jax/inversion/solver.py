@@ -1,14 +1,15 @@
-"""Minimises a loss per image, all images at once, a chunk of iterations per call.
+"""Minimisation of a loss per image, all images at once, in chunks of iterations.
 
-Losses are summed over images and Adam works number by number, so an image neither sees
-nor disturbs the others of its batch: each keeps its own best, stops on its own plateau,
-and if its loss is no longer finite goes back to its best and stops.
+Losses are summed over images and Adam works number by number, so images do not affect
+each other: each keeps its own best, stops on its own plateau, and where its loss is not
+finite goes back to its best and stops.
 """
 
+import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io.summary import short_repr
 
 Moving = Any  # a tree of arrays, [N, ...] each
+T = TypeVar("T")
 
 
 class Problem(Protocol):
@@ -53,7 +55,6 @@ class Optimizer:
     cooldown: float = 0.0  # share of the iterations with a cosine descent to 0
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         if self.name not in ("adam", "sgd"):
             raise UserError(f"optimizer {self.name!r} is not adam or sgd")
         if not self.learning_rate > 0 or not self.eps > 0:
@@ -99,7 +100,6 @@ class Plateau:
     gain: float = 0.01
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         if self.patience < 1 or not 0 <= self.gain < 1:
             raise UserError(
                 f"patience {self.patience} must be at least 1, and gain {self.gain} a "
@@ -125,27 +125,18 @@ class State:
     __repr__ = short_repr
 
 
-class Chunk(NamedTuple):
-    """What is told after each chunk: `history` is that of the chunk, `[steps, N]`."""
-
-    state: State
-    history: np.ndarray
-
-    __repr__ = short_repr
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
     """How to minimise.
 
     Attributes:
-        optimizer: what turns gradients into steps.
+        optimizer: turns gradients into steps.
         steps: iterations at most.
         plateau: when an image may stop earlier; None never.
-        keep: the "best" iterate by its loss, or the "last", where losses are of
-            randomly shifted latents and do not compare.
-        dtype: of the activations of a generator that is searched: "float32", or the
-            "network"'s own, which in bfloat16 is faster and finds less.
+        keep: the "best" iterate by its loss, or the "last", where losses of randomly
+            shifted latents do not compare.
+        dtype: of the activations of a generator: "float32", or the "network"'s own,
+            which in bfloat16 is faster and finds less.
     """
 
     optimizer: Optimizer = Optimizer()
@@ -154,19 +145,18 @@ class Plan:
     keep: Literal["best", "last"] = "best"
     dtype: Literal["float32", "network"] = "float32"
 
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UserError(f"a plan of {self.steps} iterations: at least one")
+
 
 def solve(
-    problem: Problem,
-    start: Moving,
-    plan: Plan,
-    *,
-    chunk: int = 50,
-    resume: Sequence[np.ndarray] | None = None,
-) -> Iterator[Chunk]:
+    problem: Problem, start: Moving, plan: Plan, *, chunk: int = 50, resume: Any = None
+) -> Iterator[tuple[State, np.ndarray]]:
     """Minimises `problem.losses` over what moves; yields after every few iterations.
 
-        for state, history in solve(problem, start, plan):
-            print(int(state.step), history[-1])
+        for state, losses in solve(problem, start, plan):
+            print(int(state.step), losses[-1])
 
     Leaving the loop stops the search. The last state's `best` is the result and
     `best_loss` its loss.
@@ -177,38 +167,34 @@ def solve(
         start: a tree of arrays `[N, ...]`.
         plan: how.
         chunk: iterations per call of the compiled program, at most.
-        resume: `leaves` of the state of an earlier call with the same problem, start
-            and plan. The result equals that of a run which did not stop.
+        resume: a state of an earlier call with the same problem, start and plan, or a
+            list of its leaves. The result equals that of a run which did not stop.
 
     Yields:
         The state and the losses of the chunk's iterations, `[iterations, N]`; at least
         once, even if nothing was left to do. The next chunk uses the state's arrays up:
-        copy what you keep (`leaves`).
+        keep `jax.tree.map(np.array, state)`.
 
     Raises:
-        UserError: no iterations, or `resume` is of something else.
+        UserError: `chunk` below 1, or `resume` is of something else.
     """
-    if plan.steps < 1 or chunk < 1:
-        raise UserError(f"{plan.steps} iterations in chunks of {chunk}: at least one")
+    if chunk < 1:
+        raise UserError(f"chunks of {chunk} iterations: at least one")
     state = begin(start, plan)
     if resume is not None:
-        state = _restored(state, resume)
-    return _chunks(problem, state, plan, chunk)
-
-
-def _chunks(problem: Problem, state: State, plan: Plan, chunk: int) -> Iterator[Chunk]:
-    history = np.zeros((0, len(state.best_loss)), np.float32)
+        state = _restored(state, jax.tree.leaves(resume))
+    losses = np.zeros((0, len(state.best_loss)), np.float32)
     while True:
         step = int(state.step)
         ends = step >= plan.steps or bool(state.stopped.all())
         if ends and plan.keep == "last":
             state = _keep_last(problem, state)
-        if ends or len(history):
-            yield Chunk(state, history)
+        if ends or len(losses):
+            yield state, losses
         if ends:
             return
         length = min(chunk, plan.steps - step)
-        state, losses = run_chunk(
+        state, computed = run_chunk(
             problem,
             state,
             plan.steps,
@@ -217,18 +203,23 @@ def _chunks(problem: Problem, state: State, plan: Plan, chunk: int) -> Iterator[
             plateau=plan.plateau,
             most=chunk,
         )
-        history = np.asarray(losses)[:length]
+        losses = np.asarray(computed)[:length]
+
+
+def last(found: Iterable[T]) -> T:
+    """The last of what a search yields: its result."""
+    return collections.deque(found, maxlen=1).pop()
 
 
 def begin(start: Moving, plan: Plan) -> State:
     """The state before the first iteration."""
     first = jax.tree.leaves(start)[0]
     count = first.shape[0]
-    # Of its own type, as the compiled program returns it; another would compile again.
+    # Typed as the compiled program returns it; otherwise it compiles twice.
     endless = jnp.full(count, jnp.inf, jnp.float32)
     state = State(
         step=jnp.int32(0),
-        # Copies, because the state is donated, and start is the caller's.
+        # Copies: the state is donated, and start is the caller's.
         moving=jax.tree.map(jnp.copy, start),
         opt_state=plan.optimizer.transformation(plan.steps).init(start),
         best=jax.tree.map(jnp.copy, start),
@@ -241,19 +232,13 @@ def begin(start: Moving, plan: Plan) -> State:
     )
     if not isinstance(first.sharding, NamedSharding):
         return state
-    # Images where they are, numbers everywhere: as the compiled program returns them.
-    # On a single device it returns images as being everywhere too.
+    # Placed as the compiled program returns them, or it compiles twice.
     mesh = first.sharding.mesh
     everywhere = NamedSharding(mesh, PartitionSpec())
     spread = first.sharding if mesh.size > 1 else everywhere
     return jax.tree.map(
         lambda x: jax.device_put(x, spread if x.ndim else everywhere), state
     )
-
-
-def leaves(state: State) -> list[np.ndarray]:
-    """The numbers of a state, to be stored and given to `solve` as `resume`."""
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
 
 
 def _restored(empty: State, stored: Sequence[np.ndarray]) -> State:
@@ -267,10 +252,7 @@ def _restored(empty: State, stored: Sequence[np.ndarray]) -> State:
 
 @jax.jit
 def _keep_last(problem: Problem, state: State) -> State:
-    """The last iterate as the best, with the loss it has when the search is over.
-
-    An image keeps its best where the last step left the numbers.
-    """
+    """The last iterate as the best, where it is finite, with its loss at the end."""
     losses = problem.losses(state.moving, state.step, jnp.float32(1))
     finite = [
         jnp.isfinite(x).all(tuple(range(1, x.ndim)))
@@ -299,19 +281,9 @@ def run_chunk(
     plateau: Plateau | None,
     most: int,
 ) -> tuple[State, Array]:
-    """`length` of `steps` iterations in one program; uses `state` up.
+    """`length` of `steps` iterations, at most `most`; uses `state` up.
 
-    Both are numbers that the program is told, so that it is compiled once for searches
-    of any length: compiling one takes longer than running it.
-
-    Args:
-        problem: what is minimised.
-        state: where to begin.
-        steps: iterations of the whole search.
-        length: iterations of this call, at most `most`.
-        optimizer: what turns gradients into steps.
-        plateau: when an image may stop earlier.
-        most: rows of the losses.
+    Both are traced: one program serves searches of any length.
 
     Returns:
         The state, and the losses `[most, N]`, of which `length` rows are filled.
@@ -344,7 +316,6 @@ def run_chunk(
 
 
 def _judge(state: State, losses: Array, plateau: Plateau | None) -> State:
-    """Keeps the best of each image, and says which are done."""
     running = ~state.stopped
     finite = jnp.isfinite(losses)
     better = running & finite & (losses < state.best_loss)
@@ -373,8 +344,6 @@ def _judge(state: State, losses: Array, plateau: Plateau | None) -> State:
 
 
 def _where(images: Array, yes: Moving, no: Moving) -> Moving:
-    """Chooses by image, `[N]`."""
-
     def choose(a: Array, b: Array) -> Array:
         return jnp.where(images.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 

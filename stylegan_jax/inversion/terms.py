@@ -45,11 +45,7 @@ FEATURE_RESOLUTION = 256
 
 
 def total(terms: Sequence[Term], images: Array, code: Code) -> Array:
-    """The sum of all terms, `[N]`.
-
-    Raises:
-        UserError: a term of another shape, such as a mean over all images.
-    """
+    """The sum of all terms, `[N]`; UserError for a term of another shape."""
     values = [term(images, code) for term in terms]
     for term, value in zip(terms, values, strict=True):
         if jnp.shape(value) != images.shape[:1]:
@@ -63,8 +59,8 @@ def total(terms: Sequence[Term], images: Array, code: Code) -> Array:
 def as_term(function: Term) -> Term:
     """A term as a pytree: what is not one, such as a plain function, is wrapped.
 
-    Programs are compiled for each function anew, and arrays that it closes over become
-    part of them; large ones belong in a dataclass of `flax.struct`, as those below.
+    Each function is compiled anew, with the arrays that it closes over in the program;
+    large ones belong in a dataclass of `flax.struct`, as those below.
     """
     if not jax.tree_util.all_leaves([function]):
         return function
@@ -120,8 +116,8 @@ class PerceptualTerm:
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
-        found = vgg_features(self.params, images, self.layers)
         loss = jnp.zeros(images.shape[0])
+        found = vgg_features(self.params, images, self.layers)
         for j, (a, b) in enumerate(zip(found, self.targets, strict=True)):
             difference = a - b if self.masks is None else self.masks[j] * (a - b)
             loss += jnp.mean(difference**2, (1, 2, 3))
@@ -136,22 +132,14 @@ def perceptual_term(
     weight: Array | float = 1e-5,
     layers: Sequence[int] = IMAGE2STYLEGAN2_LAYERS,
 ) -> PerceptualTerm:
-    """Makes the term of target images `[N, H, W, C]` in [-1, 1].
+    """The term of target images `[N, H, W, C]` in [-1, 1].
 
-    Args:
-        target: what should be seen.
-        params: of `features.vgg16.load`.
-        mask: resampled to the size of each layer (linear, antialiased).
-        weight: of the term.
-        layers: indices of ReLUs in torchvision's VGG16.
-
-    Raises:
-        UserError: VGG16 has no such layer.
+    `params` are of `features.vgg16.load`, `layers` indices of ReLUs in torchvision's
+    VGG16, and `mask` is resampled to the size of each layer (linear, antialiased).
     """
     targets = vgg_features(params, target, layers)
-    return PerceptualTerm(
-        targets, masks_like(mask, targets), weight, params, tuple(layers)
-    )
+    masks = masks_like(mask, targets)
+    return PerceptualTerm(targets, masks, weight, params, tuple(layers))
 
 
 Normalisation = Literal["chw", "hw", "gatys"]
@@ -178,13 +166,12 @@ class StyleTerm:
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
-        found = vgg_features(self.params, images, self.layers)
         loss = jnp.zeros(images.shape[0])
-        for j, (features, target) in enumerate(zip(found, self.targets, strict=True)):
-            mask = None if self.masks is None else self.masks[j]
-            loss += gram_distance(
-                gram(features, mask), target, features.shape, self.normalisation
-            )
+        found = vgg_features(self.params, images, self.layers)
+        for features, g, target in zip(
+            found, _grams(found, self.masks), self.targets, strict=True
+        ):
+            loss += gram_distance(g, target, features.shape, self.normalisation)
         return self.weight * loss
 
 
@@ -198,17 +185,14 @@ def style_term(
     normalisation: Normalisation = "chw",
     target_mask: Array | None = None,
 ) -> StyleTerm:
-    """Makes the term of target images; arguments as of `perceptual_term`.
+    """The term of target images; arguments as of `perceptual_term`.
 
     `target_mask` is that of the target where it is another than `mask`.
     """
     features = vgg_features(params, target, layers)
     masks = masks_like(mask, features)
     seen = masks if target_mask is None else masks_like(target_mask, features)
-    grams = tuple(
-        gram(layer, None if seen is None else seen[j])
-        for j, layer in enumerate(features)
-    )
+    grams = _grams(features, seen)
     return StyleTerm(grams, masks, weight, params, tuple(layers), normalisation)
 
 
@@ -218,10 +202,16 @@ def gram(features: Array, mask: Array | None = None) -> Array:
     return jnp.einsum("nhwc,nhwd->ncd", features, features)
 
 
+def _grams(
+    features: Sequence[Array], masks: Sequence[Array] | None
+) -> tuple[Array, ...]:
+    return tuple(map(gram, features, masks or [None] * len(features)))
+
+
 def gram_distance(
     a: Array, b: Array, shape: Sequence[int], normalisation: Normalisation
 ) -> Array:
-    """What differs in two Gram matrices `[N, C, C]` of features of `shape`, `[N]`."""
+    """The distance of Gram matrices `[N, C, C]` of features of `shape`: `[N]`."""
     _, height, width, channels = shape
     pixels = height * width
     scale = pixels * channels if normalisation == "chw" else pixels
@@ -248,7 +238,7 @@ class LpipsTerm:
 def lpips_term(
     target: Array, params: Params, *, weight: Array | float = 1.0
 ) -> LpipsTerm:
-    """Makes the term of target images, with parameters of `features.lpips.load`."""
+    """The term of target images, with parameters of `features.lpips.load`."""
     return LpipsTerm(lpips.units(params, seen(target)), weight, params)
 
 
@@ -272,10 +262,7 @@ class FeatureTerm:
 def feature_term(
     target: Array, network: FrozenNetwork, *, weight: Array | float = 1.0
 ) -> FeatureTerm:
-    """Makes the term of target images and a network that takes levels of 0 to 255.
-
-    It is given floats here, which need not be whole, so that it has derivatives.
-    """
+    """The term of target images and a network that takes floats of 0 to 255."""
     targets = network.function(network.params, _levels(target))
     return FeatureTerm(targets, weight, network.params, network.function)
 

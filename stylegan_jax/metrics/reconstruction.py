@@ -1,8 +1,9 @@
-"""How near a picture is to another, pixel by pixel: PSNR and SSIM.
+"""Reconstruction metrics: PSNR, SSIM, cosine similarity, and `report` of all.
 
-Images are float `[N, H, W, C]`, and `value_range` says which values are black and
-white: (-1, 1) here, (0, 255) for uint8 turned to float. Both matter: SSIM takes the
-brightness of black as 0. All functions can be jit-compiled and differentiated.
+`psnr` and `ssim` take float images `[N, H, W, C]`, and `value_range` says which values
+are black and white: (-1, 1) here, (0, 255) for uint8 turned to float. Both matter: SSIM
+takes the brightness of black as 0. They can be jit-compiled and differentiated.
+`report` measures what a user gets: images are rounded to 256 levels first.
 
 Sources: Wang et al. 2004, "Image quality assessment: from error visibility to
 structural similarity", section 3; the conventions are those of scikit-image's
@@ -11,13 +12,20 @@ structural similarity", section 3; the conventions are those of scikit-image's
 
 import dataclasses
 import math
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import chex
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.features import lpips
+from stylegan_jax.features.extractor import Extractor, Params
+from stylegan_jax.io.images import from_uint8, to_uint8
+from stylegan_jax.metrics.drawing import as_rgb
 
 Range = tuple[float, float]
 
@@ -46,6 +54,21 @@ GAUSSIAN = Convention(taps=11, sigma=1.5, sample=False, border="crop")
 # scikit-image's default.
 UNIFORM = Convention(taps=7, sigma=None, sample=True, border="crop")
 TORCHMETRICS = Convention(taps=11, sigma=1.5, sample=False, border="reflect")
+
+_LEVELS = (0.0, 255.0)
+_CONVENTIONS = {
+    "ssim_gaussian": GAUSSIAN,
+    "ssim_uniform": UNIFORM,
+}
+_BATCH = 16  # images that LPIPS looks at together
+_EPS = 1e-12  # of a length; features that are all 0 are like nothing
+# For people: heading, and how a number is written; in this order.
+FORMATS: Mapping[str, tuple[str, str]] = {
+    "psnr": ("PSNR dB", ".2f"),
+    "ssim_gaussian": ("SSIM", ".4f"),
+    "lpips": ("LPIPS", ".4f"),
+    "identity": ("identity", ".4f"),
+}
 
 
 def psnr(x: Array, y: Array, *, value_range: Range) -> Array:
@@ -124,3 +147,140 @@ def _weights(convention: Convention) -> list[float]:
         return [1 / convention.taps] * convention.taps
     bell = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
     return [value / sum(bell) for value in bell]
+
+
+def cosine_similarity(a: Array, b: Array) -> Array:
+    """Cosine of the angle between vectors `[N, D]`: `[N]`, 1 for the same direction.
+
+    0 where either is 0 everywhere. Can be jit-compiled and differentiated.
+    """
+    unit_a, unit_b = (
+        x * jax.lax.rsqrt(jnp.maximum((x * x).sum(-1, keepdims=True), _EPS**2))
+        for x in (a.astype(jnp.float32), b.astype(jnp.float32))
+    )
+    return (unit_a * unit_b).sum(-1)
+
+
+def identity_score(
+    extractor: Extractor, a: np.ndarray | Array, b: np.ndarray | Array
+) -> Array:
+    """Cosine similarity of a network's features of pairs of images, `[N]`.
+
+    With a network that was trained to tell people apart it is the identity score of the
+    inversion and editing literature (ID, after ArcFace, Deng et al. 2019). Values of
+    different networks do not compare.
+
+    Args:
+        extractor: what looks at them, such as `features.own.load` gives.
+        a: uint8 `[N, H, W, 3]`.
+        b: as `a`; other sizes are possible.
+
+    Raises:
+        UserError: other images.
+    """
+    return cosine_similarity(extractor(a), extractor(b))
+
+
+def report(
+    originals: np.ndarray,
+    reconstructions: np.ndarray,
+    *,
+    lpips_params: Params | None = None,
+    identity: Extractor | None = None,
+) -> dict[str, np.ndarray]:
+    """Scores of pairs of images, each float32 `[N]`, by name.
+
+    - `psnr`: dB, of uint8 images with a peak of 255; the error is averaged over pixels
+      and channels. Equal images give infinity.
+    - `ssim_gaussian`, `ssim_uniform`: of uint8 images, in the conventions `GAUSSIAN`
+      and `UNIFORM`; left out where images are smaller than the window (11 and 7 px).
+    - `lpips`: of the rounded images in [-1, 1], where weights are there.
+    - `identity`: `identity_score`, where a network is there.
+
+    Args:
+        originals: `[N, H, W, C]`, uint8, or float in [-1, 1]; values outside saturate.
+        reconstructions: as `originals`, of the same shape.
+        lpips_params: of `features.lpips.load`; which network says its parameters.
+        identity: a network that knows people apart.
+
+    Raises:
+        UserError: other shapes, or images of different shapes.
+    """
+    a, b = (_levels(images) for images in (originals, reconstructions))
+    if a.shape != b.shape or a.ndim != 4:
+        raise UserError(
+            f"originals {a.shape} and reconstructions {b.shape} are not images "
+            "[N, H, W, C] of one shape; resize them first"
+        )
+    found: dict[str, Any] = dict(_pixel_scores(a, b))
+    if lpips_params is not None:
+        found["lpips"] = _lpips(lpips_params, as_rgb(a), as_rgb(b))
+    if identity is not None:
+        found["identity"] = identity_score(identity, as_rgb(a), as_rgb(b))
+    return {name: np.asarray(scores, np.float32) for name, scores in found.items()}
+
+
+@jax.jit
+def _pixel_scores(a: Array, b: Array) -> Mapping[str, Array]:
+    x, y = a.astype(jnp.float32), b.astype(jnp.float32)
+    scores = {"psnr": psnr(x, y, value_range=_LEVELS)}
+    for name, convention in _CONVENTIONS.items():
+        if min(x.shape[1:3]) >= convention.taps:
+            scores[name] = ssim(x, y, value_range=_LEVELS, convention=convention)
+    return scores
+
+
+_distance = jax.jit(lpips.distance)
+
+
+def _lpips(params: Params, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    found = []
+    for start in range(0, len(a), _BATCH):
+        pair = (from_uint8(images[start : start + _BATCH]) for images in (a, b))
+        found.append(np.asarray(_distance(params, *pair)))
+    return np.concatenate(found)
+
+
+def _levels(images: np.ndarray) -> np.ndarray:
+    images = np.asarray(images)
+    return images if images.dtype == np.uint8 else to_uint8(images)
+
+
+def text(scores: Mapping[str, Any]) -> str:
+    """Scores of one image in a line."""
+    return ", ".join(
+        f"{heading} {float(scores[key]):{style}}"
+        for key, (heading, style) in FORMATS.items()
+        if key in scores
+    )
+
+
+def table(
+    names: Sequence[str],
+    scores: Mapping[str, Sequence[tuple[str, Mapping[str, float]]]],
+) -> str:
+    """A Markdown table of scores: a row per image, and the means.
+
+    Args:
+        names: of the images.
+        scores: of each image, by stage.
+    """
+    columns = [
+        (place, stage, key)
+        for place, (stage, _) in enumerate(scores[names[0]])
+        for key in FORMATS
+        # Not those that some lack, of an earlier call with other flags.
+        if all(key in scores[name][place][1] for name in names)
+    ]
+    heads = [f"{stage}: {FORMATS[key][0]}" for _, stage, key in columns]
+    lines = ["| image | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    values = np.array(
+        [[scores[name][place][1][key] for place, _, key in columns] for name in names]
+    )
+    for name, numbers in [*zip(names, values, strict=True), ("mean", values.mean(0))]:
+        cells = (
+            format(number, FORMATS[key][1])
+            for number, (_, _, key) in zip(numbers, columns, strict=True)
+        )
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

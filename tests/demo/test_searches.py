@@ -12,8 +12,9 @@ from stylegan_jax.demo.session import Sample
 from stylegan_jax.editing import local, masks
 from stylegan_jax.editing.workbench import Settings, quick_recipe
 from stylegan_jax.errors import UserError
-from stylegan_jax.inversion.fit import fit_noise, fit_w
-from stylegan_jax.inversion.objective import FeatureNets, make_terms
+from stylegan_jax.inversion.objective import NO_FEATURES, make_terms
+from stylegan_jax.inversion.problem import fit
+from stylegan_jax.inversion.solver import last
 from stylegan_jax.io import images
 
 EFFORT = Effort(50, 50)  # a chunk each
@@ -43,10 +44,10 @@ def test_inversion_is_latents_then_noise(session, generator, picture, stop):
     settings = Settings(perceptual="none", w_steps=50, noise_steps=50)
     latents, noise = quick_recipe(generator, settings).stages
     start = local.mean_start(generator)
-    terms = make_terms(latents, target(picture), start, FeatureNets())
-    first = fit_w(generator, start, terms, plan=latents.plan)
-    terms = make_terms(noise, target(picture), first.code, FeatureNets())
-    second = fit_noise(generator, first.code, terms, plan=noise.plan)
+    terms = make_terms(latents, target(picture), start, NO_FEATURES)
+    first = last(fit(generator, start, terms, latents.plan))
+    terms = make_terms(noise, target(picture), first.code, NO_FEATURES)
+    second = last(fit(generator, first.code, terms, noise.plan, moves="noise"))
     np.testing.assert_allclose(told[0].code.ws, first.code.ws, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(told[0].loss, first.history[-1, 0], rtol=1e-4)
     np.testing.assert_array_equal(told[-1].latents.ws, told[0].code.ws)
@@ -63,13 +64,6 @@ def test_a_stopped_search_keeps_its_best(session, picture, stop):
     assert told[1].code is told[0].code
 
 
-def test_nobody_listening_stops_a_search(session, picture, stop):
-    search = searches.invert(session, picture, EFFORT, stop)
-    next(search)
-    search.close()
-    assert stop.is_set()
-
-
 def test_what_is_in_the_hole_has_no_influence(session, generator, picture, stop):
     hole = masks.box(8, 0.25, 0.25, 0.75, 0.625)
     noisy = np.where(hole[0] > 0, 255 - picture, picture)
@@ -79,7 +73,7 @@ def test_what_is_in_the_hole_has_no_influence(session, generator, picture, stop)
     )
     np.testing.assert_array_equal(first.picture, second.picture)
     edge = masks.feather(masks.dilate(hole, 0.06), 0.03)
-    expected = local.inpaint(
+    edits = local.inpaint(
         generator,
         target(picture),
         jnp.asarray(hole),
@@ -90,6 +84,7 @@ def test_what_is_in_the_hole_has_no_influence(session, generator, picture, stop)
         ),
         edge=jnp.asarray(edge),
     )
+    expected = last(edits)
     np.testing.assert_allclose(first.code.ws, expected.code.ws, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(
         first.code.noise[3], expected.code.noise[3], rtol=1e-3, atol=1e-3
@@ -118,17 +113,8 @@ def test_searches_for_nothing_are_refused(session, picture, stop):
     none, every = np.zeros((1, 8, 8, 1), "f"), np.ones((1, 8, 8, 1), "f")
     for hole, says in [(none, "nothing is marked"), (every, "everything is marked")]:
         with pytest.raises(UserError, match=says):
-            searches.inpaint(session, picture, hole, EFFORT, stop)
+            next(searches.inpaint(session, picture, hole, EFFORT, stop))
     with pytest.raises(UserError, match="no stroke"):
-        searches.scribble(session, Sample(1), picture, none, EFFORT, stop)
+        next(searches.scribble(session, Sample(1), picture, none, EFFORT, stop))
     with pytest.raises(UserError, match="photograph is"):
-        searches.invert(session, picture[:4], EFFORT, stop)
-
-
-def test_errors_in_the_thread_come_out(session, picture, stop, monkeypatch):
-    def fail(*_, **__):
-        raise UserError("no such thing")
-
-    monkeypatch.setattr(searches, "fit_w", fail)
-    with pytest.raises(UserError, match="no such thing"):
-        list(searches.invert(session, picture, EFFORT, stop))
+        next(searches.invert(session, picture[:4], EFFORT, stop))

@@ -10,7 +10,8 @@ from flax import struct
 
 from stylegan_jax.editing import local, local_terms, masks
 from stylegan_jax.inversion.code import Code, draw, stored_noise
-from stylegan_jax.inversion.solver import Optimizer, Plan
+from stylegan_jax.inversion.recipes import noise_rate
+from stylegan_jax.inversion.solver import Optimizer, Plan, last
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 
@@ -57,7 +58,7 @@ def psnr(a, b, mask=None):
 def test_a_crossover_shows_one_image_inside_and_the_other_outside(generator, scenes):
     (_, x), (_, y) = scenes
     start = local.mean_start(generator)
-    edit = local.crossover(generator, x, y, LEFT, start, SEARCH)
+    edit = last(local.crossover(generator, x, y, LEFT, start, SEARCH))
     image, coarse = draw(generator, edit.code), draw(generator, edit.latents)
     begun = draw(generator, start)
     for target, other, mask in ((x, y, LEFT), (y, x, 1 - LEFT)):
@@ -95,7 +96,7 @@ def test_inpainting_ignores_the_hole_and_keeps_the_rest(generator, scenes):
         SEARCH, perceptual=lambda x, mask: Blurred(blur(x), mask)
     )
     edits = [
-        local.inpaint(generator, image, hole, start, search, edge=edge)
+        last(local.inpaint(generator, image, hole, start, search, edge=edge))
         for image in (x, spoilt)
     ]
     jax.tree.map(np.testing.assert_array_equal, *edits)
@@ -115,7 +116,11 @@ def test_scribbles_move_the_first_rows_and_stay_near_the_code(generator, scenes)
     stroke = jnp.asarray(masks.box(8, 0.25, 0.5, 0.75, 0.75))
     painted = jnp.where(stroke > 0, 0.8, image)
     edits = [
-        local.scribble(generator, painted, stroke, code, SEARCH, rows=[0, 1], stay=stay)
+        last(
+            local.scribble(
+                generator, painted, stroke, code, SEARCH, rows=[0, 1], stay=stay
+            )
+        )
         for stay in (0.0, 10.0)
     ]
     free, held = (np.asarray(edit.code.ws - code.ws) for edit in edits)
@@ -131,7 +136,7 @@ def test_a_local_style_changes_the_colours_outside_and_keeps_the_inside(
     generator, scenes
 ):
     (code, x), (_, y) = scenes
-    edit = local.transfer_local_style(generator, x, y, LEFT, code, SEARCH)
+    edit = last(local.transfer_local_style(generator, x, y, LEFT, code, SEARCH))
     image = draw(generator, edit.latents)
 
     def distance(image):
@@ -146,7 +151,7 @@ def test_a_local_style_changes_the_colours_outside_and_keeps_the_inside(
 
 def test_a_face_is_swapped_in_the_light_of_the_image(generator, scenes):
     (code, x), (_, y) = scenes
-    edit = local.swap_face(generator, x, y, LEFT, code, SEARCH)
+    edit = last(local.swap_face(generator, x, y, LEFT, code, SEARCH))
     image = draw(generator, edit.code)
     assert psnr(image, x, 1 - LEFT) > 15
     donor = local.match_colours(y, x, LEFT)
@@ -179,8 +184,10 @@ def test_moments_of_colour_are_those_of_numpy():
 
 
 def test_noise_moves_slower_in_smaller_images():
-    assert local.noise_rate(1024) == 5
-    np.testing.assert_allclose(local.noise_rate(32), 5 * 2 ** (-20 / 3))
+    purposes = ("invert", "inpaint", "edit")
+    assert {noise_rate(1024, purpose) for purpose in purposes} == {5}
+    found = [noise_rate(32, purpose) for purpose in purposes]
+    np.testing.assert_allclose(found, 5 * 2.0 ** (-5 * np.array([1 / 4, 1 / 2, 4 / 3])))
 
 
 def test_gradient_descent_by_pixels_alone_has_longer_steps():

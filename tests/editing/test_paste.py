@@ -9,8 +9,7 @@ import pytest
 
 from stylegan_jax.editing.paste import paste_edit
 from stylegan_jax.errors import UserError
-from stylegan_jax.inversion.batch import draw_pictures
-from stylegan_jax.inversion.code import Code, StoredCode, stored_noise
+from stylegan_jax.inversion.code import Code, StoredCode, draw_pictures, stored_noise
 from stylegan_jax.io import images
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator

@@ -9,8 +9,8 @@ import safetensors.numpy
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import fit
 from stylegan_jax.inversion.code import Code, StoredCode
+from stylegan_jax.inversion.problem import LatentProblem
 from stylegan_jax.inversion.terms import PixelTerm
 
 
@@ -120,8 +120,9 @@ def test_an_array_alone_does_not_say_of_which_network_it_is(tmp_path):
 
 
 def test_values_with_arrays_are_shown_in_a_line(generator, secret):
-    problem = fit._problem(generator, secret, [PixelTerm(secret.ws)], "w", None, None)
-    for value in (secret, StoredCode(secret, {"a": 1}), problem, problem.terms[0]):
+    term = PixelTerm(secret.ws)
+    problem = LatentProblem(generator, (term,), secret, None, None, "w", (), (), False)
+    for value in (secret, StoredCode(secret, {"a": 1}), problem, term):
         text = repr(value)
         assert len(text) < 700 and "\n" not in text and "Array(" not in text
     assert repr(secret) == f"Code(ws=float32[3,4,12], noise={noise_text(secret)})"

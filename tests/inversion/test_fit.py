@@ -10,12 +10,17 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import fit, spaces
+from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.solver import Optimizer, Plan
+from stylegan_jax.inversion.problem import Jitter, fit
+from stylegan_jax.inversion.solver import Optimizer, Plan, last
 from stylegan_jax.inversion.terms import NoiseWhiteTerm, PixelTerm
 
 SHORT = Plan(steps=4, optimizer=Optimizer(learning_rate=0.05))
+
+
+def fitted(generator, start, terms, plan=SHORT, **options):
+    return last(fit(generator, start, terms, plan, **options))
 
 
 def psnr(generator, code, targets):
@@ -31,7 +36,7 @@ def shrunk(small, start):
 
 def test_w_plus_of_a_drawn_image_recovers_it(generator, targets, start):
     plan = Plan(steps=1500, optimizer=Optimizer(learning_rate=0.05, cooldown=0.5))
-    found = fit.fit_w(generator, start, [PixelTerm(targets)], plan=plan, chunk=500)
+    found = fitted(generator, start, [PixelTerm(targets)], plan=plan, chunk=500)
     before, after = (psnr(generator, c, targets) for c in (start, found.code))
     assert (before < 30).all() and (after > 40).all()
     # The loss is the mean square in levels times 1e-5, whatever the PSNR says.
@@ -48,7 +53,7 @@ def test_networks_trained_in_bfloat16_are_searched_in_float32(
     low = dataclasses.replace(generator, config=config)
     in_its_own = dataclasses.replace(SHORT, dtype="network")
     expected, found, own = (
-        fit.fit_w(made, start, [PixelTerm(targets)], plan=plan).code.ws
+        fitted(made, start, [PixelTerm(targets)], plan=plan).code.ws
         for made, plan in [(generator, SHORT), (low, SHORT), (low, in_its_own)]
     )
     np.testing.assert_array_equal(found, expected)
@@ -57,10 +62,10 @@ def test_networks_trained_in_bfloat16_are_searched_in_float32(
 
 def test_only_rows_and_maps_that_may_move_do(generator, targets, start):
     terms = [PixelTerm(targets)]
-    found = fit.fit_w(generator, start, terms, layers=(3, 2), plan=SHORT)
+    found = fitted(generator, start, terms, layers=(3, 2))
     moved = np.asarray(found.code.ws != start.ws).any((0, 2))
     assert moved.tolist() == [False, False, True, True]
-    found = fit.fit_noise(generator, start, terms, layers=(0, 3), plan=SHORT)
+    found = fitted(generator, start, terms, moves="noise", noise_layers=(0, 3))
     same = [
         bool((a == b).all()) for a, b in zip(found.code.noise, start.noise, strict=True)
     ]
@@ -80,12 +85,12 @@ def test_a_step_is_along_the_derivative_of_the_rows_alone(generator, targets, st
     descent = Optimizer(name="sgd", learning_rate=0.5)
     plan = Plan(steps=1, optimizer=descent, keep="last")
     terms = [PixelTerm(targets)]
-    found = fit.fit_w(generator, start, terms, layers=[1, 2], plan=plan)
+    found = fitted(generator, start, terms, layers=[1, 2], plan=plan)
     expected = np.array(start.ws)
     expected[:, 1:3] -= 0.5 * np.asarray(slope)[:, 1:3]
     np.testing.assert_allclose(found.code.ws, expected, rtol=1e-4, atol=1e-6)
     # In w all layers are one variable: its derivative is their sum.
-    found = fit.fit_w(generator, start, terms, space="w", plan=plan)
+    found = fitted(generator, start, terms, space="w", plan=plan)
     expected = start.ws - 0.5 * slope.sum(1, keepdims=True)
     np.testing.assert_allclose(found.code.ws, expected, rtol=1e-4, atol=1e-6)
 
@@ -95,25 +100,28 @@ def test_in_z_the_mapping_is_part_of_the_network(small, start, space, rows):
     generator, targets, start = shrunk(small, start)
     z = jnp.asarray(np.random.RandomState(2).randn(3, rows, 6), jnp.float32)
     terms = [PixelTerm(targets)]
-    found = fit.fit_w(generator, start, terms, space=space, latent=z, plan=SHORT)
+    found = fitted(generator, start, terms, space=space, latent=z)
     assert (found.history[-1] < found.history[0]).all()
     assert found.latent.shape == z.shape
     ws = generator.map(found.latent.reshape(-1, 6))[:, 0].reshape(3, rows, -1)
     expected = np.broadcast_to(ws, start.ws.shape)
     np.testing.assert_allclose(found.code.ws, expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(UserError, match="begins at `latent`"):
-        fit.fit_w(generator, start, terms, space=space, plan=SHORT)
+        fitted(generator, start, terms, space=space)
 
 
 def test_the_projector_moves_both_and_keeps_noise_normal(small, start):
     generator, targets, start = shrunk(small, start)
     statistics = spaces.w_statistics(generator, count=500)
-    jitter = fit.Jitter(statistics.std, jax.random.split(jax.random.key(1), 3))
-    found = fit.fit_both(
+    jitter = Jitter(statistics.std, jax.random.split(jax.random.key(1), 3))
+    found = fitted(
         generator,
         start,
         [PixelTerm(targets), NoiseWhiteTerm()],
         jitter=jitter,
+        moves="both",
+        space="w",
+        renormalise=True,
         plan=dataclasses.replace(SHORT, keep="last"),
     )
     for noise, before in zip(found.code.noise, start.noise, strict=True):
@@ -127,7 +135,7 @@ def test_the_projector_moves_both_and_keeps_noise_normal(small, start):
 
 def test_jitter_fades_out_and_is_scaled_by_the_spread_of_a_vector(generator):
     keys = jax.random.split(jax.random.key(1), 2000)
-    jitter = fit.Jitter(jnp.float32(3.0), keys)
+    jitter = Jitter(jnp.float32(3.0), keys)
     ws = jnp.ones((2000, 1, 4))
     for progress, share in [(0.0, 1.0), (0.375, 0.25), (0.75, 0.0), (0.9, 0.0)]:
         moved = jitter(ws, jnp.int32(7), jnp.float32(progress))
@@ -135,7 +143,7 @@ def test_jitter_fades_out_and_is_scaled_by_the_spread_of_a_vector(generator):
         np.testing.assert_allclose(deviation, 3.0 * 0.05 * share, rtol=0.03)
     again = jitter(ws, jnp.int32(8), jnp.float32(0.0))
     assert (again != jitter(ws, jnp.int32(7), jnp.float32(0.0))).all()
-    alone = fit.Jitter(jnp.float32(3.0), keys[5:6])(ws[:1], jnp.int32(8), 0.0)
+    alone = Jitter(jnp.float32(3.0), keys[5:6])(ws[:1], jnp.int32(8), 0.0)
     np.testing.assert_allclose(alone[0], again[5], rtol=1e-6)
     # Over vectors, not numbers: sqrt(w_dim) times the deviation of a number.
     z = np.random.RandomState(123).randn(500, 6).astype("f")
@@ -151,22 +159,22 @@ def test_jitter_fades_out_and_is_scaled_by_the_spread_of_a_vector(generator):
 def test_mistakes_are_named(generator, targets, start):
     terms = [PixelTerm(targets)]
     with pytest.raises(UserError, match=r"layers \[4\]: this network has 4, 0 to 3"):
-        fit.fit_w(generator, start, terms, layers=[4])
+        fitted(generator, start, terms, layers=[4])
     with pytest.raises(UserError, match="space 's' is not one of z"):
-        fit.fit_w(generator, start, terms, space="s")
+        fitted(generator, start, terms, space="s")
     other = Code(start.ws[:, :2], start.noise)
     with pytest.raises(UserError, match="another network"):
-        fit.fit_noise(generator, other, terms)
+        fitted(generator, other, terms, moves="noise")
     with pytest.raises(UserError, match="another network"):
-        fit.fit_w(generator, Code(start.ws, start.noise[1:]), terms)
+        fitted(generator, Code(start.ws, start.noise[1:]), terms)
     silent = dataclasses.replace(
         generator, config=dataclasses.replace(generator.config, use_noise=False)
     )
     with pytest.raises(UserError, match="no noise"):
-        fit.fit_noise(silent, Code(start.ws, ()), terms)
-    jitter = fit.Jitter(jnp.float32(1), jax.random.split(jax.random.key(0), 3))
+        fitted(silent, Code(start.ws, ()), terms, moves="noise")
+    jitter = Jitter(jnp.float32(1), jax.random.split(jax.random.key(0), 3))
     with pytest.raises(UserError, match="jitter is of w"):
-        fit.fit_w(generator, start, terms, space="z", jitter=jitter)
+        fitted(generator, start, terms, space="z", jitter=jitter)
 
 
 def test_a_plain_function_is_a_term(small, start):
@@ -184,7 +192,7 @@ def test_a_plain_function_is_a_term(small, start):
 
     plan = Plan(steps=20, optimizer=Optimizer(learning_rate=0.05))
     found = [
-        fit.fit_w(small, begin, [term], plan=plan, chunk=20)
+        fitted(small, begin, [term], plan=plan, chunk=20)
         for term in (near, functools.partial(near), Unhashable())
     ]
     for one in found:
@@ -195,4 +203,4 @@ def test_a_plain_function_is_a_term(small, start):
 def test_a_term_must_give_one_number_per_image(small, start):
     small, _, begin = shrunk(small, start)
     with pytest.raises(UserError, match=r"returns \[\], not one number per image"):
-        fit.fit_w(small, begin, [lambda images, code: jnp.mean(images)])
+        fitted(small, begin, [lambda images, code: jnp.mean(images)])

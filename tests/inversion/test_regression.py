@@ -10,9 +10,8 @@ import pytest
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import regression, spaces
-from stylegan_jax.inversion.batch import draw_pictures
-from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.inverter import Running, invert
+from stylegan_jax.inversion.code import Code, draw_pictures
+from stylegan_jax.inversion.inverter import invert
 from stylegan_jax.inversion.recipes import Recipe, Stage, Weights
 from stylegan_jax.inversion.solver import Plan
 
@@ -63,7 +62,8 @@ def test_of_generated_images_the_guess_is_a_better_start_than_the_mean(small):
     loss = {}
     for start in ("mean", "regressed"):
         recipe = Recipe(stages=(one,), starts=(start,), noise="stored")
-        done = list(invert(small, pictures, recipe, running=Running(batch_size=16)))
+        steps = invert(small, pictures, recipe, batch_size=16)
+        done = [one for step in steps for one in step.finished]
         assert {inversion.start for inversion in done} == {start}
         loss[start] = np.mean([i.stages[0].history[0] for i in done])
     assert loss["regressed"] < 0.6 * loss["mean"]

@@ -7,7 +7,7 @@ import pytest
 
 from stylegan_jax.features import vgg16
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.inversion import objective, terms
+from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import Code
 from tests.features import reference
 
@@ -110,15 +110,17 @@ def test_masks_multiply_features_and_style_sees_its_own_part(params):
 
     # Equation 1: both of these and two pixel terms, of x inside and y outside.
     z, m = jnp.zeros_like(x), np.asarray(mask)
-    masks_too = {f"mask_{name}": mask for name in ("pixel", "percept", "style")}
-    found = objective.combined_terms(
-        x, y, params, **masks_too, pixel_x=2.0, pixel_y=3.0, perceptual=4.0, style=5.0
-    )
+    found = [
+        terms.PixelTerm(x, mask, 2.0),
+        terms.PixelTerm(y, 1 - mask, 3.0),
+        terms.perceptual_term(x, params, mask=mask, weight=4.0),
+        terms.style_term(y, params, mask=mask, weight=5.0),
+    ]
     alone = [
-        terms.perceptual_term(x, params, mask=mask, weight=4.0)(z, NO_CODE),
-        terms.style_term(y, params, mask=mask, weight=5.0)(z, NO_CODE),
         2 * np.mean((m * np.asarray(x) * 127.5) ** 2, (1, 2, 3)),
         3 * np.mean(((1 - m) * np.asarray(y) * 127.5) ** 2, (1, 2, 3)),
+        found[2](z, NO_CODE),
+        found[3](z, NO_CODE),
     ]
     whole = terms.total(found, z, NO_CODE)
     np.testing.assert_allclose(whole, np.sum(alone, 0), rtol=1e-5)

@@ -17,14 +17,14 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "launch" / "colab.ipynb"
 # What the notebook has found, said by its own kernel.
 FINDINGS = """
-from stylegan_jax.inversion.scores import score
+from stylegan_jax.metrics.reconstruction import report
 
 restored = list(studio.draw_each(codes))
 means = to_uint8(sample(generator, z, 0.0))
 print({
     "python": __import__("sys").executable,
     "package": stylegan_jax.__file__,
-    "psnr": [score(a, b)["psnr"] for a, b in zip(restored, photos, strict=True)],
+    "psnr": report(np.stack(photos), np.stack(restored))["psnr"].tolist(),
     "spread": [float(x.std(0).mean()) for x in (to_uint8(images), means)],
     "ends": [bool((f == r).all()) for f, r in zip(frames[::7], restored)],
     "halves": [float(np.abs(both[1] / 1.0 - photo)[:, columns].mean())

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.metrics import reconstruction_report
-from stylegan_jax.metrics.reconstruction import UNIFORM, ssim
-from stylegan_jax.metrics.reconstruction_report import (
+from stylegan_jax.metrics import reconstruction
+from stylegan_jax.metrics.reconstruction import (
+    UNIFORM,
     cosine_similarity,
     identity_score,
     report,
+    ssim,
+    table,
+    text,
 )
 
 
@@ -82,7 +85,7 @@ def test_conventions_of_ssim_go_by_their_names():
 
 def test_lpips_sees_the_rounded_images_in_its_range(monkeypatch):
     monkeypatch.setattr(
-        reconstruction_report,
+        reconstruction,
         "_distance",
         lambda params, a, b: params["scale"] * np.abs(a - b).sum((1, 2, 3)),
     )
@@ -97,3 +100,13 @@ def test_lpips_sees_the_rounded_images_in_its_range(monkeypatch):
 def test_images_of_two_shapes_are_refused():
     with pytest.raises(ValueError, match=r"are not images .* of one shape"):
         report(flat([1, 2, 3]), flat([1, 2, 3], side=13))
+
+
+def test_scores_are_written_for_people():
+    scores = {"psnr": 10.0, "ssim_gaussian": 0.5, "ssim_uniform": 0.4}
+    line = text(scores | {"identity": 0.25})
+    assert line == "PSNR dB 10.00, SSIM 0.5000, identity 0.2500"
+    # What one image lacks is not shown.
+    rows = {"a": [("w", scores)], "b": [("w", {"psnr": 13.0})]}
+    expected = ["| image | w: PSNR dB |", "|---|---|", "| a | 10.00 |", "| b | 13.00 |"]
+    assert table(["a", "b"], rows).splitlines() == [*expected, "| mean | 11.50 |"]

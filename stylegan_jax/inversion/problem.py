@@ -1,13 +1,12 @@
-"""Fits latents and noise to terms: compositions of one `solve`.
+"""Searches for the latents and the noise of images: `fit`.
 
-`fit_w` moves latents with the noise fixed, `fit_noise` moves noise with the latents
-fixed, `fit_both` moves both. One after the other, latents first and never again after
-the noise, is what Image2StyleGAN++ found to be stable.
+Image2StyleGAN++ found it stable to move latents first and noise after them, and then
+never to touch the latents again.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,19 +18,14 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import terms as objective
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.solver import Chunk, Moving, Optimizer, Plan, State, solve
+from stylegan_jax.inversion.solver import Moving, Plan, State, solve
 from stylegan_jax.inversion.spaces import SPACES, Space, to_ws
 from stylegan_jax.inversion.terms import Term
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.config import num_layers
 from stylegan_jax.networks.generator import Generator
 
-# Learning rates of the paper.
-W_PLAN = Plan()
-NOISE_PLAN = Plan(optimizer=Optimizer(learning_rate=5.0))
-
-# Told after each chunk, with a function that gives the best code so far.
-OnChunk = Callable[[Chunk, Callable[[], Code]], None]
+Moves = Literal["latent", "noise", "both"]
 
 
 @struct.dataclass
@@ -80,7 +74,7 @@ class LatentProblem:
         return objective.total(self.terms, codes.draw(self.generator, code), code)
 
     def project(self, moving: Moving) -> Moving:
-        """Scales noise to mean 0 and mean square 1, if that is wanted."""
+        """With `renormalise`, noise of mean 0 and mean square 1."""
         if not self.renormalise or "noise" not in moving:
             return moving
 
@@ -106,174 +100,137 @@ class LatentProblem:
         return Code(ws, tuple(noise))
 
 
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Solution:
-    """What a fit found.
+    """What a search has found so far, for N images.
 
     Attributes:
-        code: of all images.
+        code: the best of each image.
+        latent: the variable itself, in its space; None if only noise moved.
         loss: of the code, `[N]`; of the last iteration where the last is kept.
         history: losses by iteration, `[iterations, N]`; a stopped image's is constant.
         steps: iterations of each image, `[N]`.
         failed: images whose loss was not finite, `[N]`; their code is the best before.
-        latent: the variable itself, in its space; None if only noise moved.
-        state: the solver's.
+        state: the solver's, which the next iterations use up.
     """
 
     code: Code
+    latent: Array | None
     loss: np.ndarray
     history: np.ndarray
     steps: np.ndarray
     failed: np.ndarray
-    latent: Array | None
-    state: State
+    state: State | None = None
 
     __repr__ = short_repr
 
+    def take(self, images: np.ndarray) -> "Solution":
+        """Of some of the images, without the state."""
+        return Solution(
+            code=self.code[images],
+            latent=None if self.latent is None else self.latent[images],
+            loss=self.loss[images],
+            history=self.history[:, images],
+            steps=self.steps[images],
+            failed=self.failed[images],
+        )
 
-def fit_w(
+
+def fit(
     generator: Generator,
     start: Code,
     terms: Sequence[Term],
+    plan: Plan,
     *,
+    moves: Moves = "latent",
     space: Space = "w+",
-    layers: Sequence[int] | None = None,
-    latent: Array | None = None,
-    labels: Array | None = None,
-    jitter: Jitter | None = None,
-    plan: Plan = W_PLAN,
-    chunk: int = 50,
-    resume: Sequence[np.ndarray] | None = None,
-    on_chunk: OnChunk | None = None,
-) -> Solution:
-    """Moves latents; the noise of `start` stays.
-
-    Args:
-        generator: what draws the images.
-        start: where the search begins.
-        terms: what is minimised, as in `terms`; plain functions will do.
-        space: where the latent moves.
-        layers: rows of `ws` that move, 0 to L - 1; None moves all. The others stay
-            exactly as they are.
-        latent: where to begin in z or z+, `[N, 1 or number of layers, z_dim]`; in the
-            other spaces the start is that of `ws`.
-        labels: `[N or 1, label_size]`, for z of conditional networks.
-        jitter: random shifts of w; only in w and w+.
-        plan: optimizer, iterations, when to stop.
-        chunk: iterations per call of the compiled program.
-        resume: as of `solve`.
-        on_chunk: called after each chunk; may raise to stop.
-
-    Raises:
-        UserError: unknown layers or space, or a start of another network.
-    """
-    moved = _layers(layers, generator.config.num_ws, "layers")
-    problem = _problem(generator, start, terms, space, labels, jitter)
-    problem = dataclasses.replace(problem, layers=moved)
-    moving = {"latent": _start(start, space, moved, latent)}
-    return _fit(problem, moving, plan, chunk, resume, on_chunk)
-
-
-def fit_noise(
-    generator: Generator,
-    start: Code,
-    terms: Sequence[Term],
-    *,
-    layers: Sequence[int] | None = None,
-    renormalise: bool = False,
-    plan: Plan = NOISE_PLAN,
-    chunk: int = 50,
-    resume: Sequence[np.ndarray] | None = None,
-    on_chunk: OnChunk | None = None,
-) -> Solution:
-    """Moves noise; the latents of `start` stay.
-
-    Args:
-        generator: what draws the images.
-        start: where the search begins.
-        terms: what is minimised; pixels only, in Image2StyleGAN++.
-        layers: which noise images move; None moves all.
-        renormalise: scales noise to mean 0, mean square 1 after every iteration.
-        plan: optimizer, iterations, when to stop.
-        chunk: iterations per call of the compiled program.
-        resume: as of `solve`.
-        on_chunk: called after each chunk; may raise to stop.
-
-    Raises:
-        UserError: a network without noise, unknown layers, or a start of another
-            network.
-    """
-    moved = _noise_layers(generator, layers)
-    problem = _problem(generator, start, terms, "w+", None, None)
-    problem = dataclasses.replace(problem, noise_layers=moved, renormalise=renormalise)
-    moving = {"noise": tuple(start.noise[layer] for layer in moved)}
-    return _fit(problem, moving, plan, chunk, resume, on_chunk)
-
-
-def fit_both(
-    generator: Generator,
-    start: Code,
-    terms: Sequence[Term],
-    *,
-    space: Space = "w",
     layers: Sequence[int] | None = None,
     noise_layers: Sequence[int] | None = None,
     latent: Array | None = None,
     labels: Array | None = None,
     jitter: Jitter | None = None,
-    renormalise: bool = True,
-    plan: Plan = W_PLAN,
+    renormalise: bool = False,
     chunk: int = 50,
-    resume: Sequence[np.ndarray] | None = None,
-    on_chunk: OnChunk | None = None,
-) -> Solution:
-    """Moves latents and noise together, as the projector of StyleGAN2 does.
+    resume: Any = None,
+) -> Iterator[Solution]:
+    """Searches for latents, noise or both from which images minimise terms.
 
-    Arguments as of `fit_w` and `fit_noise`.
+        for found in fit(generator, start, terms, Plan(steps=500)):
+            print(len(found.history), found.loss)
+        result = found.code
+
+    Args:
+        generator: draws the images.
+        start: where the search begins; what does not move stays exactly as it is.
+        terms: what is minimised, as in `terms`; plain functions will do.
+        plan: optimizer, iterations, when to stop. The papers' learning rates are 0.01
+            for latents, and `recipes.noise_rate` for noise.
+        moves: the latents, the noise, or both, as the projector of StyleGAN2 does.
+        space: where the latent moves.
+        layers: rows of `ws` that move, 0 to L - 1; None moves all.
+        noise_layers: which noise images move; None moves all.
+        latent: where to begin in z or z+, `[N, 1 or number of layers, z_dim]`; in the
+            other spaces the start is that of `ws`.
+        labels: `[N or 1, label_size]`, for z of conditional networks.
+        jitter: random shifts of w; only in w and w+.
+        renormalise: scales noise to mean 0, mean square 1 after every iteration.
+        chunk: iterations between two solutions.
+        resume: as of `solve`.
+
+    Raises:
+        UserError: unknown layers or space, a network without noise, or a start of
+            another network.
     """
-    moved = _layers(layers, generator.config.num_ws, "layers")
-    moved_noise = _noise_layers(generator, noise_layers)
-    problem = _problem(generator, start, terms, space, labels, jitter)
-    problem = dataclasses.replace(
-        problem, layers=moved, noise_layers=moved_noise, renormalise=renormalise
-    )
-    moving = {
-        "latent": _start(start, space, moved, latent),
-        "noise": tuple(start.noise[layer] for layer in moved_noise),
-    }
-    return _fit(problem, moving, plan, chunk, resume, on_chunk)
-
-
-def _problem(
-    generator: Generator,
-    start: Code,
-    terms: Sequence[Term],
-    space: Space,
-    labels: Array | None,
-    jitter: Jitter | None,
-) -> LatentProblem:
-    codes.check(generator, start)
-    if space not in SPACES:
-        raise UserError(f"space {space!r} is not one of {', '.join(SPACES)}")
-    if jitter is not None and space.startswith("z"):
-        raise UserError(f"jitter is of w; it does not go with the space {space}")
-    return LatentProblem(
+    problem = LatentProblem(
         generator=generator,
         terms=tuple(map(objective.as_term, terms)),
         fixed=start,
         labels=labels,
         jitter=jitter,
         space=space,
-        layers=(),
-        noise_layers=(),
-        renormalise=False,
+        layers=_layers(layers, generator.config.num_ws, "layers"),
+        noise_layers=()
+        if moves == "latent"
+        else _noise_layers(generator, noise_layers),
+        renormalise=renormalise,
     )
+    codes.check(generator, start)
+    if space not in SPACES:
+        raise UserError(f"space {space!r} is not one of {', '.join(SPACES)}")
+    if jitter is not None and space.startswith("z"):
+        raise UserError(f"jitter is of w; it does not go with the space {space}")
+    moving: dict[str, Any] = {}
+    if moves != "noise":
+        moving["latent"] = _first_latent(start, space, problem.layers, latent)
+    if moves != "latent":
+        moving["noise"] = tuple(start.noise[layer] for layer in problem.noise_layers)
+    if plan.dtype == "float32":
+        problem = dataclasses.replace(problem, generator=generator.in_float32())
+    history = np.zeros((0, len(start)), np.float32)
+    for state, losses in solve(problem, moving, plan, chunk=chunk, resume=resume):
+        history = np.concatenate([history, losses])
+        code, latent = _copied(problem, state.best)
+        yield Solution(
+            code=code,
+            latent=latent,
+            loss=np.array(state.best_loss),
+            history=history,
+            steps=np.array(state.steps),
+            failed=np.array(state.failed),
+            state=state,
+        )
 
 
-def _start(
+@jax.jit
+def _copied(problem: LatentProblem, moving: Moving) -> tuple[Code, Array | None]:
+    # Copies: the next iterations use the state's arrays up.
+    moving = jax.tree.map(jnp.copy, moving)
+    return problem.code(moving), moving.get("latent")
+
+
+def _first_latent(
     start: Code, space: Space, layers: tuple[int, ...], latent: Array | None
 ) -> Array:
-    """The variable at the beginning."""
     if space in ("w", "w+"):
         rows = start.ws[:, np.asarray(layers)]
         return rows if space == "w+" else rows.mean(1, keepdims=True)
@@ -303,36 +260,3 @@ def _noise_layers(
     if not generator.config.use_noise:
         raise UserError("this network has no noise to optimise; leave that stage out")
     return _layers(layers, num_layers(generator.resolution), "noise layers")
-
-
-def _fit(
-    problem: LatentProblem,
-    moving: dict[str, Any],
-    plan: Plan,
-    chunk: int,
-    resume: Sequence[np.ndarray] | None,
-    on_chunk: OnChunk | None,
-) -> Solution:
-    if plan.dtype == "float32":
-        generator = problem.generator.in_float32()
-        problem = dataclasses.replace(problem, generator=generator)
-    histories = []
-    for told in solve(problem, moving, plan, chunk=chunk, resume=resume):
-        state = told.state
-        histories.append(told.history)
-        if on_chunk is not None and len(told.history):
-            on_chunk(told, lambda best=state.best: _code(problem, best))
-    return Solution(
-        code=_code(problem, state.best),
-        loss=np.asarray(state.best_loss),
-        history=np.concatenate(histories),
-        steps=np.asarray(state.steps),
-        failed=np.asarray(state.failed),
-        latent=state.best.get("latent"),
-        state=state,
-    )
-
-
-@jax.jit
-def _code(problem: LatentProblem, moving: Moving) -> Code:
-    return problem.code(moving)
