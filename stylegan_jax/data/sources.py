@@ -1,5 +1,6 @@
 """Sources of training images, and opening the one that is configured."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Protocol
@@ -110,7 +111,9 @@ class Subset:
         """Says which images these are; see `Source`."""
         chosen = range(which) if isinstance(which, int) else which
         theirs = [int(self.indices[index]) for index in chosen]
-        return self.source.fingerprint(theirs, resolution)
+        # Sources that are drawn only say which set it is.
+        digest = hashlib.sha256(repr(theirs).encode()).hexdigest()[:16]
+        return f"{self.source.fingerprint(theirs, resolution)} at {digest}"
 
 
 def parted(source: Source, config: DataConfig) -> Source:
