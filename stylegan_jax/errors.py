@@ -40,6 +40,13 @@ class AgreedError(UserError):
     """
 
 
+class LostProcessError(UserError):
+    """Another process of the job is gone; nothing is wrong with the run itself.
+
+    Commands end with status 75 (EX_TEMPFAIL of sysexits.h): start all again.
+    """
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean A or B?` of known words that look like a misspelt one, or ""."""
     spelt = {name.lower(): name for name in known}

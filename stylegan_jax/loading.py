@@ -28,7 +28,7 @@ from stylegan_jax.io import mirror, program_files
 from stylegan_jax.io.bucket import as_url, is_remote
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.runs import checkpoint, retention, stored_config
+from stylegan_jax.runs import checkpoint, retention, run_directory
 
 Which = Literal["ema", "raw"]
 
@@ -150,7 +150,7 @@ def public_name(name: str) -> str | None:
 def _is_run(path: Path) -> bool:
     """Whether a folder is a run, if a damaged one, and not just of pictures."""
     try:
-        return (path / "checkpoints").is_dir() or bool(stored_config.read_config(path))
+        return (path / "checkpoints").is_dir() or bool(run_directory.read_config(path))
     except UserError:
         return False
 
@@ -195,7 +195,7 @@ def _load_run_bundle(path: Path) -> Bundle:
 def _restore(
     path: Path, params: Sequence[str]
 ) -> tuple[ModelConfig, checkpoint.Restored]:
-    config = stored_config.model_config(stored_config.run_of(path) or path)
+    config = run_directory.model_config(run_directory.run_of(path) or path)
     names = [*params, "w_avg", *(["noise"] if config.use_noise else [])]
     return config, checkpoint.load_latest(path, names)
 

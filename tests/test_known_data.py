@@ -15,7 +15,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
 from stylegan_jax.io.images import write_png
 from stylegan_jax.networks.generator import init_generator
-from stylegan_jax.runs import provenance, stored_config
+from stylegan_jax.runs import provenance, run_directory
 from stylegan_jax.training.config import Config
 from tests.metrics.measuring import MODEL
 
@@ -56,7 +56,7 @@ def test_flags_may_come_before_the_network(run, place):
     words = [*flags[:place], (run,), *flags[place:]]
     args, data = parse(*[word for group in words for word in group])
     assert args.network == str(run) and args.quick and args.metrics == "fid50k"
-    expected = known_data.stored_config.data_config(run)
+    expected = known_data.run_directory.data_config(run)
     assert data.config == args.data == dataclasses.replace(expected, seed=3)
     assert len(data.source) == 3 and str(run) in data.origin
 
@@ -112,4 +112,4 @@ def test_only_checkpoints_belong_to_a_run(run):
     for folder, belongs in [("checkpoints", True), ("pictures", False)]:
         inside = run / folder / "nimg_000000016"
         inside.mkdir(parents=True, exist_ok=True)
-        assert (stored_config.run_of(inside) == run) is belongs
+        assert (run_directory.run_of(inside) == run) is belongs

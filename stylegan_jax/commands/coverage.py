@@ -37,8 +37,8 @@ from stylegan_jax.metrics.modes import (
 )
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.runs.run_directory import data_config, model_config, read_config
 from stylegan_jax.runs.stored import step_directories
-from stylegan_jax.runs.stored_config import data_config, model_config, read_config
 from stylegan_jax.training import sample_grids
 from stylegan_jax.training.state import OptimizerConfig, init_state
 

@@ -29,11 +29,11 @@ import tyro
 from stylegan_jax import loading
 from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli, known_data
+from stylegan_jax.commands.job_flags import JobFlags
 from stylegan_jax.commands.known_data import KnownData
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import Source
 from stylegan_jax.distributed import processes
-from stylegan_jax.distributed.processes import JobFlags
 from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import cache
@@ -43,7 +43,7 @@ from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import COMPARING, Measure, parse_measures
 from stylegan_jax.metrics.store import digest
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.runs import stored, stored_config
+from stylegan_jax.runs import run_directory, stored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if (args.network is None) == (args.images is None):
         raise UserError(f"give a network, {prog} NETWORK, or pictures by --images")
     args.job.join()
-    with Watchdog(0):  # of the other processes
+    with Watchdog():
         _evaluate(args, data, wanted)
 
 
@@ -145,7 +145,7 @@ def _subject(args: EvaluateArgs, data: KnownData) -> _Subject:
     assert args.network is not None
     generator = loading.load(args.network)
     network = loading.located(args.network)
-    run = stored_config.run_of(network)
+    run = run_directory.run_of(network)
     nimg = _images_shown(run, network)
     return _Subject(generator, digest(generator), options, run, nimg)
 

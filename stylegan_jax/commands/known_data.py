@@ -17,7 +17,7 @@ from stylegan_jax.data.config import DataConfig, kind_of
 from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import pretrained
-from stylegan_jax.runs import stored_config
+from stylegan_jax.runs import run_directory
 
 Args = TypeVar("Args")
 
@@ -141,9 +141,9 @@ def _of_network(network: str | None) -> tuple[DataConfig | None, str]:
     name = loading.public_name(network)
     if name is not None:
         return _BOXED.get(name), what
-    run = stored_config.run_of(Path(network))
+    run = run_directory.run_of(Path(network))
     if run is not None:
-        return stored_config.data_config(run), f"the run {run}"
+        return run_directory.data_config(run), f"the run {run}"
     path = loading.located(network).absolute()
     found = [n for n in pretrained.names() if pretrained.network(n) == path]
     return _BOXED.get(next(iter(found), "")), what

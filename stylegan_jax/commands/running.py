@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from stylegan_jax.commands.cli import as_flags
-from stylegan_jax.errors import AgreedError, UserError, disk_trouble
+from stylegan_jax.errors import AgreedError, LostProcessError, UserError, disk_trouble
 from stylegan_jax.io import terminal
 
 TRACEBACK_VARIABLE = "STYLEGAN_JAX_TRACEBACK"
@@ -68,7 +68,8 @@ def _run_main(main: Callable[[], object]) -> NoReturn:
         print(f"error: {error}", file=sys.stderr)
         if not isinstance(error, UserError):
             print(f"  ({TRACEBACK_VARIABLE}=1 shows more)", file=sys.stderr)
-        _leave(2, together=isinstance(error, AgreedError))
+        status = 75 if isinstance(error, LostProcessError) else 2
+        _leave(status, together=isinstance(error, AgreedError))
     _leave(0)
 
 

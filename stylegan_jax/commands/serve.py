@@ -26,7 +26,7 @@ from stylegan_jax.features import public_weights, vgg16
 from stylegan_jax.interop import pretrained
 from stylegan_jax.inversion.objective import FeatureNets
 from stylegan_jax.io import cache
-from stylegan_jax.runs import stored_config
+from stylegan_jax.runs import run_directory
 
 # A network that comes with the package, the data it is trained on, and its faces.
 _PORTRAITS = "portraits"
@@ -95,8 +95,8 @@ def find_frame(args: ServeArgs) -> FaceFrame:
     if args.face != "auto":
         return FRAMES[args.face]
     network = loading.located(args.network)
-    if (run := stored_config.run_of(network)) is not None:
-        trained_on = stored_config.read_config(run)["data"].get("name")
+    if (run := run_directory.run_of(network)) is not None:
+        trained_on = run_directory.read_config(run)["data"].get("name")
     else:
         in_the_box = network.resolve().parent == pretrained.FOLDER.resolve()
         trained_on = network.stem if in_the_box else None

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,17 +11,17 @@ import tyro
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
+from stylegan_jax.commands.job_flags import JobFlags
 from stylegan_jax.data import config as data_config
 from stylegan_jax.data.sources import open_source
-from stylegan_jax.distributed.processes import JobFlags
 from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluators import make_evaluators
 from stylegan_jax.io import mirror
 from stylegan_jax.io.bucket import is_remote
 from stylegan_jax.metrics.names import parse_measures
-from stylegan_jax.runs import provenance, stored, stored_config
-from stylegan_jax.training import preflight, run_directory, transfer
+from stylegan_jax.runs import provenance, run_directory, stored
+from stylegan_jax.training import changes, preflight, transfer
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.recovery import train
 from stylegan_jax.training.schedule import phases, shortfall
@@ -91,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 return
             workdir = Path(flags.workdir) if flags.workdir else None
             if workdir is not None:
-                run_directory.check(workdir, config, change=flags.change)
+                changes.check(workdir, config, change=flags.change)
             if workdir is None or run_directory.shown(workdir) is None:
                 transfer.check_frozen(config, beginning)
             return
@@ -105,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 change=flags.change,
                 beginning=beginning,
             )
-            watchdog.begin("copying the run", math.inf)
+            watchdog.pause()  # while the run is copied
     place = flags.workdir.rstrip("/")
     show(f"run directory: {place}; pictures: {place}/samples")
 
@@ -131,8 +130,8 @@ def with_init(
     source = None
     workdir = Path(cli.value_of("--workdir", words) or "")
     if stored.step_directories(workdir / "checkpoints"):
-        theirs = stored_config.model_config(workdir)
-        begun = stored_config.read_config(workdir)["schedule"]["initial_resolution"]
+        theirs = run_directory.model_config(workdir)
+        begun = run_directory.read_config(workdir)["schedule"]["initial_resolution"]
     else:
         source = source_of(name)
         theirs, begun = source.config, source.resolution

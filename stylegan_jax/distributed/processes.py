@@ -1,4 +1,4 @@
-"""Several processes of one job: joining, agreeing, and leaving word for each other.
+"""Several processes of one job: joining, barriers, broadcasts and consensus.
 
 All of it does nothing, or answers at once, where there is one process only.
 """
@@ -6,13 +6,10 @@ All of it does nothing, or answers at once, where there is one process only.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import itertools
 import json
-import time
 import zlib
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,37 +17,15 @@ import numpy as np
 from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from orbax.checkpoint import multihost
 
 from stylegan_jax.errors import AgreedError, UserError
 
-# JAX ends all processes when it has not heard of one for so long, with a stack trace.
-# It hears of each twice in that time, so this may come after half of it; our own
-# messages, which name the cause, are to come sooner (distributed/peers.py).
-HEARTBEAT_SECONDS = 100
-_CHUNK = 2**24  # bytes sent at once in `broadcast`
-# Of calls of `meet`, which all processes make in the same order.
-_meetings = itertools.count()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class JobFlags:
-    """Flags of commands that several processes can run together."""
-
-    # Several processes, each started with this command: auto finds the others on TPU
-    # pods, under SLURM or Open MPI and in Kubernetes; elsewhere give the three below.
-    distributed: Literal["no", "auto"] = "no"
-    coordinator: str = ""  # HOST:PORT of process 0, any free port
-    num_processes: int | None = None
-    process_id: int | None = None  # of this process, from 0
-
-    def join(self) -> None:
-        """Joins the job, if there is one; see the function `join`."""
-        join(
-            coordinator=self.coordinator,
-            num_processes=self.num_processes,
-            process_id=self.process_id,
-            detect=self.distributed == "auto",
-        )
+# JAX ends all processes when it has not heard of one for so long.
+HEARTBEAT_SECONDS = 30
+_DAY_MS = 86_400_000  # a process that never comes is JAX's or the watchdog's business
+_CHUNKS = (2**16, 2**24)  # bytes sent at once in `broadcast`: few shapes to compile
+_meetings = itertools.count()  # calls of `meet`: the same order in all processes
 
 
 def join(
@@ -105,34 +80,20 @@ def join(
         raise UserError(f"cannot join the other processes: {error}") from error
 
 
-def meet(
-    ready: Callable[[], bool] = lambda: True, number: Callable[[], int] = lambda: 0
-) -> int:
-    """Waits, on the host, until every process has come to the same call and is ready.
+def meet() -> None:
+    """Waits, on the host, until every process has come to the same call.
 
     The first collective among some devices makes connections, and gives up when a
     process comes half a minute late: as one does that compiles or reads longer.
-
-    Args:
-        ready: whether this process is.
-        number: once it is not 0 in one process, none waits until it is ready.
-
-    Returns:
-        The largest number of all processes, the same in each.
     """
-    board, name = Board(), f"met{next(_meetings)}/"
-    own, said, pause = None, {}, 0.01
-    while own is None or len(said) < jax.process_count():
-        if own is None and (number() or ready() or any(said.values())):
-            own = number()
-            board.post(f"{name}{jax.process_index()}", own)
-            if jax.process_count() == 1:
-                return own
-        else:
-            time.sleep(pause)  # a process that never comes is the watchdog's business
-            pause = min(2 * pause, 0.5)
-        said = board.read(name)
-    return max(said.values())
+    key = f"stylegan_jax_{next(_meetings)}"
+    multihost.get_barrier_sync_fn()(key=key, timeout_ms=_DAY_MS)
+
+
+def largest(number: int) -> int:
+    """The largest number, 0 to 2^32 - 1, that any process gives; meets before."""
+    meet()
+    return int(np.max(multihost_utils.process_allgather(np.uint32(number))))
 
 
 def broadcast(content: bytes | None) -> bytes:
@@ -145,19 +106,18 @@ def broadcast(content: bytes | None) -> bytes:
         return content
     meet()
     own = np.frombuffer(content or b"", np.uint8)
-    parts = divmod(len(own), 2**31)
-    high, low = multihost_utils.broadcast_one_to_all(np.array(parts, np.uint32))
-    size = int(high) * 2**31 + int(low)
-    received = np.empty(size, np.uint8)
-    # One shape, or few: each has to be compiled.
-    chunk = min(_CHUNK, 2 ** max(10, (size - 1).bit_length()))
+    # In two halves: JAX has integers of 32 bits.
+    parts = np.array(divmod(len(own), 2**31), np.uint32)
+    high, low = map(int, multihost_utils.broadcast_one_to_all(parts))
+    size = high * 2**31 + low
+    chunk = _CHUNKS[size > _CHUNKS[0]]
+    received = bytearray()
     for start in range(0, size, chunk):
         sent = np.zeros(chunk, np.uint8)
         part = own[start : start + chunk]
         sent[: len(part)] = part
-        got = multihost_utils.broadcast_one_to_all(sent)
-        received[start : start + chunk] = got[: size - start]
-    return received.tobytes()
+        received += multihost_utils.broadcast_one_to_all(sent).tobytes()
+    return bytes(received[:size])
 
 
 def require_same(what: str, value: Any) -> None:
@@ -208,33 +168,3 @@ class Ballot:
         if len(self._cast) <= self._LAG:
             return 0
         return int(self._cast.popleft())
-
-
-class Board:
-    """Notes that every process can read, kept by process 0.
-
-    Calls may take long, or raise, when process 0 does not answer: make them from a
-    thread.
-    """
-
-    _PREFIX = "stylegan_jax/"
-
-    def __init__(self) -> None:
-        """Finds the job's store; there is none with one process."""
-        # The store of JAX's own coordination service, which Orbax uses likewise.
-        from jax._src import distributed
-
-        self._client = distributed.global_state.client
-
-    def post(self, name: str, note: Any) -> None:
-        """Puts a JSON value up, in place of an older one."""
-        if self._client is not None:
-            text = json.dumps(note)
-            self._client.key_value_set(self._PREFIX + name, text, allow_overwrite=True)
-
-    def read(self, beginning: str = "") -> dict[str, Any]:
-        """The notes whose name begins so, by name; all by default."""
-        if self._client is None:
-            return {}
-        found = self._client.key_value_dir_get(self._PREFIX + beginning)
-        return {key.removeprefix(self._PREFIX): json.loads(text) for key, text in found}

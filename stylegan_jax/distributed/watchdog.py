@@ -1,160 +1,97 @@
-"""Ending a process that would wait for ever, and saying why.
+"""Ends, or reports, a process whose training step takes far too long.
 
-A collective waits for all processes. When one of them is dead, stopped or stuck, the
-others hang in XLA, where no Python exception can reach them; a thread has to end them.
+A collective waits for all processes. JAX notices one that is dead or stopped, by its
+connections and heartbeats, but not one that hangs while its heartbeats go on. Then
+every process waits inside XLA, where no Python exception reaches it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
-import logging
 import math
-import os
-import sys
-import threading
+import re
 import time
-from collections.abc import Callable
-from typing import NoReturn
 
-from stylegan_jax.distributed.peers import Peers
-from stylegan_jax.errors import AgreedError
+import jax
 
-_log = logging.getLogger(__name__)
+from stylegan_jax.errors import LostProcessError, UserError
 
-# EX_TEMPFAIL of sysexits.h: nothing is wrong with the run itself, start it again.
-LOST_STATUS = 75
-STEPPING = "training"
 _SLOW = 20  # times the longest step so far; the first ones, times `stall_seconds`
 _WORK = 45  # times `stall_seconds`, for other work
-_SETTLE_SECONDS = 15.0  # for a checkpoint that is being written
+_FIRST = 3  # steps: they end at once, or wait for other processes' work
+_COMMUNICATION = re.compile(
+    r"gloo|nccl|rccl|all-?reduce|all-?gather|collective|coordination|connection|"
+    r"barrier|UNAVAILABLE|DEADLINE_EXCEEDED|halted",
+    re.IGNORECASE,
+)
 
 
 class Watchdog:
-    """Watches this process's steps and, through `peers`, the other processes.
+    """A timer that every step sets anew; enter it around work of several processes.
 
-    Enter it around training. A stuck step is reported with what every thread does;
-    with other processes waiting, the process ends with status 75.
+    When it runs out, Python's `faulthandler` writes where every thread is to standard
+    error and, with several processes, ends this one with status 1. An error in the
+    block that comes of a lost process is raised as LostProcessError.
     """
 
-    def __init__(self, stall_seconds: float, peers: Peers | None = None) -> None:
-        """Watches nothing before it is entered.
+    def __init__(self, stall_seconds: float = 0.0) -> None:
+        """Watches nothing before the first call of `step` or `begin`.
 
         Args:
             stall_seconds: without a step for so long training is stuck; 0 never. A
                 step may take 20 times as long as the longest of its phase, the first
-                three of a phase 20 times `stall_seconds` and other work (compiling,
-                saving) 45 times; what comes before `begin` is not limited.
-            peers: the processes of the job.
+                three of a phase or after other work 20 times `stall_seconds`, and
+                other work (compiling, saving) 45 times.
         """
-        self.peers = peers or Peers()
-        self.settle: Callable[[float], None] = lambda timeout: None
-        self._stall_seconds = stall_seconds
-        self._patience = math.inf
-        self._since = time.monotonic()
-        self._longest = 0.0
-        self._steps = 0  # of this phase
-        self._reported = False
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watchdog")
-        self._thread.daemon = True
+        self._stall = stall_seconds
+        self._since, self._longest, self._lenient = time.monotonic(), 0.0, _FIRST
 
     def step(self) -> None:
         """A step has been handed to the devices, and an earlier one has ended."""
         now = time.monotonic()
-        self.peers.steps += 1
-        self._steps += 1
-        # The first ones end at once, or wait for what was compiled.
-        if self._steps > 3 and self.peers.doing == STEPPING:
+        if self._lenient:
+            self._lenient -= 1
+        else:
             self._longest = max(self._longest, now - self._since)
         self._since = now
-        self._reported = False
-        self.peers.doing = STEPPING
+        usual = self._stall if self._lenient else self._longest
+        self._arm(max(self._stall, _SLOW * usual))
 
     def new_phase(self) -> None:
         """Steps will be of another length from here on."""
-        self._steps, self._longest = 0, 0.0
-        self._since = time.monotonic()
+        self._longest, self._lenient = 0.0, _FIRST
 
-    def begin(self, work: str, patience: float | None = None) -> None:
-        """Something else than a step begins, such as `compiling`; a step ends it.
+    def begin(self) -> None:
+        """Something else than a step begins, such as compiling; a step ends it."""
+        self._lenient = _FIRST
+        self._arm(_WORK * self._stall)
 
-        Args:
-            work: what the process does.
-            patience: seconds that it may take; None: 45 times `stall_seconds`.
-        """
-        self._patience = _WORK * self._stall_seconds if patience is None else patience
-        self.peers.doing = work
-        self._since = time.monotonic()
+    def pause(self) -> None:
+        """Something begins that may take any time; a step ends it."""
+        self._lenient = _FIRST
+        self._arm(math.inf)
+
+    def _arm(self, seconds: float) -> None:
+        if self._stall and seconds < math.inf:
+            several = jax.process_count() > 1
+            faulthandler.dump_traceback_later(seconds, exit=several, file=2)
+        else:
+            faulthandler.cancel_dump_traceback_later()
 
     def __enter__(self) -> Watchdog:
-        """Starts watching."""
-        self.peers.__enter__()
-        self._thread.start()
+        """The watchdog itself."""
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
-        """Stops watching; an error is told to the others, or blamed on them."""
-        self._stop.set()
-        if error is None or isinstance(error, AgreedError) or self.peers.count == 1:
-            self.peers.leave()
+        """Stops watching."""
+        faulthandler.cancel_dump_traceback_later()
+        if not isinstance(error, Exception) or isinstance(error, UserError):
             return
-        cause = self.peers.cause_of(error)
-        if cause:
-            self._leave(cause)
-        text = (str(error).strip() or "no message").splitlines()[0][:300]
-        self.peers.fail(f"{type(error).__name__}: {text}")
-        self.peers.leave()
-        self.peers.linger()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.5):
-            cause = self.peers.trouble()
-            if cause:
-                self._leave(cause)
-            self._look_at_steps()
-
-    def _look_at_steps(self) -> None:
-        waited = time.monotonic() - self._since
-        if not self._stall_seconds or waited < self._limit() or self._reported:
-            return
-        self._reported = True
-        what = f"no progress for {waited:.0f} s while {self.peers.doing}"
-        _log.warning("%s; where every thread is:", what)
-        with contextlib.suppress(Exception):  # standard error without a descriptor
-            faulthandler.dump_traceback(sys.stderr)
-        if self.peers.count == 1:
-            return
-        laggards = self.peers.laggards()
-        if self.peers.index in laggards or self.peers.doing != STEPPING:
-            self.peers.fail(f"{what}, the others wait for it")
-            self._leave(f"{self.peers.name(self.peers.index)}: {what}")
-        if laggards:
-            names = " and ".join(map(self.peers.name, laggards))
-            self._leave(f"{what}: {names} did not begin the same step")
-        self._leave(f"{what}: all processes wait, a device or the network is stuck")
-
-    def _limit(self) -> float:
-        if self.peers.doing != STEPPING:
-            return self._patience
-        if self.peers.busy(STEPPING):
-            return math.inf  # that process looks after itself
-        if self._steps <= 3:
-            return _SLOW * self._stall_seconds
-        return max(self._stall_seconds, _SLOW * self._longest)
-
-    def _leave(self, cause: str) -> NoReturn:
-        """Ends the process from whatever thread."""
-        print(
-            f"error: {cause}. Start all processes again: they continue from what was "
-            "saved last",
-            file=sys.stderr,
-            flush=True,
-        )
-        with contextlib.suppress(Exception):
-            self.settle(_SETTLE_SECONDS)
-        self.peers.leave()
-        self.peers.linger()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(LOST_STATUS)
+        text = (str(error).strip() or "no message").splitlines()[0][:200]
+        if jax.process_count() > 1 and _COMMUNICATION.search(text):
+            raise LostProcessError(
+                f"process {jax.process_index()} of {jax.process_count()} has lost the "
+                f"connection to another one ({text}): that one was ended or killed, "
+                "and its own output may say why, or the network is down. Start all "
+                "processes again: they continue from what was saved last"
+            ) from error

@@ -31,7 +31,7 @@ from stylegan_jax.editing.directions import Direction, Space
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import array_files
 from stylegan_jax.io.atomic import atomic_write
-from stylegan_jax.runs import stored_config
+from stylegan_jax.runs import run_directory
 
 FORMAT = "stylegan_jax directions"
 VERSION = 1
@@ -64,7 +64,7 @@ def beside(network: str | Path) -> Path | None:
     """
     path = loading.located(network)
     if path.is_dir():
-        run = stored_config.run_of(path) or path
+        run = run_directory.run_of(path) or path
         places = [run / _BESIDE, run / "directions" / _BESIDE]
     else:
         places = [path.with_name(f"{path.stem}_{_BESIDE}")]

@@ -206,12 +206,6 @@ class Checkpoints:
         self._finish()
         return self.latest_path()
 
-    def settle(self, timeout: float) -> None:
-        """Waits for the save under way, but not long; from any thread."""
-        pending = self._pending
-        if pending is not None:
-            concurrent.futures.wait([pending], timeout)
-
     def close(self) -> None:
         """Finishes the save under way and frees the writer."""
         try:

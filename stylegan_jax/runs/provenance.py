@@ -30,7 +30,7 @@ _PACKAGES = (
     *("stylegan_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "chex"),
     *("numpy", "tensorflow-datasets"),
 )
-_CONFIG = (
+CONFIG_AGAIN = (
     "start the same training in another `workdir`, stop it, and copy its config.json "
     "here, or go on in the other"
 )
@@ -115,7 +115,7 @@ def stored_config(workdir: Path) -> dict[str, Any]:
         UserError: it is damaged.
     """
     path = workdir / "config.json"
-    return records.read(path, {}, way_on=_CONFIG, inside=workdir)
+    return records.read(path, {}, way_on=CONFIG_AGAIN, inside=workdir)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import jax
 
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.errors import UserError
+from stylegan_jax.runs import provenance, run_directory
 from stylegan_jax.runs.provenance import matches
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.schedule import Phase
+from stylegan_jax.training.schedule import Phase, ScheduleConfig, resolution_at
 from stylegan_jax.training.step import part_problem
 
 FREE = (
@@ -44,32 +46,60 @@ FROM_HERE = (
 )
 
 
-def check(workdir: str, changes: dict[str, str], *, allowed: bool) -> None:
-    """Refuses settings that a run cannot be continued with.
+_GROWING = ("initial_resolution", "stable_kimg", "fade_kimg")
+
+
+def check(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
+    """How the configuration differs from the stored one, if the run may go on with it.
 
     Args:
-        workdir: the run, for the message.
-        changes: `runs.provenance.changes`.
-        allowed: `change` was given.
+        workdir: the run directory, or one to be made.
+        config: the configuration, fitted to the data.
+        change: settings that change the training from here on are wanted (`change`).
+
+    Returns:
+        `name: before -> after`, by name.
 
     Raises:
-        UserError: names every such setting, and what to do.
+        UserError: names every setting that it cannot be continued with, and what to do;
+            or `workdir` is no run directory.
     """
-    rest = {name: x for name, x in changes.items() if not matches(name, FREE)}
-    network = _lines(rest, lambda name: not matches(name, FROM_HERE))
+    found = provenance.changes(workdir, config)
+    nimg = run_directory.shown(workdir)
+    if not found or nimg is None:
+        return found
+    stored = run_directory.read_config(workdir)
+    old = stored["data"].get("path")
+    if old and str(Path(old).expanduser().absolute()) == config.data.path:
+        found.pop("data.path", None)  # relative, of an older version
+    rest = {name: x for name, x in found.items() if not matches(name, FREE)}
+    network = [x for name, x in rest.items() if not matches(name, FROM_HERE)]
+    before = f"{workdir} was trained with other values (stored -> given):\n  "
     if network:
         raise UserError(
-            f"{workdir} was trained with other values (stored -> given):{network}\n"
-            "these make another network: give another `workdir` for a new run, or the "
-            "stored values to continue this one"
+            before
+            + "\n  ".join(network)
+            + "\nthese make another network: give another "
+            "`workdir` for a new run, or the stored values to continue this one"
         )
-    if rest and not allowed:
+    if rest and not change:
         raise UserError(
-            f"{workdir} was trained with other values (stored -> given):"
-            f"{_lines(rest)}\n`change` trains on with the new ones from its last "
-            "checkpoint; give the stored values to continue as before, or another "
-            "`workdir` for a new run"
+            before + "\n  ".join(rest.values()) + "\n`change` trains on with the new "
+            "ones from its last checkpoint; give the stored values to continue as "
+            "before, or another `workdir` for a new run"
         )
+    if any(f"schedule.{name}" in found for name in _GROWING):
+        growing = {name: stored["schedule"][name] for name in _GROWING}
+        schedules = (ScheduleConfig(**growing), config.schedule)
+        final = config.model.resolution
+        size, new_size = (resolution_at(x, final, nimg) for x in schedules)
+        if new_size < size:
+            raise UserError(
+                f"{workdir} has grown to {size} px, and with these schedule.initial_"
+                f"resolution, stable_kimg and fade_kimg it would be at {new_size} px "
+                f"after {nimg / 1000:g} kimg; give smaller ones, or another `workdir`"
+            )
+    return found
 
 
 def after_divergence(config: Config) -> str:
@@ -132,9 +162,3 @@ def _with(table: ByResolution[int], resolution: int, value: int) -> ByResolution
 def _scaled(table: ByResolution[float], factor: float) -> ByResolution[float]:
     exceptions = tuple((size, value * factor) for size, value in table.exceptions)
     return ByResolution(table.default * factor, exceptions)
-
-
-def _lines(
-    changes: dict[str, str], wanted: Callable[[str], Collection | bool] = bool
-) -> str:
-    return "".join(f"\n  {x}" for name, x in changes.items() if wanted(name))

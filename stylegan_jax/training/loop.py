@@ -2,8 +2,8 @@
 
 import collections
 import contextlib
-import math
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,12 +17,13 @@ from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.distributed import parallel, processes
 from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.io import records
+from stylegan_jax.runs import run_directory
 from stylegan_jax.runs.checkpoint import Checkpoints
 from stylegan_jax.training import adaptive as augmentation
 from stylegan_jax.training import (
+    changes,
     compiling,
     preflight,
-    run_directory,
     sample_grids,
     transfer,
 )
@@ -96,15 +97,21 @@ def train(
     )
     best = criterion(config.metrics.best, evaluators)
     if jax.process_index() == 0:
+        changed = changes.check(workdir, config, change=change)
         if run_directory.shown(workdir) is None:
             transfer.check_frozen(config, beginning)
-        devices = [str(device) for device in mesh.devices.flat]
-        run_directory.begin(workdir, config, source, devices=devices, change=change)
+        run_directory.begin(
+            workdir,
+            config,
+            source,
+            devices=[str(device) for device in mesh.devices.flat],
+            resolution=config.model.resolution,
+            changed=changed,
+        )
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpoints(workdir, config.checkpoint))
         if watchdog is None:
             watchdog = stack.enter_context(Watchdog(config.run.stall_seconds))
-        watchdog.settle = checkpoints.settle
         nimg, restored, facts, scores = restore_or_init(
             config, checkpoints, mesh, beginning
         )
@@ -145,7 +152,7 @@ def train(
         ticks = 0
         missed = evaluation.missed(facts, scores)
         if missed:
-            watchdog.begin("evaluating", math.inf)
+            watchdog.pause()
             generator = saved_generator(state, config.model, facts)
             generator = parallel.copy_everywhere(generator, mesh)
             evaluation.run(missed, nimg, generator)
@@ -153,12 +160,14 @@ def train(
         phase: Phase | None = None
         graph = (facts.get("resolution"), facts.get("alpha") is not None)
         stack.enter_context(memory_explained(config, lambda: phase, mesh.size))
-        watchdog.begin("compiling")
+        watchdog.begin()
 
         def wait(compiled: Callable[[], bool]) -> bool:
-            """Until all have compiled, one may take longer; or one has to leave."""
+            """Until all have compiled, or one has to leave."""
             nonlocal stopping
-            stopping = processes.meet(compiled, lambda: stop.number)
+            while not (compiled() or stop.requested):
+                time.sleep(0.05)
+            stopping = processes.largest(stop.number)
             return not stopping
 
         ahead = tuple(phase for phase in schedule if nimg < phase.end_nimg)
@@ -199,7 +208,7 @@ def train(
                         alpha=alpha,
                         last_checkpoint=checkpoints.latest_path(),
                     )
-                    watchdog.begin("drawing and saving")
+                    watchdog.begin()
                     ticks += 1
                     diversity = None
                     if last or ticks % config.run.grid_ticks == 0:
@@ -223,14 +232,14 @@ def train(
                         due = evaluation.due(nimg, at_end=nimg >= total_nimg)
                         checkpoints.save(nimg, state, {**facts, "due": due})
                         if save and due:
-                            watchdog.begin("evaluating", math.inf)
+                            watchdog.pause()
                             generator = generator_of(state, config.model, phase)
                             generator = parallel.copy_everywhere(generator, mesh)
                             evaluation.run(due, nimg, generator)
                             # Scores may take long; this state is saved already.
                             stopping = ballot.cast(stop.number)
                     writer.restart_clock(nimg)
-            watchdog.begin("compiling")
+            watchdog.begin()
             batches.close()
             if stopping:
                 break

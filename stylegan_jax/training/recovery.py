@@ -20,8 +20,8 @@ from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.errors import AgreedError, UserError
 from stylegan_jax.io import locks, records
 from stylegan_jax.io.atomic import atomic_write
-from stylegan_jax.runs import provenance, retention, stored
-from stylegan_jax.training import loop, run_directory
+from stylegan_jax.runs import provenance, retention, run_directory, stored
+from stylegan_jax.training import loop
 from stylegan_jax.training.changes import after_divergence
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator

@@ -31,7 +31,7 @@ from stylegan_jax.metrics import statistics
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 from stylegan_jax.pickles import torch_file
-from stylegan_jax.runs import stored_config
+from stylegan_jax.runs import run_directory
 
 DATA = Path(__file__).parents[1] / "data"
 MODEL = ModelConfig(
@@ -93,7 +93,7 @@ def kinds() -> dict[str, Kind]:
         "PyTorch file": Kind(".pth", (_pytorch(),), _read_pytorch),
         "run configuration": Kind(
             ".json",
-            (json.dumps({n: {} for n in stored_config._SECTIONS}).encode(),),
+            (json.dumps({n: {} for n in run_directory._SECTIONS}).encode(),),
             _read_config,
         ),
     }
@@ -237,4 +237,4 @@ def _read_config(path: Path) -> Any:
     run = path.parent / "run"
     run.mkdir(exist_ok=True)
     (run / "config.json").write_bytes(path.read_bytes())
-    return stored_config.model_config(run)
+    return run_directory.model_config(run)

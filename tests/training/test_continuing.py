@@ -21,7 +21,8 @@ from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, locks
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training import changes, compiling, loop, recovery, run_directory
+from stylegan_jax.runs import run_directory
+from stylegan_jax.training import changes, compiling, loop, recovery
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import ScheduleConfig, phases
 from stylegan_jax.training.writer import Writer
@@ -175,15 +176,6 @@ def test_a_run_without_a_checkpoint_begins_anew_with_what_it_is_given(recipe, ca
     assert json.loads((workdir / "config.json").read_text())["model"]["mlp_width"] == 16
 
 
-def test_a_configuration_of_somebody_else_is_not_replaced(recipe):
-    workdir = recipe.parent / "run"
-    workdir.mkdir()
-    (workdir / "config.json").write_text('{"theirs": 1}')
-    with pytest.raises(UserError, match="not that of a run"):
-        run(recipe)
-    assert (workdir / "config.json").read_text() == '{"theirs": 1}'
-
-
 def flags_of(message):
     """The flags that a message says to add, each choice on its own."""
     found = re.findall(r"(--[a-z][\w.-]+(?: [\d.,:e+-]+)?(?: --change)?)", str(message))
@@ -279,7 +271,10 @@ def begin(workdir, folder, caplog):
     )
     source = open_source(config.data)
     config = preflight.check(config, source, 1)
-    run_directory.begin(workdir, config, source, devices=[], change=False)
+    changed = changes.check(workdir, config, change=False)
+    run_directory.begin(
+        workdir, config, source, devices=[], resolution=8, changed=changed
+    )
     (workdir / "checkpoints" / "nimg_000000064").mkdir(parents=True, exist_ok=True)
     return [message for message in caplog.messages if "other images" in message]
 

@@ -13,7 +13,7 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import stored_model_config
-from stylegan_jax.runs import stored, stored_config
+from stylegan_jax.runs import run_directory, stored
 from stylegan_jax.training.config import Config
 
 LEAVES = {"g_ema/a": np.ones((4, 2), np.float32), "w_avg": np.zeros(3, np.float32)}
@@ -72,20 +72,20 @@ def test_what_a_record_claims_is_checked_before_it_is_read(
 def test_absurd_networks_are_refused(
     model: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    sections = {name: {} for name in stored_config._SECTIONS}
+    sections = {name: {} for name in run_directory._SECTIONS}
     (tmp_path / "config.json").write_text(json.dumps(sections))
-    assert stored_config.model_config(tmp_path) == Config().model
+    assert run_directory.model_config(tmp_path) == Config().model
     sections["model"] = model
     (tmp_path / "config.json").write_text(json.dumps(sections))
     with pytest.raises(UserError, match=message):
-        stored_config.model_config(tmp_path)
+        run_directory.model_config(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "{", '{"model": 3}', "\xff"])
 def test_a_file_that_is_no_configuration_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text, encoding="latin1")
     with pytest.raises(UserError, match=r"is damaged .*copy its config\.json"):
-        stored_config.model_config(tmp_path)
+        run_directory.model_config(tmp_path)
 
 
 def link(path: Path, target: str | Path) -> None:

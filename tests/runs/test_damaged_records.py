@@ -19,7 +19,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures import score_curves as pictures
 from stylegan_jax.metrics import evaluations as evaluations
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs import provenance, retention, stored, stored_config
+from stylegan_jax.runs import provenance, retention, run_directory, stored
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.runs.retention import Criterion
 from stylegan_jax.training import recovery
@@ -96,9 +96,9 @@ def frame(run: Path) -> Any:
 
 READERS: dict[str, list[Callable[[Path], Any]]] = {
     "config.json": [
-        stored_config.model_config,
-        stored_config.data_config,
-        lambda run: stored_config.read_config(run, coverage._NEEDS),
+        run_directory.model_config,
+        run_directory.data_config,
+        lambda run: run_directory.read_config(run, coverage._NEEDS),
         frame,
         lambda run: provenance.start_run(run, CONFIG),
     ],

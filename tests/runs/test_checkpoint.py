@@ -16,7 +16,7 @@ import pytest
 from stylegan_jax.errors import UserError
 from stylegan_jax.runs import stored
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints, load_latest
-from tests.training.small_state import (
+from tests.runs.small_state import (
     assert_bitwise_equal,
     flip_array_bit,
     make_state,

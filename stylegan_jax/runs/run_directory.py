@@ -1,0 +1,152 @@
+"""A run directory: its configuration, the record of its starts, and its data.
+
+| file | what it holds |
+|---|---|
+| `config.json` | the configuration, as plain JSON |
+| `provenance.json` | every start: code, machine, data, what was changed |
+| `checkpoints/` | see `runs/checkpoint.py` |
+| `.lock` | held by the process that trains (`io/locks.py`) |
+"""
+
+import logging
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.sources import Source, spread
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import mirror, records
+from stylegan_jax.io.bucket import as_url, is_remote
+from stylegan_jax.networks.config import ModelConfig, stored_model_config
+from stylegan_jax.runs import provenance, stored
+
+LOCK = ".lock"
+_FINGERPRINTED = 256  # images: reading more takes long
+_SECTIONS = ("model", "data", "schedule", "run")
+_log = logging.getLogger(__name__)
+
+
+def run_of(path: Path) -> Path | None:
+    """The run directory that `path` is or, as a checkpoint, belongs to, if any.
+
+    Of one in a bucket, a copy that is made here.
+    """
+    if is_remote(path):
+        path = mirror.fetched(as_url(path))
+    above = path.absolute()
+    runs = [x.parent for x in (above, above.parent) if x.name == "checkpoints"]
+    return next((x for x in (path, *runs) if (x / "config.json").exists()), None)
+
+
+def shown(run: Path) -> int | None:
+    """Images shown to the newest checkpoint, None without one."""
+    steps = stored.step_directories(run / "checkpoints")
+    return steps[0][0] if steps else None
+
+
+def read_config(
+    run: Path, needs: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The sections of a run's configuration, as plain JSON values.
+
+    Args:
+        run: the run directory.
+        needs: shapes (`records`) of fields that must be there, by section.
+
+    Raises:
+        UserError: there is none, or it is not one of ours.
+    """
+    if not (run / "config.json").exists():
+        raise UserError(
+            f"{run} is not a run directory: it has no config.json; give what "
+            "`workdir` was in training"
+        )
+    shape = {section: {**(needs or {}).get(section, {})} for section in _SECTIONS}
+    return records.read(
+        run / "config.json", shape, way_on=provenance.CONFIG_AGAIN, inside=run
+    )
+
+
+def data_config(run: Path) -> DataConfig:
+    """What a run's networks are trained on.
+
+    Raises:
+        UserError: as `read_config`, or another version wrote it.
+    """
+    section = read_config(run)["data"]
+    hints = typing.get_type_hints(DataConfig)
+    shape = {name: typing.get_args(hint) or hint for name, hint in hints.items()}
+    try:
+        records.check(section, {name: shape.get(name, object) for name in section})
+        return DataConfig(**section)
+    except (TypeError, ValueError) as error:
+        raise _undescribed(run, "data", error) from error
+
+
+def model_config(run: Path) -> ModelConfig:
+    """The architecture of a run's networks.
+
+    Raises:
+        UserError: as `read_config`, or another version wrote it.
+    """
+    section = read_config(run)["model"]
+    try:
+        return stored_model_config(section)
+    except ValueError as error:
+        raise _undescribed(run, "a network", error) from error
+
+
+def _undescribed(run: Path, what: str, error: Exception) -> UserError:
+    return UserError(
+        f"{run / 'config.json'} does not describe {what} ({error}); if no other "
+        f"version made the run, {provenance.CONFIG_AGAIN}"
+    )
+
+
+def begin(
+    workdir: Path,
+    config: Any,
+    source: Source,
+    *,
+    devices: Sequence[str],
+    resolution: int,
+    changed: Mapping[str, str],
+) -> None:
+    """Makes a run directory, or brings it up to date; for process 0.
+
+    Warns when a run goes on with other settings or other images.
+
+    Args:
+        workdir: the run directory.
+        config: the whole configuration, a dataclass.
+        source: the data.
+        devices: descriptions of the accelerators.
+        resolution: of the data, in pixels, for the fingerprint of some images.
+        changed: what `provenance.changes` has found.
+    """
+    nimg = shown(workdir)
+    if changed:
+        way = "goes on" if nimg is not None else "has no checkpoint: it begins anew,"
+        _log.warning("%s %s with %s", workdir, way, "; ".join(changed.values()))
+    some = [*map(int, spread(len(source), _FINGERPRINTED))]
+    data = {
+        "name": source.name,
+        "count": len(source),
+        "fingerprint": source.fingerprint(some, resolution),
+    }
+    known = [
+        x["data"] for x in provenance.starts(workdir) if isinstance(x.get("data"), dict)
+    ]
+    if nimg is not None and known:
+        before = known[-1]
+        if before.get("fingerprint") != data["fingerprint"]:
+            _log.warning(
+                "other images than at the last start: %s of %s then, %s of %s now; "
+                "training goes on with those of now",
+                *(before.get("count"), before.get("name")),
+                *(data["count"], data["name"]),
+            )
+    facts = {"nimg": nimg or 0, "data": data}
+    provenance.start_run(workdir, config, devices=devices, facts=facts)
