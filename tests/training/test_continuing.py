@@ -363,7 +363,7 @@ def test_a_path_decides_its_kind(photographs, tmp_path):
     portraits = DataConfig(path=str(photographs))
     found, said = data_config.by_path(portraits, named=False)
     assert found.name == "folder" and "data.name is folder, not portraits" in said
-    with pytest.raises(UserError, match=r"leave --data\.name out"):
+    with pytest.raises(UserError, match=r"leave `data\.name` out"):
         data_config.by_path(portraits, named=True)
     with pytest.raises(UserError, match="no folder, zip file"):
         data_config.by_path(DataConfig(path=str(tmp_path / "nowhere")), named=False)
