@@ -29,11 +29,14 @@ from stylegan_jax.commands import recipe_files
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.features import inception
 from stylegan_jax.metrics import measures
-from stylegan_jax.metrics.frechet import frechet_distance
+from stylegan_jax.metrics.frechet import (
+    frechet_distance,
+    load_statistics,
+    statistics_of,
+)
 from stylegan_jax.metrics.kernel import kernel_distance
 from stylegan_jax.metrics.names import Measure
 from stylegan_jax.metrics.precision_recall import precision_recall
-from stylegan_jax.metrics.statistics import load_statistics, statistics_of
 from stylegan_jax.networks.generator import init_generator
 
 _BATCH = 256  # features read at once

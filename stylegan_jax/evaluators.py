@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics import measures, readiness
-from stylegan_jax.metrics.measures import MeasureOptions
+from stylegan_jax.metrics import measures
 from stylegan_jax.metrics.names import Measure
+from stylegan_jax.metrics.task import MeasureOptions
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
 
@@ -44,7 +44,7 @@ def make_evaluators(
 
     def evaluator(measure: Measure) -> Evaluator:
         try:
-            scores = readiness.prepare(source, measure, options)
+            scores = measures.prepare(source, measure, options)
         except UserError as error:
             raise UserError(
                 f"metrics.names has {measure.name}, which cannot be taken: {error}; "

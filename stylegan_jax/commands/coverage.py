@@ -29,7 +29,7 @@ from stylegan_jax.data.sources import Source, open_source, spread
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, outputs, plots
 from stylegan_jax.io.atomic import atomic_write
-from stylegan_jax.metrics.label_draws import labels_for
+from stylegan_jax.metrics.draws import labels_for
 from stylegan_jax.metrics.modes import (
     Coverage,
     coverage_of_classes,

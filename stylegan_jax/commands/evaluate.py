@@ -39,9 +39,9 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io import cache
 from stylegan_jax.io.records import to_json
 from stylegan_jax.metrics import comparing, evaluations, measures
-from stylegan_jax.metrics.measures import MeasureOptions
-from stylegan_jax.metrics.names import COMPARING, Measure, parse_measures
+from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.metrics.store import digest
+from stylegan_jax.metrics.task import MeasureOptions, counted
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.runs import run_directory, stored
 
@@ -98,7 +98,7 @@ def _evaluate(args: EvaluateArgs, data: KnownData, wanted: Sequence[Measure]) ->
         said += [to_json(data.config), (source.name, len(source)) if source else None]
         processes.require_same("network, data and settings", said)
     for measure in wanted:
-        measure = measures.counted(subject.made, source, measure)
+        measure = counted(subject.made, source, measure)
         of = measures.about(subject.made, source, measure, subject.options)
         identity = _identity(args, data, measure, subject.what, of)
         recorded = _recorded(args, subject.run, identity)
@@ -162,7 +162,7 @@ def _needs_data(
     teaches = "ls" in kinds and not (file is not None and file.exists())
     conditional = isinstance(made, Generator) and made.config.label_size > 0
     labels = data.config is not None and (teaches or conditional)
-    return labels or not kinds.isdisjoint(COMPARING)
+    return labels or any(measure.compares for measure in wanted)
 
 
 def _told(of: dict[str, Any]) -> str:

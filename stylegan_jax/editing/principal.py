@@ -19,9 +19,9 @@ from rich.progress import track
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.factorization import settle_signs
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics import streaming
-from stylegan_jax.metrics.label_draws import LabelDistribution, draw_labels
-from stylegan_jax.metrics.statistics import RunningStatistics, Statistics
+from stylegan_jax.metrics import draws
+from stylegan_jax.metrics.draws import LabelDistribution, draw_labels
+from stylegan_jax.metrics.frechet import RunningStatistics, Statistics
 from stylegan_jax.networks.generator import Generator
 
 _TOGETHER = 4096  # latents mapped by one call
@@ -52,8 +52,8 @@ def statistics_of_w(
     def draw(
         generator: Generator, labels: LabelDistribution | None, indices: jax.Array
     ) -> jax.Array:
-        keys = streaming.sample_keys(seed, indices, 2)
-        z = streaming.draw_normal(keys[0], generator.config.z_dim)
+        keys = draws.sample_keys(seed, indices, 2)
+        z = draws.draw_normal(keys[0], generator.config.z_dim)
         return generator.map(z, draw_labels(generator, labels, keys[1]))[:, -1]
 
     running = RunningStatistics(generator.config.w_dim)

@@ -1,14 +1,137 @@
-"""Frechet distance of two normal distributions: the FID, given Inception features.
+"""Frechet distance of two sets of features: the FID, given Inception features.
 
-Source: Heusel et al. 2017, "GANs trained by a two time-scale update rule", equation 6;
-`metrics/frechet_inception_distance.py` in NVlabs/stylegan.
+Mean and covariance are collected in float64, batch by batch: deviations are taken from
+the mean of their own batch, so no digits are lost to a mean that is large beside the
+spread, and memory is a few `[D, D]` arrays.
+
+Sources: Heusel et al. 2017, "GANs trained by a two time-scale update rule", equation 6;
+`metrics/frechet_inception_distance.py` in NVlabs/stylegan. Chan, Golub and LeVeque
+1983, "Algorithms for computing the sample variance", equations 2.1, for matrices.
 """
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics.statistics import Statistics
+from stylegan_jax.io import array_files
+from stylegan_jax.io.atomic import atomic_file
+from stylegan_jax.metrics.checks import require_finite
+
+_ROWS = 4096  # turned to float64 at once
+_FIELDS = {"count", "mean", "covariance"}
+_SYMMETRIC = 1e-9  # of the largest entry; files of other programs may round
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Statistics:
+    """What the Frechet distance needs to know of a set of features.
+
+    Attributes:
+        count: features, at least 2.
+        mean: float64 `[D]`.
+        covariance: float64 `[D, D]`, of the sample (divided by `count - 1`), as
+            `np.cov(features, rowvar=False)`.
+    """
+
+    count: int
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    def save(self, path: str | Path) -> None:
+        """Writes an `.npz` file with the three fields."""
+        with atomic_file(path) as file:
+            np.savez(file, count=self.count, mean=self.mean, covariance=self.covariance)
+
+
+class RunningStatistics:
+    """Statistics of the features so far.
+
+    Attributes:
+        count: features so far.
+        mean: float64 `[D]`.
+        scatter: float64 `[D, D]`, sum of the outer products of deviations.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Starts with no features of `size` numbers each."""
+        self.count = 0
+        self.mean = np.zeros(size)
+        self.scatter = np.zeros((size, size))
+
+    def add(self, features: np.ndarray) -> None:
+        """Takes in a batch `[N, D]` of any float type.
+
+        Raises:
+            UserError: another shape, or features that are not finite.
+        """
+        size = len(self.mean)
+        if features.ndim != 2 or features.shape[1] != size:
+            raise UserError(
+                f"features of shape {list(features.shape)} where [N, {size}] was "
+                "begun with; use one extractor for all images"
+            )
+        so_far = self.count
+        require_finite(features, name=lambda row: f"image {so_far + row}")
+        for start in range(0, len(features), _ROWS):
+            # One layout: another is another order of additions.
+            rows = np.array(features[start : start + _ROWS], np.float64, order="C")
+            mean = rows.mean(axis=0)
+            rows -= mean
+            total, apart = self.count + len(rows), mean - self.mean
+            # What the distance of the means adds to the scatter is one more deviation.
+            between = np.sqrt(self.count * len(rows) / total) * apart
+            deviations = np.concatenate([rows, between[None]])
+            self.scatter += deviations.T @ deviations
+            self.mean += apart * (len(rows) / total)
+            self.count = total
+
+    def statistics(self) -> Statistics:
+        """The result; raises UserError of fewer than two features."""
+        if self.count < 2:
+            raise UserError(
+                f"covariance of {self.count} features; at least 2 are needed, and more "
+                "than their size to be of use"
+            )
+        covariance = self.scatter / (self.count - 1)
+        return Statistics(self.count, self.mean.copy(), covariance)
+
+
+def statistics_of(batches: Iterable[np.ndarray]) -> Statistics:
+    """Statistics of features that come in batches `[N, D]`; wrap one array in a list.
+
+    Raises:
+        UserError: fewer than two features, different sizes, values not finite.
+    """
+    running = None
+    for features in batches:
+        running = running or RunningStatistics(np.shape(features)[-1])
+        running.add(np.asarray(features))
+    return (running or RunningStatistics(0)).statistics()
+
+
+def load_statistics(path: str | Path) -> Statistics:
+    """Reads what `Statistics.save` wrote; nothing in the file is executed.
+
+    Raises:
+        UserError: the file is missing, or not such a file, or its fields contradict
+            each other.
+    """
+    try:
+        fields = array_files.read_npz(path)
+        if set(fields) != _FIELDS:
+            raise UserError(f"its fields are not {', '.join(sorted(_FIELDS))}")
+        _check(**fields)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; name a file of statistics") from None
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"{path} is not a file of statistics ({error}); compute them again"
+        ) from None
+    return Statistics(int(fields["count"]), fields["mean"], fields["covariance"])
 
 
 def frechet_distance(a: Statistics, b: Statistics, *, ddof: int = 1) -> float:
@@ -26,8 +149,7 @@ def frechet_distance(a: Statistics, b: Statistics, *, ddof: int = 1) -> float:
             those of the population, as StyleGAN2-ADA.
 
     Raises:
-        UserError: features of different sizes.
-        UserError: `ddof` is neither 0 nor 1.
+        UserError: features of different sizes, or another `ddof`.
     """
     if a.mean.shape != b.mean.shape:
         raise UserError(
@@ -36,8 +158,7 @@ def frechet_distance(a: Statistics, b: Statistics, *, ddof: int = 1) -> float:
         )
     if ddof not in (0, 1):
         raise UserError(f"ddof {ddof} is neither 0 nor 1")
-    # Threads of OpenBLAS wait for each other when cores are busy: 1.4 s with one
-    # became 8 to 19 s with two, for 1024 features on two cores under load.
+    # Threads of OpenBLAS wait for each other when cores are busy.
     with threadpool_limits(1, user_api="blas"):
         root_a, root_b = _root(a, ddof), _root(b, ddof)
         overlap = np.linalg.svd(root_a.T @ root_b, compute_uv=False).sum()
@@ -59,3 +180,18 @@ def _root(statistics: Statistics, ddof: int) -> np.ndarray:
     kept = values > smallest
     scale = (count - 1) / (count - ddof)
     return vectors[:, kept] * np.sqrt(values[kept] * scale)
+
+
+def _check(count: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> None:
+    if count.shape != () or count.dtype.kind not in "iu" or count < 2:
+        raise UserError("count is not a whole number from 2")
+    if mean.dtype != np.float64 or covariance.dtype != np.float64:
+        raise UserError("mean and covariance are not float64")
+    size = len(mean) if mean.ndim == 1 else -1
+    if covariance.shape != (size, size):
+        raise UserError(f"shapes {mean.shape} and {covariance.shape} do not match")
+    if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(covariance))):
+        raise UserError("some values are not finite")
+    apart = np.abs(covariance - covariance.T).max(initial=0)
+    if apart > _SYMMETRIC * np.abs(covariance).max(initial=0):
+        raise UserError("covariance is not symmetric")

@@ -1,4 +1,4 @@
-"""Inception score: sharp classes, and many of them.
+"""Inception score: sharp and many classes.
 
 Source: Salimans et al. 2016, "Improved techniques for training GANs", section 4;
 `metrics/inception_score.py` in NVlabs/stylegan2.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics.finite import require_finite
+from stylegan_jax.metrics.checks import require_finite
 
 
 class InceptionScore(NamedTuple):

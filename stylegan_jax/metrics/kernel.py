@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics.finite import require_finite
+from stylegan_jax.metrics.checks import require_comparable
 
 _BLOCK = 2048  # rows and columns of a kernel matrix at once
 
@@ -74,7 +74,7 @@ def kernel_distance(
 def draw_subsets(
     num_real: int, num_fake: int, *, subsets: int, subset_size: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which features each subset has: two of `[subsets, subset_size]`, real and fake.
+    """Features of each subset: two of int `[subsets, subset_size]`, real and fake.
 
     Without repetition inside a subset. The draws are those of torch-fidelity, whose
     seed is 2020: one `RandomState`, and for each subset the fakes before the reals.
@@ -89,13 +89,10 @@ def draw_subsets(
 
 
 def squared_mmd(real: np.ndarray, fake: np.ndarray, *, unbiased: bool = True) -> float:
-    """Squared MMD of all features, in blocks: no `[N, N]` matrix is kept.
+    """Squared MMD of all features `[N, D]` and `[M, D]`, in blocks.
 
-    Args:
-        real: features `[N, D]`.
-        fake: features `[M, D]`.
-        unbiased: leaves a feature's kernel with itself out. With it (False) the
-            value is never negative, and too large by the order of 1/N.
+    The biased value includes each feature's kernel with itself: it is never negative,
+    and too large by the order of 1/N.
 
     Raises:
         UserError: sets of different sizes of features, or of fewer than two; features
@@ -128,15 +125,9 @@ def _diagonal_sum(x: np.ndarray) -> float:
 
 
 def _check(real: np.ndarray, fake: np.ndarray) -> None:
-    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
-        raise UserError(
-            f"features of shapes {list(real.shape)} and {list(fake.shape)} have no "
-            "distance; use one extractor for both sets"
-        )
+    require_comparable(real, fake)
     if min(len(real), len(fake)) < 2:
         raise UserError(
             f"kernel distance of {len(real)} real and {len(fake)} fake features; "
             "at least 2 of each are needed"
         )
-    require_finite(real, name="real image {}".format)
-    require_finite(fake, name="fake image {}".format)

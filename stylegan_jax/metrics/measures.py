@@ -1,12 +1,12 @@
-"""One measure of a generator, or of images, from its name to its scores.
+"""Measures of a generator, or of images, by name: FID, KID, precision, recall, PPL, LS.
 
     options = MeasureOptions(mirror=True)
     scores = take(generator, source, Measure("fid", 5000), options)
 
-Knows which networks look at the images, where their weights are, and which formula
-follows; it knows nothing of command lines and of runs.
+Which networks look at the images, where their weights are, and which formula follows.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,21 +15,28 @@ import jax
 from jax import Array
 
 from stylegan_jax.classifiers import own
-from stylegan_jax.classifiers.attribute_classifiers import classifiers_for
+from stylegan_jax.classifiers.attribute_classifiers import (
+    attribute_table,
+    classifiers_for,
+)
 from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import inception, lpips, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.metrics import collecting, drawing, frechet, kernel, precision_recall
+from stylegan_jax.metrics import sampling
+from stylegan_jax.metrics.frechet import frechet_distance
 from stylegan_jax.metrics.inception_score import inception_score
-from stylegan_jax.metrics.names import COMPARING, Measure
+from stylegan_jax.metrics.kernel import kernel_distance
+from stylegan_jax.metrics.names import KINDS, Measure
 from stylegan_jax.metrics.path_length import Distance, path_length
+from stylegan_jax.metrics.precision_recall import precision_recall
 from stylegan_jax.metrics.separability import sample_for_separability, separability
-from stylegan_jax.metrics.store import Store, digest
-from stylegan_jax.metrics.task import MeasureOptions, Task
+from stylegan_jax.metrics.store import digest
+from stylegan_jax.metrics.task import MeasureOptions, Task, make_task, require_enough
 from stylegan_jax.networks.generator import Generator
 
 _INCEPTION = 2048  # features; of fewer images the Frechet distance is far too large
+_LOOKED_AT = 500  # labels of the data, to see whether there are any
 Scores = dict[str, float]
 T = TypeVar("T")
 
@@ -40,7 +47,7 @@ def take(
     measure: Measure,
     options: MeasureOptions,
 ) -> Scores:
-    """Takes one measure.
+    """Takes one measure; returns scores by name.
 
     In several processes all must call this alike; all get the scores. A call that was
     cut short is continued by the next, with the same score.
@@ -54,15 +61,12 @@ def take(
             may be fewer.
         options: weights, seed and batches.
 
-    Returns:
-        Scores by name.
-
     Raises:
         UserError: weights cannot be had, or the data, the generator or the features
             do not allow the measure.
     """
     task = make_task(made, source, measure, options)
-    scores = _MEASURES[measure.kind](task)
+    scores = _MEASURES[measure.kind][0](task)
     task.files.finish()
     return scores
 
@@ -88,7 +92,7 @@ def about(
     if source is None or not task.uses_data:
         return found
     found |= {"data": source.name, "images": len(source)}
-    if task.compares:
+    if measure.compares:
         # Process 0 alone reads files.
         mark = task.fingerprint() if jax.process_index() == 0 else ""
         found |= {"reals": task.num_reals, "fingerprint": mark}
@@ -104,72 +108,45 @@ def about(
     return found
 
 
-def make_task(
-    made: Generator | Source,
-    source: Source | None,
-    measure: Measure,
-    options: MeasureOptions,
-) -> Task:
-    """The task of a measure.
+def prepare(
+    source: Source, measure: Measure, options: MeasureOptions
+) -> dict[str, bool]:
+    """Makes sure, before a long wait, that a measure can be taken.
+
+    Weights are fetched and read, and the data is asked for what is needed of it.
+
+    Args:
+        source: the data to compare with.
+        measure: which, with its number of images.
+        options: where weights are.
+
+    Returns:
+        The scores by which generators can be put in order, and for each whether a
+        larger one is better.
 
     Raises:
-        UserError: the data, or what was made, does not allow the measure.
+        UserError: weights cannot be had, or the data does not allow the measure.
     """
-    if isinstance(made, Generator) and made.resolution == 1:
-        raise UserError(
-            "this network draws points; measure them with python -m "
-            "stylegan_jax.coverage RUN"
-        )
-    if not isinstance(made, Generator) and measure.kind not in (*COMPARING, "is"):
-        raise UserError(
-            f"{measure.name} is a measure of networks, and {made.name} is images; "
-            "take fid, kid, pr or is"
-        )
     require_enough(source, measure)
-    measure = counted(made, source, measure)
-    other = options.features
-    if isinstance(other, Path):
-        other = own.load(other)
-    nameless = other is not None and not other.params
-    known = not nameless or isinstance(options.features, Path)
-    files = Store(enabled=options.cache and known)
-    return Task(made, source, measure, options, other, files)
+    features = None
+    if measure.kind == "ls":
+        some = range(0, len(source), max(1, len(source) // _LOOKED_AT))
+        attribute_table(source, None, some)
+    elif options.features is not None:
+        given = options.features
+        features = (own.load(given) if isinstance(given, Path) else given).name
+        if measure.kind == "is":
+            raise UserError(
+                f"{measure.name} is a score of Inception's classes, and {features} has"
+                " none; leave one of the two out"
+            )
+    else:
+        _MEASURES[measure.kind][1](options)
+    base, scores = measure.name_on(features), KINDS[measure.kind].scores
+    return {f"{base}{end}": larger for end, larger in scores.items()}
 
 
-def counted(
-    made: Generator | Source, source: Source | None, measure: Measure
-) -> Measure:
-    """The measure with its number of images: all there are, where it says none."""
-    there = [x for x in (made, source) if not isinstance(x, Generator | None)]
-    return measure.on(max(map(len, there), default=0))
-
-
-def require_enough(source: Source | None, measure: Measure) -> None:
-    """Checks that there is data where the measure compares with it, and enough.
-
-    Raises:
-        UserError: there is not.
-    """
-    if measure.kind not in COMPARING:
-        return
-    if source is None:
-        raise UserError(f"{measure.name} compares with data, and none is given")
-    fewest = COMPARING[measure.kind]
-    if len(source) < fewest:
-        raise UserError(
-            f"{source.name} has {len(source)} images, each of which counts once; "
-            f"{measure.kind} means nothing with fewer than {fewest}"
-        )
-
-
-def _inception(task: Task, output: str = "2048") -> FrozenNetwork:
-    path = task.options.inception
-    return inception.extractor(_had(path, lambda: inception.load(path)), output)
-
-
-def _vgg16(task: Task) -> FrozenNetwork:
-    path = task.options.vgg16
-    return vgg16.fc2_extractor(_had(path, lambda: vgg16.load(path, dense=True)))
+# --- Networks ----------------------------------------------------------------------
 
 
 def _had(path: Path | None, load: Callable[[], T]) -> T:
@@ -185,24 +162,66 @@ def _had(path: Path | None, load: Callable[[], T]) -> T:
         ) from error
 
 
+def _load_inception(options: MeasureOptions) -> Any:
+    return inception.load(options.inception)
+
+
+def _load_vgg16(options: MeasureOptions) -> Any:
+    return vgg16.load(options.vgg16, dense=True)
+
+
+def _load_lpips(options: MeasureOptions) -> Any:
+    return lpips.load(trunk=options.vgg16, linear=options.lpips)
+
+
+def _inception(task: Task, output: str = "2048") -> FrozenNetwork:
+    load = functools.partial(_load_inception, task.options)
+    return inception.extractor(_had(task.options.inception, load), output)
+
+
+def _vgg16(task: Task) -> FrozenNetwork:
+    load = functools.partial(_load_vgg16, task.options)
+    return vgg16.fc2_extractor(_had(task.options.vgg16, load))
+
+
+def _distance(task: Task) -> tuple[Distance, Callable[[], str]]:
+    """What compares images, and a function that says which weights it has."""
+    options, other = task.options, task.other
+    if other is None:
+        load = functools.partial(_load_lpips, options)
+        params = _had(options.vgg16 and options.lpips, load)
+
+        def perceptual(a: Array, b: Array) -> Array:
+            return lpips.distance(params, sampling.as_rgb(a), sampling.as_rgb(b))
+
+        return perceptual, lambda: digest(params)
+
+    def squared(a: Array, b: Array) -> Array:
+        # Not rounded to levels: a step is far below one.
+        seen = (sampling.as_rgb(images * 127.5 + 127.5) for images in (a, b))
+        found_a, found_b = (other.function(other.params, images) for images in seen)
+        return ((found_a - found_b) ** 2).sum(1)
+
+    return squared, lambda: digest(other.params)
+
+
 # --- The measures ------------------------------------------------------------------
 
 
 def _fid(task: Task) -> Scores:
     network = task.other or _inception(task)
     images = task.data(network), task.samples(network)
-    real, fake = (collecting.statistics(x, task.files) for x in images)
-    return {task.name: frechet.frechet_distance(real, fake)}
+    real, fake = (sampling.statistics(x, task.files) for x in images)
+    return {task.name: frechet_distance(real, fake)}
 
 
 def _kid(task: Task) -> Scores:
     real, fake = task.features(task.other or _inception(task))
-    return {task.name: kernel.kernel_distance(real, fake).mean}
+    return {task.name: kernel_distance(real, fake).mean}
 
 
 def _precision_recall(task: Task) -> Scores:
-    real, fake = task.features(task.other or _vgg16(task))
-    found = precision_recall.precision_recall(real, fake)
+    found = precision_recall(*task.features(task.other or _vgg16(task)))
     return {
         f"{task.name}_precision": found.precision,
         f"{task.name}_recall": found.recall,
@@ -221,47 +240,24 @@ def _inception_score(task: Task) -> Scores:
             f"{task.name} is of {task.num_samples} images in ten parts, and a part of "
             "one image says nothing; take 20 or more"
         )
-    mean, std = inception_score(collecting.features(images, task.files))
+    mean, std = inception_score(sampling.features(images, task.files))
     return {f"{task.name}_mean": mean, f"{task.name}_std": std}
 
 
 def _path_length(task: Task) -> Scores:
-    compare, of = _distance(task)
+    distance, weights = _distance(task)
     _, path = task.measure.kind.split("_")
     found = path_length(
         task.generator,
-        compare,
+        distance,
         space="z" if path[0] == "z" else "w",
         sampling="end" if path[1:] == "end" else "full",
         count=task.count,
         labels=task.labels,
-        seed=task.options.seed,
-        partial=task.partial(distance=of() if task.files.needs_keys else ""),
-        **task.streaming,
+        partial=task.partial(distance=weights),
+        **task.drawing,
     )
     return {task.name: found.score}
-
-
-def _distance(task: Task) -> tuple[Distance, Callable[[], str]]:
-    """What compares images, and a function that says which weights it has."""
-    options, other = task.options, task.other
-    if other is None:
-        given = options.vgg16 and options.lpips
-        params = _had(
-            given, lambda: lpips.load(trunk=options.vgg16, linear=options.lpips)
-        )
-        return (
-            lambda a, b: lpips.distance(params, drawing.as_rgb(a), drawing.as_rgb(b)),
-            lambda: digest(params),
-        )
-
-    def squared(a: Array, b: Array) -> Array:
-        # Not rounded to levels: a step is far below one.
-        seen = (drawing.as_rgb(images * 127.5 + 127.5) for images in (a, b))
-        found_a, found_b = (other.function(other.params, images) for images in seen)
-        return ((found_a - found_b) ** 2).sum(1)
-
-    return squared, lambda: task.weights_of(other)
 
 
 def _separability(task: Task) -> Scores:
@@ -273,17 +269,14 @@ def _separability(task: Task) -> Scores:
         cached=options.cache,
         quiet=options.quiet,
     )
-    of = {attribute: each.params for attribute, each in classifiers.items()}
+    params = {attribute: each.params for attribute, each in classifiers.items()}
     found = sample_for_separability(
         task.generator,
         classifiers,
         task.count,
-        task.options.seed,
         labels=task.labels,
-        partial=task.partial(
-            classifiers=digest(of) if task.files.needs_keys else "",
-        ),
-        **task.streaming,
+        partial=task.partial(classifiers=lambda: digest(params)),
+        **task.drawing,
     )
     scores = {
         f"{name}_z": separability(found.z, found.logits).score,
@@ -294,11 +287,17 @@ def _separability(task: Task) -> Scores:
     return scores
 
 
-_MEASURES: dict[str, Callable[[Task], Scores]] = {
-    "fid": _fid,
-    "kid": _kid,
-    "pr": _precision_recall,
-    "is": _inception_score,
-    **dict.fromkeys(("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend"), _path_length),
-    "ls": _separability,
+# Of each kind: what takes it, and what fetches and reads the weights it needs.
+_MEASURES: dict[
+    str, tuple[Callable[[Task], Scores], Callable[[MeasureOptions], Any]]
+] = {
+    "fid": (_fid, _load_inception),
+    "kid": (_kid, _load_inception),
+    "pr": (_precision_recall, _load_vgg16),
+    "is": (_inception_score, _load_inception),
+    "ppl_zfull": (_path_length, _load_lpips),
+    "ppl_wfull": (_path_length, _load_lpips),
+    "ppl_zend": (_path_length, _load_lpips),
+    "ppl_wend": (_path_length, _load_lpips),
+    "ls": (_separability, lambda options: None),
 }

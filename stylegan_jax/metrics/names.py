@@ -11,24 +11,35 @@ import re
 
 from stylegan_jax.errors import UserError
 
-# Kind: its official number of images (for path lengths, pairs of images), and whether
-# the official name says it.
-KINDS: dict[str, tuple[int, bool]] = {
-    "fid": (50_000, True),
-    "kid": (50_000, True),
-    "pr": (50_000, True),
-    "is": (50_000, True),
-    "ppl_zfull": (100_000, False),
-    "ppl_wfull": (100_000, False),
-    "ppl_zend": (100_000, False),
-    "ppl_wend": (100_000, False),
-    "ls": (200_000, False),
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A formula and its protocol.
+
+    Attributes:
+        official: number of images; for path lengths, pairs of images.
+        said: whether the official name says it.
+        scores: ends of the names of the scores that generators can be put in order
+            by, and whether larger is better.
+        fewest: images of the data it can do with, where it compares with data. Its
+            bare name takes the number of images from the data.
+    """
+
+    official: int
+    said: bool
+    scores: dict[str, bool]
+    fewest: int | None = None
+
+
+_PATHS = Kind(100_000, False, {"": False})
+KINDS = {
+    "fid": Kind(50_000, True, {"": False}, 2),
+    "kid": Kind(50_000, True, {"": False}, 2),
+    "pr": Kind(50_000, True, {"_precision": True, "_recall": True}, 4),
+    "is": Kind(50_000, True, {"_mean": True}),
+    **dict.fromkeys(("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend"), _PATHS),
+    "ls": Kind(200_000, False, {"_z": False, "_w": False}),
 }
-
-
-# Those that compare with data, and the fewest images they can do with. Their bare names
-# take the number of images from the data.
-COMPARING = {"fid": 2, "kid": 2, "pr": 4}
 _FEWEST = 10  # images; a score of fewer says nothing
 
 
@@ -48,7 +59,12 @@ class Measure:
         """The measure with its number, where the data has so many images."""
         if self.count is not None:
             return self
-        return Measure(self.kind, min(images, KINDS[self.kind][0]))
+        return Measure(self.kind, min(images, KINDS[self.kind].official))
+
+    @property
+    def compares(self) -> bool:
+        """Whether images of the data are looked at."""
+        return KINDS[self.kind].fewest is not None
 
     @property
     def name(self) -> str:
@@ -68,8 +84,8 @@ class Measure:
 
     @property
     def _number(self) -> str:
-        official, said = KINDS[self.kind]
-        if self.count is None or (self.count == official and not said):
+        kind = KINDS[self.kind]
+        if self.count is None or (self.count == kind.official and not kind.said):
             return ""
         thousands = self.count >= 1000 and self.count % 100 == 0
         return f"{self.count / 1000:g}k" if thousands else f"{self.count}"
@@ -88,7 +104,7 @@ def parse_measures(text: str) -> tuple[Measure, ...]:
 def _parse(name: str) -> Measure:
     match = re.fullmatch(r"([a-z_]+?)(?:(\d{1,9}(?:\.\d{1,9})?)(k?))?", name)
     if match is None or match[1] not in KINDS:
-        known = [f"{k}{n // 1000}k" if said else k for k, (n, said) in KINDS.items()]
+        known = [Measure(k, kind.official).name for k, kind in KINDS.items()]
         close = difflib.get_close_matches(name, known, 2, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         raise UserError(
@@ -98,7 +114,8 @@ def _parse(name: str) -> Measure:
         )
     kind, number, thousands = match.groups()
     if number is None:
-        return Measure(kind, None if kind in COMPARING else KINDS[kind][0])
+        measure = Measure(kind, None)
+        return measure if measure.compares else measure.on(KINDS[kind].official)
     count = float(number) * (1000 if thousands else 1)
     if count < _FEWEST or (not thousands and "." in number):
         hint = "" if thousands else f", or {name}k"

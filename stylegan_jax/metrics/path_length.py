@@ -6,19 +6,17 @@ NVlabs/stylegan.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import Mesh
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics import streaming
-from stylegan_jax.metrics.finite import require_finite
-from stylegan_jax.metrics.label_draws import LabelDistribution, draw_labels
-from stylegan_jax.metrics.store import Partial
+from stylegan_jax.metrics import draws, streaming
+from stylegan_jax.metrics.checks import require_finite
+from stylegan_jax.metrics.draws import LabelDistribution, NoiseKind, draw_labels
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents, resample
 
@@ -55,11 +53,8 @@ def path_length(
     count: int = 100_000,
     seed: int = 0,
     labels: LabelDistribution | None = None,
-    noise: streaming.NoiseKind = "random",
-    batch_size: int = 64,
-    mesh: Mesh | None = None,
-    quiet: bool = False,
-    partial: Partial | None = None,
+    noise: NoiseKind = "random",
+    **options: Any,
 ) -> PathLength:
     """Measures the perceptual path length of a generator, without truncation.
 
@@ -78,10 +73,7 @@ def path_length(
         labels: of conditional networks, drawn for each path.
         noise: "random" draws new noise for each path, "stored" takes the
             generator's. Both images of a path have the same noise in either case.
-        batch_size: paths given to the devices before the first is waited for.
-        mesh: all devices by default.
-        quiet: shows no progress.
-        partial: where distances so far are saved, and taken up from.
+        options: `batch_size`, `mesh`, `quiet` and `partial` of `streaming.stream`.
 
     Raises:
         UserError: an unknown space, sampling or noise; an image that is too small to
@@ -98,15 +90,13 @@ def path_length(
 
     def compute(given: Networks, indices: Array) -> Array:
         generator, labels = given
-        keys = streaming.sample_keys(seed, indices, 5)
-        z0, z1 = (
-            streaming.draw_normal(key, generator.config.z_dim) for key in keys[:2]
-        )
+        keys = draws.sample_keys(seed, indices, 5)
+        z0, z1 = (draws.draw_normal(key, generator.config.z_dim) for key in keys[:2])
         t = jax.vmap(jax.random.uniform)(keys[2])
         if sampling == "end":
             t = jnp.zeros_like(t)
         y = draw_labels(generator, labels, keys[3])
-        drawn = streaming.draw_noise(generator, keys[4], noise)
+        drawn = draws.draw_noise(generator, keys[4], noise)
         y = None if y is None else _twice(y)
         if noise == "random":
             drawn = tuple(map(_twice, drawn))
@@ -123,11 +113,8 @@ def path_length(
         compute,
         (generator, labels),
         count,
-        batch_size=batch_size,
-        mesh=mesh,
         title=f"path length, {space} {sampling}",
-        quiet=quiet,
-        partial=partial,
+        **options,
     ).astype(np.float64)
     return PathLength(trimmed_mean(distances), distances)
 

@@ -1,4 +1,4 @@
-"""Improved precision and recall: are samples good, and are all kinds there.
+"""Improved precision and recall of samples against data.
 
 The manifold of a set of features is the union of balls around them, each as large as
 the distance to its k-th nearest neighbour. Precision is the share of fakes inside the
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics.finite import require_finite
+from stylegan_jax.metrics.checks import require_comparable
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,13 +51,7 @@ def precision_recall(
         UserError: sets of different sizes of features, or of no more than k; features
             that are not finite.
     """
-    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
-        raise UserError(
-            f"features of shapes {list(real.shape)} and {list(fake.shape)} cannot be "
-            "compared; use one extractor for both sets"
-        )
-    require_finite(real, name="real image {}".format)
-    require_finite(fake, name="fake image {}".format)
+    require_comparable(real, fake)
     if min(len(real), len(fake)) <= k:
         raise UserError(
             f"precision and recall look at the {k} nearest neighbours of every image, "
@@ -104,7 +98,6 @@ def _slices(count: int, block: int) -> Iterator[slice]:
 
 
 def _smallest(known: np.ndarray, more: np.ndarray) -> np.ndarray:
-    """The smallest values of each row of both, as many as are known."""
     number = known.shape[1]
     both = np.concatenate([known, more], axis=1)
     return np.partition(both, number - 1, axis=1)[:, :number]
@@ -114,7 +107,6 @@ def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     x, y = x.astype(np.float64), y.astype(np.float64)
     norms = np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1)
     distances = norms - 2 * (x @ y.T)
-    # Twins are at distance zero: what rounding leaves would be left to chance when a
-    # generator draws one image again and again, and radii are zero.
+    # Twins are at distance zero: rounding would decide who is inside a radius of zero.
     distances[distances < norms * (x.shape[1] * np.finfo(np.float64).eps)] = 0
     return distances

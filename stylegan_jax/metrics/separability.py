@@ -1,4 +1,4 @@
-"""Linear separability: can a plane tell which latents give an attribute?
+"""Linear separability of latents by the attributes of their images.
 
 Source: Karras et al. 2018, section 4.2, and `metrics/linear_separability.py`,
 NVlabs/stylegan.
@@ -6,24 +6,22 @@ NVlabs/stylegan.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import Mesh
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.summary import short_repr
-from stylegan_jax.metrics import streaming
-from stylegan_jax.metrics.finite import require_finite
-from stylegan_jax.metrics.label_draws import LabelDistribution, draw_labels
-from stylegan_jax.metrics.store import Partial
+from stylegan_jax.metrics import draws, streaming
+from stylegan_jax.metrics.checks import require_finite
+from stylegan_jax.metrics.draws import LabelDistribution, draw_labels
 from stylegan_jax.networks.generator import Generator
 
 
 class BinaryClassifier(Protocol):
-    """What says whether an image has an attribute, such as `classifier.Classifier`."""
+    """Logits of an attribute, as of `classifiers.classifier.Classifier`."""
 
     def logit(self, images: Array) -> Array:
         """Images `[N, H, W, C]` in [-1, 1] to `[N]`, above 0 where it is there."""
@@ -130,10 +128,7 @@ def sample_for_separability(
     seed: int = 0,
     *,
     labels: LabelDistribution | None = None,
-    batch_size: int = 64,
-    mesh: Mesh | None = None,
-    quiet: bool = False,
-    partial: Partial | None = None,
+    **options: Any,
 ) -> LabelledLatents:
     """Draws images with random noise and without truncation, and classifies them.
 
@@ -143,10 +138,7 @@ def sample_for_separability(
         count: number of samples.
         seed: of latents, noise and, for conditional networks, labels.
         labels: of conditional networks, drawn for each sample.
-        batch_size: samples given to the devices before the first is waited for.
-        mesh: all devices by default.
-        quiet: shows no progress.
-        partial: where samples so far are saved, and taken up from.
+        options: `batch_size`, `mesh`, `quiet` and `partial` of `streaming.stream`.
 
     Raises:
         UserError: no classifier, or one that refuses the images.
@@ -158,10 +150,10 @@ def sample_for_separability(
         given: tuple[Generator, LabelDistribution | None], indices: Array
     ) -> tuple[Array, Array, Array]:
         generator, labels = given
-        keys = streaming.sample_keys(seed, indices, 3)
-        z = streaming.draw_normal(keys[0], generator.config.z_dim)
+        keys = draws.sample_keys(seed, indices, 3)
+        z = draws.draw_normal(keys[0], generator.config.z_dim)
         ws = generator.map(z, draw_labels(generator, labels, keys[1]))
-        noise = streaming.draw_noise(generator, keys[2], "random")
+        noise = draws.draw_noise(generator, keys[2], "random")
         images = generator.synthesize(ws, noise)
         logits = [classifier.logit(images) for classifier in classifiers.values()]
         return z, ws[:, -1], jnp.stack(logits, axis=1)
@@ -170,11 +162,8 @@ def sample_for_separability(
         compute,
         (generator, labels),
         count,
-        batch_size=batch_size,
-        mesh=mesh,
         title="samples for separability",
-        quiet=quiet,
-        partial=partial,
+        **options,
     )
     return LabelledLatents(z, w, logits, tuple(classifiers))
 

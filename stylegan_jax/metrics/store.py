@@ -1,12 +1,13 @@
-"""What measures found, in files: of the data for the next time, of samples so far.
+"""Cache of what measures found: of the data for good, of samples until they are scored.
 
 A file is named by a digest of all that its content depends on. Files lie in
 `cache.folder("measures")` and may be removed at any time. In several
-processes, process 0 reads and writes, and the others are told.
+processes, process 0 reads and writes, and broadcasts what it read.
 """
 
 import dataclasses
 import hashlib
+import io
 import json
 import logging
 import time
@@ -18,9 +19,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from stylegan_jax.distributed import processes
 from stylegan_jax.io import cache
 from stylegan_jax.io.atomic import atomic_file
-from stylegan_jax.metrics import gathering
 
 Arrays = dict[str, np.ndarray]
 Key = Mapping[str, Any]  # JSON: what the content depends on
@@ -42,24 +43,21 @@ def digest(tree: Any) -> str:
 
 
 class Store:
-    """Files of one measure.
-
-    `finish` ends it: what was kept of samples has served its purpose.
-    """
+    """Files of one measure; reads and writes nothing if not `enabled`."""
 
     def __init__(self, *, enabled: bool = True) -> None:
-        """Reads and writes nothing if not `enabled`."""
+        """Touches no file."""
         self.enabled = enabled
         self._partials: list[Partial] = []
 
     @property
     def needs_keys(self) -> bool:
-        """Whether keys matter here; they take time to find."""
+        """Whether keys matter in this process; they take time to find."""
         return self.enabled and jax.process_index() == 0
 
     def read(self, key: Key) -> Arrays:
         """What `write` was given, or {}."""
-        return gathering.from_first(_read(_path(key))) if self.enabled else {}
+        return _read(_path(key)) if self.enabled else {}
 
     def write(self, key: Key, arrays: Mapping[str, np.ndarray]) -> None:
         """Keeps arrays until somebody removes the file."""
@@ -73,7 +71,7 @@ class Store:
         return self._partials[-1]
 
     def finish(self) -> None:
-        """Removes what was computed so far."""
+        """Removes what was computed so far: the measure has been taken."""
         for partial in self._partials:
             partial.remove()
 
@@ -91,16 +89,15 @@ class Partial:
 
     def restore(self) -> Arrays:
         """What was saved last, or {}."""
-        return gathering.from_first(_read(self.path)) if self.path else {}
+        return _read(self.path) if self.path else {}
 
     def save(self, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
         """Saves what `arrays` gives, if it is time to."""
         if self.path is None or jax.process_index() != 0:
             return
-        if time.monotonic() - self._last < EVERY_SECONDS:
-            return
-        _write(self.path, arrays())
-        self._last = time.monotonic()
+        if time.monotonic() - self._last >= EVERY_SECONDS:
+            _write(self.path, arrays())
+            self._last = time.monotonic()
 
     def remove(self) -> None:
         """Removes the file if there is one."""
@@ -115,15 +112,21 @@ def _path(key: Key) -> Path:
 
 
 def _read(path: Path) -> Arrays:
-    if jax.process_index() != 0 or not path.exists():
-        return {}
-    try:
-        # Opened here: NumPy leaves files that are no archives open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return dict(archive)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        _logger.warning("%s is damaged (%s); computing it again", path, error)
-        return {}
+    """The arrays of process 0's file, in every process; {} of none or a damaged one."""
+    found: Arrays = {}
+    if jax.process_index() == 0 and path.exists():
+        try:
+            # Opened here: NumPy leaves files that are no archives open.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+                found = dict(archive)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as e:
+            _logger.warning("%s is damaged (%s); computing it again", path, e)
+    if jax.process_count() == 1:
+        return found
+    buffer, fields = io.BytesIO(), dict[str, Any](found)
+    np.savez(buffer, **fields)
+    sent = processes.broadcast(buffer.getvalue())
+    return dict(np.load(io.BytesIO(sent), allow_pickle=False))
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

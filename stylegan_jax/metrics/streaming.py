@@ -1,15 +1,14 @@
 """Values of many samples, batch by batch over the devices of all processes.
 
-Whatever is random about a sample is a function of a seed and of the sample's index,
-and a device always runs the program of the same few samples. So neither the number of
-devices, nor that of processes, nor the size of a batch changes a digit that matters;
-and what was interrupted is continued bit for bit.
+Whatever is random about a sample is a function of a seed and of the sample's index
+(`draws.py`), and a device always runs the program of the same few samples. So neither
+the number of devices, nor that of processes, nor the size of a batch changes a digit
+that matters; and what was interrupted is continued bit for bit.
 """
 
 import collections
-import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,9 +19,6 @@ from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.metrics.store import Partial
-from stylegan_jax.networks.generator import Generator, Noise
-
-NoiseKind = Literal["random", "stored"]
 
 # Samples in the program of a device. Another number is another order of additions,
 # which path lengths show in the fifth digit: they divide rounding by 1e-4.
@@ -77,7 +73,7 @@ def chunks(
     networks: Any,
     count: int,
     *,
-    batch_size: int,
+    batch_size: int = 64,
     start: int = 0,
     load: Callable[[np.ndarray], Any] | None = None,
     mesh: Mesh | None = None,
@@ -99,7 +95,7 @@ def chunks(
         load: makes of indices `[N]` what `compute` is given instead, a tree of host
             arrays `[N, ...]`; called for this process's share only.
         mesh: all devices of all processes by default.
-        title: of the bar that a terminal shows.
+        title: of the progress bar.
         quiet: shows no bar.
 
     Yields:
@@ -117,20 +113,21 @@ def chunks(
         raise UserError(f"start {start} is not a multiple of {CHUNK} below {count}")
     mesh = parallel.make_mesh() if mesh is None else mesh
     results = _results(compute, networks, range(start, count), batch_size, load, mesh)
-    held: list[Any] = []
-    left = count - start
-    with _bar(title, start, count, quiet=quiet) as advance:
+    structure, held, left = None, [], count - start
+    with progress_bar(quiet=quiet or jax.process_index() != 0) as bar:
+        task = bar.add_task(title, total=count, completed=start)
         for result in results:
             number = min(left, TOGETHER * mesh.size)  # the last call was filled up
-            held.append(jax.tree.map(lambda x, n=number: x[:n], result))
+            leaves, structure = jax.tree.flatten(result)
+            held.append([x[:number] for x in leaves])
             left -= number
-            advance(number)
-            while sum(map(_length, held)) >= CHUNK:
-                whole = _joined_trees(held)
-                yield jax.tree.map(lambda x: x[:CHUNK], whole)
-                held = [jax.tree.map(lambda x: x[CHUNK:], whole)]
-        if sum(map(_length, held)):
-            yield _joined_trees(held)
+            bar.update(task, advance=number)
+            while sum(len(leaves[0]) for leaves in held) >= CHUNK:
+                whole = _joined(held)
+                yield jax.tree.unflatten(structure, [x[:CHUNK] for x in whole])
+                held = [[x[CHUNK:] for x in whole]]
+        if any(len(leaves[0]) for leaves in held):
+            yield jax.tree.unflatten(structure, _joined(held))
 
 
 def _results(
@@ -148,7 +145,7 @@ def _results(
     # Every process needs the results of all; within one they are gathered by the host.
     out = parallel.replicated(mesh) if shared else parallel.split(mesh)
     run = jax.jit(mapped, out_shardings=out)
-    networks = _put_everywhere(networks, mesh)
+    networks = parallel.place(networks, parallel.replicated(mesh))
     together = TOGETHER * mesh.size
     calls = max(1, batch_size // together)
     calls = min(calls, _CALLS) if shared else calls
@@ -168,58 +165,5 @@ def _results(
         yield jax.device_get(in_flight.popleft())
 
 
-def _put_everywhere(tree: Any, mesh: Mesh) -> Any:
-    sharding = parallel.replicated(mesh)
-    if jax.process_count() == 1:
-        return jax.device_put(tree, sharding)
-
-    def put(x: Any) -> Array:
-        host = np.asarray(x)
-        return jax.make_array_from_process_local_data(sharding, host, host.shape)
-
-    return jax.tree.map(put, tree)
-
-
-@contextlib.contextmanager
-def _bar(
-    title: str, start: int, count: int, *, quiet: bool
-) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal; gives a function that moves it on."""
-    with progress_bar(quiet=quiet or jax.process_index() != 0) as bar:
-        task = bar.add_task(title, total=count, completed=start)
-        yield lambda number: bar.update(task, advance=number)
-
-
-def _length(tree: Any) -> int:
-    return len(jax.tree.leaves(tree)[0])
-
-
-def _joined_trees(trees: list[Any]) -> Any:
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *trees)
-
-
 def _joined(parts: list[list[np.ndarray]]) -> list[np.ndarray]:
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-
-def sample_keys(seed: int, indices: Array, number: int) -> Array:
-    """`number` independent keys for each sample: `[N]` to typed keys `[number, N]`."""
-    key = jax.random.key(seed)
-
-    def keys_of(index: Array) -> Array:
-        return jax.random.split(jax.random.fold_in(key, index), number)
-
-    return jax.vmap(keys_of, out_axes=1)(indices)
-
-
-def draw_normal(keys: Array, size: int) -> Array:
-    """One unit normal vector per key, `[N]` to `[N, size]`."""
-    return jax.vmap(lambda key: jax.random.normal(key, (size,)))(keys)
-
-
-def draw_noise(generator: Generator, keys: Array, kind: NoiseKind) -> Noise:
-    """Noise of one image per key, `[N, R, R, 1]` each, or the stored `[1, R, R, 1]`."""
-    if kind == "stored":
-        return generator.noise
-    layers = jax.vmap(lambda key: generator.draw_noise(key, 1))(keys)
-    return tuple(layer[:, 0] for layer in layers)

@@ -1,25 +1,25 @@
 """What a measure is to be taken of: a generator or images, data, options.
 
-Knows how many images of each kind are looked at, and what a score depends on.
+How many images of each kind are looked at, and what a score depends on.
 """
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
 
+from stylegan_jax.classifiers import own
 from stylegan_jax.data.sources import Source, spread
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.io import cache
-from stylegan_jax.metrics import collecting
-from stylegan_jax.metrics.collecting import Images, generator_key
-from stylegan_jax.metrics.label_draws import LabelDistribution, labels_for
-from stylegan_jax.metrics.names import COMPARING, Measure
-from stylegan_jax.metrics.store import Partial, Store, digest
+from stylegan_jax.metrics import sampling
+from stylegan_jax.metrics.draws import LabelDistribution, labels_for
+from stylegan_jax.metrics.names import KINDS, Measure
+from stylegan_jax.metrics.store import Partial, Store
 from stylegan_jax.metrics.streaming import CHUNK
 from stylegan_jax.networks.generator import Generator
 
@@ -35,8 +35,8 @@ class MeasureOptions:
         lpips: likewise of LPIPS's weights of channels.
         classifiers: a file of classifiers for separability; made if it is not there.
         features: another network in the place of all of these, or its file
-            (`classifiers/own.py`). Scores then bear its name. It is known to the
-            cache by its file or its `params`; one without either is not cached.
+            (`classifiers/own.py`). Scores then bear its name. The cache knows it by
+            its `params`; one without any is not cached.
         seed: of everything random.
         batch_size: images under way at once; scores change by rounding only.
         mesh: the devices; all of all processes by default.
@@ -78,14 +78,10 @@ class Task:
         return self.measure.name_on(self.other.name if self.other else None)
 
     @property
-    def compares(self) -> bool:
-        """Whether images of the data are looked at."""
-        return self.measure.kind in COMPARING
-
-    @property
     def uses_data(self) -> bool:
         """Whether images of the data, or its labels, matter."""
-        return self.compares or self.measure.kind == "ls" or self.labels is not None
+        measure = self.measure
+        return measure.compares or measure.kind == "ls" or self.labels is not None
 
     @property
     def count(self) -> int:
@@ -125,86 +121,118 @@ class Task:
         return labels_for(made, self.source) if isinstance(made, Generator) else None
 
     @property
-    def streaming(self) -> dict[str, Any]:
-        """Options of `streaming.chunks`."""
+    def drawing(self) -> dict[str, Any]:
+        """How samples are drawn: options of all that draws them."""
         options = self.options
-        return {
-            "batch_size": options.batch_size,
-            "mesh": options.mesh,
-            "quiet": options.quiet,
-        }
+        names = ("seed", "batch_size", "mesh", "quiet")
+        return {name: getattr(options, name) for name in names}
 
     def fingerprint(self) -> str:
         """Says which images of the data are used."""
         assert self.source is not None
-        return self.options.fingerprint or _fingerprint(
-            self.source, self.num_reals, self.resolution
+        known = self.options.fingerprint
+        return known or self._fingerprint(self.source, self.num_reals)
+
+    def _fingerprint(self, source: Source, count: int) -> str:
+        chosen = spread(len(source), count).tolist()
+        return source.fingerprint(chosen, self.resolution)
+
+    def samples(self, network: FrozenNetwork) -> sampling.Images:
+        """What was made, as the network sees it."""
+        made, count = self.made, self.num_samples
+        if isinstance(made, Generator):
+            return sampling.fakes(
+                made, network, count, labels=self.labels, **self.drawing
+            )
+        mark = functools.partial(self._fingerprint, made, count)
+        if made is self.source:
+            mark = self.fingerprint
+        return sampling.reals(
+            made, network, count, self.resolution, fingerprint=mark, **self.drawing
         )
 
-    def weights_of(self, network: FrozenNetwork) -> str:
-        """Says which the weights of the features are."""
-        file = self.options.features
-        return cache.sha256(file) if isinstance(file, Path) else digest(network.params)
-
-    def samples(self, network: FrozenNetwork) -> Images:
-        """The generator's, as the network sees them."""
-        if not isinstance(self.made, Generator):
-            return self._images(network, self.made, self.num_samples, mirror=False)
-        return collecting.fakes(
-            self.made,
-            network,
-            self.num_samples,
-            labels=self.labels,
-            weights=lambda: self.weights_of(network),
-            seed=self.options.seed,
-            **self.streaming,
-        )
-
-    def data(self, network: FrozenNetwork) -> Images:
-        """The data's, as the network sees them."""
+    def data(self, network: FrozenNetwork) -> sampling.Images:
+        """The data, as the network sees it."""
         assert self.source is not None
-        return self._images(
-            network, self.source, self.num_reals, mirror=self.options.mirror
-        )
-
-    def _images(
-        self, network: FrozenNetwork, source: Source, count: int, *, mirror: bool
-    ) -> Images:
-        is_data = source is self.source
-        return collecting.reals(
-            source,
+        return sampling.reals(
+            self.source,
             network,
-            count,
+            self.num_reals,
             self.resolution,
-            fingerprint=self.fingerprint
-            if is_data
-            else lambda: _fingerprint(source, count, self.resolution),
-            weights=lambda: self.weights_of(network),
-            mirror=mirror,
-            seed=self.options.seed,
-            **self.streaming,
+            fingerprint=self.fingerprint,
+            mirror=self.options.mirror,
+            **self.drawing,
         )
 
     def features(self, network: FrozenNetwork) -> tuple[np.ndarray, np.ndarray]:
         """Of the data `[num_reals, size]` and of samples `[num_samples, size]`."""
         images = self.data(network), self.samples(network)
-        real, fake = (collecting.features(x, self.files) for x in images)
+        real, fake = (sampling.features(x, self.files) for x in images)
         return real, fake
 
-    def partial(self, **what: Any) -> Partial:
-        """Of samples that are no features of images; `what` they depend on besides."""
+    def partial(self, **of: Callable[[], str]) -> Partial:
+        """Of samples that are no features of images; `of` they depend on besides."""
         if not self.files.needs_keys:
             return self.files.partial({})
         key = {
             "kind": self.name,
-            "generator": generator_key(self.generator, self.labels),
+            "generator": sampling.generator_key(self.generator, self.labels),
             "seed": self.options.seed,
             "count": self.count,
             "chunk": CHUNK,
         }
-        return self.files.partial(key | what)
+        return self.files.partial(key | {name: what() for name, what in of.items()})
 
 
-def _fingerprint(source: Source, count: int, resolution: int) -> str:
-    chosen = spread(len(source), count).tolist()
-    return source.fingerprint(chosen, resolution)
+def make_task(
+    made: Generator | Source,
+    source: Source | None,
+    measure: Measure,
+    options: MeasureOptions,
+) -> Task:
+    """The task of a measure.
+
+    Raises:
+        UserError: the data, or what was made, does not allow the measure.
+    """
+    if isinstance(made, Generator) and made.resolution == 1:
+        raise UserError(
+            "this network draws points; measure them with python -m "
+            "stylegan_jax.coverage RUN"
+        )
+    if not isinstance(made, Generator) and not (
+        measure.compares or measure.kind == "is"
+    ):
+        raise UserError(
+            f"{measure.name} is a measure of networks, and {made.name} is images; "
+            "take fid, kid, pr or is"
+        )
+    require_enough(source, measure)
+    measure = counted(made, source, measure)
+    other = options.features
+    other = own.load(other) if isinstance(other, Path) else other
+    nameless = other is not None and not other.params
+    files = Store(enabled=options.cache and not nameless)
+    return Task(made, source, measure, options, other, files)
+
+
+def counted(
+    made: Generator | Source, source: Source | None, measure: Measure
+) -> Measure:
+    """The measure with its number of images: all there are, where it says none."""
+    there = [x for x in (made, source) if not isinstance(x, Generator | None)]
+    return measure.on(max(map(len, there), default=0))
+
+
+def require_enough(source: Source | None, measure: Measure) -> None:
+    """Raises UserError unless there is data to compare with, and enough."""
+    fewest = KINDS[measure.kind].fewest
+    if fewest is None:
+        return
+    if source is None:
+        raise UserError(f"{measure.name} compares with data, and none is given")
+    if len(source) < fewest:
+        raise UserError(
+            f"{source.name} has {len(source)} images, each of which counts once; "
+            f"{measure.kind} means nothing with fewer than {fewest}"
+        )

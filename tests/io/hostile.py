@@ -27,7 +27,7 @@ from stylegan_jax.features import exported_function, weights
 from stylegan_jax.interop import exported, unpickle
 from stylegan_jax.inversion import code
 from stylegan_jax.io import images, program_check, program_files
-from stylegan_jax.metrics import statistics
+from stylegan_jax.metrics import frechet
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 from stylegan_jax.pickles import torch_file
@@ -81,7 +81,7 @@ def kinds() -> dict[str, Kind]:
             landmarks.read_landmarks,
         ),
         "weights": Kind(".npz", (_npz(), _npz(compressed=True)), weights.read),
-        "statistics": Kind(".npz", (_statistics(),), statistics.load_statistics),
+        "statistics": Kind(".npz", (_statistics(),), frechet.load_statistics),
         "classifiers": Kind(".safetensors", (_classifiers(),), classifier_file.load),
         "networks": Kind(".safetensors", (_networks(),), exported.load),
         "feature function": Kind(".jaxexport", (_function(),), _read_function),

@@ -1,10 +1,13 @@
-"""Labels for samples of conditional networks, drawn as often as the data has them.
+"""Random draws of one sample each: keys, latents, noise and labels.
 
-A generator that draws every class equally often is told from the data by how often its
-classes come, however good its pictures are.
+A sample's draws are functions of the seed and of its index alone.
+
+Labels of conditional networks are drawn as often as the data has them: a generator that
+draws every class equally often is told from the data by how often its classes come.
 """
 
 from collections import Counter
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +17,32 @@ from jax import Array
 
 from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
-from stylegan_jax.networks.generator import Generator
+from stylegan_jax.networks.generator import Generator, Noise
+
+NoiseKind = Literal["random", "stored"]
+
+
+def sample_keys(seed: int, indices: Array, number: int) -> Array:
+    """`number` independent keys for each sample: `[N]` to typed keys `[number, N]`."""
+    key = jax.random.key(seed)
+
+    def keys_of(index: Array) -> Array:
+        return jax.random.split(jax.random.fold_in(key, index), number)
+
+    return jax.vmap(keys_of, out_axes=1)(indices)
+
+
+def draw_normal(keys: Array, size: int) -> Array:
+    """One unit normal vector per key, `[N]` to `[N, size]`."""
+    return jax.vmap(lambda key: jax.random.normal(key, (size,)))(keys)
+
+
+def draw_noise(generator: Generator, keys: Array, kind: NoiseKind) -> Noise:
+    """Noise of one image per key, `[N, R, R, 1]` each, or the stored `[1, R, R, 1]`."""
+    if kind == "stored":
+        return generator.noise
+    layers = jax.vmap(lambda key: generator.draw_noise(key, 1))(keys)
+    return tuple(layer[:, 0] for layer in layers)
 
 
 @struct.dataclass
