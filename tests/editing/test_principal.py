@@ -11,8 +11,8 @@ from stylegan_jax.editing.principal import (
     with_std_of,
 )
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics.label_draws import LabelDistribution
-from stylegan_jax.metrics.statistics import statistics_of
+from stylegan_jax.metrics.draws import LabelDistribution
+from stylegan_jax.metrics.frechet import statistics_of
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 

@@ -80,11 +80,11 @@ def test_samples_are_moved_truncated_and_classified(tiny):
     found = rescore(
         shifted, CLASSIFIERS, directions, [2.0, -1.5], count=10, psi=0.5, mesh=mesh
     )
-    # The same samples by hand: keys as documented in `metrics.streaming`.
-    from stylegan_jax.metrics import streaming
+    # The same samples by hand: keys as documented in `metrics.draws`.
+    from stylegan_jax.metrics import draws
 
-    keys = streaming.sample_keys(1, jnp.arange(10), 3)
-    z = streaming.draw_normal(keys[0], 6)
+    keys = draws.sample_keys(1, jnp.arange(10), 3)
+    z = draws.draw_normal(keys[0], 6)
 
     def logits(z, step):
         ws = tiny.map(z)

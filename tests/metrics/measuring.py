@@ -11,29 +11,21 @@ import jax.numpy as jnp
 
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.metrics.measures import MeasureOptions, take
+from stylegan_jax.metrics.measures import take
 from stylegan_jax.metrics.names import Measure
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import init_generator
+from stylegan_jax.metrics.task import MeasureOptions
+from tests import tiny
 
-MODEL = ModelConfig(
-    resolution=8,
-    z_dim=6,
-    w_dim=6,
-    mapping_width=6,
-    mapping_layers=1,
-    channel_base=64,
-    channel_max=8,
-)
+MODEL = tiny.MODEL_8
 COUNT = 40
 ALIKE = [Measure(kind, COUNT) for kind in ("fid", "kid", "pr", "ppl_wend")]
 
 
 def generator():
-    return init_generator(jax.random.key(0), MODEL)
+    return tiny.generator(MODEL)  # not before processes have joined
 
 
-def colours(scale=1.0):
+def colours(scale=1.0, name="colours"):
     """Means of the colours of a picture's quarters stand in for deep features."""
 
     def function(params, images):
@@ -41,7 +33,7 @@ def colours(scale=1.0):
         cells = images.reshape(len(images), 2, -1, 2, images.shape[2] // 2, 3)
         return params["scale"] * cells.mean(axis=(2, 4)).reshape(len(images), -1)
 
-    return FrozenNetwork("colours", 12, {"scale": jnp.float32(scale)}, function)
+    return FrozenNetwork(name, 12, {"scale": jnp.float32(scale)}, function)
 
 
 def score(kinds=ALIKE, source=None, made=None, **options):

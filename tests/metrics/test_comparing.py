@@ -1,6 +1,5 @@
 """Images against images, each of which counts once."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -9,14 +8,13 @@ from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.images import write_png
 from stylegan_jax.metrics.comparing import compare, fid, kid, precision_recall
-from stylegan_jax.metrics.frechet import frechet_distance
+from stylegan_jax.metrics.frechet import frechet_distance, statistics_of
 from stylegan_jax.metrics.kernel import kernel_distance
-from stylegan_jax.metrics.measures import MeasureOptions, about, take
+from stylegan_jax.metrics.measures import about, take
 from stylegan_jax.metrics.names import Measure
 from stylegan_jax.metrics.precision_recall import precision_recall as plain_recall
-from stylegan_jax.metrics.statistics import statistics_of
-from stylegan_jax.networks.generator import init_generator
-from tests.metrics.measuring import MODEL, colours
+from stylegan_jax.metrics.task import MeasureOptions
+from tests.metrics.measuring import colours, generator
 
 OPTIONS = {"features": colours(), "cache": False}
 
@@ -26,10 +24,6 @@ def pictures(count, seed, shift=0):
     random = np.random.RandomState(seed)
     base = random.randint(30, 200, (count, 1, 1, 3)) + shift
     return (base + random.randint(0, 20, (count, 8, 8, 3))).astype(np.uint8)
-
-
-def features(images):
-    return np.asarray(colours()(images))
 
 
 MADE, DATA = pictures(30, 0, shift=20), pictures(24, 1)
@@ -44,31 +38,28 @@ def folder(path, images):
 
 def test_two_folders_score_as_their_features_do(tmp_path):
     made, data = folder(tmp_path / "made", MADE), folder(tmp_path / "data", DATA)
-    expected = frechet_distance(
-        statistics_of([features(DATA)]), statistics_of([features(MADE)])
-    )
+    of_made, of_data = (np.asarray(colours()(x)) for x in (MADE, DATA))
+    expected = frechet_distance(statistics_of([of_data]), statistics_of([of_made]))
     assert fid(str(made), data, **OPTIONS) == pytest.approx(expected, rel=1e-5)
     assert fid(MADE, DATA, **OPTIONS) == pytest.approx(expected, rel=1e-5)
-    distance = kernel_distance(features(DATA), features(MADE)).mean
+    distance = kernel_distance(of_data, of_made).mean
     assert kid(made, data, **OPTIONS) == pytest.approx(distance, rel=1e-4)
-    shares = plain_recall(features(DATA), features(MADE))
+    shares = plain_recall(of_data, of_made)
     found = precision_recall(made, data, **OPTIONS)
     assert found == (shares.precision, shares.recall)
     # Of as many as are asked for.
-    some = frechet_distance(
-        statistics_of([features(DATA[[0, 2, 4, 7, 9, 12, 14, 16, 19, 21]])]),
-        statistics_of([features(MADE[::3])]),
-    )
+    chosen = of_data[[0, 2, 4, 7, 9, 12, 14, 16, 19, 21]]
+    some = frechet_distance(statistics_of([chosen]), statistics_of([of_made[::3]]))
     assert fid(MADE, DATA, 10, **OPTIONS) == pytest.approx(some, rel=1e-5)
 
 
-def test_images_of_two_sizes_are_compared_at_the_smaller_of_what_was_made(tmp_path):
+def test_images_of_two_sizes_are_compared_at_the_smaller_of_what_was_made():
     large = MADE.repeat(2, axis=1).repeat(2, axis=2)
     assert fid(MADE, large, **OPTIONS) == pytest.approx(0, abs=1e-6)
     assert fid(large, MADE, resolution=8, **OPTIONS) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("count", [24, 48, 96, 1000])
+@pytest.mark.parametrize("count", [24, 48, 1000])
 def test_images_are_not_counted_twice(count):
     """Precision of samples beside the data does not fall with the number asked for."""
     near = ArraySource(np.concatenate([DATA, DATA + 1])[:count])
@@ -83,18 +74,14 @@ def test_images_are_not_counted_twice(count):
 
 
 def test_a_generator_draws_as_many_as_are_asked_for_or_as_there_are():
-    generator = init_generator(jax.random.key(0), MODEL)
-    assert compare(generator, DATA, "fid,kid40", **OPTIONS).keys() == {
-        "fd24[colours]",
-        "kd40[colours]",
-    }
-    said = about(
-        generator, ArraySource(DATA), Measure("kid", 40), MeasureOptions(**OPTIONS)
-    )
+    made, source = generator(), ArraySource(DATA)
+    names = compare(made, DATA, "fid,kid40", **OPTIONS).keys()
+    assert names == {"fd24[colours]", "kd40[colours]"}
+    said = about(made, source, Measure("kid", 40), MeasureOptions(**OPTIONS))
     assert (said["samples"], said["reals"]) == (40, 24)
 
 
-def test_what_means_nothing_is_refused(tmp_path):
+def test_what_means_nothing_is_rejected(tmp_path):
     for made, data, names, message in [
         (MADE, DATA[:3], "pr", r"3 images, .* counts once; pr means nothing with .* 4"),
         (MADE[:3], DATA, "pr", "3 fake ones; at least 4"),
@@ -107,5 +94,3 @@ def test_what_means_nothing_is_refused(tmp_path):
     ]:
         with pytest.raises(UserError, match=message):
             compare(made, data, names, **OPTIONS)
-    with pytest.raises(UserError, match="give a subset_size from 2 to 24"):
-        kernel_distance(features(DATA), features(MADE), subset_size=100)

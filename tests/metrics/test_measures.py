@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,11 +14,19 @@ from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.metrics import drawing, measures, store, streaming
+from stylegan_jax.metrics import measures, sampling, store, streaming, task
 from stylegan_jax.metrics.kernel import draw_subsets
-from stylegan_jax.metrics.names import Measure
+from stylegan_jax.metrics.names import KINDS, Measure
+from stylegan_jax.metrics.task import MeasureOptions
 from tests.metrics import measuring
-from tests.metrics.measuring import ALIKE, COUNT, Unreadable, colours, score
+from tests.metrics.measuring import (
+    ALIKE,
+    COUNT,
+    Unreadable,
+    colours,
+    generator,
+    score,
+)
 
 FID, KID, PPL = ALIKE[0], ALIKE[1], ALIKE[3]
 
@@ -55,13 +62,12 @@ def test_scores_do_not_depend_on_devices_or_batches(expected):
 
 
 def test_scores_are_those_of_features_computed_apart(expected):
-    made, source = measuring.generator(), Portraits(30)
     options = {"batch_size": 8, "quiet": True}
-    fake = drawing.features_of_fakes(made, colours(), COUNT, **options)
-    real = drawing.features_of_reals(
-        source, colours(), COUNT, 8, mirror=True, **options
+    fake = sampling.fakes(generator(), colours(), COUNT, **options)
+    real = sampling.reals(Portraits(30), colours(), COUNT, 8, mirror=True, **options)
+    real, fake = (
+        np.concatenate([*x.chunks(0)]).astype(np.float64) for x in (real, fake)
     )
-    real, fake = (np.concatenate([*x]).astype(np.float64) for x in (real, fake))
     assert (len(real), len(fake)) == (30, COUNT)
     between = (real.mean(0) - fake.mean(0)) ** 2
     a, b = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
@@ -86,6 +92,9 @@ def test_path_length_on_features_is_their_squared_distance(expected):
     assert doubled[name] == pytest.approx(4 * expected[name], rel=1e-5)
 
 
+# --- The cache -----------------------------------------------------------------------
+
+
 def test_what_was_found_of_the_data_is_kept(expected, folder):
     assert score([FID, KID]).items() <= expected.items()
     assert len([*folder.iterdir()]) == 2  # nothing of samples
@@ -103,17 +112,15 @@ def test_what_was_found_of_the_data_is_kept(expected, folder):
             score(**{"kinds": [FID], "source": Unreadable(30)} | changed)
 
 
-def test_features_that_were_kept_serve_statistics(expected):
+def test_features_that_were_kept_serve_statistics_and_damaged_files_are_not_used(
+    expected, folder, caplog
+):
     score([KID])
     assert score([FID], Unreadable(30)).items() <= expected.items()
-
-
-def test_a_damaged_file_is_computed_again(expected, folder, caplog):
-    score([FID])
-    (path,) = folder.iterdir()
-    path.write_bytes(path.read_bytes()[:-100])
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:-100])
     assert score([FID]).items() <= expected.items()
-    assert f"{path} is damaged" in caplog.text
+    assert "is damaged" in caplog.text
     caplog.clear()
     assert score([FID], Unreadable(30)).items() <= expected.items()
     assert not caplog.text
@@ -152,10 +159,11 @@ def test_a_measure_that_was_killed_continues_bit_for_bit(
     assert len([*folder.iterdir()]) == (kind is not PPL)
 
 
+@pytest.mark.thorough
 def test_another_network_or_other_features_do_not_continue(monkeypatch, expected):
     monkeypatch.setattr(store.Store, "finish", lambda self: None)
     score([PPL])
-    made = measuring.generator()
+    made = generator()
     moved = jax.tree.map(lambda x: x * 1.5, made.params["synthesis"])
     other = dataclasses.replace(made, params={**made.params, "synthesis": moved})
     name = "ppl_wend40[colours]"
@@ -163,17 +171,17 @@ def test_another_network_or_other_features_do_not_continue(monkeypatch, expected
         assert score([PPL], **changed)[name] != pytest.approx(expected[name], rel=0.01)
 
 
-def test_features_that_cannot_be_told_apart_are_not_cached(monkeypatch):
-    caches = {}
-    monkeypatch.setitem(
-        measures._MEASURES, "fid", lambda task: {task.name: task.files.enabled}
-    )
-    for name, params in (("known", {"scale": jnp.float32(1)}), ("nameless", {})):
-        network = FrozenNetwork(name, 3, params, lambda *_: None)
-        caches |= score([FID], features=network)
-    assert caches == {"fd40[known]": True, "fd40[nameless]": False}
+def test_networks_are_known_by_their_parameters(expected, monkeypatch):
+    monkeypatch.setattr(task.own, "load", {Path("mine"): colours()}.get)
+    assert score([FID], features=Path("mine")).items() <= expected.items()
+    assert score([FID], Unreadable(30)).items() <= expected.items()
+    nameless = FrozenNetwork("colours", 12, {}, lambda _, x: x.mean((1, 2)))
+    for _ in range(2):  # nor is it kept
+        with pytest.raises(AssertionError, match="an image was read"):
+            score([FID], Unreadable(30), features=nameless)
 
 
+@pytest.mark.thorough
 def test_two_processes_share_the_work(expected, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -205,32 +213,44 @@ def test_two_processes_share_the_work(expected, tmp_path):
     assert (tmp_path / "0").exists() and not (tmp_path / "1").exists()
 
 
-def test_inception_score_takes_no_other_features():
+# --- Before it is taken --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("measure", ALIKE)
+def test_the_scores_that_are_announced_are_those_that_come(expected, measure):
+    options = MeasureOptions(features=colours(), quiet=True)
+    announced = measures.prepare(Portraits(30), measure, options)
+    stem = measure.name_on("colours")
+    assert announced.keys() == {name for name in expected if name.startswith(stem)}
+    assert set(announced.values()) == {measure.kind == "pr"}
+
+
+def test_scores_of_classifiers_and_of_classes_have_their_names(monkeypatch):
+    monkeypatch.setattr(measures.inception, "load", lambda path: path)
+    found = measures.prepare(Portraits(20), Measure("is", 1000), MeasureOptions())
+    assert found == {"is1k_mean": True}
+    found = measures.prepare(Portraits(20), Measure("ls", 200_000), MeasureOptions())
+    assert found == {"ls_z": False, "ls_w": False}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "ls"])
+def test_weights_that_are_not_there_are_missed_at_once(kind, tmp_path):
+    missing = tmp_path / "missing.pth"
+    options = MeasureOptions(inception=missing, vgg16=missing, lpips=missing)
+    with pytest.raises(UserError, match="missing"):
+        measures.prepare(Portraits(20), Measure(kind, 1000), options)
+
+
+def test_what_cannot_be_measured_says_why(monkeypatch):
     with pytest.raises(UserError, match=r"is40 is a score of Inception's classes"):
         score([Measure("is", COUNT)])
+    with pytest.raises(UserError, match=r"is40 is a score .* colours has none"):
+        options = MeasureOptions(features=colours())
+        measures.prepare(Portraits(20), Measure("is", COUNT), options)
 
-
-def test_a_file_of_features_is_opened_and_known_by_its_content(monkeypatch, tmp_path):
-    path = tmp_path / "mine.jaxexport"
-    path.write_bytes(b"one")
-    empty = dataclasses.replace(colours(), params={})
-    plain = dataclasses.replace(
-        empty, function=lambda _, x: colours().function(colours().params, x)
-    )
-    monkeypatch.setattr(
-        measures.own, "load", lambda given: plain if given == path else 0
-    )
-    found = score([FID], features=path)
-    assert score([FID], Unreadable(30), features=path) == found
-    path.write_bytes(b"two")
-    with pytest.raises(AssertionError, match="an image was read"):
-        score([FID], Unreadable(30), features=path)
-
-
-def test_absent_weights_point_to_other_features(monkeypatch):
     def absent(path):
         raise UserError("Inception cannot be fetched")
 
     monkeypatch.setattr(measures.inception, "load", absent)
-    with pytest.raises(UserError, match=r"cannot be fetched; or score .* --features"):
+    with pytest.raises(UserError, match=r"cannot be fetched; or score .* `features`"):
         score([FID], features=None)

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import jax
@@ -8,7 +9,7 @@ import pytest
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import path_length as module
-from stylegan_jax.metrics.label_draws import LabelDistribution
+from stylegan_jax.metrics.draws import LabelDistribution
 from stylegan_jax.metrics.path_length import (
     crop_face,
     path_distances,
@@ -17,10 +18,7 @@ from stylegan_jax.metrics.path_length import (
 )
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
-
-TINY = ModelConfig(
-    resolution=16, z_dim=16, w_dim=16, mapping_layers=2, mapping_width=16, channel_max=8
-)
+from tests import tiny
 
 
 def squared(a, b):
@@ -28,13 +26,8 @@ def squared(a, b):
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    generator = init_generator(jax.random.key(3), TINY)
-    # Noise has no weight at first.
-    params = jax.tree_util.tree_map_with_path(
-        lambda path, x: x + 0.1 if "noise" in str(path) else x, generator.params
-    )
-    return generator.replace(params=params)
+def small():
+    return tiny.generator(tiny.MODEL_8)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +96,7 @@ def test_percentiles_are_values_of_the_set_and_stay_in_it():
     values[values == 150] = 1e9
     assert trimmed_mean(values) == np.mean(np.arange(1, 150))
     values[3] = np.nan
-    with pytest.raises(ValueError, match=r"path 3 are not finite \(1 of 151"):
+    with pytest.raises(UserError, match=r"path 3 are not finite \(1 of 151"):
         trimmed_mean(values)
 
 
@@ -122,15 +115,8 @@ def test_straight_paths_through_a_matrix_have_the_length_of_its_image(linear, sa
 
 def test_great_circles_through_a_matrix_have_the_length_of_its_image(linear):
     generator, matrix = linear
-    found = path_length(
-        generator,
-        squared,
-        space="z",
-        sampling="end",
-        crop=False,
-        count=400,
-        batch_size=100,
-    )
+    options = {"space": "z", "sampling": "end", "crop": False}
+    found = path_length(generator, squared, count=400, batch_size=100, **options)
     z0, z1 = (unit(z) for z in inputs(seed=0, count=400, z_dim=8))
     cosine = np.sum(z0 * z1, axis=1, keepdims=True)
     tangent = np.arccos(cosine) * unit(z1 - cosine * z0)
@@ -138,12 +124,12 @@ def test_great_circles_through_a_matrix_have_the_length_of_its_image(linear):
     assert found.score == pytest.approx(trimmed_mean(expected), rel=1e-3)
 
 
-@pytest.mark.parametrize("space", ["z", "w"])
-def test_neither_devices_nor_batches_change_the_score(tiny, space):
+@pytest.mark.parametrize("space", [pytest.param("z", marks=pytest.mark.thorough), "w"])
+def test_neither_devices_nor_batches_change_the_score(small, space):
     def measure(devices, batch_size):
         mesh = parallel.make_mesh(devices)
         options = {"count": 30, "mesh": mesh, "batch_size": batch_size}
-        return path_length(tiny, squared, space=space, **options)
+        return path_length(small, squared, space=space, **options)
 
     one = measure(1, 1)
     assert one.distances.shape == (30,) and np.all(one.distances > 0)
@@ -155,35 +141,34 @@ def test_neither_devices_nor_batches_change_the_score(tiny, space):
         assert other.score == pytest.approx(one.score, rel=rtol / 4)
 
 
-def test_both_images_of_a_path_have_the_same_noise(tiny):
+def test_both_images_of_a_path_have_the_same_noise(small):
     def seen(a, b):
         return jnp.mean(jnp.square(a - b), axis=(1, 2, 3)) * module.EPSILON**2
 
-    random = path_length(tiny, seen, count=8)
-    stored = path_length(tiny, seen, count=8, noise="stored")
+    random = path_length(small, seen, count=8)
+    stored = path_length(small, seen, count=8, noise="stored")
     assert random.distances.max() < 1e-4
     assert stored.distances.max() < 1e-4
     # But noise is new for each path: it changes what is measured.
     assert np.all(random.distances != stored.distances)
 
 
-def test_bfloat16_networks_are_measured_in_float32(tiny):
-    low = tiny.replace(config=ModelConfig(**{**vars(TINY), "dtype": "bfloat16"}))
-    expected = path_length(tiny, squared, count=8)
+def test_bfloat16_networks_are_measured_in_float32(small):
+    low = small.replace(config=dataclasses.replace(small.config, dtype="bfloat16"))
+    expected = path_length(small, squared, count=8)
     np.testing.assert_array_equal(
         path_length(low, squared, count=8).distances, expected.distances
     )
 
 
 def test_conditional_networks_get_one_random_class_per_path():
-    config = ModelConfig(**{**vars(TINY), "label_size": 3})
-    generator = init_generator(jax.random.key(0), config)
+    generator = tiny.generator(dataclasses.replace(tiny.MODEL_8, label_size=3))
     found = path_length(
         generator, squared, space="z", count=8, labels=LabelDistribution.even(3)
     )
     assert np.all(np.isfinite(found.distances))
     # A change of class within a path would be 1e8 times as large.
-    assert found.distances.max() < 1e5
+    assert found.distances.max() < 1e6
     with pytest.raises(UserError, match="this network has 3 classes: pass labels"):
         path_length(generator, squared, count=8)
 
@@ -215,20 +200,24 @@ def test_crops_the_face_and_shrinks_to_256_pixels():
     assert seen[1][0, 0, 1].tolist() == [1.5, 5.5]
 
 
-def test_mistakes_are_refused(linear, tiny):
-    generator, _ = linear
-    with pytest.raises(ValueError, match="images of 1 px are too small to crop"):
-        path_length(generator, squared, count=4)
-    with pytest.raises(ValueError, match="space is 'W'; it must be one of z, w"):
-        path_length(tiny, squared, space="W", count=4)
-    with pytest.raises(ValueError, match="sampling is 'start'"):
-        path_length(tiny, squared, sampling="start", count=4)
-    with pytest.raises(ValueError, match="noise is 'none'"):
-        path_length(tiny, squared, noise="none", count=4)
-    with pytest.raises(ValueError, match=r"distance gave shape \(\) for 4 pairs"):
-        path_length(tiny, lambda a, b: jnp.sum(a - b), count=4)
-    with pytest.raises(ValueError, match="count is 0"):
-        path_length(tiny, squared, count=0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"space": "W"}, "space is 'W'; it must be one of z, w"),
+        ({"sampling": "start"}, "sampling is 'start'"),
+        ({"noise": "none"}, "noise is 'none'"),
+        ({"distance": lambda a, b: jnp.sum(a - b)}, r"gave shape \(\) for 4 pairs"),
+        ({"count": 0}, "count is 0"),
+    ],
+)
+def test_mistakes_are_explained(small, options, message):
+    with pytest.raises(UserError, match=message):
+        path_length(small, **{"distance": squared, "count": 4} | options)
+
+
+def test_points_cannot_be_cropped(linear):
+    with pytest.raises(UserError, match="images of 1 px are too small to crop"):
+        path_length(linear[0], squared, count=4)
 
 
 def unit(x):

@@ -12,22 +12,24 @@ from stylegan_jax.data.arrays import ArraySource
 from stylegan_jax.editing.principal import statistics_of_w
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import measures, task
-from stylegan_jax.metrics.label_draws import (
+from stylegan_jax.metrics.draws import (
     LabelDistribution,
     draw_labels,
     label_distribution,
     labels_for,
 )
-from stylegan_jax.metrics.measures import MeasureOptions
 from stylegan_jax.metrics.names import Measure
 from stylegan_jax.metrics.separability import sample_for_separability
-from stylegan_jax.networks.generator import Generator, init_generator
-from tests.metrics.measuring import MODEL, colours
+from stylegan_jax.metrics.task import MeasureOptions
+from stylegan_jax.networks.generator import Generator
+from tests import tiny
+from tests.metrics.measuring import MODEL, colours, generator
 
 KEYS = jax.random.split(jax.random.key(0), 3000)
 ONE_HOT = np.eye(3, dtype=np.float32)
 VECTORS = np.array([[0.5, 2, 0], [0, 0, 0], [-1, 7, 7]], np.float32)
 LEVELS = np.array([[20, 40, 60], [200, 100, 0], [90, 90, 90]])
+UNEVEN = [0] * 30 + [1] * 60  # the third class has no image
 
 
 class Labelled(ArraySource):
@@ -44,12 +46,8 @@ class Labelled(ArraySource):
         return self.vectors[self.classes[index]]
 
 
-UNEVEN = [0] * 30 + [1] * 60  # the third class has no image
-
-
 def conditional():
-    model = dataclasses.replace(MODEL, label_size=3)
-    return init_generator(jax.random.key(0), model)
+    return tiny.generator(dataclasses.replace(MODEL, label_size=3))
 
 
 @pytest.mark.parametrize("vectors", [ONE_HOT, VECTORS], ids=["classes", "vectors"])
@@ -60,24 +58,21 @@ def test_labels_are_drawn_as_often_as_the_data_has_them(vectors):
     shares = [(drawn == vector).all(axis=1).mean() for vector in vectors]
     # Five standard deviations.
     np.testing.assert_allclose(shares, [1 / 3, 2 / 3, 0], atol=0.044)
-    again = draw_labels(conditional(), found, KEYS)
-    np.testing.assert_array_equal(drawn, again)
+    np.testing.assert_array_equal(drawn, draw_labels(conditional(), found, KEYS))
 
 
 def test_labels_that_are_not_known_are_not_made_up():
-    generator = conditional()
     for source, said in [
         (None, "no data is known"),
         (ArraySource(np.zeros((4, 8, 8, 3), np.uint8)), "is used without labels"),
         (Labelled(UNEVEN, VECTORS[:, :2]), "has labels of 2"),
     ]:
-        with pytest.raises(UserError, match=rf"3 classes, and .*{said}.*--data.labels"):
-            labels_for(generator, source)
+        with pytest.raises(UserError, match=rf"3 classes, and .*{said}.*`data.labels`"):
+            labels_for(conditional(), source)
     with pytest.raises(UserError, match=r"LabelDistribution.even\(3\)"):
-        draw_labels(generator, None, KEYS)
-    unconditional = init_generator(jax.random.key(0), MODEL)
-    assert labels_for(unconditional, None) is None
-    assert draw_labels(unconditional, None, KEYS) is None
+        draw_labels(conditional(), None, KEYS)
+    assert labels_for(generator(), None) is None
+    assert draw_labels(generator(), None, KEYS) is None
 
 
 @pytest.fixture
@@ -105,17 +100,13 @@ def test_a_perfect_generator_scores_like_the_data(perfect, monkeypatch, count):
         return found
 
     scores = [score()]
-    monkeypatch.setattr(
-        task,
-        "labels_for",
-        lambda generator, _: LabelDistribution.even(3),
-    )
-    scores.append(score())
-    assert scores[0] < 0.1 * scores[1]
+    even = LabelDistribution.even(3)
+    monkeypatch.setattr(task, "labels_for", lambda generator, _: even)
+    assert scores[0] < 0.1 * score()
 
 
 def test_all_that_draws_samples_takes_the_labels():
-    generator = conditional()
+    made = conditional()
     only_second = label_distribution(Labelled([1] * 4))
     label = jnp.asarray(ONE_HOT[1:2])
 
@@ -124,16 +115,16 @@ def test_all_that_draws_samples_takes_the_labels():
             return images.mean((1, 2, 3))
 
     found = sample_for_separability(
-        generator, {"mean": Mean()}, 8, labels=only_second, quiet=True
+        made, {"mean": Mean()}, 8, labels=only_second, quiet=True
     )
-    ws = generator.map(jnp.asarray(found.z), label.repeat(8, 0))
+    ws = made.map(jnp.asarray(found.z), label.repeat(8, 0))
     np.testing.assert_allclose(found.w, ws[:, -1], atol=1e-5)
-    statistics = statistics_of_w(generator, 400, labels=only_second, quiet=True)
+    statistics = statistics_of_w(made, 400, labels=only_second, quiet=True)
     z = jax.random.normal(jax.random.key(3), (4000, MODEL.z_dim))
-    expected = np.asarray(generator.map(z, label.repeat(4000, 0))[:, -1])
+    expected = np.asarray(made.map(z, label.repeat(4000, 0))[:, -1])
     apart = np.abs(statistics.mean - expected.mean(0)) / expected.std(0)
     assert apart.max() < 0.25
-    even = statistics_of_w(generator, 400, labels=LabelDistribution.even(3), quiet=True)
+    even = statistics_of_w(made, 400, labels=LabelDistribution.even(3), quiet=True)
     assert (np.abs(even.mean - expected.mean(0)) / expected.std(0)).max() > 0.3
 
 

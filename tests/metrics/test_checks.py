@@ -1,6 +1,5 @@
-"""Features that are no numbers: refused everywhere, and the image named."""
+"""Features that are no numbers: rejected everywhere, and the image named."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,15 +7,18 @@ import pytest
 from stylegan_jax.data.arrays import ArraySource
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.metrics.frechet import RunningStatistics, statistics_of
 from stylegan_jax.metrics.inception_score import inception_score
 from stylegan_jax.metrics.kernel import kernel_distance, squared_mmd
-from stylegan_jax.metrics.measures import MeasureOptions, take
+from stylegan_jax.metrics.measures import take
 from stylegan_jax.metrics.names import Measure
 from stylegan_jax.metrics.precision_recall import precision_recall
 from stylegan_jax.metrics.separability import separability
-from stylegan_jax.metrics.statistics import RunningStatistics, statistics_of
-from stylegan_jax.networks.generator import Generator, init_generator
-from tests.metrics.measuring import MODEL, colours
+from stylegan_jax.metrics.task import MeasureOptions
+from stylegan_jax.networks.generator import Generator
+from tests.metrics.measuring import colours, generator
+
+IMAGES = np.random.RandomState(0).randint(0, 255, (50, 8, 8, 3)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -34,48 +36,37 @@ def test_measures_of_features_name_the_image(value):
         (lambda: RunningStatistics(5).add(bad.astype(np.float32)), "image 17"),
         (lambda: inception_score(bad), "image 17"),
         (lambda: separability(bad, good), "sample 17"),
+        (lambda: separability(good, bad), "sample 17"),
     ]:
         with pytest.raises(UserError, match=rf"of {name} are not finite \(2 of 40"):
             measure()
 
 
-def not_a_number_of(level):
-    """The means of colours, and no number of an image of one level."""
-
+def test_the_image_of_the_data_is_named():
     def function(params, images):
         found = colours().function(params, images)
-        odd = (images == level).all((1, 2, 3))
+        odd = (images == 7).all((1, 2, 3))
         return jnp.where(odd[:, None], jnp.nan, found)
 
-    return FrozenNetwork("odd", 12, {"scale": jnp.float32(1)}, function)
-
-
-@pytest.mark.parametrize("kind", ["fid", "kid", "pr"])
-def test_the_image_of_the_data_is_named(kind):
-    images = np.random.RandomState(0).randint(0, 255, (50, 8, 8, 3)).astype(np.uint8)
+    network = FrozenNetwork("odd", 12, {"scale": jnp.float32(1)}, function)
+    images = IMAGES.copy()
     images[33] = 7
-    generator = init_generator(jax.random.key(0), MODEL)
-    options = MeasureOptions(
-        features=not_a_number_of(7), quiet=True, cache=False, batch_size=8
-    )
-    with pytest.raises(UserError, match="image 33 of photos are not finite"):
-        take(generator, ArraySource(images, "photos"), Measure(kind, 50), options)
+    options = MeasureOptions(features=network, quiet=True, cache=False, batch_size=8)
+    for kind in ("fid", "kid"):
+        with pytest.raises(UserError, match="image 33 of photos are not finite"):
+            take(generator(), ArraySource(images, "photos"), Measure(kind, 50), options)
 
 
-@pytest.mark.parametrize("kind", ["fid", "kid", "pr", "ppl_wend"])
-def test_a_picture_that_is_no_number_is_not_grey(monkeypatch, kind):
+@pytest.mark.parametrize(("kind", "name"), [("kid", "sample"), ("ppl_wend", "path")])
+def test_a_picture_that_is_no_number_is_not_grey(monkeypatch, kind, name):
     synthesize = Generator.synthesize
 
     def broken(self, ws, noise=None):
         images = synthesize(self, ws, noise)
-        return jnp.where(
-            jnp.arange(len(images))[:, None, None, None] == 2, jnp.nan, images
-        )
+        odd = jnp.arange(len(images))[:, None, None, None] == 2
+        return jnp.where(odd, jnp.nan, images)
 
     monkeypatch.setattr(Generator, "synthesize", broken)
-    images = np.random.RandomState(0).randint(0, 255, (50, 8, 8, 3)).astype(np.uint8)
     options = MeasureOptions(features=colours(), quiet=True, cache=False)
-    made = init_generator(jax.random.key(0), MODEL)
-    name = "path" if kind.startswith("ppl") else "sample"
     with pytest.raises(UserError, match=f"{name} 2 are not finite"):
-        take(made, ArraySource(images), Measure(kind, 12), options)
+        take(generator(), ArraySource(IMAGES), Measure(kind, 12), options)
