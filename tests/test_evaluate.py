@@ -1,8 +1,8 @@
+import dataclasses
 import functools
 import json
 import zipfile
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,38 +11,13 @@ from stylegan_jax.commands import evaluate
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
-from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.interop import exported
 from stylegan_jax.io import images
-from stylegan_jax.metrics import measures
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import init_generator
-from stylegan_jax.runs import provenance
-from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
-from stylegan_jax.training.config import Config
-from stylegan_jax.training.state import OptimizerConfig, init_state
+from stylegan_jax.metrics import measures, sampling, task
+from tests import tiny
+from tests.metrics.measuring import colours
 
-MODEL = ModelConfig(
-    resolution=8,
-    z_dim=6,
-    w_dim=6,
-    mapping_width=6,
-    mapping_layers=1,
-    channel_base=64,
-    channel_max=8,
-)
 PORTRAITS = ["--data.name", "portraits", "--data.portraits-size", "60"]
-
-
-def small_network(name):
-    """Means of the colours of a picture's quarters stand in for deep features."""
-
-    def function(params, images):
-        images = images.astype(jnp.float32) / 255
-        cells = images.reshape(len(images), 2, 4, 2, 4, 3).mean(axis=(2, 4))
-        return params["scale"] * cells.reshape(len(images), -1)
-
-    return FrozenNetwork(name, 12, {"scale": jnp.float32(1)}, function)
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +25,10 @@ def _small_features(monkeypatch, tmp_path):
     monkeypatch.setenv("STYLEGAN_JAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(measures.inception, "load", lambda path: path)
     monkeypatch.setattr(
-        measures.inception, "extractor", lambda *_: small_network("inception")
+        measures.inception, "extractor", lambda *_: colours(name="inception")
     )
     monkeypatch.setattr(measures.vgg16, "load", lambda path, dense: path)
-    monkeypatch.setattr(measures.vgg16, "fc2_extractor", lambda _: small_network("vgg"))
+    monkeypatch.setattr(measures.vgg16, "fc2_extractor", lambda _: colours(name="vgg"))
     monkeypatch.setattr(measures.lpips, "load", lambda **_: 3.0)
     monkeypatch.setattr(
         measures.lpips,
@@ -62,10 +37,10 @@ def _small_features(monkeypatch, tmp_path):
     )
 
 
-@pytest.fixture
-def network(tmp_path):
-    path = tmp_path / "x.safetensors"
-    exported.save(path, init_generator(jax.random.key(0), MODEL))
+@pytest.fixture(scope="session")
+def network(tmp_path_factory):
+    path = tmp_path_factory.mktemp("network") / "x.safetensors"
+    exported.save(path, tiny.generator(tiny.MODEL_8))
     return path
 
 
@@ -105,13 +80,17 @@ def test_every_measure_gives_its_scores(network, capsys):
 
 
 def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, capsys):
-    reals = measures.collecting.drawing.features_of_reals
     source = open_source(DataConfig(portraits_size=60))
 
-    def moved_reals(generator, network, count, *, labels, seed, start, **options):
-        return (3 + chunk for chunk in reals(source, network, count, 8, **options))
+    def moved(made, network, count, *, labels, **options):
+        images = sampling.reals(source, network, count, 8, **options)
+        return dataclasses.replace(
+            images,
+            chunks=lambda start: (3 + chunk for chunk in images.chunks(start)),
+            lasting=False,
+        )
 
-    monkeypatch.setattr(measures.collecting.drawing, "features_of_fakes", moved_reals)
+    monkeypatch.setattr(sampling, "fakes", moved)
     evaluate.main([str(network), "--metrics", "fid40", *PORTRAITS])
     # The same shape, 3 away along each of 12 axes.
     score = scores_in(capsys.readouterr().out)["fid40"]
@@ -120,13 +99,9 @@ def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, caps
 
 @pytest.fixture
 def run(tmp_path):
-    run = tmp_path / "run"
     data = DataConfig(portraits_size=50, mirror=True)
-    provenance.start_run(run, Config(model=MODEL, data=data))
-    with Checkpoints(run, CheckpointConfig(asynchronous=False)) as checkpoints:
-        state = init_state(jax.random.key(0), MODEL, OptimizerConfig())
-        checkpoints.save(8, state, {"resolution": 8, "alpha": None})
-    return run
+    saved = {8: {"resolution": 8, "alpha": None}}
+    return tiny.start_run(tmp_path / "run", tiny.MODEL_8, saved, data=data)
 
 
 def test_a_run_in_a_bucket_is_read_from_a_copy_that_remembers(
@@ -178,7 +153,9 @@ def test_scores_on_other_features_are_recorded_under_their_name(
 ):
     path = tmp_path / "mine.jaxexport"
     path.write_bytes(b"a network")
-    monkeypatch.setattr(measures.own, "load", {path: small_network("mine")}.get)
+    mine = colours(name="mine")
+    for module in (task, evaluate):
+        monkeypatch.setattr(module.own, "load", {path: mine}.get)
     evaluate.main([str(run), "--metrics", "fid30", "--features", str(path)])
     assert scores_in(capsys.readouterr().out).keys() == {"fd30[mine]"}
     record = json.loads((run / "evaluations.jsonl").read_text())
