@@ -37,6 +37,7 @@ from stylegan_jax.metrics.frechet import (
 from stylegan_jax.metrics.kernel import kernel_distance
 from stylegan_jax.metrics.names import Measure
 from stylegan_jax.metrics.precision_recall import precision_recall
+from stylegan_jax.metrics.task import MeasureOptions
 from stylegan_jax.networks.generator import init_generator
 
 _BATCH = 256  # features read at once
@@ -85,7 +86,7 @@ def whole(folder: Path, count: int) -> Callable[[], Any]:
     write_inception(path)
     model = recipe_files.load_recipe(*recipe_files.find_recipe("quickstart")).model
     generator = init_generator(jax.random.key(0), model)
-    options = measures.MeasureOptions(inception=path, mirror=True, cache=False)
+    options = MeasureOptions(inception=path, mirror=True, cache=False)
     source, measure = Portraits(count), Measure("fid", count)
     return lambda: measures.take(generator, source, measure, options)
 

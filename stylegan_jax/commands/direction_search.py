@@ -33,8 +33,8 @@ from stylegan_jax.editing.principal import (
 from stylegan_jax.editing.rescoring import Rescoring, correct, moves, rescore
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.draws import LabelDistribution, labels_for
+from stylegan_jax.metrics.frechet import Statistics
 from stylegan_jax.metrics.separability import sample_for_separability
-from stylegan_jax.metrics.statistics import Statistics
 from stylegan_jax.networks.generator import Generator
 
 
