@@ -25,7 +25,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.features import lpips
 from stylegan_jax.features.extractor import Extractor, Params
 from stylegan_jax.io.images import from_uint8, to_uint8
-from stylegan_jax.metrics.drawing import as_rgb
+from stylegan_jax.metrics.sampling import as_rgb
 
 Range = tuple[float, float]
 
