@@ -1,33 +1,35 @@
-"""Checkpoints of a run: saved behind the training loop's back, restored bitwise.
+"""Asynchronous checkpoints of a run, restored bitwise.
 
-`save` copies the state to the host and returns; a thread computes the CRCs and
-lets Orbax write, so the step may donate the state at once. Orbax writes to a
-temporary directory and renames it, so a killed run leaves only leftovers. Only
-process 0 reads and writes; the others get what it read over the network.
+`Checkpoints.save` copies the state to the host and returns; a thread computes the CRCs
+and lets Orbax write, so the step may donate the state at once. Only process 0 reads and
+writes, so no file system needs to be shared; the others get what it read over the
+network.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
+import errno
+import json
 import logging
+import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers
 
-from stylegan_jax.distributed import parallel
+from stylegan_jax.distributed import parallel, processes
 from stylegan_jax.errors import UserError, place_trouble
 from stylegan_jax.io import timing
-from stylegan_jax.runs import orbax_errors, retention, sharing, stored
+from stylegan_jax.runs import retention, stored
 from stylegan_jax.runs.retention import Criterion, Scores
 
+_TEMPORARY = "orbax-checkpoint-tmp"  # in the names of what is being written
+_AUGMENTATION = "augment/"  # its controller: a run may begin and end with it
 _log = logging.getLogger(__name__)
 
 
@@ -67,29 +69,23 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `workdir/checkpoints`."""
+    """The checkpoints of one run, in `workdir/checkpoints`; close it, or use `with`."""
 
     def __init__(self, workdir: str | Path, config: CheckpointConfig) -> None:
         """Makes the directory and removes what a killed save left there."""
         self.directory = Path(workdir).absolute() / "checkpoints"
+        self.last_nimg = 0  # images at the last save or restore; 0 before any
         self._config = config
         self._writes = jax.process_index() == 0
-        self._manager: ocp.CheckpointManager | None = None
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._pending: concurrent.futures.Future[None] | None = None
-        self._last_nimg = 0
         if self._writes:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._remove_leftovers()
 
     def due(self, nimg: int) -> bool:
         """Whether a cadence boundary was crossed since the last save or restore."""
-        return timing.due(nimg, self._last_nimg, self._config.every_kimg)
-
-    @property
-    def last_nimg(self) -> int:
-        """Image count of the last save or restore; 0 before any."""
-        return self._last_nimg
+        return timing.due(nimg, self.last_nimg, self._config.every_kimg)
 
     def latest_path(self) -> Path | None:
         """The newest finished checkpoint; does not wait for one being written."""
@@ -115,22 +111,46 @@ class Checkpoints:
             UserError: an earlier save failed and `on_error` is `stop`.
             Exception: an earlier save failed for another reason than the disk.
         """
-        self._finish()
-        self._last_nimg = nimg
-        named = stored.named_leaves(state)
-        host = parallel.to_host(named)  # every process, in step
+        self.wait()
+        self.last_nimg = nimg
+        host = parallel.to_host(stored.named_leaves(state))  # every process, in step
         if not self._writes:
             return
-        # On CPU device_get is a view of the device's buffer, which the next step
-        # may overwrite. Orbax refuses empty arrays; they hold nothing anyway.
-        leaves = {
-            name: leaf if leaf.flags.owndata else leaf.copy()
-            for name, leaf in ((n, np.asarray(a)) for n, a in host.items())
-            if leaf.size
-        }
+        # On CPU these are views of the devices' buffers, which the next step may
+        # overwrite. Orbax refuses empty arrays; they hold nothing anyway.
+        leaves = {name: np.array(leaf) for name, leaf in host.items() if leaf.size}
         self._pending = self._thread.submit(self._write, nimg, leaves, metadata or {})
         if not self._config.asynchronous:
-            self._finish()
+            self.wait()
+
+    def _write(
+        self, nimg: int, leaves: dict[str, np.ndarray], metadata: Mapping[str, Any]
+    ) -> None:
+        path = self.directory / stored.step_name(nimg)
+        try:
+            if path.exists():
+                return
+            if sum(x.nbytes for x in leaves.values()) > _free(self.directory):
+                raise OSError(errno.ENOSPC, "too little space")
+            stored.write_step(nimg, path, leaves, metadata)
+            every = self._config.keep_every_kimg
+            every_nimg = None if every is None else max(1, round(every * 1000))
+            retention.remove_old(self.directory, self._config.keep_last, every_nimg)
+        except Exception as error:
+            self._remove_leftovers()
+            if place_trouble(error) is None:
+                raise
+            if self._config.on_error == "stop":
+                raise UserError(
+                    f"checkpoint at {nimg / 1000:.1f} kimg was not written to "
+                    f"{self.directory} ({_reason(error)}); earlier ones are intact, "
+                    "and checkpoint.on_error is stop"
+                ) from error
+            _log.warning(
+                "checkpoint at %.1f kimg was not written (%s); earlier ones are intact,"
+                " free space in %s, or make it writable, before the next is due",
+                *(nimg / 1000, _reason(error), self.directory),
+            )
 
     def record_scores(
         self,
@@ -149,7 +169,7 @@ class Checkpoints:
             resolution: of the generator that was scored, in pixels.
             best: what chooses the best checkpoint, which is kept; None changes nothing.
         """
-        self._finish()
+        self.wait()
         path = self.directory / stored.step_name(nimg)
         if not self._writes or not path.is_dir():
             return
@@ -174,26 +194,28 @@ class Checkpoints:
             UserError: a readable checkpoint is of another shape than the template,
                 or checkpoints exist and none is readable.
         """
-        self._finish()
-        found = sharing.share_step(self._read_latest() if self._writes else None)
+        self.wait()
+        found = _share(self._read_latest() if self._writes else None)
         if found is None:
             return None
-        nimg, step, scores = found
-        state = sharing.place(
-            step.leaves, template, self.directory / stored.step_name(nimg)
-        )
-        self._last_nimg = nimg
-        return Restored(nimg, state, step.metadata, scores)
+        path = self.directory / stored.step_name(found.nimg)
+        state = _place(found.state, template, path)
+        self.last_nimg = found.nimg
+        return found._replace(state=state)
 
-    def _read_latest(self) -> sharing.Found | None:
+    def _read_latest(self) -> Restored | None:
         steps = stored.step_directories(self.directory)
         for nimg, path in steps:
             try:
                 step = stored.read_step(nimg, path)
-                return sharing.Found(nimg, step, retention.read_scores(path))
             except stored.UnreadableCheckpoint as error:
                 _log.warning("skipping checkpoint %s: %s", path.name, error)
-                self._set_aside(path)
+                # Left in place it would block a new save at the same count, be counted
+                # as one of the newest, and push a good checkpoint out.
+                retention.set_aside(path, "unreadable")
+                continue
+            scores = retention.read_scores(path)
+            return Restored(nimg, step.leaves, step.metadata, scores)
         if steps:
             raise UserError(
                 f"none of the {len(steps)} checkpoints in {self.directory} can be read;"
@@ -203,16 +225,17 @@ class Checkpoints:
 
     def wait(self) -> Path | None:
         """Waits for the save under way; returns the newest finished checkpoint."""
-        self._finish()
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
         return self.latest_path()
 
     def close(self) -> None:
-        """Finishes the save under way and frees the writer."""
+        """Finishes the save under way."""
         try:
-            self._finish()
+            self.wait()
         finally:
             self._thread.shutdown()
-            self._close_manager()
 
     def __enter__(self) -> Checkpoints:
         """The checkpoints themselves."""
@@ -222,67 +245,9 @@ class Checkpoints:
         """Closes them."""
         self.close()
 
-    def _finish(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
-
-    def _write(
-        self, nimg: int, leaves: dict[str, np.ndarray], metadata: Mapping[str, Any]
-    ) -> None:
-        try:
-            if self._manager is None:
-                self._manager = _open_manager(self.directory, self._config)
-            record = stored.describe(nimg, leaves, metadata)
-            items = ocp.args.Composite(
-                state=ocp.args.StandardSave(stored.nested(leaves)),
-                meta=ocp.args.JsonSave(record),
-            )
-            orbax_errors.ignore_late_callbacks()
-            with orbax_errors.thread_errors_told_once():
-                saved = self._manager.save(nimg, args=items)
-            if saved:  # not where there was one already
-                # Without room for the note the arrays' own CRCs have to do.
-                with contextlib.suppress(OSError):
-                    stored.seal(self.directory / stored.step_name(nimg))
-        except Exception as error:
-            # A failed Orbax manager loses its next save too: open a new one then.
-            self._close_manager()
-            self._remove_leftovers()
-            if place_trouble(error) is None:
-                raise
-            if self._config.on_error == "stop":
-                raise UserError(
-                    f"checkpoint at {nimg / 1000:.1f} kimg was not written to "
-                    f"{self.directory} ({_reason(error)}); earlier ones are intact, "
-                    "and checkpoint.on_error is stop"
-                ) from error
-            _log.warning(
-                "checkpoint at %.1f kimg was not written (%s); earlier ones are intact,"
-                " free space in %s, or make it writable, before the next is due",
-                nimg / 1000,
-                _reason(error),
-                self.directory,
-            )
-
-    def _close_manager(self) -> None:
-        manager, self._manager = self._manager, None
-        if manager is not None:
-            manager.close()
-
     def _remove_leftovers(self) -> None:
-        for path in self.directory.glob("*.orbax-checkpoint-tmp*"):
+        for path in self.directory.glob(f"*.{_TEMPORARY}*"):
             shutil.rmtree(path, ignore_errors=True)
-
-    def _set_aside(self, path: Path) -> None:
-        # Left in place it would block a new save at the same count, be counted as
-        # one of the newest, and push a good checkpoint out.
-        if not self._writes:
-            return
-        target = path.with_name(f"unreadable_{path.name}")
-        shutil.rmtree(target, ignore_errors=True)
-        path.rename(target)
-        retention.forget(self.directory, path.name)
 
 
 def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
@@ -302,7 +267,9 @@ def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
         UserError: there is no checkpoint, none is readable, or it lacks a name.
     """
     path = Path(path).absolute()
-    steps = _steps_at(path)
+    steps = [step for step in stored.step_directories(path.parent) if step[1] == path]
+    steps = steps or stored.step_directories(path / "checkpoints")
+    steps = steps or stored.step_directories(path)
     if not steps:
         raise UserError(
             f"no checkpoint in {path}; give a run directory or one of its checkpoints"
@@ -313,7 +280,7 @@ def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
         except stored.UnreadableCheckpoint as error:
             _log.warning("skipping checkpoint %s: %s", step_path.name, error)
             continue
-        tree = stored.sequences_restored(stored.nested(step.leaves))
+        tree = stored.tree_of(step.leaves)
         missing = [name for name in names if name not in tree]
         if missing:
             fields = sorted({name.split("/")[0] for name in step.names})
@@ -325,37 +292,80 @@ def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
     raise UserError(f"none of the {len(steps)} checkpoints in {path} can be read")
 
 
-def _steps_at(path: Path) -> list[tuple[int, Path]]:
-    own = [step for step in stored.step_directories(path.parent) if step[1] == path]
-    return (
-        own
-        or stored.step_directories(path / "checkpoints")
-        or stored.step_directories(path)
-    )
-
-
-def _open_manager(directory: Path, config: CheckpointConfig) -> ocp.CheckpointManager:
-    every_kimg = config.keep_every_kimg
-    every_nimg = None if every_kimg is None else max(1, round(every_kimg * 1000))
-    options = ocp.CheckpointManagerOptions(
-        step_prefix=stored.STEP_PREFIX,
-        step_format_fixed_length=stored.STEP_DIGITS,
-        preservation_policy=retention.policy(directory, config.keep_last, every_nimg),
-        save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
-        enable_async_checkpointing=False,  # we are in a thread already
-    )
-    if jax.process_count() > 1:  # process 0 alone: no barriers with the others
-        options = dataclasses.replace(
-            options,
-            create=False,
-            multiprocessing_options=ocp.options.MultiprocessingOptions(
-                primary_host=0, active_processes={0}, barrier_sync_key_prefix="save"
-            ),
-        )
-    return ocp.CheckpointManager(
-        directory, item_names=("state", "meta"), options=options
-    )
+def _free(directory: Path) -> float:
+    return shutil.disk_usage(directory).free if directory.is_dir() else math.inf
 
 
 def _reason(error: BaseException) -> str:
     return place_trouble(error) or f"{type(error).__name__}: {error}"
+
+
+def _share(found: Restored | None) -> Restored | None:
+    """Gives every process what process 0 passes; its state is leaves by name.
+
+    As bytes: a sum of floats, as collectives are made of, would lose the sign of zero.
+    """
+    if jax.process_count() == 1:
+        return found
+    leaves: dict[str, np.ndarray] = {} if found is None else found.state
+    kinds = [(name, str(x.dtype), x.shape) for name, x in leaves.items()]
+    header = None if found is None else (kinds, found._replace(state=None))
+    header = json.loads(processes.broadcast(json.dumps(header).encode()))
+    if header is None:
+        return None
+    kinds, (nimg, _, metadata, scores) = header
+    content = processes.broadcast(b"".join(x.tobytes() for x in leaves.values()))
+    leaves, start = {}, 0
+    for name, dtype, shape in kinds:
+        flat = np.frombuffer(content, np.dtype(dtype), math.prod(shape), start)
+        leaves[name] = flat.reshape(shape)
+        start += flat.nbytes
+    return Restored(nimg, leaves, metadata, scores)
+
+
+def _place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
+    """The template's structure and shardings with the leaves' values.
+
+    Raises:
+        UserError: the two are of different models or optimizers.
+    """
+    named = stored.named_leaves(template)
+    differences = list(_differences(leaves, named))
+    if differences:
+        more = f"; and {len(differences) - 8} more" if len(differences) > 8 else ""
+        raise UserError(
+            f"{path} is intact but belongs to another model or optimiser"
+            f" ({'; '.join(differences[:8])}{more}); use its own configuration or a"
+            " new `workdir`"
+        )
+
+    def put(name: str, like: Any) -> jax.Array:
+        # Zeros: empty arrays, and a controller of augmentation that begins here.
+        value = leaves.get(name, np.zeros(like.shape, like.dtype))
+        if getattr(like, "sharding", None) is None:
+            return jax.device_put(value)
+        return jax.make_array_from_callback(
+            value.shape, like.sharding, lambda index: value[index]
+        )
+
+    values = [put(name, like) for name, like in named.items()]
+    return jax.tree.unflatten(jax.tree.structure(template), values)
+
+
+def _differences(
+    leaves: Mapping[str, np.ndarray], named: Mapping[str, Any]
+) -> Iterator[str]:
+    for name, like in named.items():
+        if name not in leaves:
+            if math.prod(like.shape) and not name.startswith(_AUGMENTATION):
+                yield f"{name} is missing"
+            continue
+        value = leaves[name]
+        if value.shape != tuple(like.shape) or value.dtype != like.dtype:
+            yield (
+                f"{name} is {value.dtype}{list(value.shape)}, not"
+                f" {like.dtype}{list(like.shape)}"
+            )
+    for name in leaves:
+        if name not in named and not name.startswith(_AUGMENTATION):
+            yield f"{name} is not expected"

@@ -6,16 +6,14 @@ beside the checkpoints names the best one; what it names is never removed.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import math
+import shutil
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from orbax.checkpoint import checkpoint_managers
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import records
@@ -51,61 +49,39 @@ class Best(NamedTuple):
 _BEST_SHAPE = typing.get_type_hints(Best)
 
 
-# --- Policies ----------------------------------------------------------------------
-
-
-def policy(
-    directory: Path, keep_last: int, every_nimg: int | None
-) -> checkpoint_managers.PreservationPolicy:
-    """What Orbax asks, after each save, for the checkpoints to be kept.
+def remove_old(directory: Path, keep_last: int, every_nimg: int | None) -> None:
+    """Removes checkpoints but the newest, the milestones and the best.
 
     Args:
         directory: of the checkpoints.
-        keep_last: how many of the newest.
-        every_nimg: images between milestones; None keeps none.
+        keep_last: how many of the newest stay.
+        every_nimg: of each interval of so many images but the first the earliest
+            checkpoint stays; None keeps no milestones.
     """
-    policies: list[Any] = [
-        checkpoint_managers.LatestN(keep_last),
-        _TheBest(directory),
-    ]
+    steps = stored.step_directories(directory)
+    kept = {nimg for nimg, _ in steps[:keep_last]}
     if every_nimg is not None:
-        policies.append(_Milestones(every_nimg))
-    return checkpoint_managers.AnyPreservationPolicy(policies)
+        earliest = {nimg // every_nimg: nimg for nimg, _ in steps}
+        kept |= {nimg for interval, nimg in earliest.items() if interval}
+    best = _read_best(directory)
+    if best is None:  # damaged: any that was scored may be the one
+        kept |= {nimg for nimg, path in steps if (path / _SCORES).exists()}
+    else:
+        kept.add(best.get("nimg"))
+    for nimg, path in steps:
+        if nimg not in kept:
+            shutil.rmtree(path)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Milestones(checkpoint_managers.PreservationPolicy):
-    """Keeps the first checkpoint at or after every multiple of `every_nimg`."""
-
-    every_nimg: int
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list:
-        intervals = [info.step // self.every_nimg for info in checkpoints]
-        return [
-            interval > 0 and interval not in intervals[:i]
-            for i, interval in enumerate(intervals)
-        ]
-
-
-@dataclasses.dataclass(frozen=True)
-class _TheBest(checkpoint_managers.PreservationPolicy):
-    """Keeps the checkpoint that `best.json` names, also when nothing is scored now."""
-
-    directory: Path
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list:
-        best = _read_best(self.directory)
-        if best is None:  # damaged: any that was scored may be the one
-            scored = {
-                n
-                for n, p in stored.step_directories(self.directory)
-                if (p / _SCORES).exists()
-            }
-            return [info.step in scored for info in checkpoints]
-        return [info.step == best.get("nimg") for info in checkpoints]
-
-
-# --- Scores ------------------------------------------------------------------------
+def set_aside(path: Path, prefix: str) -> None:
+    """Renames a checkpoint `PREFIX_NAME`; another may become the best one."""
+    target = path.with_name(f"{prefix}_{path.name}")
+    shutil.rmtree(target, ignore_errors=True)
+    path.rename(target)
+    best = read_best(path.parent)
+    if best is not None and best.checkpoint == path.name:
+        (path.parent / _BEST).unlink(missing_ok=True)
+        choose_best(path.parent, Criterion(best.score, best.larger_is_better))
 
 
 def read_scores(path: Path) -> Scores:
@@ -164,14 +140,6 @@ def choose_best(directory: Path, criterion: Criterion) -> Best | None:
     if best is not None:
         _write(directory / _BEST, best._asdict())
     return best
-
-
-def forget(directory: Path, checkpoint: str) -> None:
-    """Chooses another best checkpoint if it was this one, which is gone."""
-    best = read_best(directory)
-    if best is not None and best.checkpoint == checkpoint:
-        (directory / _BEST).unlink(missing_ok=True)
-        choose_best(directory, Criterion(best.score, best.larger_is_better))
 
 
 def best_path(directory: Path) -> Path:

@@ -1,18 +1,17 @@
-"""How a checkpoint lies on disk, and reading it with every byte checked.
+"""The layout of a checkpoint on disk; writing, and reading with every byte checked.
 
-A checkpoint is a directory `nimg_<9 digits>` with two Orbax items: `state`, a
-nested dict of host arrays named by their path in the train state
-(`g_ema/synthesis/block4/const/bias`), and `meta`, a JSON record of every leaf's
-type, shape and CRC-32. Orbax restores a flipped bit without noticing; the CRC does
-not. Beside them lies `checksums.json` with the CRC-32 of every file, so that damage
-is noticed also where no array would be wrong; it is written last, and a checkpoint
-without it (the process was killed in between) is checked by its arrays alone.
-Nothing here knows the train state's classes, so a part of a checkpoint can be read
-without the training code.
+A checkpoint is a directory `nimg_<9 digits>` with two Orbax items: `state`, a nested
+dict of host arrays named by their path in the train state
+(`g_ema/synthesis/block4/const/bias`), and `meta`, a JSON record of every leaf's type,
+shape and CRC-32. Orbax restores a flipped bit without noticing; the CRC does not.
+The seal, `checksums.json`, has the CRC-32 of every file and is written last; a
+checkpoint without it (the process was killed in between) is checked by its arrays
+alone. No class of the train state is needed to read a part of a checkpoint.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -26,14 +25,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import records
 from stylegan_jax.io.atomic import atomic_write
-from stylegan_jax.runs import orbax_errors
 
-STEP_PREFIX = "nimg"
-STEP_DIGITS = 9
 _SEAL = "checksums.json"
 MAX_STATE_BYTES = 1 << 35  # of all arrays; the state of a 1024 px run has 0.8 GB
 _MAX_RATIO = 100  # of arrays to the files they are in; moments begin as zeros
@@ -42,7 +39,7 @@ _MAX_FILES = 10_000
 _MAX_INDEX_BYTES = 1 << 22  # of a file without arrays; of 200 arrays it has 60 kB
 _RECORD = {"nimg": int, "metadata": {}, "leaves": {...: [object]}, "crc32": int}
 _LEAF_NAME = re.compile(r"\w+(/\w+)*", re.ASCII)
-_STEP_NAME = re.compile(rf"{STEP_PREFIX}_(\d{{{STEP_DIGITS},18}})", re.ASCII)
+_STEP_NAME = re.compile(r"nimg_(\d{9,18})", re.ASCII)
 
 
 class UnreadableCheckpoint(Exception):
@@ -53,91 +50,13 @@ class StoredStep(NamedTuple):
     """What `read_step` found, checked."""
 
     leaves: dict[str, np.ndarray]  # path in the state -> array
-    metadata: dict[str, Any]  # as given to `Checkpoints.save`
+    metadata: dict[str, Any]  # as given to `write_step`
     names: list[str]  # every path in the checkpoint, also those not read
-
-
-def named_leaves(tree: Any) -> dict[str, Any]:
-    """The leaves by path, such as `d_opt_state/0/mu/block4/conv/bias`.
-
-    Dict keys, field names of dataclasses and named tuples and positions in
-    tuples are joined by slashes.
-
-    Raises:
-        UserError: a leaf is not an array, is a typed random key, or shares its
-            path with another.
-    """
-    named: dict[str, Any] = {}
-    for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        name = "/".join(_text(key) for key in keys)
-        if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
-            raise UserError(
-                f"{name} is a {type(leaf).__name__}; a state holds only arrays"
-            )
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            raise UserError(f"{name} is a typed key; store jax.random.key_data of it")
-        if name in named:
-            raise UserError(f"two leaves of the state are called {name}")
-        named[name] = leaf
-    return named
-
-
-def _text(key: Any) -> str:
-    for attribute in ("key", "name", "idx"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    raise UserError(f"unknown kind of path entry {key!r}")
-
-
-def nested(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dicts from paths; the reverse of `named_leaves` for plain dicts."""
-    tree: dict[str, Any] = {}
-    for name, leaf in named.items():
-        *parents, last = name.split("/")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = leaf
-    return tree
-
-
-def sequences_restored(tree: Any) -> Any:
-    """Turns dicts keyed `0`, `1`, ... back into tuples, recursively."""
-    if not isinstance(tree, dict):
-        return tree
-    children = {key: sequences_restored(child) for key, child in tree.items()}
-    positions = [str(i) for i in range(len(children))]
-    if children and set(children) == set(positions):
-        return tuple(children[position] for position in positions)
-    return children
-
-
-def describe(
-    nimg: int, leaves: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The `meta` item: every leaf's type, shape and CRC-32, and a CRC of itself."""
-    record: dict[str, Any] = {
-        "nimg": nimg,
-        "metadata": dict(metadata),
-        "leaves": {name: _fingerprint(leaf) for name, leaf in leaves.items()},
-    }
-    record["crc32"] = _record_crc(record)
-    return record
-
-
-def _fingerprint(array: np.ndarray) -> list[Any]:
-    crc = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
-    return [str(array.dtype), list(array.shape), crc]
-
-
-def _record_crc(record: Mapping[str, Any]) -> int:
-    rest = {key: value for key, value in record.items() if key != "crc32"}
-    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
 def step_name(nimg: int) -> str:
     """Name of the directory of a checkpoint."""
-    return f"{STEP_PREFIX}_{nimg:0{STEP_DIGITS}d}"
+    return f"nimg_{nimg:09d}"
 
 
 def is_step(name: str, nimg: int) -> bool:
@@ -158,6 +77,106 @@ def step_directories(directory: Path) -> list[tuple[int, Path]]:
     return sorted(found, reverse=True)
 
 
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """The leaves by path, such as `d_opt_state/0/mu/block4/conv/bias`.
+
+    Raises:
+        UserError: a leaf is not an array, is a typed random key, or shares its
+            path with another.
+    """
+    named: dict[str, Any] = {}
+    for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        name = _name(keys)
+        if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
+            raise UserError(
+                f"{name} is a {type(leaf).__name__}; a state holds only arrays"
+            )
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            raise UserError(f"{name} is a typed key; store jax.random.key_data of it")
+        if name in named:
+            raise UserError(f"two leaves of the state are called {name}")
+        named[name] = leaf
+    return named
+
+
+def _name(keys: Any) -> str:
+    return jax.tree_util.keystr(keys, simple=True, separator="/")
+
+
+def tree_of(leaves: Mapping[str, Any]) -> Any:
+    """Nested dicts of leaves by path; dicts keyed `0`, `1`, ... become tuples."""
+
+    def sequences(tree: Any) -> Any:
+        if not isinstance(tree, dict):
+            return tree
+        children = {key: sequences(child) for key, child in tree.items()}
+        positions = [str(i) for i in range(len(children))]
+        if children and set(children) == set(positions):
+            return tuple(children[position] for position in positions)
+        return children
+
+    return sequences(unflatten_dict(leaves, sep="/"))
+
+
+# --- Writing -----------------------------------------------------------------------
+
+
+def write_step(
+    nimg: int,
+    path: Path,
+    leaves: Mapping[str, np.ndarray],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Writes a checkpoint to a temporary directory, renames and seals it."""
+    alone = {"multiprocessing_options": _alone()}
+    handler = ocp.CompositeCheckpointHandler(
+        state=ocp.StandardCheckpointHandler(**alone),
+        meta=ocp.JsonCheckpointHandler(**alone),
+        composite_options=ocp.CompositeOptions(**alone),
+    )
+    items = ocp.args.Composite(
+        state=ocp.args.StandardSave(unflatten_dict(leaves, sep="/")),
+        meta=ocp.args.JsonSave(describe(nimg, leaves, metadata)),
+    )
+    with ocp.Checkpointer(handler, **alone) as writer:
+        writer.save(path, args=items)
+    # Without room for the seal the arrays' own CRCs have to do.
+    with contextlib.suppress(OSError):
+        seal(path)
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """This process reads or writes by itself: Orbax would wait for the others."""
+    index = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=index,
+        active_processes={index},
+        barrier_sync_key_prefix="stylegan_jax",
+    )
+
+
+def describe(
+    nimg: int, leaves: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The `meta` item: every leaf's type, shape and CRC-32, and a CRC of itself."""
+    record: dict[str, Any] = {
+        "nimg": nimg,
+        "metadata": dict(metadata),
+        "leaves": {name: _fingerprint(leaf) for name, leaf in leaves.items()},
+    }
+    return record | {"crc32": _record_crc(record)}
+
+
+def _fingerprint(array: np.ndarray) -> list[Any]:
+    crc = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
+    return [str(array.dtype), list(array.shape), crc]
+
+
+def _record_crc(record: Mapping[str, Any]) -> int:
+    rest = {key: value for key, value in record.items() if key != "crc32"}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
+
+
 def seal(path: Path) -> None:
     """Notes the CRC-32 of every file of a finished checkpoint, beside them."""
     crcs = {
@@ -167,6 +186,81 @@ def seal(path: Path) -> None:
     }
     content = {"files": crcs, "crc32": _record_crc({"files": crcs})}
     atomic_write(path / _SEAL, json.dumps(content, indent=2) + "\n")
+
+
+def _file_crc(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(2**22):
+            crc = zlib.crc32(chunk, crc)
+    return crc
+
+
+# --- Reading -----------------------------------------------------------------------
+
+
+def read_step(
+    nimg: int, path: Path, subtrees: Iterable[str] | None = None
+) -> StoredStep:
+    """Reads a checkpoint, or only some of the state's fields, onto the host.
+
+    Args:
+        nimg: the image count its name promises.
+        path: the checkpoint's directory.
+        subtrees: first parts of the paths to read, such as `g_ema`; None reads all.
+
+    Raises:
+        UnreadableCheckpoint: anything is missing, unreadable or changed.
+    """
+    try:
+        sizes = stored_files(path)
+        # Where Orbax's handler of JSON writes it.
+        record = records.read(path / "meta" / "metadata", _RECORD, way_on="")
+        if record["crc32"] != _record_crc(record) or record["nimg"] != nimg:
+            raise UnreadableCheckpoint("its meta record has changed (CRC mismatch)")
+        _check_described(record["leaves"], sum(sizes.values()))
+        check_seal(path)
+        wanted = None if subtrees is None else set(subtrees)
+        fingerprints = {
+            name: fingerprint
+            for name, fingerprint in record["leaves"].items()
+            if wanted is None or name.split("/")[0] in wanted
+        }
+        leaves = _read_arrays(path / "state", fingerprints) if fingerprints else {}
+    except UnreadableCheckpoint:
+        raise
+    except records.DamagedRecordError as error:
+        raise UnreadableCheckpoint(f"its meta record: {error.__cause__}") from error
+    except Exception as error:  # Orbax raises KeyError, ValueError, bare Exception ...
+        reason = (str(error).strip() or "no message").splitlines()[0][:200]
+        raise UnreadableCheckpoint(f"{type(error).__name__}: {reason}") from error
+    for name, array in leaves.items():
+        if _fingerprint(array) != fingerprints[name]:
+            raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
+    return StoredStep(leaves, record["metadata"], sorted(record["leaves"]))
+
+
+def _read_arrays(
+    path: Path, fingerprints: Mapping[str, list[Any]]
+) -> dict[str, np.ndarray]:
+    # The names and shapes come from our own record: no template is needed, and
+    # arrays come back as NumPy, whatever devices wrote them.
+    shapes = {
+        name: jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype))
+        for name, (dtype, shape, _) in fingerprints.items()
+    }
+    item = unflatten_dict(shapes, sep="/")
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
+    options = ocp.args.PyTreeRestore(
+        item=item, restore_args=as_numpy, partial_restore=True
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+    # Not the checkpointer's, which would warn of a file that we do not write.
+    described: Any = handler.metadata(path)  # pyright: ignore[reportArgumentType]
+    _check_stored(described, fingerprints)
+    with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as reader:
+        tree = reader.restore(path, args=options)
+    return {name: np.asarray(x) for name, x in flatten_dict(tree, sep="/").items()}
 
 
 def stored_files(path: Path) -> dict[str, int]:
@@ -219,100 +313,6 @@ def check_seal(path: Path) -> None:
             raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
 
 
-def _file_crc(path: Path) -> int:
-    crc = 0
-    with path.open("rb") as file:
-        while chunk := file.read(2**22):
-            crc = zlib.crc32(chunk, crc)
-    return crc
-
-
-def read_step(
-    nimg: int, path: Path, subtrees: Iterable[str] | None = None
-) -> StoredStep:
-    """Reads a checkpoint, or only some of the state's fields, onto the host.
-
-    Args:
-        nimg: the image count its name promises.
-        path: the checkpoint's directory.
-        subtrees: first parts of the paths to read, such as `g_ema`; None reads all.
-
-    Raises:
-        UnreadableCheckpoint: anything is missing, unreadable or changed.
-    """
-    try:
-        sizes = stored_files(path)
-        # Where Orbax's handler of JSON writes it.
-        record = records.read(path / "meta" / "metadata", _RECORD, way_on="")
-        if record["crc32"] != _record_crc(record) or record["nimg"] != nimg:
-            raise UnreadableCheckpoint("its meta record has changed (CRC mismatch)")
-        _check_described(record["leaves"], sum(sizes.values()))
-        check_seal(path)
-        wanted = None if subtrees is None else set(subtrees)
-        fingerprints = {
-            name: fingerprint
-            for name, fingerprint in record["leaves"].items()
-            if wanted is None or name.split("/")[0] in wanted
-        }
-        orbax_errors.ignore_late_callbacks()
-        leaves = _read_arrays(path / "state", fingerprints)
-    except UnreadableCheckpoint:
-        raise
-    except records.DamagedRecordError as error:
-        raise UnreadableCheckpoint(f"its meta record: {error.__cause__}") from error
-    except Exception as error:  # Orbax raises KeyError, ValueError, bare Exception ...
-        reason = (str(error).strip() or "no message").splitlines()[0][:200]
-        raise UnreadableCheckpoint(f"{type(error).__name__}: {reason}") from error
-    for name, array in leaves.items():
-        if _fingerprint(array) != fingerprints[name]:
-            raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
-    return StoredStep(leaves, record["metadata"], sorted(record["leaves"]))
-
-
-def _alone() -> ocp.options.MultiprocessingOptions:
-    """This process reads by itself: Orbax would wait for the others."""
-    index = jax.process_index()
-    if jax.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=index, active_processes={index}, barrier_sync_key_prefix="read"
-    )
-
-
-def _reader(handler: ocp.CheckpointHandler) -> ocp.Checkpointer:
-    return ocp.Checkpointer(handler, multiprocessing_options=_alone())
-
-
-def _read_arrays(
-    path: Path, fingerprints: Mapping[str, list[Any]]
-) -> dict[str, np.ndarray]:
-    if not fingerprints:
-        return {}
-    # The names and shapes come from our own record: no template is needed, and
-    # arrays come back as NumPy, whatever devices wrote them.
-    item = nested(
-        {
-            name: jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype))
-            for name, (dtype, shape, _) in fingerprints.items()
-        }
-    )
-    restore_args = jax.tree.map(
-        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item
-    )
-    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
-    # Not the checkpointer's, which would warn of a file that we do not write.
-    described: Any = handler.metadata(path)  # pyright: ignore[reportArgumentType]
-    _check_stored(described, fingerprints)
-    with _reader(handler) as reader:
-        tree = reader.restore(
-            path,
-            args=ocp.args.PyTreeRestore(
-                item=item, restore_args=restore_args, partial_restore=True
-            ),
-        )
-    return {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
-
-
 def _check_described(fingerprints: Mapping[str, list[Any]], stored: int) -> None:
     """Raises unless these are arrays by names of ours, which `stored` bytes may hold.
 
@@ -344,10 +344,8 @@ def _check_stored(metadata: Any, fingerprints: Mapping[str, list[Any]]) -> None:
     tree = getattr(metadata, "tree", None)
     if tree is None:
         raise UnreadableCheckpoint("its arrays are not described")
-    found = {
-        "/".join(_text(key) for key in keys): tuple(leaf.shape)
-        for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
-    }
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    found = {_name(keys): tuple(leaf.shape) for keys, leaf in leaves}
     for name, (_, shape, _) in fingerprints.items():
         if found.get(name) != tuple(shape):
             raise UnreadableCheckpoint(

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -101,10 +100,7 @@ def _roll_back(workdir: Path, error: UserError) -> str:
             "(checkpoint.keep_last) or write them more often (checkpoint.every_kimg)"
         )
     for _, path in steps[: len(steps) - len(healthy)]:
-        target = path.with_name(f"unhealthy_{path.name}")
-        shutil.rmtree(target, ignore_errors=True)
-        path.rename(target)
-        retention.forget(workdir / "checkpoints", path.name)
+        retention.set_aside(path, "unhealthy")
     nimg = healthy[0][0]
     past = _read(workdir)
     past.append({"to_nimg": nimg, "because": str(error)})

@@ -1,6 +1,7 @@
 """Checkpoints: bitwise, atomic, and honest about damage."""
 
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.runs import stored
+from stylegan_jax.runs import retention, stored
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints, load_latest
 from tests.runs.small_state import (
     assert_bitwise_equal,
@@ -46,6 +47,19 @@ def test_a_restored_state_is_bitwise_the_saved_one(tmp_path, asynchronous):
     assert restored.nimg == 1000
     assert restored.metadata == {"phase": "8 px", "rate": 0.1}
     assert_bitwise_equal(restored.state, state)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_restored(tmp_path):
+    """Written by the last version with Orbax's manager, scores and the best beside."""
+    expected = make_state(2)
+    run = shutil.copytree(ROOT / "tests" / "data" / "run", tmp_path / "run")
+    with Checkpoints(run, CheckpointConfig()) as checkpoints:
+        restored = checkpoints.restore_latest(template_of(expected))
+    assert restored.nimg == 2000 and restored.scores == {"m": {"m": 1.0}}
+    assert restored.metadata == {"phase": "8 px", "resolution": 8}
+    assert_bitwise_equal(restored.state, expected)
+    best = load_latest(retention.best_path(run / "checkpoints"), ["w_avg"])
+    assert_bitwise_equal(best.state, {"w_avg": expected.w_avg})
 
 
 def test_there_is_nothing_to_restore_in_a_new_run(checkpoints):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import stored_model_config
@@ -26,7 +27,7 @@ def save(path: Path, arrays: dict[str, np.ndarray], record: dict[str, Any]) -> P
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as writer:
         writer.save(path / "meta", record)
     with ocp.PyTreeCheckpointer() as writer:
-        writer.save(path / "state", stored.nested(arrays))
+        writer.save(path / "state", unflatten_dict(arrays, sep="/"))
     return path
 
 

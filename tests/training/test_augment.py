@@ -15,7 +15,7 @@ from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs import sharing, stored
+from stylegan_jax.runs import checkpoint, stored
 from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training import adaptive as augmentation
 from stylegan_jax.training import objectives
@@ -263,14 +263,14 @@ def test_a_checkpoint_without_a_controller_gets_a_new_one(tmp_path):
     state = init_state(jax.random.key(0), MODEL, OptimizerConfig())
     leaves = {k: np.asarray(v) for k, v in stored.named_leaves(state).items()}
     template = init_state(jax.random.key(1), MODEL, OptimizerConfig(), ADA)
-    placed = sharing.place(leaves, template, tmp_path)
+    placed = checkpoint._place(leaves, template, tmp_path)
     chex.assert_trees_all_equal(placed.g_params, state.g_params)
     assert {name: float(x) for name, x in placed.augment.items()} == dict.fromkeys(
         ("p", "signs", "images", "minibatches"), 0.0
     )
     # And one that has it is read without.
     leaves = {k: np.asarray(v) for k, v in stored.named_leaves(placed).items()}
-    chex.assert_trees_all_equal(sharing.place(leaves, state, tmp_path), state)
+    chex.assert_trees_all_equal(checkpoint._place(leaves, state, tmp_path), state)
 
 
 @pytest.mark.parametrize(
