@@ -341,7 +341,7 @@ def test_directions_and_codes_of_other_programs_are_edited(run, generator, tmp_p
         run("attribute", "seed:1", "--directions", two, "--name", "smlie")
 
 
-def test_results_beside_photographs_leave_them_alone(network, tmp_path, capsys):
+def test_results_beside_photographs_leave_them_alone(network, tmp_path, caplog):
     for name in ("holiday", "grid"):
         images.write_png(tmp_path / f"{name}.png", Portraits(9).image(3, 16))
     link = tmp_path / "elsewhere" / "holiday.png"
@@ -358,4 +358,4 @@ def test_results_beside_photographs_leave_them_alone(network, tmp_path, capsys):
             # grid.png is the photograph, grid_.png its result, grid__.png the grid.
             assert picture(tmp_path / "grid_.png").shape == (8, 8, 3)
             assert picture(tmp_path / "grid__.png").shape[1] > 96
-    assert "holiday.png is an input: written as" in capsys.readouterr().err
+    assert "holiday.png is an input: written as" in caplog.text

@@ -22,7 +22,7 @@ from stylegan_jax.data import labels as label_files
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.stored_images import EncodedSource, Skipped
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import archives, depth, images, outputs
+from stylegan_jax.io import archives, depth, images, listing
 from stylegan_jax.io.decoding import MAX_FILE_BYTES, UnreadableImageError
 from stylegan_jax.io.listing import is_junk, list_files
 
@@ -184,7 +184,7 @@ def _examine(place: _Place, files: Sequence[str]) -> tuple[list[_Image], list[Sk
         try:
             stream, check_end = place.open(file)
             with stream:
-                written = outputs.kind_of(stream)
+                written = listing.made_by_us(stream)
                 header = images.read_header(stream, check_end=check_end)
         except (UnreadableImageError, OSError) as error:
             return Skipped(file, str(error))
@@ -195,7 +195,7 @@ def _examine(place: _Place, files: Sequence[str]) -> tuple[list[_Image], list[Sk
 
     with ThreadPoolExecutor(8) as pool:
         looked = list(pool.map(look, files))
-    ours = outputs.left_out({file: kinds[file] for file in files if file in kinds})
+    ours = listing.left_out({file: kinds[file] for file in files if file in kinds})
     skipped = [
         Skipped(x.file, "written by a command of this package")
         if isinstance(x, _Image)

@@ -12,8 +12,7 @@ from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.alignment.landmarks import LANDMARK_ENDINGS, read_landmarks
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, resampling
-from stylegan_jax.io.listing import list_images
-from stylegan_jax.io.outputs import photographs
+from stylegan_jax.io.listing import list_images, photographs
 
 
 class Photo(NamedTuple):

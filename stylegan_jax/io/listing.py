@@ -1,33 +1,44 @@
-"""Which files of a folder or zip are images, for every command that takes many.
+"""The images of a folder or zip, without junk, runs and results of ours.
 
 An image is what begins like one (`containers.kind_of`) or is called like one. Folders
 are read with all that lies in them but runs of training and prepared data.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import IO
 
-from stylegan_jax.io import outputs
-from stylegan_jax.io.containers import kind_of
+from stylegan_jax.io import containers
 
 ENDINGS = {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp"}
 ENDINGS |= {".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+RUN_PARTS = ("checkpoints", "metrics.jsonl", "samples", "tensorboard")
 # Left behind by operating systems and cameras; hidden names are junk besides.
-_JUNK = {
-    "thumbs.db",
-    "ehthumbs.db",
-    "desktop.ini",
-    "__macosx",
-    "@eadir",
-    "$recycle.bin",
-}
+_JUNK = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
+_JUNK |= {"__macosx", "@eadir", "$recycle.bin"}
+# After the signature and first chunk of a PNG; see `outputs.write_png`.
+_MADE = re.compile(rb".{33}.{4}tEXtSoftware\0stylegan_jax (picture|sheet)", re.DOTALL)
 
 
 def is_junk(file: str) -> bool:
     """Whether a file is left behind by an operating system, or hidden."""
     parts = PurePosixPath(file).parts
     return any(part.startswith(".") or part.lower() in _JUNK for part in parts)
+
+
+def is_called_image(file: str) -> bool:
+    """Whether a name ends like an image's."""
+    return PurePosixPath(file).suffix.lower() in ENDINGS
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run of training, or data that `prepare_data` made."""
+    if (folder / "config.json").is_file():
+        return any((folder / name).exists() for name in RUN_PARTS)
+    return (folder / "index.json").is_file() and any(folder.glob("r*.array_record"))
 
 
 def list_files(root: Path) -> list[str]:
@@ -40,11 +51,11 @@ def list_files(root: Path) -> list[str]:
             folders.clear()
             continue
         seen.add(real)
-        if outputs.is_run(Path(folder)):
+        if is_run(Path(folder)):
             if folder != os.fspath(root):
                 folders.clear()  # its samples are no photographs
                 continue
-            folders[:] = [name for name in folders if name not in outputs.RUN_PARTS]
+            folders[:] = [name for name in folders if name not in RUN_PARTS]
         folders.sort()
         relative = Path(folder).relative_to(root)
         files += [(relative / name).as_posix() for name in names]
@@ -53,18 +64,10 @@ def list_files(root: Path) -> list[str]:
 
 def list_images(root: Path) -> list[Path]:
     """The images below `root`, sorted by their paths."""
-    return [root / file for file in _images(root, sorted(list_files(root)))]
-
-
-def _images(root: Path, files: Iterable[str]) -> Iterable[str]:
-    for file in files:
-        if not is_junk(file) and (is_called_image(file) or _begins(root / file)):
-            yield file
-
-
-def is_called_image(file: str) -> bool:
-    """Whether a name ends like an image's."""
-    return PurePosixPath(file).suffix.lower() in ENDINGS
+    files = (file for file in sorted(list_files(root)) if not is_junk(file))
+    return [
+        root / file for file in files if is_called_image(file) or _begins(root / file)
+    ]
 
 
 def _begins(path: Path) -> bool:
@@ -72,6 +75,41 @@ def _begins(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return kind_of(file.read(16)) is not None
+            return containers.kind_of(file.read(16)) is not None
     except OSError:
         return False
+
+
+def made_by_us(stream: IO[bytes]) -> str | None:
+    """What `outputs.write_png` said of an image file, None if others made it.
+
+    The stream is left at its beginning.
+    """
+    head = stream.read(100)
+    stream.seek(0)
+    match = _MADE.match(head)
+    return match[1].decode() if match else None
+
+
+def left_out(kinds: Mapping[str, str | None]) -> set[str]:
+    """Which images of a set are not photographs: those that commands made.
+
+    Args:
+        kinds: of each file, from `made_by_us`.
+
+    Returns:
+        Sheets, and beside images of others single pictures too. A folder with nothing
+        but pictures of ours was given for their sake.
+    """
+    mixed = any(kind is None for kind in kinds.values())
+    return {name for name, kind in kinds.items() if kind == "sheet" or (kind and mixed)}
+
+
+def photographs(paths: Sequence[Path]) -> list[Path]:
+    """The files of a folder without those that `left_out` names."""
+    kinds: dict[str, str | None] = {}
+    for path in filter(Path.is_file, paths):  # opening a pipe would wait
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            kinds[str(path)] = made_by_us(file)
+    ours = left_out(kinds)
+    return [path for path in paths if str(path) not in ours]

@@ -1,22 +1,19 @@
-"""Where commands write: never over an input, another result, or a file of the user's.
+"""Result files of commands: never over an input, another result, or a user's file.
 
-What a command writes says so inside the file: pictures in a PNG text chunk, the others
-in their own metadata. A later call of a command may replace such a file, and nothing
-else; scans of photographs leave them out. A result whose name is taken gets another
-one, and the command says which.
+Each says inside that this package wrote it, PNGs in a text chunk and the others in
+their own metadata. A later call may replace such a file, and nothing else; scans of
+photographs leave them out (`listing.py`). A result whose name is taken gets another.
 """
 
-import contextlib
 import dataclasses
+import logging
 import os
-import re
 import struct
-import sys
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,11 +23,10 @@ from stylegan_jax.io.atomic import atomic_write
 
 Kind = Literal["picture", "sheet"]  # one image, or several with captions, plots
 
-RUN_PARTS = ("checkpoints", "metrics.jsonl", "samples", "tensorboard")
 _MARK = b"stylegan_jax"
 _LOOKED_AT = 1 << 16  # bytes at either end of a file
 _IHDR_END = 33  # in a PNG: its signature and first chunk
-_CHUNK = re.compile(rb".{4}tEXtSoftware\0stylegan_jax (picture|sheet)", re.DOTALL)
+_log = logging.getLogger(__name__)
 
 
 class Outputs:
@@ -41,11 +37,7 @@ class Outputs:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        inputs: Iterable[Path] = (),
-        fixed: Iterable[str] = (),
+        self, folder: Path, *, inputs: Iterable[Path] = (), fixed: Iterable[str] = ()
     ) -> None:
         """Takes what must not be replaced.
 
@@ -77,8 +69,7 @@ class Outputs:
 
     def path(self, name: str) -> Path:
         """Where to write `name`, which nothing else of this call is written to."""
-        if _key(name) in self._fixed:
-            self._fixed.remove(_key(name))
+        self._fixed.discard(_key(name))
         stem, dot, ending = name.rpartition(".")
         return self.folder / f"{self.stem(stem, (dot + ending,))}{dot}{ending}"
 
@@ -91,13 +82,13 @@ class Outputs:
         """
         free, reason = stem.replace("/", "_"), ""
         while found := next(
-            filter(None, map(self._problem, _names(free, endings))), ""
+            filter(None, (self._problem(free + x) for x in endings)), ""
         ):
             free, reason = f"{free}_", reason or found
-        self._taken.update(map(_key, _names(free, endings)))
+        self._taken.update(_key(free + ending) for ending in endings)
         if reason:
-            name = f"{free}{endings[0]}"
-            print(f"{reason}: written as {self.folder / name}", file=sys.stderr)
+            place = self.folder / f"{free}{endings[0]}"
+            _log.warning("%s: written as %s", reason, place)
         return free
 
     def write_png(self, name: str, image: np.ndarray, kind: Kind = "picture") -> Path:
@@ -111,7 +102,7 @@ class Outputs:
         path = self.folder / name
         if _key(name) in self._taken | self._fixed:
             return f"{name} is the name of another result"
-        if not path.exists() and not path.is_symlink():
+        if not os.path.lexists(path):
             return ""
         if any(path.exists() and x.exists() and path.samefile(x) for x in self._inputs):
             return f"{path} is an input"
@@ -139,16 +130,6 @@ def write_png(path: Path, image: np.ndarray, kind: Kind) -> None:
     atomic_write(path, png[:_IHDR_END] + chunk + png[_IHDR_END:])
 
 
-def photographs(paths: Sequence[Path]) -> list[Path]:
-    """The files of a folder without those that `left_out` names."""
-    kinds: dict[str, str | None] = {}
-    for path in filter(Path.is_file, paths):  # opening a pipe would wait
-        with contextlib.suppress(OSError), open(path, "rb") as file:
-            kinds[str(path)] = kind_of(file)
-    ours = left_out(kinds)
-    return [path for path in paths if str(path) not in ours]
-
-
 def is_ours(path: Path) -> bool:
     """Whether a command wrote this file, as its beginning or end says."""
     if not path.is_file():
@@ -157,42 +138,6 @@ def is_ours(path: Path) -> bool:
         head = file.read(_LOOKED_AT)
         file.seek(max(0, path.stat().st_size - _LOOKED_AT))
         return _MARK in head or _MARK in file.read(_LOOKED_AT)
-
-
-def kind_of(stream: IO[bytes]) -> str | None:
-    """What `write_png` said of an image file, None if others made it.
-
-    The stream is left at its beginning.
-    """
-    head = stream.read(_IHDR_END + 64)
-    stream.seek(0)
-    match = _CHUNK.match(head[_IHDR_END:])
-    return match[1].decode() if match else None
-
-
-def left_out(kinds: Mapping[str, str | None]) -> set[str]:
-    """Which images of a set are not photographs: those that commands made.
-
-    Args:
-        kinds: of each file, from `kind_of`.
-
-    Returns:
-        Sheets, and beside images of others single pictures too. A folder with nothing
-        but pictures of ours was given for their sake.
-    """
-    mixed = any(kind is None for kind in kinds.values())
-    return {name for name, kind in kinds.items() if kind == "sheet" or (kind and mixed)}
-
-
-def is_run(folder: Path) -> bool:
-    """Whether a folder is a run of training, or data that `prepare_data` made."""
-    if (folder / "config.json").is_file():
-        return any((folder / name).exists() for name in RUN_PARTS)
-    return (folder / "index.json").is_file() and any(folder.glob("r*.array_record"))
-
-
-def _names(stem: str, endings: Sequence[str]) -> Iterator[str]:
-    return (f"{stem}{ending}" for ending in endings)
 
 
 def _key(name: str) -> str:

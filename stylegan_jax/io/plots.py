@@ -1,4 +1,4 @@
-"""Plots for people, made with matplotlib and nothing else that uses it."""
+"""Plots for people: panels of distributions, curves; by matplotlib, used only here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ def panels(
     span: tuple[float, float] = (-1.0, 1.0),
     columns: int = 7,
 ) -> np.ndarray:
-    """Draws distributions side by side, each with a title.
+    """Draws distributions side by side, each with a title; uint8 `[H, W, 3]`.
 
     Args:
         pictures: title and samples of each panel. Samples are points on the line
@@ -27,19 +27,11 @@ def panels(
         span: lowest and highest coordinate shown of points.
         columns: panels in a row.
 
-    Returns:
-        The picture, uint8 `[H, W, 3]`.
-
     Raises:
         UserError: samples of another shape, or no panels.
     """
-    if not pictures:
-        raise UserError("no panels to draw")
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    figure = _figure(columns * _INCHES, rows * _INCHES)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis, (title, samples) in zip(axes, pictures, strict=False):
+    figure, axes = _axes(len(pictures), columns, (_INCHES, _INCHES))
+    for axis, (title, samples) in zip(axes, pictures, strict=True):
         axis.set_title(title, fontsize=10)
         if samples.ndim == 4:
             grid = grids.grid(samples, columns=round(len(samples) ** 0.5))
@@ -47,23 +39,19 @@ def panels(
             axis.set_axis_off()
         elif samples.shape[1:] == (2,):
             axis.imshow(density(samples, span), origin="lower", cmap="viridis")
-            axis.set_xticks([])
-            axis.set_yticks([])
+            axis.set(xticks=[], yticks=[])
         elif samples.shape[1:] == (1,):
             axis.hist(samples[:, 0], _BINS, span, density=True, color="tab:green")
-            axis.set_xlim(*span)
-            axis.set_yticks([])
+            axis.set(xlim=span, yticks=[])
         else:
             raise UserError(f"samples of shape {samples.shape} cannot be drawn")
-    for axis in axes[len(pictures) :]:
-        axis.set_axis_off()
     return _pixels(figure)
 
 
 def curves(
     lines: Mapping[str, np.ndarray], *, title: str, x_label: str, y_label: str
 ) -> np.ndarray:
-    """Draws positive numbers in sequence, each line from left to right, on a log scale.
+    """Draws positive numbers in sequence on a log scale; uint8 `[H, W, 3]`.
 
     Args:
         lines: by name; a line goes on where the one before it ended.
@@ -71,16 +59,10 @@ def curves(
         x_label: below.
         y_label: at the left.
 
-    Returns:
-        The picture, uint8 `[H, W, 3]`.
-
     Raises:
         UserError: no lines.
     """
-    if not lines:
-        raise UserError("no lines to draw")
-    figure = _figure(6.4, 3.6)
-    axis = figure.subplots()
+    figure, (axis,) = _axes(1 if lines else 0, 1, (6.4, 3.6))
     start = 0
     for name, values in lines.items():
         axis.plot(np.arange(start, start + len(values)), values, label=name, lw=1)
@@ -96,26 +78,18 @@ def panels_of_lines(
     x_label: str,
     columns: int = 3,
 ) -> np.ndarray:
-    """Draws lines with a dot at every point, panel by panel, from zero upwards.
+    """Draws lines with dots, panel by panel, from zero upwards; uint8 `[H, W, 3]`.
 
     Args:
         panels: by title, lines by name: x and y.
         x_label: below every panel.
         columns: panels in a row.
 
-    Returns:
-        The picture, uint8 `[H, W, 3]`.
-
     Raises:
         UserError: no panels.
     """
-    if not panels:
-        raise UserError("no panels to draw")
-    columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
-    figure = _figure(columns * 3.0, rows * 2.4)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis, (title, lines) in zip(axes, panels.items(), strict=False):
+    figure, axes = _axes(len(panels), columns, (3.0, 2.4))
+    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         for name, (x, y) in lines.items():
             axis.plot(x, y, marker="o", ms=3, lw=1.2, label=name)
         axis.set_title(title, fontsize=9)
@@ -124,8 +98,6 @@ def panels_of_lines(
         axis.set_ylim(bottom=0)
         if len(lines) > 1:
             axis.legend(fontsize=8)
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
     return _pixels(figure)
 
 
@@ -144,16 +116,26 @@ def density(points: np.ndarray, span: tuple[float, float]) -> np.ndarray:
     return np.sqrt(counts / max(counts.max(), 1e-12))
 
 
-def _figure(width: float, height: float) -> Any:
-    """An empty figure, in inches."""
+def _axes(
+    count: int, columns: int, inches: tuple[float, float]
+) -> tuple[Any, list[Any]]:
+    """A figure and the axes of its panels, of so many inches each."""
     # Here, because it takes half a second and most runs draw no plots.
     from matplotlib.figure import Figure
 
-    return Figure((width, height), dpi=_DPI, layout="constrained")
+    if not count:
+        raise UserError("nothing to draw: no panels or lines")
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    size = columns * inches[0], rows * inches[1]
+    figure = Figure(size, dpi=_DPI, layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, axes[:count]
 
 
 def _pixels(figure: Any) -> np.ndarray:
-    """The figure drawn, uint8 `[H, W, 3]`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

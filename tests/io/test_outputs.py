@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import images, outputs
+from stylegan_jax.io import images, listing, outputs
 from stylegan_jax.io.outputs import Outputs
 
 PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
 ENDINGS = (".png", "_loss.png")
 
 
-def test_names_of_one_call_are_given_once_and_the_user_is_told(tmp_path, capsys):
+def test_names_of_one_call_are_given_once_and_the_user_is_told(tmp_path, caplog):
     out = Outputs(tmp_path / "new", fixed=("grid.png",))
     assert out.stem("a", ENDINGS) == "a"
     assert out.stem("A", ENDINGS) == "A_"  # one name where case does not count
@@ -23,12 +23,12 @@ def test_names_of_one_call_are_given_once_and_the_user_is_told(tmp_path, capsys)
     assert out.stem("\u00e9", (".png",)) == "\u00e9_"  # the same on a Mac
     assert out.path("grid.png").name == "grid.png"
     assert out.path("grid.png").name == "grid__.png"
-    told = capsys.readouterr().err
+    told = caplog.text
     assert f"written as {tmp_path}/new/a_loss_.png" in told
     assert not (tmp_path / "new").exists()
 
 
-def test_inputs_are_not_replaced_whatever_they_are_called_by(tmp_path, capsys):
+def test_inputs_are_not_replaced_whatever_they_are_called_by(tmp_path, caplog):
     photo = tmp_path / "holiday.png"
     outputs.write_png(photo, PICTURE, "picture")  # even if it is ours
     link = tmp_path / "elsewhere" / "link.png"
@@ -39,7 +39,7 @@ def test_inputs_are_not_replaced_whatever_they_are_called_by(tmp_path, capsys):
     out = Outputs(tmp_path, inputs=[link])
     assert out.path("holiday.png").name == "holiday_.png"
     assert out.path("hard.png").name == "hard_.png"
-    assert "is an input" in capsys.readouterr().err
+    assert "is an input" in caplog.text
     with pytest.raises(UserError, match="folder of the inputs"):
         Outputs(tmp_path, inputs=[tmp_path / "elsewhere" / ".."])
 
@@ -59,7 +59,7 @@ def test_only_what_a_command_wrote_is_replaced(tmp_path):
 
 def test_scans_leave_results_out_unless_they_are_all_there_is(tmp_path):
     def listed():
-        return [x.name for x in outputs.photographs(sorted(tmp_path.iterdir()))]
+        return [x.name for x in listing.photographs(sorted(tmp_path.iterdir()))]
 
     outputs.write_png(tmp_path / "drawn.png", PICTURE, "picture")
     outputs.write_png(tmp_path / "grid.png", PICTURE, "sheet")
