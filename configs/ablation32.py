@@ -14,21 +14,13 @@ images of the built-in portraits. A grows from 4 px on, as ProGAN does.
 Source: Karras et al. 2018, table 1.
 """
 
-from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs.checkpoint import CheckpointConfig
-from stylegan_jax.training.ablation import configured
-from stylegan_jax.training.config import Config, RunConfig
-from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.schedule import ScheduleConfig
-from stylegan_jax.training.state import OptimizerConfig
+import stylegan_jax as sg
 
 
-def get_config(configuration: str = "f") -> Config:
+def get_config(configuration: str = "f") -> sg.Config:
     """Configuration a to f of table 1."""
-    config = Config(
-        model=ModelConfig(
+    config = sg.Config(
+        model=sg.ModelConfig(
             resolution=32,
             z_dim=128,
             w_dim=128,
@@ -38,16 +30,16 @@ def get_config(configuration: str = "f") -> Config:
             channel_base=512,
             channel_max=64,
         ),
-        data=DataConfig(name="portraits", portraits_size=5_000, mirror=True),
-        loss=LossConfig(r1_gamma=1.0),
-        optimizer=OptimizerConfig(learning_rate=ByResolution(0.002), ema_kimg=2),
-        schedule=ScheduleConfig(
+        data=sg.DataConfig(name="portraits", portraits_size=5_000, mirror=True),
+        loss=sg.LossConfig(r1_gamma=1.0),
+        optimizer=sg.OptimizerConfig(learning_rate=0.002, ema_kimg=2),
+        schedule=sg.ScheduleConfig(
             stable_kimg=8,
             fade_kimg=8,
             total_kimg=100,
-            batch_size=ByResolution(16),
+            batch_size=16,
         ),
-        checkpoint=CheckpointConfig(every_kimg=20),
-        run=RunConfig(tick_kimg=ByResolution(4.0)),
+        checkpoint=sg.CheckpointConfig(every_kimg=20),
+        run=sg.RunConfig(tick_kimg=4.0),
     )
-    return configured(config, configuration)
+    return sg.training.configured(config, configuration)

@@ -19,25 +19,19 @@ ProGAN of 2017, is trained for 12,000 kimg.
 Source: `train.py`, NVlabs/stylegan; Karras et al. 2018, table 1 and section 2.
 """
 
-from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.ablation import configured
-from stylegan_jax.training.config import Config
-from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.state import OptimizerConfig
+import stylegan_jax as sg
 
 
-def get_config(configuration: str = "f") -> Config:
+def get_config(configuration: str = "f") -> sg.Config:
     """Configuration a to f of table 1."""
-    config = Config(
-        model=ModelConfig(resolution=1024),
-        data=DataConfig(name="pyramid", path="data/celebahq1024", mirror=True),
-        loss=LossConfig(objective="wgan_gp"),
-        optimizer=OptimizerConfig(
-            learning_rate=ByResolution(
+    config = sg.Config(
+        model=sg.ModelConfig(resolution=1024),
+        data=sg.DataConfig(name="pyramid", path="data/celebahq1024", mirror=True),
+        loss=sg.LossConfig(objective="wgan_gp"),
+        optimizer=sg.OptimizerConfig(
+            learning_rate=sg.ByResolution(
                 0.001, ((128, 0.0015), (256, 0.002), (512, 0.002), (1024, 0.002))
             )
         ),
     )
-    return configured(config, configuration, progan_kimg=12_000)
+    return sg.training.configured(config, configuration, progan_kimg=12_000)

@@ -12,18 +12,14 @@ ones of NVlabs/stylegan; the weight of R1 and the length of the run are ours. Wi
 classes: `--data.labels none`.
 """
 
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.config import Config
-from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.schedule import ScheduleConfig
+import stylegan_jax as sg
 
 
-def get_config() -> Config:
+def get_config() -> sg.Config:
     """The configuration."""
-    return Config(
-        model=ModelConfig(resolution=32),
-        data=DataConfig(name="tfds:cifar10", labels="label", mirror=True),
-        loss=LossConfig(r1_gamma=1.0),
-        schedule=ScheduleConfig(total_kimg=12_000),
+    return sg.Config(
+        model=sg.ModelConfig(resolution=32),
+        data=sg.DataConfig(name="tfds:cifar10", labels="label", mirror=True),
+        loss=sg.LossConfig(r1_gamma=1.0),
+        schedule=sg.ScheduleConfig(total_kimg=12_000),
     )

@@ -18,16 +18,13 @@ to `:e`; A is trained for 12,000 kimg.
 Source: `train.py`, NVlabs/stylegan; Karras et al. 2018, table 1 and section 2.
 """
 
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.ablation import configured
-from stylegan_jax.training.config import Config
+import stylegan_jax as sg
 
 
-def get_config(configuration: str = "f") -> Config:
+def get_config(configuration: str = "f") -> sg.Config:
     """Configuration a to f of table 1."""
-    config = Config(
-        model=ModelConfig(resolution=1024),
-        data=DataConfig(name="pyramid", path="data/ffhq1024", mirror=True),
+    config = sg.Config(
+        model=sg.ModelConfig(resolution=1024),
+        data=sg.DataConfig(name="pyramid", path="data/ffhq1024", mirror=True),
     )
-    return configured(config, configuration, progan_kimg=12_000)
+    return sg.training.configured(config, configuration, progan_kimg=12_000)

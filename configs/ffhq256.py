@@ -13,14 +13,12 @@ Tables by resolution are the official ones for 8 GPUs; growing ends at 6,000 kim
 Source: `train.py`, NVlabs/stylegan.
 """
 
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.config import Config
+import stylegan_jax as sg
 
 
-def get_config() -> Config:
+def get_config() -> sg.Config:
     """The configuration."""
-    return Config(
-        model=ModelConfig(resolution=256),
-        data=DataConfig(name="pyramid", path="data/ffhq256", mirror=True),
+    return sg.Config(
+        model=sg.ModelConfig(resolution=256),
+        data=sg.DataConfig(name="pyramid", path="data/ffhq256", mirror=True),
     )

@@ -18,23 +18,16 @@ normal latents, leaky ReLU instead of rectifiers and maxout, no dropout, Adam.
 
 import dataclasses
 
-from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs.checkpoint import CheckpointConfig
-from stylegan_jax.training.config import Config, RunConfig
-from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.schedule import ScheduleConfig
-from stylegan_jax.training.state import OptimizerConfig
+import stylegan_jax as sg
 
 BATCH_SIZE = 64
 PANEL_KIMG = 2_000 * BATCH_SIZE / 1000  # 2,000 steps
 
 
-def get_config(variant: str = "spread") -> Config:
+def get_config(variant: str = "spread") -> sg.Config:
     """Variant `spread` or `collapse`."""
-    config = Config(
-        model=ModelConfig(
+    config = sg.Config(
+        model=sg.ModelConfig(
             resolution=32,
             num_channels=1,
             z_dim=100,
@@ -47,19 +40,19 @@ def get_config(variant: str = "spread") -> Config:
             mlp_width=512,
             mbstd_group_size=0,
         ),
-        data=DataConfig(name="tfds:mnist", num_channels=1),
-        loss=LossConfig(objective="logistic", r1_gamma=0.5),
-        optimizer=OptimizerConfig(
-            learning_rate=ByResolution(0.002), beta1=0.5, ema_kimg=2
-        ),
-        schedule=ScheduleConfig(
+        data=sg.DataConfig(name="tfds:mnist", num_channels=1),
+        loss=sg.LossConfig(objective="logistic", r1_gamma=0.5),
+        optimizer=sg.OptimizerConfig(learning_rate=0.002, beta1=0.5, ema_kimg=2),
+        schedule=sg.ScheduleConfig(
             initial_resolution=32,
             total_kimg=5 * PANEL_KIMG,
             repeats=20,
-            batch_size=ByResolution(BATCH_SIZE),
+            batch_size=BATCH_SIZE,
         ),
-        checkpoint=CheckpointConfig(every_kimg=PANEL_KIMG, keep_every_kimg=PANEL_KIMG),
-        run=RunConfig(tick_kimg=ByResolution(PANEL_KIMG / 5), grid_ticks=5),
+        checkpoint=sg.CheckpointConfig(
+            every_kimg=PANEL_KIMG, keep_every_kimg=PANEL_KIMG
+        ),
+        run=sg.RunConfig(tick_kimg=PANEL_KIMG / 5, grid_ticks=5),
     )
     if variant == "spread":
         return config

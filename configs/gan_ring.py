@@ -17,23 +17,16 @@ papers; widths and rates are ours.
 
 import dataclasses
 
-from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs.checkpoint import CheckpointConfig
-from stylegan_jax.training.config import Config, RunConfig
-from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.schedule import ScheduleConfig
-from stylegan_jax.training.state import OptimizerConfig
+import stylegan_jax as sg
 
 BATCH_SIZE = 256
 PANEL_KIMG = 5_000 * BATCH_SIZE / 1000  # 5,000 steps
 
 
-def get_config(variant: str = "ring") -> Config:
+def get_config(variant: str = "ring") -> sg.Config:
     """Variant `ring`, `collapse` or `line`."""
-    config = Config(
-        model=ModelConfig(
+    config = sg.Config(
+        model=sg.ModelConfig(
             resolution=1,
             num_channels=2,
             z_dim=64,
@@ -46,20 +39,20 @@ def get_config(variant: str = "ring") -> Config:
             mlp_width=128,
             mbstd_group_size=0,
         ),
-        data=DataConfig(name="ring", num_channels=2),
-        loss=LossConfig(objective="logistic", r1_gamma=0.1),
-        optimizer=OptimizerConfig(
-            learning_rate=ByResolution(0.001), beta1=0.5, ema_kimg=0
-        ),
-        schedule=ScheduleConfig(
+        data=sg.DataConfig(name="ring", num_channels=2),
+        loss=sg.LossConfig(objective="logistic", r1_gamma=0.1),
+        optimizer=sg.OptimizerConfig(learning_rate=0.001, beta1=0.5, ema_kimg=0),
+        schedule=sg.ScheduleConfig(
             initial_resolution=1,
             total_kimg=5 * PANEL_KIMG,
             repeats=100,
-            batch_size=ByResolution(BATCH_SIZE),
+            batch_size=BATCH_SIZE,
             reset_optimizers=False,
         ),
-        checkpoint=CheckpointConfig(every_kimg=PANEL_KIMG, keep_every_kimg=PANEL_KIMG),
-        run=RunConfig(tick_kimg=ByResolution(PANEL_KIMG / 5), grid_ticks=5),
+        checkpoint=sg.CheckpointConfig(
+            every_kimg=PANEL_KIMG, keep_every_kimg=PANEL_KIMG
+        ),
+        run=sg.RunConfig(tick_kimg=PANEL_KIMG / 5, grid_ticks=5),
     )
     if variant == "ring":
         return config
@@ -68,6 +61,6 @@ def get_config(variant: str = "ring") -> Config:
         return dataclasses.replace(config, loss=loss)
     if variant == "line":
         model = dataclasses.replace(config.model, num_channels=1)
-        data = DataConfig(name="gaussian", num_channels=1, points_std=0.5)
+        data = sg.DataConfig(name="gaussian", num_channels=1, points_std=0.5)
         return dataclasses.replace(config, model=model, data=data)
     raise ValueError(f"no variant {variant!r}; there are ring, collapse and line")

@@ -15,16 +15,13 @@ official ones for 8 GPUs.
 Source: `train.py`, NVlabs/stylegan; the length is that of the paper.
 """
 
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.config import Config
-from stylegan_jax.training.schedule import ScheduleConfig
+import stylegan_jax as sg
 
 
-def get_config() -> Config:
+def get_config() -> sg.Config:
     """The configuration."""
-    return Config(
-        model=ModelConfig(resolution=512),
-        data=DataConfig(name="pyramid", path="data/lsun_car512"),
-        schedule=ScheduleConfig(total_kimg=46_000),
+    return sg.Config(
+        model=sg.ModelConfig(resolution=512),
+        data=sg.DataConfig(name="pyramid", path="data/lsun_car512"),
+        schedule=sg.ScheduleConfig(total_kimg=46_000),
     )

@@ -11,20 +11,13 @@ python -m stylegan_jax.sample runs/mnist --class 7 --outdir sevens
 The paper has no MNIST: widths, R1 weight and schedule are ours.
 """
 
-from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs.checkpoint import CheckpointConfig
-from stylegan_jax.training.config import Config, RunConfig
-from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.schedule import ScheduleConfig
-from stylegan_jax.training.state import OptimizerConfig
+import stylegan_jax as sg
 
 
-def get_config() -> Config:
+def get_config() -> sg.Config:
     """The configuration."""
-    return Config(
-        model=ModelConfig(
+    return sg.Config(
+        model=sg.ModelConfig(
             resolution=32,
             num_channels=1,
             z_dim=64,
@@ -35,15 +28,15 @@ def get_config() -> Config:
             channel_base=1024,
             channel_max=64,
         ),
-        data=DataConfig(name="tfds:mnist", labels="label", num_channels=1),
-        loss=LossConfig(r1_gamma=1.0),
-        optimizer=OptimizerConfig(learning_rate=ByResolution(0.002), ema_kimg=2),
-        schedule=ScheduleConfig(
+        data=sg.DataConfig(name="tfds:mnist", labels="label", num_channels=1),
+        loss=sg.LossConfig(r1_gamma=1.0),
+        optimizer=sg.OptimizerConfig(learning_rate=0.002, ema_kimg=2),
+        schedule=sg.ScheduleConfig(
             stable_kimg=20,
             fade_kimg=20,
             total_kimg=300,
-            batch_size=ByResolution(32),
+            batch_size=32,
         ),
-        checkpoint=CheckpointConfig(every_kimg=20),
-        run=RunConfig(tick_kimg=ByResolution(5.0)),
+        checkpoint=sg.CheckpointConfig(every_kimg=20),
+        run=sg.RunConfig(tick_kimg=5.0),
     )

@@ -130,9 +130,9 @@ def tiny():
     model = sg.ModelConfig(
         resolution=8, z_dim=8, w_dim=8, channel_max=8, mapping_width=8, mapping_layers=1
     )
-    return sg.training.Config(
+    return sg.Config(
         model=model,
-        schedule=sg.training.ScheduleConfig(initial_resolution=8, total_kimg=0.1),
+        schedule=sg.ScheduleConfig(initial_resolution=8, total_kimg=0.1),
     )
 
 
@@ -148,12 +148,12 @@ def test_one_training_step_and_a_loss_of_ones_own():
         sg.training.register_loss("hinge", generator, discriminator)
     # A name does not make it one of ours, with its penalties.
     sg.training.register_loss("logistic_mine", generator, discriminator)
-    assert sg.training.LossConfig(objective="logistic_mine").resolved().r1_gamma == 0
+    assert sg.LossConfig(objective="logistic_mine").resolved().r1_gamma == 0
     config = tiny()
     (phase,) = sg.training.phases(config.schedule, 8)
     found = {}
     for objective in ("logistic", "least_squares"):
-        loss = sg.training.LossConfig(objective=objective, r1_gamma=0.0)
+        loss = sg.LossConfig(objective=objective, r1_gamma=0.0)
         step = sg.training.make_step(config.model, loss, config.optimizer, phase)
         state = sg.training.init_state(
             jax.random.key(0), config.model, config.optimizer

@@ -1,10 +1,7 @@
-from .config import Config as Config
-from .losses import LossConfig as LossConfig
+from .ablation import configured as configured
 from .losses import register_loss as register_loss
 from .schedule import Phase as Phase
-from .schedule import ScheduleConfig as ScheduleConfig
 from .schedule import phases as phases
-from .state import OptimizerConfig as OptimizerConfig
 from .state import TrainState as TrainState
 from .state import generator_of as generator_of
 from .state import init_state as init_state
