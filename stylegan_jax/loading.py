@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError, did_you_mean
 from stylegan_jax.interop import (
     exported,
@@ -139,6 +140,28 @@ def located(name: str | Path) -> Path:
         "checkpoint, portraits, which comes with the package, or the name of a public "
         "network such as ffhq"
     )
+
+
+def trained_on(name: str | Path) -> tuple[DataConfig | None, str]:
+    """What the networks of a run, or those that come along, were trained on.
+
+    Returns:
+        The data, None if it is not known; and whose it is, for messages.
+
+    Raises:
+        UserError: there is nothing of that name, or a run whose configuration cannot
+            be read.
+    """
+    bare = public_name(str(name))
+    if bare is not None:
+        return pretrained.DATA.get(bare), f"the network {name}"
+    run = run_directory.run_of(Path(name))
+    if run is not None:
+        return run_directory.data_config(run), f"the run {run}"
+    path = located(name).resolve()
+    comes_along = path.parent == pretrained.FOLDER.resolve()
+    data = pretrained.DATA.get(path.stem) if comes_along else None
+    return data, f"the network {name}"
 
 
 def public_name(name: str) -> str | None:

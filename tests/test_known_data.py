@@ -12,7 +12,7 @@ import tyro
 from stylegan_jax.commands import known_data
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import exported
+from stylegan_jax.interop import exported, pretrained
 from stylegan_jax.io.images import write_png
 from stylegan_jax.networks.generator import init_generator
 from stylegan_jax.runs import provenance, run_directory
@@ -56,9 +56,9 @@ def test_flags_may_come_before_the_network(run, place):
     words = [*flags[:place], (run,), *flags[place:]]
     args, data = parse(*[word for group in words for word in group])
     assert args.network == str(run) and args.quick and args.metrics == "fid50k"
-    expected = known_data.run_directory.data_config(run)
+    expected = run_directory.data_config(run)
     assert data.config == args.data == dataclasses.replace(expected, seed=3)
-    assert len(data.source) == 3 and str(run) in data.origin
+    assert len(data.source) == 3 and str(run) in data.owner
 
 
 def test_flags_change_what_they_say_and_no_more(run, photos, tmp_path):
@@ -103,7 +103,7 @@ def test_a_path_decides_its_kind_for_networks_without_known_data(tmp_path, photo
 
 
 def test_the_network_in_the_box_knows_its_data():
-    for name in ("portraits", known_data.pretrained.network("portraits")):
+    for name in ("portraits", pretrained.network("portraits")):
         _, data = parse("--metrics", "kid", name)
         assert data.config == DataConfig(portraits_size=50_000)
 

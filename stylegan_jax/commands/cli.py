@@ -19,7 +19,7 @@ import itertools
 import re
 import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import tyro
@@ -31,48 +31,40 @@ from stylegan_jax.io import terminal
 
 Args = TypeVar("Args")
 
-# A network as text: a `Path` would not tell `./portraits`, which is here, from
-# `portraits`, which is the name of one.
-Network = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
-
 # A setting in a message of the library, and flags that are not called after it.
 _SETTING = re.compile(r"`([a-z][a-z0-9_.]*)(?:=([^`]+))?`")
 _FLAG_OF = {"class_index": "class", "from_file": "from"}
 
 
-def parse(entry: type[Args], argv: Sequence[str] | None = None, *, prog: str) -> Args:
+def parse(
+    entry: type[Args],
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str,
+    **defaults: Any,
+) -> Args:
     """Reads the flags of an entry point that takes no recipe.
 
     Args:
         entry: a dataclass; its fields are the flags, its docstring the description.
         argv: the words after the program's name; None takes `sys.argv`.
         prog: how the program is called, such as `python -m stylegan_jax.sample`.
+        defaults: of fields, in place of the class's.
 
     Raises:
         SystemExit: 0 after `--help`, 2 after an explained mistake.
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    return _tyro(entry, words, prog=prog, description=_description(entry))
-
-
-def with_defaults(entry: type[Args], defaults: Mapping[str, Any]) -> type[Args]:
-    """An entry point's flags with other defaults for some, for `parse`.
-
-    Args:
-        entry: a frozen dataclass whose fields are given by keyword only.
-        defaults: by the names of fields.
-    """
-    if not defaults:
-        return entry
-    fields = [
-        (name, type(value), dataclasses.field(default=value))
-        for name, value in defaults.items()
-    ]
-    derived = dataclasses.make_dataclass(
-        entry.__name__, fields, bases=(entry,), frozen=True, kw_only=True
-    )
-    derived.__doc__ = entry.__doc__
-    return derived
+    default = None
+    if defaults:
+        required = {
+            field.name: tyro.MISSING
+            for field in dataclasses.fields(typing.cast(Any, entry))
+            if field.default is field.default_factory is dataclasses.MISSING
+        }
+        default = entry(**(required | defaults))
+    description = _description(entry)
+    return _tyro(entry, words, prog=prog, description=description, default=default)
 
 
 def parse_recipe(
@@ -188,7 +180,12 @@ def entry(main: Callable[..., None]) -> Callable[..., None]:
 
 
 def _tyro(
-    cls: type[Args], words: Sequence[str], *, prog: str, description: str
+    cls: type[Args],
+    words: Sequence[str],
+    *,
+    prog: str,
+    description: str,
+    default: Args | None = None,
 ) -> Args:
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_by_resolution_rule)
@@ -197,6 +194,7 @@ def _tyro(
         cls,
         prog=prog,
         description=description,
+        default=default,
         registry=registry,
         config=(tyro.conf.AvoidSubcommands,),
     )

@@ -12,7 +12,6 @@ sampler (`.jaxexport`) the images are.
 """
 
 import dataclasses
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,17 +21,13 @@ import tyro
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import exported, official_writer, registry, sampler_program
+from stylegan_jax.interop import registry, sampler_program
 from stylegan_jax.interop.bundle import Bundle, generator_arrays
-from stylegan_jax.interop.comparison import compare
+from stylegan_jax.interop.conversion import DType, Format, write
 from stylegan_jax.io import outputs
 from stylegan_jax.networks.generator import Generator
 
-Format = Literal["safetensors", "pkl", "jaxexport"]
-
-_SUFFIXES: dict[str, Format] = {
-    f".{name}": name for name in ("safetensors", "pkl", "jaxexport")
-}
+_FORMATS: tuple[Format, ...] = ("safetensors", "pkl", "jaxexport")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,9 +57,9 @@ class ConvertArgs:
     list: bool = False  # show the public networks and leave
     # Of the numbers in a .safetensors or .jaxexport, bfloat16 halves the file; the
     # latter also computes in it.
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: DType = "float32"
     # auto: by the suffix.
-    format: Literal["auto", "safetensors", "pkl", "jaxexport"] = "auto"
+    format: Format | Literal["auto"] = "auto"
     # ema: the moving average, and in a .pkl all networks; raw: the generator under
     # training, alone.
     which: Literal["ema", "raw"] = "ema"
@@ -90,58 +85,37 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def convert(args: ConvertArgs, source: str, destination: Path) -> None:
-    """Writes the networks of `source` to `destination` and checks what was written."""
-    file_format = _checked_format(args, source, destination)
-    module_src = "" if args.module_src is None else _read_text(args.module_src)
+    """Writes the networks of `source` to `destination` and says what was written."""
+    file_format = _format(args, destination)
+    _check(args, destination, file_format)
+    module_src = ""
+    if args.module_src is not None:
+        try:
+            module_src = args.module_src.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise UserError(
+                f"--module-src {args.module_src} is not a text file"
+            ) from None
     bundle = _chosen(loading.load_bundle(source), source, args, file_format)
-
-    lines = describe(bundle.generator)
-    final, token = destination, secrets.token_hex(8)
-    destination = final.with_name(f".{token}{final.suffix}")
-    try:
-        lines += _written(args, destination, bundle, file_format, module_src)
-        destination.replace(final)
-    finally:
-        destination.unlink(missing_ok=True)
-    size = final.stat().st_size
-    print(f"{source} -> {final}, {size / 1e6:.1f} MB")
-    print("\n".join(f"  {line}" for line in lines))
+    deviation = write(
+        destination, bundle, file_format, dtype=args.dtype, module_src=module_src
+    )
+    print(f"{source} -> {destination}, {destination.stat().st_size / 1e6:.1f} MB")
+    lines = [*describe(bundle.generator), *_about(bundle, args, file_format)]
+    if file_format == "jaxexport":
+        lines.append(f"read back: images differ by at most {deviation:.2g}, of -1 to 1")
+    elif args.dtype == "float32":
+        lines.append("read back: bit-identical to the source")
+    else:
+        lines.append(
+            f"read back: numbers differ by at most {deviation:.2g} of their size"
+        )
     if bundle.licence:
-        print(f"  licence: {bundle.licence}")
+        lines.append(f"licence: {bundle.licence}")
+    print("\n".join(f"  {line}" for line in lines))
     if file_format == "jaxexport":
         print("It needs jax and flatbuffers, and is used like this:\n")
-        print(sampler_program.usage(final, bundle.generator))
-
-
-def _written(
-    args: ConvertArgs,
-    destination: Path,
-    bundle: Bundle,
-    file_format: Format,
-    module_src: str,
-) -> list[str]:
-    """Writes networks and reads them back: what to say; raises UserError."""
-    lines: list[str] = []
-    if file_format == "pkl":
-        names = official_writer.save_pickle(destination, bundle, module_src=module_src)
-        lines += _about_pickle(names, bundle, module_src)
-    elif file_format == "jaxexport":
-        sampler_program.save(destination, bundle.generator, dtype=args.dtype)
-        platforms = ", ".join(sampler_program.PLATFORMS)
-        lines.append(f"holds a program for {platforms}, in {args.dtype}")
-    else:
-        exported.save(
-            destination,
-            bundle.generator,
-            dtype=args.dtype,
-            discriminator=bundle.discriminator,
-            source=bundle.source,
-            licence=bundle.licence,
-        )
-        kept = "with" if bundle.discriminator else "without"
-        lines.append(f"holds the generator, {kept} a discriminator, in {args.dtype}")
-    lines.append(_read_back(destination, bundle, args.dtype, file_format))
-    return lines
+        print(sampler_program.usage(destination, bundle.generator))
 
 
 def describe(generator: Generator) -> list[str]:
@@ -149,10 +123,9 @@ def describe(generator: Generator) -> list[str]:
     config = generator.config
     family = "StyleGAN" if generator.w_avg is not None else "ProGAN"
     family = "multi-layer perceptron as" if config.mlp_layers else family
-    arrays = generator_arrays(generator)
     count = sum(
         array.size
-        for path, array in arrays.items()
+        for path, array in generator_arrays(generator).items()
         if path.startswith(("mapping/", "synthesis/"))
     )
     size = f"{generator.resolution} px"
@@ -167,41 +140,47 @@ def describe(generator: Generator) -> list[str]:
     ]
 
 
-def _read_back(
-    destination: Path,
-    bundle: Bundle,
-    dtype: Literal["float32", "bfloat16"],
-    file_format: Format,
-) -> str:
-    """Compares what was written with its source: what to say; raises UserError."""
+def _about(bundle: Bundle, args: ConvertArgs, file_format: Format) -> list[str]:
+    """What was written, in a few lines."""
     if file_format == "jaxexport":
-        deviation = sampler_program.check(destination, bundle.generator, dtype=dtype)
-        return f"read back: images differ by at most {deviation:.2g}, of -1 to 1"
-    deviation = compare(bundle, loading.load_bundle(destination), dtype)
-    if dtype == "float32":
-        return "read back: bit-identical to the source"
-    return f"read back: numbers differ by at most {deviation:.2g} of their size"
+        platforms = ", ".join(sampler_program.PLATFORMS)
+        return [f"holds a program for {platforms}, in {args.dtype}"]
+    if file_format == "safetensors":
+        kept = "with" if bundle.discriminator else "without"
+        return [f"holds the generator, {kept} a discriminator, in {args.dtype}"]
+    lines = ["holds G, D, Gs"]
+    if bundle.discriminator is None:
+        lines = ["holds Gs alone, not the usual (G, D, Gs): no discriminator was given"]
+    elif bundle.raw is None:
+        lines[0] += "; G is Gs again, as the source has one generator"
+    if args.module_src is None:
+        lines.append(
+            "without the source text of the networks, which the loader of "
+            "NVlabs/stylegan needs: see --module-src"
+        )
+    return lines
 
 
-def _checked_format(args: ConvertArgs, source: str, destination: Path) -> Format:
-    """The format to write; raises UserError for flags that do not go together."""
-    file_format = args.format
-    if file_format == "auto":
-        suffix = destination.suffix.lower()
-        if suffix not in _SUFFIXES:
-            raise UserError(
-                f"{destination} ends in none of {', '.join(_SUFFIXES)}; "
-                "rename it or give --format"
-            )
-        file_format = _SUFFIXES[suffix]
+def _format(args: ConvertArgs, destination: Path) -> Format:
+    if args.format != "auto":
+        return args.format
+    for name in _FORMATS:
+        if destination.suffix.lower() == f".{name}":
+            return name
+    raise UserError(
+        f"{destination} ends in none of {', '.join(f'.{name}' for name in _FORMATS)}; "
+        "rename it or give --format"
+    )
+
+
+def _check(args: ConvertArgs, destination: Path, file_format: Format) -> None:
+    """Raises UserError for flags that do not go together."""
     if destination.is_dir():
         raise UserError(f"{destination} is a folder; give the name of a file")
     if destination.exists():
-        for other in outputs.files_named_in(
-            dataclasses.replace(args, destination=None)
-        ):
-            if destination.samefile(other):
-                raise UserError(f"{destination} is the source; give another name")
+        inputs = outputs.files_named_in(dataclasses.replace(args, destination=None))
+        if any(destination.samefile(other) for other in inputs):
+            raise UserError(f"{destination} is the source; give another name")
         if not args.overwrite:
             raise UserError(f"{destination} exists; --overwrite replaces it")
     if file_format == "pkl" and args.dtype != "float32":
@@ -215,14 +194,6 @@ def _checked_format(args: ConvertArgs, source: str, destination: Path) -> Format
         )
     if file_format == "jaxexport" and args.discriminator:
         raise UserError("--discriminator goes with a .safetensors; a sampler has none")
-    return file_format
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"--module-src {path} is not a text file") from None
 
 
 def _chosen(
@@ -246,17 +217,3 @@ def _chosen(
             )
         return dataclasses.replace(bundle, raw=None, discriminator=kept)
     return bundle
-
-
-def _about_pickle(names: tuple[str, ...], bundle: Bundle, module_src: str) -> list[str]:
-    lines = [f"holds {', '.join(names)}"]
-    if "D" not in names:
-        lines[0] += " alone, not the usual (G, D, Gs): no discriminator was given"
-    elif bundle.raw is None:
-        lines[0] += "; G is Gs again, as the source has one generator"
-    if not module_src:
-        lines.append(
-            "without the source text of the networks, which the loader of "
-            "NVlabs/stylegan needs: see --module-src"
-        )
-    return lines

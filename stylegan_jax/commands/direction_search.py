@@ -10,7 +10,7 @@ import tyro
 
 from stylegan_jax.classifiers.attribute_classifiers import classifiers_for
 from stylegan_jax.classifiers.classifier import Classifier
-from stylegan_jax.commands import cli
+from stylegan_jax.commands.flag_groups import Cutoff, OfNetwork
 from stylegan_jax.commands.known_data import KnownData
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.portraits.source import Portraits
@@ -39,12 +39,9 @@ from stylegan_jax.networks.generator import Generator
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DirectionsArgs:
+class DirectionsArgs(OfNetwork):
     """Finds directions, says what each of them changes, and draws it."""
 
-    # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
-    network: cli.Network
-    outdir: Path  # folder for what is found; made if need be
     method: Literal["interfacegan", "sefa", "ganspace"] = "interfacegan"
     # Measure and draw these directions instead: a .safetensors of this command, a .npy
     # boundary, or a folder of those.
@@ -72,7 +69,7 @@ class DirectionsArgs:
     measured: int = 1000  # samples that the table is of; 0 for no table
     people: int = 2  # in the picture
     psi: float = 0.7  # truncation in the picture
-    cutoff: int | Literal["none"] = 8  # layers that are truncated; none: all of them
+    cutoff: Cutoff = 8  # layers that are truncated; none: all of them
     # The class drawn in the picture, from 0, of a conditional network.
     class_index: Annotated[int, tyro.conf.arg(name="class")] = 0
     data: DataConfig = DataConfig()  # whose labels are attributes; a run's own
@@ -151,7 +148,7 @@ def labels_of(generator: Generator, data: KnownData) -> LabelDistribution | None
     """
     size = generator.config.label_size
     if size and data.config is None:
-        print(f"{data.origin}: its data is not known; all classes count equally")
+        print(f"{data.owner}: its data is not known; all classes count equally")
         return LabelDistribution.even(size)
     return labels_for(generator, data.source) if size else None
 
@@ -176,7 +173,7 @@ def _classifiers(
     given = args.classifiers is not None and args.classifiers.exists()
     if not needed and not given:
         if data.config is None:
-            print(f"no table: the data of {data.origin} is not known", flush=True)
+            print(f"no table: the data of {data.owner} is not known", flush=True)
             return {}
         if not _is_labelled(data.source):
             print(f"no table: {data.source.name} is without labels", flush=True)

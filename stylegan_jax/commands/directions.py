@@ -26,6 +26,7 @@ from stylegan_jax.commands.direction_search import (
     labels_of,
     measure,
 )
+from stylegan_jax.commands.flag_groups import layers_of, require_at_least
 from stylegan_jax.commands.known_data import KnownData
 from stylegan_jax.editing.attributes import Boundary
 from stylegan_jax.editing.direction_files import save_directions
@@ -70,16 +71,9 @@ def _parse(argv: Sequence[str] | None) -> tuple[DirectionsArgs, KnownData]:
     """The flags, and the data of the network."""
     prog = "python -m stylegan_jax.directions"
     args, data = known_data.parse(DirectionsArgs, argv, prog=prog)
-    for name, value, low in [
-        ("--samples", args.samples, 2),
-        ("--measured", args.measured, 0),
-        ("--correct", args.correct, 0),
-        ("--people", args.people, 1),
-        ("--batch-size", args.batch_size, 1),
-        ("--cutoff", 0 if args.cutoff == "none" else args.cutoff, 0),
-    ]:
-        if value < low:
-            raise UserError(f"{name} {value} is below {low}")
+    require_at_least(
+        args, samples=2, measured=0, correct=0, people=1, batch_size=1, cutoff=0
+    )
     return args, data
 
 
@@ -137,5 +131,5 @@ def _draw(
         np.concatenate(z),
         labels=labels,
         psi=args.psi,
-        cutoff=None if args.cutoff == "none" else args.cutoff,
+        cutoff=layers_of(args.cutoff),
     )

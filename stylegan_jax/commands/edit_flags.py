@@ -8,7 +8,13 @@ import numpy as np
 import tyro
 
 from stylegan_jax import loading
-from stylegan_jax.commands import cli
+from stylegan_jax.commands.flag_groups import (
+    ClassIndex,
+    Cutoff,
+    FeatureWeights,
+    OfNetwork,
+    layers_of,
+)
 from stylegan_jax.editing import masks
 from stylegan_jax.editing.workbench import Paste, Settings, Workbench
 from stylegan_jax.errors import UserError
@@ -27,23 +33,18 @@ Inputs = Annotated[
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(OfNetwork, FeatureWeights):
     """Flags of all operations."""
 
-    # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
-    network: cli.Network
-    outdir: Path  # folder for pictures and codes; made if need be
     # What photographs are compared by, besides pixels; none needs no other networks.
     perceptual: Literal["vgg16", "lpips", "own", "none"] = "vgg16"
     w_steps: int | None = None  # iterations for latents; by default the algorithm's
     noise_steps: int | None = None  # iterations for noise; 0 leaves them out
-    vgg16: Path | None = None  # your own copy of the weights; else fetched once
-    lpips: Path | None = None  # likewise, of LPIPS's linear layers
     features: Path | None = None  # a network of your own, for --perceptual own
     # The class of photographs, from 0, of a conditional network; seeds have their own.
-    class_index: Annotated[int | None, tyro.conf.arg(name="class")] = None
+    class_index: ClassIndex = None
     psi: float = 0.7  # truncation of seed: inputs
-    cutoff: int | Literal["none"] = 8  # layers that are truncated; none: all of them
+    cutoff: Cutoff = 8  # layers that are truncated; none: all of them
     # Cuts the largest face out of pictures, as FFHQ's are; results are written in the
     # photograph too. Otherwise pictures are crops, or their central squares are taken.
     align: bool = False
@@ -70,7 +71,7 @@ class Command:
             features=self.features,
             class_index=self.class_index,
             psi=self.psi,
-            cutoff=None if self.cutoff == "none" else self.cutoff,
+            cutoff=layers_of(self.cutoff),
             aligned=self.align,
             landmarks=self.landmarks,
             paste=self.paste,

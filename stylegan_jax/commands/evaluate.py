@@ -29,7 +29,7 @@ import tyro
 from stylegan_jax import loading
 from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli, known_data
-from stylegan_jax.commands.job_flags import JobFlags
+from stylegan_jax.commands.flag_groups import FeatureWeights, Job
 from stylegan_jax.commands.known_data import KnownData
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import Source
@@ -47,7 +47,7 @@ from stylegan_jax.runs import run_directory, stored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluateArgs:
+class EvaluateArgs(FeatureWeights, Job):
     """Scores a generator by the paper's measures and those in use since."""
 
     # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
@@ -60,10 +60,9 @@ class EvaluateArgs:
     # most); fid50k, kid50k, pr50k, is50k, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls;
     # with other numbers of images fid300, fid5k, ppl_wend1k, ...
     metrics: str = "fid"
+    # What the network is compared with; of a run its own.
     data: DataConfig = DataConfig()
     inception: Path | None = None  # your own copy of the weights; else fetched once
-    vgg16: Path | None = None  # likewise
-    lpips: Path | None = None  # likewise, of LPIPS's linear layers
     # Of attributes, for ls: read, or trained and written if it is not there yet. It is
     # a feature file too.
     classifiers: Path | None = None
@@ -74,7 +73,6 @@ class EvaluateArgs:
     batch_size: int = 32  # images under way at once; scores change by rounding only
     cache: bool = True  # keep what was found of the data, and of samples so far
     again: bool = False  # take measures anew that the run has in evaluations.jsonl
-    job: Annotated[JobFlags, tyro.conf.arg(name="")] = JobFlags()
 
 
 @cli.entry
@@ -85,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted = parse_measures(args.metrics)
     if (args.network is None) == (args.images is None):
         raise UserError(f"give a network, {prog} NETWORK, or pictures by --images")
-    args.job.join()
+    args.join_job()
     with Watchdog():
         _evaluate(args, data, wanted)
 

@@ -2,13 +2,10 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from stylegan_jax import loading
-from stylegan_jax.commands import cli
 from stylegan_jax.commands.choices import parse_numbers, parse_seeds
+from stylegan_jax.commands.flag_groups import ClassIndex, OfNetwork
 from stylegan_jax.editing import inputs
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import (
@@ -26,14 +23,11 @@ from stylegan_jax.figures.studio import Studio
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Figure:
+class Figure(OfNetwork):
     """Flags of all figures."""
 
-    # What `stylegan_jax.sample` takes: a run, a checkpoint, a file, or a name.
-    network: cli.Network
-    outdir: Path  # folder for the figure; made if need be
     # The class to draw, from 0, of a conditional network.
-    class_index: Annotated[int | None, tyro.conf.arg(name="class")] = None
+    class_index: ClassIndex = None
     batch_size: int = 8  # pictures drawn at once
     cell: int = 96  # pixels of a picture, at least: small ones are enlarged
 

@@ -24,6 +24,7 @@ import tyro
 from stylegan_jax import loading
 from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli
+from stylegan_jax.commands.flag_groups import ClassIndex, FeatureWeights
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import Extractor
 from stylegan_jax.inversion import code as codes
@@ -54,7 +55,7 @@ PresetName = Literal[
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InvertArgs:
+class InvertArgs(FeatureWeights):
     """Finds the latents and the noise from which a network draws given images."""
 
     # Files, or folders of them.
@@ -84,8 +85,6 @@ class InvertArgs:
     own_weight: float | None = None  # of --features
     stay_weight: float | None = None  # distance of w from its start
     noise_pixel_weight: float | None = None  # of stages that move noise only
-    vgg16: Path | None = None  # your own copy of the weights; else fetched once
-    lpips: Path | None = None  # likewise, of LPIPS's linear layers
     features: Path | None = None  # a network of your own, for --perceptual own
     # A network that knows people apart, for the identity score of the report.
     identity: Path | None = None
@@ -93,7 +92,7 @@ class InvertArgs:
     # Where faces are, for --align: a file, or a folder with one per image, of its name.
     landmarks: Path | None = None
     # The class to invert in, from 0, of a conditional network, in z and for starts.
-    class_index: Annotated[int | None, tyro.conf.arg(name="class")] = None
+    class_index: ClassIndex = None
     seed: int = 0  # of everything random, together with the image
     batch_size: int | None = None  # images at once on a device: 1 on CPUs, otherwise 8
     resume: bool = False  # go on with what an earlier call of this command left

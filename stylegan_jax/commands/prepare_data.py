@@ -8,16 +8,15 @@ source are those of training. `--data.mirror` and `--data.cache-gb` mean nothing
 """
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from stylegan_jax.commands import cli
+from stylegan_jax.commands.flag_groups import require_at_least
 from stylegan_jax.data import config as data_config
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.pyramid_writer import check_destination, write_pyramid
 from stylegan_jax.data.sources import open_source
-from stylegan_jax.errors import UserError
 from stylegan_jax.io.terminal import progress_bar
 
 
@@ -31,22 +30,15 @@ class PrepareArgs:
     dest: Path  # folder to make; it appears when it is complete
     resolution: int  # of the highest level in pixels, a power of two
     # What to prepare.
-    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    data: DataConfig = DataConfig()
     shard_mb: int = 512  # size of a file before compression, MB
-
-    def __post_init__(self) -> None:
-        """Raises UserError if the files would hold nothing."""
-        if self.shard_mb < 1:
-            raise UserError(f"shard_mb {self.shard_mb} must be at least 1")
 
 
 @cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the program with the words of `argv`, by default the command line's."""
-    args = cli.parse(
-        PrepareArgs, argv, prog=f"python -m stylegan_jax.{Path(__file__).stem}"
-    )
-    logging.basicConfig(format="%(levelname)s: %(message)s")
+    """Runs the command."""
+    args = cli.parse(PrepareArgs, argv, prog="python -m stylegan_jax.prepare_data")
+    require_at_least(args, shard_mb=1)
     check_destination(args.dest, args.resolution)
     data, said = data_config.by_path(args.data, named=cli.is_given("data.name", argv))
     if said:

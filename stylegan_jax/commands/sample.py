@@ -14,14 +14,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
-import tyro
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
 from stylegan_jax.commands.choices import format_seeds, parse_numbers, parse_seeds
+from stylegan_jax.commands.flag_groups import (
+    ClassIndex,
+    Cutoff,
+    Network,
+    layers_of,
+    require_at_least,
+)
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import grids, outputs
@@ -46,15 +51,15 @@ class SampleArgs:
     # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
     # checkpoint, portraits, which comes with the package, or the name of a public
     # network, which is fetched on first use.
-    network: cli.Network
+    network: Network
     outdir: Path  # folder for the pictures; made if need be
     seeds: str = "0-63"  # such as 7 or 0-63 or 1,5,8-10
     # Truncation: 1 is none, 0 the mean image. Several values, such as 1,0.7,0, make
     # a grid of one row per seed and one column per value.
     psi: str = "0.7"
-    cutoff: int | Literal["none"] = 8  # layers that are truncated; none: all of them
+    cutoff: Cutoff = 8  # layers that are truncated; none: all of them
     # The class to draw, from 0, of a conditional network.
-    class_index: Annotated[int | None, tyro.conf.arg(name="class")] = None
+    class_index: ClassIndex = None
     noise: NoiseKind = "stored"  # stored with the network, drawn by seed, or none
     batch_size: int = 16  # pictures under way at once; does not change them
     grid: bool = True  # also write grid.png
@@ -66,14 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     args = cli.parse(SampleArgs, argv, prog="python -m stylegan_jax.sample")
     seeds, psis = parse_seeds(args.seeds), parse_numbers(args.psi)
-    cutoff = None if args.cutoff == "none" else args.cutoff
-    for name, value, low in [
-        ("--cutoff", cutoff, 0),
-        ("--batch-size", args.batch_size, 1),
-        ("--columns", args.columns, 1),
-    ]:
-        if value is not None and value < low:
-            raise UserError(f"{name} {value} is below {low}")
+    require_at_least(args, cutoff=0, batch_size=1, columns=1)
     if args.columns and len(psis) > 1:
         raise UserError("--columns goes with one --psi; several are the columns")
     named = outputs.files_named_in(args)
@@ -100,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     pictures = draw_pictures(
         generator,
         jobs,
-        make_draw(mesh, cutoff=cutoff, noise=args.noise),
+        make_draw(mesh, cutoff=layers_of(args.cutoff), noise=args.noise),
         mesh=mesh,
         labels=labels,
         batch_size=args.batch_size,

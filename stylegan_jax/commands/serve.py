@@ -17,16 +17,15 @@ from typing import Literal
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
+from stylegan_jax.commands.flag_groups import Network
 from stylegan_jax.demo.session import Session
 from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.masks import FRAMES, FaceFrame
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import public_weights, vgg16
-from stylegan_jax.interop import pretrained
 from stylegan_jax.inversion.objective import FeatureNets
 from stylegan_jax.io import cache
-from stylegan_jax.runs import run_directory
 
 # A network that comes with the package, the data it is trained on, and its faces.
 _PORTRAITS = "portraits"
@@ -40,7 +39,7 @@ class ServeArgs:
     # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
     # checkpoint, or the name of a public network, which is fetched on first use. By
     # default a small network of drawn portraits that comes with the package.
-    network: cli.Network = _PORTRAITS
+    network: Network = _PORTRAITS
     # A file of directions, or a folder of InterFaceGAN's boundaries, for the sliders.
     # By default what lies beside the network: NAME_directions.safetensors beside a
     # file, directions.safetensors in a run.
@@ -94,13 +93,9 @@ def find_frame(args: ServeArgs) -> FaceFrame:
     """
     if args.face != "auto":
         return FRAMES[args.face]
-    network = loading.located(args.network)
-    if (run := run_directory.run_of(network)) is not None:
-        trained_on = run_directory.read_config(run)["data"].get("name")
-    else:
-        in_the_box = network.resolve().parent == pretrained.FOLDER.resolve()
-        trained_on = network.stem if in_the_box else None
-    return FRAMES[_PORTRAITS if trained_on == _PORTRAITS else "ffhq"]
+    data, _ = loading.trained_on(args.network)
+    of_portraits = data is not None and data.name == _PORTRAITS
+    return FRAMES[_PORTRAITS if of_portraits else "ffhq"]
 
 
 def find_features(args: ServeArgs) -> FeatureNets:

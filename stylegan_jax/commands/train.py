@@ -4,14 +4,12 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import jax
-import tyro
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
-from stylegan_jax.commands.job_flags import JobFlags
+from stylegan_jax.commands.flag_groups import Job
 from stylegan_jax.data import config as data_config
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.distributed.watchdog import Watchdog
@@ -29,7 +27,7 @@ from stylegan_jax.verbs import use_compilation_cache, use_precision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags:
+class Flags(Job):
     """Trains a generator, or continues the run in --workdir.
 
     A recipe is a Python file that is executed; its values are the defaults below.
@@ -43,7 +41,6 @@ class Flags:
     init: str = ""
     init_kimg: float = 0.0  # with --init: thousands of images that count as shown
     dry_run: bool = False  # check everything, show configuration and phases, and leave
-    job: Annotated[JobFlags, tyro.conf.arg(name="")] = JobFlags()
 
 
 @cli.entry
@@ -72,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError("--workdir is missing: say where the run is to be kept")
     use_compilation_cache()
     use_precision(config)
-    flags.job.join()
+    flags.join_job()
     first = jax.process_index() == 0
     show = functools.partial(print, flush=True) if first else lambda text: None
     if said:

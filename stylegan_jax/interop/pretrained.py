@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+from stylegan_jax.data.config import DataConfig
+
 FOLDER = Path(__file__).parents[1] / "pretrained"
+# What they were trained on; portraits as configs/portraits32.py has it.
+DATA = {"portraits": DataConfig(name="portraits", portraits_size=50_000)}
 _DIRECTIONS = "_directions"
 
 
