@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib
-import os
+import logging
 import subprocess
 import sys
 import textwrap
@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.commands import cli, recipe_files
+from stylegan_jax.commands import cli, recipe_files, running
 from stylegan_jax.errors import UserError
+from stylegan_jax.io import timing
 
 PROG = "python -m stylegan_jax.train"
 ROOT = Path(cli.__file__).resolve().parents[2]
@@ -66,6 +67,16 @@ def read(recipe, *flags):
     return cli.parse_recipe(Flags, [recipe, "--workdir", "x", *flags], prog=PROG)
 
 
+def leaves(function, *words):
+    """The status that a program exits with."""
+    with pytest.raises(SystemExit) as left:
+        function(*words)
+    return left.value.code
+
+
+# --- Recipes and flags --------------------------------------------------------------
+
+
 def test_without_flags_the_configuration_is_the_recipes(recipe):
     config, flags = read(recipe)
     assert flags == Flags(workdir=Path("x"))
@@ -74,25 +85,23 @@ def test_without_flags_the_configuration_is_the_recipes(recipe):
     assert config.schedule.batch_size == ByResolution(32, ((4, 512),))
 
 
-@pytest.mark.parametrize("flag", ["--schedule.total-kimg", "--schedule.total_kimg"])
-def test_a_flag_overrides_one_field_with_dashes_or_underscores(recipe, flag):
-    config, _ = read(recipe, flag, "7.5")
-    assert config.schedule.total_kimg == 7.5
-    assert config.seed == 5
-
-
-def test_tables_by_resolution_are_given_as_text(recipe):
-    config, _ = read(
-        recipe, "--schedule.batch-size", "8,16:4", "--schedule.rate", "1,8:2"
-    )
-    assert config.schedule.batch_size == ByResolution(8, ((16, 4),))
-    assert config.schedule.rate == ByResolution(1.0, ((8, 2.0),))
-    assert isinstance(config.schedule.rate.at(4), float)
-
-
-def test_optional_fields_take_a_number_or_none(recipe):
-    assert read(recipe, "--schedule.gamma", "10")[0].schedule.gamma == 10.0
-    assert read(recipe, "--schedule.gamma", "None")[0].schedule.gamma is None
+@pytest.mark.parametrize(
+    ("flag", "text", "value"),
+    [
+        ("--schedule.total-kimg", "7.5", 7.5),
+        ("--schedule.total_kimg", "7.5", 7.5),
+        ("--schedule.batch-size", "8,16:4", ByResolution(8, ((16, 4),))),
+        ("--schedule.rate", "1,8:2", ByResolution(1.0, ((8, 2.0),))),
+        ("--schedule.gamma", "10", 10.0),
+        ("--schedule.gamma", "None", None),
+    ],
+)
+def test_a_flag_overrides_one_field(recipe, flag, text, value):
+    config, _ = read(recipe, flag, text)
+    name = flag.removeprefix("--schedule.").replace("-", "_")
+    assert getattr(config.schedule, name) == value and config.seed == 5
+    if name == "rate":
+        assert isinstance(value.at(4), float)
 
 
 @pytest.mark.parametrize(
@@ -103,56 +112,56 @@ def test_optional_fields_take_a_number_or_none(recipe):
         (["--schedule.total-kimg", "many"], "--schedule.total-kimg"),
         (["--schedule.batch-size", "4:3"], "bare numbers"),
         (["--schedule.batch-size", "1.5"], "not int"),
+        (None, "--workdir"),
     ],
 )
 def test_a_wrong_flag_exits_with_2_and_names_the_way_out(
     recipe, flags, message, capsys, monkeypatch
 ):
     monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as caught:
-        read(recipe, *flags)
-    assert caught.value.code == 2
+    words = [recipe] if flags is None else [recipe, "--workdir", "x", *flags]
+    assert leaves(lambda: cli.parse_recipe(Flags, words, prog=PROG)) == 2
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_missing_required_flag_is_named(recipe, capsys):
-    with pytest.raises(SystemExit) as caught:
-        cli.parse_recipe(Flags, [recipe], prog=PROG)
-    assert caught.value.code == 2
-    assert "--workdir" in capsys.readouterr().err
-
-
-def test_help_of_a_recipe_shows_every_field_with_its_value_and_comment(recipe, capsys):
-    with pytest.raises(SystemExit) as caught:
-        cli.parse_recipe(Flags, [recipe, "--help"], prog=PROG)
+def test_help_shows_recipes_and_every_field_with_its_value_and_comment(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "configs" / "tiny_one.py", RECIPE)
+    assert leaves(lambda: cli.parse_recipe(Flags, ["--help"], prog=PROG)) == 0
+    shown = capsys.readouterr().out
+    assert "tiny_one" in shown and "--workdir" in shown and "RECIPE" in shown
+    assert leaves(lambda: read("tiny_one", "--help")) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert caught.value.code == 0
     for text in ("--schedule.total-kimg", "when the run ends", "12", "32,4:512"):
         assert text in shown
     assert "Trains a network." in shown and "--seed" in shown
 
 
-def test_help_without_a_recipe_lists_the_recipes(tmp_path, monkeypatch, capsys):
-    write(tmp_path / "configs" / "tiny_one.py", RECIPE)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as caught:
-        cli.parse_recipe(Flags, ["--help"], prog=PROG)
+def test_entry_points_without_a_recipe_read_their_flags(capsys):
+    words = ["--workdir", "run", "--dry-run"]
+    assert cli.parse(Flags, words, prog=PROG) == Flags(
+        workdir=Path("run"), dry_run=True
+    )
+    assert cli.parse(Flags, words[:2], prog=PROG, dry_run=True).dry_run
+    assert leaves(lambda: cli.parse(Flags, ["--help"], prog=PROG, dry_run=True)) == 0
     shown = capsys.readouterr().out
-    assert caught.value.code == 0
-    assert "tiny_one" in shown and "--workdir" in shown and "RECIPE" in shown
+    assert "where the run is kept" in shown and "print the configuration" in shown
 
 
-def test_a_bare_name_finds_the_recipe_in_configs(tmp_path, monkeypatch):
-    write(tmp_path / "configs" / "tiny_one.py", RECIPE)
+def test_recipes_are_found_by_name_and_no_file_hides_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    write(tmp_path / "configs" / "tiny_one.py", RECIPE)
     assert read("tiny_one")[0].seed == 5
-
-
-def test_an_unknown_recipe_suggests_a_close_one(tmp_path, monkeypatch):
-    write(tmp_path / "configs" / "tiny_one.py", RECIPE)
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="no recipe tiny_on; did you mean tiny_one"):
         read("tiny_on")
+    (tmp_path / "quickstart").write_text("notes")
+    find = recipe_files.find_recipe
+    assert find("quickstart") == (ROOT / "configs" / "quickstart.py", None)
+    own = Path(write(tmp_path / "quickstart.py", RECIPE))
+    assert find("quickstart.py") == (Path(own.name), None)
+    assert find("./quickstart.py")[0].resolve() == own
 
 
 def test_a_recipe_with_variants_takes_one_after_a_colon(tmp_path, recipe):
@@ -180,6 +189,10 @@ def test_the_recipe_must_come_first(words):
         ("def get_config(:\n", "SyntaxError"),
         ("import no_such_module\n", "line 1: ModuleNotFoundError"),
         ("def get_config():\n    return dict(a=1)['b']\n", "line 2: KeyError"),
+        (
+            "x = 1\nfrom stylegan_jax.common.mesh import Mesh\n",
+            "line 2: ModuleNotFoundError.*; write `import stylegan_jax as sg`",
+        ),
     ],
 )
 def test_a_faulty_recipe_is_named_with_its_fault(tmp_path, text, message):
@@ -189,94 +202,146 @@ def test_a_faulty_recipe_is_named_with_its_fault(tmp_path, text, message):
     assert "faulty.py" in str(caught.value)
 
 
-def test_entry_points_without_a_recipe_read_their_flags():
-    flags = cli.parse(Flags, ["--workdir", "run", "--dry-run"], prog=PROG)
-    assert flags == Flags(workdir=Path("run"), dry_run=True)
+def test_recipes_with_imports_of_before_still_work(tmp_path):
+    path = write(
+        tmp_path / "former.py",
+        """
+        from stylegan_jax.common.by_resolution import ByResolution
+        from stylegan_jax.training.config import Config
 
+        def get_config():
+            from stylegan_jax.training.checkpoint import CheckpointConfig
+            from stylegan_jax.training.state import OptimizerConfig
 
-def run_program(body, **environment):
-    """Runs `main` with the body given under `run_main`, in a process of its own."""
-    program = (
-        "from stylegan_jax.commands import running\n"
-        "from stylegan_jax.errors import UserError\n"
-        "def main():\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\n"
-        "running.run_main(main)\n"
+            rate = ByResolution(0.5, ((8, 0.25),))
+            return Config(
+                checkpoint=CheckpointConfig(every_kimg=3),
+                optimizer=OptimizerConfig(learning_rate=rate),
+            )
+        """,
     )
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-    )
+    config = recipe_files.load_recipe(Path(path))
+    assert config.checkpoint.every_kimg == 3
+    assert config.optimizer.learning_rate == ByResolution(0.5, ((8, 0.25),))
+    with pytest.raises(ModuleNotFoundError):  # elsewhere they are gone
+        importlib.import_module("stylegan_jax.common.by_resolution")
 
 
-def test_a_users_mistake_is_one_line_and_status_2():
-    result = run_program("raise UserError('batch_size 3 is odd; use an even one')")
-    assert result.returncode == 2
-    assert result.stderr == "error: batch_size 3 is odd; use an even one\n"
+def test_flags_that_are_given_are_found_in_any_spelling():
+    words = ["recipe.py", "--data.path", "data.name", "--run.grid_psi=1"]
+    assert cli.is_given("data.path", words) and cli.is_given("run.grid_psi", words)
+    assert cli.is_given("run.grid_psi", ["--run.grid-psi", "1"])
+    assert not cli.is_given("data.name", words)
 
 
-def test_a_missing_file_is_no_bug():
-    result = run_program("open('/no/such/file')")
-    assert result.returncode == 2
-    assert "/no/such/file" in result.stderr and "Traceback" not in result.stderr
-
-
-def test_what_the_library_refuses_is_one_line():
-    result = run_program("from stylegan_jax.io import timing; timing.due(1, 0, 0.0)")
-    assert result.returncode == 2
-    assert result.stderr == "error: every_kimg 0.0 is less than one image (0.001)\n"
+# --- Messages and mistakes ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "bug",
+    ("message", "flags"),
     [
-        "int('x')",
-        "raise ValueError('x')",
-        "import numpy; numpy.zeros(3).reshape(2)",
-        "{}['a']",
+        ("`schedule.total_kimg` 0.5 is low", "--schedule.total-kimg 0.5 is low"),
+        ("leave `align=False` or `align=True`", "leave --no-align or --align"),
+        ("`data.mirror=False`", "--no-data.mirror"),
+        ("`noise=stored`, `class_index`", "--noise stored, --class"),
+        ("`from_file` x", "--from x"),
+        ("`sg.Config` and `f(x)` stay", "`sg.Config` and `f(x)` stay"),
     ],
 )
-def test_a_bug_keeps_its_traceback(bug):
-    result = run_program(bug)
-    assert result.returncode == 1
-    assert "Traceback" in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("This is a bug in stylegan_jax")
+def test_settings_in_messages_are_flags(message, flags):
+    assert cli.as_flags(message) == flags
+
+    @cli.entry
+    def main():
+        raise UserError(message)
+
+    with pytest.raises(UserError) as caught:
+        main()
+    assert str(caught.value) == flags
 
 
-def test_warnings_are_one_line_on_standard_error():
-    result = run_program("import logging; logging.getLogger('x').warning('careful')")
-    assert result.returncode == 0
-    assert result.stderr == "WARNING: careful\n"
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Runs a function as a command; returns its status and what it said."""
+
+    def run(main):
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
+        status = leaves(running.run_main, main)
+        return status, *capsys.readouterr()
+
+    return run
 
 
-def test_the_traceback_of_a_users_mistake_can_be_asked_for():
-    result = run_program("raise UserError('x')", STYLEGAN_JAX_TRACEBACK="1")
-    assert result.returncode == 2
-    assert "Traceback" in result.stderr
+def raising(error):
+    def main():
+        raise error
+
+    return main
 
 
-def test_cli_imports_neither_jax_nor_training():
-    code = (
-        "import sys, stylegan_jax.commands.cli\n"
+@pytest.mark.parametrize(
+    ("main", "said"),
+    [
+        (raising(UserError("batch_size 3 is odd")), "error: batch_size 3 is odd\n"),
+        (
+            Path("/no/such/file").read_text,
+            "error: [Errno 2] No such file or directory:",
+        ),
+        (
+            lambda: timing.due(1, 0, 0.0),
+            "error: every_kimg 0.0 is less than one image (0.001)\n",
+        ),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_status_2(main, said, run, monkeypatch):
+    status, out, err = run(main)
+    assert (status, out) == (2, "") and err.startswith(said)
+    assert "Traceback" not in err
+    monkeypatch.setenv("STYLEGAN_JAX_TRACEBACK", "1")
+    status, _, err = run(main)
+    assert status == 2 and "Traceback" in err and "This is a bug" not in err
+
+
+@pytest.mark.parametrize(
+    "bug", [ValueError("x"), KeyError("a"), AssertionError(), TypeError("x")]
+)
+def test_a_bug_keeps_its_traceback(bug, run):
+    status, _, err = run(raising(bug))
+    assert status == 1 and "Traceback" in err
+    assert err.splitlines()[-1].startswith("This is a bug in stylegan_jax")
+
+
+def test_warnings_are_one_line_on_standard_error_and_name_flags(run):
+    status, out, err = run(lambda: logging.getLogger("x").warning("mind `a_b`"))
+    assert (status, out, err) == (0, "", "WARNING: mind --a-b\n")
+
+
+@pytest.mark.parametrize("words", ["--help", "quickstart --dry-run"])
+def test_a_closed_pipe_ends_a_command_quietly(words):
+    command = f"{sys.executable} -m stylegan_jax.train {words} | head -1"
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert result.returncode == 0 and result.stderr == ""
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_a_command_does_not_wait_for_a_step_that_nobody_wants():
+    program = (
+        "import sys, threading, time\n"
+        "from stylegan_jax.commands import running\n"
         "bad = {'jax', 'flax', 'stylegan_jax.training'} & set(sys.modules)\n"
-        "sys.exit(str(bad) if bad else 0)"
+        "def main():\n"
+        "    threading.Thread(target=time.sleep, args=(60,), name='compile').start()\n"
+        "    print('imported', bad)\n"
+        "running.run_main(main)\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
-    assert result.returncode == 0
-
-
-def test_a_file_never_hides_a_recipe(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "quickstart").write_text("notes")
-    assert recipe_files.find_recipe("quickstart") == (
-        ROOT / "configs" / "quickstart.py",
-        None,
-    )
-    own = Path(write(tmp_path / "quickstart.py", RECIPE))
-    assert recipe_files.find_recipe("quickstart.py") == (Path(own.name), None)
-    assert recipe_files.find_recipe("./quickstart.py")[0].resolve() == own
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert (result.returncode, result.stdout) == (0, "imported set()\n")
 
 
 @pytest.mark.parametrize(
@@ -323,24 +388,3 @@ def test_the_package_lists_its_commands(monkeypatch, capsys):
     with pytest.raises(SystemExit) as left:
         package.main()
     assert not left.value.code and "--seeds" in capsys.readouterr().out
-
-
-def test_flags_that_are_given_are_found_in_any_spelling():
-    words = ["recipe.py", "--data.path", "data.name", "--run.grid_psi=1"]
-    assert cli.is_given("data.path", words) and cli.is_given("run.grid_psi", words)
-    assert cli.is_given("run.grid_psi", ["--run.grid-psi", "1"])
-    assert not cli.is_given("data.name", words)
-
-
-def test_a_command_does_not_wait_for_a_step_that_nobody_wants():
-    program = (
-        "import threading, time\n"
-        "from stylegan_jax.commands import running\n"
-        "def main():\n"
-        "    threading.Thread(target=time.sleep, args=(60,), name='compile').start()\n"
-        "    print('done')\n"
-        "running.run_main(main)\n"
-    )
-    command = [sys.executable, "-c", program]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=50)
-    assert (result.returncode, result.stdout) == (0, "done\n")
