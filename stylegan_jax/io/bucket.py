@@ -1,7 +1,4 @@
-"""Object storage by URL: `gs://BUCKET/NAME`, `s3://BUCKET/NAME`.
-
-What speaks to it is fsspec, as for Orbax and etils, by way of gcsfs, s3fs and others.
-"""
+"""Object storage by URL: `gs://BUCKET/NAME`, `s3://BUCKET/NAME`, through fsspec."""
 
 from __future__ import annotations
 
@@ -31,6 +28,12 @@ def as_url(path: str | Path) -> str:
     assert match is not None
     slashes = ":///" if match[1] == "file" else "://"
     return match[1] + slashes + str(path)[match.end() :].rstrip("/")
+
+
+def in_a_line(error: BaseException) -> str:
+    """An error's kind and the first line of its message, cut to 200 characters."""
+    text = (str(error).strip() or "no message").splitlines()[0][:200]
+    return f"{type(error).__name__}: {text}"
 
 
 class Bucket:
@@ -63,11 +66,7 @@ class Bucket:
         self._root = root.rstrip("/")
 
     def check(self) -> None:
-        """Makes sure that it can be written.
-
-        Raises:
-            UserError: it cannot.
-        """
+        """Makes sure that it can be written; raises UserError if not."""
         try:
             self._files.pipe_file(f"{self._root}/.writable", b"")
             self._files.rm_file(f"{self._root}/.writable")
@@ -82,7 +81,7 @@ class Bucket:
         return self._files.isfile(self._root)
 
     def names(self) -> list[str]:
-        """Of all objects; ValueError where one would leave the folder."""
+        """The names of all objects; UserError where one would leave the folder."""
         self._files.invalidate_cache()
         try:
             found = self._files.find(self._root)
@@ -99,55 +98,39 @@ class Bucket:
         """The content of an object."""
         return self._files.cat_file(f"{self._root}/{name}")
 
-    def get_self(self, path: Path) -> None:
-        """Makes a file of the one object that the URL names."""
-        self._files.get_file(self._root, str(path))
+    def get(self, files: dict[str, Path]) -> None:
+        """Makes files, by the names of objects; "" is the one that the URL names."""
 
-    def get(self, names: Iterable[str], folder: Path) -> None:
-        """Makes files of objects."""
+        def one(name: str) -> None:
+            files[name].parent.mkdir(parents=True, exist_ok=True)
+            self._files.get_file(f"{self._root}/{name}".rstrip("/"), str(files[name]))
 
-        def one(name: str) -> bool:
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._files.get_file(f"{self._root}/{name}", str(path))
-            return True
-
-        _each(one, names)
+        _each(one, files)
 
     def put(self, names: Iterable[str], folder: Path) -> list[str]:
-        """Makes objects of files; the names of those that were there."""
+        """Makes objects of files; the names of those that are still there."""
 
-        def one(name: str) -> bool:
-            path = folder / name
+        def one(name: str) -> None:
             try:
-                self._files.put_file(str(path), f"{self._root}/{name}")
+                self._files.put_file(str(folder / name), f"{self._root}/{name}")
             except FileNotFoundError:
-                if path.exists():
+                if (folder / name).exists():
                     raise
-                return False
-            return True
 
-        return _each(one, names)
+        names = list(names)
+        _each(one, names)
+        return [name for name in names if (folder / name).exists()]
 
     def remove(self, names: Iterable[str]) -> None:
         """Removes objects; they may be gone already."""
 
-        def one(name: str) -> bool:
+        def one(name: str) -> None:
             with contextlib.suppress(FileNotFoundError):
                 self._files.rm_file(f"{self._root}/{name}")
-            return True
 
         _each(one, names)
 
 
-def in_a_line(error: BaseException) -> str:
-    """What an error says, shortly."""
-    text = (str(error).strip() or "no message").splitlines()[0][:200]
-    return f"{type(error).__name__}: {text}"
-
-
-def _each(do: Callable[[str], bool], names: Iterable[str]) -> list[str]:
-    """Does something for some names at once; those for which it was done."""
-    names = list(names)
+def _each(do: Callable[[str], None], names: Iterable[str]) -> None:
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-        return [n for n, done in zip(names, pool.map(do, names), strict=True) if done]
+        list(pool.map(do, names))

@@ -59,22 +59,23 @@ def mirrored(path: str, *, active: bool = True) -> Iterator[Path]:
     with cache.exclusive(folder, on_wait=lambda: _refuse(url)):
         mirror = Mirror(Bucket(url), folder)
         mirror.pull()
-        mirror.start()
+        ended = threading.Event()
+        thread = threading.Thread(target=mirror.repeat, args=(ended,), name="mirror")
+        thread.start()
+        error = None
         try:
             yield folder
-        except BaseException:
-            mirror.stop()
-            try:
-                mirror.push()
-            except Exception as error:
-                _log.warning("%s was not brought up to date: %s", url, in_a_line(error))
+        except BaseException as raised:
+            error = raised
             raise
-        mirror.stop()
-        mirror.finish()
+        finally:
+            ended.set()
+            thread.join()
+            mirror.finish(error)
 
 
 def local_folder(url: str) -> Path:
-    """Where the copy of a URL lies: `cache_folder("runs")`, then a name of its own."""
+    """Where the copy of a URL lies: `cache.folder("runs")`, then a name of its own."""
     digest = hashlib.sha256(url.encode()).hexdigest()[:8]
     words = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-60:]
     return cache.folder("runs") / f"{words}-{digest}"
@@ -87,22 +88,33 @@ class Mirror:
         """Copies nothing yet."""
         self._bucket, self._folder = bucket, folder
         self._sent: dict[str, tuple[int, int]] = {}  # name -> time and size
-        self._failing = False
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._repeat, name="mirror", daemon=True)
 
     def pull(self) -> None:
         """Fills the folder from the bucket, whose content counts.
+
+        A folder that is ahead of the bucket is set aside, with a warning.
 
         Raises:
             UserError: the bucket cannot be read or written.
         """
         self._bucket.check()  # before anything is trained
+        folder = self._folder
         try:
             there = self._bucket.names()
-            self._make_room(there)
+            ours, theirs = _newest(self._files()), _newest(there)
+            if ours > theirs:
+                aside = folder.with_name(f"{folder.name}_unsent")
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+                _log.warning(
+                    "%s has not got %s, which an earlier start left here: it is now in "
+                    "%s",
+                    *(self._bucket.url, ours, aside),
+                )
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
             wanted = [n for n in there if PurePosixPath(n).parts[0] not in _UNREAD]
-            self._bucket.get(wanted, self._folder)
+            self._bucket.get({name: folder / name for name in wanted})
         except Exception as error:
             raise UserError(
                 f"{self._bucket.url} cannot be read ({in_a_line(error)})"
@@ -131,62 +143,44 @@ class Mirror:
         for name in gone:
             del self._sent[name]
 
-    def start(self) -> None:
-        """Looks for news now and then, in a thread; warns once when that fails."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread."""
-        self._stop.set()
-        self._thread.join()
-
-    def finish(self) -> None:
-        """Copies the rest, with several tries.
-
-        Raises:
-            UserError: in vain.
-        """
-        reason = ""
-        for attempt in range(_TRIES):
-            if attempt:
-                time.sleep(_PAUSE_SECONDS)
+    def repeat(self, ended: threading.Event) -> None:
+        """Pushes now and then until something has ended; warns once when it fails."""
+        failing = False
+        while not ended.wait(EVERY_SECONDS):
             try:
                 self.push()
-                return
+                failing = False
             except Exception as error:
-                reason = in_a_line(error)
-        raise UserError(
-            f"{self._bucket.url} could not be brought up to date ({reason}); the run "
-            f"is whole in {self._folder}: copy it there before you start it again"
-        )
-
-    def _repeat(self) -> None:
-        while not self._stop.wait(EVERY_SECONDS):
-            try:
-                self.push()
-                self._failing = False
-            except Exception as error:
-                if not self._failing:
+                if not failing:
                     _log.warning(
                         "%s cannot be written (%s); training goes on in %s, and is "
                         "copied when it can be again",
                         *(self._bucket.url, in_a_line(error), self._folder),
                     )
-                self._failing = True
+                failing = True
 
-    def _make_room(self, there: Iterable[str]) -> None:
-        """Empties the folder; sets it aside if it is ahead of the bucket."""
-        ours, theirs = _newest(self._files()), _newest(there)
-        if ours > theirs:
-            aside = self._folder.with_name(f"{self._folder.name}_unsent")
-            shutil.rmtree(aside, ignore_errors=True)
-            self._folder.rename(aside)
-            _log.warning(
-                "%s has not got %s, which an earlier start left here: it is now in %s",
-                *(self._bucket.url, ours, aside),
-            )
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
+    def finish(self, error: BaseException | None) -> None:
+        """Pushes the rest: with several tries, or with one after an error.
+
+        Raises:
+            UserError: in vain, where there was no error before.
+        """
+        reason = ""
+        for attempt in range(1 if error else _TRIES):
+            if attempt:
+                time.sleep(_PAUSE_SECONDS)
+            try:
+                self.push()
+                return
+            except Exception as failure:
+                reason = in_a_line(failure)
+        if error:
+            _log.warning("%s was not brought up to date: %s", self._bucket.url, reason)
+            return
+        raise UserError(
+            f"{self._bucket.url} could not be brought up to date ({reason}); the run "
+            f"is whole in {self._folder}: copy it there before you start it again"
+        )
 
     def _files(self) -> dict[str, tuple[int, int]]:
         """Time and size of the files of the folder that are no temporary ones."""
@@ -221,9 +215,9 @@ def fetched(url: str) -> Path:
         try:
             whole = Bucket(url)
             if not separator and whole.is_object():
-                folder.mkdir(exist_ok=True)
-                whole.get_self(folder / PurePosixPath(url).name)
-                return folder / PurePosixPath(url).name
+                path = folder / PurePosixPath(url).name
+                whole.get({"": path})
+                return path
             bucket = Bucket(run)
             names = bucket.names()
             if checkpoint == "best" and f"{_CHECKPOINTS}/best.json" in names:
@@ -234,22 +228,18 @@ def fetched(url: str) -> Path:
             parts = [n for n in names if n.startswith(f"{_CHECKPOINTS}/{checkpoint}/")]
             if not parts or "config.json" not in names:
                 raise UserError(f"{url} is neither a file nor a run with a checkpoint")
-            bucket.get(["config.json"], folder)
+            bucket.get({"config.json": folder / "config.json"})
             seals = [name for name in parts if _rank(name) == 2]
-            if not seals or not _is_here(bucket, folder, seals[0]):
-                bucket.get([name for name in parts if name not in seals], folder)
-                bucket.get(seals, folder)
+            # A seal that is here has a checksum of every file.
+            here = [folder / x for x in seals if (folder / x).exists()]
+            if not here or here[0].read_bytes() != bucket.read(seals[0]):
+                for some in (set(parts) - set(seals), seals):
+                    bucket.get({name: folder / name for name in some})
         except UserError:
             raise
         except Exception as error:
             raise UserError(f"{url} cannot be read ({in_a_line(error)})") from error
     return folder / _CHECKPOINTS / checkpoint if separator else folder
-
-
-def _is_here(bucket: Bucket, folder: Path, seal: str) -> bool:
-    """Whether a checkpoint is here already: its seal has a checksum of every file."""
-    path = folder / seal
-    return path.exists() and path.read_bytes() == bucket.read(seal)
 
 
 def _newest(names: Iterable[str], *, sealed: bool = True) -> str:
