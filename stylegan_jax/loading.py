@@ -3,10 +3,11 @@
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError, did_you_mean
@@ -21,8 +22,7 @@ from stylegan_jax.interop import (
 from stylegan_jax.interop.bundle import (
     Bundle,
     TrainedDiscriminator,
-    generator_arrays,
-    generator_shapes,
+    build_generator,
 )
 from stylegan_jax.interop.public_networks import NETWORKS
 from stylegan_jax.io import mirror, program_files
@@ -235,29 +235,13 @@ def _generator(
             f"the checkpoint is of a network of {config.resolution} px at "
             f"{ascii(resolution)[:20]} px (alpha {ascii(alpha)[:20]}); it is damaged"
         )
-    arrays: dict[str, Any] = {
-        # A mapping without layers has nothing stored.
-        "params": {"mapping": {}} | state[params],
-        "w_avg": state["w_avg"],
-        "noise": state.get("noise", ()),
-    }
-    generator = Generator(
-        **jax.tree.map(jnp.asarray, arrays),
-        alpha=None if alpha is None else jnp.float32(alpha),
-        config=config,
-        resolution=resolution,
-    )
-    _check_fits(generator)
-    return generator
-
-
-def _check_fits(generator: Generator) -> None:
-    """Raises unless the arrays of a checkpoint are those of its configuration."""
-    wanted = generator_shapes(generator.config, has_w_avg=True)
-    found = {name: x.shape for name, x in generator_arrays(generator).items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise UserError(
-                f"the checkpoint has {name} {found.get(name, 'not at all')}, and its "
-                f"config.json wants {wanted.get(name, 'none')}; are they of one run?"
-            )
+    # A mapping without layers has nothing stored.
+    arrays = traverse_util.flatten_dict(state[params], sep="/")
+    arrays |= {f"noise/{i}": image for i, image in enumerate(state.get("noise", ()))}
+    arrays["w_avg"] = state["w_avg"]
+    try:
+        return build_generator(arrays, config, resolution=resolution, alpha=alpha)
+    except UserError as error:
+        raise UserError(
+            f"the checkpoint does not fit its config.json; are they of one run? {error}"
+        ) from None

@@ -283,7 +283,9 @@ def test_a_file_that_does_not_read_back_the_same_is_not_left_behind(
         changed = arrays | {path: arrays[path] * np.float32(scale)}
         save(
             destination,
-            bundle.make_generator(changed, generator.config, resolution=16, alpha=None),
+            bundle.build_generator(
+                changed, generator.config, resolution=16, alpha=None
+            ),
             **kwargs,
         )
 

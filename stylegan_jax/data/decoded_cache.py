@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,24 +15,12 @@ class DecodedSource:
 
     Give the same one to every phase of a run: those at the same resolution then
     share its memory, and another resolution replaces it. Safe to use from threads.
-
-    Attributes:
-        name: of the source.
-        num_channels: of the source.
-        label_size: of the source.
-        source: the source itself.
     """
 
     def __init__(
         self, source: Source, cache_bytes: int, dtype: type[np.generic] = np.uint8
     ) -> None:
-        """Wraps `source`; images are decoded when they are first asked for.
-
-        Args:
-            source: where images come from.
-            cache_bytes: memory for images; 0 decodes each time.
-            dtype: of the images.
-        """
+        """Wraps `source`, with memory for `cache_bytes` of images of type `dtype`."""
         self.name, self.num_channels = source.name, source.num_channels
         self.label_size = source.label_size
         self.source, self._cache_bytes = source, cache_bytes
@@ -76,7 +64,7 @@ class DecodedSource:
                 pixels[index] = images[place]
                 filled[index] = True
 
-        _consume(self._pool.map(decode, np.flatnonzero(~ready)))
+        list(self._pool.map(decode, np.flatnonzero(~ready)))
         return images
 
     def labels(self, indices: np.ndarray) -> np.ndarray:
@@ -95,8 +83,3 @@ class DecodedSource:
                 pixels = np.empty((capacity, *shape), self._dtype)
                 self._held = resolution, pixels, np.zeros(capacity, bool)
             return self._held[1:]
-
-
-def _consume(results: Iterable[None]) -> None:
-    for _ in results:
-        pass

@@ -1,13 +1,12 @@
-"""What one file of networks may hold, and its arrays by path.
+"""The networks of one file, and networks from arrays by path and back.
 
 A path is `mapping/dense0/weight`, `synthesis/block8/conv0/bias`, `noise/0` or `w_avg`
-in a generator, `block8/conv0/weight` in a discriminator. The tables and file formats
-of this room speak of paths; here they become networks and back.
+in a generator, `block8/conv0/weight` in a discriminator.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,10 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
 from stylegan_jax.networks.pair import discriminator_network
+from stylegan_jax.pickles.pickle_machine import shown
+
+MAX_LISTED = 8  # problems spelt out in one error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,15 +105,58 @@ def _discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return {path: leaf.shape for path, leaf in _flat(ours["params"]).items()}
 
 
-def make_generator(
-    arrays: Mapping[str, np.ndarray],
+def check_fit(
+    found: Mapping[str, tuple[tuple[int, ...], str]],
+    wanted: Mapping[str, tuple[int, ...]],
+    *,
+    dtypes: Sequence[str] = ("float32", "float16", "float64", "bfloat16"),
+    kind: str = "arrays",
+) -> None:
+    """Checks that arrays are those of a network: names, shapes and types.
+
+    Args:
+        found: shape and type of each array that is there.
+        wanted: shape of each array that the network has.
+        dtypes: types that are numbers of a network.
+        kind: what they are called.
+
+    Raises:
+        UserError: lists what is missing, left over or of a wrong shape or type.
+    """
+    problems = []
+    for name in sorted(found.keys() | wanted.keys()):
+        shape, dtype = found.get(name, (None, ""))
+        if shape is None:
+            problems.append(f"{name} {wanted[name]} is missing")
+        elif name not in wanted:
+            problems.append(f"{shown(name)} {shape} has no place")
+        elif shape != wanted[name]:
+            problems.append(f"{name} is {shape}, expected {wanted[name]}")
+        elif dtype not in dtypes:
+            problems.append(f"{name} holds {dtype}, not {' or '.join(dtypes)}")
+    if problems:
+        more = len(problems) - MAX_LISTED
+        listed = "; ".join(problems[:MAX_LISTED]) + f"; {more} more" * (more > 0)
+        raise UserError(
+            f"{len(problems)} {kind} do not fit the network described: {listed}"
+        )
+
+
+def build_generator(
+    arrays: Mapping[str, Any],
     config: ModelConfig,
     *,
     resolution: int,
     alpha: float | None,
 ) -> Generator:
-    """The generator whose arrays these are, on the default device."""
+    """The generator whose arrays these are, by path, on the default device.
+
+    Raises:
+        UserError: arrays are missing, left over or of a wrong shape.
+    """
     flat = dict(arrays)
+    wanted = generator_shapes(config, has_w_avg="w_avg" in flat)
+    check_fit({path: (x.shape, x.dtype.name) for path, x in flat.items()}, wanted)
     count = sum(path.startswith("noise/") for path in flat)
     noise = tuple(jnp.asarray(flat.pop(f"noise/{i}")) for i in range(count))
     w_avg = flat.pop("w_avg", None)

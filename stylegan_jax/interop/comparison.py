@@ -34,29 +34,22 @@ def compare(
     if expected.raw is not None and found.raw is not None:
         pairs.append((expected.raw, found.raw))
     arrays = [(generator_arrays(a), generator_arrays(b)) for a, b in pairs]
+    for ours, theirs in pairs:
+        _compare_growth(ours, theirs)
     if expected.discriminator is not None:
         if found.discriminator is None:
             raise UserError("read back, the discriminator is missing")
-        arrays.append(
-            (
-                discriminator_arrays(expected.discriminator),
-                discriminator_arrays(found.discriminator),
-            )
-        )
-    for ours, theirs in pairs:
-        _compare_growth(ours, theirs)
+        both = expected.discriminator, found.discriminator
+        arrays.append((discriminator_arrays(both[0]), discriminator_arrays(both[1])))
     return max(_deviation(ours, theirs, dtype) for ours, theirs in arrays)
 
 
 def _compare_growth(expected: Generator, found: Generator) -> None:
-    alphas = [1.0 if g.alpha is None else float(g.alpha) for g in (expected, found)]
-    if (
-        expected.resolution != found.resolution
-        or abs(alphas[0] - alphas[1]) > _ALPHA_TOLERANCE
-    ):
+    a, b = (1.0 if g.alpha is None else float(g.alpha) for g in (expected, found))
+    if expected.resolution != found.resolution or abs(a - b) > _ALPHA_TOLERANCE:
         raise UserError(
-            f"read back, the network is at {found.resolution} px, alpha {alphas[1]}, "
-            f"not {expected.resolution} px, alpha {alphas[0]}"
+            f"read back, the network is at {found.resolution} px, alpha {b}, "
+            f"not {expected.resolution} px, alpha {a}"
         )
 
 

@@ -10,16 +10,9 @@ Source: `StyleGANGenerator` in genforce, `models/stylegan_generator.py`.
 
 import numpy as np
 
-from stylegan_jax.interop import state_dict
-from stylegan_jax.interop.official_variables import Row
-from stylegan_jax.interop.state_dict import (
-    NCHW,
-    OUT_IN,
-    OUT_IN_HW,
-    Variables,
-    count_of,
-    shape_of,
-)
+from stylegan_jax.interop import foreign, state_dict
+from stylegan_jax.interop.foreign import NCHW, OUT_IN, OUT_IN_HW, Row
+from stylegan_jax.interop.state_dict import Variables, count_of, shape_of
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError
@@ -44,16 +37,11 @@ def convert(found: Variables) -> Generator:
     config = _config(found)
     found = dict(found)
     lod = found.pop("synthesis.lod", np.zeros(()))
-    if lod.ndim:
-        raise NotAStyleGANPickleError(f"synthesis.lod is {lod.shape}, not a number")
-    resolution, alpha = state_dict.growth(float(lod), config.resolution)
     ups = range(2, config.num_layers, 2)
     state_dict.drop_blur(found, [f"synthesis.layer{i}.blur.kernel" for i in ups])
     if not config.const_input:
         found["synthesis.layer0.weight"] = _dense(found["synthesis.layer0.weight"])
-    return state_dict.build(
-        found, _rows(config), config, resolution=resolution, alpha=alpha
-    )
+    return foreign.generator(found, _rows(config), config, lod=lod)
 
 
 def _config(found: Variables) -> ModelConfig:
@@ -110,20 +98,18 @@ def _rows(config: ModelConfig) -> list[Row]:
     rows = [
         Row("truncation.w_avg", "w_avg"),
         Row("mapping.label_weight", "mapping/label_concat/weight"),
+        Row("mapping.dense{i}.weight", "mapping/dense{i}/weight", axes=OUT_IN),
+        Row("mapping.dense{i}.bias", "mapping/dense{i}/bias"),
         Row("synthesis.layer0.const", "synthesis/block4/const/const", axes=NCHW),
+        Row("synthesis.layer{i}.apply_noise.noise", "noise/{i}", axes=NCHW),
     ]
-    for i in range(config.mapping_layers):
-        name, path = f"mapping.dense{i}", f"mapping/dense{i}"
-        rows.append(Row(f"{name}.weight", f"{path}/weight", axes=OUT_IN))
-        rows.append(Row(f"{name}.bias", f"{path}/bias"))
-    for i, (_, path) in enumerate(state_dict.layer_paths(config)):
+    for i, path in enumerate(state_dict.layer_paths(config)):
         name = f"synthesis.layer{i}"
         axes = None if path.endswith("dense") else OUT_IN_HW
         rows += [
             Row(f"{name}.weight", f"{path}/weight", axes=axes),
             Row(f"{name}.bias", f"{path}/bias"),
             Row(f"{name}.apply_noise.weight", f"{path}/noise_weight"),
-            Row(f"{name}.apply_noise.noise", f"noise/{i}", axes=NCHW),
             Row(f"{name}.style.weight", f"{path}/style/weight", axes=OUT_IN),
             Row(f"{name}.style.bias", f"{path}/style/bias"),
         ]

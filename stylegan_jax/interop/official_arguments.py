@@ -12,67 +12,60 @@ from collections.abc import Mapping
 from typing import Any
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop.official_variables import MAX_LISTED
+from stylegan_jax.interop.bundle import MAX_LISTED
 from stylegan_jax.interop.unpickle import PickledNetwork
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
 
-# Official argument: (our field, official default). Absent arguments had the default.
-_SHARED = {
-    "label_size": ("label_size", 0),
-    "fmap_base": ("channel_base", 8192),
-    "fmap_decay": ("channel_decay", 1.0),
-    "fmap_max": ("channel_max", 512),
+# Our field of each official argument, where it has another name.
+_FIELD = {
+    "fmap_base": "channel_base",
+    "fmap_decay": "channel_decay",
+    "fmap_max": "channel_max",
+    "latent_size": "z_dim",
+    "dlatent_size": "w_dim",
+    "mapping_fmaps": "mapping_width",
+    "mapping_lrmul": "mapping_lr_multiplier",
+    "normalize_latents": "normalize_z",
+    "const_input_layer": "const_input",
+    "use_pixelnorm": "use_pixel_norm",
+    "fused_scale": "fused_from",
+    "blur_filter": "blur",
 }
-_FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
+# Official defaults of each function, which absent arguments had.
+_CHANNELS = {"label_size": 0, "fmap_base": 8192, "fmap_decay": 1.0, "fmap_max": 512}
+_SMALL = {**_CHANNELS, "num_channels": 1, "resolution": 32}
+_RESAMPLED: dict[str, Any] = {"fused_scale": "auto", "blur_filter": [1, 2, 1]}
+_DEFAULTS: dict[str, dict[str, Any]] = {
     "G_style": {
-        **_SHARED,
-        "num_channels": ("num_channels", 3),
-        "resolution": ("resolution", 1024),
-        "latent_size": ("z_dim", 512),
-        "dlatent_size": ("w_dim", 512),
-        "mapping_layers": ("mapping_layers", 8),
-        "mapping_fmaps": ("mapping_width", 512),
-        "mapping_lrmul": ("mapping_lr_multiplier", 0.01),
-        "normalize_latents": ("normalize_z", True),
-        "use_styles": ("use_styles", True),
-        "const_input_layer": ("const_input", True),
-        "use_noise": ("use_noise", True),
-        "use_pixel_norm": ("use_pixel_norm", False),
-        "use_instance_norm": ("use_instance_norm", True),
-        "fused_scale": ("fused_from", "auto"),
-        "blur_filter": ("blur", [1, 2, 1]),
+        **_CHANNELS,
+        **_RESAMPLED,
+        "num_channels": 3,
+        "resolution": 1024,
+        "latent_size": 512,
+        "dlatent_size": 512,
+        "mapping_layers": 8,
+        "mapping_fmaps": 512,
+        "mapping_lrmul": 0.01,
+        "normalize_latents": True,
+        "use_styles": True,
+        "const_input_layer": True,
+        "use_noise": True,
+        "use_pixel_norm": False,
+        "use_instance_norm": True,
     },
-    "D_basic": {
-        **_SHARED,
-        "num_channels": ("num_channels", 1),
-        "resolution": ("resolution", 32),
-        "mbstd_group_size": ("mbstd_group_size", 4),
-        "mbstd_num_features": ("mbstd_num_features", 1),
-        "fused_scale": ("fused_from", "auto"),
-        "blur_filter": ("blur", [1, 2, 1]),
-    },
+    "D_basic": {**_SMALL, **_RESAMPLED, "mbstd_group_size": 4, "mbstd_num_features": 1},
     "G_paper": {
-        **_SHARED,
-        "num_channels": ("num_channels", 1),
-        "resolution": ("resolution", 32),
-        "latent_size": ("z_dim", None),
-        "normalize_latents": ("normalize_z", True),
-        "use_pixelnorm": ("use_pixel_norm", True),
-        "fused_scale": ("fused_from", True),
+        **_SMALL,
+        "latent_size": None,
+        "normalize_latents": True,
+        "use_pixelnorm": True,
+        "fused_scale": True,
     },
-    "D_paper": {
-        **_SHARED,
-        "num_channels": ("num_channels", 1),
-        "resolution": ("resolution", 32),
-        "mbstd_group_size": ("mbstd_group_size", 4),
-        "fused_scale": ("fused_from", True),
-    },
+    "D_paper": {**_SMALL, "mbstd_group_size": 4, "fused_scale": True},
 }
 # What the functions are in our terms, whatever their arguments.
 _FIXED: dict[str, dict[str, Any]] = {
-    "G_style": {},
-    "D_basic": {},
     "G_paper": {
         "embed_labels": False,
         "blur": False,
@@ -94,37 +87,14 @@ _REQUIRED = {
 }
 # Arguments that change how the function is computed, what happens in training, or
 # truncation, which callers choose here.
-_IGNORED = frozenset(
-    {
-        "dlatent_avg_beta",
-        "dlatent_broadcast",
-        "dtype",
-        "force_clean_graph",
-        "is_template_graph",
-        "is_training",
-        "is_validation",
-        "randomize_noise",
-        "structure",
-        "style_mixing_prob",
-        "truncation_cutoff",
-        "truncation_cutoff_val",
-        "truncation_psi",
-        "truncation_psi_val",
-    }
-)
+_IGNORED = {"dlatent_avg_beta", "dlatent_broadcast", "dtype", "force_clean_graph"}
+_IGNORED |= {"is_template_graph", "is_training", "is_validation", "randomize_noise"}
+_IGNORED |= {"structure", "style_mixing_prob", "truncation_cutoff", "truncation_psi"}
+_IGNORED |= {"truncation_cutoff_val", "truncation_psi_val"}
 _FUSED_FROM = {"auto": 128, True: 8, False: 2048}
-_DISCRIMINATOR_FIELDS = (
-    "resolution",
-    "num_channels",
-    "label_size",
-    "embed_labels",
-    "channel_base",
-    "channel_max",
-    "channel_decay",
-    "blur",
-    "mbstd_group_size",
-    "mbstd_num_features",
-)
+_DISCRIMINATOR_FIELDS = ["resolution", "num_channels", "label_size", "embed_labels"]
+_DISCRIMINATOR_FIELDS += ["channel_base", "channel_max", "channel_decay", "blur"]
+_DISCRIMINATOR_FIELDS += ["mbstd_group_size", "mbstd_num_features"]
 _MAX_SIZE = 1 << 16  # of any number among the arguments; nothing real comes near
 _MAX_MAPPING_LAYERS = 64
 
@@ -137,23 +107,29 @@ def model_config(network: PickledNetwork) -> ModelConfig:
             that are unknown, unsupported or senseless (all named).
     """
     kind = network.build_func_name
-    if kind not in _FIELDS:
+    if kind not in _DEFAULTS:
         raise NotAStyleGANPickleError(
             f"the network {shown(network.name)} was built by {shown(kind)}"
             + (", which is StyleGAN2" if kind.startswith(("G_main", "D_style")) else "")
-            + f"; supported are {', '.join(_FIELDS)}"
+            + f"; supported are {', '.join(_DEFAULTS)}"
         )
-    kwargs = _arguments(network)
-    bad = [f"{key} (unknown)" for key in _unknown(kind, kwargs)]
+    # What the outer network got it hands to its components.
+    kwargs: dict[str, Any] = {}
+    for part in (*network.components.values(), network):
+        kwargs |= part.static_kwargs
+    known = _DEFAULTS[kind].keys() | _REQUIRED.keys() | _IGNORED
+    bad = [f"{shown(key)} (unknown)" for key in sorted(kwargs.keys() - known)]
     for key, wanted in _REQUIRED.items():
         if kwargs.get(key, wanted) != wanted:
             bad.append(f"{key}={shown(kwargs[key])} (only {wanted!r} is supported)")
     if kwargs.get("structure") == "fixed":
         bad.append("structure='fixed' (it lacks the lower ToRGB and FromRGB layers)")
     values: dict[str, Any] = {}
-    for key, (field, default) in _FIELDS[kind].items():
+    for key, default in _DEFAULTS[kind].items():
         try:
-            values[field] = _value(key, kwargs.get(key, default), default)
+            values[_FIELD.get(key, key)] = _value(
+                key, kwargs.get(key, default), default
+            )
         except NotAStyleGANPickleError as error:
             bad.append(str(error))
     if bad:
@@ -161,7 +137,7 @@ def model_config(network: PickledNetwork) -> ModelConfig:
             f"{kind} {shown(network.name)} has arguments that are not supported: "
             + "; ".join(bad[:MAX_LISTED])
         )
-    values |= _FIXED[kind]
+    values |= _FIXED.get(kind, {})
     try:
         if kind == "G_paper":
             values |= _progan_sizes(values)
@@ -193,19 +169,11 @@ def official_kwargs(config: ModelConfig, kind: str) -> dict[str, Any]:
         )
     kwargs = {
         key: value
-        for key, (field, default) in _FIELDS[kind].items()
-        if (value := _official_value(key, config, field, default)) != default
+        for key, default in _DEFAULTS[kind].items()
+        if (value := _official_value(key, config, default)) != default
     }
     found = model_config(
-        PickledNetwork(
-            name=kind,
-            build_func_name=kind,
-            version=3,
-            class_path="",
-            static_kwargs=kwargs,
-            components={},
-            variables={},
-        )
+        PickledNetwork(name=kind, build_func_name=kind, static_kwargs=kwargs)
     )
     ours, theirs = _read_by(kind, config), _read_by(kind, found)
     wrong = [
@@ -226,8 +194,8 @@ def is_unfused(kind: str, kwargs: Mapping[str, Any]) -> bool:
     return kind.endswith("_paper") and kwargs.get("fused_scale") is False
 
 
-def _official_value(key: str, config: ModelConfig, field: str, default: Any) -> Any:
-    value = getattr(config, field)
+def _official_value(key: str, config: ModelConfig, default: Any) -> Any:
+    value = getattr(config, _FIELD.get(key, key))
     if key == "blur_filter":
         return [1, 2, 1] if value else None
     if key == "fmap_base":
@@ -273,19 +241,6 @@ def impossible(network: PickledNetwork, error: Exception) -> NotAStyleGANPickleE
     return NotAStyleGANPickleError(
         f"the arguments of {shown(network.name)} describe no possible network: {error}"
     )
-
-
-def _arguments(network: PickledNetwork) -> dict[str, Any]:
-    """All arguments given; what the outer network got it hands to its components."""
-    kwargs: dict[str, Any] = {}
-    for component in network.components.values():
-        kwargs |= component.static_kwargs
-    return kwargs | network.static_kwargs
-
-
-def _unknown(kind: str, kwargs: Mapping[str, Any]) -> list[str]:
-    known = _FIELDS[kind].keys() | _REQUIRED.keys() | _IGNORED
-    return [shown(key) for key in sorted(kwargs.keys() - known)]
 
 
 def _value(key: str, value: Any, default: Any) -> Any:

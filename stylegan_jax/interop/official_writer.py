@@ -21,7 +21,12 @@ from typing import Any
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import official_arguments, official_variables, pickle_emitter
+from stylegan_jax.interop import (
+    foreign,
+    official_arguments,
+    official_variables,
+    pickle_emitter,
+)
 from stylegan_jax.interop.bundle import (
     Bundle,
     TrainedDiscriminator,
@@ -104,7 +109,7 @@ def level_of_detail(generator: Generator) -> np.ndarray:
 def _generator_state(name: str, generator: Generator, module_src: str) -> NetworkState:
     config, (kind, _) = generator.config, build_functions(generator)
     kwargs = official_arguments.official_kwargs(config, kind)
-    variables = official_variables.spell(
+    variables = foreign.spell(
         generator_arrays(generator),
         official_variables.GENERATOR,
         config,
@@ -121,12 +126,7 @@ def _generator_state(name: str, generator: Generator, module_src: str) -> Networ
         return _network(name, kind, kwargs, {}, parts["synthesis"], module_src)
     components = {
         "synthesis": _network(
-            "G_synthesis",
-            "G_synthesis",
-            kwargs,
-            {},
-            parts["synthesis"],
-            module_src,
+            "G_synthesis", "G_synthesis", kwargs, {}, parts["synthesis"], module_src
         ),
         "mapping": _network(
             "G_mapping",
@@ -145,7 +145,7 @@ def _discriminator_state(
 ) -> NetworkState:
     _, kind = build_functions(generator)
     kwargs = official_arguments.official_kwargs(discriminator.config, kind)
-    variables = official_variables.spell(
+    variables = foreign.spell(
         discriminator_arrays(discriminator),
         official_variables.DISCRIMINATOR,
         discriminator.config,

@@ -51,85 +51,52 @@ NVIDIA_NC = Licence(
 _DRIVE = "https://drive.google.com/uc?id="
 _CDN = "https://nvlabs-fi-cdn.nvidia.com/stylegan2/networks/"
 
+# Name here, official name, identifier at Google Drive, content.
+_STYLEGAN = """
+ffhq     ffhq-1024x1024      1MEGjdvVpUsu1jB4zrXZN7Y4kBBOzizDQ  faces (FFHQ)
+celebahq celebahq-1024x1024  1MGqJl28pN4t7SAtSrPdSRJSQJqahkzUf  faces (CelebA-HQ)
+bedroom  bedrooms-256x256    1MOSKeGF0FJcivpBI7s63V9YHloUTORiF  bedrooms (LSUN)
+car      cars-512x384        1MJ6iCfNtMIRicihwRorsM3b7mmtmK9c3  cars (LSUN)
+cat      cats-256x256        1MQywl0FNt6lHu8E_EUqnRbviagS7fbiJ  cats (LSUN)
+"""
+# StyleGAN as NVIDIA trained it anew, the baseline in StyleGAN2's paper.
+_CONFIG_A = """
+ffhq     1024  1MR3Ogs9XQlupSF_al-nGIAh797Cp5nKA  faces (FFHQ)
+car      512   1MhZpQAqgxKTz22u_urk0HSXA-BOLMCLV  cars (LSUN)
+cat      256   1MvGHMNicQjhOdGs94Zs7fw6D9F7ikJeO  cats (LSUN)
+church   256   1N2g_buEUxCkbb7Bfpjbj0TDeKf1Vrzdx  churches (LSUN)
+horse    256   1N4lnXL3ezv1aeQVoGY6KBen185MTvWOu  horses (LSUN)
+"""
 
-def _stylegan(
-    content: str, file: str, resolution: int, file_id: str, builder: str = "G_style"
-) -> PublicNetwork:
-    return PublicNetwork(
-        content=content,
-        file_name=f"{file}.pkl",
-        urls=(_DRIVE + file_id,),
-        resolution=resolution,
-        licence=CC_BY_NC,
-        builder=builder,
-    )
 
-
-def _config_a(
-    content: str, dataset: str, resolution: int, file_id: str
-) -> PublicNetwork:
-    """StyleGAN as NVIDIA trained it anew, the baseline in StyleGAN2's paper."""
-    file_name = f"stylegan2-{dataset}-config-a.pkl"
-    return PublicNetwork(
-        content=content,
-        file_name=file_name,
-        urls=(_CDN + file_name, _DRIVE + file_id),
-        resolution=resolution,
-        licence=NVIDIA_NC,
-    )
+def _rows(table: str) -> list[list[str]]:
+    return [line.split(maxsplit=3) for line in table.strip().splitlines()]
 
 
 NETWORKS = {
-    "ffhq": _stylegan(
-        "faces (FFHQ)",
-        "karras2019stylegan-ffhq-1024x1024",
-        1024,
-        "1MEGjdvVpUsu1jB4zrXZN7Y4kBBOzizDQ",
-    ),
-    "celebahq": _stylegan(
-        "faces (CelebA-HQ)",
-        "karras2019stylegan-celebahq-1024x1024",
-        1024,
-        "1MGqJl28pN4t7SAtSrPdSRJSQJqahkzUf",
-    ),
-    "bedroom": _stylegan(
-        "bedrooms (LSUN)",
-        "karras2019stylegan-bedrooms-256x256",
-        256,
-        "1MOSKeGF0FJcivpBI7s63V9YHloUTORiF",
-    ),
-    "car": _stylegan(  # 512x384, in the middle of 512x512
-        "cars (LSUN)",
-        "karras2019stylegan-cars-512x384",
-        512,
-        "1MJ6iCfNtMIRicihwRorsM3b7mmtmK9c3",
-    ),
-    "cat": _stylegan(
-        "cats (LSUN)",
-        "karras2019stylegan-cats-256x256",
-        256,
-        "1MQywl0FNt6lHu8E_EUqnRbviagS7fbiJ",
-    ),
-    "progan-celebahq": _stylegan(
-        "faces (CelebA-HQ), by ProGAN",
-        "karras2018iclr-celebahq-1024x1024",
-        1024,
-        "188K19ucknC6wg1R6jbuPEhTq9zoufOx4",
-        builder="G_paper",
-    ),
-    "ffhq-config-a": _config_a(
-        "faces (FFHQ)", "ffhq", 1024, "1MR3Ogs9XQlupSF_al-nGIAh797Cp5nKA"
-    ),
-    "car-config-a": _config_a(
-        "cars (LSUN)", "car", 512, "1MhZpQAqgxKTz22u_urk0HSXA-BOLMCLV"
-    ),
-    "cat-config-a": _config_a(
-        "cats (LSUN)", "cat", 256, "1MvGHMNicQjhOdGs94Zs7fw6D9F7ikJeO"
-    ),
-    "church-config-a": _config_a(
-        "churches (LSUN)", "church", 256, "1N2g_buEUxCkbb7Bfpjbj0TDeKf1Vrzdx"
-    ),
-    "horse-config-a": _config_a(
-        "horses (LSUN)", "horse", 256, "1N4lnXL3ezv1aeQVoGY6KBen185MTvWOu"
-    ),
+    name: PublicNetwork(
+        content=content,
+        file_name=f"karras2019stylegan-{official}.pkl",
+        urls=(_DRIVE + drive,),
+        resolution=int(official.rpartition("-")[2].partition("x")[0]),
+        licence=CC_BY_NC,
+    )
+    for name, official, drive, content in _rows(_STYLEGAN)
 }
+NETWORKS["progan-celebahq"] = PublicNetwork(
+    content="faces (CelebA-HQ), by ProGAN",
+    file_name="karras2018iclr-celebahq-1024x1024.pkl",
+    urls=(_DRIVE + "188K19ucknC6wg1R6jbuPEhTq9zoufOx4",),
+    resolution=1024,
+    licence=CC_BY_NC,
+    builder="G_paper",
+)
+for _name, _size, _drive, _content in _rows(_CONFIG_A):
+    _file = f"stylegan2-{_name}-config-a.pkl"
+    NETWORKS[f"{_name}-config-a"] = PublicNetwork(
+        content=_content,
+        file_name=_file,
+        urls=(_CDN + _file, _DRIVE + _drive),
+        resolution=int(_size),
+        licence=NVIDIA_NC,
+    )

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import genforce, rosinality, state_dict
+from stylegan_jax.interop.bundle import generator_arrays
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles import torch_file
 from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
@@ -97,13 +100,20 @@ def load_pytorch(
         state = _generator(torch_file.read(path), which)
         found = state_dict.variables(state)
         if rosinality.MARK in found:
-            return rosinality.convert(found, resolution)
-        if resolution is not None:
+            generator = rosinality.convert(found, resolution)
+        elif resolution is None:
+            generator = genforce.convert(found)
+        else:
             raise NotAStyleGANPickleError(
                 f"resolution={resolution} is for rosinality's files; this one says "
                 "its own"
             )
-        return genforce.convert(found)
+        for parameter, array in generator_arrays(generator).items():
+            if not np.isfinite(array).all():
+                raise NotAStyleGANPickleError(
+                    f"{parameter} is not finite: the run that saved it had diverged"
+                )
+        return generator
     except NotAStyleGANPickleError as error:
         raise type(error)(f"{os.fspath(path)}: {error}; {_WANTED}") from None
     except (ArithmeticError, TypeError, ValueError) as error:

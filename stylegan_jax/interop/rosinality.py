@@ -28,17 +28,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.interop import state_dict
-from stylegan_jax.interop.official_variables import Row
-from stylegan_jax.interop.state_dict import (
-    IN_OUT_HW,
-    NCHW,
-    OUT_IN,
-    OUT_IN_HW,
-    Variables,
-    count_of,
-    shape_of,
-)
+from stylegan_jax.interop import foreign, state_dict
+from stylegan_jax.interop.foreign import IN_OUT_HW, NCHW, OUT_IN, OUT_IN_HW, Row
+from stylegan_jax.interop.state_dict import Variables, count_of, shape_of
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents
@@ -91,12 +83,8 @@ def convert(found: Variables, resolution: int | None = None) -> Generator:
     fused = [size >= config.fused_from for size in config.resolutions]
     state_dict.drop_blur(found, _blurs(fused))
     found = {name: _folded(name, array) for name, array in found.items()}
-    generator = state_dict.build(
-        found,
-        _rows(config, fused),
-        config,
-        resolution=config.resolution,
-        absent=_absent(config),
+    generator = foreign.generator(
+        found, _rows(config, fused), config, absent=_absent(config)
     )
     return dataclasses.replace(generator, w_avg=_mean_w(generator))
 
@@ -201,7 +189,7 @@ def _rows(config: ModelConfig, fused: list[bool]) -> list[Row]:
         name, path = f"style.{2 * i + 1}.linear", f"mapping/dense{i}"
         rows.append(Row(f"{name}.weight_orig", f"{path}/weight", axes=OUT_IN))
         rows.append(Row(f"{name}.bias", f"{path}/bias"))
-    for layer, (_, path) in enumerate(state_dict.layer_paths(config)):
+    for layer, path in enumerate(state_dict.layer_paths(config)):
         block, half = layer // 2, layer % 2 + 1
         name = f"generator.progression.{block}"
         conv, axes = f"{name}.conv2.conv", OUT_IN_HW

@@ -1,4 +1,4 @@
-"""Converts networks of NVlabs/stylegan and ProGAN, read by `unpickle`, to ours.
+"""Networks of NVlabs/stylegan and ProGAN, read by `unpickle`, as ours.
 
 Arguments by the tables of `official_arguments`, variables by those of
 `official_variables`. What cannot be represented is refused by name; nothing is
@@ -6,27 +6,22 @@ guessed.
 """
 
 import contextlib
-import math
 import os
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import official_variables
+from stylegan_jax.interop import foreign, official_variables
 from stylegan_jax.interop.bundle import (
     Bundle,
     TrainedDiscriminator,
     discriminator_shapes,
-    generator_shapes,
-    make_generator,
+    nested,
 )
+from stylegan_jax.interop.foreign import Row
 from stylegan_jax.interop.official_arguments import impossible, model_config
-from stylegan_jax.interop.official_variables import Row
 from stylegan_jax.interop.unpickle import (
     NotAStyleGANPickleError,
     PickledNetwork,
@@ -35,8 +30,6 @@ from stylegan_jax.interop.unpickle import (
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles.pickle_machine import shown
-
-Params = dict[str, Any]
 
 LICENCE = (
     "read from an official pickle: weights that NVIDIA published are licensed under "
@@ -68,37 +61,27 @@ def load_pickle(
     networks = read_networks(path)
     network = networks[which] if which in networks else next(iter(networks.values()))
     with _naming(path):
-        return _generator(network)
+        return generator_from_pickle(network)
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """Loads every network of an official pickle.
-
-    Raises:
-        NotAStyleGANPickleError, OSError: as for `load_pickle`.
-    """
+    """Loads every network of an official pickle; raises as `load_pickle`."""
     networks = read_networks(path)
-    source, licence = os.path.basename(path), LICENCE
+    raw = discriminator = None
     with _naming(path):
         if "Gs" not in networks or "D" not in networks:
-            only = _generator(next(iter(networks.values())))
-            return Bundle(generator=only, source=source, licence=licence)
-        d_config, d_params = discriminator_from_pickle(networks["D"])
-        return Bundle(
-            generator=_generator(networks["Gs"]),
-            raw=_generator(networks["G"]),
-            discriminator=TrainedDiscriminator(
-                params=jax.tree.map(jnp.asarray, d_params), config=d_config
-            ),
-            source=source,
-            licence=licence,
-        )
-
-
-def _generator(network: PickledNetwork) -> Generator:
-    config, found = _generator_arrays(network)
-    resolution, alpha = growth(network, config)
-    return make_generator(found, config, resolution=resolution, alpha=alpha)
+            generator = generator_from_pickle(next(iter(networks.values())))
+        else:
+            discriminator = discriminator_from_pickle(networks["D"])
+            generator = generator_from_pickle(networks["Gs"])
+            raw = generator_from_pickle(networks["G"])
+    return Bundle(
+        generator=generator,
+        raw=raw,
+        discriminator=discriminator,
+        source=os.path.basename(path),
+        licence=LICENCE,
+    )
 
 
 @contextlib.contextmanager
@@ -110,45 +93,36 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise NotAStyleGANPickleError(f"{os.fspath(path)}: {error}") from None
 
 
-def generator_from_pickle(
-    network: PickledNetwork,
-) -> tuple[ModelConfig, Params, np.ndarray | None, tuple[np.ndarray, ...]]:
-    """Converts `G_style` or `G_paper`.
-
-    Returns:
-        The architecture; `{"mapping": ..., "synthesis": ...}`; the mean of w
-        `[w_dim]`, None for ProGAN; the stored noise, `[1, R, R, 1]` per layer.
+def generator_from_pickle(network: PickledNetwork) -> Generator:
+    """Converts `G_style` or `G_paper`, at the growth at which it was saved.
 
     Raises:
         NotAStyleGANPickleError: another kind of network, unsupported options, or
             variables that are missing, left over or of a wrong shape (all listed).
     """
-    config, found = _generator_arrays(network)
-    count = sum(path.startswith("noise/") for path in found)
-    noise = tuple(found.pop(f"noise/{i}") for i in range(count))
-    w_avg = found.pop("w_avg", None)
-    params = {"mapping": {}, **traverse_util.unflatten_dict(found, sep="/")}
-    return config, params, w_avg, noise
-
-
-def _generator_arrays(
-    network: PickledNetwork,
-) -> tuple[ModelConfig, dict[str, np.ndarray]]:
     config = model_config(network)
-    variables = _generator_variables(network)
+    if network.build_func_name not in ("G_style", "G_paper"):
+        raise NotAStyleGANPickleError(
+            f"{network.build_func_name} is not a generator (G_style or G_paper)"
+        )
     is_style = network.build_func_name == "G_style"
-    try:
-        shapes = generator_shapes(config, has_w_avg=is_style)
-    except (ArithmeticError, TypeError, ValueError) as error:
-        raise impossible(network, error) from None
-    rows = _generator_rows(network, config)
-    return config, official_variables.match(variables, rows, shapes, config)
+    prefix = "" if is_style else "synthesis/"
+    variables = {f"{prefix}{key}": value for key, value in network.variables.items()}
+    for name, component in network.components.items() if is_style else ():
+        variables |= {f"{name}/{key}": x for key, x in component.variables.items()}
+    return foreign.generator(
+        _without_state(variables),
+        _generator_rows(network, config),
+        config,
+        lod=network.variables.get("lod", 0),
+        has_w_avg=is_style,
+    )
 
 
-def discriminator_from_pickle(network: PickledNetwork) -> tuple[ModelConfig, Params]:
-    """Converts `D_basic` or `D_paper` to its architecture and parameters.
+def discriminator_from_pickle(network: PickledNetwork) -> TrainedDiscriminator:
+    """Converts `D_basic` or `D_paper`.
 
-    Only the fields of `ModelConfig` that a discriminator reads are meaningful.
+    Only the fields of its `config` that a discriminator reads are meaningful.
 
     Raises:
         NotAStyleGANPickleError: as for `generator_from_pickle`.
@@ -161,46 +135,17 @@ def discriminator_from_pickle(network: PickledNetwork) -> tuple[ModelConfig, Par
     config = model_config(network)
     try:
         shapes = discriminator_shapes(config)
-    except (ArithmeticError, TypeError, ValueError) as error:
+    except foreign.IMPOSSIBLE as error:
         raise impossible(network, error) from None
+    variables = _without_state(network.variables)
     rows = official_variables.DISCRIMINATOR
-    found = official_variables.match(network.variables, rows, shapes, config)
-    return config, traverse_util.unflatten_dict(found, sep="/")
+    found = foreign.match(variables, rows, shapes, config)
+    return TrainedDiscriminator(params=nested(found), config=config)
 
 
-def growth(network: PickledNetwork, config: ModelConfig) -> tuple[int, float | None]:
-    """Where in progressive growing a network was saved.
-
-    Returns:
-        The active resolution, and how far it has faded in: None when it is stable.
-
-    Raises:
-        NotAStyleGANPickleError: its `lod` is not a level of detail.
-    """
-    value = network.variables.get("lod", np.float32(0))
-    lod = float(value) if value.ndim == 0 else math.nan
-    coarsest = math.log2(config.resolution) - 2
-    if not 0 <= lod <= coarsest:
-        raise NotAStyleGANPickleError(
-            f"{shown(network.name)} has lod {lod:g}, not 0 to {coarsest:g}"
-        )
-    resolution = config.resolution >> math.floor(lod)
-    return resolution, None if lod == math.floor(lod) else 1 - lod % 1
-
-
-def _generator_variables(network: PickledNetwork) -> dict[str, np.ndarray]:
-    """All variables, with the name of their component in front."""
-    if network.build_func_name == "G_paper":
-        return {f"synthesis/{key}": value for key, value in network.variables.items()}
-    if network.build_func_name != "G_style":
-        raise NotAStyleGANPickleError(
-            f"{network.build_func_name} is not a generator (G_style or G_paper)"
-        )
-    variables = dict(network.variables)
-    for name, component in network.components.items():
-        for key, value in component.variables.items():
-            variables[f"{name}/{key}"] = value
-    return variables
+def _without_state(variables: foreign.Variables) -> dict[str, np.ndarray]:
+    state = official_variables.STATE
+    return {name: x for name, x in variables.items() if name not in state}
 
 
 def _generator_rows(network: PickledNetwork, config: ModelConfig) -> tuple[Row, ...]:

@@ -11,7 +11,9 @@ tkarras/progressive_growing_of_gans (version 2, without components).
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -61,17 +63,24 @@ _MAGIC = {
 }
 
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PickledNetwork:
     """One `Network` of a pickle: what `__getstate__` wrote, minus its source code."""
 
     name: str  # "Gs", "G_mapping", ...
     build_func_name: str  # "G_style", "D_basic", ...
-    version: int  # of the state's layout: 2 ProGAN, 3 StyleGAN, 4 written by StyleGAN2
-    class_path: str  # "dnnlib.tflib.network.Network" or "tfutil.Network"
-    static_kwargs: dict[str, Any]  # only those that were given; the rest are defaults
-    components: dict[str, "PickledNetwork"]
-    variables: dict[str, np.ndarray]  # own variables by local name, official layout
+    version: int = 3  # of the state: 2 ProGAN, 3 StyleGAN, 4 written by StyleGAN2
+    class_path: str = ""  # "dnnlib.tflib.network.Network" or "tfutil.Network"
+    static_kwargs: dict[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # what was given; the rest are defaults
+    components: dict[str, "PickledNetwork"] = dataclasses.field(default_factory=dict)
+    variables: dict[str, np.ndarray] = dataclasses.field(
+        default_factory=dict
+    )  # by local name, in the official layout
 
 
 def read_networks(path: str | os.PathLike[str]) -> dict[str, PickledNetwork]:

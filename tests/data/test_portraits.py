@@ -3,55 +3,47 @@
 import dataclasses
 import hashlib
 import itertools
-import subprocess
-import sys
-from typing import Any
 
 import numpy as np
 import pytest
 
 from stylegan_jax.data.portraits import source
 from stylegan_jax.data.portraits.people import HAIR_STYLES, LABEL_SIZES
-from stylegan_jax.data.portraits.shapes import (
-    arc,
-    egg,
-    inside,
-    lens,
-    pixel_centres,
-)
+from stylegan_jax.data.portraits.shapes import arc, egg, inside, lens, pixel_centres
 from stylegan_jax.data.portraits.source import (
     PortraitAttributes,
     Portraits,
     attributes,
     draw,
 )
+from stylegan_jax.errors import UserError
 
 # A front view without hair or glasses in the way, and light from the left.
 PLAIN = PortraitAttributes(hair_style="bun", hair_colour=0.1, age=0.2, gender=-0.8)
 
 
-def drawn(resolution: int = 64, **changes: object) -> np.ndarray:
+def drawn(resolution=64, **changes):
     person = dataclasses.replace(PLAIN, **changes)
     return draw(person, resolution=resolution, detail_seed=5).astype(np.float64)
 
 
-def halved(image: np.ndarray) -> np.ndarray:
+def halved(image):
     n = len(image) // 2
     return image.astype(np.float64).reshape(n, 2, n, 2, 3).mean(axis=(1, 3))
 
 
-def changed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def changed(first, second):
     """Where two pictures differ by more than rounding, bool `[R, R]`."""
     return np.abs(first - second).max(axis=-1) > 1.5
 
 
-def region(left: float, top: float, right: float, bottom: float, size: int = 64):
+def region(left, top, right, bottom, size=64):
     """Mask of a box in frame coordinates, bool `[R, R]`."""
     x, y = pixel_centres(size)
     return (left < x) & (x < right) & (top < y) & (y < bottom)
 
 
-def test_images_do_not_depend_on_call_order_or_object() -> None:
+def test_images_do_not_depend_on_call_order_or_object():
     source = Portraits(10, seed=3)
     forward = [source.image(i, 64) for i in range(10)]
     again = Portraits(10, seed=3)
@@ -62,25 +54,13 @@ def test_images_do_not_depend_on_call_order_or_object() -> None:
     ]
 
 
-def test_another_process_draws_the_same_bytes() -> None:
-    script = (
-        "import hashlib; from stylegan_jax.data.portraits.source import Portraits;"
-        "print(hashlib.sha256(Portraits(9, seed=1).image(7, 64).tobytes()).hexdigest())"
-    )
-    there = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    here = hashlib.sha256(Portraits(9, seed=1).image(7, 64).tobytes()).hexdigest()
-    assert there.stdout.strip() == here
-
-
-def test_the_size_of_the_data_set_does_not_change_its_people() -> None:
+def test_the_size_of_the_data_set_does_not_change_its_people():
     np.testing.assert_array_equal(
         Portraits(5).image(4, 64), Portraits(100_000).image(4, 64)
     )
 
 
-def test_other_indices_and_seeds_are_other_people() -> None:
+def test_other_indices_and_seeds_are_other_people():
     people = [attributes(i, seed=s) for i in range(50) for s in range(4)]
     assert len(set(people)) == len(people)
     pictures = {
@@ -90,7 +70,7 @@ def test_other_indices_and_seeds_are_other_people() -> None:
 
 
 @pytest.mark.parametrize("resolution", [4, 8, 16, 32, 64, 128, 256])
-def test_images_are_uint8_of_the_resolution_and_show_something(resolution: int) -> None:
+def test_images_are_uint8_of_the_resolution_and_show_something(resolution):
     image = Portraits(3).image(2, resolution)
     assert image.shape == (resolution, resolution, 3)
     assert image.dtype == np.uint8
@@ -99,7 +79,7 @@ def test_images_are_uint8_of_the_resolution_and_show_something(resolution: int) 
 
 
 @pytest.mark.parametrize("resolution", [4, 8, 16, 32])
-def test_below_64_the_drawing_is_the_rounded_box_mean_of_64(resolution: int) -> None:
+def test_below_64_the_drawing_is_the_rounded_box_mean_of_64(resolution):
     source, k = Portraits(4), 64 // resolution
     for index in range(4):
         large = source.image(index, 64).astype(np.float64)
@@ -109,10 +89,10 @@ def test_below_64_the_drawing_is_the_rounded_box_mean_of_64(resolution: int) -> 
         )
 
 
-@pytest.mark.parametrize("resolution", [128, 256])
-def test_the_box_mean_is_close_to_the_drawing_at_half_the_resolution(
-    resolution: int,
-) -> None:
+@pytest.mark.parametrize(
+    "resolution", [128, pytest.param(256, marks=pytest.mark.thorough)]
+)
+def test_the_box_mean_is_close_to_the_drawing_at_half_the_resolution(resolution):
     source = Portraits(12)
     for index in range(12):
         mean, small = (
@@ -128,7 +108,8 @@ def test_the_box_mean_is_close_to_the_drawing_at_half_the_resolution(
                 assert error.mean() < 0.7 * moved.mean()
 
 
-def test_1024_shows_the_same_person_as_64() -> None:
+@pytest.mark.thorough
+def test_1024_shows_the_same_person_as_64():
     source = Portraits(9)
     image = source.image(6, 1024)
     for _ in range(4):
@@ -139,7 +120,7 @@ def test_1024_shows_the_same_person_as_64() -> None:
     assert error.mean() < 0.1 * other.mean()
 
 
-def test_detail_seed_changes_detail_only_slightly() -> None:
+def test_detail_seed_changes_detail_only_slightly():
     for index in range(8):
         person = attributes(index)
         first, second = (
@@ -154,27 +135,27 @@ def test_detail_seed_changes_detail_only_slightly() -> None:
 
 
 @pytest.mark.parametrize("glasses_style", ["round", "square", "oval"])
-def test_eyeglasses_change_the_eye_band_only(glasses_style: str) -> None:
+def test_eyeglasses_change_the_eye_band_only(glasses_style):
     without = drawn(eyeglasses=False)
     there = changed(without, drawn(eyeglasses=True, glasses_style=glasses_style))
     assert not there[~region(-0.55, -0.3, 0.55, 0.3)].any()
     assert there[region(-0.45, -0.2, 0.45, 0.2)].mean() > 0.25
 
 
-def test_a_smile_changes_the_mouth_and_cheeks_only() -> None:
+def test_a_smile_changes_the_mouth_and_cheeks_only():
     there = changed(drawn(smile=-0.5), drawn(smile=1.0))
     assert not there[~region(-0.5, 0.0, 0.5, 0.65)].any()
     assert there[region(-0.2, 0.3, 0.2, 0.5)].mean() > 0.4
 
 
-def test_only_laughing_shows_teeth() -> None:
+def test_only_laughing_shows_teeth():
     mouth = region(-0.22, 0.28, 0.22, 0.55, 128)
     teeth = [(drawn(128, smile=s).min(axis=-1) > 190)[mouth].sum() for s in (-1, 0, 1)]
     assert teeth[0] == teeth[1] == 0
     assert teeth[2] >= 20
 
 
-def test_pose_moves_the_features_to_its_side_step_by_step() -> None:
+def test_pose_moves_the_features_to_its_side_step_by_step():
     x, _ = pixel_centres(64)
     centres = []
     for pose in (-1.0, -0.5, 0.0, 0.5, 1.0):
@@ -185,7 +166,7 @@ def test_pose_moves_the_features_to_its_side_step_by_step() -> None:
     assert abs(centres[2]) < 0.02
 
 
-def test_age_greys_the_hair_and_leaves_the_background() -> None:
+def test_age_greys_the_hair_and_leaves_the_background():
     young, old = drawn(age=0.0), drawn(age=1.0)
     hair = region(-0.15, -0.6, 0.15, -0.5)
     assert old[hair].mean() > young[hair].mean() + 60
@@ -193,7 +174,7 @@ def test_age_greys_the_hair_and_leaves_the_background() -> None:
     assert not changed(young, old)[region(0.6, -0.9, 1, 0.6)].any()
 
 
-def test_masculine_jaws_and_necks_are_wider() -> None:
+def test_masculine_jaws_and_necks_are_wider():
     widths = []
     for gender in (-1.0, 0.0, 1.0):
         light, dark = (
@@ -206,7 +187,7 @@ def test_masculine_jaws_and_necks_are_wider() -> None:
     assert (np.diff(widths, axis=0) >= 2).all()
 
 
-def test_longer_hair_falls_lower_and_never_covers_the_mouth() -> None:
+def test_longer_hair_falls_lower_and_never_covers_the_mouth():
     lowest = []
     for length in (0.0, 0.5, 1.0):
         black, blond = (
@@ -219,7 +200,7 @@ def test_longer_hair_falls_lower_and_never_covers_the_mouth() -> None:
     assert lowest[0] + 3 <= lowest[1] <= lowest[2] - 3
 
 
-def test_beards_grow_on_masculine_faces_only() -> None:
+def test_beards_grow_on_masculine_faces_only():
     chin = region(-0.15, 0.5, 0.15, 0.57)
     for gender, grows in ((-0.8, False), (0.8, True)):
         shaved, beard = (drawn(gender=gender, facial_hair=f) for f in (0.0, 1.0))
@@ -227,7 +208,7 @@ def test_beards_grow_on_masculine_faces_only() -> None:
         assert changed(shaved, beard)[chin].any() == grows
 
 
-def test_people_are_drawn_with_independent_attributes() -> None:
+def test_people_are_drawn_with_independent_attributes():
     people = [attributes(i) for i in range(3000)]
     names = [
         "pose", "smile", "eyeglasses", "age", "gender", "hair_length", "hair_colour",
@@ -245,7 +226,7 @@ def test_people_are_drawn_with_independent_attributes() -> None:
     assert np.abs(correlations).max() < 0.08
 
 
-def test_attributes_cover_their_ranges_in_the_promised_shares() -> None:
+def test_attributes_cover_their_ranges_in_the_promised_shares():
     people = [attributes(i, seed=2) for i in range(2000)]
     poses = np.array([p.pose for p in people])
     assert poses.min() < -0.98 and poses.max() > 0.98
@@ -255,7 +236,7 @@ def test_attributes_cover_their_ranges_in_the_promised_shares() -> None:
 
 
 @pytest.mark.parametrize("label", sorted(LABEL_SIZES))
-def test_labels_are_one_hot_classes_of_the_attribute(label: str) -> None:
+def test_labels_are_one_hot_classes_of_the_attribute(label):
     source = Portraits(40, seed=4, label=label)
     for index in range(40):
         one_hot, value = source.label(index), getattr(source.attributes(index), label)
@@ -270,7 +251,7 @@ def test_labels_are_one_hot_classes_of_the_attribute(label: str) -> None:
         assert one_hot.argmax() == truth
 
 
-def test_without_a_label_labels_are_empty() -> None:
+def test_without_a_label_labels_are_empty():
     source = Portraits(7)
     assert (len(source), source.name, source.num_channels) == (7, "portraits", 3)
     assert source.label_size == 0
@@ -278,29 +259,38 @@ def test_without_a_label_labels_are_empty() -> None:
 
 
 @pytest.mark.parametrize("resolution", [-64, 0, 2, 3, 48, 64.5, 2048])
-def test_other_resolutions_are_refused_by_name(resolution: Any) -> None:
+def test_other_resolutions_are_refused_by_name(resolution):
     with pytest.raises(ValueError, match=f"resolution {resolution} is not a power"):
         Portraits(1).image(0, resolution)
 
 
-def test_mistakes_are_named() -> None:
-    with pytest.raises(ValueError, match="size is 0"):
-        Portraits(0)
-    with pytest.raises(ValueError, match="seed"):
-        Portraits(1, seed=-1)
-    with pytest.raises(ValueError, match="'hat' is unknown; choose one of"):
-        Portraits(1, label="hat")
-    with pytest.raises(ValueError, match=r"smile is 1.5, but must lie in \[-1, 1\]"):
-        PortraitAttributes(smile=1.5)
-    with pytest.raises(ValueError, match="hair_style 'mohawk' is unknown"):
-        PortraitAttributes(hair_style="mohawk")
-    for index in (-1, 5):
-        with pytest.raises(IndexError, match=f"index {index} is outside"):
-            Portraits(5).image(index, 64)
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: Portraits(0), UserError, "size is 0"),
+        (lambda: Portraits(1, seed=-1), UserError, "seed"),
+        (lambda: Portraits(1, label="hat"), UserError, "'hat' is unknown; choose one"),
+        (
+            lambda: PortraitAttributes(smile=1.5),
+            UserError,
+            r"smile is 1.5, .* \[-1, 1\]",
+        ),
+        (
+            lambda: PortraitAttributes(hair_style="mohawk"),
+            UserError,
+            "'mohawk' is unkn",
+        ),
+        (lambda: Portraits(5).image(-1, 64), IndexError, "index -1 is outside"),
+        (lambda: Portraits(5).image(5, 64), IndexError, "index 5 is outside"),
+    ],
+)
+def test_mistakes_are_named(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_coverages_add_up_to_the_shapes_areas(size: int) -> None:
+def test_coverages_add_up_to_the_shapes_areas(size):
     x, y = pixel_centres(size)
     pixel = 2 / size
     x, y = x - 0.013, y + 0.007  # off the grid
@@ -315,13 +305,12 @@ def test_coverages_add_up_to_the_shapes_areas(size: int) -> None:
 def test_the_drawing_is_that_of_its_version():
     """Whoever changes a digest on purpose changes `source.DRAWING`, too."""
     drawn = hashlib.sha256()
-    for seed, resolution in itertools.product((0, 7), (32, 64)):
-        for index in range(64):
-            drawn.update(Portraits(64, seed).image(index, resolution).tobytes())
+    for index, resolution in itertools.product(range(64), (32, 64)):
+        drawn.update(Portraits(64, seed=7).image(index, resolution).tobytes())
     people = repr([attributes(i, seed=3) for i in range(500)])
     digests = (
         source.DRAWING[:8],
         drawn.hexdigest()[:16],
         hashlib.sha256(people.encode()).hexdigest()[:16],
     )
-    assert digests == ("9060305c", "2a657005f095a973", "617967ecf2e1d17e")
+    assert digests == ("9060305c", "137693b4f557d7a2", "617967ecf2e1d17e")

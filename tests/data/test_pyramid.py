@@ -1,4 +1,4 @@
-"""Prepared data against the official recipe, and the program that prepares it."""
+"""Prepared data against the official recipe, the command, and hostile indices."""
 
 import json
 import os
@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from stylegan_jax.commands import prepare_data
+from stylegan_jax.data.arrays import ArraySource
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.pyramid_writer import halve, write_pyramid
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
-from stylegan_jax.io.images import write_png
+from tests.data.files import fill, opened, pictures
 
 
-def official_levels(image: np.ndarray) -> dict[int, np.ndarray]:
+def official_levels(image):
     """The recipe of the official dataset_tool.py, `add_image`, on `[C, H, W]`."""
     image, levels = image.transpose(2, 0, 1), {}
     while True:
@@ -30,12 +31,9 @@ def official_levels(image: np.ndarray) -> dict[int, np.ndarray]:
 
 @pytest.fixture
 def photos(tmp_path):
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "photos"
-    for i in range(9):
-        image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        write_png(folder / "ab"[i % 2] / f"{i}.png", image)
-    return folder
+    images = pictures(9, 32).values()
+    files = {f"{'ab'[i % 2]}/{i}.png": data for i, data in enumerate(images)}
+    return fill(tmp_path / "photos", files)
 
 
 def open_pyramid(path, **options):
@@ -51,7 +49,7 @@ def test_every_level_is_that_of_the_official_tool(photos, tmp_path, capsys):
     run("--data.name", "folder", "--data.path", photos, "--data.labels", "folders",
         "--dest", dest, "--resolution", 32)  # fmt: skip
     assert "9 images at 4 to 32 px" in capsys.readouterr().out
-    source = open_source(DataConfig(name="folder", path=str(photos), labels="folders"))
+    source = opened(photos, labels="folders")
     prepared = open_pyramid(dest, labels="stored")
     assert len(prepared) == 9
     assert prepared.resolutions == (4, 8, 16, 32)
@@ -73,7 +71,7 @@ def test_levels_are_rounded_one_after_the_other():
 
 
 def test_the_index_accounts_for_every_image_of_every_shard(photos, tmp_path):
-    source = open_source(DataConfig(name="folder", path=str(photos)))
+    source = opened(photos)
     advanced = []
     dest = tmp_path / "prepared"
     write_pyramid(
@@ -98,7 +96,7 @@ def test_the_index_accounts_for_every_image_of_every_shard(photos, tmp_path):
 def test_vector_labels_are_stored_as_they_are(photos, tmp_path):
     labels = [[f"{'ab'[i % 2]}/{i}.png", [i / 2, -1.0]] for i in range(9)]
     (photos / "dataset.json").write_text(json.dumps({"labels": labels}))
-    source = open_source(DataConfig(name="folder", path=str(photos), labels="json"))
+    source = opened(photos, labels="json")
     write_pyramid(source, tmp_path / "p", resolution=4)
     prepared = open_pyramid(tmp_path / "p", labels="stored", max_images=5)
     chosen = np.sort(np.random.default_rng(0).permutation(9)[:5])
@@ -109,14 +107,8 @@ def test_vector_labels_are_stored_as_they_are(photos, tmp_path):
         )
 
 
-def test_channels_are_converted_when_reading(photos, tmp_path):
-    source = open_source(DataConfig(name="folder", path=str(photos)))
-    write_pyramid(source, tmp_path / "p", resolution=8)
-    assert open_pyramid(tmp_path / "p", num_channels=1).image(0, 8).shape == (8, 8, 1)
-
-
 def test_damaged_images_are_left_out(photos, tmp_path):
-    source = open_source(DataConfig(name="folder", path=str(photos)))
+    source = opened(photos)
     (photos / "a" / "2.png").write_bytes(b"overwritten since")
     assert write_pyramid(source, tmp_path / "p", resolution=32) == 8
     prepared = open_pyramid(tmp_path / "p")
@@ -137,10 +129,10 @@ def test_a_finished_pyramid_is_not_overwritten(photos, tmp_path):
 
 
 def test_an_interrupted_preparation_leaves_nothing_behind(photos, tmp_path):
-    def interrupt(count: int) -> None:
+    def interrupt(count):
         raise KeyboardInterrupt
 
-    source = open_source(DataConfig(name="folder", path=str(photos)))
+    source = opened(photos)
     with pytest.raises(KeyboardInterrupt):
         write_pyramid(source, tmp_path / "p", resolution=8, advance=interrupt)
     assert [file.name for file in tmp_path.iterdir()] == ["photos"]
@@ -156,13 +148,13 @@ def test_a_resolution_must_be_a_power_of_two(photos, tmp_path, resolution):
 def test_a_full_disk_is_foreseen(photos, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    source = open_source(DataConfig(name="folder", path=str(photos)))
+    source = opened(photos)
     with pytest.raises(UserError, match="GB are needed"):
         write_pyramid(source, tmp_path / "p", resolution=32)
 
 
 def test_damage_is_told_apart_from_absence(photos, tmp_path):
-    source = open_source(DataConfig(name="folder", path=str(photos)))
+    source = opened(photos)
     path = tmp_path / "p"
     write_pyramid(source, path, resolution=32)
     with pytest.raises(UserError, match="prepared for 4 to 32 px, not 64"):
@@ -188,18 +180,75 @@ def test_damage_is_told_apart_from_absence(photos, tmp_path):
         open_pyramid(photos)
 
 
-def test_help_lists_the_flags_of_the_source(capsys):
-    with pytest.raises(SystemExit) as status:
-        run("--help")
-    assert status.value.code == 0
-    text = capsys.readouterr().out
-    for flag in ("--dest", "--resolution", "--data.name", "--data.labels"):
-        assert flag in text
-
-
 def test_portraits_are_prepared_from_the_command_line(tmp_path):
     run("--data.portraits-size", 4, "--dest", tmp_path / "p", "--resolution", 16)
     source = open_source(DataConfig(portraits_size=4))
     prepared = open_pyramid(tmp_path / "p")
     assert prepared.name == "portraits"
     np.testing.assert_array_equal(prepared.image(3, 16), source.image(3, 16))
+
+
+@pytest.fixture(scope="module")
+def pyramid(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pyramid")
+    photos = fill(folder / "photos", ["0/0.png", "1/1.png", "0/2.png"])
+    write_pyramid(opened(photos, labels="folders"), folder / "made", resolution=16)
+    return folder / "made"
+
+
+def altered(pyramid, dest, change):
+    """A copy of a pyramid with another index."""
+    dest.mkdir()
+    for file in pyramid.iterdir():
+        (dest / file.name).write_bytes(file.read_bytes())
+    index = json.loads((pyramid / "index.json").read_text()) | change
+    (dest / "index.json").write_text(json.dumps(index))
+    return DataConfig(name="pyramid", path=str(dest), labels="stored")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"levels": {}}, "no images"),
+        ({"levels": {"16": [{"file": "/dev/zero"}]}}, "no file '/dev/zero'"),
+        ({"levels": {"16": [{"file": "../made/index.json"}]}}, "no file '../made"),
+        ({"levels": {"16": ["x"]}}, "damaged"),
+        ({"levels": {"9" * 30: []}}, "damaged"),
+        ({"levels": [1]}, "damaged"),
+        ({"num_images": 1 << 50}, "images"),
+        ({"num_images": "3"}, "no images"),
+        ({"num_channels": 1 << 50}, "channels"),
+        ({"labels": {"file": "/etc/passwd", "size": 2, "names": []}}, "no file"),
+        ({"labels": {"file": "labels.npy", "size": 1 << 50, "names": []}}, "classes"),
+        ({"labels": {"file": "labels.npy", "size": 1, "names": []}}, "classes"),
+        ({"labels": {"file": "index.json", "size": 1, "names": []}}, "damaged"),
+    ],
+)
+def test_a_hostile_index_reaches_no_other_file_and_no_memory(
+    pyramid, tmp_path, change, message
+):
+    with pytest.raises(UserError, match=message):
+        open_source(altered(pyramid, tmp_path / "a", change))
+
+
+def test_images_of_another_size_than_promised_are_explained(pyramid, tmp_path):
+    levels = json.loads((pyramid / "index.json").read_text())["levels"]
+    source = open_source(
+        altered(pyramid, tmp_path / "a", {"levels": {"8": levels["16"]}})
+    )
+    with pytest.raises(UserError, match="768 bytes at 8 px, not 192"):
+        source.image(0, 8)
+
+
+def test_prepared_images_are_told_by_their_pixels(pyramid, tmp_path):
+    found = set()
+    for change in (0, 9):
+        source = ArraySource(np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3) + change)
+        write_pyramid(source, tmp_path / str(change), resolution=4)
+        for channels in (1, 3):
+            prepared = open_pyramid(tmp_path / str(change), num_channels=channels)
+            assert prepared.image(0, 4).shape == (4, 4, channels)
+            found.add(prepared.fingerprint(1, 4))
+    prepared = open_pyramid(pyramid)
+    found |= {prepared.fingerprint(2, level) for level in (4, 8)}
+    assert len(found) == 6

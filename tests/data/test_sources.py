@@ -1,11 +1,16 @@
-"""The data section, the built-in set, and TFDS."""
+"""The data section, the built-in set, points, and TFDS."""
 
 import numpy as np
 import pytest
 
+from stylegan_jax.data import stream
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
+
+POINTS = {"num_channels": 2, "points_size": 20_000}
+RING = DataConfig(name="ring", **POINTS)
 
 
 @pytest.mark.parametrize(
@@ -25,16 +30,15 @@ from stylegan_jax.errors import UserError
         ({"seed": -1}, "seed -1"),
         ({"name": "folder", "path": "x", "labels": "smile"}, "labels 'smile'"),
         ({"name": "pyramid", "path": "x", "labels": "csv"}, "none or stored"),
+        ({"name": "ring", "num_channels": 3}, "points of 'ring' have 2 coordinates"),
+        ({"name": "ring", **POINTS, "labels": "mode"}, "labels 'mode' of a ring must"),
+        ({"name": "ring", **POINTS, "points_std": 0.0}, "points_std 0.0 positive"),
+        ({"name": "ring", **POINTS, "ring_modes": 0}, "ring_modes 0 at least 1"),
     ],
 )
 def test_wrong_values_are_refused_with_a_hint(options, message):
     with pytest.raises(UserError, match=message):
         DataConfig(**options)
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"there is no folder .*nothing here"):
-        open_source(DataConfig(name="folder", path=str(tmp_path / "nothing here")))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -53,6 +57,58 @@ def test_portraits_are_labelled_by_an_attribute():
         open_source(DataConfig(labels="smiles"))
 
 
+def test_drawn_sets_are_told_by_what_makes_them():
+    def mark(**options):
+        return open_source(DataConfig(**options)).fingerprint(2, 8)
+
+    portraits = [{}, {"seed": 1}, {"portraits_size": 9}, {"num_channels": 1}]
+    points = [{"name": "ring", "num_channels": 2, "seed": seed} for seed in (0, 1)]
+    assert len({mark(**options) for options in portraits + points}) == 6
+    assert mark() == mark(labels="smile")
+    assert mark(**points[0]) == mark(**points[0])
+
+
+def all_points(config):
+    source = open_source(config)
+    return source, np.stack([source.image(i, 1)[0, 0] for i in range(len(source))])
+
+
+def test_the_ring_is_eight_equally_likely_normal_distributions_on_the_unit_circle():
+    source, points = all_points(RING)
+    assert points.dtype == np.float32 and points.shape == (20_000, 2)
+    np.testing.assert_allclose(np.linalg.norm(source.centers, axis=1), 1, rtol=1e-6)
+    sector = np.round(np.arctan2(points[:, 1], points[:, 0]) / (np.pi / 4)) % 8
+    counts = np.bincount(sector.astype(int), minlength=8)
+    # 2,500 each, with a standard deviation of 47.
+    assert counts.min() > 2250 and counts.max() < 2750
+    for k in range(8):
+        inside = points[sector == k]
+        center = np.array([np.cos(k * np.pi / 4), np.sin(k * np.pi / 4)])
+        np.testing.assert_allclose(inside.mean(axis=0), center, atol=0.002)
+        np.testing.assert_allclose(inside.std(axis=0), 0.02, rtol=0.06)
+
+
+def test_the_line_has_mean_one_and_the_deviation_asked_for():
+    config = DataConfig(
+        name="gaussian", num_channels=1, points_std=0.5, points_size=20_000
+    )
+    _, points = all_points(config)
+    np.testing.assert_allclose(points.mean(), 1, atol=0.015)
+    np.testing.assert_allclose(points.std(), 0.5, rtol=0.02)
+
+
+def test_batches_of_points_are_float32_as_they_are():
+    source, points = all_points(RING)
+    decoded = DecodedSource(source, RING.cache_bytes, RING.dtype)
+    options = {"resolution": 1, "repeats": 2, "batch_size": 8, "seed": 0}
+    with stream.batches(decoded, start_nimg=0, mirror=False, **options) as batches:
+        first = next(batches)
+    assert first["images"].shape == (2, 8, 1, 1, 2)
+    assert first["images"].dtype == np.float32
+    order, _ = stream.Order(len(points), seed=0, mirror=False).at(np.arange(16))
+    np.testing.assert_array_equal(first["images"].reshape(16, 2), points[order])
+
+
 @pytest.fixture
 def mnist(shared_dir):
     path = str(shared_dir / "data" / "tfds")
@@ -69,11 +125,10 @@ def test_mnist_is_padded_to_32_pixels_as_the_official_tool_does(mnist):
     assert source.label_size == 10
     large, rgb = source.image(7, 32), mnist(num_channels=3).image(7, 32)
     assert large.shape == (32, 32, 1)
-    assert not large[:2].any()
-    assert not large[30:].any()
-    assert not large[:, :2].any()
-    assert not large[:, 30:].any()
-    assert large[2:30, 2:30].max() > 200
+    assert (
+        np.pad(large[2:30, 2:30], ((2, 2), (2, 2), (0, 0))).tolist() == large.tolist()
+    )
+    assert large.max() > 200
     np.testing.assert_array_equal(rgb, np.repeat(large, 3, 2))
     half = large.reshape(16, 2, 16, 2).astype(float).mean((1, 3))
     np.testing.assert_array_equal(source.image(7, 16)[:, :, 0], np.rint(half))

@@ -17,25 +17,25 @@ class Numbered:
 
     name, num_channels, label_size = "numbered", 1, 3
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size):
         self.size = size
         self.calls: list[tuple[int, int]] = []
 
-    def __len__(self) -> int:
+    def __len__(self):
         return self.size
 
-    def image(self, index: int, resolution: int) -> np.ndarray:
+    def image(self, index, resolution):
         assert 0 <= index < self.size
         self.calls.append((index, resolution))
         image = np.zeros((resolution, resolution, 1), np.uint8)
         image[:, : resolution // 2] = index + 1
         return image
 
-    def label(self, index: int) -> np.ndarray:
+    def label(self, index):
         return np.eye(3, dtype=np.float32)[index % 3]
 
 
-def take(count: int, source=None, **options) -> dict[str, np.ndarray]:
+def take(count, source=None, **options):
     """The next `count` elements, flattened to `[images, ...]`."""
     settings = dict(
         resolution=4, repeats=2, batch_size=6, start_nimg=0, seed=5, mirror=True
@@ -48,24 +48,16 @@ def take(count: int, source=None, **options) -> dict[str, np.ndarray]:
     }
 
 
-def numbers(images: np.ndarray) -> np.ndarray:
+def numbers(images):
     """Which image it is, negative when it is flipped."""
     left, right = images[:, 0, 0, 0].astype(int), images[:, 0, -1, 0].astype(int)
     return left - right
 
 
 def test_an_element_has_the_documented_shapes_and_types():
-    with batches(
-        Numbered(9),
-        resolution=8,
-        repeats=3,
-        batch_size=4,
-        start_nimg=0,
-        seed=0,
-        mirror=False,
-        process_index=1,
-        process_count=2,
-    ) as iterator:
+    options = {"resolution": 8, "repeats": 3, "batch_size": 4, "start_nimg": 0}
+    options |= {"process_index": 1, "process_count": 2}
+    with batches(Numbered(9), seed=0, mirror=False, **options) as iterator:
         batch = next(iterator)
     assert batch["images"].shape == (3, 2, 8, 8, 1)
     assert batch["images"].dtype == np.uint8
@@ -173,7 +165,7 @@ def test_many_threads_get_the_right_images():
     decoded = DecodedSource(Numbered(200), 10**6)
     wrong = []
 
-    def read(seed: int) -> None:
+    def read(seed):
         for step in range(20):
             rng = np.random.default_rng([seed, step])
             indices = rng.integers(0, 200, 64)
@@ -192,7 +184,7 @@ def test_many_threads_get_the_right_images():
 
 def test_an_error_of_the_source_reaches_the_trainer():
     class Broken(Numbered):
-        def image(self, index: int, resolution: int) -> np.ndarray:
+        def image(self, index, resolution):
             raise UserError("most images are damaged")
 
     with pytest.raises(UserError, match="most images are damaged"):
@@ -215,15 +207,8 @@ def test_impossible_batches_are_refused(options, message):
 
 def test_closing_ends_the_threads():
     before = threading.active_count()
-    iterator = batches(
-        Numbered(50),
-        resolution=4,
-        repeats=1,
-        batch_size=4,
-        start_nimg=0,
-        seed=0,
-        mirror=False,
-    )
+    options = {"resolution": 4, "repeats": 1, "batch_size": 4, "start_nimg": 0}
+    iterator = batches(Numbered(50), seed=0, mirror=False, **options)
     next(iterator)
     assert threading.active_count() > before
     iterator.close()
@@ -235,6 +220,7 @@ def test_closing_ends_the_threads():
     assert threading.active_count() <= before
 
 
+@pytest.mark.thorough
 def test_a_program_ends_though_its_iterator_was_never_closed():
     program = """
 from stylegan_jax.data.config import DataConfig

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,39 +19,25 @@ import stylegan_jax
 from stylegan_jax.interop import bundle, exported
 from stylegan_jax.interop.bundle import TrainedDiscriminator
 from stylegan_jax.interop.exported import NotAnExportedFileError
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import Generator
+from tests import tiny
 
-MODEL = ModelConfig(
-    resolution=8,
-    z_dim=5,
-    w_dim=6,
-    mapping_width=7,
-    mapping_layers=2,
-    channel_base=64,
-    channel_max=8,
+MODEL = dataclasses.replace(
+    tiny.MODEL_8, z_dim=5, mapping_width=7, mapping_layers=2, channel_base=64
 )
 D_MODEL = dataclasses.replace(MODEL, channel_max=4)
 
 
-def random_arrays(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    random = np.random.RandomState(0)
-    return {k: random.randn(*shape).astype("f") for k, shape in shapes.items()}
-
-
-def make(config: ModelConfig = MODEL, *, has_w_avg: bool = True) -> Generator:
-    arrays = random_arrays(bundle.generator_shapes(config, has_w_avg=has_w_avg))
-    return bundle.make_generator(
-        arrays, config, resolution=config.resolution, alpha=None
-    )
+def make(config=MODEL, **changes):
+    return tiny.generator(config).replace(**changes)
 
 
 def discriminator() -> TrainedDiscriminator:
-    arrays = random_arrays(bundle.discriminator_shapes(D_MODEL))
+    shapes = bundle.discriminator_shapes(D_MODEL).items()
+    arrays = {name: np.full(shape, i, "f") for i, (name, shape) in enumerate(shapes)}
     return TrainedDiscriminator(params=bundle.nested(arrays), config=D_MODEL)
 
 
-def assert_equal(found: Any, expected: Any) -> None:
+def assert_equal(found, expected):
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(found)} == {"float32"}
@@ -67,9 +52,7 @@ def assert_equal(found: Any, expected: Any) -> None:
         {"mapping_layers": 0, "w_dim": 5, "use_styles": False},
     ],
 )
-def test_a_generator_comes_back_bit_identical(
-    changes: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_generator_comes_back_bit_identical(changes, tmp_path):
     expected = make(dataclasses.replace(MODEL, **changes))
     path = tmp_path / "a.safetensors"
     exported.save(path, expected)
@@ -80,14 +63,14 @@ def test_a_generator_comes_back_bit_identical(
     assert stylegan_jax.load(path).config == expected.config
 
 
-def test_progan_has_no_mean_and_says_so(tmp_path: Path) -> None:
-    expected = make(has_w_avg=False)
+def test_progan_has_no_mean_and_says_so(tmp_path):
+    expected = make(w_avg=None)
     exported.save(tmp_path / "a.safetensors", expected)
     assert exported.load(tmp_path / "a.safetensors").w_avg is None
 
 
 @pytest.mark.parametrize("alpha", [None, 0.0, 0.1, 1 / 3, 1.0])
-def test_growth_is_kept_exactly(alpha: float | None, tmp_path: Path) -> None:
+def test_growth_is_kept_exactly(alpha, tmp_path):
     kept = None if alpha is None else jnp.float32(alpha)
     expected = make().replace(resolution=4, alpha=kept)
     exported.save(tmp_path / "a.safetensors", expected)
@@ -96,7 +79,7 @@ def test_growth_is_kept_exactly(alpha: float | None, tmp_path: Path) -> None:
     assert found.resolution == 4
 
 
-def test_the_discriminator_goes_along_with_its_own_architecture(tmp_path: Path) -> None:
+def test_the_discriminator_goes_along_with_its_own_architecture(tmp_path):
     path, d = tmp_path / "a.safetensors", discriminator()
     exported.save(path, make(), discriminator=d, source="x.pkl", licence="CC BY")
     found = exported.load_bundle(path)
@@ -109,7 +92,7 @@ def test_the_discriminator_goes_along_with_its_own_architecture(tmp_path: Path) 
     assert exported.load_bundle(path).discriminator is None
 
 
-def test_bfloat16_halves_the_file_and_rounds_every_number(tmp_path: Path) -> None:
+def test_bfloat16_halves_the_file_and_rounds_every_number(tmp_path):
     exact, rounded = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     exported.save(exact, make())
     exported.save(rounded, make(), dtype="bfloat16")
@@ -129,13 +112,13 @@ def test_bfloat16_halves_the_file_and_rounds_every_number(tmp_path: Path) -> Non
         assert found.dtype == np.float32
 
 
-def test_another_type_is_refused(tmp_path: Path) -> None:
+def test_another_type_is_refused(tmp_path):
     with pytest.raises(ValueError, match="dtype is 'float16', not one of float32, bf"):
         exported.save(tmp_path / "a.safetensors", make(), dtype="float16")  # type: ignore
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_is_plain_safetensors(tmp_path: Path) -> None:
+def test_the_file_is_plain_safetensors(tmp_path):
     path = tmp_path / "a.safetensors"
     exported.save(path, make(), source="run", licence="mine")
     with safetensors.safe_open(path, framework="numpy") as file:
@@ -175,7 +158,7 @@ def parts() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return {f"generator/{path}": array for path, array in arrays.items()}, metadata
 
 
-def refused(path: Path) -> str:
+def refused(path):
     """The one line of the refusal, made in little memory."""
     exported._described(parts()[1])  # what JAX keeps from its first use does not count
     tracemalloc.start()
@@ -191,7 +174,7 @@ def refused(path: Path) -> str:
     return message
 
 
-def test_the_parts_make_a_good_file(tmp_path: Path) -> None:
+def test_the_parts_make_a_good_file(tmp_path):
     arrays, metadata = parts()
     path = tmp_path / "a.safetensors"
     safetensors.numpy.save_file(arrays, path, {"stylegan_jax": json.dumps(metadata)})
@@ -231,15 +214,16 @@ def test_the_parts_make_a_good_file(tmp_path: Path) -> None:
         ({"discriminator": {"resolution": 9}}, "model.resolution is 9"),
         (
             {"discriminator": dataclasses.asdict(MODEL)},
-            "discriminator/block4/conv/bias is missing",
+            "discriminator/block4/conv/bias .* is missing",
         ),
-        ({"has_w_avg": False}, "1 arrays do not fit.*'generator/w_avg' has no place"),
+        (
+            {"has_w_avg": False},
+            "1 arrays do not fit.*generator/w_avg \\(6,\\) has no place",
+        ),
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_description_that_is_not_right_is_refused(
-    changes: dict[str, Any], words: str, tmp_path: Path
-) -> None:
+def test_a_description_that_is_not_right_is_refused(changes, words, tmp_path):
     arrays, metadata = parts()
     if changes.get("config"):
         changes = {"config": metadata["config"] | changes["config"]}
@@ -251,7 +235,7 @@ def test_a_description_that_is_not_right_is_refused(
 
 
 @pytest.mark.parametrize("key", sorted(exported._METADATA))
-def test_a_description_that_lacks_a_part_is_refused(key: str, tmp_path: Path) -> None:
+def test_a_description_that_lacks_a_part_is_refused(key, tmp_path):
     arrays, metadata = parts()
     del metadata[key]
     path = tmp_path / "a.safetensors"
@@ -260,13 +244,13 @@ def test_a_description_that_lacks_a_part_is_refused(key: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "1", "[" * 100_000, '"x"'])
-def test_a_description_that_is_not_json_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_description_that_is_not_json_is_refused(text, tmp_path):
     path = tmp_path / "a.safetensors"
     safetensors.numpy.save_file(parts()[0], path, {"stylegan_jax": text})
     assert "not that of 'stylegan_jax networks'" in refused(path)
 
 
-def test_arrays_that_do_not_fit_are_listed(tmp_path: Path) -> None:
+def test_arrays_that_do_not_fit_are_listed(tmp_path):
     arrays, metadata = parts()
     del arrays["generator/noise/3"]
     arrays["generator/w_avg"] = np.zeros(7, np.float32)
@@ -277,21 +261,21 @@ def test_arrays_that_do_not_fit_are_listed(tmp_path: Path) -> None:
     message = refused(path)
     assert "4 arrays do not fit" in message
     for words in (
-        "generator/noise/3 is missing",
+        "generator/noise/3 (1, 8, 8, 1) is missing",
         "generator/w_avg is (7,), expected (6,)",
         "generator/noise/0 holds F64, not F32 or BF16",
-        "'more\\n' has no place",
+        "more\\n (1,) has no place",
     ):
         assert words in message
 
 
-def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_another_program_is_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     safetensors.numpy.save_file(parts()[0], path)
     assert "of another program; what can be read are those that" in refused(path)
 
 
-def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_off_is_refused(tmp_path):
     whole, path = tmp_path / "whole.safetensors", tmp_path / "a.safetensors"
     exported.save(whole, make())
     data = whole.read_bytes()
@@ -302,7 +286,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     assert "damaged" in refused(path)
 
 
-def test_a_header_of_absurd_size_is_refused_unread(tmp_path: Path) -> None:
+def test_a_header_of_absurd_size_is_refused_unread(tmp_path):
     path = tmp_path / "a.safetensors"
     with open(path, "wb") as file:  # 64 MB, of which the disk holds nothing
         file.write((50 << 20).to_bytes(8, "little") + b"{")
@@ -315,7 +299,7 @@ def test_a_header_of_absurd_size_is_refused_unread(tmp_path: Path) -> None:
     assert "damaged" in refused(path)
 
 
-def test_flipped_bytes_of_the_header_are_refused_or_harmless(tmp_path: Path) -> None:
+def test_flipped_bytes_of_the_header_are_refused_or_harmless(tmp_path):
     path = tmp_path / "a.safetensors"
     exported.save(path, make())
     data = bytearray(path.read_bytes())
@@ -334,7 +318,7 @@ def test_flipped_bytes_of_the_header_are_refused_or_harmless(tmp_path: Path) -> 
     assert refusals > 150
 
 
-def test_loading_needs_neither_orbax_nor_another_framework(tmp_path: Path) -> None:
+def test_loading_needs_neither_orbax_nor_another_framework(tmp_path):
     path = tmp_path / "a.safetensors"
     exported.save(path, make())
     program = (

@@ -9,8 +9,6 @@ import functools
 import pickle
 import re
 import types
-from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,27 +18,17 @@ import pytest
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import (
     bundle,
+    foreign,
     official_arguments,
     official_writer,
     stylegan_tf,
     unpickle,
 )
 from stylegan_jax.interop.bundle import Bundle, TrainedDiscriminator
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import Generator
+from tests import tiny
+from tests.interop.official import SAMPLE
 
-SAMPLE = (
-    Path(__file__).parents[1] / "data" / "official" / "stylegan_res16_labels5_gray.pkl"
-)
-TINY = ModelConfig(
-    resolution=16,
-    z_dim=5,
-    w_dim=6,
-    mapping_width=7,
-    mapping_layers=2,
-    channel_base=64,
-    channel_max=8,
-)
+TINY = dataclasses.replace(tiny.MODEL, z_dim=5, mapping_width=7, channel_base=64)
 PROGAN = dataclasses.replace(
     TINY,
     w_dim=5,
@@ -64,7 +52,7 @@ MODULE = "\n".join(
 class Network:
     """Stands for the official class: what it checks and calls when it is unpickled."""
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state):
         assert state["version"] in [2, 3]
         self.name: str = state["name"]
         assert re.match(r"^[A-Za-z0-9_.\-]*$", self.name)
@@ -84,7 +72,7 @@ class Network:
 class Loader(pickle.Unpickler):
     """The standard library's, with `Network` where dnnlib is not installed."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module, name):
         """Only names that Python 3.6 with NumPy 1 and dnnlib had."""
         if (module, name) == ("dnnlib.tflib.network", "Network"):
             return Network
@@ -96,39 +84,24 @@ class Loader(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-def standard_load(path: Path) -> Any:
+def standard_load(path):
     with open(path, "rb") as file:
         return Loader(file).load()
 
 
-def random_arrays(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, Any]:
-    random = np.random.RandomState(seed)
-    return {k: random.randn(*shape).astype("f") for k, shape in shapes.items()}
-
-
 @functools.cache
-def random_bundle(
-    config: ModelConfig, *, has_w_avg: bool = True, alpha: float | None = None
-) -> Bundle:
+def random_bundle(config, *, has_w_avg=True):
     """Networks whose every number is random."""
-    shapes = bundle.generator_shapes(config, has_w_avg=has_w_avg)
-    ema, raw = (
-        bundle.make_generator(
-            random_arrays(shapes, seed),
-            config,
-            resolution=config.resolution,
-            alpha=alpha,
-        )
-        for seed in (0, 1)
-    )
-    d_shapes = bundle.discriminator_shapes(config)
-    discriminator = TrainedDiscriminator(
-        params=bundle.nested(random_arrays(d_shapes, 2)), config=config
-    )
+    changes = {} if has_w_avg else {"w_avg": None}
+    ema, raw = (tiny.generator(config, seed).replace(**changes) for seed in (0, 1))
+    shapes = bundle.discriminator_shapes(config).items()
+    random = np.random.RandomState(2)
+    arrays = {name: random.randn(*shape).astype("f") for name, shape in shapes}
+    discriminator = TrainedDiscriminator(params=bundle.nested(arrays), config=config)
     return Bundle(generator=ema, raw=raw, discriminator=discriminator)
 
 
-def assert_same_generator(found: Generator, expected: Generator) -> None:
+def assert_same_generator(found, expected):
     assert jax.tree.structure(found.replace(config=TINY)) == jax.tree.structure(
         expected.replace(config=TINY)
     )
@@ -137,7 +110,7 @@ def assert_same_generator(found: Generator, expected: Generator) -> None:
     )
 
 
-def assert_same_networks(found: Bundle, expected: Bundle) -> None:
+def assert_same_networks(found, expected):
     """The same numbers, bit for bit, of all three networks."""
     assert_same_generator(found.generator, expected.generator)
     assert found.raw is not None and expected.raw is not None
@@ -153,9 +126,7 @@ def assert_same_networks(found: Bundle, expected: Bundle) -> None:
 # --- Against files of the official code --------------------------------------------
 
 
-def assert_same_network(
-    found: unpickle.PickledNetwork, official: unpickle.PickledNetwork
-) -> None:
+def assert_same_network(found, official):
     """The same names, arguments that say the same, and the same bits."""
     for field in ("name", "build_func_name", "version", "class_path"):
         assert getattr(found, field) == getattr(official, field)
@@ -174,7 +145,7 @@ def assert_same_network(
         assert read(found) == read(official)
 
 
-def assert_written_as(official: Path, path: Path) -> None:
+def assert_written_as(official, path):
     official_writer.save_pickle(path, stylegan_tf.load_bundle(official))
     networks = unpickle.read_networks(path)
     expected = unpickle.read_networks(official)
@@ -183,13 +154,11 @@ def assert_written_as(official: Path, path: Path) -> None:
         assert_same_network(networks[name], network)
 
 
-def test_the_sample_is_written_as_the_official_code_wrote_it(tmp_path: Path) -> None:
+def test_the_sample_is_written_as_the_official_code_wrote_it(tmp_path):
     assert_written_as(SAMPLE, tmp_path / "ours.pkl")
 
 
-def test_every_reference_is_written_as_the_official_code_wrote_it(
-    shared_dir: Path, tmp_path: Path
-) -> None:
+def test_every_reference_is_written_as_the_official_code_wrote_it(shared_dir, tmp_path):
     paths = sorted((shared_dir / "reference" / "official").glob("*.pkl"))
     assert len(paths) >= 6
     for path in paths:
@@ -199,7 +168,7 @@ def test_every_reference_is_written_as_the_official_code_wrote_it(
 # --- Against the official loader ---------------------------------------------------
 
 
-def test_the_official_loader_finds_all_it_asks_for(tmp_path: Path) -> None:
+def test_the_official_loader_finds_all_it_asks_for(tmp_path):
     path, expected = tmp_path / "ours.pkl", random_bundle(TINY)
     names = official_writer.save_pickle(path, expected, module_src=MODULE)
     assert names == ("G", "D", "Gs")
@@ -243,7 +212,7 @@ def test_the_official_loader_finds_all_it_asks_for(tmp_path: Path) -> None:
     )
 
 
-def test_the_globals_are_those_of_the_time(tmp_path: Path) -> None:
+def test_the_globals_are_those_of_the_time(tmp_path):
     path = tmp_path / "ours.pkl"
     official_writer.save_pickle(path, random_bundle(TINY))
     assert path.read_bytes()[:2] == b"\x80\x04"  # Python 3.6 reads no later protocol
@@ -252,7 +221,7 @@ def test_the_globals_are_those_of_the_time(tmp_path: Path) -> None:
     assert g.source == "" and g.build is None
 
 
-def test_the_source_must_have_the_functions_that_are_named(tmp_path: Path) -> None:
+def test_the_source_must_have_the_functions_that_are_named(tmp_path):
     path, networks = tmp_path / "ours.pkl", random_bundle(TINY)
     save = official_writer.save_pickle
     with pytest.raises(UserError, match="no function G_synthesis; give training/netw"):
@@ -265,7 +234,7 @@ def test_the_source_must_have_the_functions_that_are_named(tmp_path: Path) -> No
     assert not path.exists()
 
 
-def test_without_a_discriminator_the_file_is_one_network(tmp_path: Path) -> None:
+def test_without_a_discriminator_the_file_is_one_network(tmp_path):
     path = tmp_path / "ours.pkl"
     expected = dataclasses.replace(random_bundle(TINY), discriminator=None)
     assert official_writer.save_pickle(path, expected) == ("Gs",)
@@ -275,9 +244,7 @@ def test_without_a_discriminator_the_file_is_one_network(tmp_path: Path) -> None
     assert found.raw is None and found.discriminator is None
 
 
-def test_without_the_raw_generator_the_average_stands_for_it_once(
-    tmp_path: Path,
-) -> None:
+def test_without_the_raw_generator_the_average_stands_for_it_once(tmp_path):
     whole, lean = tmp_path / "whole.pkl", tmp_path / "lean.pkl"
     official_writer.save_pickle(whole, random_bundle(TINY))
     expected = dataclasses.replace(random_bundle(TINY), raw=None)
@@ -313,9 +280,7 @@ def test_without_the_raw_generator_the_average_stands_for_it_once(
     ],
     ids=lambda changes: "-".join(list(changes)[:2]),
 )
-def test_what_goes_out_comes_back_bit_identical(
-    changes: dict[str, Any], tmp_path: Path
-) -> None:
+def test_what_goes_out_comes_back_bit_identical(changes, tmp_path):
     expected = random_bundle(dataclasses.replace(TINY, **changes))
     official_writer.save_pickle(tmp_path / "ours.pkl", expected)
     found = stylegan_tf.load_bundle(tmp_path / "ours.pkl")
@@ -330,9 +295,7 @@ def test_what_goes_out_comes_back_bit_identical(
 
 @pytest.mark.parametrize(("fused_from", "ending"), [(8, "_up"), (2048, "")])
 @pytest.mark.parametrize("label_size", [0, 2])
-def test_progan_goes_out_and_comes_back(
-    fused_from: int, ending: str, label_size: int, tmp_path: Path
-) -> None:
+def test_progan_goes_out_and_comes_back(fused_from, ending, label_size, tmp_path):
     config = dataclasses.replace(
         PROGAN, fused_from=fused_from, label_size=label_size, w_dim=5 + label_size
     )
@@ -347,7 +310,7 @@ def test_progan_goes_out_and_comes_back(
     assert g_ema.static_kwargs.get("fused_scale", True) == (fused_from == 8)
 
 
-def test_a_network_without_official_name_leaves_no_file(tmp_path: Path) -> None:
+def test_a_network_without_official_name_leaves_no_file(tmp_path):
     networks = random_bundle(TINY, has_w_avg=False)
     with pytest.raises(UserError, match=r"G_paper, .*model\.mapping_layers=2"):
         official_writer.save_pickle(tmp_path / "ours.pkl", networks)
@@ -358,9 +321,7 @@ def test_a_network_without_official_name_leaves_no_file(tmp_path: Path) -> None:
     ("resolution", "alpha", "lod"),
     [(16, None, 0), (8, None, 1), (4, None, 2), (16, 0.75, 0.25), (8, 0.25, 1.75)],
 )
-def test_growth_is_written_as_the_level_of_detail(
-    resolution: int, alpha: float | None, lod: float, tmp_path: Path
-) -> None:
+def test_growth_is_written_as_the_level_of_detail(resolution, alpha, lod, tmp_path):
     grown = random_bundle(TINY).generator.replace(
         resolution=resolution, alpha=None if alpha is None else jnp.float32(alpha)
     )
@@ -374,16 +335,11 @@ def test_growth_is_written_as_the_level_of_detail(
 
 @pytest.mark.parametrize("resolution", [16, 8])
 @pytest.mark.parametrize("alpha", [0.0, 1e-9, 0.1, 0.3, 0.9999999, 1.0])
-def test_a_fade_keeps_its_resolution_and_alpha_to_rounding(
-    resolution: int, alpha: float
-) -> None:
+def test_a_fade_keeps_its_resolution_and_alpha_to_rounding(resolution, alpha):
     generator = random_bundle(TINY).generator.replace(
         resolution=resolution, alpha=jnp.float32(alpha)
     )
     lod = official_writer.level_of_detail(generator)
     assert lod.dtype == np.float32 and lod.shape == ()
-    network = dataclasses.replace(
-        unpickle.read_networks(SAMPLE)["Gs"], variables={"lod": lod}
-    )
-    found = stylegan_tf.growth(network, TINY)
+    found = foreign.growth(lod, TINY.resolution)
     assert found == (resolution, pytest.approx(alpha, abs=2**-20))

@@ -2,7 +2,6 @@
 
 import io
 import pickle
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +12,12 @@ from stylegan_jax.interop import pickle_emitter
 class Loader(pickle.Unpickler):
     """The standard library's; old NumPy's module under its new name."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module, name):
         """Without the warning that the old name gives."""
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-def test_the_emitter_writes_what_the_standard_library_reads() -> None:
+def test_the_emitter_writes_what_the_standard_library_reads():
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     value = {
         "plain": [None, True, False, 0, -1, 2**31 - 1, 0.1, "", "\u00e9\n", (), [], {}],

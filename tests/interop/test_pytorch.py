@@ -22,7 +22,6 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop.pytorch import is_pytorch_file, load_pytorch
-from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles import torch_file
 from stylegan_jax.pickles.torch_pickle import Tensor
 
@@ -32,22 +31,22 @@ NAMES = sorted(path.stem for path in HERE.glob("*.pth"))
 TOLERANCE = 1e-4  # largest difference over the images' standard deviation
 
 
-def reference(name: str) -> dict[str, np.ndarray]:
+def reference(name):
     with np.load(HERE / f"{name}.npz") as file:
         return dict(file)
 
 
-def assert_agrees(actual, expected: np.ndarray) -> None:
+def assert_agrees(actual, expected):
     assert actual.shape == expected.shape
     difference = np.abs(np.asarray(actual) - expected).max()
     assert difference < TOLERANCE * expected.std()
 
 
-def load(name: str, **options) -> Generator:
+def load(name, **options):
     return load_pytorch(HERE / f"{name}.pth", **options)
 
 
-def shared_noise(seed: int, resolution: int) -> tuple:
+def shared_noise(seed, resolution):
     """What the reference drew: an image per block, here once for each of its layers."""
     rng, noise = np.random.RandomState(seed), []
     for size in (4 << i for i in range(resolution.bit_length() - 2)):
@@ -58,7 +57,8 @@ def shared_noise(seed: int, resolution: int) -> tuple:
 # --- genforce ----------------------------------------------------------------------
 
 
-def test_genforce_with_labels_and_fused_convolutions() -> None:
+@pytest.mark.thorough
+def test_genforce_with_labels_and_fused_convolutions():
     expected, generator = (
         reference("genforce_res128_labels3"),
         load("genforce_res128_labels3"),
@@ -70,8 +70,11 @@ def test_genforce_with_labels_and_fused_convolutions() -> None:
     assert_agrees(images[:, ::8, ::8], expected["psi1"])
 
 
-@pytest.mark.parametrize(("which", "prefix"), [("smooth", ""), ("generator", "raw_")])
-def test_genforce_in_mid_growth(which: str, prefix: str) -> None:
+@pytest.mark.parametrize(
+    ("which", "prefix"),
+    [("generator", "raw_"), pytest.param("smooth", "", marks=pytest.mark.thorough)],
+)
+def test_genforce_in_mid_growth(which, prefix):
     expected = reference("genforce_res16_growing")
     generator = load("genforce_res16_growing", which=which)
     z = jnp.asarray(expected[f"{prefix}z"])
@@ -83,7 +86,7 @@ def test_genforce_in_mid_growth(which: str, prefix: str) -> None:
         assert_agrees(truncated, expected["psi0.7cut4"])
 
 
-def test_genforce_with_a_traditional_input() -> None:
+def test_genforce_with_a_traditional_input():
     expected, generator = reference("genforce_res8_dense"), load("genforce_res8_dense")
     assert not generator.config.const_input
     assert_agrees(
@@ -94,7 +97,8 @@ def test_genforce_with_a_traditional_input() -> None:
 # --- rosinality --------------------------------------------------------------------
 
 
-def test_rosinality_with_fused_convolutions_stops_at_what_was_trained() -> None:
+@pytest.mark.thorough
+def test_rosinality_with_fused_convolutions_stops_at_what_was_trained():
     expected, generator = reference("rosinality_res128"), load("rosinality_res128")
     assert generator.resolution == generator.config.resolution == 128
     ws = generator.map(jnp.asarray(expected["z"]))
@@ -103,27 +107,31 @@ def test_rosinality_with_fused_convolutions_stops_at_what_was_trained() -> None:
     assert load("rosinality_res128", resolution=256).resolution == 256
 
 
-def test_rosinality_at_several_sizes_fading_and_truncated() -> None:
+def test_rosinality_folds_gains_and_finds_the_mean_of_w():
     expected, generator = reference("rosinality_res16"), load("rosinality_res16")
     z, noise = jnp.asarray(expected["z"]), shared_noise(10, 16)
     assert generator.config.fused_from > 1024
     assert_agrees(generator.map(z)[:, 0], expected["w"])
     images = generator.sample(z, psi=1.0, noise=noise)
     assert_agrees(images[:1], expected["image"])
+    # The reference's mean style is over the same latents.
+    assert_agrees(generator.w_avg, expected["w_avg"])
+
+
+@pytest.mark.thorough
+def test_rosinality_at_several_sizes_fading_and_truncated():
+    expected, generator = reference("rosinality_res16"), load("rosinality_res16")
+    z, noise = jnp.asarray(expected["z"]), shared_noise(10, 16)
     fading = generator.replace(alpha=jnp.float32(0.3))
     images = fading.sample(z, psi=1.0, noise=noise)
     assert_agrees(images[:1], expected["fading"])
     coarse = load("rosinality_res16", resolution=8)
     assert_agrees(coarse.sample(z, psi=1.0, noise=noise)[:1], expected["coarse"])
-    # The reference's mean style is over the same latents.
-    assert_agrees(generator.w_avg, expected["w_avg"])
     images = generator.sample(z, psi=0.7, cutoff=None, noise=noise)
     assert_agrees(images[:1], expected["truncated"])
 
 
-def test_rosinality_networks_get_the_same_noise_every_time_one_image_per_block() -> (
-    None
-):
+def test_rosinality_networks_get_the_same_noise_every_time_one_image_per_block():
     first, again = load("rosinality_res16"), load("rosinality_res16")
     for i, (a, b) in enumerate(zip(first.noise, again.noise, strict=True)):
         np.testing.assert_array_equal(a, b)
@@ -137,14 +145,14 @@ def test_rosinality_networks_get_the_same_noise_every_time_one_image_per_block()
 # --- Recognising -------------------------------------------------------------------
 
 
-def test_files_of_torch_save_are_told_by_their_beginning(tmp_path: Path) -> None:
+def test_files_of_torch_save_are_told_by_their_beginning(tmp_path):
     assert all(is_pytorch_file(HERE / f"{name}.pth") for name in NAMES)
     np.savez(tmp_path / "a.npz", a=np.zeros(3))
     assert not is_pytorch_file(tmp_path / "a.npz")
     assert not is_pytorch_file(OFFICIAL) and not is_pytorch_file(tmp_path / "none")
 
 
-def test_every_tensor_of_every_file_can_be_read() -> None:
+def test_every_tensor_of_every_file_can_be_read():
     for name in NAMES:
         value, count = torch_file.read(HERE / f"{name}.pth"), 0
         todo = [value]
@@ -183,9 +191,7 @@ SYSTEM = b"\x80\x02cposix\nsystem\n."
         ),
     ],
 )
-def test_what_is_no_checkpoint_is_called_by_its_name(
-    tmp_path: Path, data: bytes, words: str
-) -> None:
+def test_what_is_no_checkpoint_is_called_by_its_name(tmp_path, data, words):
     path = tmp_path / "file.pth"
     path.write_bytes(data)
     with pytest.raises(UserError) as caught:
@@ -195,7 +201,7 @@ def test_what_is_no_checkpoint_is_called_by_its_name(
     assert "rosinality/style-based-gan-pytorch" in message and message.isprintable()
 
 
-def renamed(path: Path, **names: str) -> Path:
+def renamed(path, **names):
     """The old-layout file with other names of as many letters."""
     data = (HERE / "genforce_res16_growing.pth").read_bytes()
     for old, new in names.items():
@@ -215,14 +221,12 @@ def renamed(path: Path, **names: str) -> Path:
         ("apply_noise", "apply_moise", "holds a dictionary"),
     ],
 )
-def test_other_networks_are_refused_with_the_reason(
-    tmp_path: Path, old: str, new: str, words: str
-) -> None:
+def test_other_networks_are_refused_with_the_reason(tmp_path, old, new, words):
     with pytest.raises(UserError, match=words):
         load_pytorch(renamed(tmp_path / "a.pth", **{old: new}))
 
 
-def test_a_wrong_choice_is_an_error() -> None:
+def test_a_wrong_choice_is_an_error():
     with pytest.raises(ValueError, match='"smooth" and "generator"'):
         load("rosinality_res16", which="Gs")
     with pytest.raises(UserError, match=r"no 32 px; its sizes are .* 8 to 16"):
@@ -231,9 +235,7 @@ def test_a_wrong_choice_is_an_error() -> None:
         load("genforce_res8_dense", resolution=8)
 
 
-def test_a_flipped_bit_of_a_weight_is_noticed_where_there_are_checksums(
-    tmp_path: Path,
-) -> None:
+def test_a_flipped_bit_of_a_weight_is_noticed_where_there_are_checksums(tmp_path):
     source = HERE / "genforce_res8_dense.pth"
     data = bytearray(source.read_bytes())
     with zipfile.ZipFile(source) as archive:

@@ -14,10 +14,8 @@ from stylegan_jax.interop import registry
 from stylegan_jax.interop.public_networks import CC_BY_NC, NETWORKS, PublicNetwork
 from stylegan_jax.interop.stylegan_tf import load_pickle
 from stylegan_jax.io import cache
+from tests.interop.official import SAMPLE
 
-SAMPLE = (
-    Path(__file__).parents[1] / "data" / "official" / "stylegan_res16_labels5_gray.pkl"
-)
 NOTICE = CC_BY_NC.notice
 
 
@@ -163,6 +161,7 @@ def test_a_file_that_decays_in_the_cache_is_noticed(small, site):
     assert len(site.requests) == 2
 
 
+@pytest.mark.thorough
 def test_two_processes_fetch_a_network_once(small, site, folder):
     program = f"""if True:
         import dataclasses

@@ -1,5 +1,6 @@
 """Samplers that run where nothing but jax, numpy and flatbuffers is installed."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -15,19 +16,9 @@ from jax import export
 from stylegan_jax.commands import convert
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported, sampler_program
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import Generator, init_generator
+from tests import tiny
 
-MODEL = ModelConfig(
-    resolution=16,
-    label_size=3,
-    z_dim=6,
-    w_dim=5,
-    mapping_width=6,
-    mapping_layers=2,
-    channel_base=128,
-    channel_max=8,
-)
+MODEL = dataclasses.replace(tiny.MODEL, label_size=3, w_dim=5)
 # jax, what it needs, and flatbuffers.
 INSTALLED = ("jax", "jaxlib", "ml_dtypes", "numpy", "opt_einsum", "scipy")
 PROGRAM = """
@@ -54,18 +45,15 @@ _sample = jax.jit(
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def network(tmp_path_factory):
     """A conditional network in mid-fade, with a mean of w that matters."""
-    made = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), MODEL)
-    draw = np.random.RandomState(1)
-    made = jax.tree.map(lambda x: x + 0.1 * draw.randn(*x.shape).astype("f"), made)
-    made = made.replace(resolution=8, alpha=np.float32(0.375))
+    made = tiny.generator(MODEL).replace(resolution=8, alpha=np.float32(0.375))
     path = tmp_path_factory.mktemp("network") / "network.safetensors"
     exported.save(path, made)
     return path
 
 
-def bare_site(folder: Path) -> Path:
+def bare_site(folder):
     """A folder of packages that holds jax and flatbuffers alone."""
     folder.mkdir()
     for name in (*INSTALLED, "flatbuffers"):
@@ -78,9 +66,7 @@ def bare_site(folder: Path) -> Path:
     return folder
 
 
-def test_it_draws_where_this_package_is_not_installed(
-    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_draws_where_this_package_is_not_installed(network, tmp_path, capsys):
     path = tmp_path / "sampler.jaxexport"
     convert.main([str(network), str(path)])
     report, usage = capsys.readouterr().out.split("is used like this:\n")
@@ -110,9 +96,7 @@ def test_it_draws_where_this_package_is_not_installed(
             np.testing.assert_allclose(found[name], expected, atol=1e-5)
 
 
-def test_bfloat16_keeps_16_bits_and_rounds(
-    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bfloat16_keeps_16_bits_and_rounds(network, tmp_path, capsys):
     generator = exported.load(network)
     path = tmp_path / "half.jaxexport"
     convert.main([str(network), str(path), "--dtype", "bfloat16"])
@@ -129,11 +113,11 @@ def test_bfloat16_keeps_16_bits_and_rounds(
 
 
 def test_a_sampler_that_draws_something_else_is_not_left_behind(
-    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    network, tmp_path, monkeypatch
+):
     make = sampler_program.make_sampler
 
-    def untruncated(generator: Generator, **options):
+    def untruncated(generator, **options):
         return make(generator, **options | {"cutoff": 0})
 
     monkeypatch.setattr(sampler_program, "make_sampler", untruncated)
@@ -142,9 +126,7 @@ def test_a_sampler_that_draws_something_else_is_not_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_flatbuffers_the_extra_is_named(
-    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_flatbuffers_the_extra_is_named(network, tmp_path, monkeypatch):
     def missing(*_, **__):
         raise ImportError("No module named 'flatbuffers'")
 

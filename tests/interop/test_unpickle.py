@@ -9,9 +9,7 @@ import pickletools
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,15 +21,13 @@ from stylegan_jax.interop.unpickle import (
     is_official_pickle,
     read_networks,
 )
-
-OFFICIAL = Path(__file__).parents[1] / "data" / "official"
-SAMPLE = OFFICIAL / "stylegan_res16_labels5_gray.pkl"
+from tests.interop.official import SAMPLE
 
 
 class Network:
     """A stand-in whose instances pickle as the official ones do."""
 
-    def __init__(self, **state: Any) -> None:
+    def __init__(self, **state):
         self.__dict__.update(state)
 
 
@@ -40,7 +36,7 @@ class EasyDict(dict):
 
 
 @pytest.fixture
-def official_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def official_modules(monkeypatch):
     """Lets `Network` and `EasyDict` be pickled under their official paths."""
     for path, cls in (("dnnlib.tflib.network", Network), ("dnnlib.util", EasyDict)):
         for name in ("dnnlib", "dnnlib.tflib", path):
@@ -50,7 +46,7 @@ def official_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def network(name: str = "Gs", **changes: Any) -> Network:
+def network(name="Gs", **changes):
     """A small network in the official layout."""
     state = {
         "version": 3,
@@ -67,7 +63,7 @@ def network(name: str = "Gs", **changes: Any) -> Network:
     return Network(**{**state, **changes})
 
 
-def write(tmp_path: Path, value: Any, protocol: int = 4) -> Path:
+def write(tmp_path, value, protocol=4):
     """Pickles a value the ordinary way."""
     path = tmp_path / "written.pkl"
     path.write_bytes(pickle.dumps(value, protocol=protocol))
@@ -76,8 +72,8 @@ def write(tmp_path: Path, value: Any, protocol: int = 4) -> Path:
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_a_tuple_of_networks_is_read_under_every_protocol(
-    tmp_path: Path, official_modules: None, protocol: int
-) -> None:
+    tmp_path, official_modules, protocol
+):
     mapping = network("G_mapping", build_func_name="G_mapping")
     g_ema = network(components={"mapping": mapping}, static_kwargs=EasyDict(seed=1))
     path = write(tmp_path, (network("G"), network("D"), g_ema), protocol)
@@ -92,17 +88,17 @@ def test_a_tuple_of_networks_is_read_under_every_protocol(
     assert is_official_pickle(path)
 
 
-def test_the_sample_is_read_exactly_as_pickle_would() -> None:
+def test_the_sample_is_read_exactly_as_pickle_would():
     class Stub:
-        def __setstate__(self, state: dict[str, Any]) -> None:
+        def __setstate__(self, state):
             self.state = state
 
     class Trusting(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
+        def find_class(self, module, name):
             stub = module == "dnnlib.tflib.network"
             return Stub if stub else super().find_class(module, name)
 
-    def compare(ours: PickledNetwork, theirs: dict[str, Any]) -> int:
+    def compare(ours, theirs):
         assert ours.name == theirs["name"]
         assert ours.static_kwargs == theirs["static_kwargs"]
         assert list(ours.variables) == [name for name, _ in theirs["variables"]]
@@ -136,9 +132,7 @@ def test_the_sample_is_read_exactly_as_pickle_would() -> None:
     ids=["big-endian", "fortran", "int16", "bool", "empty", "scalar"],
 )
 @pytest.mark.parametrize("protocol", [3, 4, 5])
-def test_arrays_keep_value_shape_and_type(
-    tmp_path: Path, official_modules: None, array: Any, protocol: int
-) -> None:
+def test_arrays_keep_value_shape_and_type(tmp_path, official_modules, array, protocol):
     path = write(tmp_path, network(variables=[("x", array)]), protocol)
     found = read_networks(path)["Gs"].variables["x"]
     assert found.shape == array.shape
@@ -146,7 +140,7 @@ def test_arrays_keep_value_shape_and_type(
     np.testing.assert_array_equal(found, array)
 
 
-def test_progan_and_older_paths_are_known(tmp_path: Path) -> None:
+def test_progan_and_older_paths_are_known(tmp_path):
     data = SAMPLE.read_bytes().replace(
         b"\x8c\x14dnnlib.tflib.network", b"\x8c\x06tfutil"
     )
@@ -158,7 +152,7 @@ def test_progan_and_older_paths_are_known(tmp_path: Path) -> None:
     assert is_official_pickle(path)
 
 
-def refused(path: Path) -> str:
+def refused(path):
     """Reads what must be refused and returns the message, which is one line."""
     with pytest.raises(NotAStyleGANPickleError) as caught:
         read_networks(path)
@@ -181,23 +175,21 @@ def refused(path: Path) -> str:
         (b"hello, world\n", "damaged or not a pickle"),
     ],
 )
-def test_other_kinds_of_file_are_named(tmp_path: Path, data: bytes, words: str) -> None:
+def test_other_kinds_of_file_are_named(tmp_path, data, words):
     path = tmp_path / "other.pkl"
     path.write_bytes(data)
     assert words in refused(path)
     assert not is_official_pickle(path)
 
 
-def test_a_file_above_the_limit_is_not_even_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_above_the_limit_is_not_even_read(tmp_path, monkeypatch):
     monkeypatch.setattr(unpickle, "MAX_FILE_BYTES", 100)
     monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("was read"))
     with pytest.raises(NotAStyleGANPickleError, match="more than the 100 allowed"):
         read_networks(SAMPLE)
 
 
-def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
+def test_a_file_cut_off_anywhere_is_refused(tmp_path):
     data = SAMPLE.read_bytes()
     cuts = np.random.RandomState(0).randint(1, len(data), 60)
     for cut in (1, 2, 3, 11, len(data) - 1, *cuts):
@@ -208,7 +200,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
 
 # The standard library's opcode reader warns of odd escapes in damaged text.
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
-def test_flipped_bytes_give_networks_or_one_clear_error(tmp_path: Path) -> None:
+def test_flipped_bytes_give_networks_or_one_clear_error(tmp_path):
     data = SAMPLE.read_bytes()
     # Half of the flips hit opcodes, since most bytes are harmless weights.
     opcodes = [position or 0 for _, _, position in pickletools.genops(data)]
@@ -231,7 +223,7 @@ def test_flipped_bytes_give_networks_or_one_clear_error(tmp_path: Path) -> None:
     assert outcomes["refused"] > 50 and outcomes["read"] > 20
 
 
-def test_a_missing_file_is_the_operating_systems_error(tmp_path: Path) -> None:
+def test_a_missing_file_is_the_operating_systems_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_networks(tmp_path / "none.pkl")
     assert not is_official_pickle(tmp_path / "none.pkl")

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from stylegan_jax.interop import official_variables, stylegan_tf, unpickle
+from stylegan_jax.interop import foreign, official_variables, stylegan_tf, unpickle
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.ops import latents
 
@@ -74,8 +74,8 @@ def reference(path: Path) -> Reference:
 def networks(path: Path) -> tuple[Any, Discriminator, dict[str, Any]]:
     """Our generator, discriminator and the latter's parameters."""
     pickled = unpickle.read_networks(path)["D"]
-    config, params = stylegan_tf.discriminator_from_pickle(pickled)
-    return stylegan_tf.load_pickle(path), Discriminator(config), params
+    found = stylegan_tf.discriminator_from_pickle(pickled)
+    return stylegan_tf.load_pickle(path), Discriminator(found.config), found.params
 
 
 def compiled(function: Any, final: int, **kwargs: Any) -> Any:
@@ -191,7 +191,7 @@ def losses(path: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         ("D", d_norms, discriminator.config, official_variables.DISCRIMINATOR),
     ):
         flat: dict[str, Any] = traverse_util.flatten_dict(tree, sep="/")
-        for official, (ours, _) in official_variables.names(rows, config).items():
+        for official, (ours, _) in foreign.names(rows, config).items():
             if ours in flat:
                 norms[f"gradnorm/{letter}/{official}"] = float(flat[ours])
     return {key: np.asarray(value) for key, value in values.items()}, norms

@@ -83,13 +83,7 @@ def turned_frame(frame: Frame, turn: float, radius: float, lower: float) -> Fram
 def patch(
     planes: np.ndarray, frame: Frame, box: tuple[float, float, float, float]
 ) -> Patch:
-    """Cuts the pixels of a box out of a picture.
-
-    Args:
-        planes: the picture, `[3, R, R]`.
-        frame: the coordinate system to draw in.
-        box: left, top, right and bottom in `frame` of everything to be drawn.
-    """
+    """The pixels of a box (left, top, right, bottom in `frame`) of `[3, R, R]`."""
     resolution = planes.shape[-1]
     pixel = 2 / resolution
     left, top, right, bottom = box
@@ -150,14 +144,9 @@ def egg(
     taper: float = 0.0,
     square: float = 0.0,
 ) -> np.ndarray:
-    """Approximate signed distance to an ellipse about the origin.
+    """Approximate signed distance to an ellipse of `radii` about the origin.
 
-    Args:
-        x: coordinates relative to the centre.
-        y: likewise; positive is down.
-        radii: half width and half height.
-        taper: how much narrower the lower half gets, 0..1.
-        square: 0 is an ellipse, 1 nearly a rectangle.
+    `taper` narrows the lower half, 0..1; `square` 1 is nearly a rectangle.
     """
     u, v = x * (1 / radii[0]), y * (1 / radii[1])
     if taper:
@@ -196,16 +185,9 @@ def lens(
 ) -> np.ndarray:
     """Coverage between two parabolas that meet at x = -half_width and +half_width.
 
-    Each edge is exact where it is level, however thin the shape.
-
-    Args:
-        x: coordinates relative to the middle of the chord.
-        y: likewise.
-        half_width: half of the chord.
-        up: height of the upper parabola above the chord (negative: below).
-        down: depth of the lower parabola under the chord.
-        pixel: width of a pixel.
-        tilt: how much lower the end at +half_width lies than the middle.
+    The upper one rises by `up` above the chord, the lower one falls by `down` below;
+    `tilt` is how much lower the end at +half_width lies than the middle. Each edge is
+    exact where it is level, however thin the shape.
     """
     u = x * (1 / half_width)
     if tilt:
@@ -235,10 +217,7 @@ def arc(
 
 
 def noise_line(values: list[np.ndarray], samples: int) -> np.ndarray:
-    """Sum of periodic, linearly interpolated octaves, each filling `[samples]`.
-
-    The length of every octave must divide `samples`.
-    """
+    """Sum of periodic, linearly interpolated octaves whose lengths divide `samples`."""
     line = np.zeros(samples, np.float32)
     for knots in values:
         repeats = samples // len(knots)
@@ -272,14 +251,10 @@ def _twice(plane: np.ndarray) -> np.ndarray:
 
 
 def puffs(x: np.ndarray, y: np.ndarray, size: float, shifts: np.ndarray) -> np.ndarray:
-    """Squared distance to the nearest point of a jittered grid, in units of `size`.
+    """Squared distance to the nearest point of a jittered grid, in cells of `size`.
 
-    Args:
-        x: coordinates.
-        y: likewise.
-        size: of a grid cell.
-        shifts: `[2, K, K]`, offsets of the points from their cells' corners, within
-            +-0.25 cells; repeats after K cells, K a power of two.
+    `shifts` `[2, K, K]` are the points' offsets from their cells' corners, within
+    +-0.25 cells; they repeat after K cells, K a power of two.
     """
     across, down = x * (1 / size), y * (1 / size)
     column, row = np.floor(across), np.floor(down)

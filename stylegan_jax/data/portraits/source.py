@@ -31,20 +31,13 @@ _DRAWN_FROM = 64  # smaller pictures are box means of this one
 def draw(
     attributes: PortraitAttributes, *, resolution: int, detail_seed: int
 ) -> np.ndarray:
-    """Draws one portrait.
+    """Draws one portrait: uint8 `[R, R, 3]`, RGB.
 
-    Args:
-        attributes: whom to draw.
-        resolution: a power of two from 4 to 1024. Below 64 the drawing is the
-            box mean of the one at 64.
-        detail_seed: chooses hair strands, freckles and skin texture, which no
-            attribute describes.
-
-    Returns:
-        uint8 `[R, R, 3]`, RGB.
+    Below 64 px the drawing is the box mean of the one at 64. `detail_seed` chooses
+    hair strands, freckles and skin texture, which no attribute describes.
 
     Raises:
-        UserError: if the resolution is not such a power of two.
+        UserError: the resolution is not a power of two from 4 to 1024.
     """
     if resolution not in RESOLUTIONS:
         raise UserError(
@@ -75,18 +68,14 @@ class Portraits:
     num_channels = 3
 
     def __init__(self, size: int, seed: int = 0, label: str | None = None) -> None:
-        """Declares the data set; nothing is drawn yet.
+        """Declares `size` people; another `seed` is another set of them.
 
-        Args:
-            size: number of people.
-            seed: another seed is another set of people.
-            label: None for no labels, or the attribute to give as one-hot label:
-                "eyeglasses" (without, with), "pose" (left, right), "smile" (no,
-                yes), "age" (below, from 0.5), "gender" (feminine, masculine), each
-                of 2 classes, or "hair_style" (in the order of HAIR_STYLES).
+        Labels are one-hot: "eyeglasses" (without, with), "pose" (left, right), "smile"
+        (no, yes), "age" (below, from 0.5), "gender" (feminine, masculine) or
+        "hair_style" (in the order of HAIR_STYLES).
 
         Raises:
-            UserError: if the size is not positive or the label is unknown.
+            UserError: the size is not positive or the label is unknown.
         """
         if size < 1:
             raise UserError(f"size is {size}, but a data set needs at least 1 image")
@@ -101,7 +90,6 @@ class Portraits:
         self.label_names = tuple(map(str, range(self.label_size)))
 
     def __len__(self) -> int:
-        """Number of people."""
         return self._size
 
     def attributes(self, index: int) -> PortraitAttributes:

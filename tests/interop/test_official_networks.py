@@ -1,11 +1,10 @@
-"""Every official variable has one place here, in the right layout.
+"""Every official variable has one place here, in the right layout; whole files load.
 
 Numbers are compared with the official implementation in `tests/parity`.
 """
 
 import dataclasses
 import math
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,38 +12,22 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from stylegan_jax.interop import official_variables
+from stylegan_jax.interop import official_variables, stylegan_tf
+from stylegan_jax.interop.foreign import Row, names
 from stylegan_jax.interop.official_arguments import model_config
 from stylegan_jax.interop.stylegan_tf import (
     discriminator_from_pickle,
     generator_from_pickle,
+    load_pickle,
 )
-from stylegan_jax.interop.unpickle import (
-    NotAStyleGANPickleError,
-    PickledNetwork,
-    read_networks,
-)
+from stylegan_jax.interop.unpickle import NotAStyleGANPickleError
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import init_generator
-
-SAMPLE = (
-    Path(__file__).parents[1] / "data" / "official" / "stylegan_res16_labels5_gray.pkl"
-)
+from tests.interop.official import SAMPLE, changed, network, sample
 
 
-def sample(name: str = "Gs") -> PickledNetwork:
-    return read_networks(SAMPLE)[name]
-
-
-def changed(source: PickledNetwork, **variables: np.ndarray | None) -> PickledNetwork:
-    """A network with variables replaced, added or (None) removed."""
-    merged = {**source.variables, **variables}
-    kept = {key: value for key, value in merged.items() if value is not None}
-    return dataclasses.replace(source, variables=kept)
-
-
-def with_component(name: str, **variables: np.ndarray | None) -> PickledNetwork:
+def with_component(name, **variables):
     """The sample generator with variables of one component changed."""
     g_ema = sample()
     component = changed(g_ema.components[name], **variables)
@@ -69,7 +52,7 @@ def official_names_at_1024() -> tuple[set[str], set[str]]:
     return g, {f"{layer}/{part}" for layer in layers for part in ("weight", "bias")}
 
 
-def test_the_tables_name_the_variables_of_the_published_networks() -> None:
+def test_the_tables_name_the_variables_of_the_published_networks():
     config = ModelConfig()
     g = jax.eval_shape(lambda: init_generator(jax.random.key(0), config))
     images = jnp.zeros((1, 1024, 1024, 3))
@@ -89,18 +72,16 @@ def test_the_tables_name_the_variables_of_the_published_networks() -> None:
         official_names_at_1024(),
         strict=True,
     ):
-        table = official_variables.names(rows, config)
+        table = names(rows, config)
         assert official <= table.keys()
         assert {table[name][0] for name in official} == paths
         assert len(official) == len(paths)
 
 
-def test_every_number_of_the_sample_is_used_exactly_once() -> None:
+def test_every_number_of_the_sample_is_used_exactly_once():
     g_ema = sample()
-    _, params, w_avg, noise = generator_from_pickle(g_ema)
-    ours = np.concatenate(
-        [leaf.ravel() for leaf in jax.tree.leaves((params, w_avg, noise))]
-    )
+    found = jax.tree.leaves(generator_from_pickle(g_ema))
+    ours = np.concatenate([leaf.ravel() for leaf in found])
     variables = dict(g_ema.variables)
     for name, component in g_ema.components.items():
         variables |= {f"{name}/{k}": v for k, v in component.variables.items()}
@@ -108,10 +89,11 @@ def test_every_number_of_the_sample_is_used_exactly_once() -> None:
     np.testing.assert_array_equal(np.sort(ours), np.sort(np.concatenate(theirs)))
 
 
-def test_axes_are_moved_entry_by_entry() -> None:
+def test_axes_are_moved_entry_by_entry():
     generator, discriminator = sample(), sample("D")
-    config, params, _, noise = generator_from_pickle(generator)
-    _, d_params = discriminator_from_pickle(discriminator)
+    found = generator_from_pickle(generator)
+    config, params, noise = found.config, found.params, found.noise
+    d_params = discriminator_from_pickle(discriminator).params
     synthesis = generator.components["synthesis"].variables
     const, dense0 = (
         synthesis["4x4/Const/const"],
@@ -135,22 +117,14 @@ def test_axes_are_moved_entry_by_entry() -> None:
         params["synthesis"]["to_rgb8"]["bias"], synthesis["ToRGB_lod1/bias"]
     )
     np.testing.assert_array_equal(
-        d_params["from_rgb16"]["weight"],
-        discriminator.variables["FromRGB_lod0/weight"],
+        d_params["from_rgb16"]["weight"], discriminator.variables["FromRGB_lod0/weight"]
     )
 
 
-def progan(*, out_in: bool, path: str, fmap_base: int = 64) -> PickledNetwork:
+def progan(*, out_in: bool, path: str, fmap_base: int = 64):
     """A small ProGAN generator; up-convolutions as [3, 3, out, in] or [.., in, out]."""
-    source = PickledNetwork(
-        name="Gs",
-        build_func_name="G_paper",
-        version=3,
-        class_path=path,
-        static_kwargs={"resolution": 16, "fmap_base": fmap_base, "fmap_max": 32},
-        components={},
-        variables={},
-    )
+    source = network("G_paper", resolution=16, fmap_base=fmap_base, fmap_max=32)
+    source = dataclasses.replace(source, class_path=path)
     config = model_config(source)
     random = np.random.RandomState(0)
     shapes: dict[str, tuple[int, ...]] = {"4x4/Dense/weight": (32, 16 * 32)}
@@ -191,16 +165,17 @@ def progan(*, out_in: bool, path: str, fmap_base: int = 64) -> PickledNetwork:
 )
 def test_up_convolutions_of_the_first_progan_are_turned_round(
     path: str, fmap_base: int
-) -> None:
+):
     # With fmap_base 4096 all are square, and only the class path tells.
     plain = progan(
         out_in=False, path="dnnlib.tflib.network.Network", fmap_base=fmap_base
     )
     turned = progan(out_in=True, path=path, fmap_base=fmap_base)
-    _, expected, w_avg, noise = generator_from_pickle(plain)
-    _, found, _, _ = generator_from_pickle(turned)
+    generator = generator_from_pickle(plain)
+    expected, found = generator.params, generator_from_pickle(turned).params
     jax.tree.map(np.testing.assert_array_equal, found, expected)
-    assert w_avg is None and noise == () and expected["mapping"] == {}
+    assert generator.w_avg is None and generator.noise == ()
+    assert expected["mapping"] == {}
     weight = plain.variables["8x8/Conv0_up/weight"]
     np.testing.assert_array_equal(
         expected["synthesis"]["block8"]["conv0"]["weight"], weight
@@ -213,7 +188,7 @@ def test_up_convolutions_of_the_first_progan_are_turned_round(
     )
 
 
-def test_variables_that_do_not_fit_are_listed_with_what_was_expected() -> None:
+def test_variables_that_do_not_fit_are_listed_with_what_was_expected():
     bad = with_component(
         "synthesis",
         **{
@@ -236,21 +211,21 @@ def test_variables_that_do_not_fit_are_listed_with_what_was_expected() -> None:
         assert words in message
 
 
-def test_two_variables_for_one_parameter_are_refused() -> None:
+def test_two_variables_for_one_parameter_are_refused():
     d = sample("D")
     twice = changed(d, **{"16x16/Conv1/bias": d.variables["16x16/Conv1_down/bias"]})
     with pytest.raises(NotAStyleGANPickleError, match=r"16x16/Conv1/bias .* no place"):
         discriminator_from_pickle(twice)
 
 
-def test_a_generator_without_its_components_lists_what_is_missing() -> None:
+def test_a_generator_without_its_components_lists_what_is_missing():
     with pytest.raises(NotAStyleGANPickleError, match=r"missing.*more"):
         generator_from_pickle(dataclasses.replace(sample(), components={}))
 
 
-def test_flattened_pixels_are_reordered_one_by_one() -> None:
+def test_flattened_pixels_are_reordered_one_by_one():
     ours = np.arange(3 * 16 * 5, dtype=np.float32).reshape(3, 16 * 5)
-    dense = official_variables.Row("theirs", "ours", chw_axis=1)
+    dense = Row("theirs", "ours", chw_axis=1)
     official = dense.write(ours)
     for y in range(4):
         for x in range(4):
@@ -258,9 +233,67 @@ def test_flattened_pixels_are_reordered_one_by_one() -> None:
                 np.testing.assert_array_equal(
                     official[:, (c * 4 + y) * 4 + x], ours[:, (y * 4 + x) * 5 + c]
                 )
-    first = official_variables.Row("theirs", "ours", chw_axis=0)
+    first = Row("theirs", "ours", chw_axis=0)
     np.testing.assert_array_equal(first.write(ours.T.copy()), official.T)
     np.testing.assert_array_equal(dense.read(official), ours)
     image = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
-    nchw = official_variables.Row("theirs", "ours", axes=(0, 2, 3, 1))
+    nchw = Row("theirs", "ours", axes=(0, 2, 3, 1))
     assert nchw.write(image)[1, 4, 2, 3] == image[1, 2, 3, 4]
+
+
+def test_the_two_sides_are_not_confused():
+    with pytest.raises(NotAStyleGANPickleError, match="is not a generator"):
+        generator_from_pickle(sample("D"))
+    with pytest.raises(NotAStyleGANPickleError, match="is not a discriminator"):
+        discriminator_from_pickle(sample("Gs"))
+
+
+@pytest.mark.parametrize(
+    ("lod", "expected"),
+    [
+        (0, (16, None)),
+        (0.3, (16, 0.7)),
+        (1, (8, None)),
+        (1.25, (8, 0.75)),
+        (2, (4, None)),
+    ],
+)
+def test_growth_follows_the_level_of_detail(lod, expected):
+    found = generator_from_pickle(changed(sample(), lod=np.array(lod, np.float32)))
+    assert found.resolution == expected[0]
+    alpha = expected[1]
+    assert found.alpha == (None if alpha is None else pytest.approx(alpha))
+
+
+@pytest.mark.parametrize("lod", [np.nan, np.inf, -1, 2.5, [0, 0]])
+def test_a_senseless_level_of_detail_is_refused(lod):
+    senseless = changed(sample(), lod=np.array(lod, np.float32))
+    with pytest.raises(NotAStyleGANPickleError, match="lod is"):
+        generator_from_pickle(senseless)
+
+
+def test_a_pickle_loads_as_a_generator_ready_to_draw():
+    generator = load_pickle(SAMPLE)
+    images = jax.eval_shape(
+        lambda z: generator.sample(z, labels=jnp.eye(5)[:2]), jnp.zeros((2, 16))
+    )
+    assert images.shape == (2, 16, 16, 1) and images.dtype == jnp.float32
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(generator))
+    assert generator.w_avg is not None and len(generator.noise) == 6
+
+
+def test_which_chooses_between_the_two_generators(monkeypatch):
+    g_ema = sample()
+    networks = {
+        "G": changed(g_ema, dlatent_avg=np.full(16, 2, np.float32)),
+        "D": sample("D"),
+        "Gs": changed(g_ema, dlatent_avg=np.full(16, 3, np.float32)),
+    }
+    monkeypatch.setattr(stylegan_tf, "read_networks", lambda path: networks)
+    np.testing.assert_array_equal(load_pickle("x.pkl", "G").w_avg, np.full(16, 2))
+    np.testing.assert_array_equal(load_pickle("x.pkl", "Gs").w_avg, np.full(16, 3))
+    with pytest.raises(ValueError, match="which is 'D'"):
+        load_pickle("x.pkl", "D")
+    del networks["G"], networks["Gs"]
+    with pytest.raises(NotAStyleGANPickleError, match=r"x\.pkl: D_basic is not a gen"):
+        load_pickle("x.pkl")

@@ -1,0 +1,205 @@
+"""From the variables of other projects to a generator, and back.
+
+A table of `Row` says which variable is which of our parameters. Theirs are NCHW, ours
+NHWC. Weights are copied raw: their run-time coefficients are ours too, and the flipped
+kernels of fused up-convolutions are left to `ModelConfig.fused_from`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.interop.bundle import build_generator, check_fit, generator_shapes
+from stylegan_jax.networks.config import ModelConfig, num_layers
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError
+
+Variables = Mapping[str, np.ndarray]
+
+# Their axes to ours.
+NCHW = (0, 2, 3, 1)
+OUT_IN = (1, 0)
+OUT_IN_HW = (2, 3, 1, 0)
+IN_OUT_HW = (2, 3, 0, 1)
+
+# What a network that cannot be built raises.
+IMPOSSIBLE = (ArithmeticError, TypeError, ValueError)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One kind of variable.
+
+    Names are patterns: `{R}` stands for every resolution, `{lod}` for its official
+    number (0 is the final one) and `{i}` for every layer.
+
+    Attributes:
+        theirs: its name.
+        ours: the path of the parameter.
+        axes: the transposition from their axes to ours.
+        chw_axis: an axis that flattens C, H, W (4x4) there and H, W, C here.
+        unfused: the name in a ProGAN with `fused_scale=False`.
+    """
+
+    theirs: str
+    ours: str
+    axes: tuple[int, ...] | None = None
+    chw_axis: int | None = None
+    unfused: bool = False
+
+    def read(self, array: np.ndarray) -> np.ndarray:
+        """Their array in our layout, a float32 copy."""
+        if self.axes is not None:
+            array = array.transpose(self.axes)
+        if self.chw_axis is not None:
+            array = _split(array, self.chw_axis, (-1, 4, 4), (1, 2, 0, 3))
+        return np.array(array, np.float32, order="C")
+
+    def write(self, array: np.ndarray) -> np.ndarray:
+        """Our array in their layout, in C order: undoes `read`."""
+        if self.chw_axis is not None:
+            array = _split(array, self.chw_axis, (4, 4, -1), (2, 0, 1, 3))
+        if self.axes is not None:
+            array = array.transpose(np.argsort(self.axes))
+        return np.asarray(array, np.float32, order="C")
+
+    def their_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Their shape of what is `shape` here."""
+        if self.axes is None:
+            return shape
+        return tuple(shape[self.axes.index(axis)] for axis in range(len(shape)))
+
+
+def _split(
+    array: np.ndarray, axis: int, parts: tuple[int, int, int], order: tuple[int, ...]
+) -> np.ndarray:
+    """Reorders the three dimensions that one axis of a matrix flattens."""
+    array = np.moveaxis(array, axis, 0)
+    cells = array.reshape(*parts, array.shape[1]).transpose(order)
+    return np.moveaxis(cells.reshape(array.shape), 0, axis)
+
+
+def names(rows: Sequence[Row], config: ModelConfig) -> dict[str, tuple[str, Row]]:
+    """Every name that the rows stand for: to our path, and the row."""
+    spelt: dict[str, tuple[str, Row]] = {}
+    for row in rows:
+        for lod, resolution in enumerate(reversed(config.resolutions)):
+            for i in range(max(num_layers(config.resolution), config.mapping_layers)):
+                values = {"R": resolution, "lod": lod, "i": i}
+                theirs = row.theirs.format(**values)
+                spelt.setdefault(theirs, (row.ours.format(**values), row))
+    return spelt
+
+
+def match(
+    variables: Variables,
+    rows: Sequence[Row],
+    shapes: Mapping[str, tuple[int, ...]],
+    config: ModelConfig,
+) -> dict[str, np.ndarray]:
+    """Reads every variable into its parameter, each exactly once.
+
+    Args:
+        variables: by their names.
+        rows: the table to use.
+        shapes: of all our parameters by path.
+        config: the architecture.
+
+    Returns:
+        Our parameters by path, float32.
+
+    Raises:
+        NotAStyleGANPickleError: variables are missing, left over, given twice, of a
+            wrong shape or not numbers; the message lists them.
+    """
+    # A parameter may have several names; the one that is there counts.
+    chosen: dict[str, tuple[str, Row]] = {}
+    for theirs, (path, row) in names(rows, config).items():
+        if path in shapes and (path not in chosen or chosen[path][0] not in variables):
+            chosen[path] = theirs, row
+    wanted = {name: row.their_shape(shapes[p]) for p, (name, row) in chosen.items()}
+    found = {name: (x.shape, x.dtype.name) for name, x in variables.items()}
+    try:
+        check_fit(found, wanted, kind="variables")
+    except UserError as error:
+        raise NotAStyleGANPickleError(str(error)) from None
+    return {path: row.read(variables[name]) for path, (name, row) in chosen.items()}
+
+
+def spell(
+    arrays: Variables,
+    rows: Sequence[Row],
+    config: ModelConfig,
+    *,
+    unfused: bool = False,
+) -> dict[str, np.ndarray]:
+    """Their variables, by name, of our parameters: undoes `match`.
+
+    Args:
+        arrays: all our parameters by path.
+        rows: the table to use.
+        config: the architecture.
+        unfused: give layers that resample their names of `fused_scale=False`.
+    """
+    places: dict[str, tuple[str, Row]] = {}
+    for theirs, (path, row) in names(rows, config).items():
+        if path not in places or row.unfused == unfused:
+            places[path] = (theirs, row)
+    return {
+        theirs: row.write(arrays[path])
+        for path, (theirs, row) in places.items()
+        if path in arrays
+    }
+
+
+def growth(lod: np.ndarray | float, resolution: int) -> tuple[int, float | None]:
+    """The active resolution and its fade-in (None: stable) at a level of detail.
+
+    Raises:
+        NotAStyleGANPickleError: there is no such level.
+    """
+    value = float(lod) if np.ndim(lod) == 0 else math.nan
+    coarsest = math.log2(resolution) - 2
+    if not 0 <= value <= coarsest:
+        raise NotAStyleGANPickleError(f"lod is {value:g}, not 0 to {coarsest:g}")
+    fade = value % 1
+    return resolution >> math.floor(value), None if fade == 0 else 1 - fade
+
+
+def generator(
+    variables: Variables,
+    rows: Sequence[Row],
+    config: ModelConfig,
+    *,
+    lod: np.ndarray | float = 0,
+    has_w_avg: bool = True,
+    absent: Variables | None = None,
+) -> Generator:
+    """A generator of all variables, each read exactly once.
+
+    Args:
+        variables: by their names.
+        rows: which one is which parameter (or "w_avg", or "noise/3").
+        config: the architecture.
+        lod: official level of detail at which it was saved.
+        has_w_avg: False for ProGAN.
+        absent: in our layout, what such files do not have.
+
+    Raises:
+        NotAStyleGANPickleError: variables are missing, left over or of a wrong shape,
+            or there is no such network.
+    """
+    absent = absent or {}
+    try:
+        shapes = generator_shapes(config, has_w_avg=has_w_avg)
+    except IMPOSSIBLE as error:
+        raise NotAStyleGANPickleError(
+            f"its arguments describe no possible network: {error}"
+        ) from None
+    wanted = {path: shape for path, shape in shapes.items() if path not in absent}
+    resolution, alpha = growth(lod, config.resolution)
+    arrays = {**match(variables, rows, wanted, config), **absent}
+    return build_generator(arrays, config, resolution=resolution, alpha=alpha)
