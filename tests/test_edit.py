@@ -1,34 +1,26 @@
 """The command: every operation on a small network, and what it says to mistakes."""
 
+import dataclasses
 import json
 
-import jax
 import numpy as np
 import pytest
 
 from stylegan_jax.alignment import align
 from stylegan_jax.alignment.landmarks import read_landmarks
 from stylegan_jax.alignment.paste_back import paste_back
-from stylegan_jax.commands import edit
+from stylegan_jax.commands import edit, edit_bench
+from stylegan_jax.commands.inputs import Reader
 from stylegan_jax.data.portraits.source import Portraits
-from stylegan_jax.editing import inputs, layer_names
 from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.editing.rows import named_rows
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.io import images
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import init_generator
+from tests import tiny
 
-CONFIG = ModelConfig(
-    resolution=8,
-    z_dim=6,
-    w_dim=6,
-    mapping_layers=0,
-    channel_base=64,
-    channel_max=8,
-)
 _FACE = [[36, 30], [44, 30], [37, 38], [43, 38]]  # eyes, corners of the mouth
 _MIX = ("--style", "seed:1", "--rows", "all")
 SEARCHES = ("--perceptual", "none", "--w-steps", "2", "--noise-steps", "2")
@@ -36,8 +28,7 @@ SEARCHES = ("--perceptual", "none", "--w-steps", "2", "--noise-steps", "2")
 
 @pytest.fixture(scope="module")
 def generator():
-    made = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), CONFIG)
-    return made.replace(w_avg=made.w_avg + 0.5)
+    return tiny.generator(tiny.MODEL_8)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +36,19 @@ def network(generator, tmp_path_factory):
     path = tmp_path_factory.mktemp("network") / "net.safetensors"
     exported.save(path, generator)
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def seeds(generator):
+    """What `seed:0` to `seed:4` are."""
+    return Reader(generator=generator).read(["seed:0-4"])[0]
+
+
+def smile(path, std=None):
+    """A file with a direction along the third axis; returns the axis."""
+    vector = np.eye(6)[2]
+    save_directions(path, [Direction(name="smile", vector=vector, std=std)])
+    return vector
 
 
 @pytest.fixture
@@ -63,17 +67,16 @@ def picture(path):
     return images.read_image(path)
 
 
-def test_mixing_writes_a_grid_and_codes_with_the_rows_of_the_style(run, generator):
+def test_mixing_writes_a_grid_and_codes_with_the_rows_of_the_style(
+    run, generator, seeds
+):
     outdir = run("mix", "--content", "seed:1-2", "--style", "seed:3", "--rows", "style")
     assert picture(outdir / "grid_style.png").shape[2] == 3
     mixed = codes.load(outdir / "seed2_style_seed3.safetensors", generator).code
-    content, style = (
-        item.code for item in inputs.read(["seed:2", "seed:3"], generator)[0]
-    )
-    rows = list(layer_names.named_rows("style", 4))
-    expected = np.array(content.ws)
-    expected[:, rows] = np.array(style.ws)[:, rows]
-    np.testing.assert_array_equal(mixed.ws, expected)
+    rows = list(named_rows("style", 4))
+    expected = np.array(seeds[2].code.ws)
+    expected[:, rows] = np.array(seeds[3].code.ws)[:, rows]
+    np.testing.assert_allclose(mixed.ws, expected, rtol=1e-5, atol=1e-6)
     drawn = images.to_uint8(np.asarray(codes.draw(generator, mixed)))[0]
     written = picture(outdir / "seed2_style_seed3.png")
     assert np.abs(written.astype(int) - drawn).max() <= 1
@@ -82,14 +85,13 @@ def test_mixing_writes_a_grid_and_codes_with_the_rows_of_the_style(run, generato
 @pytest.mark.parametrize(
     "words", ["seed:1-3", "seed:1-3 --space z", "seed:1-2 --mask left"]
 )
-def test_a_morph_begins_and_ends_with_its_images(run, generator, words):
+def test_a_morph_begins_and_ends_with_its_images(run, seeds, words):
     outdir = run("morph", *words.split(), "--frames", "9", "--no-film", "--no-ease")
     cells = picture(outdir / "grid.png")[-96:]
-    items, _ = inputs.read(words.split()[:1], generator)
-    ends = [item.picture.repeat(12, 0).repeat(12, 1) for item in items]
-    assert np.abs(cells[:, :96].astype(int) - ends[0]).max() <= 1
+    ends = [item.picture.repeat(12, 0).repeat(12, 1) for item in seeds]
+    assert np.abs(cells[:, :96].astype(int) - ends[1]).max() <= 1
     if "mask" not in words:
-        assert np.abs(cells[:, -96:].astype(int) - ends[-1]).max() <= 1
+        assert np.abs(cells[:, -96:].astype(int) - ends[int(words[7])]).max() <= 1
 
 
 def test_a_film_is_written_where_pyav_is(run):
@@ -100,37 +102,30 @@ def test_a_film_is_written_where_pyav_is(run):
 
 
 def test_expressions_scales_and_attributes_write_a_picture_per_step(
-    run, generator, tmp_path
+    run, generator, seeds, tmp_path
 ):
     words = ("--neutral", "seed:2", "--expressive", "seed:3", "--threshold", "0.1")
     outdir = run("expression", "--subject", "seed:1", *words, "--strength", "0,1")
-    original = inputs.read(["seed:1"], generator)[0][0]
-    np.testing.assert_array_equal(
-        picture(outdir / "seed1_strength0.png"), original.picture
-    )
+    same = picture(outdir / "seed1_strength0.png")
+    np.testing.assert_array_equal(same, seeds[1].picture)
     outdir = run("scale", "seed:1", "--rows", "0", "--factors", "1,2")
     scaled = codes.load(outdir / "seed1_scaled2.safetensors").code.ws
-    expected = np.array(original.code.ws)
-    expected[:, 0] = 0.5 + 2 * (expected[:, 0] - 0.5)
+    expected, mean = np.array(seeds[1].code.ws), np.asarray(generator.w_avg)
+    expected[:, 0] = mean + 2 * (expected[:, 0] - mean)
     np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-6)
-    vector = np.zeros(6)
-    vector[2] = 1
-    path = tmp_path / "d.safetensors"
-    save_directions(path, [Direction(name="smile", vector=vector, std=0.5)])
+    vector, path = smile(tmp_path / "d.safetensors", 0.5), tmp_path / "d.safetensors"
     outdir = run("attribute", "seed:1", "--directions", str(path), "--amounts=-1,0,2")
     moved = codes.load(outdir / "seed1_smile+2.safetensors").code.ws
-    expected = np.array(original.code.ws)
-    expected[:, :, 2] += 2 * 0.5
+    expected = np.asarray(seeds[1].code.ws) + 2 * 0.5 * vector
     np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_features_of_a_donor_in_nothing_change_nothing(run, generator):
+    assert picture(outdir / "grid.png").shape[1] >= 3 * 96
+    # Features of a donor, and none of them.
     outdir = run("features", "seed:1", "--donor", "seed:2", "--average", "0")
-    original = inputs.read(["seed:1"], generator)[0][0]
     written = picture(outdir / "seed1_with_seed2.png")
-    assert np.abs(written.astype(int) - original.picture).max() <= 1
+    assert np.abs(written.astype(int) - seeds[1].picture).max() <= 1
 
 
+@pytest.mark.thorough
 def test_local_edits_of_photographs_need_no_other_network(run):
     both = ("--mask", "left", *SEARCHES)
     outdir = run(
@@ -211,6 +206,7 @@ def photograph(tmp_path):
     return canvas, tmp_path / "me.png", tmp_path / "me.json"
 
 
+@pytest.mark.thorough
 def test_faces_are_cut_out_of_photographs_and_pasted_back(run, photograph, generator):
     canvas, path, landmarks = photograph
     found = align.align(canvas, size=8, landmarks=read_landmarks(landmarks))[0]
@@ -233,11 +229,13 @@ def test_faces_are_cut_out_of_photographs_and_pasted_back(run, photograph, gener
     expected = paste_back(canvas, expected, found.quad, unedited=both[1])
     pasted = picture(again / "me_scaled2_all_seed1_photograph.png")
     np.testing.assert_array_equal(pasted, expected)
-    (item,) = inputs.read(words[:1], generator, aligned=True, landmarks=landmarks)[0]
+    reader = Reader(generator=generator, aligned=True, landmarks=landmarks)
+    (item,) = reader.read(words[:1])[0]
     np.testing.assert_array_equal(item.picture, found.crop)
-    assert inputs.read(words[:1], generator)[0][0].place is None
+    assert Reader(generator=generator).read(words[:1])[0][0].place is None
 
 
+@pytest.mark.thorough
 def test_a_filled_hole_is_pasted_whole(run, photograph):
     canvas, path, landmarks = photograph
     words = (str(path), "--align", "--landmarks", str(landmarks.parent))
@@ -258,16 +256,16 @@ def test_photographs_without_a_face_are_left_out(
         return [] if len(image) == 16 else [np.array(_FACE, float)]
 
     monkeypatch.setattr(align, "load_landmarker", lambda: landmarker)
-    items, refused = inputs.read([str(tmp_path)], generator, aligned=True)
-    assert [item.name for item in items] == ["me"] and items[0].place.photograph == path
-    (reason,) = refused
+    reader = Reader(generator=generator, aligned=True)
+    (item,), (reason,) = reader.read([str(tmp_path)])
+    assert item.name == "me" and item.place.photograph == path
     assert "wall.png: no face found in the photograph of 80x16" in reason
 
 
 def test_a_code_whose_photograph_is_gone_is_not_pasted(
-    run, generator, tmp_path, capsys
+    run, generator, seeds, tmp_path, capsys
 ):
-    code = inputs.read(["seed:4"], generator)[0][0].code
+    code = seeds[4].code
     quad = [[0, 0], [0, 9], [9, 9], [9, 0]]
     about = {"quad": quad, "photograph": str(tmp_path / "gone.png")}
     codes.save(tmp_path / "c.safetensors", code, about)
@@ -278,14 +276,12 @@ def test_a_code_whose_photograph_is_gone_is_not_pasted(
     )
     assert (outdir / "c_scaled1.png").exists()
     codes.save(tmp_path / "d.safetensors", code, {**about, "quad": [1, 2]})
-    refused = inputs.read([str(tmp_path / "d.safetensors")], generator)[1]
-    assert "is not four points" in refused[0]
+    (reason,) = Reader(generator=generator).read([str(tmp_path / "d.safetensors")])[1]
+    assert "is not four points" in reason
 
 
-def test_an_edit_goes_back_into_its_photograph(run, generator, tmp_path, capsys):
-    before, after = (
-        inputs.read([f"seed:{seed}"], generator)[0][0].code for seed in (1, 2)
-    )
+def test_an_edit_goes_back_into_its_photograph(run, seeds, tmp_path):
+    before, after = seeds[1].code, seeds[2].code
     images.write_png(tmp_path / "photo.png", np.full((20, 24, 3), 128, np.uint8))
     quad = [[4.5, 3.5], [4.5, 11.5], [12.5, 11.5], [12.5, 3.5]]
     about = {"file": str(tmp_path / "photo.png"), "quad": quad}
@@ -301,11 +297,9 @@ def test_an_edit_goes_back_into_its_photograph(run, generator, tmp_path, capsys)
         run("paste-back", edited, "--inverted", edited)
 
 
-def test_seeds_are_truncated_before_the_edit_or_after_it(run, generator, tmp_path):
-    vector = np.zeros(6)
-    vector[2] = 1
+def test_seeds_are_truncated_before_the_edit_or_after_it(run, tmp_path):
     path = tmp_path / "d.safetensors"
-    save_directions(path, [Direction(name="smile", vector=vector)])
+    vector = smile(path)
     words = ("attribute", "seed:1", "--directions", str(path), "--amounts=2")
     cut = ("--psi", "0.5", "--cutoff", "2")
     start = codes.load(run(*words, *cut) / "seed1_smile+2.safetensors").code.ws
@@ -313,14 +307,14 @@ def test_seeds_are_truncated_before_the_edit_or_after_it(run, generator, tmp_pat
     after = codes.load(outdir / "seed1_smile+2.safetensors").code.ws
     # The edit is of 2; truncation halves it in the first two layers.
     expected = np.array(start)
-    expected[:, :2, 2] -= 1
+    expected[:, :2] -= vector
     np.testing.assert_allclose(after, expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(UserError, match="--truncate after is of seeds"):
         code = str(outdir / "seed1_smile+2.safetensors")
         run("attribute", code, *words[2:], "--truncate", "after")
 
 
-def test_directions_and_codes_of_other_programs_are_edited(run, generator, tmp_path):
+def test_directions_and_codes_of_other_programs_are_edited(run, tmp_path):
     vector = np.eye(6)[3]
     np.save(tmp_path / "hat.npy", vector)
     w = np.random.RandomState(0).randn(1, 4, 6)
@@ -341,6 +335,31 @@ def test_directions_and_codes_of_other_programs_are_edited(run, generator, tmp_p
         run("attribute", "seed:1", "--directions", two, "--name", "smlie")
 
 
+@pytest.mark.thorough
+def test_a_photograph_is_inverted_in_its_class(tmp_path, monkeypatch):
+    made = tiny.generator(dataclasses.replace(tiny.MODEL_8, label_size=3))
+    exported.save(tmp_path / "net.safetensors", made)
+    images.write_png(tmp_path / "me.png", tiny.photos(4, 8)[0])
+    words = ["reconstruct", tmp_path / "net.safetensors", tmp_path / "me.png"]
+    words = [*map(str, [*words, "--outdir", tmp_path / "out"]), *SEARCHES]
+    given, invert = [], edit_bench.invert
+
+    def noted(*args, labels, **options):
+        given.append(labels)
+        return invert(*args, labels=labels, **options)
+
+    monkeypatch.setattr(edit_bench, "invert", noted)
+    with pytest.raises(UserError, match=r"--class is missing: .* 3 classes, 0 to 2"):
+        edit.main(words)
+    with pytest.raises(UserError, match="--class 3 is unknown"):
+        edit.main([*words, "--class", "3"])
+    assert not (tmp_path / "out" / "me.safetensors").exists()
+    edit.main([*words, "--class", "2"])
+    np.testing.assert_array_equal(given, [[[0, 0, 1]]])
+    assert (tmp_path / "out" / "me.png").exists()
+
+
+@pytest.mark.thorough
 def test_results_beside_photographs_leave_them_alone(network, tmp_path, caplog):
     for name in ("holiday", "grid"):
         images.write_png(tmp_path / f"{name}.png", Portraits(9).image(3, 16))

@@ -1,4 +1,4 @@
-"""A photograph becomes crops of its faces, aligned as FFHQ's are."""
+"""Crops of the faces in a photograph, aligned as FFHQ's are."""
 
 import dataclasses
 import logging
@@ -69,17 +69,15 @@ def align(
         )
     quads.sort(key=ffhq.quad_side, reverse=True)
     for quad in quads:
-        if (share := ffhq.made_up(quad, image.shape)) > _MADE_UP:
+        share, side = ffhq.made_up(quad, image.shape), ffhq.quad_side(quad)
+        if share > _MADE_UP:
             _log.warning(
-                "%.0f %% of a crop lie outside the photograph and are filled with its "
-                "blurred mirror image: leave more room around the face",
-                100 * share,
+                f"{share:.0%} of a crop lie outside the photograph and are filled with "
+                "its blurred mirror image: leave more room around the face"
             )
-        if ffhq.quad_side(quad) < size / 2:
+        if side < size / 2:
             _log.warning(
-                "a face covers only %.0f pixels of the photograph and is enlarged to "
-                "%d: expect a blurred crop",
-                ffhq.quad_side(quad),
-                size,
+                f"a face covers only {side:.0f} pixels of the photograph and is "
+                f"enlarged to {size}: expect a blurred crop"
             )
     return [Aligned(ffhq.crop_quad(image, quad, size), quad) for quad in quads]

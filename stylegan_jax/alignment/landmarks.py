@@ -1,4 +1,4 @@
-"""Landmarks of faces: which points count, and files of them.
+"""Landmarks of faces: their layouts, and files of them.
 
 Landmarks are `[K, 2]` float64, (x, y) in pixels, whole numbers at the centres of
 pixels, x to the right and y down. "Left" is the image's left. FFHQ's recipe needs the
@@ -35,12 +35,7 @@ class LandmarkError(UserError):
 
 # For each number of points, the points whose means are the left and the right eye and
 # the left and the right corner of the mouth.
-_MESH = (
-    (33, 160, 158, 133, 153, 144),
-    (362, 385, 387, 263, 373, 380),
-    (61,),
-    (291,),
-)
+_MESH = (33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380), (61,), (291,)
 LAYOUTS: dict[int, tuple[tuple[int, ...], ...]] = {
     # Two eyes, two corners of the mouth.
     4: ((0,), (1,), (2,), (3,)),
@@ -118,18 +113,15 @@ def read_landmarks(path: str | os.PathLike) -> list[np.ndarray]:
         values = np.asarray(readers[path.suffix.lower()](path), np.float64)
         if values.ndim not in (2, 3) or not len(values):
             raise UserError(f"numbers of shape {values.shape}")
+        return as_faces(values)
     except FileNotFoundError:
         raise
     except (ValueError, TypeError, KeyError, OSError, OverflowError) as error:
         raise LandmarkError(f"{path} holds no landmarks: {error}") from error
-    try:
-        return as_faces(values)
-    except LandmarkError as error:
-        raise LandmarkError(f"{path}: {error}") from error
 
 
 def as_faces(landmarks: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Takes one face `[K, 2]` or several, and returns a checked list of `[K, 2]`."""
+    """One face `[K, 2]` or several as a list of `[K, 2]`, each checked."""
     if not len(landmarks):
         return []
     faces = [landmarks] if np.ndim(landmarks[0]) == 1 else list(landmarks)

@@ -1,4 +1,4 @@
-"""An edited crop goes back into its photograph."""
+"""Edited crops laid back over their photographs."""
 
 import numpy as np
 
@@ -96,7 +96,7 @@ def _warp(
 
 
 def _fade(into: np.ndarray, x: np.ndarray, y: np.ndarray, feather: float) -> np.ndarray:
-    """Returns float32 `[H, W]`: 0 outside the quad, rising smoothly to 1 within it."""
+    """float32 `[H, W]`: 0 outside the quad, rising smoothly to 1 within it."""
     u = into[0, 0] * x[None, :] + into[0, 1] * y[:, None]
     v = into[1, 0] * x[None, :] + into[1, 1] * y[:, None]
     depth = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v))

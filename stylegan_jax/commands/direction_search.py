@@ -23,14 +23,14 @@ from stylegan_jax.editing.attributes import (
 )
 from stylegan_jax.editing.direction_files import load_directions
 from stylegan_jax.editing.directions import Direction, Space
-from stylegan_jax.editing.factorization import sefa_directions
-from stylegan_jax.editing.layer_names import parse_rows
-from stylegan_jax.editing.principal import (
+from stylegan_jax.editing.ganspace import (
     principal_directions,
     statistics_of_w,
     with_std_of,
 )
 from stylegan_jax.editing.rescoring import Rescoring, correct, moves, rescore
+from stylegan_jax.editing.rows import parse_rows
+from stylegan_jax.editing.sefa import sefa_directions
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.draws import LabelDistribution, labels_for
 from stylegan_jax.metrics.frechet import Statistics

@@ -31,8 +31,7 @@ from stylegan_jax.commands.known_data import KnownData
 from stylegan_jax.editing.attributes import Boundary
 from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.editing.directions import Direction
-from stylegan_jax.editing.rescoring import Rescoring
-from stylegan_jax.editing.rescoring_tables import draw_rows, to_json, to_markdown
+from stylegan_jax.editing.rescoring import Rescoring, draw_rows
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.outputs import Outputs, files_named_in
@@ -86,7 +85,7 @@ def _write_table(
 ) -> None:
     record: dict[str, Any] = {
         "made_by": "stylegan_jax.directions",
-        **to_json(table),
+        **table.to_json(),
         "network": str(args.network),
         "amount_in_stds": args.amount,
         "classifier_accuracy": {n: c.accuracy for n, c in classifiers.items()},
@@ -100,7 +99,7 @@ def _write_table(
             for boundary in found
         ],
     }
-    text = to_markdown(table)
+    text = table.to_markdown()
     mark = "\n<!-- stylegan_jax.directions -->\n"
     atomic_write(out.path("table.md"), text + mark)
     atomic_write(out.path("table.json"), json.dumps(record, indent=2) + "\n")

@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from stylegan_jax.commands import cli
 from stylegan_jax.commands import edit_latents as latent
 from stylegan_jax.commands import edit_local as local
-from stylegan_jax.commands.edit_flags import Command
+from stylegan_jax.commands.edit_bench import Command, Workbench
 from stylegan_jax.commands.edit_morph import Morph
-from stylegan_jax.commands.edit_paste import PasteBack
 from stylegan_jax.errors import UserError, did_you_mean
 
 OPERATIONS: dict[str, type[Command]] = {
@@ -35,7 +34,7 @@ OPERATIONS: dict[str, type[Command]] = {
     "scribble": local.Scribble,
     "local-style": local.LocalStyle,
     "swap-face": local.SwapFace,
-    "paste-back": PasteBack,
+    "paste-back": latent.PasteBack,
 }
 
 
@@ -52,11 +51,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         known = f"they are {', '.join(OPERATIONS)}"
         raise UserError(f"no operation {words[0]!r}; {hint or known}")
     command = cli.parse(OPERATIONS[words[0]], words[1:], prog=f"{prog} {words[0]}")
-    bench = command.bench()
+    bench = Workbench(command)
     command.run(bench)
-    if bench.refused:
+    if bench.rejected:
         raise UserError(
-            f"{len(bench.refused)} inputs were left out: {'; '.join(bench.refused)}"
+            f"{len(bench.rejected)} inputs were left out: {'; '.join(bench.rejected)}"
         )
 
 

@@ -7,20 +7,18 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from stylegan_jax import loading
 from stylegan_jax.commands.flag_groups import (
     ClassIndex,
     Cutoff,
     FeatureWeights,
     OfNetwork,
-    layers_of,
+    require_at_least,
 )
 from stylegan_jax.editing import masks
-from stylegan_jax.editing.workbench import Paste, Settings, Workbench
 from stylegan_jax.errors import UserError
-from stylegan_jax.inversion.recipes import Perceptual
-from stylegan_jax.io import outputs
 
+Paste = Literal["change", "whole"]
+Face = Literal["ffhq", "portraits"]
 Inputs = Annotated[
     tuple[str, ...],
     tyro.conf.Positional,
@@ -33,7 +31,7 @@ Inputs = Annotated[
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command(OfNetwork, FeatureWeights):
+class Flags(OfNetwork, FeatureWeights):
     """Flags of all operations."""
 
     # What photographs are compared by, besides pixels; none needs no other networks.
@@ -55,33 +53,15 @@ class Command(OfNetwork, FeatureWeights):
     # detail, or the whole crop.
     paste: Paste = "change"
 
-    def bench(self) -> Workbench:
-        """Loads the network and makes the folder."""
+    def check(self) -> None:
+        """Raises UserError for flags that do not go together."""
         if self.landmarks is not None and not self.align:
             raise UserError("--landmarks goes with --align")
         if self.landmarks is not None and not self.landmarks.exists():
             raise UserError(f"{self.landmarks}: there is no such file or folder")
-        perceptual: Perceptual = self.perceptual
-        settings = Settings(
-            perceptual=perceptual,
-            w_steps=self.w_steps,
-            noise_steps=self.noise_steps,
-            vgg16=self.vgg16,
-            lpips=self.lpips,
-            features=self.features,
-            class_index=self.class_index,
-            psi=self.psi,
-            cutoff=layers_of(self.cutoff),
-            aligned=self.align,
-            landmarks=self.landmarks,
-            paste=self.paste,
-        )
-        named = outputs.files_named_in(self)
-        return Workbench(loading.load(self.network), self.outdir, settings, named)
-
-    def run(self, bench: Workbench) -> None:
-        """Does it."""
-        raise NotImplementedError
+        if self.perceptual == "own" and self.features is None:
+            raise UserError("--perceptual own goes with --features FILE")
+        require_at_least(self, w_steps=1, noise_steps=0, cutoff=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,35 +75,34 @@ class MaskFlags:
     mask: str
     soft: bool = False  # keeps the grey of a picture; else a half and more is inside
     feather: float = 0.03  # deviation of the blur of its edge, a fraction of the side
-    face: Literal["ffhq", "portraits"] = "ffhq"  # how faces are placed
+    face: Face = "ffhq"  # how faces are placed
 
-    def hard_mask(self, bench: Workbench) -> np.ndarray:
+    def hard_mask(self, resolution: int) -> np.ndarray:
         """The mask as described, `[1, R, R, 1]`."""
-        return self._mask(bench, soft=False)
+        return read_mask(self.mask, resolution, self.face)
 
-    def soft_mask(self, bench: Workbench) -> np.ndarray:
+    def soft_mask(self, resolution: int) -> np.ndarray:
         """The mask with a blurred edge."""
         if not 0 <= self.feather < 1:
             raise UserError(f"--feather {self.feather} is not from 0 to 1")
-        return masks.feather(self._mask(bench, soft=self.soft), self.feather)
+        mask = read_mask(self.mask, resolution, self.face, soft=self.soft)
+        return masks.feather(mask, self.feather)
 
-    def _mask(self, bench: Workbench, *, soft: bool) -> np.ndarray:
-        frame, resolution = masks.FRAMES[self.face], bench.generator.resolution
-        return masks.parse(self.mask, resolution, frame, soft=soft, report=print)
+
+def read_mask(
+    text: str, resolution: int, face: Face, *, soft: bool = False
+) -> np.ndarray:
+    """A mask as `masks.parse` reads it; says how much is inside."""
+    mask = masks.parse(text, resolution, masks.FRAMES[face], soft=soft)
+    inside = mask >= 0.5
+    print(
+        f"mask {text}: {inside.sum()} of {inside.size} pixels are inside "
+        f"({inside.mean():.1%}), {resolution}x{resolution}"
+    )
+    return mask
 
 
 def shown(mask: np.ndarray, channels: int) -> np.ndarray:
     """A mask as a picture, uint8 `[R, R, C]`."""
     grey = np.rint(255 * mask[0]).astype(np.uint8)
     return np.broadcast_to(grey, (*grey.shape[:2], channels))
-
-
-def numbers(text: str, flag: str) -> list[float]:
-    """Reads `0,0.5,1`; raises UserError."""
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or not np.isfinite(found).all():
-        raise UserError(f"{flag} {text}: give numbers such as 0,0.5,1")
-    return found

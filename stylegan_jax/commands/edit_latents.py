@@ -13,17 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.commands.edit_flags import Command, Inputs, MaskFlags, numbers, shown
-from stylegan_jax.editing import activations, arithmetic, directions
+from stylegan_jax.commands.choices import parse_numbers
+from stylegan_jax.commands.edit_bench import Command, Workbench
+from stylegan_jax.commands.edit_flags import Face, Inputs, read_mask, shown
+from stylegan_jax.commands.inputs import labels_of
+from stylegan_jax.editing import activations, directions, mixing
 from stylegan_jax.editing.activations import Combine
 from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction, Distance, Space
-from stylegan_jax.editing.inputs import labels_of
-from stylegan_jax.editing.layer_names import parse_rows
-from stylegan_jax.editing.mixing import mix
-from stylegan_jax.editing.workbench import Workbench
+from stylegan_jax.editing.paste import paste_edit
+from stylegan_jax.editing.rows import parse_rows
 from stylegan_jax.errors import UserError, did_you_mean
+from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code, draw_pictures
+from stylegan_jax.io import images
 from stylegan_jax.metrics.reconstruction import report
 
 
@@ -36,18 +39,17 @@ class Reconstruct(Command):
     def run(self, bench: Workbench) -> None:
         """Does it."""
         items = bench.items(self.inputs)
-        found = bench.invert(items)
-        rows = []
-        for item, (plain, full) in zip(items, found, strict=True):
-            pictures = [
-                draw_pictures(bench.generator, plain)[0],
-                bench.write([item.name], full, [item])[0],
-            ]
-            psnr = report(np.stack([item.picture] * 2), np.stack(pictures))["psnr"]
-            print(f"{item.name}: {psnr[0]:.2f} dB, with noise {psnr[1]:.2f} dB")
-            rows.append([item.picture, *pictures])
-        labels = ["image", "latents", "with noise"]
-        bench.write_grid(rows, [item.name for item in items], labels)
+        plain, full = map(mixing.concatenate, zip(*bench.invert(items), strict=True))
+        names, originals = zip(*[(x.name, x.picture) for x in items], strict=True)
+        without = draw_pictures(bench.generator, plain)
+        written = bench.write(names, full, items)
+        psnr = [
+            report(np.stack(originals), made)["psnr"] for made in (without, written)
+        ]
+        for name, plainly, fully in zip(names, *psnr, strict=True):
+            print(f"{name}: {plainly:.2f} dB, with noise {fully:.2f} dB")
+        rows = list(zip(originals, without, written, strict=True))
+        bench.write_grid(rows, names, ["image", "latents", "with noise"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,20 +72,18 @@ class Mix(Command):
         drawn_style = draw_pictures(bench.generator, style)
         blank = np.full_like(drawn_content[0], 255)
         for name, rows in zip(self.rows, parsed, strict=True):
-            cells = [[blank, *drawn_style]]
+            label, cells = name.replace(",", "_"), [[blank, *drawn_style]]
             for i, item in enumerate(contents):
-                mixed = mix(content[i : i + 1], style, rows)
-                label = name.replace(",", "_")
+                mixed = mixing.mix(content[i : i + 1], style, rows)
                 names = [f"{item.name}_{label}_{other.name}" for other in styles]
-                several = [item] * len(styles)
                 before = drawn_content[[i] * len(styles)]
-                written = bench.write(names, mixed, several, before)
+                written = bench.write(names, mixed, [item] * len(styles), before)
                 cells.append([drawn_content[i], *written])
             bench.write_grid(
                 cells,
                 ["", *(item.name for item in contents)],
                 [f"{name} of", *(item.name for item in styles)],
-                f"grid_{name.replace(',', '_')}",
+                f"grid_{label}",
             )
 
 
@@ -97,28 +97,21 @@ class Scale(Command):
 
     def run(self, bench: Workbench) -> None:
         """Does it."""
-        generator, factors = bench.generator, numbers(self.factors, "--factors")
-        rows = parse_rows(self.rows, generator.config.num_ws)
-        w_avg = generator.w_avg
+        generator, factors = bench.generator, parse_numbers(self.factors, "--factors")
+        rows, w_avg = parse_rows(self.rows, generator.config.num_ws), generator.w_avg
         if w_avg is None:
             raise UserError("this network has no mean of w to scale from")
         items = bench.items(self.inputs)
         code = bench.code(items)
-        before = draw_pictures(generator, code)
         columns = [
-            bench.write(
-                [f"{item.name}_scaled{factor:g}" for item in items],
-                arithmetic.scale_style(code, w_avg, factor, rows),
-                items,
-                before,
+            (
+                f"scaled{factor:g}",
+                f"{self.rows} x {factor:g}",
+                mixing.scale_style(code, w_avg, factor, rows),
             )
             for factor in factors
         ]
-        bench.write_grid(
-            list(zip(*columns, strict=True)),
-            [item.name for item in items],
-            [f"{self.rows} x {factor:g}" for factor in factors],
-        )
+        bench.write_columns(items, columns, draw_pictures(generator, code))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,36 +124,31 @@ class Expression(Command):
     strength: str = "0,0.5,1"  # t
     # Rows of the difference that are shorter stay as they are. The default is for w of
     # 512 numbers.
-    threshold: float = arithmetic.THRESHOLD
+    threshold: float = mixing.THRESHOLD
 
     def run(self, bench: Workbench) -> None:
         """Does it."""
-        strengths = numbers(self.strength, "--strength")
+        strengths = parse_numbers(self.strength, "--strength")
         items = bench.items(self.subject)
         pair = [bench.one(self.neutral), bench.one(self.expressive)]
         code = bench.code([*items, *pair])
-        neutral, expressive = code[-2:-1], code[-1:]
-        subject = code[: len(items)]
-        change = arithmetic.difference(neutral, expressive, self.threshold)
+        subject, neutral, expressive = code[:-2], code[-2:-1], code[-1:]
+        change = mixing.difference(neutral, expressive, self.threshold)
         moved = np.flatnonzero(np.asarray(jnp.any(change != 0, (0, 2))))
         print(f"rows that change: {', '.join(map(str, moved)) or 'none'}")
         drawn = draw_pictures(bench.generator, code)
         columns = [
-            bench.write(
-                [f"{item.name}_strength{strength:g}" for item in items],
-                arithmetic.transfer_expression(
-                    subject, neutral, expressive, strength, self.threshold
+            (
+                f"strength{t:g}",
+                f"t = {t:g}",
+                mixing.transfer_expression(
+                    subject, neutral, expressive, t, self.threshold
                 ),
-                items,
-                drawn,
             )
-            for strength in strengths
+            for t in strengths
         ]
-        rows = [
-            [drawn[-2], drawn[-1], *pictures] for pictures in zip(*columns, strict=True)
-        ]
-        labels = ["neutral", "expressive", *(f"t = {t:g}" for t in strengths)]
-        bench.write_grid(rows, [item.name for item in items], labels)
+        first = [("neutral", drawn[-2]), ("expressive", drawn[-1])]
+        bench.write_columns(items, columns, drawn, first)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,7 +163,7 @@ class Features(Command):
     channels: str | None = None  # copies channels, such as 0-15,31
     layer: int = activations.LAYER  # counted from 1; the paper's is 4
     share: float = 0.0  # of the donor in the latents behind the layer
-    face: Literal["ffhq", "portraits"] = "ffhq"  # how faces are placed
+    face: Face = "ffhq"  # how faces are placed
 
     def run(self, bench: Workbench) -> None:
         """Does it."""
@@ -187,10 +175,8 @@ class Features(Command):
         combine, mask = self._combine(bench)
         items, donor = bench.items(self.inputs), bench.one(self.donor)
         code = bench.code([*items, donor])
-        first, second = code[: len(items)], code[-1:]
-        second = jax.tree.map(
-            lambda x: jnp.broadcast_to(x, (len(items), *x.shape[1:])), second
-        )
+        first = code[:-1]
+        second = code[np.full(len(items), len(items))]
         before = draw_pictures(bench.generator, first)
         other = draw_pictures(bench.generator, second[:1])[0]
         transfer = jax.jit(
@@ -201,9 +187,9 @@ class Features(Command):
                 share=self.share,
             )
         )
-        drawn = transfer(bench.generator, first, second)
+        drawn = images.to_uint8(np.asarray(transfer(bench.generator, first, second)))
         names = [f"{item.name}_with_{donor.name}" for item in items]
-        after = bench.write_pictures(names, np.asarray(drawn), items, before)
+        after = bench.write(names, drawn, items, before)
         labels = ["image", donor.name, *(["mask"] * (mask is not None)), "result"]
         between = [] if mask is None else [shown(mask, other.shape[-1])]
         rows = [[a, other, *between, b] for a, b in zip(before, after, strict=True)]
@@ -214,8 +200,7 @@ class Features(Command):
         if sum(value is not None for value in given) != 1:
             raise UserError("give exactly one of --mask, --average and --channels")
         if self.mask is not None:
-            flags = MaskFlags(mask=self.mask, face=self.face)
-            mask = flags.hard_mask(bench)
+            mask = read_mask(self.mask, bench.generator.resolution, self.face)
             return activations.copy_inside(jnp.asarray(mask)), mask
         if self.average is not None:
             return activations.average(self.average), None
@@ -253,55 +238,51 @@ class Attribute(Command):
 
     def run(self, bench: Workbench) -> None:
         """Does it."""
-        generator, amounts = bench.generator, numbers(self.amounts, "--amounts")
+        generator, amounts = bench.generator, parse_numbers(self.amounts, "--amounts")
         direction = self._direction()
         rows = None
         if self.rows is not None:
             rows = parse_rows(self.rows, generator.config.num_ws)
         items = bench.items(self.inputs)
+        z = [item.z for item in items if item.z is not None]
         in_z = direction.space == "z"
-        if in_z and any(item.z is None for item in items):
+        after = self.truncate == "after" and not in_z  # z moves before it anyway
+        if in_z and len(z) < len(items):
             raise UserError(
                 f"direction {direction.name!r} is in z: it moves seeds only"
             )
-        after = self.truncate == "after" and not in_z  # z moves before it anyway
-        if after and any(item.z is None for item in items):
+        if after and len(z) < len(items):
             raise UserError("--truncate after is of seeds: codes are not truncated")
-        if in_z or after:  # the codes of seeds, whatever their number of classes
-            z = np.concatenate([item.z for item in items if item.z is not None])
-            labels = labels_of(items)
         code = bench.code(items)
-        before = draw_pictures(generator, code)
 
         def moved(amount: float) -> Code:
             step = amount * (direction.std or 1.0)
-            if in_z:
-                to = directions.apply(z, direction, step, distance=self.distance)
-                return bench.code_of_z(np.asarray(to), labels)
 
-            def edit(ws: Array) -> Array:
+            def edit(x: Array | np.ndarray) -> Array:
                 return directions.apply(
-                    ws, direction, step, distance=self.distance, layers=rows
+                    x,
+                    direction,
+                    step,
+                    distance=self.distance,
+                    layers=None if in_z else rows,
                 )
 
-            if after:
-                return bench.code_of_z(z, labels, edit=edit)
-            return Code(edit(code.ws), code.noise)
+            if not in_z and not after:
+                return Code(edit(code.ws), code.noise)
+            return mixing.code_of_z(
+                generator,
+                edit(np.concatenate(z)) if in_z else np.concatenate(z),
+                self.psi,
+                cutoff=bench.cutoff,
+                labels=labels_of(items),
+                edit=edit if after else None,
+            )
 
         columns = [
-            bench.write(
-                [f"{item.name}_{direction.name}{amount:+g}" for item in items],
-                moved(amount),
-                items,
-                before,
-            )
-            for amount in amounts
+            (f"{direction.name}{x:+g}", f"{direction.name} {x:+g}", moved(x))
+            for x in amounts
         ]
-        bench.write_grid(
-            list(zip(*columns, strict=True)),
-            [item.name for item in items],
-            [f"{direction.name} {amount:+g}" for amount in amounts],
-        )
+        bench.write_columns(items, columns, draw_pictures(generator, code))
 
     def _direction(self) -> Direction:
         path = self.directions or beside(self.network)
@@ -319,3 +300,33 @@ class Attribute(Command):
             known = f"{path} has {', '.join(names)}"
             raise UserError(f"{given}: {did_you_mean(self.name or '', names) or known}")
         return found[names.index(self.name)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PasteBack(Command):
+    """Edits of a photograph, back in it: what changed is laid over its own pixels."""
+
+    inputs: Inputs  # codes that edits wrote
+    inverted: Path  # the code that `stylegan_jax.invert` wrote of the photograph
+    photograph: Path | None = None  # by default where invert read it
+    whole: bool = False  # lays the whole picture over it, not what changed
+    # Width of the fade at the edges, as a share of the side; from 0 to 0.5.
+    feather_edges: float = 0.1
+
+    def run(self, bench: Workbench) -> None:
+        """Does it."""
+        inverted = codes.load(self.inverted, bench.generator)
+        for item in bench.items(self.inputs):
+            if item.code is None:
+                raise UserError(
+                    f"{item.name} is a picture; give the .safetensors of an edit"
+                )
+            pasted = paste_edit(
+                bench.generator,
+                item.code,
+                inverted,
+                photograph=self.photograph,
+                whole=self.whole,
+                feather=self.feather_edges,
+            )
+            print(bench.outputs.write_png(f"{item.name}_pasted.png", pasted))

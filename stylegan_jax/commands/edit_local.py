@@ -2,23 +2,33 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from stylegan_jax.commands.edit_flags import Command, Inputs, MaskFlags, shown
-from stylegan_jax.editing import local, local_terms, masks
-from stylegan_jax.editing.inputs import Item
-from stylegan_jax.editing.layer_names import parse_rows
+from stylegan_jax.commands.edit_bench import Command, Workbench
+from stylegan_jax.commands.edit_flags import (
+    Face,
+    Inputs,
+    MaskFlags,
+    Paste,
+    read_mask,
+    shown,
+)
+from stylegan_jax.commands.inputs import Item
+from stylegan_jax.editing import local, masks
 from stylegan_jax.editing.local import Edit
-from stylegan_jax.editing.workbench import Paste, Workbench
+from stylegan_jax.editing.local_terms import colour_term
+from stylegan_jax.editing.rows import parse_rows
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import draw_pictures
 from stylegan_jax.inversion.solver import Optimizer, Plan
+from stylegan_jax.inversion.terms import Term
 
 _TOUCHED = 8  # levels by which a scribble differs at least
 
@@ -33,7 +43,7 @@ class Crossover(Command, MaskFlags):
 
     def run(self, bench: Workbench) -> None:
         """Does it."""
-        mask = self.soft_mask(bench)
+        mask = self.soft_mask(bench.generator.resolution)
         inside, outside = _pairs(bench, self.inside, self.outside, "--outside")
         edit = bench.search(
             lambda search: local.crossover(
@@ -47,12 +57,12 @@ class Crossover(Command, MaskFlags):
             local.PLAN,
         )
         names = [f"{a.name}_in_{b.name}" for a, b in zip(inside, outside, strict=True)]
-        before = [
-            [a.picture, b.picture, shown(mask, a.picture.shape[-1])]
-            for a, b in zip(inside, outside, strict=True)
-        ]
-        labels = ["inside", "outside", "mask"]
-        _write(bench, names, outside, edit, before, labels)
+        before = {
+            "inside": _pictures(inside),
+            "outside": _pictures(outside),
+            "mask": _seen(mask, inside),
+        }
+        _write(bench, names, outside, edit, before)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +84,8 @@ class Inpaint(Command, MaskFlags):
         """Does it."""
         if self.solutions < 1:
             raise UserError(f"--solutions {self.solutions} is below 1")
-        generator, hole = bench.generator, self.hard_mask(bench)
+        generator = bench.generator
+        hole = self.hard_mask(generator.resolution)
         # The blur reaches two deviations beyond the hole.
         edge = masks.feather(masks.dilate(hole, 2 * self.feather), self.feather)
         items = bench.items(self.inputs)
@@ -103,8 +114,10 @@ class Inpaint(Command, MaskFlags):
             f"{item.name}_inpainted" + f"_{i % self.solutions}" * numbered
             for i, item in enumerate(several)
         ]
-        before = [[i.picture, masks.covered(i.picture, hole)] for i in several]
-        _write(bench, names, several, edit, before, ["image", "hole"])
+        holes = [masks.covered(item.picture, hole) for item in several]
+        _write(
+            bench, names, several, edit, {"image": _pictures(several), "hole": holes}
+        )
 
     def _plan(self) -> Plan:
         if self.optimizer == "adam":
@@ -127,7 +140,7 @@ class Scribble(Command):
     # given as in other operations.
     paint: tuple[str, ...] = ()
     feather: float = 0.03  # deviation of the blur around strokes, of the side
-    face: Literal["ffhq", "portraits"] = "ffhq"  # how faces are placed
+    face: Face = "ffhq"  # how faces are placed
     rows: str | None = None  # that move; by default the paper's first six of 18
     stay: float = 0.01  # weight of the distance from the unpainted image's code
 
@@ -160,11 +173,9 @@ class Scribble(Command):
             local.SCRIBBLE_PLAN,
         )
         drawn = draw_pictures(generator, start)
-        before = [[item.picture, drawn[0], picture]]
-        labels = ["image", "its code", "painted"]
-        names = [f"{item.name}_scribbled"]
+        before = {"image": [item.picture], "its code": drawn, "painted": [picture]}
         unedited = _joined(region, [item], drawn)
-        _write(bench, names, [item], edit, before, labels, unedited)
+        _write(bench, [f"{item.name}_scribbled"], [item], edit, before, unedited)
 
     def _paint(self, picture: np.ndarray, stroke: str) -> np.ndarray:
         where, _, colour = stroke.rpartition("=")
@@ -175,8 +186,7 @@ class Scribble(Command):
         rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
         channels = picture.shape[-1]
         ink = rgb if channels == 3 else np.full(channels, rgb.mean())
-        frame = masks.FRAMES[self.face]
-        mask = masks.parse(where, picture.shape[0], frame, report=print)[0]
+        mask = read_mask(where, picture.shape[0], self.face)[0]
         return np.rint(picture * (1 - mask) + ink * mask).astype(np.uint8)
 
 
@@ -192,18 +202,19 @@ class LocalStyle(Command, MaskFlags):
 
     def run(self, bench: Workbench) -> None:
         """Does it."""
-        generator, mask = bench.generator, self.soft_mask(bench)
-        make_style = local_terms.colour_term
-        if self.style_of == "vgg16":
-            vgg16 = bench.features().vgg16
-            if vgg16 is None:
-                raise UserError(
-                    "--style-of vgg16 goes with --perceptual vgg16; give --style-of "
-                    "colours"
-                )
-            make_style = lambda target, mask: terms.style_term(  # noqa: E731
-                target, vgg16, mask=mask
+        generator = bench.generator
+        mask = self.soft_mask(generator.resolution)
+        vgg16 = bench.features.vgg16
+        if self.style_of == "vgg16" and vgg16 is None:
+            raise UserError(
+                "--style-of vgg16 goes with --perceptual vgg16; give --style-of colours"
             )
+
+        def make_style(target: Array, mask: Array | None) -> Term:
+            if self.style_of == "colours" or vgg16 is None:
+                return colour_term(target, mask)
+            return terms.style_term(target, vgg16, mask=mask)
+
         items, style = bench.items(self.inputs), bench.one(self.style)
         start = bench.code(items, detail=False)
         edit = bench.search(
@@ -219,11 +230,13 @@ class LocalStyle(Command, MaskFlags):
             local.PLAN,
         )
         names = [f"{item.name}_styled_{style.name}" for item in items]
-        seen = shown(mask, style.picture.shape[-1])
-        before = [[item.picture, style.picture, seen] for item in items]
+        before = {
+            "image": _pictures(items),
+            "style": _pictures([style] * len(items)),
+            "kept": _seen(mask, items),
+        }
         unedited = _joined(mask, items, draw_pictures(generator, start))
-        labels = ["image", "style", "kept"]
-        _write(bench, names, items, edit, before, labels, unedited)
+        _write(bench, names, items, edit, before, unedited)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -238,7 +251,7 @@ class SwapFace(Command, MaskFlags):
 
     def run(self, bench: Workbench) -> None:
         """Does it."""
-        mask = self.soft_mask(bench)
+        mask = self.soft_mask(bench.generator.resolution)
         items, donors = _pairs(bench, self.inputs, self.donor, "--donor")
         start = bench.code(items, detail=False)
         edit = bench.search(
@@ -256,11 +269,12 @@ class SwapFace(Command, MaskFlags):
         names = [
             f"{a.name}_face_of_{b.name}" for a, b in zip(items, donors, strict=True)
         ]
-        seen = shown(mask, items[0].picture.shape[-1])
-        before = [
-            [a.picture, b.picture, seen] for a, b in zip(items, donors, strict=True)
-        ]
-        _write(bench, names, items, edit, before, ["image", "donor", "mask"])
+        before = {
+            "image": _pictures(items),
+            "donor": _pictures(donors),
+            "mask": _seen(mask, items),
+        }
+        _write(bench, names, items, edit, before)
 
 
 def _pairs(
@@ -283,17 +297,26 @@ def _joined(mask: np.ndarray, items: Sequence[Item], drawn: np.ndarray) -> np.nd
     return np.rint(mask * pictures + (1 - mask) * drawn).astype(np.uint8)
 
 
+def _pictures(items: Sequence[Item]) -> list[np.ndarray]:
+    return [item.picture for item in items]
+
+
+def _seen(mask: np.ndarray, items: Sequence[Item]) -> list[np.ndarray]:
+    return [shown(mask, item.picture.shape[-1]) for item in items]
+
+
 def _write(
     bench: Workbench,
     names: Sequence[str],
     items: Sequence[Item],
     edit: Edit,
-    before: Sequence[Sequence[np.ndarray]],
-    labels: Sequence[str],
+    before: Mapping[str, Sequence[np.ndarray]],
     unedited: np.ndarray | None = None,
 ) -> None:
-    """Writes results, and a row each: what went in, latents, latents and noise."""
-    latents = draw_pictures(bench.generator, edit.latents)
-    results = bench.write(names, edit.code, items, unedited)
-    rows = [[*pictures, latents[i], results[i]] for i, pictures in enumerate(before)]
-    bench.write_grid(rows, list(names), [*labels, "latents", "with noise"])
+    """Writes results, and a grid; `before` has its first columns by caption."""
+    columns = {
+        **before,
+        "latents": draw_pictures(bench.generator, edit.latents),
+        "with noise": bench.write(names, edit.code, items, unedited),
+    }
+    bench.write_grid(list(zip(*columns.values(), strict=True)), names, [*columns])

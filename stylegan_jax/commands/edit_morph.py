@@ -3,16 +3,17 @@
 import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.commands.edit_flags import Command, Inputs, MaskFlags
-from stylegan_jax.editing import activations, interpolate
-from stylegan_jax.editing.inputs import Item, labels_of
-from stylegan_jax.editing.workbench import Workbench
+from stylegan_jax.commands.edit_bench import Command, Workbench
+from stylegan_jax.commands.edit_flags import Face, Inputs, read_mask
+from stylegan_jax.commands.inputs import Item, labels_of
+from stylegan_jax.editing import activations, mixing
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import draw_pictures
 from stylegan_jax.io import images, video
@@ -39,7 +40,7 @@ class Morph(Command):
     # first image's features are kept outside.
     mask: str | None = None
     layer: int = activations.LAYER  # whose features are kept outside the mask
-    face: Literal["ffhq", "portraits"] = "ffhq"  # how faces are placed
+    face: Face = "ffhq"  # how faces are placed
     film: bool = True  # writes morph.mp4, which needs PyAV: the extra `video`
 
     def run(self, bench: Workbench) -> None:
@@ -56,9 +57,7 @@ class Morph(Command):
         if self.mask is not None and (len(items) > 2 or self.space == "z"):
             raise UserError("--mask goes with two images, and not with --space z")
         draw = self._draw_function(bench, items)
-        places = interpolate.stops(
-            len(items), self.frames, ease=self.ease, loop=self.loop
-        )
+        places = mixing.stops(len(items), self.frames, ease=self.ease, loop=self.loop)
         pictures: list[np.ndarray] = []
         for leg in range(len(items) if self.loop else len(items) - 1):
             t = places[leg * self.frames :][: self.frames + 1] - leg
@@ -85,38 +84,30 @@ class Morph(Command):
             z = [item.z for item in items if item.z is not None]
             if len(z) < len(items):
                 raise UserError("--space z takes seeds only; leave it out")
-
             labels = labels_of(items)
 
-            def mixed(a: int, b: int, t: np.ndarray) -> np.ndarray | None:
-                if labels is None:
-                    return None
-                t = np.asarray(t, np.float32)[:, None]
-                return (1 - t) * labels[a] + t * labels[b]
-
             def along_circle(a: int, b: int, t: np.ndarray) -> np.ndarray:
-                between = interpolate.morph_z(jnp.asarray(z[a]), jnp.asarray(z[b]), t)
-                code = bench.code_of_z(np.asarray(between), mixed(a, b, t))
+                between = mixing.morph_z(jnp.asarray(z[a]), jnp.asarray(z[b]), t)
+                label = None
+                if labels is not None:
+                    share = np.asarray(t, np.float32)[:, None]
+                    label = (1 - share) * labels[a] + share * labels[b]
+                code = mixing.code_of_z(
+                    generator, between, self.psi, cutoff=bench.cutoff, labels=label
+                )
                 return draw_pictures(generator, code)
 
             return along_circle
-        code = bench.code(items)
+        code, mask = bench.code(items), None
+        if self.mask is not None:
+            mask = jnp.asarray(read_mask(self.mask, generator.resolution, self.face))
+        masked = jax.jit(partial(activations.masked_morph, layers=self.layer))
 
         def along_line(a: int, b: int, t: np.ndarray) -> np.ndarray:
             first, second = code[a : a + 1], code[b : b + 1]
-            return draw_pictures(generator, interpolate.morph(first, second, t))
-
-        if self.mask is None:
-            return along_line
-        flags = MaskFlags(mask=self.mask, face=self.face)
-        mask = jnp.asarray(flags.hard_mask(bench))
-        masked = jax.jit(activations.masked_morph, static_argnames="layers")
-
-        def inside(a: int, b: int, t: np.ndarray) -> np.ndarray:
-            first, second = code[a : a + 1], code[b : b + 1]
-            drawn = masked(
-                generator, first, second, mask, jnp.asarray(t), layers=self.layer
-            )
+            if mask is None:
+                return draw_pictures(generator, mixing.morph(first, second, t))
+            drawn = masked(generator, first, second, mask, jnp.asarray(t))
             return images.to_uint8(np.asarray(drawn))
 
-        return inside
+        return along_line

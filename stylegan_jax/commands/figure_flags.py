@@ -6,7 +6,7 @@ from pathlib import Path
 from stylegan_jax import loading
 from stylegan_jax.commands.choices import parse_numbers, parse_seeds
 from stylegan_jax.commands.flag_groups import ClassIndex, OfNetwork
-from stylegan_jax.editing import inputs
+from stylegan_jax.commands.inputs import Reader
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import (
     between,
@@ -196,9 +196,10 @@ class Morph(Figure):
         """Draws the figure and writes it."""
         studio.need_styles("a morph")
         _at_least("--frames", self.frames, 1)
-        items, refused = inputs.read(self.images, studio.generator, psi=self.psi)
-        if refused:
-            raise UserError(refused[0])
+        reader = Reader(generator=studio.generator, psi=self.psi)
+        items, rejected = reader.read(self.images)
+        if rejected:
+            raise UserError(rejected[0])
         found = [(item.name, item.code) for item in items]
         if len(found) % 2:
             raise UserError(f"--images are {len(found)}; give two for each pair")

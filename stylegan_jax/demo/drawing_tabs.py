@@ -6,7 +6,7 @@ import gradio as gr
 
 from stylegan_jax.demo import shown_images
 from stylegan_jax.demo.page import Page, Picker, Visit, random_seed, save_button
-from stylegan_jax.editing.layer_names import named_rows
+from stylegan_jax.editing.rows import named_rows
 from stylegan_jax.inversion.code import Code
 
 MORE = 8  # seeds at once

@@ -18,7 +18,6 @@ from stylegan_jax.demo.session import Session, Source
 from stylegan_jax.editing import local, masks
 from stylegan_jax.editing.local import Edit, Search
 from stylegan_jax.editing.local_terms import make_perceptual
-from stylegan_jax.editing.workbench import Settings, quick_recipe
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.objective import make_terms
@@ -90,12 +89,9 @@ def invert(
     expected = (session.resolution,) * 2 + (generator.config.num_channels,)
     if photo.shape != expected:
         raise UserError(f"the photograph is {photo.shape}, not {expected}")
-    settings = Settings(
-        perceptual=_perceptual(session),
-        w_steps=effort.latents,
-        noise_steps=effort.noise,
+    recipe = local.quick_recipe(
+        generator, _perceptual(session), effort.latents, effort.noise
     )
-    recipe = quick_recipe(generator, settings)
     target = jnp.asarray(images.from_uint8(photo[None]))
 
     edits = _restored(session, target, recipe)

@@ -14,15 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from stylegan_jax.editing import directions, interpolate, mixing
+from stylegan_jax.editing import directions, mixing
 from stylegan_jax.editing.directions import Direction
-from stylegan_jax.editing.inputs import latents_of_seed
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator, Noise
 from stylegan_jax.ops import latents
+from stylegan_jax.ops.latents import latents_of_seed
 
 CUTOFF = 8  # layers that are truncated, as in `stylegan_jax.sample`
 _KEPT = 1024  # latents of seeds
@@ -268,4 +268,4 @@ def _moved(codes: Array, steps: Array, amounts: Array) -> Array:
     return codes + jnp.tensordot(amounts, steps, 1)[None]
 
 
-_morph = jax.jit(interpolate.morph)
+_morph = jax.jit(mixing.morph)

@@ -1,4 +1,4 @@
-"""What is done to codes, images and masks: the applications of the papers."""
+"""Edits of codes and images: the applications of the papers."""
 
 from stylegan_jax import lazy
 

@@ -5,10 +5,11 @@ from .direction_files import save_directions as save_directions
 from .directions import Direction as Direction
 from .directions import condition as condition
 from .directions import move as move
-from .interpolate import morph as morph
 from .local import Search as Search
 from .local import crossover as crossover
 from .local import inpaint as inpaint
 from .local import mean_start as mean_start
 from .local import scribble as scribble
+from .mixing import code_of_z as code_of_z
 from .mixing import mix as mix
+from .mixing import morph as morph

@@ -1,4 +1,4 @@
-"""Edits of activation tensors: features of one image in the place of another's.
+"""Feature transfer: activations of one image in the place of another's.
 
 Two codes are drawn up to a layer, their features are combined, and the rest of the
 network goes on with the latents and noise of the first.
@@ -11,10 +11,11 @@ behind its layer's style.
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from stylegan_jax.editing.interpolate import morph
 from stylegan_jax.editing.masks import resize
+from stylegan_jax.editing.mixing import morph
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.networks.generator import Generator
@@ -43,7 +44,7 @@ def transfer(
         combine: makes new features of the two images' `[N, R, R, C]`.
         layers: after how many layers.
         share: moves the latents behind the features towards those of the second; the
-            paper's are the first's, 0. Reports say that 0.5 blends better.
+            paper's are the first's, 0.
 
     Returns:
         float32 `[N, H, W, C]`.
@@ -92,7 +93,7 @@ def copy_channels(channels: Sequence[int]) -> Combine:
             raise UserError(
                 f"channel {outside[0]} is not one of the {count} of this layer"
             )
-        taken = jnp.zeros(count, bool).at[jnp.asarray(channels, int)].set(True)
+        taken = np.isin(np.arange(count), np.asarray(channels, int))
         return jnp.where(taken[None, None, None], other, own)
 
     return combine

@@ -1,4 +1,4 @@
-"""Directions of attributes: from samples and what classifiers say of them.
+"""Directions of attributes, from samples and their classifiers' scores.
 
 InterFaceGAN's protocol: sample, score, take the samples with the most and the least of
 an attribute, separate them by a plane, and go along its normal.
@@ -9,7 +9,7 @@ Source: Shen et al. 2020, "InterFaceGAN", section 3 and appendix; genforce/inter
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -65,9 +65,8 @@ def find_boundary(
         train_share: of the extremes; the others measure the accuracy.
         fit: "svm", a linear support vector machine with C = 1 between the extremes, as
             in the paper; or "regression", the slope of a least-squares fit of the
-            scores on the latents of all samples outside the validation, which has more
-            data to learn from. Its plane is where the fit crosses the middle between
-            the extremes' mean scores.
+            scores on the latents of all samples outside the validation. Its plane is
+            where the fit crosses the middle between the extremes' mean scores.
         seed: of the split.
         provenance: kept in the direction.
 
@@ -116,7 +115,7 @@ def find_boundary(
         provenance=provenance,
     )
     return Boundary(
-        direction=with_std(direction, latents),
+        direction=_with_std(direction, latents),
         validation_accuracy=float(np.mean(sides[held_out] == truth)),
         rest_accuracy=float(np.mean(right)) if len(rest) else float("nan"),
         num_train=len(train) if fit == "svm" else len(train) + len(rest),
@@ -128,10 +127,7 @@ def attribute_boundaries(
     names: Sequence[str] | None = None,
     *,
     space: Space = "w",
-    extremes: float = 0.02,
-    fit: Fit = "svm",
-    seed: int = 0,
-    provenance: str = "",
+    **options: Any,
 ) -> list[Boundary]:
     """Finds the direction of each attribute, each by itself.
 
@@ -139,10 +135,7 @@ def attribute_boundaries(
         samples: from `metrics.separability.sample_for_separability`.
         names: some of the attributes; all by default.
         space: "w" or "z".
-        extremes: as are the others, see `find_boundary`.
-        fit: likewise.
-        seed: likewise.
-        provenance: likewise.
+        options: others of `find_boundary`.
 
     Raises:
         UserError: an attribute that the samples were not scored by; or as
@@ -162,10 +155,7 @@ def attribute_boundaries(
             samples.logits[:, samples.names.index(name)],
             name=name,
             space=space,
-            extremes=extremes,
-            fit=fit,
-            seed=seed,
-            provenance=provenance,
+            **options,
         )
         for name in names
     ]
@@ -184,10 +174,9 @@ def condition_on_each_other(
     is measured
 
     - "euclidean": as it is. The result is the orthogonal projection (`condition`).
-    - "samples": in standard deviations of the samples along it (Mahalanobis). w varies
-      a hundred times more in some directions than in others, and a step in one where
-      it hardly varies leads to images that the network has never drawn. The plane then
-      goes through the mean of the samples.
+    - "samples": in standard deviations of the samples along it (Mahalanobis): a step
+      where w hardly varies leads to images unlike any sample. The plane then goes
+      through the mean of the samples.
 
     Args:
         directions: of one space, for all layers alike.
@@ -210,7 +199,7 @@ def condition_on_each_other(
             kept = f"leaves {', '.join(d.name for d in others)} ({metric})"
             said = "; ".join(filter(None, [direction.provenance, kept]))
             only = dataclasses.replace(only, provenance=said)
-        found.append(with_std(only, latents))
+        found.append(_with_std(only, latents))
     return found
 
 
@@ -225,9 +214,9 @@ def _condition_among_samples(
             "samples is of one w for all: take the euclidean one"
         )
     covariance = np.cov(latents.astype(np.float64), rowvar=False)
-    kept = np.stack([other.vector for other in others], axis=1) if others else None
     rest = primary.vector
-    if kept is not None:
+    if others:
+        kept = np.stack([other.vector for other in others], axis=1)
         inner = kept.T @ covariance @ kept
         rest = rest - kept @ np.linalg.solve(inner, kept.T @ covariance @ rest)
     vector = covariance @ rest
@@ -237,13 +226,8 @@ def _condition_among_samples(
     )
 
 
-def with_std(direction: Direction, latents: np.ndarray) -> Direction:
-    """The direction with the standard deviation of `[N, D]` samples along it."""
-    rows = np.atleast_2d(direction.vector)
-    if direction.layers is not None and len(rows) > 1:
-        rows = rows[list(direction.layers)]
-    # As `signed_distance` does of equal layers.
-    along = latents.astype(np.float64) @ rows.mean(axis=0)
+def _with_std(direction: Direction, latents: np.ndarray) -> Direction:
+    along = latents.astype(np.float64) @ direction.mean_row
     return dataclasses.replace(direction, std=float(np.std(along)) or None)
 
 

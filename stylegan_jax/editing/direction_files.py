@@ -1,4 +1,4 @@
-"""Files of directions: several in a `.safetensors`, or somebody's boundary in `.npy`.
+"""Files of directions: several in a `.safetensors`, or a boundary in `.npy`.
 
 Our own file has one float64 array per direction, called by its name, and in the
 header's `__metadata__` one entry, `stylegan_jax`, whose text is JSON:
@@ -99,17 +99,7 @@ def save_directions(path: str | Path, directions: Sequence[Direction]) -> None:
             f"{path}: {f'two directions {twice[0]!r}' if twice else 'no directions'} to"
             " write; each needs a name of its own"
         )
-    records = [
-        {
-            "name": d.name,
-            "space": d.space,
-            "layers": None if d.layers is None else list(d.layers),
-            "intercept": d.intercept,
-            "std": d.std,
-            "provenance": d.provenance,
-        }
-        for d in directions
-    ]
+    records = [{field: getattr(d, field) for field in _FIELDS} for d in directions]
     metadata = {"format": FORMAT, "version": VERSION, "directions": records}
     vectors = {d.name: np.ascontiguousarray(d.vector) for d in directions}
     data = safetensors.numpy.save(vectors, {_KEY: json.dumps(metadata)})
@@ -141,22 +131,19 @@ def load_directions(
     return _load_safetensors(path)
 
 
-def read_boundary(
-    path: str | Path, *, space: Space | None = None, name: str | None = None
-) -> Direction:
+def read_boundary(path: str | Path, *, space: Space | None = None) -> Direction:
     """Reads one direction from a NumPy file, without pickles.
 
     Args:
         path: the file; its name gives attribute and space where it is of
             InterFaceGAN's form.
         space: "w" or "z", where the name does not say it.
-        name: instead of the file's.
 
     Raises:
         UserError: not such a file; no space is known, or another than the name says.
     """
     path = Path(path)
-    own_name, own_space = parse_boundary_name(path.stem)
+    name, own_space = parse_boundary_name(path.stem)
     vector = _read_npy(path)
     if vector.ndim > 1 and vector.shape[0] == 1:
         vector = vector[0]
@@ -168,12 +155,9 @@ def read_boundary(
     if chosen is None:
         raise UserError(
             f"{path}: neither name nor shape say whether it is in w or z; call it "
-            "MODEL_ATTRIBUTE_w_boundary.npy, or give the space: edit and directions "
-            "have `space` w and `space` z"
+            "MODEL_ATTRIBUTE_w_boundary.npy, or give `space` w or `space` z"
         )
-    return Direction(
-        name=name or own_name, vector=vector, space=chosen, provenance=path.name
-    )
+    return Direction(name=name, vector=vector, space=chosen, provenance=path.name)
 
 
 def parse_boundary_name(stem: str) -> tuple[str, Space | None]:

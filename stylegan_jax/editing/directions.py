@@ -1,4 +1,4 @@
-"""Directions in latent space, and how far to go along them.
+"""Directions in latent space, and moves along them.
 
 A direction is a unit vector in w (or z). Turning an attribute up is adding a multiple
 of it to some or all layers of an image's w. How far can be said in two ways:
@@ -18,7 +18,7 @@ Source: Shen et al. 2020, "InterFaceGAN", section 3; genforce/interfacegan,
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NoReturn
 
 import jax.numpy as jnp
 import numpy as np
@@ -74,36 +74,46 @@ class Direction:
     def __post_init__(self) -> None:
         """Checks and normalises."""
         vector = np.array(self.vector, np.float64)
-        name = self.name
         if vector.ndim not in (1, 2) or not vector.size:
-            raise UserError(
-                f"direction {name!r} has shape {vector.shape}, not [w_dim] or "
-                "[layers, w_dim]"
-            )
+            self._refuse(f"has shape {vector.shape}, not [w_dim] or [layers, w_dim]")
         if self.space not in ("w", "z"):
-            raise UserError(f"direction {name!r}: space {self.space!r} is not w or z")
+            self._refuse(f"has space {self.space!r}, which is not w or z")
         if self.space == "z" and (vector.ndim == 2 or self.layers is not None):
-            raise UserError(
-                f"direction {name!r} is in z, which has no layers; give one [z_dim] "
-                "and no layers"
-            )
-        rows = vector if self.layers is None else _rows(name, vector, self.layers)
-        length = float(np.sqrt(np.mean(np.sum(np.atleast_2d(rows) ** 2, axis=1))))
+            self._refuse("is in z, which has no layers; give one [z_dim] and no layers")
+        if self.layers is not None:
+            high = len(vector) if vector.ndim == 2 else np.inf
+            known = all(0 <= layer < high for layer in self.layers)
+            if not known or not 0 < len(self.layers) == len(set(self.layers)):
+                limit = f" to {high - 1}" if vector.ndim == 2 else ""
+                self._refuse(
+                    f"has layers {list(self.layers)}; they must be different, from 0"
+                    + limit
+                )
+        rows = _acting(vector, self.layers)
+        length = float(np.sqrt(np.mean(np.sum(rows**2, axis=1))))
         if not np.isfinite(vector).all() or not np.isfinite(self.intercept):
-            raise UserError(f"direction {name!r} has numbers that are not finite")
+            self._refuse("has numbers that are not finite")
         if not length > 0:
-            raise UserError(f"direction {name!r} is zero, which points nowhere")
+            self._refuse("is zero, which points nowhere")
         if self.std is not None and not 0 < self.std < np.inf:
-            raise UserError(f"direction {name!r}: std {self.std} is not positive")
+            self._refuse(f"has std {self.std}, which is not positive")
         vector = vector / length
         vector.setflags(write=False)
         object.__setattr__(self, "vector", vector)
         object.__setattr__(self, "intercept", float(self.intercept) / length)
 
+    def _refuse(self, reason: str) -> NoReturn:
+        raise UserError(f"direction {self.name!r} {reason}")
+
     @property
     def dim(self) -> int:
         """Size of the codes it goes with."""
         return self.vector.shape[-1]
+
+    @property
+    def mean_row(self) -> np.ndarray:
+        """`[D]`; a code with one w for all layers is at `w . mean_row + intercept`."""
+        return _acting(self.vector, self.layers).mean(axis=0)
 
     def rows(self, num_layers: int, layers: Sequence[int] | None = None) -> np.ndarray:
         """What is added to each layer for an amount of 1: float64 `[L, D]`.
@@ -117,41 +127,28 @@ class Direction:
                 that does not exist.
         """
         if self.space == "z":
-            raise UserError(
-                f"direction {self.name!r} is in z; add it to z before mapping"
-            )
+            self._refuse("is in z; add it to z before mapping")
         if self.vector.ndim == 2 and len(self.vector) != num_layers:
-            raise UserError(
-                f"direction {self.name!r} is for {len(self.vector)} layers, and these "
-                f"codes have {num_layers}"
+            self._refuse(
+                f"is for {len(self.vector)} layers, and these codes have {num_layers}"
             )
         full = np.broadcast_to(self.vector, (num_layers, self.dim))
         layers = self.layers if layers is None else tuple(layers)
         if layers is None:
             return full.copy()
-        beyond = [layer for layer in layers if not 0 <= layer < num_layers]
-        if beyond or not layers:
-            raise UserError(
-                f"direction {self.name!r}: layers {list(layers)} are not some of 0 to "
-                f"{num_layers - 1}"
+        if not layers or not all(0 <= layer < num_layers for layer in layers):
+            self._refuse(
+                f"has layers {list(layers)}, not some of 0 to {num_layers - 1}"
             )
         kept = np.zeros_like(full)
         kept[list(layers)] = full[list(layers)]
         return kept
 
 
-def _rows(name: str, vector: np.ndarray, layers: tuple[int, ...]) -> np.ndarray:
-    high = len(vector) if vector.ndim == 2 else np.inf
-    if (
-        not layers
-        or len(set(layers)) < len(layers)
-        or not all(0 <= layer < high for layer in layers)
-    ):
-        raise UserError(
-            f"direction {name!r}: layers {list(layers)} must be different, from 0"
-            + (f" to {high - 1}" if vector.ndim == 2 else "")
-        )
-    return vector[list(layers)] if vector.ndim == 2 else vector
+def _acting(vector: np.ndarray, layers: tuple[int, ...] | None) -> np.ndarray:
+    """The rows `[K, D]` of `[L, D]` that act; `[1, D]` of `[D]`."""
+    rows = np.atleast_2d(vector)
+    return rows if layers is None or vector.ndim == 1 else rows[list(layers)]
 
 
 def apply(
@@ -206,8 +203,7 @@ def move(code: Code, direction: Direction, amount: Array | float) -> Code:
         raise UserError(
             f"direction {direction.name!r} is of z; apply moves z, before it is mapped"
         )
-    ws = apply(code.ws, direction, amount, distance="relative")
-    return dataclasses.replace(code, ws=ws)
+    return Code(apply(code.ws, direction, amount, distance="relative"), code.noise)
 
 
 def signed_distance(
@@ -234,18 +230,17 @@ def _rows_for(
     shape: tuple[int, ...], direction: Direction, layers: Sequence[int] | None
 ) -> np.ndarray:
     """`[D]` for codes `[N, D]`, `[L, D]` for `[N, L, D]`."""
-    name = direction.name
     if len(shape) not in (2, 3) or shape[-1] != direction.dim:
         raise UserError(
-            f"direction {name!r} has {direction.dim} dimensions and does not fit codes "
-            f"of shape {tuple(shape)}; it belongs to another network"
+            f"direction {direction.name!r} has {direction.dim} dimensions and does not "
+            f"fit codes of shape {tuple(shape)}; it belongs to another network"
         )
     if len(shape) == 3:
         return direction.rows(shape[1], layers)
     if direction.vector.ndim == 2 or direction.layers or layers is not None:
         raise UserError(
-            f"direction {name!r} acts on layers, and codes of shape {tuple(shape)} "
-            "have none; give one w per layer"
+            f"direction {direction.name!r} acts on layers, and codes of shape "
+            f"{tuple(shape)} have none; give one w per layer"
         )
     return direction.vector
 
@@ -280,11 +275,11 @@ def condition(
                 f"{primary.space})"
             )
     every = [primary, *others]
-    if len({d.vector.shape for d in every if d.vector.ndim == 2}) > 1:
+    deep = {len(d.vector) for d in every if d.vector.ndim == 2}
+    if len(deep) > 1:
         raise UserError(f"directions of {primary.name!r} have other numbers of layers")
-    deep = [len(d.vector) for d in every if d.vector.ndim == 2]
     if deep:
-        rows = np.stack([d.rows(deep[0]) for d in every])
+        rows = np.stack([d.rows(max(deep)) for d in every])
         acts = rows[0].any(axis=1, keepdims=True)
         whole, touched = rows * acts, (rows[1:] * acts).any(axis=(1, 2))
     else:
@@ -302,47 +297,14 @@ def condition(
     # A distance is a mean over layers, so that those of fewer layers count for less.
     weights = parts * np.sum(kept**2, axis=0) / np.sum(flat[0] ** 2)
     planes = np.array([d.intercept for d in others])[touched]
-    intercept = primary.intercept - float(weights @ planes)
-    default = f"{primary.name}_c_{'_'.join(d.name for d in others)}"
     return dataclasses.replace(
         primary,
-        name=name or default,
+        name=name or f"{primary.name}_c_{'_'.join(d.name for d in others)}",
         vector=rest.reshape(whole.shape[1:]),
-        intercept=intercept,
+        intercept=primary.intercept - float(weights @ planes),
         std=None,
     )
 
 
 def _share_layers(a: Direction, b: Direction) -> bool:
     return a.layers is None or b.layers is None or bool(set(a.layers) & set(b.layers))
-
-
-def cosines(
-    directions: Sequence[Direction], *, num_layers: int | None = None
-) -> np.ndarray:
-    """Cosine of the angle between every two directions of one size, `[K, K]`.
-
-    Directions that act in different layers are at right angles.
-
-    Args:
-        directions: of one space.
-        num_layers: of the codes; needed where some directions `[D]` act in all layers
-            and others in some.
-
-    Raises:
-        UserError: it is needed, or the directions have other numbers of layers.
-    """
-    deep = [len(d.vector) for d in directions if d.vector.ndim == 2]
-    some = [d.layers for d in directions if d.layers is not None]
-    if deep or some:
-        if not deep and num_layers is None and len(some) < len(directions):
-            raise UserError(
-                "some directions act in all layers, others in some: give num_layers"
-            )
-        highest = max((layer for layers in some for layer in layers), default=0)
-        count = num_layers or (deep[0] if deep else highest + 1)
-        flat = np.stack([d.rows(count).reshape(-1) for d in directions])
-    else:
-        flat = np.stack([d.vector for d in directions])
-    flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
-    return flat @ flat.T

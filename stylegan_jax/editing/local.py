@@ -2,8 +2,9 @@
 
 Each is the algorithm of Image2StyleGAN++ (Abdal et al. 2020) of that name: a search for
 latents, then one for noise that restores detail, in that order and never back. They
-take images `[N, H, W, C]` in [-1, 1], masks `[N or 1, H, W, 1]` and a start, and make
-all N edits at once.
+take images `[N, H, W, C]` in [-1, 1], masks `[N or 1, H, W, 1]`, a start (a code, such
+as `mean_start`) and a search, by default the paper's 1000 iterations of each kind, make
+all N edits at once, and yield after every chunk of iterations.
 
 Differs: where the papers leave N(0, 1) noise to start from, ours is that of the start.
 """
@@ -17,22 +18,30 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.editing.layer_names import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
 from stylegan_jax.editing.local_terms import PIXEL_WEIGHT, Hidden, MakeTerm, colour_term
+from stylegan_jax.editing.rows import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
 from stylegan_jax.inversion.code import Code, draw, stored_noise
 from stylegan_jax.inversion.problem import Solution, fit
-from stylegan_jax.inversion.recipes import noise_rate
+from stylegan_jax.inversion.recipes import (
+    Perceptual,
+    Recipe,
+    Stage,
+    Weights,
+    noise_rate,
+    with_perceptual,
+)
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.terms import PixelTerm, StayTerm, Term
 from stylegan_jax.networks.generator import Generator
 
-_draw = jax.jit(draw)
 # Searches for latents.
 PLAN = Plan()
 INPAINTING_PLAN = Plan(optimizer=Optimizer(name="sgd", learning_rate=0.8), steps=200)
 # Of gradient descent by pixels alone; docs/editing.md has the measurement.
 PIXELS_RATE = 20.0
 SCRIBBLE_PLAN = Plan(optimizer=Optimizer(learning_rate=0.1))
+
+_draw = jax.jit(draw)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,21 +63,6 @@ class Search:
     noise_steps: int = 1000
 
 
-def inpainting_plan(perceptual: bool) -> Plan:
-    """The search for latents of `inpaint`: the paper's 200 steps of gradient descent.
-
-    Steps of gradient descent go with the size of the loss. The rate is the paper's 0.8
-    with its perceptual term. Without, the loss is flatter, whatever the resolution,
-    because it is a mean over pixels, and the rate is `PIXELS_RATE`.
-    """
-    if perceptual:
-        return INPAINTING_PLAN
-    optimizer = dataclasses.replace(
-        INPAINTING_PLAN.optimizer, learning_rate=PIXELS_RATE
-    )
-    return dataclasses.replace(INPAINTING_PLAN, optimizer=optimizer)
-
-
 class Edit(NamedTuple):
     """What an edit has found so far.
 
@@ -85,6 +79,42 @@ class Edit(NamedTuple):
     loss: float = 0.0
 
 
+def quick_recipe(
+    generator: Generator,
+    perceptual: Perceptual,
+    w_steps: int | None = None,
+    noise_steps: int | None = None,
+) -> Recipe:
+    """How photographs become codes that edits begin with.
+
+    Fewer and longer steps than `invert`: 500 of each kind by default, a rate of 0.05
+    for w and `noise_rate` for noise. The rest is Image2StyleGAN++'s.
+    """
+    plan = Plan(optimizer=Optimizer(learning_rate=0.05), steps=w_steps or 500)
+    stages = [Stage(name="w", moves="latent", plan=plan)]
+    noise_steps = 500 if noise_steps is None else noise_steps
+    if noise_steps and generator.config.use_noise:
+        optimizer = Optimizer(learning_rate=noise_rate(generator.resolution, "edit"))
+        plan = Plan(optimizer=optimizer, steps=noise_steps)
+        pixels = Weights(perceptual=0.0)
+        stages.append(Stage(name="noise", moves="noise", weights=pixels, plan=plan))
+    return with_perceptual(Recipe(stages=tuple(stages), noise="stored"), perceptual)
+
+
+def inpainting_plan(perceptual: bool) -> Plan:
+    """The search for latents of `inpaint`: the paper's 200 steps of gradient descent.
+
+    The rate is the paper's 0.8 with its perceptual term. Without, the loss is flatter,
+    whatever the resolution, because it is a mean over pixels: `PIXELS_RATE`.
+    """
+    if perceptual:
+        return INPAINTING_PLAN
+    optimizer = dataclasses.replace(
+        INPAINTING_PLAN.optimizer, learning_rate=PIXELS_RATE
+    )
+    return dataclasses.replace(INPAINTING_PLAN, optimizer=optimizer)
+
+
 def mean_start(
     generator: Generator,
     count: int = 1,
@@ -95,7 +125,7 @@ def mean_start(
     """The mean latent and the stored noise: where the papers' searches begin.
 
     Args:
-        generator: the network.
+        generator: whose code it is.
         count: of images.
         spread: adds U[-spread, spread], another vector for each image, to all rows;
             0.4 in Image2StyleGAN++, for several solutions.
@@ -111,6 +141,9 @@ def mean_start(
     return Code(ws, stored_noise(generator, count))
 
 
+# --- Algorithms --------------------------------------------------------------------
+
+
 def crossover(
     generator: Generator,
     inside: Array,
@@ -119,23 +152,12 @@ def crossover(
     start: Code,
     search: Search = Search(),
 ) -> Iterator[Edit]:
-    """One image inside a mask, another outside.
-
-    Args:
-        generator: the network.
-        inside: x, seen where the mask is 1.
-        outside: y.
-        mask: blurred, usually (`masks.feather`).
-        start: such as `mean_start`.
-        search: 1000 iterations of each kind in the paper.
+    """One image inside a mask (usually blurred, `masks.feather`), another outside.
 
     Source: algorithm 3.
     """
-    terms = [
-        *_look(search, inside, mask),
-        *_look(search, outside, 1 - mask),
-    ]
-    latents = yield from _latents(generator, start, terms, search, PLAN)
+    seen = [*_look(search, inside, mask), *_look(search, outside, 1 - mask)]
+    latents = yield from _latents(generator, start, seen, search, PLAN)
     targets = _pixels(inside, mask), _pixels(outside, 1 - mask)
     yield from _detail(generator, latents, targets, search)
 
@@ -153,7 +175,7 @@ def inpaint(
     """Fills a hole. What the images hold inside it has no influence at all.
 
     Args:
-        generator: the network.
+        generator: whose images they become.
         images: with a defect in the hole.
         hole: above 0 is hole.
         start: by default `mean_start`; with a spread, every start has its own solution.
@@ -161,7 +183,7 @@ def inpaint(
         edge: a blurred mask a little larger than the hole: where the noise is to keep
             what the latents gave. None is the hole.
         rows: that move; None takes the paper's 1 to 9, 17 and 18 of 18, in other
-            networks those of `layers.rows_of_18`.
+            networks those of `rows.rows_of_18`.
 
     Source: algorithm 4. Differs: features near a hole depend on what is in it, so the
     hole is grey in both images that the perceptual term compares.
@@ -172,9 +194,9 @@ def inpaint(
     images = jnp.where(hole <= 0, images, 0.0)
     if rows is None:
         rows = rows_of_18(INPAINTING_ROWS, generator.config.num_ws)
-    terms = _look(search, images, known, hide=True)
+    seen = _look(search, images, known, hide=True)
     plan = inpainting_plan(search.perceptual is not None)
-    latents = yield from _latents(generator, start, terms, search, plan, rows)
+    latents = yield from _latents(generator, start, seen, search, plan, rows)
     edge = 1 - known if edge is None else jnp.maximum(edge, 1 - known)
     targets = (
         _pixels(images, 1 - edge),
@@ -197,22 +219,21 @@ def scribble(
     """Turns strokes that a user painted on an image into what they mean.
 
     Args:
-        generator: the network.
+        generator: whose images they are.
         painted: the images with strokes.
         region: where the strokes are, blurred; the noise restores them there.
         start: the code w* of the images without strokes.
-        search: 1000 iterations of Adam at a rate of 0.1, then 1000 of noise, in the
-            paper.
+        search: by default `SCRIBBLE_PLAN`, then 1000 iterations of noise.
         rows: that move; None takes the first six of 18, in other networks those of
-            `layers.rows_of_18`.
+            `rows.rows_of_18`.
         stay: weight of `||w* - w||`.
 
     Source: algorithm 5; the weight is a port's, the paper gives none.
     """
     if rows is None:
         rows = rows_of_18(SCRIBBLE_ROWS, generator.config.num_ws)
-    terms = [*_look(search, painted, None), StayTerm(start.ws, stay)]
-    latents = yield from _latents(generator, start, terms, search, SCRIBBLE_PLAN, rows)
+    seen = [*_look(search, painted, None), StayTerm(start.ws, stay)]
+    latents = yield from _latents(generator, start, seen, search, SCRIBBLE_PLAN, rows)
     drawn = _draw(generator, latents.code)
     targets = _pixels(painted, region), _pixels(drawn, 1 - region)
     yield from _detail(generator, latents, targets, search)
@@ -228,25 +249,39 @@ def transfer_local_style(
     *,
     make_style: MakeTerm = colour_term,
 ) -> Iterator[Edit]:
-    """Gives the outside of a mask the style of other images.
+    """Gives the outside of a blurred mask the style of other images.
 
-    Args:
-        generator: the network.
-        images: kept inside the mask.
-        styles: whose style the outside takes.
-        mask: blurred.
-        start: the code of `images`.
-        search: 1000 iterations of each kind in the paper.
-        make_style: of targets and masks; `terms.style_term` with its parameters is the
-            paper's, `colour_term` needs no feature network.
+    `start` is the code of `images`. `make_style` makes a term of targets and a mask:
+    `terms.style_term` with its parameters is the paper's, `colour_term` needs no
+    feature network.
 
     Source: algorithm 6.
     """
-    terms = [*_look(search, images, mask), make_style(styles, 1 - mask)]
-    latents = yield from _latents(generator, start, terms, search, PLAN)
+    seen = [*_look(search, images, mask), make_style(styles, 1 - mask)]
+    latents = yield from _latents(generator, start, seen, search, PLAN)
     drawn = _draw(generator, latents.code)
     targets = _pixels(images, mask), _pixels(drawn, 1 - mask)
     yield from _detail(generator, latents, targets, search)
+
+
+def swap_face(
+    generator: Generator,
+    images: Array,
+    donors: Array,
+    mask: Array,
+    start: Code,
+    search: Search = Search(),
+    *,
+    match: bool = True,
+) -> Iterator[Edit]:
+    """Puts the donors' faces into images: a crossover in the images' own light.
+
+    Both are aligned in the same way, the mask is blurred, such as that of
+    `masks.part("face", ...)`, and `start` is the code of `images`. `match` gives the
+    donors the images' colours inside the mask first.
+    """
+    donors = match_colours(donors, images, mask) if match else donors
+    return crossover(generator, donors, images, mask, start, search)
 
 
 def match_colours(images: Array, reference: Array, mask: Array) -> Array:
@@ -266,58 +301,35 @@ def match_colours(images: Array, reference: Array, mask: Array) -> Array:
     return jnp.clip(matched, -1.0, 1.0)
 
 
-def swap_face(
-    generator: Generator,
-    images: Array,
-    donors: Array,
-    mask: Array,
-    start: Code,
-    search: Search = Search(),
-    *,
-    match: bool = True,
-) -> Iterator[Edit]:
-    """Puts the donors' faces into images: a crossover in the images' own light.
-
-    Args:
-        generator: the network.
-        images: keep what is outside the mask.
-        donors: give what is inside; both aligned in the same way.
-        mask: blurred, such as `masks.part("face", ...)`.
-        start: the code of `images`.
-        search: as in `crossover`.
-        match: gives the donors the images' colours inside the mask first.
-    """
-    donors = match_colours(donors, images, mask) if match else donors
-    return crossover(generator, donors, images, mask, start, search)
+# --- Searches ----------------------------------------------------------------------
 
 
 def _look(
     search: Search, target: Array, mask: Array | None, *, hide: bool = False
 ) -> list[Term]:
     """The pixel term of an image and, if there is one, its perceptual term."""
-    terms: list[Term] = [PixelTerm(target, mask, PIXEL_WEIGHT)]
+    found: list[Term] = [PixelTerm(target, mask, PIXEL_WEIGHT)]
     if search.perceptual is not None:
         term = search.perceptual(target, mask)
-        terms.append(Hidden(term, mask) if hide and mask is not None else term)
-    return terms
+        found.append(Hidden(term, mask) if hide and mask is not None else term)
+    return found
 
 
 def _pixels(target: Array, mask: Array, factor: float = 1.0) -> Term:
-    """A term of the search for noise."""
     return PixelTerm(target, mask, PIXEL_WEIGHT * factor)
 
 
 def _latents(
     generator: Generator,
     start: Code,
-    terms: Sequence[Term],
+    seen: Sequence[Term],
     search: Search,
     plan: Plan,
     rows: Sequence[int] | None = None,
 ) -> Steps[Edit, None, Edit]:
     plan = plan if search.w is None else search.w
     edit = Edit(start, start)
-    for found in fit(generator, start, terms, plan, layers=rows):
+    for found in fit(generator, start, seen, plan, layers=rows):
         edit = _edit(found.code, found, 0)
         yield edit
     return edit

@@ -1,5 +1,6 @@
 """Terms of local edits: perceptual ones under a mask, and colours of a region."""
 
+import functools
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -34,36 +35,29 @@ class Hidden:
 
 @struct.dataclass
 class ColourTerm:
-    """A style that needs no feature network: the colours of a region.
-
-    `weight` times the mean squared difference of the Gram matrices of the pixels
-    (R, G, B, 1), each divided by the mask's sum: first and second moments of colour.
-    """
+    """Mean squared difference of `colour_gram`, a style without a feature network."""
 
     target: Array  # [N, C + 1, C + 1]
     mask: Array  # [N or 1, H, W, 1]
-    weight: Array | float = 1.0
 
     __repr__ = short_repr
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
-        return self.weight * jnp.mean(
-            (colour_gram(images, self.mask) - self.target) ** 2, (1, 2)
-        )
+        return jnp.mean((colour_gram(images, self.mask) - self.target) ** 2, (1, 2))
 
 
-def colour_term(
-    target: Array, mask: Array | None, *, target_mask: Array | None = None
-) -> ColourTerm:
+def colour_term(target: Array, mask: Array | None) -> ColourTerm:
     """Makes the term of the colours of target images inside a mask."""
     mask = jnp.ones_like(target[:1, :, :, :1]) if mask is None else mask
-    seen = mask if target_mask is None else target_mask
-    return ColourTerm(colour_gram(target, seen), mask)
+    return ColourTerm(colour_gram(target, mask), mask)
 
 
 def colour_gram(images: Array, mask: Array) -> Array:
-    """Moments of colour inside a mask, `[N, C + 1, C + 1]`."""
+    """First and second moments of colour inside a mask, `[N, C + 1, C + 1]`.
+
+    The Gram matrices of the pixels (R, G, B, 1), divided by the mask's sum.
+    """
     pixels = jnp.concatenate([images, jnp.ones_like(images[..., :1])], -1)
     mask = jnp.broadcast_to(mask, (*images.shape[:3], 1))
     moments = jnp.einsum("nhwc,nhwd,nhwe->ncd", pixels, pixels, mask)
@@ -80,12 +74,12 @@ def make_perceptual(features: FeatureNets) -> MakeTerm | None:
         params = features.vgg16
         return lambda target, mask: terms.perceptual_term(target, params, mask=mask)
     if features.lpips is not None:
-        lpips = features.lpips
         weight = PIXEL_WEIGHT * terms.LEVELS**2
-        make = lambda target: terms.lpips_term(target, lpips, weight=weight)  # noqa: E731
+        make = functools.partial(terms.lpips_term, params=features.lpips, weight=weight)
     elif features.own is not None:
-        network = features.own
-        make = lambda target: terms.feature_term(target, network, weight=PIXEL_WEIGHT)  # noqa: E731
+        make = functools.partial(
+            terms.feature_term, network=features.own, weight=PIXEL_WEIGHT
+        )
     else:
         return None
     return lambda target, mask: (

@@ -1,4 +1,4 @@
-"""Where an edit happens: masks from shapes, parts of a face, and pictures.
+"""Masks from shapes, parts of a face, and pictures.
 
 A mask is float32 `[1, R, R, 1]` in [0, 1]; 1 is inside. Places are fractions of the
 image's side, x to the right and y down, so that one description fits every size.
@@ -6,7 +6,6 @@ image's side, x to the right and y down, so that one description fits every size
 
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -14,15 +13,16 @@ import jax
 import numpy as np
 from scipy import ndimage
 
-from stylegan_jax.editing import mask_pictures
 from stylegan_jax.errors import UserError
+from stylegan_jax.io import images
+from stylegan_jax.io.decoding import UnreadableImageError
 
 Mask = np.ndarray
 AnyMask = TypeVar("AnyMask", np.ndarray, jax.Array)
 
 
 class FaceFrame(NamedTuple):
-    """Where an aligned face lies: the points that alignment puts in place."""
+    """The points that alignment puts in place, in fractions of the side."""
 
     eyes: tuple[float, float]  # their middle
     eye_distance: float  # of their centres
@@ -71,6 +71,28 @@ def ellipse(
     return _as_mask(((px - x) / radius_x) ** 2 + ((py - y) / radius_y) ** 2 <= 1)
 
 
+def _face_ellipse(
+    resolution: int, frame: FaceFrame, shape: tuple[float, float, float, float]
+) -> Mask:
+    x, y, radius_x, radius_y = shape
+    return ellipse(
+        resolution,
+        frame.eyes[0] + x * frame.eye_distance,
+        frame.eyes[1] + y * frame.eye_to_mouth,
+        radius_x * frame.eye_distance,
+        radius_y * frame.eye_to_mouth,
+    )
+
+
+def _centres(resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    at = (np.arange(resolution) + 0.5) / resolution
+    return at[None, :], at[:, None]
+
+
+def _as_mask(inside: np.ndarray) -> Mask:
+    return inside.astype(np.float32)[None, :, :, None]
+
+
 def part(name: str, resolution: int, frame: FaceFrame = FFHQ) -> Mask:
     """A part of an aligned face, or a half of the picture: one of `PARTS`.
 
@@ -88,80 +110,6 @@ def part(name: str, resolution: int, frame: FaceFrame = FFHQ) -> Mask:
     for shape in _PARTS[name]:
         mask = np.maximum(mask, _face_ellipse(resolution, frame, shape))
     return mask
-
-
-def parse(
-    text: str,
-    resolution: int,
-    frame: FaceFrame = FFHQ,
-    *,
-    soft: bool = False,
-    report: Callable[[str], object] = lambda text: None,
-) -> Mask:
-    """Reads a description of a mask; several joined by `+` are their union.
-
-    `box:LEFT,TOP,RIGHT,BOTTOM` and `ellipse:X,Y,RADIUS_X,RADIUS_Y` in fractions of
-    the side, one of `PARTS`, or the name of a picture (`mask_pictures.read`), of class
-    numbers with the one that is meant, `NAME.png=3`.
-
-    Args:
-        text: the description.
-        resolution: side of the mask.
-        frame: where an aligned face lies.
-        soft: keeps the grey of pictures; otherwise a half and more is inside.
-        report: is told how a picture was read.
-
-    Raises:
-        UserError: none of these, or nothing is inside.
-    """
-    words = [text] if Path(text).is_file() else text.split("+")
-    mask = np.zeros((1, resolution, resolution, 1), np.float32)
-    for word in words:
-        name, number = _picture(word)
-        if name is not None:
-            one, how = mask_pictures.read(name, resolution, soft=soft, value=number)
-            report(how)
-        else:
-            one = _parse_one(word, resolution, frame)
-        mask = np.maximum(mask, one)
-    if not mask.any():
-        raise UserError(f"mask {text} holds no pixel of {resolution}x{resolution}")
-    return mask
-
-
-def _picture(word: str) -> tuple[str | None, int | None]:
-    """The name of a picture, if it is one, and the class number after it."""
-    if word in PARTS or word.startswith(("box:", "ellipse:")):
-        return None, None
-    match = re.fullmatch(r"(.+)=(\d{1,9})", word)
-    if match and not Path(word).exists():
-        return match[1], int(match[2])
-    return (word if Path(word).is_file() or Path(word).suffix else None), None
-
-
-def _parse_one(word: str, resolution: int, frame: FaceFrame) -> Mask:
-    kind, _, rest = word.partition(":")
-    if word in PARTS:
-        return part(word, resolution, frame)
-    if kind not in ("box", "ellipse"):
-        raise UserError(
-            f"mask {word!r} is neither a picture nor box:LEFT,TOP,RIGHT,BOTTOM nor "
-            f"ellipse:X,Y,RADIUS_X,RADIUS_Y nor one of {', '.join(PARTS)}"
-        )
-    try:
-        numbers = [float(number) for number in rest.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
-        raise UserError(
-            f"mask {word}: {kind} takes four numbers, such as {kind}:"
-            + ("0.2,0.5,0.8,0.9" if kind == "box" else "0.5,0.6,0.2,0.1")
-        )
-    if kind == "box":
-        return box(resolution, *numbers)
-    if min(numbers[2:]) <= 0:
-        raise UserError(f"mask {word}: the radii of an ellipse are above 0")
-    return ellipse(resolution, *numbers)
 
 
 def feather(mask: Mask, sigma: float) -> Mask:
@@ -198,29 +146,193 @@ def resize(mask: AnyMask, resolution: int) -> AnyMask:
     return mask[:, places][:, :, places]
 
 
-def _face_ellipse(
-    resolution: int, frame: FaceFrame, shape: tuple[float, float, float, float]
-) -> Mask:
-    x, y, radius_x, radius_y = shape
-    return ellipse(
-        resolution,
-        frame.eyes[0] + x * frame.eye_distance,
-        frame.eyes[1] + y * frame.eye_to_mouth,
-        radius_x * frame.eye_distance,
-        radius_y * frame.eye_to_mouth,
-    )
-
-
-def _centres(resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    at = (np.arange(resolution) + 0.5) / resolution
-    return at[None, :], at[:, None]
-
-
-def _as_mask(inside: np.ndarray) -> Mask:
-    return inside.astype(np.float32)[None, :, :, None]
-
-
-def covered(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A picture, uint8, with the inside of a mask made grey."""
+def covered(picture: np.ndarray, mask: Mask) -> np.ndarray:
+    """A picture, uint8 `[R, R, C]`, with the inside of a mask made grey."""
     mixed = picture * (1 - mask[0]) + 128 * mask[0]
     return np.rint(mixed).astype(np.uint8)
+
+
+# --- Descriptions ------------------------------------------------------------------
+
+
+def parse(
+    text: str, resolution: int, frame: FaceFrame = FFHQ, *, soft: bool = False
+) -> Mask:
+    """Reads a description of a mask; several joined by `+` are their union.
+
+    `box:LEFT,TOP,RIGHT,BOTTOM` and `ellipse:X,Y,RADIUS_X,RADIUS_Y` in fractions of
+    the side, one of `PARTS`, or a picture (`read_picture`), of class numbers with the
+    one that is meant, `NAME.png=3`.
+
+    Args:
+        text: the description.
+        resolution: side of the mask.
+        frame: where an aligned face lies.
+        soft: keeps the grey of pictures; otherwise a half and more is inside.
+
+    Raises:
+        UserError: none of these, or nothing is inside.
+    """
+    words = [text] if Path(text).is_file() else text.split("+")
+    mask = np.zeros((1, resolution, resolution, 1), np.float32)
+    for word in words:
+        path, number = _picture_of(word)
+        one = (
+            _parse_shape(word, resolution, frame)
+            if path is None
+            else read_picture(path, resolution, soft=soft, value=number)
+        )
+        mask = np.maximum(mask, one)
+    if not mask.any():
+        raise UserError(f"mask {text} holds no pixel of {resolution}x{resolution}")
+    return mask
+
+
+def _picture_of(word: str) -> tuple[str | None, int | None]:
+    """The path of a picture, if it is one, and the class number after it."""
+    if word in PARTS or word.startswith(("box:", "ellipse:")):
+        return None, None
+    match = re.fullmatch(r"(.+)=(\d{1,9})", word)
+    if match and not Path(word).exists():
+        return match[1], int(match[2])
+    return (word if Path(word).is_file() or Path(word).suffix else None), None
+
+
+def _parse_shape(word: str, resolution: int, frame: FaceFrame) -> Mask:
+    if word in PARTS:
+        return part(word, resolution, frame)
+    kind, _, rest = word.partition(":")
+    if kind not in ("box", "ellipse"):
+        raise UserError(
+            f"mask {word!r} is neither a picture nor box:LEFT,TOP,RIGHT,BOTTOM nor "
+            f"ellipse:X,Y,RADIUS_X,RADIUS_Y nor one of {', '.join(PARTS)}"
+        )
+    try:
+        numbers = [float(number) for number in rest.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+        example = "0.2,0.5,0.8,0.9" if kind == "box" else "0.5,0.6,0.2,0.1"
+        raise UserError(
+            f"mask {word}: {kind} takes four numbers, such as {kind}:{example}"
+        )
+    if kind == "ellipse" and min(numbers[2:]) <= 0:
+        raise UserError(f"mask {word}: the radii of an ellipse are above 0")
+    return (box if kind == "box" else ellipse)(resolution, *numbers)
+
+
+# --- Pictures ----------------------------------------------------------------------
+
+_FULL = {"8-bit": 255, "16-bit": 65535, "32-bit": 2**31 - 1, "float": 1}
+_CLASSES = 64  # files of class numbers hold smaller ones
+_COLOURFUL = 32  # of 255: more than JPEG makes of grey
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def read_picture(
+    path: str | Path, resolution: int, *, soft: bool = False, value: int | None = None
+) -> Mask:
+    """Reads a mask from a picture.
+
+    Alpha is the mask where not all pixels have the same; otherwise luminance is.
+    Values are shares of what the file can hold if it uses more than half of that, else
+    of its largest; of two values, one of them 0, the other is inside.
+
+    Args:
+        path: of the picture.
+        resolution: side that it must have.
+        soft: keeps values in between; otherwise a half and more is inside.
+        value: the number that is inside, of pictures of class numbers.
+
+    Raises:
+        UserError: no such file, not a picture, of another size, empty or full, or
+            not clearly a mask.
+    """
+    try:
+        levels, kind = images.read_levels(path)
+    except FileNotFoundError:
+        raise UserError(f"mask {path}: there is no such file") from None
+    except (UnreadableImageError, OSError) as error:
+        raise UserError(f"mask {path} cannot be read: {error}") from error
+    height, width = levels.shape[:2]
+    if (height, width) != (resolution, resolution):
+        raise UserError(
+            f"mask {path} is {width}x{height} px, but the network's "
+            f"pictures are {resolution}x{resolution}; draw it at that size"
+        )
+    try:
+        inside = _inside(levels, kind, value)
+        if not soft:
+            inside = inside >= 0.5
+        if not np.any(inside >= 0.5):
+            raise UserError("no pixel is inside; white is inside, black outside")
+        if np.all(inside == 1):
+            raise UserError("all pixels are inside; for all of it give box:0,0,1,1")
+    except UserError as error:
+        raise UserError(f"mask {path}: {error}") from error
+    return _as_mask(inside)
+
+
+def _inside(levels: np.ndarray, kind: str, value: int | None) -> np.ndarray:
+    """The inside of a picture `[H, W, C]`, `[H, W]` in [0, 1]."""
+    has_alpha = levels.shape[2] in (2, 4)
+    colours = levels[:, :, :-1] if has_alpha else levels
+    if value is not None:
+        found = _grey(colours, kind) == value
+        if not found.any():
+            raise UserError(f"no pixel has the value {value}")
+        return found
+    if has_alpha:
+        alpha = levels[:, :, -1]
+        if alpha.min() < alpha.max():
+            return _shares(alpha, kind)
+        if not alpha.max():
+            raise UserError("it is transparent everywhere")
+    return _shares(_grey(colours, kind), kind)
+
+
+def _shares(plane: np.ndarray, kind: str) -> np.ndarray:
+    """Values as shares of white, float64 `[H, W]`."""
+    low, high = float(plane.min()), float(plane.max())
+    if not (low >= 0 and high <= _FULL[kind]):
+        raise UserError(f"{kind} values from {low:g} to {high:g} are no mask")
+    if low == high:
+        hint = (
+            "for all of it give box:0,0,1,1"
+            if high
+            else "white is inside, black outside"
+        )
+        raise UserError(f"all pixels have the value {high:g}; {hint}")
+    values = np.unique(plane)
+    if len(values) == 2 and not low:
+        return plane / high
+    whole = kind != "float" and np.all(values == np.rint(values))
+    numbers = values[(values > 0) & (values < 255)]
+    if whole and len(numbers) > 1 and numbers.max() < _CLASSES:
+        some = ", ".join(f"{number:g}" for number in numbers[:5])
+        raise UserError(
+            f"the values {some}{', ...' if len(numbers) > 5 else ''} look like class "
+            f"numbers; name the class that is meant after the file, as in "
+            f"mask.png={numbers[0]:g}"
+        )
+    return plane / (_FULL[kind] if high > _FULL[kind] / 2 else high)
+
+
+def _grey(colours: np.ndarray, kind: str) -> np.ndarray:
+    """Luminance `[H, W]`, whole where pixels are grey."""
+    if colours.shape[2] == 1 or np.ptp(colours, axis=2).max() == 0:
+        return colours[:, :, 0]
+    luma = colours @ np.array(_LUMA)
+    scale = _FULL[kind] / 255
+    if np.ptp(colours.astype(np.float64), axis=2).max() <= _COLOURFUL * scale:
+        return luma
+    found = np.unique(colours.reshape(-1, colours.shape[2]), axis=0)
+    if len(found) == 2 and not found[0].any():  # one colour on black
+        return np.where(colours.any(2), float(_FULL[kind]), 0.0)
+    between = np.mean((luma > 0.25 * _FULL[kind]) & (luma < 0.75 * _FULL[kind]))
+    if 2 < len(found) <= _CLASSES or between > 0.1:
+        raise UserError(
+            "it is a picture in colours; draw what is inside white and the rest "
+            "black, or leave the rest transparent"
+        )
+    return luma

@@ -1,12 +1,56 @@
-"""Rows of one code in another."""
+"""Mixing, morphing and sums of codes.
 
-from collections.abc import Sequence
+Sources: Karras et al. 2018 (StyleGAN), section 3.1, for mixing; Abdal et al. 2019
+(Image2StyleGAN) for morphing and expression transfer.
+"""
 
+from collections.abc import Callable, Sequence
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
-from stylegan_jax.editing.layer_names import named_rows
-from stylegan_jax.inversion.code import Code, check_alike
+from stylegan_jax.inversion.code import Code, check_alike, stored_noise
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.ops import latents
+
+# Rows of a difference that are shorter do not move. Of the papers' networks, whose w
+# has 512 numbers.
+THRESHOLD = 1.0
+
+
+def code_of_z(
+    generator: Generator,
+    z: ArrayLike,
+    psi: float = 0.7,
+    *,
+    cutoff: int | None = 8,
+    labels: ArrayLike | None = None,
+    edit: Callable[[Array], Array] | None = None,
+) -> Code:
+    """Codes of input latents `[N, z_dim]`, truncated, with the stored noise.
+
+    Args:
+        generator: the network.
+        z: such as `latents_of_seed` draws.
+        psi: as is `cutoff`, see `Generator.sample`.
+        cutoff: layers from this one on are not truncated; None truncates all.
+        labels: `[N, label_size]`, of conditional networks.
+        edit: changes ws `[N, L, w_dim]` before truncation.
+    """
+    z = jnp.asarray(z)
+    ws = generator.map(z, None if labels is None else jnp.asarray(labels))
+    ws = ws if edit is None else edit(ws)
+    if generator.w_avg is not None:
+        ws = latents.truncate(ws, generator.w_avg, psi, cutoff)
+    return Code(ws, stored_noise(generator, len(z)))
+
+
+def concatenate(codes: Sequence[Code]) -> Code:
+    """One code of all images."""
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *codes)
 
 
 def mix(content: Code, style: Code, rows: Sequence[int]) -> Code:
@@ -16,28 +60,129 @@ def mix(content: Code, style: Code, rows: Sequence[int]) -> Code:
         content: of N images, or of one.
         style: of N images, or of one.
         rows: to take from `style`, from 0.
-
-    Source: Karras et al. 2018, section 3.1.
     """
     check_alike(content, style)
     count = max(len(content), len(style))
-    ws = jnp.broadcast_to(content.ws, (count, *content.ws.shape[1:]))
-    other = jnp.broadcast_to(style.ws, ws.shape)
-    taken = row_mask(rows, ws.shape[1])
-    noise = tuple(jnp.broadcast_to(n, (count, *n.shape[1:])) for n in content.noise)
-    return Code(jnp.where(taken, other, ws), noise)
+    content, style = (
+        jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape[1:])), code)
+        for code in (content, style)
+    )
+    return Code(_replaced(content.ws, style.ws, rows), content.noise)
 
 
-def transfer_style(content: Code, style: Code) -> Code:
-    """The first half of the rows from one code, the others from another.
+def _replaced(ws: Array, other: Array, rows: Sequence[int]) -> Array:
+    chosen = np.isin(np.arange(ws.shape[1]), np.asarray(rows, int))
+    return jnp.where(chosen[None, :, None], other, ws)
 
-    Source: Abdal et al. 2019 (Image2StyleGAN), style transfer: rows 1 to 9 of 18 from
-    the content. In other networks the rows of `layers.rows_of_18`.
+
+def scale_style(
+    code: Code, w_avg: Array, factor: Array | float, rows: Sequence[int]
+) -> Code:
+    """Scales what sets rows of a code apart from the mean: `mean + f (w - mean)`.
+
+    Args:
+        code: of N images.
+        w_avg: `[w_dim]`.
+        factor: 1 changes nothing, 0 gives the mean, above 1 exaggerates.
+        rows: to scale.
+
+    Source: the truncation trick, Karras et al. 2018, appendix B, for any rows.
     """
-    return mix(content, style, named_rows("style", content.ws.shape[1]))
+    latents.check_ws(code.ws, w_dim=w_avg.shape[0])
+    mean = w_avg[None, None]
+    scaled = mean + factor * (code.ws - mean)
+    return Code(_replaced(code.ws, scaled, rows), code.noise)
 
 
-def row_mask(rows: Sequence[int], num_layers: int) -> Array:
-    """Which rows, bool `[1, L, 1]`."""
-    chosen = jnp.zeros((1, num_layers, 1), bool)
-    return chosen.at[:, jnp.asarray(rows, int)].set(True) if len(rows) else chosen
+def difference(start: Code, end: Code, threshold: float = THRESHOLD) -> Array:
+    """What leads from one code to another, `[N, L, w_dim]`, where that is much.
+
+    Args:
+        start: such as a neutral face.
+        end: such as the same person's smile.
+        threshold: rows whose L2 norm is below it become 0, so that backgrounds stay.
+    """
+    check_alike(start, end)
+    change = end.ws - start.ws
+    norms = jnp.linalg.norm(change, axis=-1, keepdims=True)
+    return jnp.where(norms < threshold, 0.0, change)
+
+
+def transfer_expression(
+    subject: Code,
+    neutral: Code,
+    expressive: Code,
+    strength: Array | float = 1.0,
+    threshold: float = THRESHOLD,
+) -> Code:
+    """Gives a face the expression of another person: `w1 + t (w3 - w2)`.
+
+    Args:
+        subject: who changes, w1; keeps its noise.
+        neutral: another person, w2.
+        expressive: that person with the expression, w3.
+        strength: t.
+        threshold: as in `difference`.
+    """
+    check_alike(subject, neutral)
+    change = difference(neutral, expressive, threshold)
+    return Code(subject.ws + strength * change, subject.noise)
+
+
+def morph(first: Code, second: Code, t: ArrayLike) -> Code:
+    """The codes of T images on the straight line from one to another, noise included.
+
+    Args:
+        first: of one image.
+        second: of one image.
+        t: `[T]`; 0 gives exactly the first code, 1 the second.
+
+    Differs: the paper's weight counts from the second image.
+    """
+    check_alike(first, second)
+
+    def between(a: Array, b: Array) -> Array:
+        weight = jnp.asarray(t, a.dtype).reshape(-1, *[1] * (a.ndim - 1))
+        return (1 - weight) * a + weight * b
+
+    return jax.tree.map(between, first, second)
+
+
+def morph_z(first: Array, second: Array, t: ArrayLike) -> Array:
+    """Input latents along the great circle from one to another, `[T, z_dim]`.
+
+    Their lengths go evenly from one to the other; mappings that normalise z take no
+    notice of them.
+
+    Args:
+        first: `[1, z_dim]`.
+        second: `[1, z_dim]`.
+        t: `[T]`.
+    """
+    lengths = [jnp.linalg.norm(z, axis=-1, keepdims=True) for z in (first, second)]
+    weight = jnp.asarray(t, first.dtype)[:, None]
+    frames = (weight.shape[0], first.shape[1])
+    a, b = jnp.broadcast_to(first, frames), jnp.broadcast_to(second, frames)
+    return latents.slerp(a, b, weight) * latents.lerp(lengths[0], lengths[1], weight)
+
+
+def stops(
+    count: int, frames: int, *, ease: bool = True, loop: bool = False
+) -> np.ndarray:
+    """Where on a path through `count` codes each frame of a film is.
+
+    Args:
+        count: of codes, at least 2.
+        frames: from one code to the next.
+        ease: starts and stops softly at every code (`3 t^2 - 2 t^3`).
+        loop: goes back to the first at the end.
+
+    Returns:
+        float64 `[frames * legs + 1]`, `[frames * legs]` in a loop: the whole part is
+        the number of the code left behind, the rest is t.
+    """
+    legs = count if loop else count - 1
+    t = np.arange(frames) / frames
+    t = t * t * (3 - 2 * t) if ease else t
+    path = (np.arange(legs)[:, None] + t[None, :]).ravel()
+    return path if loop else np.append(path, float(legs))

@@ -1,4 +1,4 @@
-"""An edit of a face goes back into the photograph that it was cut out of."""
+"""Edits pasted back into the photograph that a face was cut out of."""
 
 import dataclasses
 import os

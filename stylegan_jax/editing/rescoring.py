@@ -1,4 +1,4 @@
-"""What a direction changes: the attribute that it is for, and all the others.
+"""Re-scoring: what moving along a direction changes, by attribute.
 
 Samples are classified before and after they are moved along a direction, with the
 same noise. The *change* of an attribute is the mean difference of its classifier's
@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.errors import UserError
+from stylegan_jax.io import grids, images
 from stylegan_jax.metrics import draws, streaming
 from stylegan_jax.metrics.draws import LabelDistribution, draw_labels
 from stylegan_jax.metrics.separability import BinaryClassifier
@@ -27,6 +28,7 @@ from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import truncate
 
 _MAX_CONDITION = 100.0  # of the matrix of changes; beyond it is all noise
+_MIN_CELL = 64  # pixels of a picture, for its captions' sake
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,12 +67,50 @@ class Rescoring:
         """
         own = self.own(row)
         sizes = np.abs(self.changes[row])
-        own = int(np.argmax(sizes)) if own is None else own
-        others = np.delete(sizes, own)
-        largest = float(others.max()) if len(others) else 0.0
-        change = float(self.changes[row, own])
-        change = abs(change) if self.own(row) is None else change
-        return change / largest if largest else np.inf
+        column = int(np.argmax(sizes)) if own is None else own
+        change = sizes[column] if own is None else self.changes[row, column]
+        largest = np.delete(sizes, column).max(initial=0.0)
+        return float(change / largest) if largest else np.inf
+
+    def to_markdown(self) -> str:
+        """A line of a table per direction; its own attribute is in bold."""
+        head = ["direction", *self.attributes, "own / largest other"]
+        rows = [head, ["---"] * len(head)]
+        for row, name in enumerate(self.directions):
+            own = self.own(row)
+            cells = [
+                f"**{change:+.2f}**" if column == own else f"{change:+.2f}"
+                for column, change in enumerate(self.changes[row])
+            ]
+            ratio = "" if own is None else f"{self.selectivity(row):.1f}"
+            rows.append([f"{name} by {self.amounts[row]:+.2f}", *cells, ratio])
+        return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as plain data, for `json.dumps`."""
+
+        def named(values: np.ndarray) -> dict[str, float]:
+            return dict(zip(self.attributes, values.tolist(), strict=True))
+
+        records = []
+        for row, name in enumerate(self.directions):
+            ratio = self.selectivity(row)
+            known = self.own(row) is not None and np.isfinite(ratio)  # JSON has no inf
+            records.append(
+                {
+                    "name": name,
+                    "amount": float(self.amounts[row]),
+                    "changes": named(self.changes[row]),
+                    "standard_errors": named(self.errors[row]),
+                    "own_over_largest_other": ratio if known else None,
+                }
+            )
+        return {
+            "count": self.count,
+            "unit": "standard deviations of each classifier's logit over the samples",
+            "logit_stds": named(self.stds),
+            "directions": records,
+        }
 
 
 def rescore(
@@ -155,7 +195,7 @@ def summarize(
     attributes: tuple[str, ...],
     amounts: np.ndarray,
 ) -> Rescoring:
-    """Makes the table of `[N, 1 + K, A]` logits, before and along each direction.
+    """The table of `[N, 1 + K, A]` logits, before and along each direction.
 
     Raises:
         UserError: fewer than two samples, or a classifier that says the same of all.
@@ -183,10 +223,9 @@ def summarize(
 def correct(directions: Sequence[Direction], table: Rescoring) -> list[Direction]:
     """Mixes directions so that each changes its own attribute alone, by a measurement.
 
-    Planes see what classifiers say of samples as they are; what moving does is another
-    matter, and the table knows it. To first order a mixture of directions changes
-    attributes by the mixture of their changes, so the mixtures wanted are the rows of
-    the inverse of the changes per length.
+    To first order a mixture of directions changes attributes by the mixture of their
+    changes, so the mixtures wanted are the rows of the inverse of the changes per
+    length.
 
     Args:
         directions: called after attributes, each of another one, all in one space.
@@ -252,3 +291,60 @@ def moves(
         else:
             steps_w[i] = amount * direction.rows(config.num_ws)
     return steps_z, steps_w
+
+
+def draw_rows(
+    generator: Generator,
+    directions: Sequence[Direction],
+    steps: Sequence[float],
+    z: np.ndarray,
+    *,
+    labels: np.ndarray | None = None,
+    psi: float = 0.7,
+    cutoff: int | None = 8,
+) -> np.ndarray:
+    """Draws people along directions: a row per direction and person.
+
+    Args:
+        generator: what draws, with its stored noise.
+        directions: one group of rows each, named at the left.
+        steps: a column each: where to, relative to the person, in units of the
+            direction's `std` (of 1 where it is not known).
+        z: `[P, z_dim]`, of the people.
+        labels: one-hot `[1, label_size]` of all of them, for a conditional network.
+        psi: truncation, before a direction in w is added.
+        cutoff: layers from this one on are not truncated; None truncates all.
+
+    Returns:
+        uint8 `[H, W, C]`, with captions.
+
+    Raises:
+        UserError: a direction does not fit the network.
+    """
+
+    @jax.jit
+    def draw(generator: Generator, z: Array, steps: tuple[Array, Array]) -> Array:
+        count = len(steps[0])
+        given = None if labels is None else jnp.repeat(jnp.asarray(labels), count, 0)
+        ws = generator.map(z[None] + steps[0], given)
+        if generator.w_avg is not None:
+            ws = truncate(ws, generator.w_avg, psi, cutoff)
+        return generator.synthesize(ws + steps[1])
+
+    pictures, names = [], []
+    for direction in directions:
+        amounts = [step * (direction.std or 1.0) for step in steps]
+        in_z, in_w = moves(generator, [direction] * len(steps), amounts)
+        for person in np.asarray(z, np.float32):
+            drawn = draw(generator, person, (in_z[1:], in_w[1:]))
+            pictures.append(images.to_uint8(np.asarray(drawn)))
+        names += [direction.name, *[""] * (len(z) - 1)]
+    drawn = np.concatenate(pictures)
+    factor = -(-_MIN_CELL // drawn.shape[1])
+    return grids.grid(
+        drawn.repeat(factor, axis=1).repeat(factor, axis=2),
+        len(steps),
+        padding=2,
+        row_labels=names,
+        column_labels=[f"{step:+g}" if step else "0" for step in steps],
+    )

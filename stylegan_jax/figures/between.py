@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.editing import interpolate
+from stylegan_jax.editing import mixing
 from stylegan_jax.figures.film import SCREEN, Film
 from stylegan_jax.figures.studio import Studio, rgb
 from stylegan_jax.inversion.code import Code, stored_noise
@@ -42,7 +42,7 @@ def interpolation(
         """`[P, L, w_dim]` in z and in w, at `t` after the stop `place`."""
         following, moment = (place + 1) % stops, jnp.array([t])
         in_z = [
-            interpolate.morph_z(path[None, place], path[None, following], moment)
+            mixing.morph_z(path[None, place], path[None, following], moment)
             for path in map(jnp.asarray, z)
         ]
         ws_z = studio.ws_of_z(np.concatenate(in_z), psi=psi)
@@ -67,7 +67,7 @@ def interpolation(
         row_labels=["in z", "in w"],
         at_least=SCREEN * studio.cell,
     )
-    path = interpolate.stops(stops, frames, loop=True)
+    path = mixing.stops(stops, frames, loop=True)
     moments = [(int(p), float(p % 1)) for p in path]
     frames_of = _filled(drawn(moments), screen)
     return Film(strip, frames_of, len(moments))
@@ -106,7 +106,7 @@ def morph(
             side, there and back.
         frames: from the first to the second.
 
-    Source: Abdal et al. 2019 (Image2StyleGAN), morphing (`editing.interpolate.morph`).
+    Source: Abdal et al. 2019 (Image2StyleGAN), morphing (`editing.mixing.morph`).
     """
 
     def drawn(t: np.ndarray) -> Iterator[np.ndarray]:
@@ -114,7 +114,7 @@ def morph(
         return map(
             rgb,
             studio.draw_each(
-                interpolate.morph(first, second, moment[None])
+                mixing.morph(first, second, moment[None])
                 for moment in t
                 for _, first, second in pairs
             ),
@@ -138,7 +138,7 @@ def morph(
         column_labels=[name for name, _, _ in pairs],
         at_least=SCREEN * studio.cell,
     )
-    path = interpolate.stops(2, frames, loop=True)  # there and back
+    path = mixing.stops(2, frames, loop=True)  # there and back
     t = np.where(path <= 1, path, 2 - path)
     return Film(strip, _filled(drawn(t), screen), len(t))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from stylegan_jax.editing.layer_names import rows_of_18
+from stylegan_jax.editing.rows import rows_of_18
 from stylegan_jax.figures.maps import as_grey, gain_for, grey_levels
 from stylegan_jax.figures.studio import Studio, rgb
 from stylegan_jax.inversion.code import stored_noise
@@ -28,7 +28,7 @@ def noise_layers(
 
     Source: Karras et al. 2018, figure 5; `draw_noise_components_figure`,
     `generate_figures.py` of NVlabs/stylegan, with the stored noise. Differs: networks
-    with fewer layers divide them at the same depth (`editing.layers.rows_of_18`).
+    with fewer layers divide them at the same depth (`editing.rows.rows_of_18`).
     """
     studio.need_noise("noise on some layers")
     layers = studio.num_layers

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stylegan_jax.editing.layer_names import named_rows
+from stylegan_jax.editing.rows import named_rows
 from stylegan_jax.figures.maps import as_grey, gain_for, grey_levels
 from stylegan_jax.figures.studio import CUTOFF, Studio, rgb
 from stylegan_jax.io.grids import make_sheet
@@ -33,7 +33,7 @@ def style_mixing(
 
     Source: Karras et al. 2018, figure 3; `draw_style_mixing_figure`,
     `generate_figures.py` of NVlabs/stylegan. Differs: layers in networks below 64 px
-    (`editing.layers.named_rows`).
+    (`editing.rows.named_rows`).
     """
     studio.need_styles("style mixing")
     groups = [(name, list(d)) for name, d in zip(SCALES, destinations, strict=True)]

@@ -9,6 +9,7 @@ import numpy as np
 
 from stylegan_jax.alignment.align import align
 from stylegan_jax.alignment.faces import MissingLandmarkerError
+from stylegan_jax.alignment.ffhq import central_quad
 from stylegan_jax.alignment.landmarks import LANDMARK_ENDINGS, read_landmarks
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, resampling
@@ -18,7 +19,7 @@ from stylegan_jax.io.listing import list_images, photographs
 class Photo(NamedTuple):
     """An image as a network wants it."""
 
-    name: str  # of its results, without ending
+    name: str  # of the file, without ending
     path: Path
     pixels: np.ndarray  # uint8 [R, R, C]
     quad: np.ndarray  # float64 [4, 2], where it lies in the file: see `alignment.ffhq`
@@ -85,7 +86,6 @@ def read(
         )
     photos: list[Photo] = []
     refused: list[Refused] = []
-    names: set[str] = set()
     for path in paths:
         try:
             if aligned:
@@ -103,11 +103,7 @@ def read(
             reason = error.strerror if isinstance(error, OSError) else None
             refused.append(Refused(path, reason or str(error)))
             continue
-        name = path.stem
-        while name in names:  # a.png and a.jpg
-            name += "_"
-        names.add(name)
-        photos.append(Photo(name, path, pixels, quad))
+        photos.append(Photo(path.stem, path, pixels, quad))
     return photos, refused
 
 
@@ -128,12 +124,4 @@ def _central_square(
     path: Path, resolution: int, num_channels: int
 ) -> tuple[np.ndarray, np.ndarray]:
     photo = images.read_image(path, num_channels)
-    return resampling.square_box(photo, resolution), _central_quad(*photo.shape[:2])
-
-
-def _central_quad(height: int, width: int) -> np.ndarray:
-    """The corners of what `resampling.square_box` takes."""
-    side = min(height, width)
-    left, top = (width - side) // 2 - 0.5, (height - side) // 2 - 0.5
-    right, bottom = left + side, top + side
-    return np.array([(left, top), (left, bottom), (right, bottom), (right, top)])
+    return resampling.square_box(photo, resolution), central_quad(photo.shape)

@@ -4,27 +4,7 @@ import pytest
 from stylegan_jax.alignment import ffhq
 from stylegan_jax.alignment.paste_back import paste_back
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import resampling
-
-
-def blobs(height, width, cell):
-    small = np.random.default_rng(1).integers(
-        0, 256, (height // cell, width // cell, 3)
-    )
-    return resampling.resize(small.astype(np.uint8), (height, width))
-
-
-def turned(degrees, side, centre):
-    angle = np.radians(degrees)
-    half = side / 2 * np.array([np.cos(angle), np.sin(angle)])
-    below = np.array([-half[1], half[0]])
-    corners = [-half - below, -half + below, half + below, half - below]
-    return np.array(centre) + np.stack(corners)
-
-
-def psnr(one, other):
-    error = np.square(one.astype(np.float64) - other).mean()
-    return 10 * np.log10(255**2 / error)
+from tests.alignment.pictures import blobs, psnr, turned
 
 
 @pytest.mark.parametrize("side", [90, 200])  # the crop is enlarged, and reduced
@@ -81,16 +61,15 @@ def test_mistakes_are_named():
     photograph, crop = np.zeros((50, 50, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
     quad = turned(0, 20, (25, 25))
     skewed = quad + np.array([(0, 0), (0, 0), (3, 0), (0, 0)])
-    for arguments, words in [
-        ((photograph / 255, crop, quad), "photograph is not uint8"),
-        ((photograph, crop[:4], quad), "not square"),
-        ((photograph, crop, quad[:3]), "four points"),
-        ((photograph, crop, skewed), "no parallelogram"),
-        ((photograph, crop, quad + 500), "outside"),
+    given = {"photograph": photograph, "crop": crop, "quad": quad}
+    for changed, words in [
+        ({"photograph": photograph / 255}, "photograph is not uint8"),
+        ({"crop": crop[:4]}, "not square"),
+        ({"quad": quad[:3]}, "four points"),
+        ({"quad": skewed}, "no parallelogram"),
+        ({"quad": quad + 500}, "outside"),
+        ({"feather": 0.6}, "feather"),
+        ({"unedited": crop[:4, :4]}, "differ in shape"),
     ]:
         with pytest.raises(UserError, match=words):
-            paste_back(*arguments)
-    with pytest.raises(UserError, match="feather"):
-        paste_back(photograph, crop, quad, feather=0.6)
-    with pytest.raises(UserError, match="differ in shape"):
-        paste_back(photograph, crop, quad, unedited=crop[:4, :4])
+            paste_back(**given | changed)

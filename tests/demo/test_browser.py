@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.demo.session import Sample
-from stylegan_jax.editing import layer_names
+from stylegan_jax.editing.rows import named_rows
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.io import images
 
@@ -238,7 +238,7 @@ def test_style_mixing(visitor, session):
     visitor.fill("#content-seed input", 5)
     visitor.fill("#style-seed input", 6)
     visitor.click("#rows-coarse")
-    rows = layer_names.named_rows("coarse", session.num_rows)
+    rows = named_rows("coarse", session.num_rows)
     mixed = session.mix(Sample(5), Sample(6), rows)
     visitor.shows("#mixed", 2, session.draw(mixed))
 

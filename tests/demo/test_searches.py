@@ -10,7 +10,6 @@ from stylegan_jax.demo import searches
 from stylegan_jax.demo.searches import Effort
 from stylegan_jax.demo.session import Sample
 from stylegan_jax.editing import local, masks
-from stylegan_jax.editing.workbench import Settings, quick_recipe
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.objective import NO_FEATURES, make_terms
 from stylegan_jax.inversion.problem import fit
@@ -41,8 +40,7 @@ def test_inversion_is_latents_then_noise(session, generator, picture, stop):
         (100, 100, False),
         (100, 100, True),
     ]
-    settings = Settings(perceptual="none", w_steps=50, noise_steps=50)
-    latents, noise = quick_recipe(generator, settings).stages
+    latents, noise = local.quick_recipe(generator, "none", 50, 50).stages
     start = local.mean_start(generator)
     terms = make_terms(latents, target(picture), start, NO_FEATURES)
     first = last(fit(generator, start, terms, latents.plan))

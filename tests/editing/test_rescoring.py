@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +8,16 @@ import pytest
 
 from stylegan_jax.distributed import parallel
 from stylegan_jax.editing.directions import Direction
-from stylegan_jax.editing.rescoring import Rescoring, correct, rescore, summarize
+from stylegan_jax.editing.rescoring import (
+    Rescoring,
+    correct,
+    draw_rows,
+    rescore,
+    summarize,
+)
 from stylegan_jax.errors import UserError
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import init_generator
+from stylegan_jax.metrics import draws
+from tests import tiny
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,20 +31,20 @@ class Brightness:
 
 
 CLASSIFIERS = {"red": Brightness(0), "green": Brightness(1)}
-OPTIONS = {"quiet": True, "mesh": None}
+TABLE = Rescoring(
+    directions=("age", "smile_c_age", "sefa1"),
+    attributes=("age", "smile"),
+    changes=np.array([[1.2, -0.3], [0.0, 0.5], [0.1, 0.2]]),
+    errors=np.full((3, 2), 0.01),
+    amounts=np.array([2.0, 1.5, -1.0]),
+    stds=np.array([3.0, 4.0]),
+    count=100,
+)
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    config = ModelConfig(
-        resolution=8,
-        z_dim=6,
-        w_dim=5,
-        mapping_layers=2,
-        mapping_width=6,
-        channel_max=8,
-    )
-    return jax.jit(init_generator, static_argnums=1)(jax.random.key(3), config)
+def generator():
+    return tiny.generator(tiny.MODEL_8)
 
 
 def unit(index, size, name, **options):
@@ -70,37 +77,35 @@ def test_changes_are_the_mean_differences_in_standard_deviations():
     assert downwards.selectivity(0) == pytest.approx(-1 / 6)
 
 
-def test_samples_are_moved_truncated_and_classified(tiny):
+def test_samples_are_moved_truncated_and_classified(generator):
     mesh = parallel.make_mesh(2)
-    shifted = tiny.replace(w_avg=jnp.arange(5.0))
     directions = [
-        unit(1, 5, "red", layers=(2, 3)),
+        unit(1, 6, "red", layers=(2, 3)),
         unit(4, 6, "green", space="z"),
     ]
     found = rescore(
-        shifted, CLASSIFIERS, directions, [2.0, -1.5], count=10, psi=0.5, mesh=mesh
+        generator, CLASSIFIERS, directions, [2.0, -1.5], count=10, psi=0.5, mesh=mesh
     )
     # The same samples by hand: keys as documented in `metrics.draws`.
-    from stylegan_jax.metrics import draws
-
     keys = draws.sample_keys(1, jnp.arange(10), 3)
     z = draws.draw_normal(keys[0], 6)
+    noise = draws.draw_noise(generator, keys[2], "random")
 
+    @jax.jit
     def logits(z, step):
-        ws = tiny.map(z)
-        ws = shifted.w_avg[None, None] + 0.5 * (ws - shifted.w_avg[None, None])
-        # Noise has no weight in a new network.
-        images = np.asarray(tiny.synthesize(ws + step))
+        mean = generator.w_avg[None, None]
+        ws = mean + 0.5 * (generator.map(z) - mean)
+        images = generator.synthesize(ws + step, noise)
         return images.mean(axis=(1, 2))[:, :2]
 
-    before = logits(z, 0)
-    step = np.zeros((1, 4, 5), np.float32)
-    step[0, 2:, 1] = 2
-    first = logits(z, step) - before
-    second = logits(z - 1.5 * np.eye(6)[None, 4], 0) - before
+    step = np.zeros((3, 1, 4, 6), np.float32)
+    step[1, 0, 2:, 1] = 2
+    turn = np.zeros((3, 1, 6), np.float32)
+    turn[2, 0, 4] = -1.5
+    before, first, second = (np.asarray(logits(z + turn[i], step[i])) for i in range(3))
     std = before.std(axis=0, ddof=1)
-    np.testing.assert_allclose(found.changes[0], first.mean(0) / std, atol=1e-4)
-    np.testing.assert_allclose(found.changes[1], second.mean(0) / std, atol=1e-4)
+    expected = [(after - before).mean(0) / std for after in (first, second)]
+    np.testing.assert_allclose(found.changes, expected, atol=1e-4)
     np.testing.assert_allclose(found.stds, std, rtol=1e-4)
     assert found.count == 10 and found.attributes == ("red", "green")
 
@@ -149,14 +154,66 @@ def test_corrected_directions_change_their_own_attribute_alone():
         correct(same, measure(same, [1.0, 1.0, 1.0]))
 
 
-def test_mistakes_are_refused(tiny):
+def test_mistakes_are_told(generator):
     wrong = unit(0, 7, "red")
     with pytest.raises(UserError, match="belongs to another network"):
-        rescore(tiny, CLASSIFIERS, [wrong], [1.0], quiet=True)
+        rescore(generator, CLASSIFIERS, [wrong], [1.0], quiet=True)
     with pytest.raises(UserError, match="as many amounts"):
-        rescore(tiny, CLASSIFIERS, [wrong], [], quiet=True)
+        rescore(generator, CLASSIFIERS, [wrong], [], quiet=True)
     names = {"directions": ("x",), "attributes": ("red",), "amounts": np.ones(1)}
     with pytest.raises(UserError, match="says the same of all"):
         summarize(np.ones((4, 2, 1)), **names)
     with pytest.raises(UserError, match="1 samples have no spread"):
         summarize(np.ones((1, 2, 1)), **names)
+
+
+def test_a_table_is_written_as_markdown():
+    assert TABLE.to_markdown().splitlines() == [
+        "| direction | age | smile | own / largest other |",
+        "| --- | --- | --- | --- |",
+        "| age by +2.00 | **+1.20** | -0.30 | 4.0 |",
+        "| smile_c_age by +1.50 | +0.00 | **+0.50** | inf |",
+        "| sefa1 by -1.00 | +0.10 | +0.20 |  |",
+    ]
+
+
+def test_json_is_strict_and_has_every_number():
+    record = json.loads(json.dumps(TABLE.to_json(), allow_nan=False))
+    age, smile, sefa = record["directions"]
+    assert age["changes"] == {"age": 1.2, "smile": -0.3} and age["amount"] == 2.0
+    assert age["own_over_largest_other"] == pytest.approx(4)
+    assert smile["own_over_largest_other"] is None
+    assert sefa["own_over_largest_other"] is None
+    assert record["logit_stds"] == {"age": 3.0, "smile": 4.0}
+    assert record["count"] == 100
+
+
+def test_pictures_are_of_the_people_moved_by_steps_of_standard_deviations():
+    generator = tiny.generator(dataclasses.replace(tiny.MODEL_8, label_size=2))
+    synthesize = jax.jit(generator.synthesize)
+    in_w = Direction(name="x", vector=np.arange(6.0), std=2.0, layers=(0, 1))
+    in_z = Direction(name="y", vector=np.arange(6.0), space="z")
+    z = np.random.RandomState(0).randn(2, 6).astype(np.float32)
+    label = np.array([[0, 1]], np.float32)
+    picture = draw_rows(generator, [in_w, in_z], (-1, 0, 2), z, labels=label, psi=0.5)
+    cells = [picture[-4 * 66 + 66 * row + 2 :][:64] for row in range(4)]
+    left = picture.shape[1] - 3 * 66 + 2
+
+    def shown(row, column):
+        return cells[row][4::8, left + 66 * column + 4 :: 8][:, :8]
+
+    def drawn(z, step):
+        ws = 0.5 * generator.w_avg[None, None] + 0.5 * generator.map(z, label)
+        image = np.asarray(synthesize(ws + step))[0]
+        return np.clip(np.floor(image * 127.5 + 128), 0, 255)
+
+    rows = in_w.rows(4).astype(np.float32)[None]
+    expected = {
+        (0, 0): drawn(z[:1], -2 * rows),
+        (1, 2): drawn(z[1:], 4 * rows),
+        (1, 1): drawn(z[1:], 0),
+        (2, 2): drawn(z[:1] + 2 * in_z.vector[None].astype(np.float32), 0),
+    }
+    for (row, column), image in expected.items():
+        assert np.abs(shown(row, column) - image).max() <= 1
+    assert np.abs(shown(0, 0).astype(int) - shown(0, 1)).max() > 2

@@ -1,4 +1,4 @@
-"""Which rows of a code: coarse, middle and fine; the papers' rows of 18.
+"""Rows of a code by name: coarse, middle and fine; the papers' rows of 18.
 
 A code has one row per layer of the synthesis network; rows `2k - 2` and `2k - 1`
 (counted from 0) work at `2 ** (k + 1)` pixels.
@@ -7,8 +7,6 @@ A code has one row per layer of the synthesis network; rows `2k - 2` and `2k - 1
 import re
 
 from stylegan_jax.errors import UserError
-
-_PAPER_LAYERS = 18  # of a network of 1024 px
 
 # Of 18, counted from 0. Image2StyleGAN, style transfer: content keeps the first nine.
 CONTENT_ROWS = tuple(range(9))
@@ -28,10 +26,8 @@ def rows_of_18(rows: tuple[int, ...], num_layers: int) -> tuple[int, ...]:
     governs (pose, features, colours) goes with its depth. With 18 layers nothing
     changes.
     """
-    places = [
-        (2 * i + 1) * _PAPER_LAYERS // (2 * num_layers) for i in range(num_layers)
-    ]
-    return tuple(i for i, place in enumerate(places) if place in rows)
+    middles = ((2 * i + 1) * 18 // (2 * num_layers) for i in range(num_layers))
+    return tuple(i for i, middle in enumerate(middles) if middle in rows)
 
 
 def named_rows(name: str, num_layers: int) -> tuple[int, ...]:
@@ -47,15 +43,13 @@ def named_rows(name: str, num_layers: int) -> tuple[int, ...]:
         kept = rows_of_18(CONTENT_ROWS, num_layers)
         return tuple(i for i in range(num_layers) if i not in kept)
     last = num_layers // 2  # the number of resolutions
-    middle = max(1, min(2, last - 2))
-    fine = min(4, last - 1)
-    ends = {
+    middle, fine = max(1, min(2, last - 2)), min(4, last - 1)
+    first, end = {
         "coarse": (0, middle),
         "middle": (middle, fine),
         "fine": (fine, last),
         "all": (0, last),
-    }
-    first, end = ends[name]
+    }[name]
     return tuple(range(2 * first, 2 * end))
 
 
@@ -66,20 +60,19 @@ def parse_rows(text: str, num_layers: int) -> tuple[int, ...]:
         UserError: a name or row that there is not.
     """
     rows: set[int] = set()
+    known = f"this network has rows 0 to {num_layers - 1}"
     for part in (part.strip() for part in text.split(",")):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if part in NAMES:
             rows.update(named_rows(part, num_layers))
-        elif match:
-            first, last = int(match[1]), int(match[2] or match[1])
-            if not first <= last < num_layers:
-                raise UserError(
-                    f"rows {part}: this network has rows 0 to {num_layers - 1}"
-                )
-            rows.update(range(first, last + 1))
-        else:
+            continue
+        if not match:
             raise UserError(
                 f"rows {text}: {part!r} is neither {', '.join(NAMES)} nor a row or "
-                f"range such as 0-3; this network has rows 0 to {num_layers - 1}"
+                f"range such as 0-3; {known}"
             )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < num_layers:
+            raise UserError(f"rows {part}: {known}")
+        rows.update(range(first, last + 1))
     return tuple(sorted(rows))

@@ -10,8 +10,7 @@ section 3; genforce/sefa, `factorize_weight` in `utils.py`. Differs: a solver fo
 symmetric matrices, so that eigenvalues are real and in order; signs are settled.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,14 +20,10 @@ from stylegan_jax.networks.generator import Generator
 
 
 def factorize(weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Directions that matrices enlarge most.
-
-    Args:
-        weights: `[D, C]` each, applied as `w @ weight`.
+    """Directions that matrices `[D, C]`, applied as `w @ weight`, enlarge most.
 
     Returns:
-        Unit directions `[D, D]`, one per row, by falling eigenvalue; eigenvalues `[D]`.
-        The entry of a direction that is largest in magnitude is positive.
+        As `principal_axes`, eigenvalues `[D]` of unit directions `[D, D]`.
 
     Raises:
         UserError: no weights, or of different or no sizes, or not finite.
@@ -45,15 +40,22 @@ def factorize(weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         )
     lengths = np.linalg.norm(joined, axis=0, keepdims=True)
     joined = joined / np.where(lengths > 0, lengths, 1)  # a dead channel stays zero
-    values, vectors = np.linalg.eigh(joined @ joined.T)
-    return settle_signs(vectors.T[::-1]), values[::-1].copy()
+    return principal_axes(joined @ joined.T)
 
 
-def settle_signs(vectors: np.ndarray) -> np.ndarray:
-    """Turns rows so that their largest entry in magnitude is positive."""
+def principal_axes(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit eigenvectors of a symmetric matrix, one per row, by falling eigenvalue.
+
+    The entry of a vector that is largest in magnitude is positive.
+
+    Returns:
+        The vectors `[D, D]`, and the eigenvalues `[D]`.
+    """
+    values, columns = np.linalg.eigh(matrix)
+    vectors = columns.T[::-1]
     largest = np.argmax(np.abs(vectors), axis=1)
     signs = np.sign(vectors[np.arange(len(vectors)), largest])
-    return vectors * np.where(signs == 0, 1, signs)[:, None]
+    return vectors * np.where(signs == 0, 1, signs)[:, None], values[::-1].copy()
 
 
 def style_weights(
@@ -75,21 +77,19 @@ def style_weights(
     if config.mlp_layers:
         raise UserError("a multi-layer perceptron has no styles to factorise")
     chosen = range(config.num_ws) if layers is None else layers
-    beyond = [layer for layer in chosen if not 0 <= layer < config.num_ws]
-    if beyond or not len(chosen):
+    if not len(chosen) or not all(0 <= layer < config.num_ws for layer in chosen):
         raise UserError(
             f"layers {list(chosen)} are not some of 0 to {config.num_ws - 1}"
         )
     if not config.use_styles:
         return [np.asarray(params["block4"]["dense"]["weight"])]
-    return [np.asarray(_layer(params, layer)["style"]["weight"]) for layer in chosen]
-
-
-def _layer(params: Mapping[str, Any], layer: int) -> Mapping[str, Any]:
-    """Parameters of a layer of the synthesis network, by its number."""
-    block = params[f"block{2 ** (layer // 2 + 2)}"]
-    names = ("const" if "const" in block else "dense", "conv")
-    return block[(names if layer < 2 else ("conv0", "conv1"))[layer % 2]]
+    found = []
+    for layer in chosen:
+        block = params[f"block{2 ** (layer // 2 + 2)}"]
+        first = ("const" if "const" in block else "dense", "conv")
+        name = (first if layer < 2 else ("conv0", "conv1"))[layer % 2]
+        found.append(np.asarray(block[name]["style"]["weight"]))
+    return found
 
 
 def sefa_directions(
@@ -111,14 +111,13 @@ def sefa_directions(
             f"{number} directions; w has {generator.config.w_dim}, and 1 is the least"
         )
     vectors, values = factorize(style_weights(generator, layers))
-    acting = None if layers is None else tuple(layers)
-    said = "all layers" if layers is None else f"layers {list(layers)}"
+    where = "all layers" if layers is None else f"layers {list(layers)}"
     return [
         Direction(
             name=f"sefa{i + 1}",
             vector=vectors[i],
-            layers=acting,
-            provenance=f"SeFa of {said}, {values[i] / values.sum():.2%} of the trace",
+            layers=None if layers is None else tuple(layers),
+            provenance=f"SeFa of {where}, {values[i] / values.sum():.2%} of the trace",
         )
         for i in range(number)
     ]

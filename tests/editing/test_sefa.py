@@ -1,28 +1,11 @@
-import jax
-import jax.numpy as jnp
+import dataclasses
+
 import numpy as np
 import pytest
 
-from stylegan_jax.editing.factorization import factorize, sefa_directions, style_weights
+from stylegan_jax.editing.sefa import factorize, sefa_directions, style_weights
 from stylegan_jax.errors import UserError
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import init_generator
-
-CONFIG = ModelConfig(
-    resolution=16, z_dim=6, w_dim=6, mapping_layers=1, mapping_width=6, channel_max=8
-)
-
-
-def filled(config):
-    """A network with normal numbers for parameters; nothing is compiled for it."""
-    shapes = jax.eval_shape(lambda: init_generator(jax.random.key(0), config))
-    draw = np.random.RandomState(0)
-    return jax.tree.map(lambda x: jnp.asarray(draw.randn(*x.shape), x.dtype), shapes)
-
-
-@pytest.fixture(scope="module")
-def generator():
-    return filled(CONFIG)
+from tests import tiny
 
 
 def test_a_known_matrix():
@@ -49,11 +32,7 @@ def test_equals_the_singular_vectors_of_normalised_columns():
 
 
 def test_weights_are_those_of_the_styles_in_order_of_the_layers(generator):
-    """Each layer's style, computed from its weights, follows from w alone."""
-    weights = style_weights(generator)
-    channels = [CONFIG.channels(2 ** (layer // 2 + 2)) for layer in range(6)]
-    assert [weight.shape for weight in weights] == [(6, 2 * c) for c in channels]
-    params = generator.params["synthesis"]
+    weights, params = style_weights(generator), generator.params["synthesis"]
     expected = [
         params[block][layer]["style"]["weight"]
         for block, layers in [
@@ -77,31 +56,23 @@ def test_directions_of_some_layers(generator):
     assert sefa_directions(generator, 1)[0].layers is None
 
 
-def test_a_network_without_styles_has_its_first_layer(generator):
-    config = ModelConfig(
-        resolution=8,
-        z_dim=6,
-        w_dim=6,
-        mapping_layers=0,
-        channel_max=8,
-        use_styles=False,
-        const_input=False,
-        use_noise=False,
+def test_a_network_without_styles_has_its_first_layer():
+    without = {"use_styles": False, "const_input": False, "use_noise": False}
+    progan = tiny.generator(
+        dataclasses.replace(tiny.MODEL_8, mapping_layers=0, **without)
     )
-    progan = filled(config)
     (weight,) = style_weights(progan)
     assert weight.shape == (6, 16 * 8)
     assert sefa_directions(progan, 2)[0].rows(1).shape == (1, 6)
 
 
-def test_mistakes_are_refused(generator):
-    with pytest.raises(UserError, match="not some of 0 to 5"):
-        sefa_directions(generator, 1, layers=[6])
-    with pytest.raises(UserError, match="not some of 0 to 5"):
-        sefa_directions(generator, 1, layers=[])
-    with pytest.raises(UserError, match="7 directions; w has 6"):
-        sefa_directions(generator, 7)
-    with pytest.raises(UserError, match="cannot be factorised together"):
-        factorize([np.ones((3, 2)), np.ones((4, 2))])
-    with pytest.raises(UserError, match="not finite"):
-        factorize([np.full((3, 2), np.nan)])
+def test_mistakes_are_told(generator):
+    for message, call in [
+        ("not some of 0 to 5", lambda: sefa_directions(generator, 1, layers=[6])),
+        ("not some of 0 to 5", lambda: sefa_directions(generator, 1, layers=[])),
+        ("7 directions; w has 6", lambda: sefa_directions(generator, 7)),
+        ("factorised together", lambda: factorize([np.ones((3, 2)), np.ones((4, 2))])),
+        ("not finite", lambda: factorize([np.full((3, 2), np.nan)])),
+    ]:
+        with pytest.raises(UserError, match=message):
+            call()

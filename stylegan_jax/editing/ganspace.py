@@ -17,7 +17,7 @@ import numpy as np
 from rich.progress import track
 
 from stylegan_jax.editing.directions import Direction
-from stylegan_jax.editing.factorization import settle_signs
+from stylegan_jax.editing.sefa import principal_axes
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import draws
 from stylegan_jax.metrics.draws import LabelDistribution, draw_labels
@@ -81,8 +81,7 @@ def principal_directions(
     Raises:
         UserError: more components than w has dimensions in which it varies.
     """
-    values, vectors = np.linalg.eigh(statistics.covariance)
-    values, vectors = values[::-1], settle_signs(vectors.T[::-1])
+    vectors, values = principal_axes(statistics.covariance)
     limit = max(len(values) * np.finfo(np.float64).eps * values[0], 0.0)
     varying = min(int(np.sum(values > limit)), statistics.count - 1)
     if not 1 <= number <= varying:
@@ -90,6 +89,7 @@ def principal_directions(
             f"{number} principal components of {statistics.count} samples; w varies in "
             f"{varying} dimensions"
         )
+    shares = values / values.sum()
     return [
         Direction(
             name=f"pca{i + 1}",
@@ -97,10 +97,7 @@ def principal_directions(
             layers=None if layers is None else tuple(layers),
             intercept=float(-statistics.mean @ vectors[i]),
             std=float(np.sqrt(values[i])),
-            provenance=(
-                f"PCA of {statistics.count} w, {values[i] / values.sum():.2%} of the "
-                "variance"
-            ),
+            provenance=f"PCA of {statistics.count} w, {shares[i]:.2%} of the variance",
         )
         for i in range(number)
     ]
@@ -123,10 +120,7 @@ def with_std_of(direction: Direction, statistics: Statistics) -> Direction:
             f"direction {direction.name!r} has {direction.dim} numbers and this "
             f"network's w {len(statistics.mean)}; it belongs to another network"
         )
-    vector = direction.vector
-    if vector.ndim == 2:
-        # Layers of a sample are equal, and its distance is the mean over layers.
-        chosen = slice(None) if direction.layers is None else list(direction.layers)
-        vector = vector[chosen].mean(axis=0)
-    std = float(np.sqrt(vector @ statistics.covariance @ vector))
+    # Layers of a sample are equal.
+    along = direction.mean_row
+    std = float(np.sqrt(along @ statistics.covariance @ along))
     return dataclasses.replace(direction, std=std or None)
