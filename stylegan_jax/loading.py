@@ -25,7 +25,7 @@ from stylegan_jax.interop.bundle import (
     build_generator,
 )
 from stylegan_jax.interop.public_networks import NETWORKS
-from stylegan_jax.io import mirror, program_files
+from stylegan_jax.io import mirror, programs
 from stylegan_jax.io.bucket import as_url, is_remote
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
@@ -190,7 +190,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _kind_of(path: Path) -> _Kind:
-    if path.suffix == program_files.SUFFIX:
+    if path.suffix == programs.SUFFIX:
         raise UserError(
             f"{path} is a program that draws, and its network cannot be taken out of "
             "it; give the network that it was made from"

@@ -28,7 +28,7 @@ from jax import Array, export, lax
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.io import program_check, program_files
+from stylegan_jax.io import programs
 
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _AGAIN = "features.exported_function.save"
@@ -60,7 +60,7 @@ def save(
     images = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
     exported = export.export(jax.jit(function), platforms=_PLATFORMS)(images)
     _check(exported, str(path))
-    program_files.write(path, exported, vjp_order=1 if dtype == "float32" else 0)
+    programs.write(path, exported, vjp_order=1 if dtype == "float32" else 0)
 
 
 def load(path: str | os.PathLike[str]) -> FrozenNetwork:
@@ -77,8 +77,8 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
-    digest = program_check.require(path, again=_AGAIN)
-    exported = program_files.read(path, again=_AGAIN)
+    digest = programs.require(path, again=_AGAIN)
+    exported = programs.read(path, again=_AGAIN)
     size = _check(exported, str(path))
     _check_platform(exported, path)
     call = _call(exported, path, digest)
@@ -128,7 +128,7 @@ def _call(
 ) -> Callable[[Array], Array]:
     """The program as a function of images of any size and number.
 
-    A child tries each size first (`program_check.require`).
+    A child tries each size first (`programs.require`).
     """
     count, height, width, _ = exported.in_avals[0].shape
     dtype = exported.in_avals[0].dtype
@@ -154,7 +154,7 @@ def _call(
         if tuple(shape) != images.shape:
             images = jax.image.resize(images.astype(jnp.float32), shape, "linear")
         called = [count if isinstance(count, int) else shape[0], *shape[1:]]
-        program_check.require(path, [called], again=_AGAIN, digest=digest)
+        programs.require(path, [called], again=_AGAIN, digest=digest)
         try:
             found = _grouped(run, images, count)
         except ValueError as error:

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array, export
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import program_files
+from stylegan_jax.io import programs
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
 
@@ -57,7 +57,7 @@ def save(
         taken.append(jax.ShapeDtypeStruct((count, config.label_size), jnp.float32))
     sample = make_sampler(generator, dtype=dtype, cutoff=cutoff)
     program = export.export(jax.jit(sample), platforms=PLATFORMS)(*taken)
-    program_files.write(path, program)
+    programs.write(path, program)
 
 
 def make_sampler(
@@ -120,7 +120,7 @@ def check(
     Raises:
         UserError: they differ by more than rounding explains.
     """
-    program = program_files.read(path, again="python -m stylegan_jax.convert")
+    program = programs.read(path, again="python -m stylegan_jax.convert")
     size = generator.config.label_size
     seeds = [latents_of_seed(seed, generator.config.z_dim) for seed in (0, 1)]
     z, psi = jnp.asarray(np.concatenate(seeds)), jnp.float32(0.7)

@@ -16,7 +16,7 @@ from jax.interpreters import mlir
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import exported_function
 from stylegan_jax.interop import sampler_program
-from stylegan_jax.io import program_check, program_files
+from stylegan_jax.io import programs, stablehlo
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
 
@@ -147,7 +147,7 @@ def write(good: export.Exported, tmp_path: Path) -> Callable[[str], Path]:
 
     def write(text: str) -> Path:
         path = tmp_path / "a.jaxexport"
-        program_files.write(path, forged(good, text))
+        programs.write(path, forged(good, text))
         return path
 
     return write
@@ -159,10 +159,8 @@ def test_programs_of_more_than_array_operations_are_refused_unrun(
 ) -> None:
     text, message = REFUSED[name]
     path = write(text)
-    with pytest.raises(program_check.RefusedProgramError, match=message):
-        program_check.check_operations(
-            program_files.read(path, again="exported_function.save")
-        )
+    with pytest.raises(stablehlo.RejectedProgramError, match=message):
+        stablehlo.check_operations(programs.read(path, again="exported_function.save"))
 
 
 def test_a_program_is_read_in_another_process_first(
@@ -214,7 +212,7 @@ def test_what_only_running_shows_is_found_in_a_process_within_bounds(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("STYLEGAN_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(program_check, "SECONDS", 8)
+    monkeypatch.setattr(programs, "SECONDS", 8)
     path = write(program(body))
     features = exported_function.load(path)
     with pytest.raises(UserError, match=message):
@@ -234,7 +232,7 @@ def test_what_passed_is_tried_once_for_each_size(
         started.append(words[4])
         return plain(words, **options)
 
-    monkeypatch.setattr(program_check.subprocess, "run", run)
+    monkeypatch.setattr(programs.subprocess, "run", run)
     for count in (1, 1, 2):
         features = exported_function.load(path)
         found = features(jnp.ones((count, 16, 16, 3), jnp.uint8))
@@ -268,7 +266,7 @@ def test_honest_programs_pass(tmp_path: Path) -> None:
 
     path = tmp_path / "a.jaxexport"
     exported_function.save(embed, path, resolution=8)
-    assert program_check.problem(str(path), [[2, 8, 8, 3]]) is None
+    assert programs.problem(str(path), [[2, 8, 8, 3]]) is None
 
     model = ModelConfig(
         resolution=8,
@@ -282,4 +280,4 @@ def test_honest_programs_pass(tmp_path: Path) -> None:
     )
     generator = init_generator(jax.random.key(0), model)
     sampler_program.save(path, generator)
-    assert program_check.problem(str(path), [[2, 2], [], [2, 2]]) is None
+    assert programs.problem(str(path), [[2, 2], [], [2, 2]]) is None

@@ -26,7 +26,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.features import exported_function, weights
 from stylegan_jax.interop import exported, unpickle
 from stylegan_jax.inversion import code
-from stylegan_jax.io import images, program_check, program_files
+from stylegan_jax.io import images, programs
 from stylegan_jax.metrics import frechet
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
@@ -188,9 +188,9 @@ def _function() -> bytes:
 
 def _read_function(path: Path) -> Any:
     """Read in this process: a child for each of thousands of files takes hours."""
-    if (problem := program_check.problem(str(path), None)) is not None:
+    if (problem := programs.problem(str(path), None)) is not None:
         raise UserError(problem)
-    return program_files.read(path, again="save")
+    return programs.read(path, again="save")
 
 
 def _npy(array: np.ndarray) -> bytes:

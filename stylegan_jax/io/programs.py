@@ -1,0 +1,203 @@
+"""Programs of `jax.export` in files (`.jaxexport`), checked before they are read.
+
+StableHLO and a description of its arguments; neither Python nor a pickle. Still a
+stranger's program may end the process that reads or compiles it: by recursion, by an
+operation without a body, by sizes that overflow. So a child, with bounds on memory and
+time, reads it, looks at every operation, compiles it and runs it on zeros; what passed
+is remembered by its digest in the cache.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax import export
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import cache, records
+from stylegan_jax.io.atomic import atomic_write
+from stylegan_jax.io.stablehlo import RejectedProgramError, check_operations
+
+SUFFIX = ".jaxexport"
+SECONDS = 120  # of computing, for reading, compiling and a first image
+_MAX_FILE_BYTES = 1 << 32
+_PATIENCE = 10  # times as long where other programs take the processors
+_FREE_BYTES = 4 << 30  # of memory for JAX and a small program; larger files take more
+_BYTES_PER_BYTE = 8
+
+
+def write(
+    path: str | os.PathLike[str], program: export.Exported, *, vjp_order: int = 0
+) -> None:
+    """Writes a program, and `vjp_order` derivatives of it, atomically.
+
+    Raises:
+        UserError: `flatbuffers` is missing.
+    """
+    _need_flatbuffers()
+    atomic_write(Path(path), bytes(program.serialize(vjp_order=vjp_order)))
+
+
+def read(path: str | os.PathLike[str], *, again: str) -> export.Exported:
+    """Reads a program and its derivative, if there is one; nothing of it is run.
+
+    Args:
+        path: of the file.
+        again: what writes such a file, for the message.
+
+    Raises:
+        UserError: the file cannot be read, or `flatbuffers` is missing.
+    """
+    _need_flatbuffers()
+    try:
+        program = export.deserialize(bytearray(Path(path).read_bytes()))
+        program.mlir_module()  # the program within is read only now
+        if program.has_vjp():
+            program.vjp().mlir_module()
+    except Exception as error:  # flatbuffers and MLIR have no common class
+        known = isinstance(error, struct.error | ValueError | OSError)
+        detail = str(error).splitlines()[0][:100] if known and str(error) else ""
+        raise UserError(
+            f"{path} is damaged or no jax.export file "
+            f"({detail or type(error).__name__}); write it again with {again}"
+        ) from error
+    return program
+
+
+def _need_flatbuffers() -> None:
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise UserError(
+            "files of jax.export need the package flatbuffers; pip install "
+            "'stylegan_jax[export]'"
+        )
+
+
+def require(
+    path: Path,
+    shapes: Sequence[Sequence[int]] | None = None,
+    *,
+    again: str,
+    digest: str | None = None,
+) -> str:
+    """Lets a child read a program and, with shapes, run it on zeros of them.
+
+    Args:
+        path: of the file.
+        shapes: of the arguments; None only reads it.
+        again: what writes such a file, for the message.
+        digest: its SHA-256 if that is known; else the file is read for it.
+
+    Returns:
+        The SHA-256.
+
+    Raises:
+        UserError: it is damaged, rejected, or ends the process or its bounds; or the
+            package flatbuffers is missing.
+    """
+    _need_flatbuffers()
+    try:
+        if digest is None:
+            data = records.read_bytes(path, _MAX_FILE_BYTES)
+            digest = hashlib.sha256(data).hexdigest()
+    except (OSError, UserError) as error:
+        raise UserError(f"{path} cannot be read ({error})") from error
+    how = json.dumps(None if shapes is None else [list(shape) for shape in shapes])
+    key = hashlib.sha256(f"{digest} {how} {jax.__version__} 1".encode()).hexdigest()
+    passed = cache.folder("programs") / key
+    if not passed.exists():
+        if (reason := _tried(path, how)) is not None:
+            raise UserError(
+                f"{path} {reason}; write it again, of plain array operations, with "
+                f"{again}"
+            )
+        passed.parent.mkdir(parents=True, exist_ok=True)
+        passed.touch()
+    return digest
+
+
+def _tried(path: Path, shapes: str) -> str | None:
+    """What is wrong with a program, None if nothing is."""
+    max_bytes = _FREE_BYTES + _BYTES_PER_BYTE * path.stat().st_size
+    words = [sys.executable, "-m", __name__, path, shapes, str(max_bytes), str(SECONDS)]
+    found = Path(__file__).resolve().parents[2]
+    # One CPU process: the accelerators are this process's.
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join([str(found), os.environ.get("PYTHONPATH", "")]),
+    }
+    too_long = f"takes more than {SECONDS} seconds for a first image"
+    try:
+        done = subprocess.run(
+            words,
+            env=environment,
+            capture_output=True,
+            timeout=_PATIENCE * SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return too_long
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    if done.returncode == 0 and lines:
+        return json.loads(lines[-1])
+    if done.returncode == -signal.SIGXCPU:
+        return too_long
+    return f"ends the process that runs it (status {done.returncode})"
+
+
+def _child(path: str, shapes: str, max_bytes: str, seconds: str) -> None:
+    """Writes what is wrong as JSON, null if nothing is."""
+    for kind, limit in [
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_DATA, int(max_bytes)),
+        (resource.RLIMIT_CPU, int(seconds)),
+    ]:
+        hard = resource.getrlimit(kind)[1]
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (limit, hard))
+    sys.stdout.write(json.dumps(problem(path, json.loads(shapes))) + "\n")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def problem(path: str, shapes: list[list[int]] | None) -> str | None:
+    """What is wrong with a program, found in this process, which it may end."""
+    try:
+        program = export.deserialize(bytearray(Path(path).read_bytes()))
+        check_operations(program)
+    except RejectedProgramError as error:
+        return str(error)
+    except Exception as error:  # those of flatbuffers and MLIR have no common class
+        return f"is damaged or no jax.export file ({_reason(error)})"
+    if shapes is None or "cpu" not in program.platforms:
+        return None
+    zeros = [
+        jnp.zeros(shape, aval.dtype)
+        for shape, aval in zip(shapes, program.in_avals, strict=True)
+    ]
+    try:
+        jax.block_until_ready(jax.jit(program.call)(*zeros))
+        if program.has_vjp():
+            total = jax.grad(lambda *taken: program.call(*taken).sum())
+            jax.block_until_ready(jax.jit(total)(*zeros))
+    except Exception as error:  # XLA's, of memory, of shapes that it does not take
+        return f"refuses these images: {_reason(error)}"
+    return None
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+if __name__ == "__main__":
+    _child(*sys.argv[1:])

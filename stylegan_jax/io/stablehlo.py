@@ -1,0 +1,188 @@
+"""The operations of an exported program: array arithmetic, and nothing that calls out.
+
+Source: the StableHLO specification, https://openxla.org/stablehlo.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from jax import export
+from jax.extend.mlir import deserialize_portable_artifact, ir
+from jax.interpreters import mlir
+
+from stylegan_jax.errors import UserError
+
+_MAX_DEPTH = 100  # of conditionals, loops and calls in each other
+_MAX_OPERATIONS = 1_000_000  # with every call's own
+_MAX_NUMBERS = 1 << 33  # of an array
+
+# Arithmetic, control flow, and moving elements. Left out are those that wait for
+# others or call out: infeed, send, all_reduce, composite and their like.
+_STABLEHLO = """
+    abs add and atan2 batch_norm_grad batch_norm_inference batch_norm_training
+    bitcast_convert broadcast broadcast_in_dim case cbrt ceil cholesky clamp compare
+    complex concatenate constant convert convolution cosine count_leading_zeros
+    custom_call divide dot dot_general dynamic_broadcast_in_dim dynamic_conv
+    dynamic_gather dynamic_iota dynamic_pad dynamic_reshape dynamic_slice
+    dynamic_update_slice exponential exponential_minus_one fft floor gather
+    get_dimension_size if imag iota is_finite log log_plus_one logistic map maximum
+    minimum multiply negate not optimization_barrier or pad popcnt power real
+    real_dynamic_slice reduce reduce_precision reduce_window remainder reshape return
+    reverse rng rng_bit_generator round_nearest_afz round_nearest_even rsqrt scatter
+    select select_and_scatter shift_left shift_right_arithmetic shift_right_logical
+    sign sine slice sort sqrt subtract tan tanh transpose triangular_solve while xor
+"""
+_CHLO = """
+    acos acosh asin asinh atan atanh bessel_i1e conj constant constant_like cosh
+    digamma erf erf_inv erfc is_inf is_neg_inf is_pos_inf lgamma next_after polygamma
+    sinh square tan top_k zeta
+"""
+_ALLOWED = frozenset(
+    {"func.func", "func.call", "func.return"}
+    | {f"stablehlo.{name}" for name in _STABLEHLO.split()}
+    | {f"chlo.{name}" for name in _CHLO.split()}
+)
+# Targets of `custom_call`: assertions and array operations by other names.
+_TARGETS = frozenset(
+    {"shape_assertion", "Sharding", "mhlo.topk", "mhlo.erf"}
+    | {"stablehlo.dynamic_reduce_window", "stablehlo.dynamic_rng_bit_generator"}
+    | {"stablehlo.dynamic_top_k"}
+)
+
+
+class RejectedProgramError(UserError):
+    """A program does what it may not; the message says what, not which file."""
+
+
+def check_operations(program: export.Exported) -> None:
+    """Raises RejectedProgramError for what a program, or its derivative, may not do."""
+    _check_module(program)
+    if program.has_vjp():
+        _check_module(program.vjp())
+
+
+def _check_module(program: export.Exported) -> None:
+    with mlir.make_ir_context():
+        module = deserialize_portable_artifact(program.mlir_module_serialized)
+        functions: dict[str, Any] = {}
+        for operation in module.body:
+            if operation.operation.name != "func.func":
+                raise RejectedProgramError(f"holds {_shown(operation.operation.name)}")
+            name = ir.StringAttr(operation.attributes["sym_name"]).value
+            if name in functions or not len(operation.regions[0].blocks):
+                raise RejectedProgramError(
+                    f"has a function {_shown(name)} that is there twice or without body"
+                )
+            functions[name] = operation.operation
+        if "main" not in functions:
+            raise RejectedProgramError("has no function main")
+        _check_signature(program, functions["main"])
+        calls = {name: _look(name, each) for name, each in functions.items()}
+    _check_calls(calls)
+
+
+def _check_signature(program: export.Exported, main: Any) -> None:
+    """What the file says of arguments and results is what its program has."""
+    kept = [program.in_avals[i] for i in program.module_kept_var_idx]
+    kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
+    for avals, types in ((kept, kind.inputs), (program.out_avals, kind.results)):
+        # Before them come the platform and what symbols stand for.
+        own = types[len(types) - len(avals) :] if len(avals) <= len(types) else []
+        if len(own) != len(avals) or not all(map(_fits, avals, own)):
+            raise RejectedProgramError("has other arguments or results than it says")
+
+
+def _fits(aval: Any, found: Any) -> bool:
+    if not isinstance(found, ir.RankedTensorType) or found.rank != len(aval.shape):
+        return False
+    return str(found.element_type) == str(mlir.dtype_to_ir_type(aval.dtype)) and all(
+        found.is_dynamic_dim(i) or not isinstance(said, int) or found.shape[i] == said
+        for i, said in enumerate(aval.shape)
+    )
+
+
+def _look(name: str, function: Any) -> tuple[int, int, list[tuple[str, int]]]:
+    """Operations of a function, how deep they nest, and its calls with their depth."""
+    count, deepest, calls = 0, 0, []
+    for operation, depth in _operations(function):
+        count, deepest = count + 1, max(deepest, depth)
+        kind = operation.name
+        if kind not in _ALLOWED or (kind == "func.func" and depth):
+            raise RejectedProgramError(f"holds {_shown(kind)}, no array operation")
+        if depth > _MAX_DEPTH or count > _MAX_OPERATIONS:
+            raise RejectedProgramError(
+                f"nests {depth} deep or has {count} operations in {_shown(name)}"
+            )
+        if kind == "func.call":
+            callee = ir.FlatSymbolRefAttr(operation.attributes["callee"]).value
+            calls.append((callee, depth))
+        if kind == "stablehlo.custom_call":
+            _check_target(operation.attributes)
+        for result in operation.results:
+            _check_size(result.type)
+    return count, deepest, calls
+
+
+def _operations(function: Any) -> Iterator[tuple[Any, int]]:
+    """Every operation with its depth, without recursion."""
+    waiting = [(function, 0)]
+    while waiting:
+        operation, depth = waiting.pop()
+        yield operation, depth
+        for region in operation.regions:
+            for block in region.blocks:
+                waiting += [(each.operation, depth + 1) for each in block.operations]
+
+
+def _check_target(attributes: Any) -> None:
+    target = ir.StringAttr(attributes["call_target_name"]).value
+    called = "called_computations"
+    calls = called in attributes and len(ir.ArrayAttr(attributes[called]))
+    if target not in _TARGETS or calls:
+        raise RejectedProgramError(
+            f"calls {_shown(target)}, which is outside the program and not trusted"
+        )
+
+
+def _check_size(kind: Any) -> None:
+    if not isinstance(kind, ir.RankedTensorType):
+        raise RejectedProgramError(f"holds a value {_shown(str(kind))}")
+    sizes = [n for i, n in enumerate(kind.shape) if not kind.is_dynamic_dim(i)]
+    if len(kind.shape) > 32 or math.prod(sizes) > _MAX_NUMBERS:
+        raise RejectedProgramError(f"holds an array {_shown(str(kind))}")
+
+
+def _check_calls(functions: dict[str, tuple[int, int, list[tuple[str, int]]]]) -> None:
+    """No function calls itself, and calls written out stay within the bounds."""
+    sizes: dict[str, tuple[int, int]] = {}  # operations and depth with all calls
+    entered: set[str] = set()
+    waiting = ["main"]
+    while waiting:
+        name = waiting[-1]
+        if name in sizes:
+            waiting.pop()
+            continue
+        if name not in functions:
+            raise RejectedProgramError(f"calls {_shown(name)}, which is not there")
+        count, deepest, calls = functions[name]
+        missing = {callee for callee, _ in calls} - sizes.keys()
+        if missing:
+            if name in entered:
+                raise RejectedProgramError(
+                    f"has a function {_shown(name)} that calls itself"
+                )
+            entered.add(name)
+            waiting += missing
+            continue
+        count += sum(sizes[callee][0] for callee, _ in calls)
+        deepest = max([deepest, *(depth + sizes[callee][1] for callee, depth in calls)])
+        if count > _MAX_OPERATIONS or deepest > _MAX_DEPTH:
+            raise RejectedProgramError(
+                f"nests {deepest} deep or has {count} operations with all calls"
+            )
+        sizes[name] = count, deepest
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:60])
