@@ -29,7 +29,7 @@ from stylegan_jax.networks.seeds import (
     one_hot,
     require_pictures,
 )
-from stylegan_jax.training import preflight
+from stylegan_jax.training import start
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.recovery import train as train_run
 from stylegan_jax.training.state import TrainState
@@ -180,7 +180,8 @@ def train(
         change: go on with settings that change the training from here on.
 
     The precision of products (`run.matmul_precision`) and, unless there is one, a cache
-    of compiled programs are set for the whole process, as JAX has them.
+    of compiled programs are set for the whole process, as JAX has them. Progress is
+    logged, with level INFO.
 
     Returns:
         The state at the end; `load(workdir)` is its averaged generator.
@@ -191,7 +192,7 @@ def train(
     use_compilation_cache()
     use_precision(config)
     source = open_source(config.data)
-    config = preflight.check(config, source, jax.device_count())
+    config = start.check(config, source, jax.device_count())
     names = config.metrics.names
     wanted = parse_measures(names) if names else ()
     return train_run(

@@ -37,6 +37,19 @@ MODEL = ModelConfig(
 )
 # 8 px, four layers: what compiles soonest.
 MODEL_8 = dataclasses.replace(MODEL, resolution=8, mapping_layers=1)
+# A perceptron of points in the plane: what trains soonest.
+POINTS = ModelConfig(
+    resolution=1,
+    num_channels=2,
+    z_dim=6,
+    w_dim=6,
+    mapping_layers=0,
+    use_styles=False,
+    use_noise=False,
+    mlp_layers=1,
+    mlp_width=8,
+    mbstd_group_size=0,
+)
 # The checkpoints of `start_run`, by images shown.
 SAVED = {100: {"resolution": 8, "alpha": None}, 200: {"resolution": 16, "alpha": 0.25}}
 

@@ -40,7 +40,7 @@ from stylegan_jax.networks.generator import Generator
 from stylegan_jax.runs.run_directory import data_config, model_config, read_config
 from stylegan_jax.runs.stored import step_directories
 from stylegan_jax.training import sample_grids
-from stylegan_jax.training.state import OptimizerConfig, init_state
+from stylegan_jax.training.state import OptimizerConfig, averaged, init_state
 
 Measure = Callable[[np.ndarray], Coverage]
 
@@ -142,14 +142,7 @@ def make_measure(source: Source, model: ModelConfig) -> tuple[Measure, np.ndarra
 def first_generator(stored: dict[str, Any], model: ModelConfig) -> Generator:
     """The generator before the first image, as training made it."""
     key = jax.random.key(stored["run"]["seed"])
-    state = init_state(key, model, OptimizerConfig())
-    return Generator(
-        params=state.g_ema,
-        w_avg=state.w_avg,
-        noise=state.noise,
-        config=model,
-        resolution=model.resolution,
-    )
+    return averaged(init_state(key, model, OptimizerConfig()), model, model.resolution)
 
 
 def kept(args: CoverageArgs) -> list[tuple[int, Path]]:

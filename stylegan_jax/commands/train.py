@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 
 from stylegan_jax import loading
-from stylegan_jax.commands import cli
+from stylegan_jax.commands import cli, train_display
 from stylegan_jax.commands.flag_groups import Job
 from stylegan_jax.data import config as data_config
 from stylegan_jax.data.sources import open_source
@@ -19,7 +19,7 @@ from stylegan_jax.io import mirror
 from stylegan_jax.io.bucket import is_remote
 from stylegan_jax.metrics.names import parse_measures
 from stylegan_jax.runs import provenance, run_directory, stored
-from stylegan_jax.training import changes, preflight, transfer
+from stylegan_jax.training import changes, start, transfer
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.recovery import train
 from stylegan_jax.training.schedule import phases, shortfall
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with Watchdog(config.run.stall_seconds) as watchdog:
         source = open_source(data)
         show(f"{len(source):,} images of {source.name}")
-        config = preflight.check(config, source, jax.device_count())
+        config = start.check(config, source, jax.device_count())
         evaluators = make_evaluators(config, wanted, source)
         if flags.dry_run:
             if flags.workdir and is_remote(flags.workdir):
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if workdir is not None:
                 changes.check(workdir, config, change=flags.change)
             if workdir is None or run_directory.shown(workdir) is None:
-                transfer.check_frozen(config, beginning)
+                transfer.check_frozen(config.optimizer, beginning)
             return
         with mirror.mirrored(flags.workdir, active=first) as workdir:
             train(
@@ -100,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 source=source,
                 change=flags.change,
                 beginning=beginning,
+                reporter=train_display.show,
             )
             watchdog.pause()  # while the run is copied
     place = flags.workdir.rstrip("/")

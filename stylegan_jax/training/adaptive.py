@@ -9,7 +9,7 @@ Data", section 3; `augment_pipe` in NVlabs/stylegan2-ada-pytorch, `training_loop
 """
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jax import Array
 from stylegan_jax.augment import diffaugment, values
 from stylegan_jax.augment.values import PIPES, Values
 from stylegan_jax.errors import UserError
+from stylegan_jax.limits import require, require_one_of, require_positive
 
 _INTERVAL = 4  # minibatches between two changes of p
 AugmentState = dict[str, Array]  # empty where p is fixed
@@ -40,26 +41,17 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
-        modes = ("none", "ada", "fixed", "diffaugment")
-        if self.mode not in modes:
-            raise UserError(
-                f"augment.mode is {self.mode!r}, not one of {', '.join(modes)}"
-            )
-        if self.pipe not in PIPES:
-            raise UserError(
-                f"augment.pipe is {self.pipe!r}, not one of {', '.join(PIPES)}"
-            )
-        if not 0 <= self.p <= 1:
-            raise UserError(f"augment.p is {self.p}, not in 0 to 1")
+        require_one_of(self, "augment", get_args(Mode), "mode")
+        require_one_of(self, "augment", PIPES, "pipe")
+        require(self, "augment", lambda x: 0 <= x <= 1, "not in 0 to 1", "p")
+        between = "not between -1 and 1"
+        require(self, "augment", lambda x: -1 < x < 1, between, "target")
+        require_positive(self, "augment", "kimg")
         if self.p and self.mode in ("none", "diffaugment"):
             raise UserError(
                 f"augment.p is {self.p}, but augment.mode {self.mode} does not use it; "
                 "set augment.mode to fixed or ada"
             )
-        if not -1 < self.target < 1:
-            raise UserError(f"augment.target is {self.target}, not between -1 and 1")
-        if self.kimg <= 0:
-            raise UserError(f"augment.kimg is {self.kimg}, not positive")
 
     @property
     def active(self) -> bool:
@@ -75,7 +67,7 @@ FEW_IMAGES = 20_000
 
 
 def advice(config: AugmentConfig, images: int) -> str | None:
-    """One line for who trains on few images without augmentation."""
+    """A hint for who trains on few images without augmentation."""
     if config.active or images >= FEW_IMAGES:
         return None
     return (
@@ -97,18 +89,13 @@ def init(config: AugmentConfig) -> AugmentState:
     return {"p": jnp.asarray(config.p, jnp.float32), **counts}
 
 
-def probability(config: AugmentConfig, state: AugmentState) -> Array | float:
-    """The probability of each augmentation as it stands."""
-    return state["p"] if config.mode == "ada" else config.p
-
-
 def draw(
     config: AugmentConfig, state: AugmentState, key: Array, shape: tuple[int, ...]
 ) -> Values:
     """What each image of a minibatch of this shape, `[N, H, H, C]`, gets."""
     if config.mode == "diffaugment":
         return diffaugment.draw(key, shape)
-    p = probability(config, state)
+    p = state["p"] if config.mode == "ada" else config.p
     return values.draw(key, PIPES[config.pipe], p, shape)
 
 

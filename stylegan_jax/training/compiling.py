@@ -6,14 +6,18 @@ from concurrent.futures import Future
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, Sharding
 from jax.typing import DTypeLike
 
 from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import Phase
-from stylegan_jax.training.state import TrainState, init_state, shardings
+from stylegan_jax.training.state import (
+    TrainState,
+    init_state,
+    shardings,
+)
 from stylegan_jax.training.step import Batch, TrainStep, make_step
 
 
@@ -34,79 +38,59 @@ def abstract_batch(
     """Shapes, types and sharding of what one call of the phase's step takes."""
     lead = (phase.minibatches, phase.batch_size)
     size = (phase.resolution, phase.resolution, model.num_channels)
-    shapes = {
-        "images": jax.ShapeDtypeStruct((*lead, *size), dtype),
-        "labels": jax.ShapeDtypeStruct((*lead, model.label_size), jnp.float32),
-    }
-    return _placed(shapes, parallel.split(mesh, axis=1))
+    place = parallel.split(mesh, axis=1)
+    images = jax.ShapeDtypeStruct((*lead, *size), dtype, sharding=place)
+    labels = (*lead, model.label_size)
+    labels = jax.ShapeDtypeStruct(labels, jnp.float32, sharding=place)
+    return {"images": images, "labels": labels}
 
 
 def compile_step(config: Config, phase: Phase, mesh: Mesh) -> TrainStep:
     """Traces and compiles the training step of a phase; takes seconds to minutes."""
-    state = abstract_state(config, mesh)
-    places = jax.tree.map(lambda x: x.sharding, state)
+    model, state = config.model, abstract_state(config, mesh)
     step = make_step(
-        config.model,
+        model,
         config.loss,
         config.optimizer,
         phase,
         mesh,
-        places,
+        jax.tree.map(lambda x: x.sharding, state),
         config.augment,
     )
+    batch = abstract_batch(model, phase, mesh, config.data.dtype)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    return step.lower(  # type: ignore[attr-defined]
-        state,
-        abstract_batch(config.model, phase, mesh, config.data.dtype),
-        _placed(key, parallel.replicated(mesh)),
-    ).compile()
+    key = _at(key, parallel.replicated(mesh))
+    return step.lower(state, batch, key).compile()  # type: ignore[attr-defined]
 
 
-class StepsAhead:
-    """Iterates over phases and their compiled steps, one compilation ahead."""
+def steps_ahead(
+    phases: tuple[Phase, ...],
+    compiled: Callable[[Phase], TrainStep],
+    wait: Callable[[Callable[[], bool]], bool] = lambda ready: True,
+) -> Iterator[tuple[Phase, TrainStep]]:
+    """Yields phases and their compiled steps, compiling one ahead in a thread.
 
-    def __init__(
-        self,
-        config: Config,
-        phases: tuple[Phase, ...],
-        mesh: Mesh,
-        wait: Callable[[Callable[[], bool]], bool] | None = None,
-    ) -> None:
-        """Compiles nothing yet.
-
-        Args:
-            config: the whole configuration.
-            phases: of the steps, in order.
-            mesh: the devices.
-            wait: is given a function that says whether the next step is compiled, and
-                returns when it is; or False, when nobody wants it any more, which
-                ends the iteration. By default nothing can end it early.
-        """
-        self._compile = lambda phase: compile_step(config, phase, mesh)
-        self._phases = phases
-        self._wait = wait or (lambda compiled: True)
-
-    def __iter__(self) -> Iterator[tuple[Phase, TrainStep]]:
-        """Yields a phase and its step while the next one compiles in a thread."""
-        ahead: Future[TrainStep] | None = None
-        for i, phase in enumerate(self._phases):
-            ahead = ahead or _in_background(self._compile, phase)
-            if not self._wait(ahead.done):
-                return
-            step = ahead.result()
-            following = self._phases[i + 1 : i + 2]
-            ahead = _in_background(self._compile, *following) if following else None
-            yield phase, step
+    `wait` is given a function that says whether the next step is compiled. It returns
+    when that is so; or False, when nobody wants it any more, which ends the iteration.
+    """
+    ahead: Future[TrainStep] | None = None
+    for i, phase in enumerate(phases):
+        ahead = ahead or _in_background(compiled, phase)
+        if not wait(ahead.done):
+            return
+        step = ahead.result()
+        following = phases[i + 1 : i + 2]
+        ahead = _in_background(compiled, *following) if following else None
+        yield phase, step
 
 
 def _in_background(
     function: Callable[[Phase], TrainStep], phase: Phase
 ) -> Future[TrainStep]:
-    """Calls a function in a thread.
+    """Calls a function in a thread, for which the end of the program waits.
 
-    Not a daemon: a program that ends while XLA compiles in one would crash, so the
-    end of the program waits for it. Commands do not wait (`running.run_main`): they end
-    the process, which ends its threads.
+    A program that ends while a daemon compiles would crash in XLA. Commands end the
+    process, and its threads with it.
     """
     future: Future[TrainStep] = Future()
 
@@ -120,9 +104,5 @@ def _in_background(
     return future
 
 
-def _placed(tree, sharding):  # type: ignore[no-untyped-def]
-    return jax.tree.map(lambda x: _at(x, sharding), tree)
-
-
-def _at(x: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+def _at(x: jax.ShapeDtypeStruct, sharding: Sharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)

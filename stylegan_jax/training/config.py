@@ -6,6 +6,7 @@ from typing import Literal
 from stylegan_jax.by_resolution import ByResolution, take_plain_values
 from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.errors import UserError
+from stylegan_jax.limits import require_not_negative, require_positive
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training.adaptive import AugmentConfig
@@ -45,12 +46,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
         take_plain_values(self)
-        if min(self.tick_kimg.values()) <= 0 or self.grid_ticks < 1:
-            raise UserError("run.tick_kimg and run.grid_ticks must be positive")
-        if min(self.grid_columns, self.grid_rows) < 1:
-            raise UserError("run.grid_columns and run.grid_rows must be positive")
-        if self.stall_seconds < 0:
-            raise UserError(f"run.stall_seconds is {self.stall_seconds}, below 0")
+        require_positive(self, "run", "tick_kimg", "grid_ticks")
+        require_positive(self, "run", "grid_columns", "grid_rows")
+        require_not_negative(self, "run", "stall_seconds")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

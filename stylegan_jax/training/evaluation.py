@@ -1,9 +1,9 @@
-"""Scores in the course of training: when they are taken, and what becomes of them.
+"""Scores in the course of training: when they are taken, and by whom.
 
-Training knows no measure. An `Evaluator` is a name, a cadence and a function, which
-the entry point makes. It runs at checkpoints, after the state has been saved, on a
-copy of the averaged generator, so that a scored generator is always one that can be
-loaded and training is what it would be without.
+Training knows no measure: the entry point makes an `Evaluator`, a name, a cadence and a
+function, of each. They run at checkpoints, after the state has been saved, on a copy of
+the averaged generator: what is scored can be loaded, and training is what it would be
+without.
 """
 
 import dataclasses
@@ -13,16 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import timing
+from stylegan_jax.limits import require, require_positive
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.runs.checkpoint import Checkpoints
 from stylegan_jax.runs.retention import Criterion, Scores
-from stylegan_jax.training.interrupt import StopSignal
-from stylegan_jax.training.writer import Writer
 
 _log = logging.getLogger(__name__)
 
@@ -45,13 +40,9 @@ class MetricsConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
-        if self.every_kimg is not None and self.every_kimg < 0.001:
-            raise UserError(
-                f"metrics.every_kimg {self.every_kimg} is less than one image; None is"
-                " every checkpoint"
-            )
-        if self.batch_size < 1:
-            raise UserError(f"metrics.batch_size {self.batch_size} is not positive")
+        image = "less than one image; None is every checkpoint"
+        require(self, "metrics", lambda x: x >= 0.001, image, "every_kimg")
+        require_positive(self, "metrics", "batch_size")
         if self.best is not None and not self.names:
             raise UserError(
                 f"metrics.best is {self.best!r}, but metrics.names has no measure"
@@ -97,83 +88,35 @@ def criterion(best: str | None, evaluators: Sequence[Evaluator]) -> Criterion | 
     return Criterion(best, known[best])
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """Runs the evaluators of one run of training.
+def due(
+    evaluators: Sequence[Evaluator], nimg: int, last_nimg: int, *, at_end: bool
+) -> list[str]:
+    """Names of the evaluators to run at a checkpoint at `nimg` images.
 
-    Attributes:
-        evaluators: all there are.
-        best: what chooses the best checkpoint; None leaves it as it is.
-        checkpoints: where states are saved, and scores with them.
-        writer: where scores are written and shown.
-        stop: when requested, evaluators that have not begun wait for the next start.
+    The checkpoint before it was at `last_nimg`; at the end of the run all are due.
     """
-
-    evaluators: Sequence[Evaluator]
-    best: Criterion | None
-    checkpoints: Checkpoints
-    writer: Writer
-    stop: StopSignal
-
-    def due(self, nimg: int, *, at_end: bool) -> list[str]:
-        """Names of the evaluators to run at a checkpoint that is about to be saved.
-
-        Args:
-            nimg: real images shown so far.
-            at_end: the run is complete, and all are due.
-        """
-        last_nimg = self.checkpoints.last_nimg
-        return [
-            evaluator.name
-            for evaluator in self.evaluators
-            if at_end or timing.due(nimg, last_nimg, evaluator.every_kimg)
-        ]
-
-    def missed(self, facts: Mapping[str, Any], scores: Scores) -> list[str]:
-        """Names of the evaluators that a checkpoint still waits for.
-
-        Args:
-            facts: its metadata; `due` has the names that were due.
-            scores: those it has.
-        """
-        due = facts.get("due")
-        names = due if isinstance(due, list) else []
-        return [name for name in map(str, names) if name not in scores]
-
-    def run(self, names: Sequence[str], nimg: int, generator: Generator) -> None:
-        """Runs some evaluators on the generator whose state was saved at `nimg`.
-
-        Scores are written, shown and kept with the checkpoint. An evaluator that
-        fails is a warning, no reason to stop training.
-
-        Args:
-            names: of the evaluators; those that are no more are left out.
-            nimg: real images shown so far.
-            generator: on the devices; the evaluators get a copy.
-        """
-        chosen = [evaluator for evaluator in self.evaluators if evaluator.name in names]
-        if not chosen:
-            return
-        # As if loaded from the checkpoint: the state's buffers belong to the step, and
-        # measures lay their arrays out over the devices in their own way.
-        generator = jax.tree.map(jnp.array, jax.device_get(generator))
-        for evaluator in chosen:
-            # A signal may reach one process before the others; they go on together.
-            if self.stop.requested and jax.process_count() == 1:
-                return
-            self.writer.note(f"kimg {nimg / 1000:.1f}  taking {evaluator.name}")
-            scores = _scores(evaluator, nimg, generator)
-            if scores is not None:
-                self.writer.write(nimg, {f"metrics/{k}": v for k, v in scores.items()})
-                self.checkpoints.record_scores(
-                    nimg, evaluator.name, scores, generator.resolution, self.best
-                )
+    return [
+        evaluator.name
+        for evaluator in evaluators
+        if at_end or timing.due(nimg, last_nimg, evaluator.every_kimg)
+    ]
 
 
-def _scores(
+def missed(facts: Mapping[str, Any], scores: Scores) -> list[str]:
+    """Names of the evaluators that a checkpoint still waits for.
+
+    `facts` is its metadata, where `due` has the names that were due, `scores` those
+    that it has.
+    """
+    names = facts.get("due")
+    names = names if isinstance(names, list) else []
+    return [name for name in map(str, names) if name not in scores]
+
+
+def evaluate(
     evaluator: Evaluator, nimg: int, generator: Generator
 ) -> dict[str, float] | None:
-    """What the evaluator finds; None, after a warning, when it fails."""
+    """The scores of a generator; None, after a warning, when the evaluator fails."""
     try:
         scores = {name: float(x) for name, x in evaluator.run(generator).items()}
     except Exception as error:

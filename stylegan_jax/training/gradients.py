@@ -21,14 +21,9 @@ def make_mean_gradient(
     """Makes `(params, fixed, w_avg, batch) -> (gradient, (metrics, w_avg))`.
 
     The gradient is by `params`; `fixed` is a tuple; arrays of `batch` are `[N, ...]`,
-    split over the devices, all else is the same on each. Every device differentiates
-    the loss of its own share, and what comes of it is added up once. Left to XLA each
-    use of a weight is: of the discriminator on reals, on fakes, and under R1.
-
-    Args:
-        loss_fn: the loss.
-        mesh: of the devices.
-        accumulate: parts that a minibatch is taken in, in turn.
+    split over the devices and taken in `accumulate` parts; all else is the same on each
+    device. Each differentiates the loss of its own share, and what comes of it is added
+    up once, where XLA would add up at every use of a weight.
     """
 
     def whole(params: Any, fixed: tuple, w_avg: Array, batch: Any) -> Any:

@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.limits import require, require_not_negative, require_positive
 from stylegan_jax.training.losses import LossConfig
 
 _HISTORY = 20  # ticks that "usual" means
@@ -34,16 +35,11 @@ class HealthConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
-        if self.r1_factor <= 1 or self.r1_penalty <= 0:
-            raise UserError("health.r1_factor must be above 1, r1_penalty positive")
-        if not 0.5 < self.certainty < 1:
-            raise UserError(f"health.certainty is {self.certainty}, not in (0.5, 1)")
-        if not 0 <= self.collapse < 0.5:
-            raise UserError(f"health.collapse is {self.collapse}, not in [0, 0.5)")
-        if self.patience_ticks < 1 or self.rollbacks < 0:
-            raise UserError(
-                "health.patience_ticks must be at least 1, rollbacks at least 0"
-            )
+        require(self, "health", lambda x: x > 1, "not above 1", "r1_factor")
+        require_positive(self, "health", "r1_penalty", "patience_ticks")
+        require(self, "health", lambda x: 0.5 < x < 1, "not in (0.5, 1)", "certainty")
+        require(self, "health", lambda x: 0 <= x < 0.5, "not in [0, 0.5)", "collapse")
+        require_not_negative(self, "health", "rollbacks")
 
 
 class Unhealthy(UserError):
@@ -112,60 +108,55 @@ class Monitor:
     def _symptoms(
         self, metrics: Mapping[str, float], diversity: float | None
     ) -> Iterator[tuple[str, str]]:
-        yield from self._look_at_r1(metrics.get("r1"))
+        if sentence := self._look_at_r1(metrics.get("r1")):
+            yield "r1", sentence
         if self._loss.objective.startswith("logistic"):
-            yield from self._look_at_scores(
-                metrics.get("scores/real", 0.0), metrics.get("scores/fake", 0.0)
-            )
-        if diversity is not None:
-            yield from self._look_at_diversity(diversity)
+            scores = [metrics.get(f"scores/{kind}", 0.0) for kind in ("real", "fake")]
+            if sentence := self._look_at_scores(*scores):
+                yield "scores", sentence
+        if diversity is not None and (sentence := self._look_at_diversity(diversity)):
+            yield "diversity", sentence
 
-    def _look_at_r1(self, r1: float | None) -> Iterator[tuple[str, str]]:
+    def _look_at_r1(self, r1: float | None) -> str | None:
         gamma = self._loss.r1_gamma
         if r1 is None or not gamma:
-            return
-        if len(self._r1) >= _ENOUGH:
-            usual = statistics.median(self._r1)
-            penalty = gamma / 2 * r1
-            if r1 > self._config.r1_factor * usual and (
-                penalty > self._config.r1_penalty
-            ):
-                yield (
-                    "r1",
-                    f"R1 explodes ({r1:.3g}, usual was {usual:.3g}): lower "
-                    "optimizer.learning_rate or optimizer.d_rate, or raise "
-                    "loss.r1_gamma",
-                )
-                return
+            return None
+        usual = statistics.median(self._r1) if len(self._r1) >= _ENOUGH else math.inf
+        large = gamma / 2 * r1 > self._config.r1_penalty
+        if large and r1 > self._config.r1_factor * usual:
+            return (
+                f"R1 explodes ({r1:.3g}, usual was {usual:.3g}): lower "
+                "optimizer.learning_rate or optimizer.d_rate, or raise loss.r1_gamma"
+            )
         self._r1.append(r1)
+        return None
 
-    def _look_at_scores(self, real: float, fake: float) -> Iterator[tuple[str, str]]:
+    def _look_at_scores(self, real: float, fake: float) -> str | None:
         sure = math.log(self._config.certainty / (1 - self._config.certainty))
         if real > sure and fake < -sure:
-            yield (
-                "scores",
+            return (
                 f"the discriminator is always right (scores {real:.3g} of reals, "
                 f"{fake:.3g} of fakes) and teaches the generator nothing: raise "
                 "loss.r1_gamma, lower optimizer.d_rate, or train on more images "
-                "(`data.mirror` doubles them)",
+                "(`data.mirror` doubles them)"
             )
-        elif min(real, fake) > sure or max(real, fake) < -sure:
+        if min(real, fake) > sure or max(real, fake) < -sure:
             verdict = "real" if real > 0 else "fake"
-            yield (
-                "scores",
+            return (
                 f"the discriminator calls everything {verdict} (scores {real:.3g} of "
                 f"reals, {fake:.3g} of fakes): lower optimizer.learning_rate or "
-                "loss.r1_gamma",
+                "loss.r1_gamma"
             )
+        return None
 
-    def _look_at_diversity(self, diversity: float) -> Iterator[tuple[str, str]]:
+    def _look_at_diversity(self, diversity: float) -> str | None:
         # A generator that has not learnt to vary yet has not collapsed.
         self._best_diversity = max(self._best_diversity, diversity)
         collapse = self._config.collapse
-        if diversity < collapse and self._best_diversity >= 2 * collapse:
-            yield (
-                "diversity",
-                f"samples are nearly all the same (spread {diversity:.2f} of the "
-                f"data's, it was {self._best_diversity:.2f}): lower "
-                "optimizer.learning_rate, raise loss.r1_gamma or the minibatch",
-            )
+        if diversity >= collapse or self._best_diversity < 2 * collapse:
+            return None
+        return (
+            f"samples are nearly all the same (spread {diversity:.2f} of the "
+            f"data's, it was {self._best_diversity:.2f}): lower "
+            "optimizer.learning_rate, raise loss.r1_gamma or the minibatch"
+        )

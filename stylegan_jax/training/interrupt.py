@@ -1,44 +1,49 @@
-"""Stopping a run at the end of a step instead of in its middle."""
+"""Stopping a run at the end of a step, by SIGTERM or Ctrl-C, in all processes alike."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import time
 import types
+from collections.abc import Callable
 from typing import Any
+
+from jax.sharding import Mesh
+
+from stylegan_jax.distributed import processes
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignal:
-    """While entered, SIGTERM and Ctrl-C set a flag that the loop looks at.
+    """While entered, SIGTERM and Ctrl-C ask for a stop; a second Ctrl-C interrupts.
 
-    A second Ctrl-C raises KeyboardInterrupt at once. The former handlers come back
-    on leaving. Outside the main thread, where Python allows no handlers, nothing is
-    installed. The flag is this process's own: with several processes it must be
-    agreed on before any of them acts on it.
+    The former handlers come back on leaving. Outside the main thread, where Python
+    allows no handlers, nothing is installed.
+
+    Attributes:
+        received: number of the signal that came to this process; 0: none.
+        agreed: number that every process acts on; 0: none.
     """
 
-    def __init__(self) -> None:
-        """Nothing is installed before the object is entered."""
-        self._received: signal.Signals | None = None
+    def __init__(self, mesh: Mesh) -> None:
+        """Installs nothing before the object is entered."""
+        self.received, self.agreed = 0, 0
+        self._ballot = processes.Ballot(mesh)
         self._former: dict[int, Any] = {}
 
-    @property
-    def requested(self) -> bool:
-        """Whether a signal has come."""
-        return self._received is not None
+    def agree(self) -> None:
+        """Shares what was received; every process calls it after the same step."""
+        self.agreed = self._ballot.cast(self.received)
 
-    @property
-    def number(self) -> int:
-        """The signal's number; 0 when none has come."""
-        return 0 if self._received is None else int(self._received)
-
-    @property
-    def name(self) -> str:
-        """The signal's name, `SIGTERM` or `SIGINT`; empty when none has come."""
-        return "" if self._received is None else self._received.name
+    def wait(self, ready: Callable[[], bool]) -> bool:
+        """Waits until all processes are ready; False when one has to stop."""
+        while not (ready() or self.received):
+            time.sleep(0.05)
+        self.agreed = processes.largest(self.received)
+        return not self.agreed
 
     def __enter__(self) -> StopSignal:
         """Installs the handlers."""
@@ -55,8 +60,9 @@ class StopSignal:
             signal.signal(number, signal.SIG_DFL if former is None else former)
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
+        if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._received = signal.Signals(number)
+        self.received = number
         # Not print(): the signal may have come in the middle of another print.
-        os.write(2, f"\n{self.name}: stopping after this step\n".encode())
+        name = signal.Signals(number).name
+        os.write(2, f"\n{name}: stopping after this step\n".encode())

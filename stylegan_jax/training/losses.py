@@ -17,6 +17,12 @@ from jax import Array
 from jax.nn import softplus
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.limits import (
+    require,
+    require_not_negative,
+    require_one_of,
+    require_positive,
+)
 
 Discriminate = Callable[[Array], Array]
 Objective = Literal["logistic", "logistic_saturating", "wgan", "wgan_gp", "hinge"]
@@ -41,18 +47,12 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
-        if self.objective not in GENERATOR_LOSSES:
-            raise UserError(
-                f"loss.objective is {self.objective!r}, not one of "
-                f"{', '.join(GENERATOR_LOSSES)}"
-            )
-        if not 0 <= self.style_mixing <= 1:
-            raise UserError(f"loss.style_mixing is {self.style_mixing}, not in 0 to 1")
-        for name in ("r1_gamma", "r2_gamma", "gp_lambda", "drift"):
-            if (getattr(self, name) or 0) < 0:
-                raise UserError(f"loss.{name} is {getattr(self, name)}, below 0")
-        if self.gp_target <= 0:
-            raise UserError(f"loss.gp_target is {self.gp_target}, not positive")
+        require_one_of(self, "loss", GENERATOR_LOSSES, "objective")
+        share = "not in 0 to 1"
+        require(self, "loss", lambda x: 0 <= x <= 1, share, "style_mixing")
+        penalties = ("r1_gamma", "r2_gamma", "gp_lambda", "drift")
+        require_not_negative(self, "loss", *penalties)
+        require_positive(self, "loss", "gp_target")
 
     def resolved(self) -> "LossConfig":
         """The same with every None replaced by the objective's own value."""
@@ -67,49 +67,38 @@ class LossConfig:
         return dataclasses.replace(self, **missing)
 
 
-def generator_nonsaturating(fake_logits: Array) -> Array:
-    """Goodfellow et al. 2014, section 3. Source: `G_logistic_nonsaturating`."""
-    return softplus(-fake_logits)
+def _wasserstein_generator(fakes: Array) -> Array:
+    return -fakes
 
 
-def generator_saturating(fake_logits: Array) -> Array:
-    """Goodfellow et al. 2014, equation 1. Source: `G_logistic_saturating`."""
-    return -softplus(fake_logits)
+def _logistic_discriminator(reals: Array, fakes: Array) -> Array:
+    return softplus(fakes) + softplus(-reals)
 
 
-def generator_wasserstein(fake_logits: Array) -> Array:
-    """Also the generator's hinge loss. Source: `G_wgan`."""
-    return -fake_logits
+def _wasserstein_discriminator(reals: Array, fakes: Array) -> Array:
+    return fakes - reals
 
 
-def discriminator_logistic(real_logits: Array, fake_logits: Array) -> Array:
-    """Source: `D_logistic`; Goodfellow et al. 2014, equation 1."""
-    return softplus(fake_logits) + softplus(-real_logits)
+def _hinge_discriminator(reals: Array, fakes: Array) -> Array:
+    return jnp.maximum(0.0, 1 + fakes) + jnp.maximum(0.0, 1 - reals)
 
 
-def discriminator_wasserstein(real_logits: Array, fake_logits: Array) -> Array:
-    """Source: `D_wgan`, without its drift term."""
-    return fake_logits - real_logits
-
-
-def discriminator_hinge(real_logits: Array, fake_logits: Array) -> Array:
-    """Source: `D_hinge`."""
-    return jnp.maximum(0.0, 1 + fake_logits) + jnp.maximum(0.0, 1 - real_logits)
-
-
+# Of scores of fakes: `G_logistic_nonsaturating` (Goodfellow et al. 2014, section 3),
+# `G_logistic_saturating` (equation 1 there), `G_wgan`.
 GENERATOR_LOSSES: dict[str, Callable[[Array], Array]] = {
-    "logistic": generator_nonsaturating,
-    "logistic_saturating": generator_saturating,
-    "wgan": generator_wasserstein,
-    "wgan_gp": generator_wasserstein,
-    "hinge": generator_wasserstein,
+    "logistic": lambda fakes: softplus(-fakes),
+    "logistic_saturating": lambda fakes: -softplus(fakes),
+    "wgan": _wasserstein_generator,
+    "wgan_gp": _wasserstein_generator,
+    "hinge": _wasserstein_generator,
 }
+# Of scores of reals and of fakes: `D_logistic`, `D_wgan` without drift, `D_hinge`.
 DISCRIMINATOR_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
-    "logistic": discriminator_logistic,
-    "logistic_saturating": discriminator_logistic,
-    "wgan": discriminator_wasserstein,
-    "wgan_gp": discriminator_wasserstein,
-    "hinge": discriminator_hinge,
+    "logistic": _logistic_discriminator,
+    "logistic_saturating": _logistic_discriminator,
+    "wgan": _wasserstein_discriminator,
+    "wgan_gp": _wasserstein_discriminator,
+    "hinge": _hinge_discriminator,
 }
 
 

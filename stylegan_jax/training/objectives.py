@@ -15,6 +15,7 @@ from stylegan_jax.networks.mapping import MappingNetwork
 from stylegan_jax.networks.pair import discriminator_network, synthesis_network
 from stylegan_jax.ops import latents
 from stylegan_jax.training import losses
+from stylegan_jax.training.gradients import Loss
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig
@@ -29,11 +30,10 @@ Metrics = dict[str, Array]
 def make_generate(
     model: ModelConfig, loss: LossConfig, optimizer: OptimizerConfig, phase: Phase
 ) -> Callable[..., tuple[Array, Array]]:
-    """Makes the generator in training mode: random noise, mixing, mean of w.
+    """Makes `(g_params, w_avg, batch, alpha) -> (images, w_avg)`.
 
-    The function is `(g_params, w_avg, batch, alpha) -> (images, w_avg)`.
-
-    Source: `G_style` with `is_training=True`, NVlabs/stylegan.
+    The generator in training mode: random noise, mixing, mean of w. Source: `G_style`
+    with `is_training=True`, NVlabs/stylegan.
     """
     mapping, synthesis = MappingNetwork(model), synthesis_network(model)
     layers = num_layers(phase.resolution) if model.use_styles else 1
@@ -45,8 +45,7 @@ def make_generate(
         labels = batch["labels"] if model.label_size else None
 
         def to_ws(z: Array) -> Array:
-            w = mapping.apply({"params": params["mapping"]}, z, labels)
-            assert isinstance(w, Array)
+            w: Any = mapping.apply({"params": params["mapping"]}, z, labels)
             return jnp.broadcast_to(w[:, None], (w.shape[0], layers, w.shape[1]))
 
         ws = to_ws(batch["z"])
@@ -56,14 +55,13 @@ def make_generate(
             ws = latents.mix_styles(
                 ws, to_ws(batch["z2"]), batch["crossover"][:, None, None]
             )
-        images = synthesis.apply(
+        images: Any = synthesis.apply(
             {"params": params["synthesis"]},
             ws,
             batch["noise"],
             resolution=phase.resolution,
             alpha=alpha,
         )
-        assert isinstance(images, Array)
         return images, w_avg
 
     return generate
@@ -74,14 +72,12 @@ def make_generator_loss(
     loss: LossConfig,
     generate: Callable,
     axis_name: str | None = None,
-) -> Callable[..., tuple[Array, tuple[Metrics, Array]]]:
+) -> Loss:
     """Makes `(g_params, d_params, alpha, w_avg, batch) -> (loss, (metrics, w_avg))`.
 
     `axis_name` is of the devices, where each has its block of the batch.
     """
-    discriminator = discriminator_network(
-        model, strided_groups=False, axis_name=axis_name
-    )
+    discriminate = _discriminator(model, axis_name)
     generator_loss = losses.GENERATOR_LOSSES[loss.objective]
 
     def g_loss(
@@ -89,9 +85,7 @@ def make_generator_loss(
     ) -> tuple[Array, tuple[Metrics, Array]]:
         fakes, w_avg = generate(g_params, w_avg, batch, alpha)
         fakes = augmented(batch, "fakes", fakes)
-        labels = batch["labels"]
-        logits = discriminator.apply({"params": d_params}, fakes, labels, alpha=alpha)
-        assert isinstance(logits, Array)
+        logits = discriminate(d_params, fakes, batch["labels"], alpha)
         value = generator_loss(logits).mean()
         return value, ({"loss/G": value}, w_avg)
 
@@ -104,15 +98,13 @@ def make_discriminator_loss(
     phase: Phase,
     generate: Callable,
     axis_name: str | None = None,
-) -> Callable[..., tuple[Array, tuple[Metrics, Array]]]:
+) -> Loss:
     """Makes `(d_params, g_params, alpha, w_avg, batch) -> (loss, (metrics, w_avg))`.
 
     `axis_name` is of the devices, where each has its block of the batch.
     """
     loss = loss.resolved()
-    discriminator = discriminator_network(
-        model, strided_groups=False, axis_name=axis_name
-    )
+    apply = _discriminator(model, axis_name)
     adversarial = losses.DISCRIMINATOR_LOSSES[loss.objective]
     shrinkage = model.resolution // phase.resolution
 
@@ -120,39 +112,29 @@ def make_discriminator_loss(
         d_params: Any, g_params: Any, alpha: Array | None, w_avg: Array, batch: Batch
     ) -> tuple[Array, tuple[Metrics, Array]]:
         def discriminate(images: Array) -> Array:
-            logits = discriminator.apply(
-                {"params": d_params}, images, batch["labels"], alpha=alpha
-            )
-            assert isinstance(logits, Array)
-            return logits
-
-        # Penalties are of the gradients by the images before augmentation.
-        def discriminate_reals(images: Array) -> Array:
-            return discriminate(augmented(batch, "reals", images))
-
-        def discriminate_fakes(images: Array) -> Array:
-            return discriminate(augmented(batch, "fakes", images))
+            return apply(d_params, images, batch["labels"], alpha)
 
         reals = batch["reals"]
         fakes, w_avg = generate(g_params, w_avg, batch, alpha)
         metrics: Metrics = {}
         penalty = jnp.zeros(())
-        if loss.r1_gamma:
-            real_logits, norms = losses.logits_and_gradient_norms(
-                discriminate_reals, reals, shrinkage
-            )
-            metrics["r1"] = norms.mean()
-            penalty += loss.r1_gamma / 2 * norms.mean()
-        else:
-            real_logits = discriminate_reals(reals)
-        if loss.r2_gamma:
-            fake_logits, norms = losses.logits_and_gradient_norms(
-                discriminate_fakes, fakes, shrinkage
-            )
-            metrics["r2"] = norms.mean()
-            penalty += loss.r2_gamma / 2 * norms.mean()
-        else:
-            fake_logits = discriminate_fakes(fakes)
+
+        def score(kind: str, images: Array, name: str, gamma: float | None) -> Array:
+            nonlocal penalty
+
+            # Penalties are of the gradients by the images before augmentation.
+            def seen(images: Array) -> Array:
+                return discriminate(augmented(batch, kind, images))
+
+            if not gamma:
+                return seen(images)
+            logits, norms = losses.logits_and_gradient_norms(seen, images, shrinkage)
+            metrics[name] = norms.mean()
+            penalty += gamma / 2 * norms.mean()
+            return logits
+
+        real_logits = score("reals", reals, "r1", loss.r1_gamma)
+        fake_logits = score("fakes", fakes, "r2", loss.r2_gamma)
         if loss.gp_lambda:
             penalties = losses.gradient_penalty(
                 discriminate,
@@ -183,3 +165,12 @@ def augmented(batch: Batch, kind: str, images: Array) -> Array:
     """The images as the discriminator sees them; `kind` is reals or fakes."""
     values = batch.get(f"augment_{kind}")
     return images if values is None else augment(images, values)
+
+
+def _discriminator(model: ModelConfig, axis_name: str | None) -> Callable[..., Any]:
+    network = discriminator_network(model, strided_groups=False, axis_name=axis_name)
+
+    def apply(params: Any, images: Array, labels: Array, alpha: Array | None) -> Any:
+        return network.apply({"params": params}, images, labels, alpha=alpha)
+
+    return apply

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from stylegan_jax.training.changes import after_divergence
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.health import Unhealthy
+from stylegan_jax.training.progress import LogLines, Progress, Reporter
+from stylegan_jax.training.report import NonFiniteError
 from stylegan_jax.training.state import TrainState
 from stylegan_jax.training.transfer import Beginning
-from stylegan_jax.training.writer import NonFiniteError
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def train(
     source: Source | None = None,
     change: bool = False,
     beginning: Beginning | None = None,
+    reporter: Callable[[Progress], Reporter] = LogLines,
 ) -> TrainState:
     """As `loop.train`, going back up to `health.rollbacks` times when training is lost.
 
@@ -76,6 +78,7 @@ def train(
                     change=change,
                     rollbacks=count,
                     beginning=beginning,
+                    reporter=reporter,
                 )
             except (Unhealthy, NonFiniteError) as error:
                 if count >= config.health.rollbacks:

@@ -16,6 +16,40 @@ _CHUNK = 8  # images drawn at once, for memory
 _POINTS = 8_000  # points in a picture
 
 
+class Samples:
+    """Writes grids of reals and of samples, and says how much the samples vary."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: ModelConfig,
+        source: Source,
+        write: Callable[[str, int, np.ndarray], object],
+    ) -> None:
+        """Draws nothing but the reals yet.
+
+        Args:
+            config: how many images a grid has, and the seed of their latents.
+            model: the networks.
+            source: the data.
+            write: takes a name, an image count and a uint8 picture.
+        """
+        self._config, self._model, self._write = config, model, write
+        make = make_draw_points if model.resolution == 1 else make_draw
+        self._draw = make(config, model, source)
+        self._reals = grid_of_reals(config, source, model.resolution)
+
+    def write_reals(self) -> None:
+        """Writes the first images of the data."""
+        self._write("reals", 0, self._reals)
+
+    def write_fakes(self, nimg: int, generator: Generator) -> float | None:
+        """Writes samples; returns their `diversity`."""
+        grid = self._draw(generator)
+        self._write("fakes", nimg, grid)
+        return diversity(self._config, self._model, grid, self._reals)
+
+
 def make_draw(
     config: RunConfig, model: ModelConfig, source: Source
 ) -> Callable[[Generator], np.ndarray]:
@@ -25,29 +59,22 @@ def make_draw(
     images, the noise the stored one. Small images are enlarged to the final
     resolution, so that grids of all phases have one size.
     """
-    if model.resolution == 1:
-        return _make_draw_points(config, model, source)
     count = config.grid_columns * config.grid_rows
     padded = -(-count // _CHUNK) * _CHUNK
     z = np.random.RandomState(config.seed).randn(padded, model.z_dim)
     labels = np.stack([source.label(i % len(source)) for i in range(padded)])
-    inputs = (z.astype(np.float32), labels.astype(np.float32))
-    # Copied to the device at each use: a grid is rare and the state may be sharded.
+    # In chunks, for memory; on the device at each use only: a grid is rare.
+    lead = (padded // _CHUNK, _CHUNK)
+    inputs = [x.astype(np.float32).reshape(*lead, x.shape[1]) for x in (z, labels)]
 
     @jax.jit
     def draw(generator: Generator, z: Array, labels: Array) -> Array:
         def one_chunk(chunk: tuple[Array, Array]) -> Array:
             z, labels = chunk
-            return generator.sample(
-                z,
-                labels=labels if model.label_size else None,
-                psi=config.grid_psi,
-                cutoff=None,
-            )
+            known = labels if model.label_size else None
+            return generator.sample(z, labels=known, psi=config.grid_psi, cutoff=None)
 
-        lead = (padded // _CHUNK, _CHUNK)
-        chunks = jax.tree.map(lambda x: x.reshape(*lead, x.shape[1]), (z, labels))
-        drawn = jax.lax.map(one_chunk, chunks)
+        drawn = jax.lax.map(one_chunk, (z, labels))
         return drawn.reshape(padded, *drawn.shape[2:])
 
     def draw_grid(generator: Generator) -> np.ndarray:
@@ -58,6 +85,21 @@ def make_draw(
         return grids.grid(samples, columns=config.grid_columns)
 
     return draw_grid
+
+
+def make_draw_points(
+    config: RunConfig, model: ModelConfig, source: Source
+) -> Callable[[Generator], np.ndarray]:
+    """Makes the function from a generator to a uint8 picture of its points."""
+    span = span_of(first_points(source))
+    z = np.random.RandomState(config.seed).randn(_POINTS, model.z_dim)
+    draw = jax.jit(lambda generator, z: generator.sample(z, psi=1.0)[:, 0, 0])
+
+    def draw_points(generator: Generator) -> np.ndarray:
+        points = jax.device_get(draw(generator, z.astype(np.float32)))
+        return plots.panels([("samples", points)], span=span)
+
+    return draw_points
 
 
 def grid_of_reals(config: RunConfig, source: Source, resolution: int) -> np.ndarray:
@@ -90,21 +132,6 @@ def diversity(
 
     of_reals = spread(reals)
     return spread(fakes) / of_reals if of_reals else None
-
-
-def _make_draw_points(
-    config: RunConfig, model: ModelConfig, source: Source
-) -> Callable[[Generator], np.ndarray]:
-    """Makes the function from a generator to a uint8 picture of its points."""
-    span = span_of(first_points(source))
-    z = np.random.RandomState(config.seed).randn(_POINTS, model.z_dim)
-    draw = jax.jit(lambda generator, z: generator.sample(z, psi=1.0)[:, 0, 0])
-
-    def draw_points(generator: Generator) -> np.ndarray:
-        points = jax.device_get(draw(generator, z.astype(np.float32)))
-        return plots.panels([("samples", points)], span=span)
-
-    return draw_points
 
 
 def first_points(source: Source) -> np.ndarray:

@@ -21,7 +21,8 @@ from jax import Array
 from stylegan_jax.by_resolution import ByResolution, take_plain_values
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import records
-from stylegan_jax.networks.config import check_resolution
+from stylegan_jax.limits import require_not_negative, require_positive
+from stylegan_jax.networks.config import ModelConfig, check_resolution
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,15 +48,9 @@ class ScheduleConfig:
         """Checks the fields; raises UserError."""
         take_plain_values(self)
         check_resolution("schedule.initial_resolution", self.initial_resolution, low=1)
-        for name in ("stable_kimg", "fade_kimg"):
-            if getattr(self, name) < 0:
-                raise UserError(f"schedule.{name} is {getattr(self, name)}, below 0")
-        for name in ("total_kimg", "repeats", "d_steps"):
-            if getattr(self, name) <= 0:
-                value = getattr(self, name)
-                raise UserError(f"schedule.{name} is {value}, not positive")
-        if min(self.batch_size.values()) < 1 or min(self.accumulate.values()) < 1:
-            raise UserError("schedule.batch_size and accumulate must be positive")
+        require_not_negative(self, "schedule", "stable_kimg", "fade_kimg")
+        names = ("total_kimg", "repeats", "d_steps", "batch_size", "accumulate")
+        require_positive(self, "schedule", *names)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,8 +87,9 @@ class Phase:
         """Weight of the new resolution: a float32 scalar, None when stable."""
         if not self.fading:
             return None
-        offset = jnp.asarray(nimg - int(self.fade_start_nimg), jnp.float32)
-        offset = offset - (self.fade_start_nimg - int(self.fade_start_nimg))
+        whole = int(self.fade_start_nimg)  # float32 would round large counts
+        offset = jnp.asarray(nimg - whole, jnp.float32)
+        offset = offset - (self.fade_start_nimg - whole)
         return jnp.clip(offset / self.fade_nimg, 0.0, 1.0)
 
     def alpha_at(self, nimg: int) -> float | None:
@@ -169,16 +165,11 @@ def resolution_at(config: ScheduleConfig, final_resolution: int, nimg: int) -> i
     return next(resolution for resolution, _, _, end in spans if nimg < end)
 
 
-def grown_kimg(config: ScheduleConfig, final_resolution: int) -> float:
-    """Thousands of images until the final resolution has its full weight."""
-    doublings = math.log2(final_resolution / config.initial_resolution)
-    return doublings * (config.stable_kimg + config.fade_kimg)
-
-
 def shortfall(config: ScheduleConfig, final_resolution: int) -> str | None:
     """A warning if the run ends before the networks have grown; None if it does not."""
     last = phases(config, final_resolution)[-1]
-    needed = grown_kimg(config, final_resolution)
+    doublings = math.log2(final_resolution / config.initial_resolution)
+    needed = doublings * (config.stable_kimg + config.fade_kimg)
     if last.end_nimg >= needed * 1000:
         return None
     return (
@@ -198,10 +189,7 @@ def record(config: ScheduleConfig, since_nimg: int) -> dict[str, Any]:
 def since(config: ScheduleConfig, nimg: int, recorded: Any) -> int:
     """Where the schedule of a continued run began: at `nimg` if it is another one.
 
-    Args:
-        config: the schedule.
-        nimg: images shown to the checkpoint.
-        recorded: what `record` made of the schedule it was trained with, if known.
+    `recorded` is what `record` made of the schedule of the checkpoint, if known.
     """
     if not isinstance(recorded, dict):
         return 0
@@ -223,3 +211,51 @@ def _spans(
         resolution *= 2
         yield resolution, True, fade_start, start
     yield final_resolution, False, start, math.inf
+
+
+def work(model: ModelConfig, resolution: int) -> float:
+    """Multiplications for one image, up to a factor: the 3x3 convolutions' and dense
+    layers', which generator and discriminator have alike."""
+    if model.mlp_layers:
+        return 1.0
+    total = float(model.mapping_layers * model.mapping_width**2)
+    for size in (x for x in model.resolutions if x <= resolution):
+        here, below = model.channels(size), model.channels(max(size // 2, 4))
+        total += 9 * size**2 * here * (here + below)
+    return total
+
+
+class TimeLeft:
+    """Seconds until a run is complete, from the speeds so far."""
+
+    def __init__(self, phases: tuple[Phase, ...], model: ModelConfig) -> None:
+        """Takes the whole schedule."""
+        self._phases, self._model = phases, model
+        self._rates: dict[int, float] = {}  # images per second by resolution
+
+    def seconds(
+        self, nimg: int, resolution: int | None, rate: float | None
+    ) -> float | None:
+        """What is left after `nimg` images, at `rate` images per second just now.
+
+        A resolution that is still to come takes as much longer than the highest one
+        that was measured as an image of it takes more multiplications. None: no speed
+        is known yet.
+        """
+        if rate and resolution is not None:
+            self._rates[resolution] = rate
+        if not self._rates:
+            return None
+        return math.fsum(
+            (phase.end_nimg - max(nimg, phase.start_nimg))
+            / self._rate(phase.resolution)
+            for phase in self._phases
+            if phase.end_nimg > nimg
+        )
+
+    def _rate(self, resolution: int) -> float:
+        if resolution in self._rates:
+            return self._rates[resolution]
+        known = max(self._rates)
+        factor = work(self._model, known) / work(self._model, resolution)
+        return self._rates[known] * factor

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,12 +13,12 @@ from jax.sharding import Mesh
 
 from stylegan_jax.by_resolution import ByResolution, take_plain_values
 from stylegan_jax.distributed import parallel
-from stylegan_jax.errors import UserError
 from stylegan_jax.io.summary import short_repr
+from stylegan_jax.limits import require, require_not_negative, require_positive
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, Noise, init_generator
 from stylegan_jax.networks.pair import discriminator_network
-from stylegan_jax.training import adaptive as augmentation
+from stylegan_jax.training import adaptive
 from stylegan_jax.training.adaptive import NO_AUGMENTATION, AugmentConfig, AugmentState
 from stylegan_jax.training.schedule import Phase
 
@@ -48,18 +47,10 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
         take_plain_values(self)
-        if min(*self.learning_rate.values(), self.d_rate, self.epsilon) <= 0:
-            raise UserError(
-                "optimizer.learning_rate, d_rate and epsilon must be positive"
-            )
-        for name in ("beta1", "beta2", "w_avg_beta"):
-            if not 0 <= getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise UserError(f"optimizer.{name} is {value}, not in [0, 1)")
-        if self.ema_kimg < 0:
-            raise UserError(f"optimizer.ema_kimg is {self.ema_kimg}, below 0")
-        if self.freeze_d < 0:
-            raise UserError(f"optimizer.freeze_d is {self.freeze_d}, below 0")
+        require_positive(self, "optimizer", "learning_rate", "d_rate", "epsilon")
+        require_not_negative(self, "optimizer", "ema_kimg", "freeze_d")
+        names = ("beta1", "beta2", "w_avg_beta")
+        require(self, "optimizer", lambda x: 0 <= x < 1, "not in [0, 1)", *names)
 
 
 @struct.dataclass
@@ -136,18 +127,15 @@ def init_state(
         noise=generator.noise,
         g_opt_state=tx.init(generator.params),
         d_opt_state=tx.init(d_params),
-        augment=augmentation.init(augment),
+        augment=adaptive.init(augment),
     )
 
 
 def shardings(state: TrainState, mesh: Mesh, *, spread: bool) -> TrainState:
     """Where every array of the state lives; `state` needs shapes only.
 
-    Args:
-        state: the state, or its shapes.
-        mesh: the devices.
-        spread: share optimizer moments and the averaged generator out over the
-            devices (ZeRO, stage 1) instead of keeping a copy on each.
+    `spread` shares optimizer moments and the averaged generator out over the devices
+    (ZeRO, stage 1) instead of keeping a copy on each.
     """
     everywhere = parallel.replicated(mesh)
     places = jax.tree.map(lambda _: everywhere, state)
@@ -160,6 +148,11 @@ def shardings(state: TrainState, mesh: Mesh, *, spread: bool) -> TrainState:
         for name in ("g_ema", "g_opt_state", "d_opt_state")
     }
     return dataclasses.replace(places, **shared)
+
+
+def place(state: TrainState, mesh: Mesh, *, spread: bool) -> TrainState:
+    """The state where the step wants it; see `shardings`."""
+    return parallel.place(state, shardings(state, mesh, spread=spread))
 
 
 def reset_optimizers(state: TrainState, optimizer: OptimizerConfig) -> TrainState:
@@ -175,13 +168,23 @@ def reset_optimizers(state: TrainState, optimizer: OptimizerConfig) -> TrainStat
 
 def generator_of(state: TrainState, model: ModelConfig, phase: Phase) -> Generator:
     """The averaged generator as it stands, at the phase's resolution."""
+    return averaged(state, model, phase.resolution, phase.alpha(state.nimg))
+
+
+def averaged(
+    state: TrainState,
+    model: ModelConfig,
+    resolution: int,
+    alpha: Array | float | None = None,
+) -> Generator:
+    """The averaged generator at a resolution, fading in or (None) stable."""
     return Generator(
         params=state.g_ema,
         w_avg=state.w_avg,
         noise=state.noise,
-        alpha=phase.alpha(state.nimg),
+        alpha=None if alpha is None else jnp.asarray(alpha, jnp.float32),
         config=model,
-        resolution=phase.resolution,
+        resolution=resolution,
     )
 
 
@@ -214,13 +217,14 @@ def is_trained(path: tuple[str, ...], phase: Phase, freeze_d: int) -> bool:
 def select(tree: Any, phase: Phase, freeze_d: int = 0) -> Any:
     """Keeps the active parameters of `tree`.
 
-    `tree` is a tree of parameters or an optimizer state made of such trees; what
-    is not a dict in it is kept. Of a discriminator's, the first `freeze_d` layers are
-    left out.
+    `tree` holds parameters, or optimizer states made of them. Of a discriminator's,
+    the first `freeze_d` layers are left out.
     """
 
-    def pick(params: dict) -> dict:
-        flat = traverse_util.flatten_dict(params, keep_empty_nodes=True)
+    def pick(node: Any) -> Any:
+        if not isinstance(node, dict):
+            return node
+        flat = traverse_util.flatten_dict(node, keep_empty_nodes=True)
         kept = {
             path: leaf
             for path, leaf in flat.items()
@@ -228,13 +232,15 @@ def select(tree: Any, phase: Phase, freeze_d: int = 0) -> Any:
         }
         return traverse_util.unflatten_dict(kept)
 
-    return _map_dicts(pick, tree)
+    return jax.tree.map(pick, tree, is_leaf=_is_dict)
 
 
 def merge(tree: Any, active: Any) -> Any:
     """Puts `active`, made by `select`, back into the whole `tree`."""
 
-    def update(whole: dict, part: dict) -> dict:
+    def update(whole: Any, part: Any) -> Any:
+        if not isinstance(whole, dict):
+            return part
         # Empty ones too: a mapping without layers.
         flat = traverse_util.flatten_dict(whole, keep_empty_nodes=True)
         flat |= traverse_util.flatten_dict(part, keep_empty_nodes=True)
@@ -242,17 +248,9 @@ def merge(tree: Any, active: Any) -> Any:
 
     leaves, structure = jax.tree.flatten(tree, is_leaf=_is_dict)
     parts = jax.tree.leaves(active, is_leaf=_is_dict)
-    pairs = zip(leaves, parts, strict=True)
-    merged = [update(a, b) if _is_dict(a) else b for a, b in pairs]
+    merged = [update(a, b) for a, b in zip(leaves, parts, strict=True)]
     return jax.tree.unflatten(structure, merged)
 
 
 def _is_dict(node: object) -> bool:
     return isinstance(node, dict)
-
-
-def _map_dicts(function: Callable[[dict], dict], tree: Any) -> Any:
-    def visit(node: object) -> object:
-        return function(node) if isinstance(node, dict) else node
-
-    return jax.tree.map(visit, tree, is_leaf=_is_dict)

@@ -23,8 +23,7 @@ from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.ops import growing, latents
-from stylegan_jax.training import adaptive as augmentation
-from stylegan_jax.training import objectives
+from stylegan_jax.training import adaptive, objectives
 from stylegan_jax.training.adaptive import NO_AUGMENTATION, AugmentConfig
 from stylegan_jax.training.gradients import make_mean_gradient
 from stylegan_jax.training.losses import LossConfig
@@ -88,9 +87,7 @@ def make_step(
     )
 
     @functools.wraps(jitted)
-    def placed(
-        state: TrainState, batch: Batch, key: Array
-    ) -> tuple[TrainState, Metrics]:
+    def placed(state: TrainState, batch: Batch, key: Array) -> tuple:
         # A new state is on no mesh, which jit takes for another type than that of the
         # state it returns: it would compile twice.
         if not isinstance(getattr(state.nimg, "sharding", None), NamedSharding):
@@ -137,10 +134,8 @@ def make_update(
     def trained_d_loss(trained: Any, frozen: Any, *rest: Any) -> Any:
         return d_loss(merge(frozen, trained), *rest)
 
-    g_gradient, d_gradient = (
-        make_mean_gradient(loss_fn, mesh, phase.accumulate)
-        for loss_fn in (g_loss, trained_d_loss)
-    )
+    g_gradient = make_mean_gradient(g_loss, mesh, phase.accumulate)
+    d_gradient = make_mean_gradient(trained_d_loss, mesh, phase.accumulate)
     freeze_d = optimizer.freeze_d
     layout = parallel.split(mesh)
     # A half-life in images; 0 turns the average off.
@@ -148,7 +143,6 @@ def make_update(
     ema_beta = 0.5**half_lives
 
     def draw(key: Array, labels: Array) -> Batch:
-        """Inputs of the generator for a minibatch, split over the devices."""
         z_key, noise_key, mixing_key = jax.random.split(key, 3)
         z = jax.random.normal(z_key, (phase.batch_size, 2 * model.z_dim))
         layers = num_layers(phase.resolution)
@@ -167,13 +161,13 @@ def make_update(
         return lax.with_sharding_constraint(drawn, layout)
 
     def draw_augment(state: TrainState, key: Array, *kinds: str) -> Batch:
-        """What each image of a minibatch gets, by kind: reals or fakes."""
+        # What each image of a minibatch gets, by kind: reals or fakes.
         size = (phase.resolution, phase.resolution, model.num_channels)
         shape = (phase.batch_size, *size)
         # The keys of `update_*` are the first four that `split` makes of this key.
         keys = (jax.random.fold_in(key, 4 + i) for i in range(len(kinds)))
         drawn = {
-            f"augment_{kind}": augmentation.draw(augment, state.augment, key, shape)
+            f"augment_{kind}": adaptive.draw(augment, state.augment, key, shape)
             for kind, key in zip(kinds, keys, strict=True)
             if augment.active
         }
@@ -201,7 +195,7 @@ def make_update(
         if augment.mode == "ada":
             r_t = metrics["augment/r_t"]
             metrics = {**metrics, "augment/p": controller["p"]}
-            controller = augmentation.count(controller, r_t, phase.batch_size)
+            controller = adaptive.count(controller, r_t, phase.batch_size)
         updates, d_opt = d_tx.update(gradients, d_opt, d_params)
         d_params = optax.apply_updates(d_params, updates)
         # The average runs beside the discriminator's update, so it is one
@@ -261,7 +255,7 @@ def make_update(
             state, d_metrics = lax.scan(one, state, batches)
         last_key = jax.random.fold_in(key, state.nimg - phase.batch_size)
         state, g_metrics = update_generator(state, last["labels"], alpha, last_key)
-        controller = augmentation.adjust(augment, state.augment)
+        controller = adaptive.adjust(augment, state.augment)
         state = dataclasses.replace(state, augment=controller)
         return state, jax.tree.map(jnp.mean, d_metrics) | g_metrics
 
@@ -270,6 +264,5 @@ def make_update(
 
 def to_float(images: Array) -> Array:
     """uint8 images to [-1, 1]; what is float32 already (points) stays as it is."""
-    if images.dtype == jnp.uint8:
-        return images.astype(jnp.float32) / 127.5 - 1.0
-    return images
+    is_bytes = images.dtype == jnp.uint8
+    return images.astype(jnp.float32) / 127.5 - 1.0 if is_bytes else images

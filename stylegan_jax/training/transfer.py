@@ -18,8 +18,8 @@ from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.runs import stored
 from stylegan_jax.training.adaptive import AugmentConfig
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.schedule import phases
-from stylegan_jax.training.state import TrainState
+from stylegan_jax.training.schedule import ScheduleConfig, phases
+from stylegan_jax.training.state import OptimizerConfig, TrainState
 
 # Of the train state: what is copied, in the order of the table.
 _FIELDS = {
@@ -90,30 +90,30 @@ def with_networks(recipe: Config, theirs: ModelConfig, resolution: int) -> Confi
     return dataclasses.replace(recipe, model=model, schedule=schedule, augment=augment)
 
 
-def first_image(config: Config, kimg: float) -> int:
+def first_image(config: ScheduleConfig, final_resolution: int, kimg: float) -> int:
     """The image count that a run beginning at `kimg` has, at the end of a call.
 
     Raises:
         UserError: the run would be over.
     """
     nimg = kimg * 1000
-    for phase in phases(config.schedule, config.model.resolution):
+    for phase in phases(config, final_resolution):
         if nimg < phase.end_nimg:
             calls = max(int(nimg - phase.start_nimg) // phase.step_nimg, 0)
             return phase.start_nimg + calls * phase.step_nimg
     raise UserError(
         f"`init_kimg` {kimg:g} is not below schedule.total_kimg "
-        f"{config.schedule.total_kimg:g}: nothing would be trained; raise the latter"
+        f"{config.total_kimg:g}: nothing would be trained; raise the latter"
     )
 
 
-def check_frozen(config: Config, beginning: Beginning | None) -> None:
+def check_frozen(config: OptimizerConfig, beginning: Beginning | None) -> None:
     """Checks that a new run freezes no layers of random weights.
 
     Raises:
         UserError: it would.
     """
-    frozen = config.optimizer.freeze_d
+    frozen = config.freeze_d
     if not frozen or (beginning is not None and "d_params" in beginning.source.fields):
         return
     lacks = (

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.augment import color, diffaugment, geometry
-from stylegan_jax.augment.pipeline import augment
-from stylegan_jax.augment.values import PIPES, draw
+from stylegan_jax.augment import color, diffaugment, geometry, pipeline, values
+from stylegan_jax.augment.values import PIPES
 
+augment = jax.jit(pipeline.augment)
+draw = jax.jit(values.draw, static_argnums=(1, 3))
+warp = jax.jit(geometry.warp)
 SYM6 = geometry._SYM6 / geometry._SYM6.sum()
 EVERYTHING = PIPES["bgcfnc"]
 
@@ -49,16 +51,16 @@ def warped(image, matrix):
 
 
 TURNED = np.array([[0.8, -0.5, 1.3], [0.6, 0.9, -2.1], [0, 0, 1]])
-AWAY = np.array([[2.5, 0, 9.0], [0.3, -2.0, 4.5], [0, 0, 1]])
+AWAY = np.array([[2.5, 0, 9.0], [0.3, -2.0, 4.5], [0, 0, 1]])  # beyond the edges
 
 
-@pytest.mark.parametrize("matrix", [TURNED, AWAY], ids=["turned", "beyond the edges"])
-@pytest.mark.parametrize("size", [4, 8, 16])
-def test_warping_is_what_its_definition_says(size, matrix):
-    image = photo(size, 2, 1)
-    got = geometry.warp(image, jnp.asarray(matrix[None], jnp.float32))
-    wanted = np.stack([warped(image[0, :, :, i], matrix) for i in (0, 1)], axis=-1)
-    np.testing.assert_allclose(got[0], wanted, atol=1e-5)
+@pytest.mark.parametrize("size", [4, 8, pytest.param(16, marks=pytest.mark.thorough)])
+def test_warping_is_what_its_definition_says(size):
+    images = photo(size, 1, 2)
+    got = warp(images, jnp.asarray([TURNED, AWAY], jnp.float32))
+    for i, matrix in enumerate((TURNED, AWAY)):
+        wanted = warped(images[i, :, :, 0], matrix)
+        np.testing.assert_allclose(got[i, :, :, 0], wanted, atol=1e-5)
 
 
 def test_matrices_turn_and_move_as_their_names_say():
@@ -118,7 +120,7 @@ def test_colours_are_a_product_of_steps():
         np.testing.assert_allclose(got[i], along + s * across, atol=1e-5)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 2, 4])
 def test_every_number_of_channels_and_alpha_keeps_its_colour(channels):
     image = photo(8, channels, 4)
     values = draw(jax.random.key(1), PIPES["color"], 1.0, image.shape)
@@ -134,7 +136,7 @@ def test_every_number_of_channels_and_alpha_keeps_its_colour(channels):
         np.testing.assert_allclose(got, wide, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [4, 16, 64])
+@pytest.mark.parametrize("size", [4, 64])
 def test_bands_are_amplified_one_by_one(size):
     bank = color.band_filters()
     np.testing.assert_allclose(bank.sum(axis=0), np.eye(1, 43, 21)[0], atol=1e-12)
@@ -168,28 +170,29 @@ def test_noise_and_cutout_are_where_they_were_drawn():
     np.testing.assert_array_equal(gone, wanted)
 
 
-@pytest.mark.parametrize("size", [4, 8])
-def test_nothing_happens_bitwise_with_probability_zero(size):
-    image = photo(size, 3, 5)
-    values = draw(jax.random.key(0), EVERYTHING, 0.0, image.shape)
-    out, pull_back = jax.vjp(jax.jit(lambda x: augment(x, values)), image)
-    np.testing.assert_array_equal(out, image)
-    np.testing.assert_array_equal(pull_back(out)[0], image)
+@jax.jit
+def transposed(x, y, z, values):
+    """The map of x, its transpose of y, and the transpose's transpose of z."""
+    out, pull_back = jax.vjp(lambda x: pipeline.augment(x, values), x)
+    back, pull_again = jax.vjp(lambda y: pull_back(y)[0], y)
+    return out, back, pull_again(z)[0]
 
 
-@pytest.mark.parametrize("size", [4, 8, 16])
-def test_the_gradient_is_the_transpose_and_so_is_its_own(size):
+@pytest.mark.parametrize("size", [8, pytest.param(4, marks=pytest.mark.thorough)])
+def test_gradients_are_transposes_and_probability_zero_is_bitwise_nothing(size):
     shape = (3, size, size, 4)
+    x, y, z = (photo(size, 4, 3, seed) for seed in range(3))
     values = draw(jax.random.key(3), EVERYTHING, 0.9, shape)
     values["noise"] = 0 * values["noise"]
-    values.pop("brightness")  # else not linear but affine
-    x, y, z = (photo(size, 4, 3, seed) for seed in range(3))
-    out, pull_back = jax.vjp(lambda x: augment(x, values), x)
-    (back,) = pull_back(y)
+    values["brightness"] = 0 * values["brightness"]  # else not linear but affine
+    out, back, again = transposed(x, y, z, values)
     np.testing.assert_allclose(np.vdot(out, y), np.vdot(x, back), rtol=1e-4)
-    # The transpose of the transpose is the map itself.
-    (again,) = jax.vjp(lambda y: pull_back(y)[0], y)[1](z)
     np.testing.assert_allclose(again, augment(z, values), atol=1e-5)
+    assert np.abs(out - x).mean() > 0.1
+    values = draw(jax.random.key(0), EVERYTHING, 0.0, shape)
+    out, back, again = transposed(x, y, z, values)
+    for found, wanted in ((out, x), (back, y), (again, z)):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_values_have_the_distributions_of_the_paper():

@@ -49,6 +49,7 @@ def nhwc(array):
     return jnp.transpose(jnp.asarray(array), (0, 2, 3, 1))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", ["16x1", "16x3", "32x3"])
 def test_images_and_gradients_agree(reference, size):
     images = nhwc(reference[f"{size}/input_nchw"])

@@ -214,9 +214,9 @@ def _arrange(mark: Path, rank: int, nimg: int, what: str) -> None:
 
     Then there is a file `mark`.
     """
-    from stylegan_jax.training.writer import Writer
+    from stylegan_jax.training.report import Report
 
-    plain = Writer.defer
+    plain = Report.defer
 
     def defer(self, count, metrics):
         plain(self, count, metrics)
@@ -229,7 +229,7 @@ def _arrange(mark: Path, rank: int, nimg: int, what: str) -> None:
             time.sleep(1000)
         os.kill(os.getpid(), getattr(signal, what))
 
-    Writer.defer = defer
+    Report.defer = defer
 
 
 if __name__ == "__main__":

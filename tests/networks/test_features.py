@@ -8,26 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import init_generator
+from tests import tiny
 
-CONFIG = ModelConfig(
-    resolution=16,
-    z_dim=6,
-    w_dim=5,
-    mapping_width=7,
-    mapping_layers=1,
-    channel_base=128,
-    channel_max=8,
-)
+CONFIG = dataclasses.replace(tiny.MODEL, w_dim=5, mapping_width=7)
 SIZES = [(4, 8), (4, 8), (8, 8), (8, 8), (16, 8), (16, 8)]  # pixels, channels
 
 
 @functools.cache
 def generator():
-    made = init_generator(jax.random.key(0), CONFIG)
-    # Fresh networks ignore their noise.
-    return made.replace(params=jax.tree.map(lambda x: x + 0.1, made.params))
+    return tiny.generator(CONFIG)
 
 
 @functools.cache
@@ -80,6 +69,6 @@ def test_layers_that_there_are_not_and_wrong_features_are_refused():
     config = dataclasses.replace(
         CONFIG, mlp_layers=1, use_styles=False, use_noise=False
     )
-    perceptron = init_generator(jax.random.key(0), config)
+    perceptron = tiny.generator(config)
     with pytest.raises(ValueError, match="no layers to stop at"):
         perceptron.features(ws[:, :1], layers=1)

@@ -35,14 +35,18 @@ GRADIENT_TOLERANCE = 1e-3
 R1_GAMMA = 10.0
 TRUNCATIONS = {"psi1": (1.0, None), "psi0.7cut8": (0.7, 8), "psi-0.5all": (-0.5, None)}
 HERE = Path(__file__).parents[1] / "data" / "official"
-REFERENCES = [
-    "stylegan_res16_labels5_gray",
+LARGER = [
     "stylegan_res32",
     "stylegan_res256",
     "ablation_b_traditional_input",
     "ablation_d_no_noise",
     "progan_res32",
 ]
+REFERENCES = [
+    "stylegan_res16_labels5_gray",
+    *(pytest.param(name, marks=pytest.mark.thorough) for name in LARGER),
+]
+pytestmark = pytest.mark.optimised
 
 Reference = dict[str, np.ndarray]
 
@@ -78,16 +82,6 @@ def networks(path: Path) -> tuple[Any, Discriminator, dict[str, Any]]:
     return stylegan_tf.load_pickle(path), Discriminator(found.config), found.params
 
 
-def compiled(function: Any, final: int, **kwargs: Any) -> Any:
-    """`jax.jit` for a network of `final` pixels, compiled quickly.
-
-    Most of the time here goes into compiling. At level 0 sums are not vectorised: no
-    matter for small images, but slow and less exact for large ones.
-    """
-    options = {"xla_backend_optimization_level": 0 if final < 128 else 1}
-    return jax.jit(function, compiler_options=options, **kwargs)
-
-
 def levels(expected: Reference) -> list[str]:
     """The levels of detail stored, such as "lod0.3"."""
     return [key.split("/")[0] for key in expected if key.endswith("/D(fake)")]
@@ -121,11 +115,11 @@ def outputs(path: Path) -> dict[str, np.ndarray]:
     generator, discriminator, d_params = networks(path)
     final = generator.config.resolution
     labels = jnp.asarray(expected["labels"]) if generator.config.label_size else None
-    draw = compiled(truncated_images, final, static_argnames="count")
-    score = compiled(discriminator.apply, final)
+    draw = jax.jit(truncated_images, static_argnames="count")
+    score = jax.jit(discriminator.apply)
     found: dict[str, np.ndarray] = {}
     if generator.w_avg is not None:
-        ws = compiled(generator.map, final)(expected["z"], labels)
+        ws = jax.jit(generator.map)(expected["z"], labels)
         found["w"] = np.asarray(ws[:, 0])
     for level in levels(expected):
         resolution, alpha = at_level(level, final)
@@ -183,7 +177,7 @@ def losses(path: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         }
         return values, jax.tree.map(jnp.linalg.norm, (g_slopes, d_slopes))
 
-    run = compiled(everything, generator.config.resolution)
+    run = jax.jit(everything)
     values, (g_norms, d_norms) = run(generator.params, d_params)
     norms: dict[str, float] = {}
     for letter, tree, config, rows in (
@@ -235,6 +229,7 @@ def test_scores_of_reals_and_fakes_agree_at_every_level_of_detail(
         assert error < SCORE_TOLERANCE, (key, error)
 
 
+@pytest.mark.thorough
 def test_losses_and_r1_penalties_agree(pickle_path: Path) -> None:
     expected, (found, _) = reference(pickle_path), losses(pickle_path)
     names = [key for key in expected if key.startswith("loss/")]
@@ -244,6 +239,7 @@ def test_losses_and_r1_penalties_agree(pickle_path: Path) -> None:
         assert error < SCORE_TOLERANCE, (key, error)
 
 
+@pytest.mark.thorough
 def test_the_gradient_norm_of_every_variable_agrees(pickle_path: Path) -> None:
     expected, (_, found) = reference(pickle_path), losses(pickle_path)
     progan = "lod0/out" in expected

@@ -24,9 +24,9 @@ from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.runs.retention import Criterion
 from stylegan_jax.training import recovery
 from stylegan_jax.training.config import Config
+from stylegan_jax.training.report import Report
 from stylegan_jax.training.schedule import ScheduleConfig
 from stylegan_jax.training.state import init_state
-from stylegan_jax.training.writer import Writer
 
 CONFIG = Config(
     model=ModelConfig(
@@ -54,7 +54,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     facts = {"resolution": 8, "alpha": None, "due": ["m"]}
     best = Criterion("m", larger_is_better=False)
     with (
-        Writer(run, 1.0, live=False) as writer,
+        Report(run, 1000) as writer,
         Checkpoints(run, CheckpointConfig()) as checkpoints,
     ):
         for nimg in (100, 200):
@@ -86,7 +86,7 @@ def restore(run: Path) -> Any:
 
 
 def continue_writing(run: Path) -> None:
-    with Writer(run, 1.0, restored_nimg=200, live=False) as writer:
+    with Report(run, 1000, 200) as writer:
         writer.write(200, {"metrics/n": 1.0})
 
 

@@ -17,8 +17,7 @@ from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.runs import checkpoint, stored
 from stylegan_jax.runs.checkpoint import CheckpointConfig
-from stylegan_jax.training import adaptive as augmentation
-from stylegan_jax.training import objectives
+from stylegan_jax.training import adaptive, objectives
 from stylegan_jax.training.adaptive import NO_AUGMENTATION, AugmentConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.loop import train
@@ -57,11 +56,9 @@ def signs(count, seed=0):
 
 def test_p_follows_the_formula():
     config = AugmentConfig(mode="ada", target=0.4, kimg=0.5)
-    state, seen = augmentation.init(config), []
+    state, seen = adaptive.init(config), []
     step = jax.jit(
-        lambda state, mean: augmentation.adjust(
-            config, augmentation.count(state, mean, 6)
-        )
+        lambda state, mean: adaptive.adjust(config, adaptive.count(state, mean, 6))
     )
     sums = signs(60)
     for total in sums:
@@ -119,6 +116,8 @@ def run(config, devices=1, calls=2, p=None):
     return jax.device_get(state), seen
 
 
+@pytest.mark.thorough
+@pytest.mark.optimised
 def test_probability_zero_trains_bitwise_as_without():
     # p changes at the end of the call.
     state, (metrics,) = run(ADA, calls=1, p=0.0)
@@ -131,6 +130,7 @@ def test_probability_zero_trains_bitwise_as_without():
     assert np.any(augmented.w_avg != plain.w_avg)
 
 
+@pytest.mark.thorough
 def test_several_devices_give_the_result_of_one():
     one, one_metrics = run(ADA)
     four, metrics = run(ADA, devices=4)
@@ -139,6 +139,7 @@ def test_several_devices_give_the_result_of_one():
     chex.assert_trees_all_close(one_metrics, metrics, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_p_is_reported_and_moves_by_the_mean_sign():
     state, metrics = run(ADA, calls=3)
     p = np.float32(0.3)
@@ -151,11 +152,11 @@ def test_p_is_reported_and_moves_by_the_mean_sign():
 
 def test_more_minibatches_than_an_interval_count_with_all_their_images():
     # Five of the discriminator for one of the generator.
-    state = augmentation.init(ADA)
+    state = adaptive.init(ADA)
     for mean in (1, 1, 1, 1, 0.5):
-        state = augmentation.count(state, jnp.float32(mean), BATCH)
+        state = adaptive.count(state, jnp.float32(mean), BATCH)
     assert state["minibatches"] == 5 and state["signs"] == 36
-    state = augmentation.adjust(ADA, state)
+    state = adaptive.adjust(ADA, state)
     np.testing.assert_allclose(state["p"], 0.3 + 5 * BATCH / 100, rtol=1e-6)
     assert state["minibatches"] == state["images"] == state["signs"] == 0
 
@@ -167,7 +168,7 @@ def test_the_other_modes_keep_no_state(mode):
     state, metrics = jax.eval_shape(step, start(config), batch(), jax.random.key(0))
     assert state.augment == {}
     assert "augment/r_t" in metrics and "augment/p" not in metrics
-    drawn = augmentation.draw(config, {}, jax.random.key(0), (BATCH, 8, 8, 3))
+    drawn = adaptive.draw(config, {}, jax.random.key(0), (BATCH, 8, 8, 3))
     images = batch()["images"][0] / np.float32(127.5) - 1
     changed = np.any(pipeline.augment(images, drawn) != images, axis=(1, 2, 3))
     assert changed.mean() > 0.8
@@ -185,9 +186,7 @@ def test_losses_see_augmented_images_and_r1_is_by_the_plain_ones(monkeypatch):
     rng = np.random.RandomState(1)
     reals, fakes = rng.uniform(-1, 1, (2, 4, 8, 8, 3)).astype("f")
     config = AugmentConfig(mode="fixed", p=0.8)
-    drawn = [
-        augmentation.draw(config, {}, jax.random.key(i), reals.shape) for i in (0, 1)
-    ]
+    drawn = [adaptive.draw(config, {}, jax.random.key(i), reals.shape) for i in (0, 1)]
     batch = {"reals": reals, "labels": None, "mix": None}
     batch |= {"augment_reals": drawn[0], "augment_fakes": drawn[1]}
 
@@ -245,6 +244,8 @@ CONFIG = Config(
 )
 
 
+@pytest.mark.thorough
+@pytest.mark.optimised
 def test_a_stopped_run_goes_on_bitwise_in_the_middle_of_an_interval(tmp_path):
     mesh = parallel.make_mesh(2)
     whole = jax.device_get(train(CONFIG, tmp_path / "whole", mesh=mesh))
@@ -290,8 +291,8 @@ def test_odd_settings_are_refused(fields, message):
 
 
 def test_few_images_without_augmentation_are_told_what_to_add():
-    advice = augmentation.advice(NO_AUGMENTATION, 1234)
+    advice = adaptive.advice(NO_AUGMENTATION, 1234)
     assert advice is not None
-    assert advice.startswith("1,234 images") and "--augment.mode ada" in advice
-    assert augmentation.advice(NO_AUGMENTATION, 20_000) is None
-    assert augmentation.advice(ADA, 100) is None
+    assert advice.startswith("1,234 images") and "`augment.mode` ada" in advice
+    assert adaptive.advice(NO_AUGMENTATION, 20_000) is None
+    assert adaptive.advice(ADA, 100) is None

@@ -9,7 +9,6 @@ import pytest
 
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.distributed import parallel
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training import compiling
 from stylegan_jax.training import step as step_module
 from stylegan_jax.training.config import Config
@@ -17,18 +16,9 @@ from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import ScheduleConfig, phases
 from stylegan_jax.training.state import init_state
 from stylegan_jax.training.step import make_step
+from tests import tiny
 
-CONFIG = Config(
-    model=ModelConfig(
-        resolution=16,
-        z_dim=6,
-        w_dim=6,
-        mapping_width=6,
-        mapping_layers=2,
-        channel_base=128,
-        channel_max=8,
-    )
-)
+CONFIG = Config(model=tiny.MODEL)
 ABLATIONS = [
     {"mapping_layers": 0},
     {"mapping_layers": 0, "label_size": 6, "w_dim": 12, "embed_labels": False},
@@ -72,28 +62,26 @@ def test_the_abstract_batch_is_one_call_of_the_step_split_over_devices():
     assert batch["images"].sharding.shard_shape((4, 256, 8, 8, 3))[1] == 64
 
 
-def test_the_next_step_compiles_while_the_one_before_it_is_in_use(monkeypatch):
+def test_the_next_step_compiles_while_the_one_before_it_is_in_use():
     begun = {name: threading.Event() for name in "abc"}
 
-    def compile_step(config, phase, mesh):
+    def compiled(phase):
         begun[phase].set()
         return phase.upper()
 
-    monkeypatch.setattr(compiling, "compile_step", compile_step)
-    steps = iter(compiling.StepsAhead(CONFIG, ("a", "b", "c"), parallel.make_mesh()))
+    steps = compiling.steps_ahead(("a", "b", "c"), compiled)
     assert next(steps) == ("a", "A")
     assert begun["b"].wait(10) and not begun["c"].is_set()
     assert list(steps) == [("b", "B"), ("c", "C")]
 
 
-def test_a_step_that_does_not_compile_raises_when_it_is_needed(monkeypatch):
-    def compile_step(config, phase, mesh):
+def test_a_step_that_does_not_compile_raises_when_it_is_needed():
+    def compiled(phase):
         if phase == "b":
             raise ValueError("no room")
         return phase.upper()
 
-    monkeypatch.setattr(compiling, "compile_step", compile_step)
-    steps = iter(compiling.StepsAhead(CONFIG, ("a", "b"), parallel.make_mesh()))
+    steps = compiling.steps_ahead(("a", "b"), compiled)
     assert next(steps) == ("a", "A")
     with pytest.raises(ValueError, match="no room"):
         next(steps)
@@ -118,10 +106,15 @@ def test_a_loop_of_ones_own_traces_and_compiles_its_step_once(devices, monkeypat
 
     monkeypatch.setattr(step_module, "make_update", counted)
     loss = LossConfig(r1_gamma=0.0)  # no second derivatives: compiles sooner
-    step = make_step(model, loss, CONFIG.optimizer, phase, parallel.make_mesh(devices))
+    mesh = parallel.make_mesh(devices)
+    step = make_step(model, loss, CONFIG.optimizer, phase, mesh)
     state = init_state(jax.random.key(0), model, CONFIG.optimizer)
     for _ in range(3):
         images = np.zeros((1, 4, 4, 4, 3), np.uint8)
         batch = {"images": images, "labels": np.zeros((1, 4, 0), np.float32)}
+        before = jax.tree.leaves(state.g_params)
         state, _ = step(state, batch, jax.random.key(1))
+        places = {x.sharding for x in jax.tree.leaves(state)}
+        assert places == {parallel.replicated(mesh)}
+    assert all(x.is_deleted() for x in before)  # donated
     assert len(traced) == 1 and int(state.nimg) == 12

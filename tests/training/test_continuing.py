@@ -24,8 +24,8 @@ from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.runs import run_directory
 from stylegan_jax.training import changes, compiling, loop, recovery
 from stylegan_jax.training.config import Config
+from stylegan_jax.training.report import Report
 from stylegan_jax.training.schedule import ScheduleConfig, phases
-from stylegan_jax.training.writer import Writer
 
 RECIPE = """
 from stylegan_jax.by_resolution import ByResolution
@@ -263,14 +263,14 @@ def photographs(tmp_path):
 
 def begin(workdir, folder, caplog):
     from stylegan_jax.data.sources import open_source
-    from stylegan_jax.training import preflight
+    from stylegan_jax.training import start
 
     caplog.clear()
     config = Config(
         model=ModelConfig(resolution=8), data=DataConfig(name="folder", path=folder)
     )
     source = open_source(config.data)
-    config = preflight.check(config, source, 1)
+    config = start.check(config, source, 1)
     changed = changes.check(workdir, config, change=False)
     run_directory.begin(
         workdir, config, source, devices=[], resolution=8, changed=changed
@@ -312,7 +312,7 @@ def test_a_relative_path_of_an_older_version_is_the_same(
 
 
 def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
-    tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, caplog
 ):
     config = Config(
         model=ModelConfig(
@@ -332,6 +332,7 @@ def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
             batch_size=ByResolution(8),
         ),
     )
+    caplog.set_level("INFO")
     plain, release, compiled = compiling.compile_step, threading.Event(), []
 
     def compile_step(config, phase, mesh):
@@ -340,12 +341,12 @@ def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
             compiled.append(phase)
         return plain(config, phase, mesh)
 
-    def begin_phase(self, nimg, **options):
+    def begin_phase(self, *options):
         threading.Timer(2, lambda: signal.pthread_kill(main, signal.SIGTERM)).start()
 
     main = threading.main_thread().ident
     monkeypatch.setattr(compiling, "compile_step", compile_step)
-    monkeypatch.setattr(Writer, "begin_phase", begin_phase)
+    monkeypatch.setattr(Report, "begin_phase", begin_phase)
     try:
         state = recovery.train(config, tmp_path, mesh=parallel.make_mesh(1))
         assert not compiled
@@ -353,7 +354,7 @@ def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
         release.set()
     first = phases(config.schedule, 16)[0].end_nimg
     assert int(state.nimg) <= first and newest(tmp_path) == int(state.nimg)
-    assert "the same command continues" in capsys.readouterr().out
+    assert "the same command continues" in caplog.text
 
 
 def test_a_path_decides_its_kind(photographs, tmp_path):

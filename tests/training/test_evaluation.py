@@ -14,12 +14,10 @@ import numpy as np
 import pytest
 
 import stylegan_jax
-from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import timing
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.runs import retention
 from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training import compiling
@@ -27,22 +25,17 @@ from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.evaluation import Evaluator, MetricsConfig, criterion
 from stylegan_jax.training.loop import train
 from stylegan_jax.training.schedule import ScheduleConfig
+from tests import tiny
 
 # Checkpoints at 40, 80, ..., 240 images, of which the newest is kept.
 CONFIG = Config(
-    model=ModelConfig(
-        resolution=8,
-        z_dim=6,
-        w_dim=6,
-        mapping_width=6,
-        mapping_layers=1,
-        channel_base=64,
-        channel_max=8,
+    model=tiny.POINTS,
+    data=DataConfig(name="ring", num_channels=2),
+    schedule=ScheduleConfig(
+        initial_resolution=1, total_kimg=0.24, repeats=1, batch_size=8
     ),
-    data=DataConfig(portraits_size=12),
-    schedule=ScheduleConfig(total_kimg=0.24, repeats=1, batch_size=ByResolution(8)),
     checkpoint=CheckpointConfig(every_kimg=0.04, keep_last=1, keep_every_kimg=None),
-    run=RunConfig(tick_kimg=ByResolution(0.04), grid_columns=1, grid_rows=1),
+    run=RunConfig(tick_kimg=0.04, grid_ticks=10**6),
 )
 HOURS = 1e5  # seconds
 
@@ -58,7 +51,7 @@ class Scripted:
     def __call__(self, generator):
         self.seen.append(generator)
         np.random.seed(1)  # as somebody else's code may
-        generator.sample(np.zeros((1, 6), "f"))
+        generator.sample(np.zeros((1, 6), "f"), psi=1.0)
         if self.after:
             self.after()
         result = self.results[len(self.seen) - 1]
@@ -146,7 +139,7 @@ def test_the_scored_generator_is_the_one_that_is_saved(scored):
     for path, seen in (("best", good.seen[1]), ("nimg_000000240", good.seen[2])):
         saved = stylegan_jax.load(workdir / "checkpoints" / path)
         chex.assert_trees_all_equal(jax.device_get(saved), jax.device_get(seen))
-    weights = [np.asarray(g.params["mapping"]["dense0"]["weight"]) for g in good.seen]
+    weights = [np.asarray(g.params["synthesis"]["dense0"]["weight"]) for g in good.seen]
     assert (weights[0] != weights[1]).any()
 
 
@@ -157,7 +150,7 @@ def test_the_best_checkpoint_outlives_those_after_it(scored):
     assert best == {
         "checkpoint": "nimg_000000160",
         "nimg": 160,
-        "resolution": 8,
+        "resolution": 1,
         "score": "fid",
         "value": 2.0,
         "larger_is_better": False,
@@ -207,7 +200,7 @@ def test_metrics_may_come_and_go_in_a_run_and_older_runs_know_none(scored, tmp_p
     assert stored.pop("metrics")["names"] == "fid5k"
     path.write_text(json.dumps(stored))
     assert run(CONFIG, workdir).nimg == 240
-    assert stylegan_jax.load(workdir).resolution == 8
+    assert stylegan_jax.load(workdir).resolution == 1
 
 
 def test_what_chooses_the_best_is_a_score_that_somebody_gives():

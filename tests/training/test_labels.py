@@ -13,7 +13,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io.images import write_png
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.preflight import fit_to_data
+from stylegan_jax.training.start import fit_to_data
 
 CONFIG = Config(model=ModelConfig(resolution=8))
 
@@ -45,7 +45,7 @@ def labelled(tmp_path):
 )
 def test_vectors_that_are_no_classes_are_refused(labelled, vectors, index, shown):
     source = labelled(vectors)
-    said = rf"image {index} of folder .* the vector {shown}.* --data.labels none"
+    said = rf"image {index} of folder .* the vector {shown}.* `data.labels` none"
     with pytest.raises(UserError, match=said):
         fit_to_data(CONFIG, source)
 

@@ -25,24 +25,23 @@ def draw(*shape, seed=0):
     return np.random.RandomState(seed).randn(*shape).astype("f")
 
 
-def test_generator_losses_are_their_definitions():
-    real = cross_entropy(LOGITS, 1)  # of calling fakes real
-    np.testing.assert_allclose(losses.generator_nonsaturating(LOGITS), real, rtol=1e-5)
-    fake = cross_entropy(LOGITS, 0)
-    np.testing.assert_allclose(losses.generator_saturating(LOGITS), -fake, rtol=1e-5)
-    np.testing.assert_array_equal(losses.generator_wasserstein(LOGITS), -LOGITS)
-
-
-def test_discriminator_losses_are_their_definitions():
+def test_losses_are_their_definitions():
     real, fake = LOGITS, jnp.array([0.5, -3.0, 1.0])
-    expected = cross_entropy(real, 1) + cross_entropy(fake, 0)
-    actual = losses.discriminator_logistic(real, fake)
-    np.testing.assert_allclose(actual, expected, rtol=1e-5)
-    actual = losses.discriminator_wasserstein(real, fake)
-    np.testing.assert_array_equal(actual, fake - real)
-    np.testing.assert_array_equal(
-        losses.discriminator_hinge(real, fake), [1.5 + 3, 0 + 1, 2 + 0]
-    )
+    generator, discriminator = losses.GENERATOR_LOSSES, losses.DISCRIMINATOR_LOSSES
+    both = cross_entropy(real, 1) + cross_entropy(fake, 0)
+    hinge = [1.5 + 3, 0 + 1, 2 + 0]
+    expected = {
+        "logistic": (cross_entropy(fake, 1), both),  # of calling fakes real
+        "logistic_saturating": (-cross_entropy(fake, 0), both),
+        "wgan": (-fake, fake - real),
+        "wgan_gp": (-fake, fake - real),
+        "hinge": (-fake, hinge),
+    }
+    assert expected.keys() == generator.keys() == discriminator.keys()
+    for name, (of_generator, of_discriminator) in expected.items():
+        np.testing.assert_allclose(generator[name](fake), of_generator, rtol=1e-5)
+        found = discriminator[name](real, fake)
+        np.testing.assert_allclose(found, of_discriminator, rtol=1e-5)
     np.testing.assert_array_equal(losses.drift_penalty(real), [4, 0, 9])
 
 

@@ -8,9 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.discriminator import Discriminator
-from stylegan_jax.networks.generator import init_generator
 from stylegan_jax.networks.mapping import MappingNetwork
 from stylegan_jax.networks.synthesis import SynthesisNetwork
 from stylegan_jax.ops import latents
@@ -18,17 +16,9 @@ from stylegan_jax.training import objectives
 from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig
+from tests import tiny
 
-MODEL = ModelConfig(
-    resolution=16,
-    z_dim=6,
-    w_dim=5,
-    mapping_width=7,
-    mapping_layers=2,
-    channel_base=64,
-    channel_max=8,
-    label_size=2,
-)
+MODEL = dataclasses.replace(tiny.MODEL, w_dim=5, mapping_width=7, label_size=2)
 PHASE = Phase(
     resolution=8,  # enlarged by 2 to the final one: gradients count half
     fading=True,
@@ -56,11 +46,8 @@ BATCH = {
 FAKES = draw(4, 8, 8, 3, seed=2)
 
 
-@functools.cache
 def d_params():
-    images = jnp.zeros((4, 16, 16, 3))
-    params = Discriminator(MODEL).init(jax.random.key(0), images, LABELS)["params"]
-    return jax.tree.map(lambda x: 2 * x + 0.1, params)
+    return tiny.state(MODEL).d_params
 
 
 @functools.cache
@@ -159,15 +146,13 @@ def test_the_discriminator_minimises_the_definition(loss, expected):
     [
         ("logistic", lambda fake: softplus(-fake).mean()),
         ("logistic_saturating", lambda fake: -softplus(fake).mean()),
-        ("wgan", lambda fake: -fake.mean()),
-        ("wgan_gp", lambda fake: -fake.mean()),
         ("hinge", lambda fake: -fake.mean()),
     ],
 )
 def test_the_generator_minimises_the_definition(objective, expected):
     loss = LossConfig(objective=objective)
     g_loss = objectives.make_generator_loss(MODEL, loss, no_generator)
-    value, (metrics, _) = g_loss(FAKES, d_params(), ALPHA, jnp.ones(5), BATCH)
+    value, (metrics, _) = jax.jit(g_loss)(FAKES, d_params(), ALPHA, jnp.ones(5), BATCH)
     np.testing.assert_allclose(value, expected(critic()[0](FAKES)), rtol=1e-4)
     np.testing.assert_allclose(metrics["loss/G"], value)
 
@@ -184,8 +169,7 @@ def g_batch():
 
 @pytest.mark.parametrize("style_mixing", [0.9, 0.0])
 def test_training_mixes_styles_and_averages_the_first_latents(style_mixing):
-    params = init_generator(jax.random.key(0), MODEL).params
-    params = jax.tree.map(lambda x: x + 0.1, params)
+    params = tiny.generator(MODEL).params
     generate = objectives.make_generate(
         MODEL,
         LossConfig(style_mixing=style_mixing),
@@ -211,7 +195,7 @@ def test_training_mixes_styles_and_averages_the_first_latents(style_mixing):
 
 
 def test_the_mean_latent_has_no_gradient():
-    params = init_generator(jax.random.key(0), MODEL).params
+    params = tiny.generator(MODEL).params
     generate = objectives.make_generate(MODEL, LossConfig(), OptimizerConfig(), PHASE)
 
     def mean(params):
@@ -222,7 +206,7 @@ def test_the_mean_latent_has_no_gradient():
 
 def test_without_styles_the_first_latent_is_all():
     model = dataclasses.replace(MODEL, use_styles=False, const_input=False)
-    params = init_generator(jax.random.key(0), model).params
+    params = tiny.generator(model).params
     generate = objectives.make_generate(model, LossConfig(), OptimizerConfig(), PHASE)
     batch = g_batch()
     images, _ = generate(params, jnp.zeros(5), batch, ALPHA)

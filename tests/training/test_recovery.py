@@ -16,8 +16,8 @@ from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training import recovery
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.health import HealthConfig, Monitor, Unhealthy
+from stylegan_jax.training.report import NonFiniteError, Report
 from stylegan_jax.training.schedule import ScheduleConfig
-from stylegan_jax.training.writer import NonFiniteError, Writer
 
 CONFIG = Config(
     model=ModelConfig(
@@ -55,16 +55,16 @@ def names(workdir):
 def trouble(monkeypatch):
     """Makes ticks at the image counts in the returned list fail, each once."""
     counts = []
-    plain = Writer.flush
+    plain = Report.flush
 
-    def flush(self, nimg, **options):
-        means = plain(self, nimg, **options)
+    def flush(self, nimg, *options):
+        means = plain(self, nimg, *options)
         if nimg in counts:
             counts.remove(nimg)
             raise NonFiniteError(f"loss/G not finite at {nimg}")
         return means
 
-    monkeypatch.setattr(Writer, "flush", flush)
+    monkeypatch.setattr(Report, "flush", flush)
     return counts
 
 

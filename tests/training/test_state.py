@@ -40,7 +40,10 @@ ACTIVE = {  # of networks of 16 px: what each phase leaves out
 
 @functools.cache
 def initial(beta1=0.0):
-    return states.init_state(jax.random.key(0), MODEL, OptimizerConfig(beta1=beta1))
+    if not beta1:
+        return states.init_state(jax.random.key(0), MODEL, OptimizerConfig())
+    fresh = dataclasses.replace(initial(), g_opt_state=None, d_opt_state=None)
+    return states.reset_optimizers(fresh, OptimizerConfig(beta1=beta1))
 
 
 def tops(*trees):
@@ -154,7 +157,7 @@ def test_the_generator_of_a_state_is_its_average_as_far_as_it_has_grown():
         ({"beta1": 1.0}, "beta1 is 1.0, not in"),
         ({"w_avg_beta": -0.1}, "w_avg_beta is -0.1, not in"),
         ({"learning_rate": ByResolution(0.0)}, "learning_rate"),
-        ({"epsilon": 0.0}, "epsilon must be positive"),
+        ({"epsilon": 0.0}, "epsilon is 0.0, not positive"),
         ({"ema_kimg": -1}, "ema_kimg is -1, below 0"),
     ],
 )

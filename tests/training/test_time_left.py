@@ -6,8 +6,13 @@ import pytest
 
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.training.schedule import ScheduleConfig, phases, shortfall
-from stylegan_jax.training.time_left import TimeLeft, work
+from stylegan_jax.training.schedule import (
+    ScheduleConfig,
+    TimeLeft,
+    phases,
+    shortfall,
+    work,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +31,7 @@ def test_a_run_that_ends_before_it_has_grown_says_what_it_takes(total, short):
     assert (text is None) == (short is None)
     if short:
         assert f"with {short}, below model.resolution 16" in text
-        assert "--schedule.total-kimg 0.1 " in text
+        assert "`schedule.total_kimg` 0.1 " in text
         enough = dataclasses.replace(config, total_kimg=0.1)
         assert shortfall(enough, 16) is None
 

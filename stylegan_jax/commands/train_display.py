@@ -1,9 +1,7 @@
-"""What a training run shows: a live display on a terminal, plain lines elsewhere."""
+"""Progress of training: a live display on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
-import dataclasses
 import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import TextIO
@@ -16,46 +14,27 @@ from rich.table import Table
 from rich.text import Text
 
 from stylegan_jax.io.timing import hms
+from stylegan_jax.training.progress import Progress, Reporter
 
 
-@dataclasses.dataclass
-class Progress:
-    """What is known of the run at the moment."""
-
-    total_nimg: int
-    nimg: int = 0
-    title: str = "starting"  # of the phase, such as `32 px, fading in`
-    resolution: int | None = None  # pixels
-    alpha: float | None = None  # None: nothing is fading in
-    compiling: bool = True  # the phase's first step has not returned yet
-    rate: float | None = None  # images per second; None: not known yet
-    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    seconds_left: float | None = None  # None: at the present rate
-
-    @property
-    def left(self) -> str:
-        """Time left, as text."""
-        if self.seconds_left is not None:
-            return hms(self.seconds_left)
-        if not self.rate:
-            return "?"
-        return hms(max(0, self.total_nimg - self.nimg) / self.rate)
+def show(progress: Progress) -> Reporter:
+    """The reporter that fits standard output."""
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        return LiveDisplay(sys.stdout, progress)
+    return PlainLines(sys.stdout, progress)
 
 
 class PlainLines:
     """One line per tick, for files and pipes."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, progress: Progress) -> None:
         """Lines go to `stream`."""
         self._stream: TextIO | None = stream
+        self._progress = progress
 
-    def begin_phase(self, progress: Progress) -> None:
-        """Announces a phase."""
-        self.note(f"kimg {_kimg(progress)}  {progress.title}")
-
-    def tick(self, progress: Progress) -> None:
+    def tick(self) -> None:
         """Prints the line of a tick."""
-        self.note(tick_line(progress))
+        self.note(self._progress.line())
 
     def note(self, message: str) -> None:
         """Prints a line, for as long as somebody reads."""
@@ -85,11 +64,7 @@ class LiveDisplay:
         )
         self._live.start()
 
-    def begin_phase(self, progress: Progress) -> None:
-        """Leaves a line in the scroll-back where a phase begins."""
-        self.note(f"kimg {_kimg(progress)}  {progress.title}")
-
-    def tick(self, progress: Progress) -> None:
+    def tick(self) -> None:
         """Takes the memory in use; drawing happens by itself."""
         self._memory = memory_text()
 
@@ -114,7 +89,7 @@ class LiveDisplay:
         bar.add_column(justify="right", no_wrap=True)
         bar.add_row(
             ProgressBar(total=progress.total_nimg, completed=progress.nimg),
-            f"{_kimg(progress)} kimg  {share:.1%}",
+            f"{progress.kimg} kimg  {share:.1%}",
         )
         speed = "?" if progress.rate is None else f"{progress.rate:.4g}"
         facts = [
@@ -128,21 +103,6 @@ class LiveDisplay:
         if progress.metrics:
             lines.append(_metrics_table(progress.metrics, self._console.width))
         return Group(*lines)
-
-
-def tick_line(progress: Progress) -> str:
-    """A tick as one aligned line that grep and awk can take apart."""
-    size = "" if progress.resolution is None else f"{progress.resolution}px"
-    alpha = " " * 10 if progress.alpha is None else f"alpha {progress.alpha:.2f}"
-    rate = "?" if progress.rate is None else f"{progress.rate:.4g}"
-    parts = [
-        f"kimg {_kimg(progress)}",
-        f"{size:>6} {alpha}",
-        f"images/s {rate:<6}",
-        f"left {progress.left:<11}",
-        *(f"{name} {value:<+10.4g}" for name, value in progress.metrics.items()),
-    ]
-    return "  ".join(parts).rstrip()
 
 
 def memory_text() -> str:
@@ -163,11 +123,6 @@ def memory_text() -> str:
 
 def _gib(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
-
-
-def _kimg(progress: Progress) -> str:
-    total = f"{progress.total_nimg / 1000:g}"
-    return f"{progress.nimg / 1000:>{len(total) + 2}.1f}/{total}"
 
 
 def _metrics_table(metrics: Mapping[str, float], width: int) -> Table:

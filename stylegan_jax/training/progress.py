@@ -1,0 +1,86 @@
+"""Progress of a training run, and the reporters that show it."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from stylegan_jax.io import timing
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class Progress:
+    """What is known of a run at the moment; kept up to date in place."""
+
+    total_nimg: int
+    nimg: int = 0
+    title: str = "starting"  # of the phase, such as `32 px, fading in`
+    resolution: int | None = None  # pixels
+    alpha: float | None = None  # None: nothing is fading in
+    compiling: bool = True  # the phase's first step has not returned yet
+    rate: float | None = None  # images per second; None: not known yet
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seconds_left: float | None = None  # None: at the present rate
+
+    @property
+    def left(self) -> str:
+        """Time left, as text."""
+        if self.seconds_left is not None:
+            return timing.hms(self.seconds_left)
+        if not self.rate:
+            return "?"
+        return timing.hms(max(0, self.total_nimg - self.nimg) / self.rate)
+
+    @property
+    def kimg(self) -> str:
+        """Images shown and in all, in thousands, of one width throughout a run."""
+        total = f"{self.total_nimg / 1000:g}"
+        return f"{self.nimg / 1000:>{len(total) + 2}.1f}/{total}"
+
+    def line(self) -> str:
+        """The tick as one aligned line that grep and awk can take apart."""
+        size = "" if self.resolution is None else f"{self.resolution}px"
+        alpha = " " * 10 if self.alpha is None else f"alpha {self.alpha:.2f}"
+        rate = "?" if self.rate is None else f"{self.rate:.4g}"
+        parts = [
+            f"kimg {self.kimg}",
+            f"{size:>6} {alpha}",
+            f"images/s {rate:<6}",
+            f"left {self.left:<11}",
+            *(f"{name} {value:<+10.4g}" for name, value in self.metrics.items()),
+        ]
+        return "  ".join(parts).rstrip()
+
+
+class Reporter(Protocol):
+    """Shows a run's progress; made of the `Progress` that it is to show."""
+
+    def tick(self) -> None:
+        """New metrics are in the progress."""
+
+    def note(self, message: str) -> None:
+        """Something to say once, such as that a phase begins."""
+
+    def close(self) -> None:
+        """The run has ended."""
+
+
+class LogLines:
+    """The reporter of the library: a line of `logging` per tick, of level INFO."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Shows nothing yet."""
+        self._progress = progress
+
+    def tick(self) -> None:
+        """Logs the line of a tick."""
+        self.note(self._progress.line())
+
+    def note(self, message: str) -> None:
+        """Logs a line."""
+        _log.info("%s", message)
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,142 @@
+"""What a run begins with: settings that fit the data, and its first state."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from stylegan_jax.data.config import POINTS
+from stylegan_jax.data.sources import Source, require_classes
+from stylegan_jax.distributed import processes
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import records
+from stylegan_jax.io.bucket import is_remote
+from stylegan_jax.runs import run_directory
+from stylegan_jax.runs.checkpoint import Checkpoints, Restored
+from stylegan_jax.training import adaptive, changes, compiling, transfer
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.schedule import phases
+from stylegan_jax.training.state import init_state, place
+from stylegan_jax.training.step import part_problem
+from stylegan_jax.training.transfer import Beginning
+
+BEGUN = "begun"  # of a new run's facts: what came along of other networks
+
+
+def prepare(
+    workdir: Path,
+    config: Config,
+    source: Source,
+    mesh: Mesh,
+    beginning: Beginning | None,
+    *,
+    change: bool,
+) -> Config:
+    """Prepares the run directory; returns the configuration, fitted to the data.
+
+    Raises:
+        UserError: see `check`, `transfer.check_frozen` and `changes.check`.
+        AgreedError: processes differ in configuration or data.
+    """
+    config = check(config, source, mesh.size)
+    processes.require_same(
+        "configuration and data", [records.to_json(config), source.name, len(source)]
+    )
+    if jax.process_index() == 0:
+        changed = changes.check(workdir, config, change=change)
+        if run_directory.shown(workdir) is None:
+            transfer.check_frozen(config.optimizer, beginning)
+        run_directory.begin(
+            workdir,
+            config,
+            source,
+            devices=[str(device) for device in mesh.devices.flat],
+            resolution=config.model.resolution,
+            changed=changed,
+        )
+    return config
+
+
+def check(config: Config, source: Source, devices: int) -> Config:
+    """The configuration of a run that can be trained to its end.
+
+    Args:
+        config: as it was given.
+        source: its data.
+        devices: number of them, in all processes.
+
+    Returns:
+        The same with the label size of the data, and its path made absolute.
+
+    Raises:
+        UserError: no; names every phase whose minibatch cannot be shared out, or what
+            the data lacks.
+    """
+    config = fit_to_data(config, source)
+    schedule = phases(config.schedule, config.model.resolution)
+    problems = [part_problem(config.model, phase, devices) for phase in schedule]
+    if any(problems):
+        raise UserError("\n  ".join(dict.fromkeys(filter(None, problems))))
+    for resolution in {phase.resolution for phase in schedule}:
+        source.image(0, resolution)  # prepared data may lack a resolution
+    return config
+
+
+def fit_to_data(config: Config, source: Source) -> Config:
+    """Gives the networks the label size of the data, unless the recipe set one.
+
+    A local path is made absolute: a run is looked at from elsewhere, too.
+
+    Raises:
+        UserError: the recipe set another one, labels are vectors that are no classes,
+            or the discriminator would not see them.
+    """
+    require_classes(source)
+    if source.label_size and not config.model.embed_labels:
+        raise UserError(
+            f"{source.name} has labels, and the discriminator of a network without "
+            "label embedding (ProGAN's, configuration A) does not see them; set "
+            "model.embed_labels, or data.labels to none"
+        )
+    wanted = config.model.label_size
+    if wanted not in (0, source.label_size):
+        raise UserError(
+            f"model.label_size is {wanted}, but {source.name} has {source.label_size} "
+            "classes; leave it at 0 to take the data's, or change data.labels"
+        )
+    model = dataclasses.replace(config.model, label_size=source.label_size)
+    data = config.data
+    if data.path and not is_remote(data.path):
+        path = str(Path(data.path).expanduser().absolute())
+        data = dataclasses.replace(data, path=path)
+    return dataclasses.replace(config, model=model, data=data)
+
+
+def restore_or_init(
+    config: Config, checkpoints: Checkpoints, mesh: Mesh, beginning: Beginning | None
+) -> Restored:
+    """The newest good checkpoint, or a new state before the first image."""
+    restored = checkpoints.restore_latest(compiling.abstract_state(config, mesh))
+    if restored is not None:
+        return restored
+    key = jax.random.key(config.run.seed)
+    state = init_state(key, config.model, config.optimizer, config.augment)
+    nimg, facts = 0, {}
+    if beginning is not None:
+        source = beginning.source
+        state, rows = transfer.adopt(state, config.model, source)
+        nimg = transfer.first_image(
+            config.schedule, config.model.resolution, beginning.kimg
+        )
+        state = dataclasses.replace(state, nimg=jnp.asarray(nimg, jnp.int32))
+        facts[BEGUN] = transfer.table(source, rows)
+    return Restored(nimg, place(state, mesh, spread=config.run.shard_state), facts, {})
+
+
+def notes(config: Config, source: Source, begun: str | None) -> str:
+    """What to tell whoever begins a run: of its networks, and of its data."""
+    few = adaptive.advice(config.augment, len(source))
+    known = None if config.data.name in POINTS else few
+    return "\n".join(filter(None, (begun, known)))

@@ -1,0 +1,127 @@
+"""Ticks of a run: metrics, samples, health, checkpoints and scores between steps."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from stylegan_jax.distributed import parallel
+from stylegan_jax.distributed.watchdog import Watchdog
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.runs.checkpoint import Checkpoints
+from stylegan_jax.runs.retention import Criterion, Scores
+from stylegan_jax.training import evaluation
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.evaluation import Evaluator
+from stylegan_jax.training.health import Monitor
+from stylegan_jax.training.interrupt import StopSignal
+from stylegan_jax.training.report import Report
+from stylegan_jax.training.sample_grids import Samples
+from stylegan_jax.training.schedule import Phase
+from stylegan_jax.training.state import TrainState, averaged, generator_of
+
+
+@dataclasses.dataclass(kw_only=True)
+class Ticks:
+    """Does what is due after a step.
+
+    Attributes:
+        config: of the run.
+        mesh: the devices.
+        end_nimg: images at which the run ends.
+        schedule: its record, for checkpoints.
+        rollbacks: how often the run went back already.
+        evaluators: all there are.
+        best: what chooses the best checkpoint; None leaves it as it is.
+        facts: of the newest tick or checkpoint: `resolution`, `alpha`, `schedule`.
+        count: ticks so far.
+    """
+
+    config: Config
+    mesh: Mesh
+    end_nimg: int
+    schedule: dict[str, Any]
+    rollbacks: int
+    checkpoints: Checkpoints
+    watchdog: Watchdog
+    stop: StopSignal
+    report: Report
+    samples: Samples
+    health: Monitor
+    evaluators: Sequence[Evaluator]
+    best: Criterion | None
+    facts: Mapping[str, Any]
+    count: int = 0
+
+    def after_step(self, nimg: int, state: TrainState, phase: Phase) -> None:
+        """Reports, draws, saves and evaluates, each if it is due.
+
+        Raises:
+            NonFiniteError: training has diverged.
+            Unhealthy: it is lost otherwise, and may still go back.
+        """
+        at_end = nimg >= self.end_nimg
+        last = nimg >= phase.end_nimg or self.stop.agreed
+        save = self.checkpoints.due(nimg) or at_end
+        if not (self.report.due(nimg) or save or last):
+            return
+        model, alpha = self.config.model, phase.alpha_at(nimg)
+        # Before saving: numbers that are not finite end the run here.
+        means = self.report.flush(nimg, alpha, self.checkpoints.latest_path())
+        self.watchdog.begin()
+        self.count += 1
+        diversity = None
+        if last or self.count % self.config.run.grid_ticks == 0:
+            generator = self._everywhere(generator_of(state, model, phase))
+            diversity = self.samples.write_fakes(nimg, generator)
+        if trouble := self.health.observe(nimg, means, diversity):
+            if self.rollbacks < self.config.health.rollbacks:
+                raise trouble
+            self.report.warn(str(trouble))
+        self.facts = {
+            "resolution": phase.resolution,
+            "alpha": alpha,
+            "schedule": self.schedule,
+        }
+        if save or self.stop.agreed:
+            last_nimg = self.checkpoints.last_nimg
+            due = evaluation.due(self.evaluators, nimg, last_nimg, at_end=at_end)
+            self.checkpoints.save(nimg, state, {**self.facts, "due": due})
+            if save and due:
+                self._evaluate(due, nimg, generator_of(state, model, phase))
+                # Scores may take long; this state is saved already.
+                self.stop.agree()
+        self.report.restart_clock(nimg)
+
+    def evaluate_missed(self, nimg: int, state: TrainState, scores: Scores) -> None:
+        """Takes the scores that the checkpoint of `state` still waits for."""
+        if missed := evaluation.missed(self.facts, scores):
+            alpha, resolution = self.facts.get("alpha"), self.facts["resolution"]
+            generator = averaged(state, self.config.model, resolution, alpha)
+            self._evaluate(missed, nimg, generator)
+
+    def _evaluate(self, names: Sequence[str], nimg: int, generator: Generator) -> None:
+        """Writes, shows and keeps scores of the generator that was saved at `nimg`."""
+        self.watchdog.pause()
+        chosen = [x for x in self.evaluators if x.name in names]
+        # As if loaded from the checkpoint: the state's buffers belong to the step, and
+        # measures lay their arrays out over the devices in their own way.
+        host = jax.device_get(self._everywhere(generator)) if chosen else None
+        generator = jax.tree.map(jnp.array, host)
+        for evaluator in chosen:
+            # A signal may reach one process before the others; they go on together.
+            if self.stop.received and jax.process_count() == 1:
+                return
+            self.report.note(f"kimg {nimg / 1000:.1f}  taking {evaluator.name}")
+            scores = evaluation.evaluate(evaluator, nimg, generator)
+            if scores is not None:
+                self.report.write(nimg, {f"metrics/{k}": x for k, x in scores.items()})
+                self.checkpoints.record_scores(
+                    nimg, evaluator.name, scores, generator.resolution, self.best
+                )
+
+    def _everywhere(self, generator: Generator) -> Generator:
+        return parallel.copy_everywhere(generator, self.mesh)
