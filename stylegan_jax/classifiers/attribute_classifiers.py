@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from stylegan_jax.classifiers import classifier, classifier_network
+from stylegan_jax.classifiers import classifier_file, classifier_network
 from stylegan_jax.classifiers.classifier import Classifier, train_heads
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.data.sources import Converted, Source, spread
@@ -85,11 +85,11 @@ def classifiers_for(
             found = _stored(path)
             if found is None:
                 found = train()
-                classifier.save(path, found, source=source.name)
+                classifier_file.save(path, found, source=source.name)
     else:
         found = train()
     if file is not None:
-        classifier.save(file, found, source=source.name)
+        classifier_file.save(file, found, source=source.name)
     return found
 
 
@@ -245,7 +245,7 @@ def _cut(values: np.ndarray) -> np.ndarray:
 def _of_file(
     file: Path, resolution: int, names: Sequence[str] | None
 ) -> dict[str, Classifier]:
-    found = classifier.load(file)
+    found = classifier_file.load(file)
     unknown = [name for name in names or () if name not in found]
     if unknown:
         raise UserError(
@@ -265,7 +265,7 @@ def _of_file(
 def _stored(path: Path) -> dict[str, Classifier] | None:
     """What lies in the cache; None of nothing or something damaged."""
     try:
-        return classifier.load(path)
+        return classifier_file.load(path)
     except UserError:
         return None
 

@@ -1,14 +1,13 @@
-"""Small classifiers of labelled images, trained here in seconds to minutes.
+"""Small classifiers of labelled images, and their training, of seconds to minutes.
 
-The network is `classifiers/classifier_network.py`. One network may answer several
-questions at once, each by a head of its own; its classifiers then share all layers but
-the last, and can be kept in one file.
+One network (`classifier_network.py`) may answer several questions at once, each by a
+head of its own; its classifiers then share all layers but the last, and can be kept in
+one file.
 """
 
 import dataclasses
 import functools
-import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ import numpy as np
 import optax
 from jax import Array, lax
 
-from stylegan_jax.classifiers import classifier_file, classifier_network
+from stylegan_jax.classifiers import classifier_network
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import Params
 from stylegan_jax.io.terminal import progress_bar
@@ -87,31 +86,10 @@ class Classifier:
 
 
 def train_classifier(
-    images: np.ndarray,
-    classes: np.ndarray,
-    *,
-    steps: int = 500,
-    batch_size: int = 64,
-    seed: int = 0,
-    quiet: bool = False,
+    images: np.ndarray, classes: np.ndarray, **options: Any
 ) -> Classifier:
-    """Trains on nine tenths of the images and measures the accuracy on the rest.
-
-    Args:
-        images: uint8 `[N, R, R, C]`, R at least 8.
-        classes: int `[N]`, from 0.
-        steps: minibatches.
-        batch_size: images in each.
-        seed: of weights, order and choice of the images held out.
-        quiet: shows no progress.
-
-    Raises:
-        UserError: too few images to hold some out, too small ones, or not as many
-            labels as images.
-    """
-    table = np.asarray(classes)[:, None]
-    options: dict[str, Any] = {"seed": seed, "quiet": quiet}
-    return train_heads(images, table, steps=steps, batch_size=batch_size, **options)[0]
+    """As `train_heads`, for one question: `classes` are int `[N]`, from 0."""
+    return train_heads(images, np.asarray(classes)[:, None], **options)[0]
 
 
 def train_heads(
@@ -123,9 +101,9 @@ def train_heads(
     seed: int = 0,
     quiet: bool = False,
 ) -> list[Classifier]:
-    """As `train_classifier`, for K questions at once: one network with K heads.
+    """Trains one network with K heads on nine tenths of the images.
 
-    The loss is the sum of the heads' cross entropies.
+    The loss is the sum of the heads' cross entropies; the rest measures the accuracy.
 
     Args:
         images: uint8 `[N, R, R, C]`, R at least 8.
@@ -139,7 +117,8 @@ def train_heads(
         K classifiers, which share the arrays of all layers but the last.
 
     Raises:
-        UserError: as `train_classifier`.
+        UserError: too few images to hold some out, too small ones, or not as many
+            labels as images.
     """
     if len(images) < 20 or len(images) != len(classes):
         raise UserError(
@@ -155,7 +134,7 @@ def train_heads(
     held_out, shown = np.split(order, [max(1, int(_HELD_OUT * len(images)))])
     batches = rng.choice(shown, (steps, batch_size))
     params = _trained(params, images, classes, sizes, batches, quiet=quiet)
-    heads = [_head(params, sizes, index) for index in range(len(sizes))]
+    heads = split_heads(params, sizes)
     found = np.split(_logits(params, images[held_out]), np.cumsum(sizes)[:-1], axis=1)
     rights = [
         float(np.mean(logits.argmax(axis=1) == truth))
@@ -208,72 +187,15 @@ def _trained(
     return carry[0]
 
 
-# --- Files -------------------------------------------------------------------------
-
-
-def save(
-    path: str | os.PathLike[str],
-    classifiers: Mapping[str, Classifier],
-    *,
-    source: str = "",
-) -> None:
-    """Writes classifiers of one network, by name, as one file.
-
-    Args:
-        path: ends in `.safetensors`.
-        classifiers: of one call of `train_heads`, or a single one.
-        source: name of the data.
-
-    Raises:
-        UserError: none, or they do not share their network.
-    """
-    parts = list(classifiers.values())
-    params = [part.params for part in parts]
-    common = [name for name in params[0] if not name.startswith("heads.")]
-    if any(one[name] is not params[0][name] for one in params for name in common):
-        raise UserError(
-            f"classifiers of {', '.join(classifiers)} are several networks; a file "
-            "holds one: train them together, with train_heads"
-        )
-    whole = dict(params[0]) | {
-        name: jnp.concatenate([one[name] for one in params], axis=-1)
-        for name in ("heads.weight", "heads.bias")
-    }
-    heads = tuple(
-        classifier_file.Head(name, part.num_classes, part.accuracy)
-        for name, part in classifiers.items()
-    )
-    stored = classifier_file.StoredClassifiers(
-        whole, heads, parts[0].resolution, parts[0].channels, source
-    )
-    classifier_file.save(path, stored)
-
-
-def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
-    """Reads what `save` wrote; they share the arrays of all layers but the last.
-
-    Raises:
-        UserError: there is no such file, or it is another, damaged or newer.
-    """
-    stored = classifier_file.load(path)
-    sizes = [head.num_classes for head in stored.heads]
-    return {
-        head.name: Classifier(
-            _head(stored.params, sizes, index),
-            head.num_classes,
-            head.accuracy,
-            stored.resolution,
-        )
-        for index, head in enumerate(stored.heads)
-    }
-
-
-def _head(params: Params, sizes: list[int], index: int) -> dict[str, Array]:
-    """The parameters with the logits of one head only."""
-    start = sum(sizes[:index])
-    place = slice(start, start + sizes[index])
-    cut = {name: params[name][..., place] for name in ("heads.weight", "heads.bias")}
-    return dict(params) | cut
+def split_heads(params: Params, sizes: Sequence[int]) -> list[dict[str, Array]]:
+    """Parameters with the logits of one head each; they share all other arrays."""
+    found, start = [], 0
+    for size in sizes:
+        place = slice(start, start + size)
+        names = ("heads.weight", "heads.bias")
+        found.append(dict(params) | {name: params[name][..., place] for name in names})
+        start += size
+    return found
 
 
 def _scaled(images: Array) -> Array:

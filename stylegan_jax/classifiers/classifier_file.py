@@ -9,7 +9,6 @@ The arrays are those of `classifier_network`, the heads side by side. The header
      "source": "portraits"}
 """
 
-import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -19,9 +18,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
-from jax import Array
 
 from stylegan_jax.classifiers import classifier_network
+from stylegan_jax.classifiers.classifier import Classifier, split_heads
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import weights
 from stylegan_jax.io import array_files
@@ -34,60 +33,52 @@ _KEY = "stylegan_jax"
 _MAX_SIZE = 1 << 14  # of resolution, heads and classes; nothing real comes near
 
 
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """One of the questions that a network answers.
+def save(
+    path: str | os.PathLike[str],
+    classifiers: Mapping[str, Classifier],
+    *,
+    source: str = "",
+) -> None:
+    """Writes classifiers of one network, by name, as one file, atomically.
 
-    Attributes:
-        name: such as "smile".
-        num_classes: of its answers.
-        accuracy: on images that it was not trained on, 0 to 1.
-    """
-
-    name: str
-    num_classes: int
-    accuracy: float
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class StoredClassifiers:
-    """A trained network and what is known of it.
-
-    Attributes:
-        params: of `classifier_network`, the heads' logits in order.
-        heads: what they answer.
-        resolution: of the images it was trained on, in pixels.
-        channels: of the images.
+    Args:
+        path: ends in `.safetensors`.
+        classifiers: of one call of `train_heads`, or a single one.
         source: name of the data.
+
+    Raises:
+        UserError: they do not share their network.
     """
-
-    params: Mapping[str, Array]
-    heads: tuple[Head, ...]
-    resolution: int
-    channels: int
-    source: str = ""
-
-
-def save(path: str | os.PathLike[str], stored: StoredClassifiers) -> None:
-    """Writes the file, atomically; its name should end in `.safetensors`."""
+    parts = list(classifiers.values())
+    params = [part.params for part in parts]
+    common = [name for name in params[0] if not name.startswith("heads.")]
+    if any(one[name] is not params[0][name] for one in params for name in common):
+        raise UserError(
+            f"classifiers of {', '.join(classifiers)} are several networks; a file "
+            "holds one: train them together, with train_heads"
+        )
+    whole = dict(params[0]) | {
+        name: jnp.concatenate([one[name] for one in params], axis=-1)
+        for name in ("heads.weight", "heads.bias")
+    }
     metadata = {
         "format": FORMAT,
         "version": VERSION,
-        "resolution": stored.resolution,
-        "channels": stored.channels,
-        "heads": [dataclasses.asdict(head) for head in stored.heads],
-        "source": stored.source,
+        "resolution": parts[0].resolution,
+        "channels": parts[0].channels,
+        "heads": [
+            {"name": name, "num_classes": one.num_classes, "accuracy": one.accuracy}
+            for name, one in classifiers.items()
+        ],
+        "source": source,
     }
-    arrays = {
-        name: np.ascontiguousarray(array, np.float32)
-        for name, array in stored.params.items()
-    }
+    arrays = {name: np.ascontiguousarray(x, np.float32) for name, x in whole.items()}
     data = safetensors.numpy.save(arrays, {_KEY: json.dumps(metadata)})
     atomic_write(Path(path), data)
 
 
-def load(path: str | os.PathLike[str]) -> StoredClassifiers:
-    """Reads what `save` wrote.
+def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
+    """Reads what `save` wrote; they share the arrays of all layers but the last.
 
     Raises:
         UserError: there is no such file, or it is another, damaged or newer.
@@ -99,9 +90,15 @@ def load(path: str | os.PathLike[str]) -> StoredClassifiers:
             "with `metrics` ls and `classifiers` FILE writes one"
         )
     try:
-        stored = _described(metadata)
-        outputs = sum(head.num_classes for head in stored.heads)
-        table = classifier_network.shapes(stored.resolution, stored.channels, outputs)
+        names = [str(head["name"]) for head in metadata["heads"]]
+        accuracies = [float(head["accuracy"]) for head in metadata["heads"]]
+        sizes = [_size(int(head["num_classes"])) for head in metadata["heads"]]
+        resolution, channels = (
+            _size(metadata["resolution"]),
+            _size(metadata["channels"]),
+        )
+        outputs = sum(sizes[: _size(len(sizes))])
+        table = classifier_network.shapes(resolution, channels, outputs)
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} describes no possible classifiers ({error}); train them again"
@@ -116,7 +113,9 @@ def load(path: str | os.PathLike[str]) -> StoredClassifiers:
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise UserError(f"{path} holds values that are not finite; train them again")
     params = {n: jnp.asarray(array, jnp.float32) for n, array in arrays.items()}
-    return dataclasses.replace(stored, params=params)
+    heads = zip(split_heads(params, sizes), sizes, accuracies, strict=True)
+    found = [Classifier(*head, resolution) for head in heads]
+    return dict(zip(names, found, strict=True))
 
 
 def is_classifier_file(path: str | os.PathLike[str]) -> bool:
@@ -125,11 +124,7 @@ def is_classifier_file(path: str | os.PathLike[str]) -> bool:
 
 
 def _metadata(path: Path) -> dict[str, Any] | None:
-    """The file's own description; None of other files.
-
-    Raises:
-        UserError: there is no such file, or of a later version.
-    """
+    """The file's own description, None of other files; raises UserError if newer."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     try:
@@ -147,13 +142,7 @@ def _metadata(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _described(metadata: Mapping[str, Any]) -> StoredClassifiers:
-    heads = tuple(
-        Head(str(head["name"]), int(head["num_classes"]), float(head["accuracy"]))
-        for head in metadata["heads"]
-    )
-    sizes = (metadata["resolution"], metadata["channels"], len(heads))
-    for number in (*sizes, *(head.num_classes for head in heads)):
-        if type(number) is not int or not 1 <= number <= _MAX_SIZE:
-            raise UserError(f"{ascii(number)[:20]} is not 1 to {_MAX_SIZE}")
-    return StoredClassifiers({}, heads, *sizes[:2], str(metadata["source"]))
+def _size(number: Any) -> int:
+    if type(number) is not int or not 1 <= number <= _MAX_SIZE:
+        raise UserError(f"{ascii(number)[:20]} is not 1 to {_MAX_SIZE}")
+    return number

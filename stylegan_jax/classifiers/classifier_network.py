@@ -1,8 +1,8 @@
-"""A small network of our own that tells classes apart, and what it looks at.
+"""Network of the classifiers, and its features.
 
 Convolutions with ReLU, each followed by a halving, then two dense layers: the first
 gives the features, the second the logits of one or several heads side by side. It is
-trained by `classifiers/classifier.py` and kept by `classifiers/classifier_file.py`.
+trained by `classifier.py` and kept by `classifier_file.py`.
 
 Parameters go by `conv0.weight`, `conv0.bias`, ... `hidden.weight` `[I, F]` and
 `heads.weight` `[F, K]`; images are float `[N, R, R, C]` in [-1, 1].
@@ -16,8 +16,8 @@ from jax import Array
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork, Params
+from stylegan_jax.features.layers import conv_relu
 from stylegan_jax.ops import resample
-from stylegan_jax.ops.convolution import conv
 
 MIN_RESOLUTION = 8
 SIZE = 128  # of the features
@@ -27,12 +27,7 @@ _SMALLEST = 8  # more convolutions halve until the side is at most this
 
 
 def shapes(resolution: int, channels: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters.
-
-    Args:
-        resolution: of the images, in pixels, at least `MIN_RESOLUTION`.
-        channels: of the images.
-        outputs: logits, of all heads together.
+    """Names and shapes of the parameters; `outputs` are logits of all heads together.
 
     Raises:
         UserError: the images are too small.
@@ -71,9 +66,7 @@ def features(params: Params, x: Array) -> Array:
     """What the last layer sees, `[N, SIZE]`, not negative."""
     count = sum(name.startswith("conv") for name in params) // 2
     for index in range(count):
-        bias = params[f"conv{index}.bias"][None, None, None]
-        x = jax.nn.relu(conv(x, params[f"conv{index}.weight"]) + bias)
-        x = _halved(x)
+        x = _halved(conv_relu(params, f"conv{index}", x))
     x = x.reshape(len(x), -1)
     return jax.nn.relu(x @ params["hidden.weight"] + params["hidden.bias"][None])
 
@@ -83,7 +76,7 @@ def logits(params: Params, x: Array) -> Array:
     return features(params, x) @ params["heads.weight"] + params["heads.bias"][None]
 
 
-def fitted(x: Array, resolution: int, channels: int) -> Array:
+def _fitted(x: Array, resolution: int, channels: int) -> Array:
     """Images of another size or, of RGB, grey ones, as the network takes them.
 
     A multiple of the resolution is made smaller by the mean of cells, other sizes are
@@ -102,20 +95,13 @@ def fitted(x: Array, resolution: int, channels: int) -> Array:
     return x
 
 
-def extractor(
-    params: Params, *, resolution: int, channels: int, name: str
-) -> FrozenNetwork:
-    """The features as an `Extractor`, of images of any size.
-
-    Args:
-        params: of a trained network.
-        resolution: of the images it was trained on.
-        channels: likewise; 1 or 3.
-        name: says which network it is.
+def extractor(params: Params, *, resolution: int, name: str) -> FrozenNetwork:
+    """The features of a network trained at a resolution, of RGB images of any size.
 
     Raises:
         UserError: it looks at images with alpha.
     """
+    channels = params["conv0.weight"].shape[2]
     if channels not in (1, 3):
         raise UserError(
             f"{name} was trained on images of {channels} channels; features are taken "
@@ -124,7 +110,7 @@ def extractor(
 
     def function(params: Params, images: Array) -> Array:
         x = images.astype(jnp.float32) / 127.5 - 1
-        return features(params, fitted(x, resolution, channels))
+        return features(params, _fitted(x, resolution, channels))
 
     return FrozenNetwork(name, SIZE, params, function)
 

@@ -1,4 +1,4 @@
-"""A feature network of the user's own, from one file; nothing in it is executed.
+"""Feature networks of users, from one file; nothing in it is executed.
 
 What kind of file it is, its content says:
 
@@ -20,11 +20,10 @@ from jax import Array
 from stylegan_jax.classifiers import classifier_file, classifier_network
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import (
-    alexnet,
     exported_function,
+    imagenet,
     inception,
     public_weights,
-    squeezenet,
     vgg16,
     weights,
 )
@@ -72,87 +71,21 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
 
 
 def _classifiers(path: Path) -> FrozenNetwork:
-    stored = classifier_file.load(path)
+    classifier = next(iter(classifier_file.load(path).values()))
     try:
         return classifier_network.extractor(
-            stored.params,
-            resolution=stored.resolution,
-            channels=stored.channels,
-            name=path.stem,
+            classifier.params, resolution=classifier.resolution, name=path.stem
         )
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def _inception(path: Path) -> FrozenNetwork:
-    return inception.extractor(inception.load(path))
-
-
-def _vgg16_fc2(path: Path) -> FrozenNetwork:
-    return vgg16.fc2_extractor(vgg16.load(path, dense=True))
-
-
-def _vgg16(path: Path) -> FrozenNetwork:
-    last = vgg16.RELUS[-1]
-    params = vgg16.load(path)
-    return _pooled(
-        "vgg16",
-        vgg16.WIDTHS[-1],
-        params,
-        lambda params, x: vgg16.taps(params, x, [last])[last],
-    )
-
-
-def _alexnet(path: Path) -> FrozenNetwork:
-    params = weights.parameters(
-        weights.load(
-            public_weights.ALEXNET,
-            alexnet.shapes(),
-            path=path,
-            unused=("classifier.",),
-        )
-    )
-    return _pooled(
-        "alexnet",
-        alexnet.WIDTHS[-1],
-        params,
-        lambda params, x: alexnet.activations(params, x)[-1],
-    )
-
-
-def _squeezenet(path: Path) -> FrozenNetwork:
-    params = weights.parameters(
-        weights.load(
-            public_weights.SQUEEZENET,
-            squeezenet.shapes(),
-            path=path,
-            unused=("classifier.",),
-        )
-    )
-    return _pooled(
-        "squeezenet1_1",
-        squeezenet.WIDTHS[-1],
-        params,
-        lambda params, x: squeezenet.activations(params, x)[-1],
-    )
-
-
-# By the names of their arrays; the first that fits.
-_ARCHITECTURES: tuple[tuple[dict[str, Any], Callable[[Path], FrozenNetwork]], ...] = (
-    (inception.shapes(), _inception),
-    (vgg16.shapes(dense=True), _vgg16_fc2),
-    (vgg16.shapes(dense=False), _vgg16),
-    (squeezenet.shapes(), _squeezenet),
-    (alexnet.shapes(), _alexnet),
-)
-
-
-def _pooled(
+def _means(
     name: str,
-    size: int,
-    params: Params,
+    source: public_weights.WeightFile,
+    shapes: dict[str, Any],
     last: Callable[[Params, Array], Array],
-) -> FrozenNetwork:
+) -> tuple[dict[str, Any], Callable[[Path], FrozenNetwork]]:
     """Means over the pixels of a layer `[N, h, w, size]` of normalised images."""
 
     def function(params: Params, images: Array) -> Array:
@@ -162,4 +95,40 @@ def _pooled(
             x = jax.image.resize(x, shape, "linear")
         return last(params, vgg16.normalise(x / 255)).mean((1, 2))
 
-    return FrozenNetwork(name, size, params, function)
+    def make(path: Path) -> FrozenNetwork:
+        arrays = weights.load(source, shapes, path=path, unused=("classifier.",))
+        params = weights.parameters(arrays)
+        image = jax.ShapeDtypeStruct((1, _RESOLUTION, _RESOLUTION, 3), jnp.uint8)
+        size = jax.eval_shape(function, params, image).shape[1]
+        return FrozenNetwork(name, size, params, function)
+
+    return shapes, make
+
+
+_VGG16_LAST = vgg16.RELUS[-1]
+# By the names of their arrays; the first that fits.
+_ARCHITECTURES = (
+    (inception.shapes(), lambda path: inception.extractor(inception.load(path))),
+    (
+        vgg16.shapes(dense=True),
+        lambda path: vgg16.fc2_extractor(vgg16.load(path, dense=True)),
+    ),
+    _means(
+        "vgg16",
+        public_weights.VGG16,
+        vgg16.shapes(dense=False),
+        lambda params, x: vgg16.taps(params, x, [_VGG16_LAST])[_VGG16_LAST],
+    ),
+    _means(
+        "squeezenet1_1",
+        public_weights.SQUEEZENET,
+        imagenet.squeeze_shapes(),
+        lambda params, x: imagenet.squeeze_activations(params, x)[-1],
+    ),
+    _means(
+        "alexnet",
+        public_weights.ALEXNET,
+        imagenet.alex_shapes(),
+        lambda params, x: imagenet.alex_activations(params, x)[-1],
+    ),
+)

@@ -3,7 +3,7 @@
 `save` writes what `jax.export` makes of a function, with its constants: a program of
 array operations (StableHLO), neither Python nor a pickle. Programs with anything else
 are refused, and each is tried in a process apart first. A network of another framework
-gets there through JAX code with its weights (`features/alexnet.py` is short), or
+gets there through JAX code with its weights (`features/imagenet.py` is short), or
 through that framework's own StableHLO exporter.
 
     from stylegan_jax.features import exported_function

@@ -1,4 +1,4 @@
-"""What measures of quality ask of a network that turns images into vectors.
+"""Networks that turn images into vectors: the protocol, and frozen ones.
 
 Anything with a `name`, a `size` and a call is an `Extractor`, a network of your own
 included; `FrozenNetwork` makes one of parameters and a function.

@@ -13,7 +13,6 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -22,7 +21,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.features import public_weights, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.inception_layers import LAYERS, Conv, Fork, Layer, Pool
-from stylegan_jax.features.resize import resize_tf1
+from stylegan_jax.features.layers import conv_relu, resize_tf1
 
 RESOLUTION = 299
 NUM_CLASSES = 1008
@@ -173,24 +172,15 @@ def extractor(params: Params, output: str = "2048") -> FrozenNetwork:
 def _apply(params: Params, prefix: str, x: Array, layer: Layer) -> Array:
     match layer:
         case Conv():
-            return _convolved(params, prefix + layer.name, x, layer)
+            padding = "VALID" if layer.stride else "SAME"
+            name, stride = prefix + layer.name, layer.stride or 1
+            return conv_relu(params, name, x, stride=stride, padding=padding)
         case Pool():
             return _pooled(x, layer)
         case Fork():
             step = functools.partial(_apply, params, prefix + layer.prefix)
             ends = [functools.reduce(step, branch, x) for branch in layer.branches]
             return jnp.concatenate(ends, axis=-1)
-
-
-def _convolved(params: Params, name: str, x: Array, layer: Conv) -> Array:
-    x = lax.conv_general_dilated(
-        x,
-        params[f"{name}.weight"],
-        window_strides=(layer.stride or 1,) * 2,
-        padding="VALID" if layer.stride else "SAME",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-    return jax.nn.relu(x + params[f"{name}.bias"][None, None, None])
 
 
 def _pooled(x: Array, layer: Pool) -> Array:

@@ -54,16 +54,27 @@ class Fork:
 Layer = Conv | Pool | Fork
 
 
-def _c3(name: str, width: int, stride: int | None = None) -> Conv:
-    return Conv(name, width, (3, 3), stride)
+_Row = tuple[Layer, ...]
 
 
-def _row(name: str, width: int, length: int = 7) -> Conv:
-    return Conv(name, width, (1, length))
+def _conv(
+    name: str, width: int, kernel: str = "1x1", stride: int | None = None
+) -> Conv:
+    height, across = map(int, kernel.split("x"))
+    return Conv(name, width, (height, across), stride)
 
 
-def _column(name: str, width: int, length: int = 7) -> Conv:
-    return Conv(name, width, (length, 1))
+def _row(prefix: str, *layers: tuple[int, str], stride: int | None = None) -> _Row:
+    """Convolutions `prefix_1`, `prefix_2`, ...; `stride` is of the last."""
+    last = len(layers)
+    return tuple(
+        _conv(f"{prefix}_{i}", width, kernel, stride if i == last else None)
+        for i, (width, kernel) in enumerate(layers, start=1)
+    )
+
+
+def _pooled(kind: Literal["max", "avg"], width: int) -> _Row:
+    return (Pool(kind), _conv("branch_pool", width))
 
 
 def _block_35(name: str, pool_width: int) -> Fork:
@@ -71,37 +82,25 @@ def _block_35(name: str, pool_width: int) -> Fork:
     return Fork(
         f"{name}.",
         (
-            (Conv("branch1x1", 64),),
-            (Conv("branch5x5_1", 48), Conv("branch5x5_2", 64, (5, 5))),
-            (
-                Conv("branch3x3dbl_1", 64),
-                _c3("branch3x3dbl_2", 96),
-                _c3("branch3x3dbl_3", 96),
-            ),
-            (Pool("avg"), Conv("branch_pool", pool_width)),
+            (_conv("branch1x1", 64),),
+            _row("branch5x5", (48, "1x1"), (64, "5x5")),
+            _row("branch3x3dbl", (64, "1x1"), (96, "3x3"), (96, "3x3")),
+            _pooled("avg", pool_width),
         ),
     )
 
 
 def _block_17(name: str, inner: int) -> Fork:
     """At 17 x 17: 7 x 7 as a row and a column, once and twice (figure 6)."""
+    once = ((inner, "1x1"), (inner, "1x7"), (192, "7x1"))
+    twice = ((inner, "1x1"), (inner, "7x1"), (inner, "1x7"), (inner, "7x1"))
     return Fork(
         f"{name}.",
         (
-            (Conv("branch1x1", 192),),
-            (
-                Conv("branch7x7_1", inner),
-                _row("branch7x7_2", inner),
-                _column("branch7x7_3", 192),
-            ),
-            (
-                Conv("branch7x7dbl_1", inner),
-                _column("branch7x7dbl_2", inner),
-                _row("branch7x7dbl_3", inner),
-                _column("branch7x7dbl_4", inner),
-                _row("branch7x7dbl_5", 192),
-            ),
-            (Pool("avg"), Conv("branch_pool", 192)),
+            (_conv("branch1x1", 192),),
+            _row("branch7x7", *once),
+            _row("branch7x7dbl", *twice, (192, "1x7")),
+            _pooled("avg", 192),
         ),
     )
 
@@ -111,55 +110,46 @@ def _block_8(name: str, pool: Literal["max", "avg"]) -> Fork:
     return Fork(
         f"{name}.",
         (
-            (Conv("branch1x1", 320),),
-            (Conv("branch3x3_1", 384), _cross("branch3x3_2")),
+            (_conv("branch1x1", 320),),
+            (_conv("branch3x3_1", 384), _cross("branch3x3_2")),
             (
-                Conv("branch3x3dbl_1", 448),
-                _c3("branch3x3dbl_2", 384),
+                *_row("branch3x3dbl", (448, "1x1"), (384, "3x3")),
                 _cross("branch3x3dbl_3"),
             ),
-            (Pool(pool), Conv("branch_pool", 192)),
+            _pooled(pool, 192),
         ),
     )
 
 
 def _cross(name: str) -> Fork:
-    return Fork(name, ((_row("a", 384, 3),), (_column("b", 384, 3),)))
+    return Fork(name, ((_conv("a", 384, "1x3"),), (_conv("b", 384, "3x1"),)))
 
 
 _TO_17 = Fork(
     "Mixed_6a.",
     (
-        (_c3("branch3x3", 384, stride=2),),
-        (
-            Conv("branch3x3dbl_1", 64),
-            _c3("branch3x3dbl_2", 96),
-            _c3("branch3x3dbl_3", 96, stride=2),
-        ),
+        (_conv("branch3x3", 384, "3x3", 2),),
+        _row("branch3x3dbl", (64, "1x1"), (96, "3x3"), (96, "3x3"), stride=2),
         (Pool("max", stride=2),),
     ),
 )
+_SEVENS = ((192, "1x1"), (192, "1x7"), (192, "7x1"), (192, "3x3"))
 _TO_8 = Fork(
     "Mixed_7a.",
     (
-        (Conv("branch3x3_1", 192), _c3("branch3x3_2", 320, stride=2)),
-        (
-            Conv("branch7x7x3_1", 192),
-            _row("branch7x7x3_2", 192),
-            _column("branch7x7x3_3", 192),
-            _c3("branch7x7x3_4", 192, stride=2),
-        ),
+        _row("branch3x3", (192, "1x1"), (320, "3x3"), stride=2),
+        _row("branch7x7x3", *_SEVENS, stride=2),
         (Pool("max", stride=2),),
     ),
 )
 
 LAYERS: tuple[Layer, ...] = (
-    _c3("Conv2d_1a_3x3", 32, stride=2),
-    _c3("Conv2d_2a_3x3", 32, stride=1),
-    _c3("Conv2d_2b_3x3", 64),
+    _conv("Conv2d_1a_3x3", 32, "3x3", 2),
+    _conv("Conv2d_2a_3x3", 32, "3x3", 1),
+    _conv("Conv2d_2b_3x3", 64, "3x3"),
     Pool("max", stride=2),
-    Conv("Conv2d_3b_1x1", 80),
-    _c3("Conv2d_4a_3x3", 192, stride=1),
+    _conv("Conv2d_3b_1x1", 80),
+    _conv("Conv2d_4a_3x3", 192, "3x3", 1),
     Pool("max", stride=2),
     _block_35("Mixed_5b", 32),
     _block_35("Mixed_5c", 64),

@@ -20,7 +20,7 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import alexnet, public_weights, squeezenet, vgg16, weights
+from stylegan_jax.features import imagenet, public_weights, vgg16, weights
 from stylegan_jax.features.extractor import Params
 
 Network = Literal["vgg", "alex", "squeeze"]
@@ -49,13 +49,16 @@ _TRUNKS: dict[Network, _Trunk] = {
         public_weights.VGG16, vgg16.shapes(dense=False), vgg16.WIDTHS, _vgg_activations
     ),
     "alex": _Trunk(
-        public_weights.ALEXNET, alexnet.shapes(), alexnet.WIDTHS, alexnet.activations
+        public_weights.ALEXNET,
+        imagenet.alex_shapes(),
+        imagenet.ALEX_WIDTHS,
+        imagenet.alex_activations,
     ),
     "squeeze": _Trunk(
         public_weights.SQUEEZENET,
-        squeezenet.shapes(),
-        squeezenet.WIDTHS,
-        squeezenet.activations,
+        imagenet.squeeze_shapes(),
+        imagenet.SQUEEZE_WIDTHS,
+        imagenet.squeeze_activations,
     ),
 }
 
@@ -87,8 +90,7 @@ def load(
         linear: a file of the weights of its channels.
 
     Raises:
-        UserError: they cannot be had, or a file holds something else.
-        UserError: no such network.
+        UserError: they cannot be had, a file holds something else, no such network.
     """
     if network not in _TRUNKS:
         raise UserError(

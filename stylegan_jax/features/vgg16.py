@@ -13,13 +13,17 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import public_weights, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
-from stylegan_jax.features.resize import resize_tf1
-from stylegan_jax.ops.convolution import conv
+from stylegan_jax.features.layers import (
+    conv_relu,
+    max_pool,
+    resize_tf1,
+    with_biases,
+)
 
 # Indices and widths of the convolutions between poolings.
 _STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
@@ -37,21 +41,18 @@ _FC_SIZE = 4096
 def shapes(*, dense: bool) -> dict[str, tuple[int, ...]]:
     """Names and shapes, in PyTorch's layout, of what is used of a file.
 
-    Args:
-        dense: the first two dense layers as well.
+    `dense`: the first two dense layers as well.
     """
-    table: dict[str, tuple[int, ...]] = {}
+    kernels: dict[str, tuple[int, ...]] = {}
     before = 3
     for stage, width in zip(_STAGES, WIDTHS, strict=True):
         for index in stage:
-            table[f"features.{index}.weight"] = (width, before, 3, 3)
-            table[f"features.{index}.bias"] = (width,)
+            kernels[f"features.{index}"] = (width, before, 3, 3)
             before = width
     if dense:
-        for index, inputs in ((0, 7 * 7 * WIDTHS[-1]), (3, _FC_SIZE)):
-            table[f"classifier.{index}.weight"] = (_FC_SIZE, inputs)
-            table[f"classifier.{index}.bias"] = (_FC_SIZE,)
-    return table
+        kernels["classifier.0"] = (_FC_SIZE, 7 * 7 * WIDTHS[-1])
+        kernels["classifier.3"] = (_FC_SIZE, _FC_SIZE)
+    return with_biases(kernels)
 
 
 def load(
@@ -101,12 +102,12 @@ def taps(params: Params, x: Array, indices: Sequence[int]) -> dict[int, Array]:
     found: dict[int, Array] = {}
     for stage in _STAGES:
         for index in stage:
-            x = _convolved(params, index, x)
+            x = conv_relu(params, f"features.{index}", x)
             if index + 1 in indices:
                 found[index + 1] = x
             if index + 1 == max(indices):
                 return found
-        x = _pooled(x)
+        x = max_pool(x, 2, 2)
     raise AssertionError("the last ReLU is a tap")
 
 
@@ -117,7 +118,7 @@ def fc2(params: Params, x: Array) -> Array:
         params: with `classifier.0` and `classifier.3`.
         x: normalised images `[N, 224, 224, 3]`.
     """
-    x = _pooled(taps(params, x, RELUS[-1:])[RELUS[-1]])
+    x = max_pool(taps(params, x, RELUS[-1:])[RELUS[-1]], 2, 2)
     x = x.reshape(len(x), -1)
     for index in (0, 3):
         weight = params[f"classifier.{index}.weight"]
@@ -139,14 +140,3 @@ def fc2_extractor(params: Params) -> FrozenNetwork:
         return fc2(params, normalise(x / 255))
 
     return FrozenNetwork("vgg16-fc2", _FC_SIZE, params, function)
-
-
-def _convolved(params: Params, index: int, x: Array) -> Array:
-    bias = params[f"features.{index}.bias"][None, None, None]
-    return jax.nn.relu(conv(x, params[f"features.{index}.weight"]) + bias)
-
-
-def _pooled(x: Array) -> Array:
-    """The largest of 2 x 2; an odd last row or column is dropped, as there."""
-    window = (1, 2, 2, 1)
-    return lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID")

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import inception
 from stylegan_jax.features.inception_layers import Conv, Pool
 from tests.features import reference
@@ -48,6 +49,7 @@ def test_images_are_resized_like_the_reference(expected, image):
     assert np.abs(found - want).max() < 2e-5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("image", IMAGES)
 def test_all_outputs_agree_with_the_reference(params, expected, image):
     names = tuple(inception.OUTPUTS)
@@ -82,6 +84,7 @@ def test_all_outputs_are_what_they_were_when_they_agreed_with_the_reference():
         np.testing.assert_allclose(some, want, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.thorough
 def test_a_batch_is_its_images_one_by_one(params, expected):
     pool = inception.extractor(params)
     image = expected["img0/input_u8"]
@@ -91,6 +94,7 @@ def test_a_batch_is_its_images_one_by_one(params, expected):
     assert reference.error(found[1], expected["img0/2048"]) > 1e-2
 
 
+@pytest.mark.thorough
 def test_a_shallow_output_needs_only_the_layers_before_it(params, expected):
     stem = {name: params[name] for name in params if name.startswith("Conv2d_")}
     shallow = {n: a for n, a in stem.items() if n[7] in "12"}
@@ -99,10 +103,10 @@ def test_a_shallow_output_needs_only_the_layers_before_it(params, expected):
 
 
 def test_an_unknown_output_is_an_error():
-    with pytest.raises(ValueError, match="no output '1024'; they are 64, 192"):
+    with pytest.raises(UserError, match="no output '1024'; they are 64, 192"):
         inception.extractor({}, "1024")
     for names in (("64", "pool3"), ()):
-        with pytest.raises(ValueError, match="they are 64, 192, 768, 2048, logits"):
+        with pytest.raises(UserError, match="they are 64, 192, 768, 2048, logits"):
             inception.features({}, jnp.zeros((1, 8, 8, 3)), names)
 
 

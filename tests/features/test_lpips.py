@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.features import alexnet, lpips, public_weights, squeezenet, vgg16
+from stylegan_jax.errors import UserError
+from stylegan_jax.features import imagenet, lpips, public_weights, vgg16
 from tests.features import reference
 
 ARCHITECTURES = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
@@ -41,22 +42,25 @@ def total(params, a, b):
     return lpips.distance(params, a, b).sum()
 
 
+@pytest.mark.thorough
 def test_distances_agree_with_the_reference(params, expected, pairs):
-    layers = jax.jit(lpips.layer_distances)(params, *pairs)
+    run, units = jax.jit(lpips.layer_distances), jax.jit(lpips.units)
+    layers = run(params, *pairs)
     assert reference.relative(layers, expected["per_layer"]) < 5e-5
     whole = jax.jit(lpips.distance)(params, *pairs)
     assert reference.relative(whole, expected["distance"]) < 2e-5
-
-
-def test_unweighted_distances_agree_with_the_reference(params, expected, pairs):
-    plain = {
-        n: jnp.ones_like(a) if n.startswith("lin") else a for n, a in params.items()
-    }
-    whole = jax.jit(lpips.distance)(plain, *pairs)
+    names = [name for name in params if name.startswith("lin")]
+    plain = params | {name: jnp.ones_like(params[name]) for name in names}
+    whole = run(plain, *pairs).sum(1)
     assert reference.relative(whole, expected["distance_lpips_false"]) < 2e-5
+    # What is compared with the same image again is kept.
+    found = lpips.compare(params, units(params, pairs[0]), units(params, pairs[1]))
+    np.testing.assert_allclose(found, layers, rtol=1e-6)
+    assert (np.asarray(run(params, pairs[0], jnp.array(pairs[0]))) == 0).all()
 
 
-def test_the_gradient_agrees_with_the_reference(params, expected, pairs):
+@pytest.mark.thorough
+def test_the_gradient_and_the_map_agree_with_the_reference(params, expected, pairs):
     a, b = (images[:1] for images in pairs)
     slope = jax.jit(jax.grad(total, argnums=1))(params, a, b)
     entry = "grad_in0_pair0_chw"
@@ -64,27 +68,11 @@ def test_the_gradient_agrees_with_the_reference(params, expected, pairs):
     assert reference.error(some, expected[f"{entry}/sub"]) < 1e-3
     length = np.linalg.norm(slope)
     assert reference.relative(length, expected[f"{entry}/l2norm"]) < 1e-3
-
-
-def test_the_map_agrees_with_the_reference(params, expected, pairs):
-    found = jax.jit(lpips.distance_map)(params, pairs[0][:1], pairs[1][:1])[0]
+    found = jax.jit(lpips.distance_map)(params, a, b)[0]
     assert reference.error(found[::7, ::7], expected["spatial_pair0/sub7"]) < 5e-5
     for name in ("mean", "std"):
         want = expected[f"spatial_pair0/{name}"]
         assert reference.relative(getattr(found, name)(), want) < 2e-5
-
-
-def test_units_can_be_kept(params, pairs):
-    kept = jax.jit(lpips.units)(params, pairs[1])
-    found = lpips.compare(params, jax.jit(lpips.units)(params, pairs[0]), kept)
-    want = jax.jit(lpips.layer_distances)(params, *pairs)
-    np.testing.assert_allclose(found, want, rtol=1e-6)
-
-
-def test_an_image_is_at_no_distance_from_itself(params, pairs):
-    for images in pairs:
-        found = jax.jit(lpips.distance)(params, images, jnp.array(images))
-        assert (np.asarray(found) == 0).all()
 
 
 def test_the_digests_are_those_of_the_reference(expected, network):
@@ -94,33 +82,19 @@ def test_the_digests_are_those_of_the_reference(expected, network):
 # --- Without the reference -----------------------------------------------------------
 
 
+VGG = [1.0041214, 0.5793878, 0.3615399, 0.1775489, 0.0996198]
+ALEX = [1.2310472, 0.4481899, 0.1925046, 0.1565879, 0.1235233]
+SQUEEZE = [1.2206171, 0.3616331, 0.190059, 0.1065304, 0.1274023, 0.1142784, 0.1151198]
+
+
 @pytest.mark.parametrize(
     ("network", "table", "numbers"),
     [
-        (
-            "vgg",
-            vgg16.shapes(dense=False),
-            [1.0041214, 0.5793878, 0.3615399, 0.1775489, 0.0996198],
-        ),
-        (
-            "alex",
-            alexnet.shapes(),
-            [1.2310472, 0.4481899, 0.1925046, 0.1565879, 0.1235233],
-        ),
-        (
-            "squeeze",
-            squeezenet.shapes(),
-            [
-                1.2206171,
-                0.3616331,
-                0.190059,
-                0.1065304,
-                0.1274023,
-                0.1142784,
-                0.1151198,
-            ],
-        ),
+        ("vgg", vgg16.shapes(dense=False), VGG),
+        ("alex", imagenet.alex_shapes(), ALEX),
+        ("squeeze", imagenet.squeeze_shapes(), SQUEEZE),
     ],
+    ids=ARCHITECTURES,
 )
 def test_layers_are_what_they_were_when_they_agreed_with_the_reference(
     network, table, numbers
@@ -161,23 +135,14 @@ def test_features_that_are_all_zero_have_no_length_and_no_slope():
 
 def test_tables_count_what_torchvision_publishes():
     """61 100 840 and 1 235 496 parameters with classes."""
-    alex = sum(np.prod(shape) for shape in alexnet.shapes().values())
+    alex = sum(np.prod(shape) for shape in imagenet.alex_shapes().values())
     assert alex == 61_100_840 - 9217 * 4096 - 4097 * 4096 - 4097 * 1000
-    squeeze = sum(np.prod(shape) for shape in squeezenet.shapes().values())
+    squeeze = sum(np.prod(shape) for shape in imagenet.squeeze_shapes().values())
     assert squeeze == 1_235_496 - 513 * 1000
 
 
 def test_unknown_networks_are_an_error():
-    with pytest.raises(ValueError, match="'vgg19'; they are vgg, alex, squeeze"):
+    with pytest.raises(UserError, match="'vgg19'; they are vgg, alex, squeeze"):
         lpips.load("vgg19")
-    with pytest.raises(ValueError, match=r"not LPIPS's parameters; lpips\.load"):
+    with pytest.raises(UserError, match=r"not LPIPS's parameters; lpips\.load"):
         lpips.units({}, jnp.zeros((1, 8, 8, 3)))
-
-
-def test_the_last_window_of_an_even_side_hangs_over_the_edge():
-    x = np.random.RandomState(0).randn(1, 6, 5, 2).astype(np.float32)
-    found = squeezenet._pooled(jnp.asarray(x))
-    assert found.shape == (1, 3, 2, 2)
-    for i, j in np.ndindex(3, 2):
-        window = x[0, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
-        np.testing.assert_array_equal(found[0, i, j], window.max((0, 1)))

@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.features import vgg16
-from stylegan_jax.features.resize import resize_tf1
+from stylegan_jax.features.layers import resize_tf1
 from tests.features import reference
 
 I2S_TAPS = (1, 3, 13, 20)
@@ -36,6 +37,7 @@ def test_the_table_counts_what_torchvision_publishes():
     assert sum(sizes) == 138_357_544 - 4097 * 1000
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("images", ["a", "b"])
 def test_taps_agree_with_the_reference(params, expected, images):
     x = vgg16.normalise(expected[f"{images}/input_u8"].astype(np.float32) / 255)
@@ -54,6 +56,7 @@ def test_taps_agree_with_the_reference(params, expected, images):
         assert reference.relative(wide.std(pixels), expected[f"{entry}/std"]) < 1e-5
 
 
+@pytest.mark.thorough
 def test_a_perceptual_loss_and_its_gradient_agree_with_the_reference(params, expected):
     def loss(params, x, y):
         found = [
@@ -73,7 +76,7 @@ def test_a_perceptual_loss_and_its_gradient_agree_with_the_reference(params, exp
 
 def test_a_tap_that_does_not_exist_is_an_error():
     for wrong in ((3, 4), ()):
-        with pytest.raises(ValueError, match=r"no ReLU at .*; they are \(1, 3, 6"):
+        with pytest.raises(UserError, match=r"no ReLU at .*; they are \(1, 3, 6"):
             vgg16.taps({}, jnp.zeros((1, 8, 8, 3)), wrong)
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from stylegan_jax.alignment import landmarks
 from stylegan_jax.classifiers import classifier_file, classifier_network
+from stylegan_jax.classifiers.classifier import Classifier
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.editing import direction_files
@@ -169,8 +170,7 @@ def _written(save: Callable[[Path], Any]) -> bytes:
 
 def _classifiers() -> bytes:
     params = classifier_network.init(jax.random.key(0), 8, 1, 2)
-    head = classifier_file.Head("smile", 2, 0.5)
-    stored = classifier_file.StoredClassifiers(params, (head,), 8, 1)
+    stored = {"smile": Classifier(params, 2, 0.5, 8)}
     return _written(lambda path: classifier_file.save(path, stored))
 
 

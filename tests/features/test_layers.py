@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.features.resize import resize_tf1
+from stylegan_jax.features.layers import max_pool, resize_tf1
 
 
 def brute_force(images, height, width):
@@ -36,3 +36,13 @@ def test_the_same_size_changes_nothing_and_a_ramp_ends_flat():
     np.testing.assert_array_equal(resize_tf1(ramp, 1, 4), ramp)
     want = [0, 0.5, 1, 1.5, 2, 2.5, 3, 3]  # not -0.25 or 0.25 at the start
     np.testing.assert_array_equal(resize_tf1(ramp, 1, 8)[0, 0, :, 0], want)
+
+
+def test_the_last_window_of_an_even_side_may_hang_over_the_edge():
+    x = np.random.RandomState(0).randn(1, 6, 5, 2).astype(np.float32)
+    for ceil, rows in ((True, 3), (False, 2)):
+        found = max_pool(jnp.asarray(x), 3, 2, ceil=ceil)
+        assert found.shape == (1, rows, 2, 2)
+        for i, j in np.ndindex(rows, 2):
+            window = x[0, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+            np.testing.assert_array_equal(found[0, i, j], window.max((0, 1)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.classifiers import attribute_classifiers as module
-from stylegan_jax.classifiers import classifier, own
+from stylegan_jax.classifiers import classifier_file, own
 from stylegan_jax.classifiers.attribute_classifiers import (
     attribute_classes,
     attribute_classifiers,
@@ -204,13 +204,13 @@ def test_a_file_of_ones_own_is_written_read_and_a_feature_network(
     with pytest.raises(UserError, match="samples of 8 px need two classes and a size"):
         classifiers_for(people, 8, file=file)
     two = {**trained, "other": dataclasses.replace(trained["pose"], params={**head})}
-    classifier.save(file, two)
+    classifier_file.save(file, two)
     two["other"].params["conv0.bias"] = head["conv0.bias"] + 0
-    with pytest.raises(ValueError, match="are several networks; a file holds one"):
-        classifier.save(file, two)
+    with pytest.raises(UserError, match="are several networks; a file holds one"):
+        classifier_file.save(file, two)
 
 
-def test_mistakes_are_refused(trained):
+def test_mistakes_are_explained(trained):
     with pytest.raises(UserError, match="'hair_style' is not a number or a bool"):
         attribute_classes(Portraits(20), "hair_style", range(20))
     with pytest.raises(UserError, match="'hat' is not"):
@@ -221,7 +221,7 @@ def test_mistakes_are_refused(trained):
         attribute_classifiers(Portraits(20), ())
     with pytest.raises(UserError, match="images of 4 px are too small to classify"):
         attribute_classifiers(Portraits(20), resolution=4)
-    with pytest.raises(UserError, match=r"without labels.*data.labels .*--classifiers"):
+    with pytest.raises(UserError, match=r"without labels.*data.labels` .*`classif"):
         attribute_table(Coloured([None] * 20), None, range(20))
     with pytest.raises(UserError, match=r"classifiers end in \.safetensors"):
         classifiers_for(Portraits(20), 16, file=Path("people.npz"))
@@ -230,7 +230,7 @@ def test_mistakes_are_refused(trained):
         attribute_table(labelled, ["c"], range(2))
     with pytest.raises(UserError, match="'b' is the same for all 1 images"):
         attribute_table(labelled, None, [0])
-    with pytest.raises(ValueError, match="images of 24 px are not a multiple"):
+    with pytest.raises(UserError, match="images of 24 px are not a multiple"):
         trained["pose"].logit(jax.numpy.zeros((1, 24, 24, 3)))
-    with pytest.raises(ValueError, match="1 channels are not its 3"):
+    with pytest.raises(UserError, match="1 channels are not its 3"):
         trained["pose"].logit(jax.numpy.zeros((1, 16, 16, 1)))
