@@ -25,12 +25,16 @@ class State:
 
 
 def make_state(seed=0, width=8):
-    keys = jax.random.split(jax.random.key(seed), 4)
+    random = np.random.RandomState(seed)
+
+    def normal(*shape):
+        return jnp.asarray(random.randn(*shape).astype("f"))
+
     params = {
-        "mapping": {"dense0": {"weight": jax.random.normal(keys[0], (width, 4))}},
+        "mapping": {"dense0": {"weight": normal(width, 4)}},
         "synthesis": {
-            "block4": {"const": jax.random.normal(keys[1], (1, 4, 4, 3))},
-            "half": jax.random.normal(keys[2], (5,), jnp.bfloat16),
+            "block4": {"const": normal(1, 4, 4, 3)},
+            "half": normal(5).astype(jnp.bfloat16),
             "odd": jnp.array([np.nan, -0.0, np.inf, 1e-45], jnp.float32),
             "no_labels": jnp.zeros((0, 4)),
         },
@@ -40,18 +44,11 @@ def make_state(seed=0, width=8):
         nimg=jnp.uint32(1000 + seed),
         g_params=params,
         g_ema=jax.tree.map(lambda x: x * 2, params),
-        w_avg=jax.random.normal(keys[3], (4,)),
+        w_avg=normal(4),
         noise=tuple(jnp.full((1, r, r, 1), r + seed, jnp.float32) for r in (4, 8)),
         g_opt_state=tx.init(params),
         empty={},
     )
-
-
-def template_of(state):
-    def abstract(x):
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
-
-    return jax.tree.map(abstract, state)
 
 
 def assert_bitwise_equal(actual, expected):

@@ -1,12 +1,14 @@
-"""Checkpoints: bitwise, atomic, and honest about damage."""
+"""Checkpoints: bitwise, atomic, when they are written, and which are kept."""
 
 import logging
+import math
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+from collections import namedtuple
 from pathlib import Path
 
 import jax
@@ -14,20 +16,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stylegan_jax import loading
 from stylegan_jax.errors import UserError
 from stylegan_jax.runs import retention, stored
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints, load_latest
+from stylegan_jax.runs.retention import Criterion
 from tests.runs.small_state import (
     assert_bitwise_equal,
     flip_array_bit,
     make_state,
     on_host,
-    template_of,
     truncate,
     two_checkpoints,
 )
 
 ROOT = Path(stored.__file__).resolve().parents[2]
+LAST = CheckpointConfig(keep_last=1, keep_every_kimg=None)
+ONES = {"a": jnp.ones(2)}
 
 
 @pytest.fixture
@@ -37,16 +42,18 @@ def checkpoints(tmp_path):
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
-def test_a_restored_state_is_bitwise_the_saved_one(tmp_path, asynchronous):
+def test_a_restored_state_is_bitwise_the_saved_one(tmp_path, asynchronous, caplog):
     state = make_state()
     config = CheckpointConfig(asynchronous=asynchronous)
     with Checkpoints(tmp_path, config) as checkpoints:
+        assert checkpoints.restore_latest(state) is None  # of a new run
         checkpoints.save(1000, state, {"phase": "8 px", "rate": 0.1})
-    with Checkpoints(tmp_path, config) as checkpoints:
-        restored = checkpoints.restore_latest(template_of(state))
-    assert restored.nimg == 1000
+    with caplog.at_level(logging.WARNING), Checkpoints(tmp_path, config) as checkpoints:
+        restored = checkpoints.restore_latest(state)
+    assert restored.nimg == 1000 and restored.scores == {}
     assert restored.metadata == {"phase": "8 px", "rate": 0.1}
     assert_bitwise_equal(restored.state, state)
+    assert caplog.messages == []  # a healthy checkpoint makes no noise
 
 
 def test_a_checkpoint_of_an_earlier_version_is_restored(tmp_path):
@@ -54,17 +61,12 @@ def test_a_checkpoint_of_an_earlier_version_is_restored(tmp_path):
     expected = make_state(2)
     run = shutil.copytree(ROOT / "tests" / "data" / "run", tmp_path / "run")
     with Checkpoints(run, CheckpointConfig()) as checkpoints:
-        restored = checkpoints.restore_latest(template_of(expected))
+        restored = checkpoints.restore_latest(expected)
     assert restored.nimg == 2000 and restored.scores == {"m": {"m": 1.0}}
     assert restored.metadata == {"phase": "8 px", "resolution": 8}
     assert_bitwise_equal(restored.state, expected)
     best = load_latest(retention.best_path(run / "checkpoints"), ["w_avg"])
     assert_bitwise_equal(best.state, {"w_avg": expected.w_avg})
-
-
-def test_there_is_nothing_to_restore_in_a_new_run(checkpoints):
-    assert checkpoints.restore_latest(template_of(make_state())) is None
-    assert checkpoints.latest_path() is None
 
 
 def test_buffers_may_be_donated_while_the_save_is_under_way(checkpoints, monkeypatch):
@@ -77,29 +79,18 @@ def test_buffers_may_be_donated_while_the_save_is_under_way(checkpoints, monkeyp
         return describe(*arguments)
 
     monkeypatch.setattr(stored, "describe", slowly)
-    step = jax.jit(
-        lambda s: jax.tree.map(lambda x: x + jnp.ones_like(x), s), donate_argnums=0
-    )
+    step = jax.jit(lambda s: jax.tree.map(lambda x: x * 3, s), donate_argnums=0)
     checkpoints.save(1000, state)
     for _ in range(3):
         state = jax.block_until_ready(step(state))
     go_on.set()
-    restored = checkpoints.restore_latest(template_of(state))
+    restored = checkpoints.restore_latest(make_state())
     assert_bitwise_equal(restored.state, expected)
-
-
-def test_saving_a_restored_and_donated_state_again_is_bitwise(tmp_path):
-    step = jax.jit(lambda s: jax.tree.map(lambda x: x * 3, s), donate_argnums=0)
-    state = make_state()
-    with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
-        checkpoints.save(1000, state)
-        straight = on_host(step(state))
-        restored = checkpoints.restore_latest(template_of(make_state()))
-        continued = step(restored.state)
-        checkpoints.save(2000, continued)
-        again = checkpoints.restore_latest(template_of(make_state()))
-    assert_bitwise_equal(continued, straight)
-    assert_bitwise_equal(again.state, straight)
+    # A state that was restored, donated and saved again is the same, too.
+    for _ in range(3):
+        restored = restored._replace(state=step(restored.state))
+    checkpoints.save(2000, restored.state)
+    assert_bitwise_equal(checkpoints.restore_latest(make_state()).state, state)
 
 
 def test_arrays_come_back_with_the_templates_sharding(checkpoints):
@@ -109,48 +100,35 @@ def test_arrays_come_back_with_the_templates_sharding(checkpoints):
     replicated = jax.NamedSharding(mesh, jax.P())
     split = jax.NamedSharding(mesh, jax.P("data"))
 
-    def place(x):
-        return split if x.shape[:1] == (8,) else replicated
+    def abstract(x):
+        place = split if x.shape[:1] == (8,) else replicated
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
 
     state = make_state(width=8)
     checkpoints.save(1000, state)
-    template = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place(x)), state
-    )
-    restored = checkpoints.restore_latest(template).state
+    restored = checkpoints.restore_latest(jax.tree.map(abstract, state)).state
     assert_bitwise_equal(restored, state)
     assert restored.g_params["mapping"]["dense0"]["weight"].sharding == split
     assert restored.w_avg.sharding == replicated
 
 
-def test_saving_an_existing_checkpoint_changes_nothing(checkpoints):
+def test_an_intact_checkpoint_is_neither_replaced_nor_blamed(checkpoints):
     first = make_state(1)
     checkpoints.save(1000, first)
     checkpoints.save(1000, make_state(2))
-    restored = checkpoints.restore_latest(template_of(first))
-    assert_bitwise_equal(restored.state, first)
-
-
-def test_an_intact_checkpoint_of_another_model_is_an_error_not_damage(checkpoints):
-    checkpoints.save(1000, make_state(width=8))
-    with pytest.raises(UserError) as caught:
-        checkpoints.restore_latest(template_of(make_state(width=16)))
-    message = str(caught.value)
-    assert "g_params/mapping/dense0/weight is float32[8, 4], not float32[16, 4]" in (
-        message
-    )
+    with pytest.raises(UserError, match=r"weight is float32\[8, 4\], not float32\[16,"):
+        checkpoints.restore_latest(make_state(width=16))
     assert checkpoints.latest_path().name == "nimg_000001000"
-
-
-def test_missing_and_surplus_leaves_are_named(checkpoints):
-    checkpoints.save(1000, {"a": jnp.ones(2), "b": jnp.ones(2)})
+    assert_bitwise_equal(checkpoints.restore_latest(first).state, first)
+    checkpoints.save(2000, {"a": jnp.ones(2), "b": jnp.ones(2)})
     with pytest.raises(UserError, match="c is missing; b is not expected"):
         checkpoints.restore_latest({"a": jnp.ones(2), "c": jnp.ones(2)})
 
 
+@pytest.mark.thorough
 def test_leftovers_of_a_killed_save_are_removed(tmp_path):
     program = f"""
-        import os, signal, sys
+        import os, signal
         import jax.numpy as jnp
         import orbax.checkpoint as ocp
         from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
@@ -174,103 +152,186 @@ def test_leftovers_of_a_killed_save_are_removed(tmp_path):
     assert restored.nimg == 1000 and (np.asarray(restored.state["a"]) == 1).all()
 
 
+@pytest.mark.parametrize("place", ["during", "before"])
 def test_a_full_disk_costs_one_checkpoint_and_nothing_else(
-    checkpoints, caplog, monkeypatch
+    checkpoints, caplog, monkeypatch, place
 ):
     state = make_state()
     checkpoints.save(1000, state)
     checkpoints.wait()
-    describe = stored.describe
 
-    def fail(*arguments):
+    def fail(*_):
         (checkpoints.directory / "nimg_000002000.orbax-checkpoint-tmp").mkdir()
         raise ValueError("RESOURCE_EXHAUSTED: Failed to write [No space left]")
 
-    monkeypatch.setattr(stored, "describe", fail)
-    checkpoints.save(2000, state)
-    assert checkpoints.wait().name == "nimg_000001000"
-    assert "not written" in caplog.messages[-1] and "2.0 kimg" in caplog.messages[-1]
-    names = [path.name for path in checkpoints.directory.iterdir()]
-    assert names == ["nimg_000001000"]
-    monkeypatch.setattr(stored, "describe", describe)
+    with monkeypatch.context() as patched:
+        if place == "during":
+            patched.setattr(stored, "describe", fail)
+        else:
+            usage = namedtuple("usage", "free")(700)  # the state has 1.4 kB
+            patched.setattr(shutil, "disk_usage", lambda _: usage)
+        checkpoints.save(2000, state)
+        assert checkpoints.wait().name == "nimg_000001000"
+    assert "2.0 kimg was not written (no space left" in caplog.messages[-1]
+    assert [path.name for path in checkpoints.directory.iterdir()] == ["nimg_000001000"]
     checkpoints.save(3000, state)
     assert checkpoints.wait().name == "nimg_000003000"
 
 
+@pytest.mark.parametrize("on_error", ["continue", "stop"])
 def test_a_disk_that_may_not_be_written_costs_one_checkpoint_or_ends_the_run(
-    tmp_path, caplog
+    tmp_path, caplog, on_error
 ):
-    state = make_state()
-    for on_error in ("continue", "stop"):
-        config = CheckpointConfig(on_error=on_error)
-        with Checkpoints(tmp_path, config) as checkpoints:
-            folder, away = checkpoints.directory, tmp_path / "away"
-            folder.rename(away)
-            folder.write_text("not a folder")  # root may write anywhere
-            checkpoints.save(1000, state)
-            if on_error == "stop":
-                with pytest.raises(UserError, match=r"on_error is stop"):
-                    checkpoints.wait()
-            else:
+    config = CheckpointConfig(on_error=on_error)
+    with Checkpoints(tmp_path, config) as checkpoints:
+        folder, away = checkpoints.directory, tmp_path / "away"
+        folder.rename(away)
+        folder.write_text("not a folder")  # root may write anywhere
+        checkpoints.save(1000, ONES)
+        if on_error == "stop":
+            with pytest.raises(UserError, match=r"on_error is stop"):
                 checkpoints.wait()
-                assert "was not written" in caplog.messages[-1]
-            folder.unlink()
-            away.rename(folder)
-            checkpoints.save(2000, state)
-            assert checkpoints.wait().name == "nimg_000002000"
+        else:
+            checkpoints.wait()
+            assert "was not written" in caplog.messages[-1]
+        folder.unlink()
+        away.rename(folder)
+        checkpoints.save(2000, ONES)
+        assert checkpoints.wait().name == "nimg_000002000"
 
 
 def test_other_failures_of_a_save_are_not_swallowed(checkpoints):
-    checkpoints.save(1000, make_state(), {"not json": object()})
+    checkpoints.save(1000, ONES, {"not json": object()})
     with pytest.raises(TypeError):
         checkpoints.wait()
-    checkpoints.save(2000, make_state())
+    for state, says in (
+        ({"a": 1.0}, "a is a float"),
+        ({"k": jax.random.key(0)}, "typed"),
+    ):
+        with pytest.raises(UserError, match=says):
+            checkpoints.save(1000, state)
+    checkpoints.save(2000, ONES)
     assert checkpoints.wait().name == "nimg_000002000"
 
 
-@pytest.mark.parametrize("where", ["", "checkpoints", "checkpoints/nimg_000002000"])
-def test_some_fields_can_be_read_without_the_rest(tmp_path, where):
-    _, new, _ = two_checkpoints(tmp_path)
-    loaded = load_latest(tmp_path / where, ["g_ema", "w_avg", "noise"])
-    assert loaded.nimg == 2000
-    assert set(loaded.state) == {"g_ema", "w_avg", "noise"}
+def test_some_fields_can_be_read_without_the_rest(tmp_path, caplog):
+    old, new, step = two_checkpoints(tmp_path)
     expected = {"g_ema": new.g_ema, "w_avg": new.w_avg, "noise": new.noise}
     del expected["g_ema"]["synthesis"]["no_labels"]  # empty arrays are not stored
-    assert_bitwise_equal(loaded.state, expected)
-
-
-def test_a_partial_read_falls_back_too_and_changes_nothing(tmp_path, caplog):
-    old, _, step = two_checkpoints(tmp_path)
+    for where in ("", "checkpoints", "checkpoints/nimg_000002000"):
+        loaded = load_latest(tmp_path / where, list(expected))
+        assert loaded.nimg == 2000
+        assert_bitwise_equal(loaded.state, expected)
+    with pytest.raises(UserError, match=r"holds no g_best; it holds g_ema, g_opt"):
+        load_latest(tmp_path, ["g_best"])
+    with pytest.raises(UserError, match="no checkpoint in"):
+        load_latest(tmp_path / "nowhere", ["g_ema"])
+    assert caplog.messages == []
     flip_array_bit(step)
     truncate(step)
     loaded = load_latest(tmp_path, ["w_avg"])
-    assert loaded.nimg == 1000
+    assert loaded.nimg == 1000 and step.is_dir()  # nothing is changed
     assert_bitwise_equal(loaded.state, {"w_avg": old.w_avg})
-    assert "nimg_000002000" in caplog.messages[-1] and step.is_dir()
+    assert "nimg_000002000" in caplog.messages[-1]
 
 
-def test_a_field_that_is_not_there_is_named_with_those_that_are(tmp_path):
-    two_checkpoints(tmp_path)
-    with pytest.raises(UserError, match=r"holds no g_best; it holds g_ema, g_opt"):
-        load_latest(tmp_path, ["g_best"])
+# --- When, and which ---------------------------------------------------------------
 
 
-def test_a_directory_without_checkpoints_is_told(tmp_path):
-    with pytest.raises(UserError, match="no checkpoint in"):
-        load_latest(tmp_path, ["g_ema"])
+def kept(directory):
+    return sorted(int(path.name[5:]) for path in directory.glob("nimg_*"))
 
 
-def test_states_with_anything_but_plain_arrays_are_refused(checkpoints):
-    with pytest.raises(ValueError, match="a is a float"):
-        checkpoints.save(1000, {"a": 1.0})
-    with pytest.raises(ValueError, match="typed key"):
-        checkpoints.save(1000, {"key": jax.random.key(0)})
+def test_the_newest_and_the_milestones_are_kept(tmp_path):
+    config = CheckpointConfig(keep_last=2, keep_every_kimg=1.0)
+    with Checkpoints(tmp_path, config) as checkpoints:
+        for nimg in range(300, 3001, 300):
+            checkpoints.save(nimg, ONES)
+    # The first at or after 1000 and 2000 and 3000, and the last two.
+    assert kept(checkpoints.directory) == [1200, 2100, 2700, 3000]
 
 
-def test_restoring_warns_through_logging_only(tmp_path, caplog):
-    old, _, _ = two_checkpoints(tmp_path)
-    with caplog.at_level(logging.WARNING):
-        with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
-            checkpoints.restore_latest(template_of(old))
-        load_latest(tmp_path, ["w_avg"])
-    assert caplog.messages == []  # a healthy checkpoint makes no noise
+def test_due_follows_the_cadence_also_after_a_restore(tmp_path):
+    config = CheckpointConfig(every_kimg=1.0)
+    with Checkpoints(tmp_path, config) as checkpoints:
+        assert not checkpoints.due(999) and checkpoints.due(1000)
+        checkpoints.save(1048, ONES)
+        assert not checkpoints.due(1999) and checkpoints.due(2000)
+    with Checkpoints(tmp_path, config) as checkpoints:
+        checkpoints.restore_latest(ONES)
+        assert not checkpoints.due(1096) and checkpoints.due(2008)
+    for wrong in ("every_kimg", "keep_last", "keep_every_kimg"):
+        with pytest.raises(UserError, match=wrong):
+            CheckpointConfig(**{wrong: 0})
+
+
+def save_scored(tmp_path, scores, larger_is_better=False, config=LAST):
+    """Saves checkpoints 100, 200, ... with (resolution, score)."""
+    with Checkpoints(tmp_path, config) as checkpoints:
+        for i, (resolution, score) in enumerate(scores):
+            nimg, best = 100 * (i + 1), Criterion("m", larger_is_better)
+            checkpoints.save(nimg, ONES)
+            checkpoints.record_scores(nimg, "m", {"m": score}, resolution, best)
+    return checkpoints.directory
+
+
+@pytest.mark.parametrize(
+    ("larger", "scores", "best"),
+    [
+        (False, [(8, 3), (8, 1), (8, 2), (8, 5)], 200),
+        (True, [(8, 7), (8, 1), (8, 2), (8, 5)], 100),
+        (False, [(8, 2), (8, 1), (8, 1), (8, 5)], 300),  # of equals the newest
+        (False, [(8, 3), (8, math.nan), (8, 4), (8, -math.inf)], 100),
+        # Scores at a lower resolution do not compare.
+        (False, [(8, 1), (16, 9), (16, 8), (16, 8.5)], 300),
+    ],
+)
+def test_the_best_score_is_kept_besides_the_newest(tmp_path, larger, scores, best):
+    directory = save_scored(tmp_path, scores, larger)
+    assert retention.read_best(directory).nimg == best
+    assert {best, 400} <= set(kept(directory))
+    with Checkpoints(tmp_path, LAST) as checkpoints:
+        checkpoints.save(500, ONES)  # removes what was neither; is not scored itself
+        assert checkpoints.restore_latest(ONES).scores == {}
+    assert kept(directory) == [best, 500]
+
+
+def test_milestones_stay_besides_the_best(tmp_path):
+    config = CheckpointConfig(keep_last=1, keep_every_kimg=0.2)
+    directory = save_scored(tmp_path, [(8, x) for x in (1, 2, 3, 4, 5)], config=config)
+    assert kept(directory) == [100, 200, 400, 500]
+
+
+def test_another_score_may_choose_from_then_on(tmp_path):
+    directory = save_scored(tmp_path, [(8, 1), (8, 2)])
+    other = Criterion("n", True)
+    with Checkpoints(tmp_path, LAST) as checkpoints:
+        checkpoints.record_scores(300, "n", {"n": 9.0}, 8, other)  # was not written
+        checkpoints.save(300, ONES)
+        checkpoints.record_scores(300, "m", {"m": 5.0}, 8, other)
+        assert retention.read_best(directory).nimg == 100  # nothing has an n yet
+        checkpoints.record_scores(300, "n", {"n": 5.0}, 8, other)
+        assert checkpoints.restore_latest(ONES).scores == {
+            "m": {"m": 5.0},
+            "n": {"n": 5.0},
+        }
+    best = ("nimg_000000300", 300, 8, "n", 5.0, True)
+    assert retention.read_best(directory) == best
+
+
+def test_a_damaged_best_checkpoint_gives_way_to_the_next(tmp_path):
+    config = CheckpointConfig(keep_last=9)
+    directory = save_scored(tmp_path, [(8, 2), (8, 3), (8, 1)], config=config)
+    (directory / "nimg_000000300" / "meta" / "metadata").write_text("{}")
+    with Checkpoints(tmp_path, config) as checkpoints:
+        assert checkpoints.restore_latest(ONES).nimg == 200
+    assert retention.read_best(directory).nimg == 100
+    assert retention.best_path(directory).name == "nimg_000000100"
+
+
+def test_a_run_without_a_best_checkpoint_says_so(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="nothing was scored in training"):
+        loading.load(tmp_path / "checkpoints" / "best")
+    with pytest.raises(UserError, match="does not exist"):
+        loading.load(tmp_path / "best")

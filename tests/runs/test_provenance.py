@@ -35,48 +35,49 @@ class GrownConfig(Config):
     added_later: int = 7
 
 
-def test_a_new_run_stores_its_configuration_in_field_order(tmp_path):
+def test_a_start_stores_the_configuration_and_is_recorded(tmp_path):
     provenance.start_run(tmp_path, Config())
     stored = json.loads((tmp_path / "config.json").read_text())
     assert list(stored) == ["schedule", "path", "names", "seed", "limit"]
     assert stored["schedule"] == {"total_kimg": 400, "batch_size": "32,4:512"}
     assert stored["path"] == "data" and stored["limit"] is None
+    other = Config(schedule=Schedule(batch_size=ByResolution(16)), seed=3)
+    provenance.start_run(tmp_path, other, devices=["cpu:0"], facts={"nimg": 5})
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3
+    first, start = json.loads((tmp_path / "provenance.json").read_text())
+    assert first["changes"] == []
+    changed = ["schedule.batch_size: 32,4:512 -> 16", "seed: 0 -> 3"]
+    assert start["changes"] == changed
+    assert start["devices"] == ["cpu:0"] and start["nimg"] == 5
+    assert start["packages"]["jax"] and start["python"]
+    assert start["command"][1:] == sys.argv
 
 
-def test_every_start_is_recorded_with_its_machine_and_versions(tmp_path):
-    for _ in range(2):
-        provenance.start_run(tmp_path, Config(), devices=["cpu:0"])
-    starts = json.loads((tmp_path / "provenance.json").read_text())
-    assert len(starts) == 2
-    assert starts[1]["devices"] == ["cpu:0"]
-    assert starts[1]["packages"]["jax"] and starts[1]["python"]
-    assert starts[1]["command"][1:] == sys.argv
-
-
-def test_a_field_added_to_the_code_since_may_only_have_its_default(tmp_path):
-    provenance.start_run(tmp_path, Config())
-    found = provenance.changes(tmp_path, GrownConfig(added_later=8))
+def test_fields_of_other_versions_of_the_code(tmp_path):
+    """One added since may only have its default; one removed is a difference."""
+    provenance.start_run(tmp_path / "old", Config())
+    found = provenance.changes(tmp_path / "old", GrownConfig(added_later=8))
     assert found == {"added_later": "added_later: 7 -> 8"}
-    assert not provenance.changes(tmp_path, GrownConfig())
-
-
-def test_a_field_removed_from_the_code_is_a_difference(tmp_path):
-    provenance.start_run(tmp_path, GrownConfig())
-    found = provenance.changes(tmp_path, Config())
-    assert found["added_later"].startswith("added_later: 7 -> ")
+    assert not provenance.changes(tmp_path / "old", GrownConfig())
+    provenance.start_run(tmp_path / "new", GrownConfig())
+    found = provenance.changes(tmp_path / "new", Config())
+    assert found == {"added_later": "added_later: 7 -> (no longer exists)"}
 
 
 def test_unsuitable_run_directories_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="is a file"):
-        provenance.start_run(tmp_path / "file", Config())
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    with pytest.raises(UserError, match="no config"):
-        provenance.start_run(tmp_path / "run", Config())
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "config.json").write_text("{")
-    with pytest.raises(UserError, match=r"config\.json is damaged"):
-        provenance.start_run(tmp_path / "broken", Config())
+    for name, text in (("broken", "{"), ("theirs", '{"theirs": 1}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(text)
+    for name, says in (
+        ("file", "is a file"),
+        ("run", "no config"),
+        ("broken", r"config\.json is damaged"),
+        ("theirs", "not that of a run"),
+    ):
+        with pytest.raises(UserError, match=says):
+            provenance.start_run(tmp_path / name, Config())
 
 
 def test_json_form_is_strict_json_even_for_infinities():
@@ -110,17 +111,3 @@ def test_formatted_configuration_has_one_line_per_field():
     lines = provenance.format_config(Config()).splitlines()
     assert len(lines) == 6
     assert "schedule.batch_size" in lines[1] and lines[1].endswith("= 32,4:512")
-
-
-def test_what_differs_is_named_stored_anew_and_recorded(tmp_path):
-    provenance.start_run(tmp_path, Config())
-    other = Config(schedule=Schedule(batch_size=ByResolution(16)), seed=3)
-    changed = provenance.changes(tmp_path, other)
-    assert list(changed.values()) == [
-        "schedule.batch_size: 32,4:512 -> 16",
-        "seed: 0 -> 3",
-    ]
-    provenance.start_run(tmp_path, other)
-    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3
-    starts = json.loads((tmp_path / "provenance.json").read_text())
-    assert starts[1]["changes"] == [*changed.values()]
