@@ -141,7 +141,7 @@ def _text(path: Path) -> list:
 
 
 def _json(path: Path) -> list:
-    content = array_files.read_json(path)
+    content = records.read_json(path)
     if isinstance(content, dict):
         names = [name for name in ("landmarks", "face_landmarks") if name in content]
         if not names:

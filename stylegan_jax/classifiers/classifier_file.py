@@ -23,7 +23,7 @@ from stylegan_jax.classifiers import classifier_network
 from stylegan_jax.classifiers.classifier import Classifier, split_heads
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import weights
-from stylegan_jax.io import array_files
+from stylegan_jax.io import array_files, records
 from stylegan_jax.io.atomic import atomic_write
 
 FORMAT = "stylegan_jax classifiers"
@@ -129,7 +129,7 @@ def _metadata(path: Path) -> dict[str, Any] | None:
         raise UserError(f"{path}: there is no such file")
     try:
         header = array_files.read_safetensors_header(path)
-        found = array_files.read_json(header.get(_KEY, "null").encode())
+        found = records.read_json(header.get(_KEY, "null").encode())
     except (OSError, ValueError):
         return None
     if not isinstance(found, dict) or found.get("format") != FORMAT:

@@ -155,7 +155,7 @@ def _zip(path: Path) -> _Place:
             # header of a hostile image has thousands of places to go to.
             head = read(file, _HEAD_BYTES)
             try:
-                images.inspect(io.BytesIO(head), check_end=False)
+                images.read_header(io.BytesIO(head), check_end=False)
                 return io.BytesIO(head), False
             except UnreadableImageError:
                 pass  # perhaps all of it is needed

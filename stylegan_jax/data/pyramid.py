@@ -24,6 +24,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io import array_files
 from stylegan_jax.io.decoding import UnreadableImageError
 from stylegan_jax.io.images import convert_channels
+from stylegan_jax.io.records import read_json
 
 FORMAT = "stylegan_jax pyramid 1"
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
@@ -90,7 +91,7 @@ def open_pyramid(config: DataConfig) -> PyramidSource:
     """
     root = Path(config.path or "").expanduser()
     try:
-        index = _checked(array_files.read_json(root / "index.json"))
+        index = _checked(read_json(root / "index.json"))
         levels = {
             int(level): ArrayRecordDataSource([str(_inside(root, x)) for x in files])
             for level, files in index["levels"].items()

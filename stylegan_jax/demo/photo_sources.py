@@ -70,7 +70,7 @@ def read_layer(data: bytes, side: int) -> np.ndarray:
 def _read(data: bytes, num_channels: int, most_pixels: int, kind: str) -> np.ndarray:
     """A picture that a visitor sent; its size is looked at before it is decoded."""
     try:
-        height, width = images.inspect(io.BytesIO(data), check_end=False)
+        height, width, _ = images.read_header(io.BytesIO(data), check_end=False)
         if height * width > most_pixels:
             raise UserError(
                 f"the {kind} is {width} x {height} pixels, over "

@@ -21,7 +21,7 @@ from flax import struct
 from jax import Array
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import array_files, images
+from stylegan_jax.io import array_files, images, records
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.records import to_json
 from stylegan_jax.io.summary import short_repr
@@ -167,7 +167,7 @@ def load(
         return _load_array(path, generator)
     try:
         found, metadata = array_files.read_safetensors(path)
-        about = array_files.read_json(metadata.get("about", "{}").encode())
+        about = records.read_json(metadata.get("about", "{}").encode())
     except (ValueError, OSError) as error:
         raise UserError(
             f"{path} is not a code or is damaged ({error}); "

@@ -1,7 +1,6 @@
-"""Zip files of strangers: what is bounded before anything is unpacked.
+"""Zip files of strangers: bounds on entries and members before anything is unpacked.
 
-Nothing is ever extracted to disk, so the names of members cannot reach outside. What
-remains are directories of millions of entries and members that swell.
+Nothing is ever extracted to disk, so the names of members cannot reach outside.
 """
 
 import os
@@ -21,17 +20,10 @@ _MAX_ENTRIES = 2**21  # Python and we make 2 kB of each
 _FREE_ENTRIES = 1000  # in a file of any size
 _ENTRY_BYTES = 256  # of the file for each; two headers and a picture have more
 
-# What a damaged, encrypted or unusual archive raises.
+# What a damaged, encrypted (RuntimeError) or unusual archive raises.
 UNREADABLE = (
-    zipfile.BadZipFile,  # also a wrong checksum
-    zlib.error,
-    NotImplementedError,  # a compression method that Python does not know
-    EOFError,
-    RuntimeError,  # encrypted
-    ValueError,
-    OSError,
-    struct.error,
-    OverflowError,
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError),
+    *(ValueError, OSError, struct.error, OverflowError),
 )
 
 
@@ -63,12 +55,10 @@ def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
 
 
 def check_directory(file: IO[bytes], size: int) -> None:
-    """Counts the entries of a file before `zipfile` makes an object of each.
+    """Raises SuspiciousArchiveError for more entries than the file's size explains.
 
-    What the end record says of their number may be false; zipfile ignores it.
-
-    Raises:
-        SuspiciousArchiveError: there are more than the file's size explains.
+    They are counted before `zipfile` makes an object of each: what the end record says
+    of their number may be false, and zipfile ignores it.
     """
     # zipfile's own search: another could find another record.
     record = zipfile._EndRecData(file)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,13 +1,13 @@
 """Arrays in files of strangers: .npy, .npz and .safetensors, read within bounds.
 
-NumPy's own reader makes room for whatever a header claims, before it looks whether the
-file has it. Here sizes are compared first, so that memory is bounded by the file (by a
-hundred times the file where an .npz is compressed). Nothing is ever unpickled.
+What a header claims is compared with the file before room is made for it, so memory is
+bounded by the file (a hundred times the file where an .npz is compressed). Nothing is
+ever unpickled. Errors are `UnreadableArraysError`, or OSError where a file cannot be
+opened.
 
 Source of the formats: `numpy.lib.format`; https://github.com/huggingface/safetensors.
 """
 
-import json
 import math
 import os
 from typing import IO, Any, BinaryIO
@@ -28,26 +28,15 @@ class UnreadableArraysError(UserError):
 
 
 def read_npy(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> np.ndarray:
-    """Reads one array.
-
-    Raises:
-        UnreadableArraysError: see there.
-        OSError: the file cannot be opened.
-    """
+    """Reads one array."""
     with _opened(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        return _array(file, size, max_bytes)
+        return _array(file, os.fstat(file.fileno()).st_size, max_bytes)
 
 
 def read_npz(
     path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES
 ) -> dict[str, np.ndarray]:
-    """Reads all arrays of an archive, by name.
-
-    Raises:
-        UnreadableArraysError: see there.
-        OSError: the file cannot be opened.
-    """
+    """Reads all arrays of an archive, by name."""
     _opened(path).close()
     found: dict[str, np.ndarray] = {}
     try:
@@ -106,12 +95,7 @@ def _array(stream: IO[bytes], size: int, max_bytes: int) -> np.ndarray:
 def read_safetensors(
     path: str | os.PathLike[str],
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Reads all arrays, by name, and the header's texts.
-
-    Raises:
-        UnreadableArraysError: see there.
-        OSError: the file cannot be opened.
-    """
+    """Reads all arrays, by name, and the header's texts."""
     metadata = read_safetensors_header(path)
     try:
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
@@ -123,7 +107,7 @@ def read_safetensors(
 
 
 def read_safetensors_header(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The texts in the header, {} if there are none; raises as `read_safetensors`."""
+    """The texts in the header, {} if there are none."""
     with _opened(path) as file:
         length = int.from_bytes(file.read(8), "little")
     if length > _MAX_HEADER_BYTES:
@@ -133,21 +117,6 @@ def read_safetensors_header(path: str | os.PathLike[str]) -> dict[str, str]:
             return file.metadata() or {}
     except Exception as error:
         raise UnreadableArraysError(_reason(error)) from error
-
-
-def read_json(source: str | os.PathLike[str] | bytes) -> Any:
-    """JSON of a file, or of its bytes.
-
-    Raises:
-        UserError: it is not JSON, is absurdly long or nested too deeply.
-        OSError: the file cannot be opened.
-    """
-    if not isinstance(source, bytes):
-        source = records.read_bytes(source, records.MAX_BYTES)
-    try:
-        return json.loads(source)
-    except RecursionError:
-        raise UserError("nested too deeply") from None
 
 
 def _opened(path: str | os.PathLike[str]) -> BinaryIO:

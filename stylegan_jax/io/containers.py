@@ -1,9 +1,8 @@
-"""What a decoder is shown of a picture's file: its pixels, and no metadata.
+"""Image files without their metadata: a decoder is shown what pixels need.
 
-EXIF, XMP, ICC profiles, comments and other frames have tables and texts of their own,
-and each was once a way to make a few kilobytes cost gigabytes or minutes. So nothing of
-them reaches the image library: a walk over the file's parts picks those that pixels
-need, and reads from the rest only how the picture is turned.
+EXIF, XMP, ICC profiles, comments and other frames can make a few kilobytes cost
+gigabytes or minutes. So nothing of them reaches Pillow: a walk over the file's parts
+picks those that pixels need, and reads from the rest only how the picture is turned.
 
 Sources: PNG (third edition) 5.3 and 11; ITU-T T.81 annex B (JPEG); GIF89a; RFC 9649
 (WebP); ISO/IEC 14496-12 (boxes of AVIF); TIFF 6.0 in `tiff.py`.
@@ -33,19 +32,12 @@ _MAX_TEXT = 1 << 20
 
 
 class Shown(NamedTuple):
-    """A file as a decoder may see it.
+    """A file as a decoder may see it."""
 
-    Attributes:
-        kind: Pillow's name of the format, or "PPM".
-        stream: binary, seekable; reads from the file itself.
-        orientation: as EXIF counts, 1 to 8; 1 is upright.
-        scans: passes over the picture that a JPEG asks for.
-    """
-
-    kind: str
-    stream: IO[bytes]
-    orientation: int = 1
-    scans: int = 1
+    kind: str  # Pillow's name of the format, or "PPM"
+    stream: IO[bytes]  # seekable; reads from the file itself
+    orientation: int = 1  # as EXIF counts, 1 to 8; 1 is upright
+    scans: int = 1  # passes over the picture that a JPEG asks for
 
 
 def kind_of(head: bytes) -> str | None:
@@ -80,10 +72,9 @@ class _View(io.RawIOBase):
         self._file, self._at = file, 0
         self._pieces: list[Piece] = []
         for piece in filter(len, pieces):
-            last = self._pieces[-1] if self._pieces else None
-            if not isinstance(last, range) or not isinstance(piece, range):
-                self._pieces.append(piece)
-            elif last.stop == piece.start:
+            last = self._pieces[-1] if self._pieces else b""
+            joined = isinstance(last, range) and isinstance(piece, range)
+            if joined and last.stop == piece.start:
                 self._pieces[-1] = range(last.start, piece.stop)
             else:
                 self._pieces.append(piece)

@@ -1,8 +1,8 @@
-"""Picture files to arrays, with bounds on what a file may ask for.
+"""Image files to arrays by Pillow, within bounds on memory.
 
-Pillow decodes; `containers.py` says what it is shown. A picture is refused where
-decoding would take more than a gigabyte, and what is decoded at once, by all threads
-together, stays below half of one, or is a single picture.
+Pillow is shown what `containers.py` lets through. An image is rejected where decoding
+would take more than a gigabyte, and what is decoded at once, by all threads together,
+stays below half of one, or is a single image.
 """
 
 import contextlib
@@ -38,17 +38,11 @@ class UnreadableImageError(UserError):
 
 
 class Header(NamedTuple):
-    """What a file says of its picture before pixels are decoded.
-
-    Attributes:
-        height: before any rotation.
-        width: likewise.
-        kind: "8-bit", "16-bit", "32-bit" or "float": of one sample.
-    """
+    """Size before any rotation, and the kind of one sample."""
 
     height: int
     width: int
-    kind: str
+    kind: str  # "8-bit", "16-bit", "32-bit" or "float"
 
 
 class _Budget:
@@ -77,11 +71,7 @@ budget = _Budget(_AT_ONCE)
 
 
 def read_header(file: IO[bytes]) -> Header:
-    """Reads the header of a picture, and refuses what is too large to decode.
-
-    Raises:
-        UnreadableImageError: no picture, or one that would take too much memory.
-    """
+    """The header; UnreadableImageError for no image, or one too large to decode."""
     with _readable():
         shown = _show(file, header=True)
         if shown.kind == "PPM":
@@ -236,23 +226,18 @@ def _with_rawmode(tile: tuple, mode: str) -> Any:
 
 
 def _loaded(image: Image.Image, channels: int | None = None) -> np.ndarray:
-    image.load()
-    return _strips(image, channels)
-
-
-def _strips(image: Image.Image, channels: int | None) -> np.ndarray:
     """The pixels; converted in strips, so that nothing is twice in memory."""
+    image.load()
     rows = max(_STRIP // image.width, 1)
     if rows >= image.height:
         return _pixels(image, channels)
-    made = None
+    made = np.empty(0)
     for top in range(0, image.height, rows):
         stop = min(top + rows, image.height)
         part = _pixels(image.crop((0, top, image.width, stop)), channels)
-        if made is None:
+        if not top:
             made = np.empty((image.height, *part.shape[1:]), part.dtype)
         made[top:stop] = part
-    assert made is not None
     return made
 
 
@@ -275,7 +260,7 @@ def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     """Converts uint8 `[H, W, 1-4]`, laying what is transparent over white."""
     if pixels.shape[2] == channels:
         return pixels
-    return _strips(from_array(pixels), channels)
+    return _loaded(from_array(pixels), channels)
 
 
 def from_array(image: np.ndarray) -> Image.Image:

@@ -1,8 +1,7 @@
-"""Pictures of more than 8 bits: which of their values is white.
+"""Images of more than 8 bits: which of their values is white.
 
-Cameras and scanners put 10, 12 or 14 bits into files of 16, and programs write small
-numbers as 32-bit integers. What a file, or all files of a data set together, use says
-how many bits are meant.
+Files of 16 or 32 bits often hold 10, 12 or 14: what a file, or all files of a data set
+together, use says how many bits are meant.
 """
 
 from collections.abc import Mapping
@@ -18,11 +17,7 @@ _BITS = (8, 10, 12, 14, 16, 24, 31)
 
 
 def largest(levels: np.ndarray) -> float:
-    """The largest value of `[H, W, C]`, alpha apart.
-
-    Raises:
-        UserError: there are values below 0, or that are not finite.
-    """
+    """The largest value of `[H, W, C]`, alpha apart; all must be finite and >= 0."""
     colours = levels[:, :, : -1 if levels.shape[2] in (2, 4) else None]
     low, high = float(colours.min()), float(colours.max())
     if not (low >= 0 and np.isfinite(high)):
@@ -31,11 +26,7 @@ def largest(levels: np.ndarray) -> float:
 
 
 def white_of(kind: str, high: float) -> float:
-    """The white of samples whose largest is `high`: of the fewest bits that hold it.
-
-    Raises:
-        UserError: floats that are not within 0 to 1.
-    """
+    """The white of samples up to `high`, of the fewest bits; floats are up to 1."""
     if kind == "float":
         if high > 1:
             raise UserError(f"floats up to {high:g}, not from 0 to 1")

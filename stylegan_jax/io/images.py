@@ -1,7 +1,7 @@
-"""Images at the edges of the program: files, bytes and 8-bit conversion.
+"""Images: reading and writing files, 8-bit conversion, channels.
 
-Here an image is a uint8 array `[H, W, C]` with 1 (grey), 2 (grey, alpha), 3 (RGB)
-or 4 (RGB, alpha) channels.
+An image is a uint8 array `[H, W, C]` with 1 (grey), 2 (grey, alpha), 3 (RGB) or 4
+(RGB, alpha) channels.
 """
 
 import io
@@ -82,24 +82,23 @@ def read_image(
         decoding.decoded(file, num_channels) as (levels, kind),
     ):
         if kind != "8-bit":
-            name = "an image" if isinstance(source, bytes) else os.fspath(source)
-            white = (whites or {}).get(kind) or _white(levels, kind, name, whites)
+            if whites is not None:
+                white = whites.get(kind) or depth.FULL[kind]
+            else:
+                white = _white(levels, kind, source)
             levels = depth.to_8_bits(levels, kind, white)
             levels = decoding.to_channels(levels, num_channels)
         return shrink(levels)
 
 
-def _white(
-    levels: np.ndarray, kind: str, name: str, whites: depth.Whites | None
-) -> float:
-    if whites is not None:
-        return depth.FULL[kind]
+def _white(levels: np.ndarray, kind: str, source: str | os.PathLike | bytes) -> float:
     try:
         high = depth.largest(levels)
         white = depth.white_of(kind, high)
-    except ValueError as error:
+    except UserError as error:
         raise UnreadableImageError(f"{kind} samples: {error}") from error
     if white != depth.FULL[kind]:
+        name = "an image" if isinstance(source, bytes) else os.fspath(source)
         how = depth.reading(kind, high, white)
         _logger.warning("%s has %s samples, %s", name, kind, how)
     return white
@@ -115,8 +114,8 @@ def _opened(source: str | os.PathLike | bytes) -> IO[bytes]:
     return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
 
 
-def inspect(stream: IO[bytes], *, check_end: bool = True) -> tuple[int, int]:
-    """Returns (height, width) from an image's header, before any rotation.
+def read_header(stream: IO[bytes], *, check_end: bool = True) -> decoding.Header:
+    """The size of an image, before any rotation, and its kind of samples.
 
     Args:
         stream: binary file at its start.
@@ -126,12 +125,6 @@ def inspect(stream: IO[bytes], *, check_end: bool = True) -> tuple[int, int]:
     Raises:
         UnreadableImageError: not an image, too large to decode, or truncated.
     """
-    header = read_header(stream, check_end=check_end)
-    return header.height, header.width
-
-
-def read_header(stream: IO[bytes], *, check_end: bool = True) -> decoding.Header:
-    """The size and the kind of samples, as `inspect`."""
     header = decoding.read_header(stream)
     stream.seek(0)
     start = stream.read(4)

@@ -1,7 +1,6 @@
-"""Netpbm pictures: P1 to P6, that is PBM, PGM and PPM, as text and as bytes.
+"""Netpbm images: P1 to P6, that is PBM, PGM and PPM, as text and as bytes.
 
-The image library goes through texts, and through samples that do not end at 255, value
-by value in Python, which takes minutes for one picture.
+Pillow takes minutes for texts, and for samples that do not end at 255.
 
 Source: the manuals of pbm, pgm and ppm, netpbm.sourceforge.net.
 """
@@ -35,11 +34,7 @@ class Header(NamedTuple):
 
 
 def read_header(file: IO[bytes]) -> Header:
-    """Reads the first lines.
-
-    Raises:
-        UserError: they are not there, or the largest sample is impossible.
-    """
+    """Reads the first lines."""
     file.seek(0)
     # Comments become blanks, so that places stay what they are.
     text = _COMMENT.sub(lambda m: b" " * len(m[0]), file.read(_HEAD_BYTES))
@@ -55,11 +50,7 @@ def read_header(file: IO[bytes]) -> Header:
 
 
 def read_samples(file: IO[bytes], header: Header) -> np.ndarray:
-    """The samples, uint8 or uint16 `[height, width, channels]`; white is `largest`.
-
-    Raises:
-        UserError: there are too few, one is too large, or the text is too long.
-    """
+    """The samples, uint8 or uint16 `[height, width, channels]`; white is `largest`."""
     kind, width, height, largest, start = header
     count = width * height * header.channels
     file.seek(start)

@@ -1,9 +1,8 @@
 """Records in JSON and logs of JSON lines, read within bounds and against a shape.
 
-The records of a run may be damaged, or a stranger's. A shape says what is expected: a
-type (`float` takes whole numbers too), a tuple of types, `[shape]` for a list,
-`{"key": shape}` for an object that has at least these keys, `{...: shape}` for one
-with any keys, and `object` for anything.
+A shape says what is expected: a type (`float` takes whole numbers too), a tuple of
+types, `[shape]` for a list, `{"key": shape}` for an object that has at least these
+keys, `{...: shape}` for one with any keys, and `object` for anything.
 """
 
 import codecs
@@ -79,11 +78,7 @@ def open_file(path: str | os.PathLike[str], inside: Path | None = None) -> Binar
 def read_bytes(
     path: str | os.PathLike[str], max_bytes: int, inside: Path | None = None
 ) -> bytes:
-    """The content of a regular file; as `open_file`.
-
-    Raises:
-        UserError: it is longer than `max_bytes`.
-    """
+    """The content of a regular file, as `open_file`, of at most `max_bytes`."""
     with open_file(path, inside) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
@@ -105,10 +100,7 @@ def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> 
         FileNotFoundError: there is no such file.
     """
     try:
-        value = parse(read_bytes(path, MAX_BYTES, inside))
-        check(value, shape)
-        _check_texts_and_depth(value)
-        return value
+        return _parsed(read_bytes(path, MAX_BYTES, inside), shape)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
@@ -116,13 +108,25 @@ def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> 
         raise DamagedRecordError(f"{path} is damaged ({reason}); {way_on}") from error
 
 
-def read_log(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Any]:
-    """The values of a log's lines; in the end a warning names those that are damaged.
-
-    No file is an empty log.
+def read_json(source: str | os.PathLike[str] | bytes) -> Any:
+    """JSON of a file of other programs, or of its bytes, whatever it holds.
 
     Raises:
-        DamagedRecordError: as `log_lines`.
+        UserError: it is not JSON, is absurdly long or nested too deeply.
+        OSError: the file cannot be opened.
+    """
+    if not isinstance(source, bytes):
+        source = read_bytes(source, MAX_BYTES)
+    try:
+        return json.loads(source)
+    except RecursionError:
+        raise UserError("nested too deeply") from None
+
+
+def read_log(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Any]:
+    """The values of a log's lines, none without a file; raises as `log_lines`.
+
+    In the end a warning names the lines that are damaged.
     """
     if not os.path.lexists(path):
         return
@@ -152,7 +156,8 @@ def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator
             encoding = next(named, "utf-8")
             errors = "surrogateescape" if "8" in encoding else "replace"
             with io.TextIOWrapper(file, encoding, errors, newline="\n") as stream:
-                for number, text in enumerate(iter(_next_line(stream), ""), 1):
+                lines = iter(functools.partial(stream.readline, _MAX_LINE), "")
+                for number, text in enumerate(lines, 1):
                     if number > _MAX_LINES:
                         raise UserError(f"over {_MAX_LINES} lines")
                     yield Line(number, text, _line_value(text, shape))
@@ -162,34 +167,28 @@ def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator
         ) from error
 
 
-def _next_line(stream: io.TextIOBase) -> functools.partial[str]:
-    return functools.partial(stream.readline, _MAX_LINE)
-
-
 def _line_value(text: str, shape: Any) -> Any:
     try:
-        value = parse(text)
-        check(value, shape)
-        _check_texts_and_depth(value)
-        return value
+        return _parsed(text, shape)
     except ValueError:
         return None
+
+
+def warn_of_damage(path: Path, numbers: list[int]) -> None:
+    """Names damaged lines of a log, if there are any."""
+    if numbers:
+        shown = ", ".join(map(str, numbers[:_NAMED_LINES]))
+        more = len(numbers) - _NAMED_LINES
+        others = f" and {more} more are" if more > 0 else " are"
+        _warn(
+            path, f"line {shown} is" if len(numbers) == 1 else f"lines {shown}{others}"
+        )
 
 
 @functools.lru_cache
 def _warn(path: Path, which: str) -> None:
     """Once for each file and damage: a log is read for every score."""
     _log.warning("%s: %s damaged and left out", path, which)
-
-
-def warn_of_damage(path: Path, numbers: list[int]) -> None:
-    """Names damaged lines of a log, if there are any."""
-    if not numbers:
-        return
-    shown = ", ".join(map(str, numbers[:_NAMED_LINES]))
-    more = len(numbers) - _NAMED_LINES
-    others = f" and {more} more are" if more > 0 else " are"
-    _warn(path, f"line {shown} is" if len(numbers) == 1 else f"lines {shown}{others}")
 
 
 def set_aside(path: Path) -> Path:
@@ -213,6 +212,13 @@ def add_line(path: Path, value: dict[str, Any]) -> None:
 
 
 # --- JSON --------------------------------------------------------------------------
+
+
+def _parsed(source: bytes | str, shape: Any) -> Any:
+    value = parse(source)
+    check(value, shape)
+    _check_texts_and_depth(value)
+    return value
 
 
 def parse(source: bytes | str) -> Any:

@@ -1,9 +1,8 @@
-"""TIFF files, and EXIF data, which have the same form, as far as they are believed.
+"""TIFF directories, also of EXIF data: the tags that pixels need, as long as the file.
 
-A directory is a table of tags, each with the place and length of its value. Nothing in
-the format keeps a thousand tags from naming the same megabyte, and a reader that
-copies every value then makes a gigabyte of it. So a decoder is shown a new directory
-with those tags only that pixels need, and with lengths that the file can have.
+Nothing in the format keeps a thousand tags from naming the same megabyte. So a decoder
+is shown a new directory with those tags only that pixels need, and with lengths that
+the file can have.
 
 Source: TIFF 6.0, section 2; BigTIFF doubles the sizes of its fields.
 """
@@ -49,6 +48,10 @@ class _Directory(NamedTuple):
                     return struct.unpack_from(self.order + form, value)[0]
         return 0
 
+    def orientation(self) -> int:
+        turned = self.number(_ORIENTATION)
+        return turned if 1 <= turned <= 8 else 1
+
 
 def read_at(file: IO[bytes], at: int, count: int) -> bytes:
     """Up to `count` bytes from a place."""
@@ -60,11 +63,9 @@ def orientation(exif: bytes) -> int:
     """How EXIF data say that a picture is turned, 1 to 8; 1 where they do not."""
     exif = exif.removeprefix(b"Exif\0\0")
     try:
-        directory = _read(io.BytesIO(exif), len(exif))
+        return _read(io.BytesIO(exif), len(exif)).orientation()
     except AbsurdFileError:
         return 1
-    turned = directory.number(_ORIENTATION)
-    return turned if 1 <= turned <= 8 else 1
 
 
 def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], int, int]:
@@ -102,31 +103,28 @@ def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], int, in
     place = size + size % 2
     start = read_at(file, 0, 8 if big else 4) + struct.pack(order + rows, place)
     pieces: list[Piece] = [start, range(len(start), size), bytes(size % 2)]
-    turned = directory.number(_ORIENTATION)
-    turned = turned if 1 <= turned <= 8 else 1
-    return [*pieces, count + table + bytes(len(rows) * 8)], turned, 1
+    pieces.append(count + table + bytes(len(rows) * 8))
+    return pieces, directory.orientation(), 1
 
 
 def _read(file: IO[bytes], size: int) -> _Directory:
+    """The first directory, empty where there is none."""
     head = read_at(file, 0, 16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
-    if not order or len(head) < 8:
+    if not order:
         return _Directory("<", False, [])
-    (version,) = struct.unpack_from(order + "H", head, 2)
-    big = version == 43
-    if big and len(head) < 16:
-        return _Directory(order, big, [])
-    (at,) = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)
-    if at >= size:
-        return _Directory(order, big, [])
-    counter, form = (order + "Q", order + "HHQ8s") if big else (order + "H", "")
-    form = form or order + "HHI4s"
-    start = read_at(file, at, struct.calcsize(counter))
-    if len(start) < struct.calcsize(counter):
-        return _Directory(order, big, [])
-    (count,) = struct.unpack(counter, start)
-    if count > _MAX_TAGS:
-        raise AbsurdFileError(f"a directory of {count} tags")
-    table = file.read(count * struct.calcsize(form))
-    table = table[: len(table) // struct.calcsize(form) * struct.calcsize(form)]
-    return _Directory(order, big, list(struct.iter_unpack(form, table)))
+    big = head[2:4] == struct.pack(order + "H", 43)
+    counter, place, form = ("Q", "Q", "HHQ8s") if big else ("H", "I", "HHI4s")
+    counter, place, form = order + counter, order + place, order + form
+    entries: list = []
+    if len(head) >= (16 if big else 8):
+        (at,) = struct.unpack_from(place, head, 8 if big else 4)
+        start = read_at(file, at, struct.calcsize(counter)) if at < size else b""
+        if len(start) == struct.calcsize(counter):
+            (count,) = struct.unpack(counter, start)
+            if count > _MAX_TAGS:
+                raise AbsurdFileError(f"a directory of {count} tags")
+            table = file.read(count * struct.calcsize(form))
+            whole = len(table) // struct.calcsize(form) * struct.calcsize(form)
+            entries = list(struct.iter_unpack(form, table[:whole]))
+    return _Directory(order, big, entries)

@@ -115,7 +115,7 @@ def _pictures() -> tuple[bytes, ...]:
 
 def _read_image(path: Path) -> Any:
     with path.open("rb") as stream:
-        images.inspect(stream)
+        images.read_header(stream)
     return images.read_image(path)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from stylegan_jax.io import array_files
+from stylegan_jax.io import array_files, records
 from stylegan_jax.io.array_files import UnreadableArraysError
 
 HUGE = 1 << 45
@@ -166,6 +166,6 @@ def test_json_nested_without_end_is_a_value_error(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"[" * 100_000)
     with pytest.raises(ValueError, match="nested too deeply"):
-        array_files.read_json(path)
+        records.read_json(path)
     path.write_bytes(b'{"a": [1, 2.5, null]}')
-    assert array_files.read_json(path) == {"a": [1, 2.5, None]}
+    assert records.read_json(path) == {"a": [1, 2.5, None]}

@@ -27,7 +27,7 @@ for path in sys.argv[2:]:
     start, before = time.process_time(), resource.getrusage(0).ru_maxrss
     try:
         with open(path, "rb") as file:
-            images.inspect(file)
+            images.read_header(file)
         result = images.read_image(path).shape
     except images.UnreadableImageError as error:
         result = str(error)
@@ -178,7 +178,7 @@ def test_what_would_take_over_a_gigabyte_is_refused_by_its_header(kind, side):
         at = data.index(b"\x9d\x01\x2a") + 3
         data[at : at + 4] = side.to_bytes(2, "little") * 2
     with pytest.raises(images.UnreadableImageError, match=rf"{side}x{side} .* GB"):
-        images.inspect(io.BytesIO(bytes(data)))
+        images.read_header(io.BytesIO(bytes(data)))
 
 
 @pytest.mark.slow

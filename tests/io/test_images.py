@@ -149,13 +149,13 @@ def test_what_cannot_be_decoded_is_refused_with_a_reason(data, reason):
     with pytest.raises(images.UnreadableImageError, match=reason):
         images.read_image(data)
     with pytest.raises(images.UnreadableImageError, match=reason):
-        images.inspect(io.BytesIO(data))
+        images.read_header(io.BytesIO(data))
 
 
 def test_inspect_reads_sizes_and_tolerates_bytes_after_the_end():
     data = images.encode_png(noise(3, 5, 3))
-    assert images.inspect(io.BytesIO(data)) == (3, 5)
-    assert images.inspect(io.BytesIO(data + b"\0" * 20)) == (3, 5)
+    assert images.read_header(io.BytesIO(data)) == (3, 5, "8-bit")
+    assert images.read_header(io.BytesIO(data + b"\0" * 20))[:2] == (3, 5)
 
 
 def test_shrinking_by_two_is_the_official_mean_of_four():
@@ -208,7 +208,7 @@ def test_whole_factors_round_their_exact_mean_half_to_even(factor):
     np.testing.assert_array_equal(resampling.square_box(image, 4), total // area + up)
 
 
-@pytest.mark.parametrize(("side", "resolution"), [(11, 4), (6, 4), (97, 64), (10, 3)])
+@pytest.mark.parametrize(("side", "resolution"), [(11, 4), (6, 4), (23, 16), (10, 3)])
 def test_other_factors_round_their_exact_mean_half_to_even(side, resolution):
     image = noise(side, side, 3, seed=side) // 64 * 64  # ties are frequent
     fine = image.repeat(resolution, 0).repeat(resolution, 1).astype(np.int64)
