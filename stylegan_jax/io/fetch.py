@@ -46,11 +46,11 @@ def fetch(
 ) -> Path:
     """A public file in the cache, downloaded and checked when it is first asked for.
 
-    From then on its SHA-256 must stay what it was (trust on first use), so that a file
-    that decays is noticed. One that was put there by hand is checked and taken.
+    From then on its SHA-256 must stay what it was (trust on first use). A file that was
+    put there by hand is checked and taken.
 
     Args:
-        path: what it is called, in `cache.folder`.
+        path: what it is called, in `cache.folder`; returned.
         urls: where it is published, in the order to try.
         content: what it is, for messages.
         max_bytes: the most that is accepted.
@@ -58,9 +58,6 @@ def fetch(
         by_hand: what to do if it cannot be had, the end of the message.
         sha256: its SHA-256, or the first digits as far as they are published.
         check: raises UserError for a file that holds something else.
-
-    Returns:
-        `path`.
 
     Raises:
         UserError: it cannot be had, is another file or changed since; the cache cannot

@@ -48,8 +48,8 @@ def grid(
     count, height, width, channels = images.shape
     columns = columns or len(column_labels or ()) or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    _check("row labels", row_labels, rows)
-    _check("column labels", column_labels, columns)
+    _check("row labels", row_labels or (), rows)
+    _check("column labels", column_labels or (), columns)
     y_step, x_step = height + padding, width + padding
     letters = min(max(height // 6, 11), 28)
     while letters > 8 and not _fit(letters, x_step, column_labels or ()):
@@ -63,15 +63,12 @@ def grid(
     for i, image in enumerate(images):
         y, x = top + i // columns * y_step, left + i % columns * x_step
         canvas[y : y + height, x : x + width] = image
-    beside = [
-        (left - 4, top + row * y_step + height // 2, "rm", text)
-        for row, text in enumerate(row_labels or ())
-    ]
-    above = [
-        (left + column * x_step + width // 2, line // 2, "mm", text)
-        for column, text in enumerate(column_labels or ())
-    ]
-    return _write(canvas, [*beside, *above], font) if beside or above else canvas
+    places: list[_Place] = []
+    for row, text in enumerate(row_labels or ()):
+        places.append((left - 4, top + row * y_step + height // 2, "rm", text))
+    for column, text in enumerate(column_labels or ()):
+        places.append((left + column * x_step + width // 2, line // 2, "mm", text))
+    return _write(canvas, places, font) if places else canvas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,12 +88,8 @@ class Sheet:
     def fill(self, pictures: Sequence[np.ndarray | None]) -> np.ndarray:
         """Puts a picture into each cell; a new uint8 `[H, W, 3]`.
 
-        Args:
-            pictures: row by row, uint8 `[h, w, 1 or 3]`; None leaves a cell white. They
-                are enlarged to the cell by repeating pixels.
-
-        Raises:
-            UserError: not one per cell, or a cell is no multiple of a picture.
+        Pictures come row by row, uint8 `[h, w, 1 or 3]`, and are enlarged to the cell,
+        a multiple, by repeating pixels; None leaves a cell white.
         """
         if len(pictures) != len(self.cells):
             raise UserError(f"{len(pictures)} pictures for {len(self.cells)} cells")
@@ -146,18 +139,12 @@ def make_sheet(
         room_for: labels of all columns together that the page must have room for, as
             other pages of a film have them: all are then of one size.
         at_least: pixels of a cell.
-
-    Raises:
-        UserError: labels that are not as many as what they are for.
     """
-    for name, labels, count in (
-        ("row labels", row_labels, rows),
-        ("column labels", column_labels, columns),
-        ("rows in groups", range(sum(n for _, n in row_groups)), rows),
-        ("columns in groups", range(sum(n for _, n in column_groups)), columns),
-        ("captions", captions, rows * columns),
-    ):
-        _check(name, labels or None, count)
+    _check("row labels", row_labels, rows)
+    _check("column labels", column_labels, columns)
+    _check("rows in groups", range(sum(n for _, n in row_groups)), rows)
+    _check("columns in groups", range(sum(n for _, n in column_groups)), columns)
+    _check("captions", captions, rows * columns)
     groups = [*row_groups, *column_groups, *((text, columns) for text in room_for)]
 
     def fits(letters: int, cell: int) -> bool:
@@ -189,18 +176,13 @@ def make_sheet(
     page = np.full(
         (ys[-1] + heights[-1] + margin, xs[-1] + cell + margin, 3), 255, np.uint8
     )
-    places: list[_Place] = [
-        (left - 2 * margin, y + cell // 2, "rm", text)
-        for y, text in zip(ys, row_labels, strict=False)
-    ]
-    places += [
-        (x + cell // 2, top - line // 2 - 1, "mm", text)
-        for x, text in zip(xs, column_labels, strict=False)
-    ]
-    places += [
-        (x + cell // 2, y + cell + line // 2, "mm", text)
-        for (y, x), text in zip(cells, captions, strict=False)
-    ]
+    places: list[_Place] = []
+    for y, text in zip(ys, row_labels, strict=False):
+        places.append((left - 2 * margin, y + cell // 2, "rm", text))
+    for x, text in zip(xs, column_labels, strict=False):
+        places.append((x + cell // 2, top - line // 2 - 1, "mm", text))
+    for (y, x), text in zip(cells, captions, strict=False):
+        places.append((x + cell // 2, y + cell + line // 2, "mm", text))
     page = _write(page, places, font).copy()
     # The page turned by a quarter has its groups of rows above, from right to left.
     for view, starts, of in (
@@ -217,8 +199,8 @@ def make_sheet(
     return Sheet(page, cells, (cell, cell))
 
 
-def _check(name: str, labels: Sequence | None, count: int) -> None:
-    if labels is not None and len(labels) != count:
+def _check(name: str, labels: Sequence, count: int) -> None:
+    if labels and len(labels) != count:
         raise UserError(f"{len(labels)} {name}, not {count}")
 
 

@@ -10,7 +10,7 @@ _STRIP_BYTES = 1 << 22
 
 
 def square_box(image: np.ndarray, resolution: int, *, pad: bool = False) -> np.ndarray:
-    """Crops the central square and resizes it to `[resolution, resolution, C]`.
+    """Crops the central square and resizes it to uint8 `[resolution, resolution, C]`.
 
     Shrinking is the exact mean over each output pixel's area, for any factor (the
     2x2 mean of the official tool, when halving). Enlarging is Lanczos.
@@ -32,9 +32,11 @@ def square_box(image: np.ndarray, resolution: int, *, pad: bool = False) -> np.n
     if side > resolution:
         return _area_mean(image, resolution)
     if side < resolution:
-        planes = [Image.fromarray(plane) for plane in np.moveaxis(image, 2, 0)]
-        planes = [p.resize((resolution, resolution), _LANCZOS) for p in planes]
-        return np.stack([np.asarray(plane) for plane in planes], axis=2)
+        planes = [
+            Image.fromarray(plane).resize((resolution, resolution), _LANCZOS)
+            for plane in np.moveaxis(image, 2, 0)
+        ]
+        return np.stack(planes, axis=2)
     return image
 
 
@@ -86,14 +88,14 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def sample_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
-    """Draws a quadrilateral of an image as a square.
+    """Draws a quadrilateral of uint8 `[H, W, 3]` as a square; black outside the image.
 
     It is sampled bilinearly at four times `size` and reduced with Lanczos' filter.
 
     Args:
         image: uint8 `[H, W, 3]`.
         quad: `[4, 2]`, (x, y) of top left, bottom left, bottom right and top right;
-            whole numbers are centres of pixels. What lies outside the image is black.
+            whole numbers are centres of pixels.
         size: side of the result.
     """
     corners = tuple((np.asarray(quad) + 0.5).ravel().tolist())
@@ -107,12 +109,12 @@ def sample_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
 def warp_affine(
     image: np.ndarray, matrix: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
-    """Samples an image bicubically along an affine map.
+    """Samples uint8 `[H, W, 3]` bicubically along an affine map; black outside it.
 
     Args:
         image: uint8 `[H, W, 3]`.
         matrix: `[2, 3]`, takes (x, y, 1) of the result to (x, y) of `image`; whole
-            numbers are edges of pixels. What lies outside the image is black.
+            numbers are edges of pixels.
         shape: (height, width) of the result.
     """
     size = shape[1], shape[0]

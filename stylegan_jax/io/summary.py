@@ -1,4 +1,4 @@
-"""Values with many arrays in one short line, for notebooks and messages."""
+"""Short `__repr__` of values with many arrays."""
 
 import dataclasses
 import math
@@ -12,8 +12,8 @@ _LONGEST = 60  # characters of what is neither an array nor made of them
 def short_repr(self: Any) -> str:
     """`Name(field=float32[8,512], ...)` of a dataclass or named tuple.
 
-    For `__repr__`. Arrays are told by type and shape, trees of arrays by their number,
-    configurations by the fields that are not their defaults.
+    Trees of arrays are told by their number, configurations by the fields that are not
+    their defaults.
     """
     names = getattr(self, "_fields", None)
     if names is None:
@@ -43,8 +43,5 @@ def _short(value: Any) -> str:
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    return (
-        not hasattr(value, "shape")
-        and type(value) is type(default)
-        and (value == default)
-    )
+    same = type(value) is type(default) and not hasattr(value, "shape")
+    return same and value == default

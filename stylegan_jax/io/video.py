@@ -15,15 +15,9 @@ _SIDE = 256  # pixels of a frame's height, at least
 def write(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
     """Writes an MP4 film (H.264) while its frames come in.
 
-    Args:
-        path: of the film, which is replaced at once.
-        frames: uint8 `[H, W, 1 or 3]` each, all of one shape; `[T, H, W, C]` will do.
-            Small ones are enlarged, and odd sides get a white pixel more, because the
-            format halves the resolution of colours.
-        fps: frames per second.
-
-    Raises:
-        UserError: PyAV is not installed.
+    Frames are uint8 `[H, W, 1 or 3]`, all of one shape. Small ones are enlarged, and
+    odd sides get a white pixel more, because the format halves the resolution of
+    colours.
     """
     av = load_av()
     with atomic_file(path) as file, av.open(file, "w", format="mp4") as film:

@@ -70,6 +70,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_cost_little(costs, name):
     result, megabytes, seconds = costs[name]

@@ -1,5 +1,6 @@
 """Files of more than 8 bits: all bits are read, and white is what is meant."""
 
+import functools
 import io
 import struct
 import zlib
@@ -48,19 +49,14 @@ def random(channels: int, high: int = 65535) -> np.ndarray:
     return pixels
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_all_sixteen_bits_of_a_png_are_read(channels):
+@pytest.mark.parametrize(
+    ("encode", "channels"),
+    [(png_16, n) for n in (1, 2, 3, 4)]
+    + [(functools.partial(tiff, packed=p), n) for p in (False, True) for n in (1, 3)],
+)
+def test_all_sixteen_bits_are_read(encode, channels):
     pixels = random(channels)
-    levels, kind = images.read_levels(png_16(pixels))
-    assert kind == "16-bit"
-    np.testing.assert_array_equal(levels, pixels)
-
-
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_all_sixteen_bits_of_a_tiff_are_read(channels, packed):
-    pixels = random(channels)
-    levels, kind = images.read_levels(tiff(pixels, packed=packed))
+    levels, kind = images.read_levels(encode(pixels))
     assert kind == "16-bit"
     np.testing.assert_array_equal(levels, pixels)
 

@@ -57,6 +57,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_start_where_nothing_can_be_written_is_one_sentence(
     read_only: bool, small_disk: Path
@@ -77,6 +78,7 @@ def test_a_start_where_nothing_can_be_written_is_one_sentence(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_a_full_disk_is_one_warning_and_training_goes_on(small_disk: Path) -> None:
     done = python(SAVE, small_disk, 0)
     assert done.returncode == 0 and done.stdout == "trained on\n"
@@ -84,6 +86,7 @@ def test_a_full_disk_is_one_warning_and_training_goes_on(small_disk: Path) -> No
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_the_limit_on_the_size_of_a_file_is_one_warning(tmp_path: Path) -> None:
     done = python(SAVE, tmp_path, 100_000)
     assert done.returncode == 0 and done.stdout == "trained on\n"

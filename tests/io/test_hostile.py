@@ -26,13 +26,14 @@ def test_the_seeds_are_good(name: str, tmp_path: Path) -> None:
         assert kind.read(path) is not None
 
 
+@pytest.mark.parametrize("count", [8, pytest.param(30, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("name", KINDS)
-def test_damage_is_one_of_our_errors(name: str, tmp_path: Path) -> None:
+def test_damage_is_one_of_our_errors(name: str, count: int, tmp_path: Path) -> None:
     kind = KINDS[name]
     path = tmp_path / f"a{kind.suffix}"
 
     @settings(
-        max_examples=30,
+        max_examples=count,
         derandomize=True,
         database=None,
         deadline=None,

@@ -55,11 +55,8 @@ def test_a_png_holds_exactly_what_was_written(tmp_path, channels):
         images.read_image(images.encode_png(image), channels), image
     )
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
-
-
-def test_write_png_refuses_floats(tmp_path):
     with pytest.raises(ValueError, match=r"float64 \(4, 4, 3\)"):
-        images.write_png(tmp_path / "a.png", np.zeros((4, 4, 3)))
+        images.write_png(path, np.zeros((4, 4, 3)))
 
 
 def test_transparency_is_laid_over_white_unless_alpha_is_wanted():
@@ -90,41 +87,10 @@ def test_a_grey_file_becomes_grey_rgb_and_colours_become_luma():
     assert images.read_image(red, 1)[0, 0, 0] == round(0.299 * 255)
 
 
-def test_sixteen_bit_grey_is_scaled_not_clipped():
-    levels = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
-    data = encode(Image.fromarray(levels))
-    np.testing.assert_array_equal(
-        images.read_image(data, 1)[:, :, 0], np.arange(256).reshape(16, 16)
-    )
-
-
 def test_an_impossible_number_of_channels_is_not_blamed_on_the_file():
     with pytest.raises(ValueError, match="num_channels 5") as error:
         images.read_image(images.encode_png(noise(4, 4)), 5)
     assert not isinstance(error.value, images.UnreadableImageError)
-
-
-def test_cmyk_becomes_rgb():
-    data = encode(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
-    colour = images.read_image(data, 3)[4, 4].astype(int)
-    assert colour[0] > 230
-    assert colour[1:].max() < 30
-
-
-def test_exif_rotation_is_applied():
-    image = Image.new("RGB", (6, 2), "white")
-    image.putpixel((0, 0), (0, 0, 0))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
-    turned = images.read_image(encode(image, exif=exif), 3)
-    assert turned.shape == (6, 2, 3)
-    assert turned[0, 1].max() == 0
-
-
-def test_an_animation_gives_its_first_frame():
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
-    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    np.testing.assert_array_equal(images.read_image(data, 3)[0, 0], [255, 0, 0])
 
 
 def huge_png() -> bytes:
@@ -158,22 +124,6 @@ def test_inspect_reads_sizes_and_tolerates_bytes_after_the_end():
     assert images.read_header(io.BytesIO(data + b"\0" * 20))[:2] == (3, 5)
 
 
-def test_shrinking_by_two_is_the_official_mean_of_four():
-    image = noise(8, 8, 3)
-    p = image.astype(np.float64)
-    mean = (p[::2, ::2] + p[::2, 1::2] + p[1::2, ::2] + p[1::2, 1::2]) / 4
-    np.testing.assert_array_equal(resampling.square_box(image, 4), np.rint(mean))
-
-
-def test_shrinking_by_any_factor_is_the_mean_over_areas():
-    side, resolution = 11, 4
-    image = noise(side, side, 3)
-    # Each pixel enlarged to 4x4 copies: then the factor is a whole number, 11.
-    fine = image.repeat(resolution, 0).repeat(resolution, 1).astype(np.float64)
-    mean = fine.reshape(resolution, side, resolution, side, 3).mean((1, 3))
-    assert np.abs(resampling.square_box(image, resolution) - mean).max() <= 0.5 + 1e-9
-
-
 def test_the_centre_of_what_is_not_square_is_kept():
     image = noise(4, 10, 1)
     np.testing.assert_array_equal(resampling.square_box(image, 4), image[:, 3:7])
@@ -198,18 +148,11 @@ def test_padding_surrounds_with_zeros_up_to_the_power_of_two():
     )
 
 
-@pytest.mark.parametrize("factor", [3, 4, 6, 32])
-def test_whole_factors_round_their_exact_mean_half_to_even(factor):
-    image = noise(4 * factor, 4 * factor, 3, seed=factor)
-    blocks = image.reshape(4, factor, 4, factor, 3).astype(np.int64)
-    total, area = blocks.sum((1, 3)), factor**2
-    rest = 2 * (total % area)
-    up = (rest > area) | ((rest == area) & (total // area % 2 == 1))
-    np.testing.assert_array_equal(resampling.square_box(image, 4), total // area + up)
-
-
-@pytest.mark.parametrize(("side", "resolution"), [(11, 4), (6, 4), (23, 16), (10, 3)])
-def test_other_factors_round_their_exact_mean_half_to_even(side, resolution):
+@pytest.mark.parametrize(
+    ("side", "resolution"),
+    [(8, 4), (12, 4), (16, 4), (24, 4), (128, 4), (11, 4), (6, 4), (23, 16), (10, 3)],
+)
+def test_shrinking_rounds_the_exact_mean_over_areas_half_to_even(side, resolution):
     image = noise(side, side, 3, seed=side) // 64 * 64  # ties are frequent
     fine = image.repeat(resolution, 0).repeat(resolution, 1).astype(np.int64)
     total = fine.reshape(resolution, side, resolution, side, 3).sum((1, 3))

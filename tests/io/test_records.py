@@ -198,6 +198,7 @@ print(int(resource.getrusage(resource.RUSAGE_SELF).ru_utime), peak >> 10)
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -2,12 +2,13 @@
 
 import io
 import logging
-import subprocess
 import sys
 
 import pytest
 from rich.console import Console
 
+from stylegan_jax.commands import running
+from stylegan_jax.errors import UserError
 from stylegan_jax.io import terminal
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31m\r\x08\u202egnp.exe\ud800\u2028[red]é 猫"
@@ -39,17 +40,16 @@ def test_prints_and_logs_are_shown_and_rich_keeps_its_colours(
     assert sys.stdout is output
 
 
-@pytest.mark.parametrize("kind", ["UserError", "FileNotFoundError"])
-def test_an_error_of_a_command_cannot_steer_the_terminal(kind: str) -> None:
-    program = (
-        "from stylegan_jax.commands import running\n"
-        "from stylegan_jax.errors import UserError\n"
-        "def main():\n"
-        "    print('\\x1b[2J')\n"
-        f"    raise {kind}('\\x1b]0;a\\x07\\u202e')\n"
-        "running.run_main(main)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
-    assert done.returncode == 2
-    assert done.stdout == b"\\x1b[2J\n"
-    assert b"error: \\x1b]0;a\\x07\\u202e\n" in done.stderr
+@pytest.mark.parametrize("kind", [UserError, FileNotFoundError])
+def test_an_error_of_a_command_cannot_steer_the_terminal(
+    kind: type[Exception], capsys: pytest.CaptureFixture
+) -> None:
+    def main() -> None:
+        print("\x1b[2J")
+        raise kind("\x1b]0;a\x07\u202e")
+
+    with pytest.raises(SystemExit, match="2"):
+        running.run_main(main)
+    output, errors = capsys.readouterr()
+    assert output == "\\x1b[2J\n"
+    assert "error: \\x1b]0;a\\x07\\u202e\n" in errors
