@@ -16,6 +16,7 @@ from stylegan_jax.classifiers import own
 from stylegan_jax.commands.edit_flags import Flags
 from stylegan_jax.commands.flag_groups import layers_of
 from stylegan_jax.commands.inputs import Item, Reader
+from stylegan_jax.editing import local
 from stylegan_jax.editing.local import Edit, Search, quick_recipe
 from stylegan_jax.editing.local_terms import make_perceptual
 from stylegan_jax.editing.mixing import concatenate
@@ -97,10 +98,6 @@ class Workbench:
                 self.outputs.protect([path, *(path.iterdir() if path.is_dir() else ())])
         return self._reader.read(words)
 
-    def targets(self, items: Sequence[Item]) -> jnp.ndarray:
-        """Pictures as searches want them, `[N, H, W, C]` in [-1, 1]."""
-        return jnp.asarray(images.from_uint8(np.stack([i.picture for i in items])))
-
     def code(self, items: Sequence[Item], *, detail: bool = True) -> Code:
         """The code of all items; photographs are inverted, and their codes kept.
 
@@ -164,20 +161,34 @@ class Workbench:
             self.generator, flags.perceptual, flags.w_steps, flags.noise_steps
         )
 
-    def search(self, work: Callable[[Search], Iterator[Edit]], w_plan: Plan) -> Edit:
-        """Runs an algorithm with a bar; `w_plan` is its own search for latents."""
-        w_steps, noise_steps = self.flags.w_steps, self.flags.noise_steps
-        if w_steps is not None:
-            w_plan = dataclasses.replace(w_plan, steps=w_steps)
+    def search(
+        self,
+        algorithm: Callable[..., Iterator[Edit]],
+        *given: Sequence[Item] | np.ndarray | Code,
+        plan: Plan = local.PLAN,
+        **options: Any,
+    ) -> Edit:
+        """Runs an algorithm of `editing.local` with a bar.
+
+        Args:
+            algorithm: such as `local.crossover`.
+            given: what it takes behind the generator; items become their pictures,
+                `[N, H, W, C]` in [-1, 1].
+            plan: of the search for latents, without `w_steps`.
+            options: of the algorithm.
+        """
+        if self.flags.w_steps is not None:
+            plan = dataclasses.replace(plan, steps=self.flags.w_steps)
+        noise_steps = self.flags.noise_steps
         noise_steps = 1000 if noise_steps is None else noise_steps
+        search = Search(
+            perceptual=make_perceptual(self.features), w=plan, noise_steps=noise_steps
+        )
+        inputs = [_targets(x) if isinstance(x, list) else x for x in given]
+        edits = algorithm(self.generator, *inputs, search=search, **options)
         with progress_bar() as bar:
-            task = bar.add_task("searching", total=w_plan.steps + noise_steps)
-            search = Search(
-                perceptual=make_perceptual(self.features),
-                w=w_plan,
-                noise_steps=noise_steps,
-            )
-            for edit in work(search):
+            task = bar.add_task("searching", total=plan.steps + noise_steps)
+            for edit in edits:
                 bar.update(task, completed=edit.iterations)
         return edit
 
@@ -284,6 +295,10 @@ class Command(Flags):
     def run(self, bench: Workbench) -> None:
         """Does it."""
         raise NotImplementedError
+
+
+def _targets(items: Sequence[Item]) -> jnp.ndarray:
+    return jnp.asarray(images.from_uint8(np.stack([item.picture for item in items])))
 
 
 def _about(place: Place | None) -> dict[str, Any]:

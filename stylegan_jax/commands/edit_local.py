@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -45,23 +44,10 @@ class Crossover(Command, MaskFlags):
         """Does it."""
         mask = self.soft_mask(bench.generator.resolution)
         inside, outside = _pairs(bench, self.inside, self.outside, "--outside")
-        edit = bench.search(
-            lambda search: local.crossover(
-                bench.generator,
-                bench.targets(inside),
-                bench.targets(outside),
-                jnp.asarray(mask),
-                local.mean_start(bench.generator, len(inside)),
-                search,
-            ),
-            local.PLAN,
-        )
+        start = local.mean_start(bench.generator, len(inside))
+        edit = bench.search(local.crossover, inside, outside, mask, start)
         names = [f"{a.name}_in_{b.name}" for a, b in zip(inside, outside, strict=True)]
-        before = {
-            "inside": _pictures(inside),
-            "outside": _pictures(outside),
-            "mask": _seen(mask, inside),
-        }
+        before = {"inside": inside, "outside": outside, "mask": mask}
         _write(bench, names, outside, edit, before)
 
 
@@ -96,28 +82,20 @@ class Inpaint(Command, MaskFlags):
             spread=self.spread if self.solutions > 1 else 0.0,
             key=jax.random.key(self.seed),
         )
-        rows = self.rows and parse_rows(self.rows, generator.config.num_ws)
         edit = bench.search(
-            lambda search: local.inpaint(
-                generator,
-                bench.targets(several),
-                jnp.asarray(hole),
-                start,
-                search,
-                edge=jnp.asarray(edge),
-                rows=rows or None,
-            ),
-            self._plan(),
+            local.inpaint,
+            several,
+            hole,
+            start,
+            edge=edge,
+            rows=_rows(bench, self.rows),
+            plan=self._plan(),
         )
-        numbered = self.solutions > 1
-        names = [
-            f"{item.name}_inpainted" + f"_{i % self.solutions}" * numbered
-            for i, item in enumerate(several)
-        ]
+        names = [f"{item.name}_inpainted" for item in several]
+        if self.solutions > 1:
+            names = [f"{name}_{i % self.solutions}" for i, name in enumerate(names)]
         holes = [masks.covered(item.picture, hole) for item in several]
-        _write(
-            bench, names, several, edit, {"image": _pictures(several), "hole": holes}
-        )
+        _write(bench, names, several, edit, {"image": several, "hole": holes})
 
     def _plan(self) -> Plan:
         if self.optimizer == "adam":
@@ -158,22 +136,18 @@ class Scribble(Command):
         region = touched.astype(np.float32)[None, :, :, None]
         region = masks.feather(masks.dilate(region, self.feather), self.feather)
         start = bench.code([item], detail=False)
-        painted = item._replace(picture=picture)
-        rows = self.rows and parse_rows(self.rows, generator.config.num_ws)
+        painted = [item._replace(picture=picture)]
         edit = bench.search(
-            lambda search: local.scribble(
-                generator,
-                bench.targets([painted]),
-                jnp.asarray(region),
-                start,
-                search,
-                rows=rows or None,
-                stay=self.stay,
-            ),
-            local.SCRIBBLE_PLAN,
+            local.scribble,
+            painted,
+            region,
+            start,
+            rows=_rows(bench, self.rows),
+            stay=self.stay,
+            plan=local.SCRIBBLE_PLAN,
         )
         drawn = draw_pictures(generator, start)
-        before = {"image": [item.picture], "its code": drawn, "painted": [picture]}
+        before = {"image": [item], "its code": drawn, "painted": painted}
         unedited = _joined(region, [item], drawn)
         _write(bench, [f"{item.name}_scribbled"], [item], edit, before, unedited)
 
@@ -217,25 +191,18 @@ class LocalStyle(Command, MaskFlags):
 
         items, style = bench.items(self.inputs), bench.one(self.style)
         start = bench.code(items, detail=False)
+        styles = [style] * len(items)
         edit = bench.search(
-            lambda search: local.transfer_local_style(
-                generator,
-                bench.targets(items),
-                bench.targets([style] * len(items)),
-                jnp.asarray(mask),
-                start,
-                search,
-                make_style=make_style,
-            ),
-            local.PLAN,
+            local.transfer_local_style,
+            items,
+            styles,
+            mask,
+            start,
+            make_style=make_style,
         )
         names = [f"{item.name}_styled_{style.name}" for item in items]
-        before = {
-            "image": _pictures(items),
-            "style": _pictures([style] * len(items)),
-            "kept": _seen(mask, items),
-        }
         unedited = _joined(mask, items, draw_pictures(generator, start))
+        before = {"image": items, "style": styles, "kept": mask}
         _write(bench, names, items, edit, before, unedited)
 
 
@@ -255,25 +222,11 @@ class SwapFace(Command, MaskFlags):
         items, donors = _pairs(bench, self.inputs, self.donor, "--donor")
         start = bench.code(items, detail=False)
         edit = bench.search(
-            lambda search: local.swap_face(
-                bench.generator,
-                bench.targets(items),
-                bench.targets(donors),
-                jnp.asarray(mask),
-                start,
-                search,
-                match=self.match,
-            ),
-            local.PLAN,
+            local.swap_face, items, donors, mask, start, match=self.match
         )
-        names = [
-            f"{a.name}_face_of_{b.name}" for a, b in zip(items, donors, strict=True)
-        ]
-        before = {
-            "image": _pictures(items),
-            "donor": _pictures(donors),
-            "mask": _seen(mask, items),
-        }
+        pairs = zip(items, donors, strict=True)
+        names = [f"{a.name}_face_of_{b.name}" for a, b in pairs]
+        before = {"image": items, "donor": donors, "mask": mask}
         _write(bench, names, items, edit, before)
 
 
@@ -297,12 +250,8 @@ def _joined(mask: np.ndarray, items: Sequence[Item], drawn: np.ndarray) -> np.nd
     return np.rint(mask * pictures + (1 - mask) * drawn).astype(np.uint8)
 
 
-def _pictures(items: Sequence[Item]) -> list[np.ndarray]:
-    return [item.picture for item in items]
-
-
-def _seen(mask: np.ndarray, items: Sequence[Item]) -> list[np.ndarray]:
-    return [shown(mask, item.picture.shape[-1]) for item in items]
+def _rows(bench: Workbench, text: str | None) -> tuple[int, ...] | None:
+    return None if text is None else parse_rows(text, bench.generator.config.num_ws)
 
 
 def _write(
@@ -310,13 +259,21 @@ def _write(
     names: Sequence[str],
     items: Sequence[Item],
     edit: Edit,
-    before: Mapping[str, Sequence[np.ndarray]],
+    before: Mapping[str, Sequence[Item] | Sequence[np.ndarray] | np.ndarray],
     unedited: np.ndarray | None = None,
 ) -> None:
-    """Writes results, and a grid; `before` has its first columns by caption."""
-    columns = {
-        **before,
-        "latents": draw_pictures(bench.generator, edit.latents),
-        "with noise": bench.write(names, edit.code, items, unedited),
-    }
-    bench.write_grid(list(zip(*columns.values(), strict=True)), names, [*columns])
+    """Writes results, and a grid.
+
+    `before` has its first columns by caption: items, pictures, or one mask
+    `[1, R, R, 1]` for all rows.
+    """
+    columns = [
+        [shown(value, items[0].picture.shape[-1])] * len(items)
+        if isinstance(value, np.ndarray) and value.dtype != np.uint8
+        else [x.picture if isinstance(x, Item) else x for x in value]
+        for value in before.values()
+    ]
+    columns.append(list(draw_pictures(bench.generator, edit.latents)))
+    columns.append(list(bench.write(names, edit.code, items, unedited)))
+    captions = [*before, "latents", "with noise"]
+    bench.write_grid(list(zip(*columns, strict=True)), names, captions)

@@ -17,13 +17,11 @@ file's name; those with layers can only be in w.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from stylegan_jax import loading
@@ -39,7 +37,6 @@ VERSION = 1
 _KEY = "stylegan_jax"
 _BESIDE = "directions.safetensors"
 _MAX_BYTES = 256 << 20  # thousands of directions of 18 layers
-_MAX_HEADER_BYTES = 4 << 20
 _FIELDS: dict[str, tuple[type, ...]] = {
     "name": (str,),
     "space": (str,),
@@ -54,13 +51,8 @@ def beside(network: str | Path) -> Path | None:
     """The file of directions that lies beside a network, if there is one.
 
     That is `NAME_directions.safetensors` beside a file or in the box, and
-    `directions.safetensors` in a run or its folder `directions`.
-
-    Args:
-        network: as for `loading.load`.
-
-    Raises:
-        UserError: as `loading.located`.
+    `directions.safetensors` in a run or its folder `directions`. `network` is as for
+    `loading.load`, and errors are as of `loading.located`.
     """
     path = loading.located(network)
     if path.is_dir():
@@ -144,7 +136,20 @@ def read_boundary(path: str | Path, *, space: Space | None = None) -> Direction:
     """
     path = Path(path)
     name, own_space = parse_boundary_name(path.stem)
-    vector = _read_npy(path)
+    try:
+        vector = array_files.read_npy(path, max_bytes=_MAX_BYTES)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        detail = str(error).splitlines()[0][:100]
+        raise UserError(f"{path} is not a NumPy array of numbers ({detail})") from None
+    if vector.dtype.kind != "f":
+        raise UserError(f"{path} does not hold one array of floating-point numbers")
+    if vector.ndim not in (1, 2, 3) or (vector.ndim == 3 and len(vector) != 1):
+        raise UserError(
+            f"{path} has shape {vector.shape}; a direction is [D], [1, D], [L, D] or "
+            "[1, L, D]"
+        )
     if vector.ndim > 1 and vector.shape[0] == 1:
         vector = vector[0]
     if vector.ndim == 2:
@@ -177,44 +182,22 @@ def parse_boundary_name(stem: str) -> tuple[str, Space | None]:
     return "_".join(words[kept - 1 :]), space
 
 
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        array = array_files.read_npy(path, max_bytes=_MAX_BYTES)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        detail = str(error).splitlines()[0][:100]
-        raise UserError(f"{path} is not a NumPy array of numbers ({detail})") from None
-    if array.dtype.kind != "f":
-        raise UserError(f"{path} does not hold one array of floating-point numbers")
-    if array.ndim not in (1, 2, 3) or (array.ndim == 3 and len(array) != 1):
-        raise UserError(
-            f"{path} has shape {array.shape}; a direction is [D], [1, D], [L, D] or "
-            "[1, L, D]"
-        )
-    return array
-
-
 def _load_safetensors(path: Path) -> tuple[Direction, ...]:
-    with open(path, "rb") as file:
-        header = int.from_bytes(file.read(8), "little")
-    if path.stat().st_size > _MAX_BYTES or header > _MAX_HEADER_BYTES:
+    if path.stat().st_size > _MAX_BYTES:
         raise UserError(f"{path} is too large for a file of directions")
     try:
-        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
-            records = _records((file.metadata() or {}).get(_KEY))
-            names = [record["name"] for record in records]
-            if sorted(names) != sorted(file.keys()):
-                raise UserError("its arrays are not those that it describes")
-            vectors = {name: np.array(file.get_tensor(name)) for name in names}
-            return tuple(_direction(r, vectors[r["name"]]) for r in records)
+        vectors, metadata = array_files.read_safetensors(path)
+    except array_files.UnreadableArraysError as error:
+        raise UserError(
+            f"{path} is damaged or not a .safetensors file ({error})"
+        ) from None
+    try:
+        records = _records(metadata.get(_KEY))
+        if sorted(record["name"] for record in records) != sorted(vectors):
+            raise UserError("its arrays are not those that it describes")
+        return tuple(_direction(r, vectors[r["name"]]) for r in records)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    except Exception as error:  # the library has an error of its own, and others pass
-        detail = " ".join(str(error).split())[:100]
-        raise UserError(
-            f"{path} is damaged or not a .safetensors file ({detail})"
-        ) from None
 
 
 def _records(text: str | None) -> list[dict[str, Any]]:
@@ -248,8 +231,5 @@ def _records(text: str | None) -> list[dict[str, Any]]:
 def _direction(record: dict[str, Any], vector: np.ndarray) -> Direction:
     if vector.dtype.kind != "f":
         raise UserError(f"{record['name']!r} holds {vector.dtype}, not floats")
-    layers = record["layers"]
-    return Direction(
-        **record
-        | {"vector": vector, "layers": None if layers is None else tuple(layers)}
-    )
+    layers = None if record["layers"] is None else tuple(record["layers"])
+    return Direction(**record | {"vector": vector, "layers": layers})

@@ -303,20 +303,17 @@ def draw_rows(
     psi: float = 0.7,
     cutoff: int | None = 8,
 ) -> np.ndarray:
-    """Draws people along directions: a row per direction and person.
+    """Draws people along directions, uint8 `[H, W, C]` with captions.
 
     Args:
         generator: what draws, with its stored noise.
-        directions: one group of rows each, named at the left.
+        directions: a row each per person.
         steps: a column each: where to, relative to the person, in units of the
             direction's `std` (of 1 where it is not known).
         z: `[P, z_dim]`, of the people.
         labels: one-hot `[1, label_size]` of all of them, for a conditional network.
         psi: truncation, before a direction in w is added.
         cutoff: layers from this one on are not truncated; None truncates all.
-
-    Returns:
-        uint8 `[H, W, C]`, with captions.
 
     Raises:
         UserError: a direction does not fit the network.

@@ -114,22 +114,6 @@ def test_condition_on_one_and_on_two_are_the_papers_formulas():
     np.testing.assert_allclose(condition(a, [b, c]).vector, expected, atol=1e-12)
 
 
-def test_condition_on_many_leaves_their_distances_and_keeps_the_common_plane():
-    draw = np.random.RandomState(13)
-    directions = [random_direction(20 + i, 6, intercept=draw.randn()) for i in range(5)]
-    found = condition(directions[0], directions[1:], name="only")
-    w = draw.randn(4, 6)
-    moved = apply(w, found, 3.0, distance="relative")
-    for other in directions[1:]:
-        np.testing.assert_allclose(
-            signed_distance(moved, other), signed_distance(w, other), atol=1e-5
-        )
-    vectors = np.stack([d.vector for d in directions])
-    common = np.linalg.lstsq(vectors, [-d.intercept for d in directions], rcond=None)[0]
-    assert float(signed_distance(common[None], found)[0]) == pytest.approx(0, abs=1e-5)
-    assert found.name == "only" and np.linalg.norm(found.vector) == pytest.approx(1)
-
-
 def test_mistakes_are_told(ws):
     direction = random_direction(0, 6)
     by_layer = random_direction(0, 3, 6)
@@ -160,54 +144,51 @@ def test_mistakes_are_told(ws):
             call()
 
 
+ALL, SOME = {"shape": (6,)}, {"shape": (4, 6)}
+
+
 @pytest.mark.parametrize(
-    ("primary", "others"),
+    ("primary", "others", "shared"),  # whether all act where the first one does
     [
-        ({"shape": (4, 6), "layers": (0, 1)}, [{"shape": (4, 6), "layers": (1, 2)}]),
-        ({"shape": (4, 6)}, [{"shape": (6,)}]),
-        ({"shape": (4, 6)}, [{"shape": (6,), "layers": (2,)}]),
-        ({"shape": (6,), "layers": (0, 3)}, [{"shape": (4, 6)}, {"shape": (6,)}]),
-        ({"shape": (6,)}, [{"shape": (6,), "layers": (0, 3)}]),
+        (ALL, [ALL] * 4, True),
+        (SOME, [ALL], True),
+        (SOME, [{**ALL, "layers": (2,)}], True),
+        (ALL, [{**ALL, "layers": (0, 3)}], False),
+        ({**SOME, "layers": (0, 1)}, [{**SOME, "layers": (1, 2)}], False),
+        ({**ALL, "layers": (0, 3)}, [SOME, ALL], False),
         (
-            {"shape": (4, 6), "layers": (0, 1, 2)},
-            [{"shape": (4, 6), "layers": (0,)}, {"shape": (6,), "layers": (1, 2)}],
+            {**SOME, "layers": (0, 1, 2)},
+            [{**SOME, "layers": (0, 1)}, {**ALL, "layers": (2,)}],
+            True,
         ),
     ],
 )
-def test_condition_keeps_distances_of_directions_that_act_in_some_layers(
-    primary, others, ws
-):
+def test_condition_keeps_distances_and_the_common_plane(primary, others, shared, ws):
     def make(seed, shape, layers=None):
-        return random_direction(seed, *shape, layers=layers, intercept=seed - 30.0)
+        intercept = np.random.RandomState(seed).randn()
+        return random_direction(seed, *shape, layers=layers, intercept=intercept)
 
-    first = make(31, **primary)
-    kept = [make(32 + i, **other) for i, other in enumerate(others)]
-    found = condition(first, kept)
-    assert found.layers == first.layers
+    first = make(41, **primary)
+    kept = [make(42 + i, **other) for i, other in enumerate(others)]
+    found = condition(first, kept, name="only")
+    assert found.layers == first.layers and found.name == "only"
     moved = apply(ws, found, 3.0, distance="relative")
     for other in kept:
         np.testing.assert_allclose(
             signed_distance(moved, other), signed_distance(ws, other), atol=1e-5
         )
     moved_by = signed_distance(moved, first) - signed_distance(ws, first)
-    assert (np.asarray(moved_by) > 0.5).all()  # it still does what it is for
-
-
-def test_the_plane_of_a_conditioned_direction_holds_the_common_codes():
-    first = random_direction(41, 4, 6, layers=(0, 1, 2), intercept=0.8)
-    kept = [
-        random_direction(42, 4, 6, layers=(0, 1), intercept=-1.1),
-        random_direction(43, 6, layers=(2,), intercept=0.4),
-    ]
-    found = condition(first, kept)
+    assert (np.asarray(moved_by) > 0.2).all()  # it still does what it is for
+    if not shared:
+        return
+    # Codes that are on all planes: a mean over acting layers, plus the intercept, is 0.
     every = [first, *kept]
     rows = np.stack([d.rows(4).reshape(-1) for d in every])
-    # Codes that are on all planes: a mean over acting layers, plus the intercept, is 0.
     aims = [-d.intercept * np.sum(d.rows(4) ** 2) for d in every]
     common = np.linalg.lstsq(rows, aims, rcond=None)[0].reshape(1, 4, 6)
     for direction in [*every, found]:
         distance = float(signed_distance(common, direction)[0])
-        assert distance == pytest.approx(0, abs=1e-5)
+        assert distance == pytest.approx(0, abs=1e-4)
 
 
 def test_condition_is_free_where_nothing_is_shared():
