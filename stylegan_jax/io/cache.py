@@ -41,14 +41,8 @@ def exclusive(
     """Keeps other processes from what this one is doing about `path`.
 
     The lock is on `NAME.lock`, an empty file that stays: removing it would let two
-    processes hold "the" lock.
-
-    Args:
-        path: the file; its folder is made if need be.
-        on_wait: called if another process is at it; by default a warning says so.
-
-    Raises:
-        UserError: the folder cannot be written to.
+    processes hold "the" lock. If another process is at it, `on_wait` is called; by
+    default a warning says so. UserError where the folder cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -88,7 +88,7 @@ def read_header(file: IO[bytes]) -> Header:
 def decoded(
     file: IO[bytes], channels: int | None = None
 ) -> Iterator[tuple[np.ndarray, str]]:
-    """Decodes the first picture of a file, upright.
+    """Decodes the first image of a seekable file, upright; or UnreadableImageError.
 
     Its memory counts as taken until the context ends: until then other threads may
     wait with theirs.
@@ -101,9 +101,6 @@ def decoded(
         `[H, W, C]`: uint8, with `channels`; or of deeper files uint16, int32 or
         float32 as they are in the file, with its own 1 to 4 channels. And the kind, as
         in `Header`.
-
-    Raises:
-        UnreadableImageError: it cannot be decoded, or would take too much memory.
     """
     with contextlib.ExitStack() as held:
         with _readable():

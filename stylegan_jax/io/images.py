@@ -30,10 +30,7 @@ _logger = logging.getLogger(__name__)
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """Converts floats in [-1, 1], of any shape, to the nearest of 256 levels.
 
-    Values outside saturate and NaN becomes mid grey.
-
-    Raises:
-        TypeError: `images` are integers, which have no range of their own.
+    Values outside saturate and NaN becomes mid grey; integers are a TypeError.
 
     Source: `convert_images_to_uint8`, `dnnlib/tflib/tfutil.py`, and
     `convert_to_pil_image`, `training/misc.py`, in NVlabs/stylegan.

@@ -40,14 +40,10 @@ def take(file: IO, *, wait: bool = False) -> bool:
 
 @contextlib.contextmanager
 def held(path: Path, what: str) -> Iterator[None]:
-    """Holds the lock file `path` in the block and removes it afterwards.
+    """Holds the lock file `path`, of `what` it guards, in the block; then removes it.
 
-    Args:
-        path: of the lock; its folder is made if need be, and removed if it stays empty.
-        what: is guarded, for the message.
-
-    Raises:
-        UserError: another process holds it; says which, where and since when.
+    Its folder is made if need be, and removed if it stays empty. Another holder is a
+    UserError that says which process, where and since when.
     """
     made = not path.parent.exists()
     try:

@@ -30,25 +30,18 @@ _log = logging.getLogger(__name__)
 
 
 class Outputs:
-    """The files that one call of a command writes into a folder.
-
-    Attributes:
-        folder: made with the first file.
-    """
+    """The files that one call of a command writes into a folder."""
 
     def __init__(
         self, folder: Path, *, inputs: Iterable[Path] = (), fixed: Iterable[str] = ()
     ) -> None:
-        """Takes what must not be replaced.
+        """Takes what must not be replaced; raises UserError for a folder that is.
 
         Args:
             folder: `outdir`.
             inputs: files that the command reads; a folder of them must be another.
             fixed: names of files that come last, such as `grid.png`; no other result
                 gets them.
-
-        Raises:
-            UserError: the folder is a file, or holds the inputs.
         """
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file; `outdir` must be a folder")
@@ -74,12 +67,7 @@ class Outputs:
         return self.folder / f"{self.stem(stem, (dot + ending,))}{dot}{ending}"
 
     def stem(self, stem: str, endings: Sequence[str]) -> str:
-        """The beginning of several names: `stem`, and `_` behind if one is taken.
-
-        Args:
-            stem: what the files should be called.
-            endings: of the files, such as `.png` and `_loss.png`.
-        """
+        """`stem`, with `_` behind where it and one of the endings make a taken name."""
         free, reason = stem.replace("/", "_"), ""
         while found := next(
             filter(None, (self._problem(free + x) for x in endings)), ""

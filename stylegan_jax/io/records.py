@@ -46,23 +46,18 @@ class DamagedRecordError(UserError):
 
 
 class Line(NamedTuple):
-    """A line of a log."""
+    """A line of a log: number from 1, text with its newline, value, None if damaged."""
 
-    number: int  # from 1
-    text: str  # with its newline, if it has one
-    value: dict[str, Any] | None  # None: it is damaged
+    number: int
+    text: str
+    value: dict[str, Any] | None
 
 
 def open_file(path: str | os.PathLike[str], inside: Path | None = None) -> BinaryIO:
-    """Opens a regular file for reading; devices and FIFOs, which may wait, are not.
+    """Opens a regular file for reading, no device or FIFO, which may wait.
 
-    Args:
-        path: links are followed.
-        inside: the folder that the file must be in, wherever links lead.
-
-    Raises:
-        UserError: it is something else, or lies elsewhere.
-        OSError: it cannot be opened.
+    With `inside` it must lie in that folder, wherever links lead. Raises UserError, or
+    OSError where it cannot be opened.
     """
     if inside is not None:
         real = Path(os.path.realpath(path))
@@ -87,16 +82,10 @@ def read_bytes(
 
 
 def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> Any:
-    """The value of a record, checked.
-
-    Args:
-        path: of the JSON file; UTF-8, UTF-16 or UTF-32.
-        shape: what is expected, as above.
-        way_on: what the user can do where the record is damaged, for the message.
-        inside: as of `open_file`.
+    """The value of a JSON file in UTF-8, UTF-16 or UTF-32, checked against `shape`.
 
     Raises:
-        DamagedRecordError: it is something else.
+        DamagedRecordError: it is something else; `way_on` says what the user can do.
         FileNotFoundError: there is no such file.
     """
     try:
@@ -109,10 +98,10 @@ def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> 
 
 
 def read_json(source: str | os.PathLike[str] | bytes) -> Any:
-    """JSON of a file of other programs, or of its bytes, whatever it holds.
+    """JSON of a file, or of its bytes, whatever it holds.
 
     Raises:
-        UserError: it is not JSON, is absurdly long or nested too deeply.
+        ValueError: it is not JSON, is absurdly long or nested too deeply.
         OSError: the file cannot be opened.
     """
     if not isinstance(source, bytes):
@@ -140,9 +129,7 @@ def read_log(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[
 
 
 def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Line]:
-    """Every line of a log, damaged ones too.
-
-    Bytes that are not UTF-8 become surrogates, as of file names, in `Line.text`.
+    """Every line of a log, damaged ones too; bytes that are not UTF-8 as surrogates.
 
     Raises:
         DamagedRecordError: it is no regular file, or absurdly long.
@@ -222,11 +209,7 @@ def _parsed(source: bytes | str, shape: Any) -> Any:
 
 
 def parse(source: bytes | str) -> Any:
-    """A JSON value in which every number is finite and every key is there once.
-
-    Raises:
-        UserError: it is anything else, or nested too deeply.
-    """
+    """A JSON value with finite numbers and every key once; else UserError."""
     if not source.strip():
         raise UserError("it is empty")
     try:
@@ -244,8 +227,7 @@ def parse(source: bytes | str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    if len(found := dict(pairs)) != len(pairs):
         raise UserError("a key that is there twice")
     return found
 
@@ -330,10 +312,7 @@ def to_json(value: Any) -> Any:
     """Plain JSON data of a configuration: dataclasses become dicts, in field order.
 
     Tables by resolution and paths become text, tuples lists, enumeration members
-    their names, infinities and NaN text (JSON has none).
-
-    Raises:
-        TypeError: a value has no JSON form.
+    their names, infinities and NaN text (JSON has none); others are TypeErrors.
     """
     if isinstance(value, ByResolution | Path):
         return str(value)

@@ -28,11 +28,7 @@ _OBEYED = re.compile(
 
 
 def progress_bar(*, quiet: bool = False) -> Progress:
-    """A bar with title, count and time left, on terminals only, to be entered.
-
-    Args:
-        quiet: shows nothing, as where standard error is no terminal.
-    """
+    """A bar with title, count and time left, on terminals; a context manager."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -48,15 +44,10 @@ def progress_bar(*, quiet: bool = False) -> Progress:
 def transfer(
     name: str, *, done: int, total: int | None
 ) -> Iterator[Callable[[int], None]]:
-    """Shows a transfer while it lasts: a bar, or lines where there is no terminal.
+    """Shows the transfer of a file: a bar, or lines where there is no terminal.
 
-    Args:
-        name: of the file.
-        done: bytes that were there before.
-        total: bytes in the end, None if unknown.
-
-    Yields:
-        What to call with the number of bytes that have come since the last call.
+    `done` bytes were there before, `total` will be in the end, if that is known. Yields
+    what to call with the number of bytes that have come since the last call.
     """
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     if not console.is_interactive:
@@ -121,10 +112,7 @@ class _Shown:
 
 @contextlib.contextmanager
 def only_shown() -> Iterator[None]:
-    """Makes everything that is printed or logged `printable`; rich keeps its colours.
-
-    One place for every message of a command, whatever it quotes.
-    """
+    """Makes all that is printed or logged `printable`; rich keeps its colours."""
     output: Any = _Shown(sys.stdout)
     errors: Any = _Shown(sys.stderr)
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
