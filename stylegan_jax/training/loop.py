@@ -15,7 +15,7 @@ from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.distributed import parallel
 from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.runs.checkpoint import Checkpoints
-from stylegan_jax.training import compiling
+from stylegan_jax.training import compiling, overfitting
 from stylegan_jax.training import schedule as schedules
 from stylegan_jax.training import start as starting
 from stylegan_jax.training import state as states
@@ -109,6 +109,7 @@ def train(
             samples=samples,
             health=Monitor(config.health, config.loss, nimg),
             evaluators=evaluators,
+            observe=overfitting.observer(config, source, mesh),
             best=best,
             facts=facts,
         )

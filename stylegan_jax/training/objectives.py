@@ -77,7 +77,7 @@ def make_generator_loss(
 
     `axis_name` is of the devices, where each has its block of the batch.
     """
-    discriminate = _discriminator(model, axis_name)
+    discriminate = make_discriminate(model, axis_name)
     generator_loss = losses.GENERATOR_LOSSES[loss.objective]
 
     def g_loss(
@@ -104,7 +104,7 @@ def make_discriminator_loss(
     `axis_name` is of the devices, where each has its block of the batch.
     """
     loss = loss.resolved()
-    apply = _discriminator(model, axis_name)
+    apply = make_discriminate(model, axis_name)
     adversarial = losses.DISCRIMINATOR_LOSSES[loss.objective]
     shrinkage = model.resolution // phase.resolution
 
@@ -167,7 +167,10 @@ def augmented(batch: Batch, kind: str, images: Array) -> Array:
     return images if values is None else augment(images, values)
 
 
-def _discriminator(model: ModelConfig, axis_name: str | None) -> Callable[..., Any]:
+def make_discriminate(
+    model: ModelConfig, axis_name: str | None = None
+) -> Callable[..., Any]:
+    """Makes the scores of images in training, `(params, images, labels, alpha)`."""
     network = discriminator_network(model, strided_groups=False, axis_name=axis_name)
 
     def apply(params: Any, images: Array, labels: Array, alpha: Array | None) -> Any:

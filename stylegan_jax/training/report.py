@@ -116,9 +116,13 @@ class Report:
         _check_finite(nimgs, fetched, last_checkpoint)
         return means
 
-    def write(self, nimg: int, results: Mapping[str, float]) -> None:
-        """Writes and shows results that are on the host, such as a score."""
+    def write(
+        self, nimg: int, results: Mapping[str, float], *, show: bool = True
+    ) -> None:
+        """Writes results that are on the host, such as a score, and shows them."""
         self._write(nimg, results)
+        if not show:
+            return
         shown = "  ".join(f"{name} {value:.4g}" for name, value in results.items())
         self.note(f"kimg {nimg / 1000:.1f}  {shown}")
 

@@ -1,7 +1,7 @@
 """Ticks of a run: metrics, samples, health, checkpoints and scores between steps."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -35,6 +35,8 @@ class Ticks:
         schedule: its record, for checkpoints.
         rollbacks: how often the run went back already.
         evaluators: all there are.
+        observe: measures overfitting, of image count, state and phase; None: nothing
+            is held out.
         best: what chooses the best checkpoint; None leaves it as it is.
         facts: of the newest tick or checkpoint: `resolution`, `alpha`, `schedule`.
         count: ticks so far.
@@ -52,6 +54,7 @@ class Ticks:
     samples: Samples
     health: Monitor
     evaluators: Sequence[Evaluator]
+    observe: Callable[[int, TrainState, Phase], Mapping[str, float]] | None
     best: Criterion | None
     facts: Mapping[str, Any]
     count: int = 0
@@ -73,6 +76,8 @@ class Ticks:
         means = self.report.flush(nimg, alpha, self.checkpoints.latest_path())
         self.watchdog.begin()
         self.count += 1
+        if self.observe is not None:
+            self.report.write(nimg, self.observe(nimg, state, phase), show=False)
         diversity = None
         if last or self.count % self.config.run.grid_ticks == 0:
             generator = self._everywhere(generator_of(state, model, phase))

@@ -1,0 +1,138 @@
+"""Overfitting, seen by scores of images that were held out of training.
+
+Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
+Data", section 3.1, equation 1.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.sharding import Mesh
+
+from stylegan_jax.data.sources import Source, open_source
+from stylegan_jax.distributed import parallel
+from stylegan_jax.networks.config import num_layers
+from stylegan_jax.ops import growing, latents
+from stylegan_jax.training import adaptive, objectives
+from stylegan_jax.training.config import Config
+from stylegan_jax.training.objectives import Batch
+from stylegan_jax.training.schedule import Phase
+from stylegan_jax.training.state import TrainState, select
+from stylegan_jax.training.step import to_float
+
+_MINIBATCHES = 4
+HELD_OUT, R_V = "scores/held_out", "overfitting/r_v"
+
+
+def validation_ratio(train: Array, held_out: Array, fake: Array) -> Array:
+    """r_v of mean scores: 0 without overfitting, 1 where held-out images look fake.
+
+    Source: equation 1 of the paper.
+    """
+    return (train - held_out) / (train - fake)
+
+
+def observer(
+    config: Config, source: Source, mesh: Mesh
+) -> Callable[[int, TrainState, Phase], Mapping[str, float]] | None:
+    """Makes `(nimg, state, phase) -> metrics` with the score of images held out.
+
+    The discriminator sees four minibatches each of the images in training, of those
+    held out and of samples, augmented with the present strength. Metrics are
+    `scores/held_out` and r_v, `overfitting/r_v`. Every process computes all of it.
+
+    Args:
+        config: of the run.
+        source: images in training.
+        mesh: the devices.
+
+    Returns:
+        The function; None if `data.holdout` is 0.
+    """
+    if not config.data.holdout:
+        return None
+    held_out = open_source(dataclasses.replace(config.data, part="held_out"))
+    everywhere = parallel.replicated(mesh)
+
+    @functools.cache
+    def compiled(phase: Phase) -> Callable[..., Mapping[str, Array]]:
+        return jax.jit(make_scores(config, phase), out_shardings=everywhere)
+
+    def observe(nimg: int, state: TrainState, phase: Phase) -> Mapping[str, float]:
+        random = np.random.default_rng([config.data.seed, nimg])
+        shape = (_MINIBATCHES, phase.batch_size)
+        batches = [
+            _batch(images, random.choice(len(images), shape), phase.resolution)
+            for images in (source, held_out)
+        ]
+        key = jax.random.fold_in(jax.random.key(config.run.seed), nimg)
+        inputs = parallel.place((*batches, key), everywhere)
+        return jax.device_get(compiled(phase)(state, *inputs))
+
+    return observe
+
+
+def make_scores(config: Config, phase: Phase) -> Callable[..., Mapping[str, Array]]:
+    """Makes the pure function `(state, train, held_out, key) -> metrics` of a phase."""
+    model, augment = config.model, config.augment
+    generate = objectives.make_generate(model, config.loss, config.optimizer, phase)
+    discriminate = objectives.make_discriminate(model)
+    layers = num_layers(phase.resolution)
+
+    def scores(
+        state: TrainState, train: Batch, held_out: Batch, key: Array
+    ) -> Mapping[str, Array]:
+        alpha = phase.alpha(state.nimg)
+        g_params, d_params = select((state.g_params, state.d_params), phase)
+
+        def score(images: Array, labels: Array, key: Array) -> Array:
+            if augment.active:
+                values = adaptive.draw(augment, state.augment, key, images.shape)
+                images = objectives.augment(images, values)
+            return discriminate(d_params, images, labels, alpha).mean()
+
+        def one(batches: tuple[Batch, Batch, Array]) -> tuple[Array, Array, Array]:
+            reals, others, key = batches
+            keys = jax.random.split(key, 5)
+            z = jax.random.normal(keys[0], (phase.batch_size, model.z_dim))
+            noise = layers if model.use_noise else 0
+            drawn = {
+                "z": z,
+                "z2": z,
+                "noise": latents.draw_noise(keys[1], phase.batch_size, noise),
+                "labels": reals["labels"],
+                "crossover": jnp.full((phase.batch_size,), layers),
+            }
+            fakes, _ = generate(g_params, state.w_avg, drawn, alpha)
+            means = [score(fakes, reals["labels"], keys[2])]
+            for batch, key in zip((reals, others), keys[3:], strict=True):
+                images = to_float(batch["images"])
+                if alpha is not None:
+                    images = growing.fade_reals(images, alpha)
+                means.append(score(images, batch["labels"], key))
+            fake, real, other = means
+            return fake, real, other
+
+        keys = jax.random.split(key, _MINIBATCHES)
+        means = lax.map(one, (train, held_out, keys))
+        fake, real, other = (mean.mean() for mean in means)
+        return {HELD_OUT: other, R_V: validation_ratio(real, other, fake)}
+
+    return scores
+
+
+def _batch(source: Source, indices: np.ndarray, resolution: int) -> Batch:
+    flat = indices.ravel()
+    arrays = {
+        "images": np.stack([source.image(int(i), resolution) for i in flat]),
+        "labels": np.stack([source.label(int(i)) for i in flat]).astype(np.float32),
+    }
+    return {
+        name: array.reshape(*indices.shape, *array.shape[1:])
+        for name, array in arrays.items()
+    }

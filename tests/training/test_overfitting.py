@@ -1,0 +1,75 @@
+"""Overfitting as seen by scores of images that are held out."""
+
+import dataclasses
+import json
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.sources import open_source
+from stylegan_jax.networks.pair import discriminator_network
+from stylegan_jax.training import overfitting
+from stylegan_jax.training.config import Config, RunConfig
+from stylegan_jax.training.loop import train
+from stylegan_jax.training.schedule import ScheduleConfig, phases
+from stylegan_jax.training.state import init_state
+from tests import tiny
+
+BATCH = 4
+CONFIG = Config(
+    model=tiny.MODEL_8,
+    data=DataConfig(portraits_size=20, holdout=0.2),
+    schedule=ScheduleConfig(
+        initial_resolution=8, total_kimg=0.032, batch_size=BATCH, repeats=2
+    ),
+    run=RunConfig(tick_kimg=0.016, grid_columns=2, grid_rows=1),
+)
+(PHASE,) = phases(CONFIG.schedule, 8)
+
+
+def test_r_v_is_the_papers():
+    """Held-out images a quarter of the way from the training set to samples."""
+    assert overfitting.validation_ratio(2.0, 1.0, -2.0) == pytest.approx(0.25)
+    assert overfitting.validation_ratio(2.0, 2.0, -2.0) == 0
+    assert overfitting.validation_ratio(2.0, -2.0, -2.0) == 1
+
+
+def test_scores_are_the_discriminators_minibatch_by_minibatch(key):
+    state = init_state(key, CONFIG.model, CONFIG.optimizer)
+    state = dataclasses.replace(state, d_params=tiny.numbers(state.d_params))
+    pixels = np.random.RandomState(0).randint(0, 256, (2, 4, BATCH, 8, 8, 3))
+    labels = np.zeros((4, BATCH, 0), np.float32)
+    train_batch, held_out = (
+        {"images": x.astype(np.uint8), "labels": labels} for x in pixels
+    )
+    scores = jax.jit(overfitting.make_scores(CONFIG, PHASE))
+    found = scores(state, train_batch, held_out, key)
+    network = discriminator_network(CONFIG.model, strided_groups=False)
+    expected = [
+        network.apply({"params": state.d_params}, image, labels[0])
+        for image in (pixels[1] / 127.5 - 1).astype(np.float32)
+    ]
+    np.testing.assert_allclose(
+        found[overfitting.HELD_OUT], np.mean(expected), rtol=1e-4
+    )
+    same = scores(state, train_batch, train_batch, key)
+    assert same[overfitting.R_V] == 0
+    assert found[overfitting.R_V] != 0
+
+
+def test_a_run_records_both_and_trains_as_without(tmp_path):
+    state = train(CONFIG, tmp_path / "seen")
+    lines = (tmp_path / "seen" / "metrics.jsonl").read_text().splitlines()
+    known = [json.loads(line) for line in lines]
+    seen = [line for line in known if overfitting.HELD_OUT in line]
+    assert [line["nimg"] for line in seen] == [16, 32]
+    assert all(np.isfinite(line[overfitting.R_V]) for line in seen)
+    blind = dataclasses.replace(
+        CONFIG, data=dataclasses.replace(CONFIG.data, holdout=0.0)
+    )
+    other = train(blind, tmp_path / "blind", source=open_source(CONFIG.data))
+    chex.assert_trees_all_equal(state.g_params, other.g_params)
+    chex.assert_trees_all_equal(state.d_params, other.d_params)
