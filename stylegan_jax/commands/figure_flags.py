@@ -270,6 +270,15 @@ class Scores(Figure):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Overfitting(Figure):
+    """Scores of images held out, r_t, r_v and p through the training of a run."""
+
+    def draw(self, studio: Studio, output: Output) -> None:
+        """Draws the figure and writes it."""
+        output.write(score_curves.overfitting(loading.located(self.network)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Reconstruction(Figure):
     """Real images and what `stylegan_jax.invert` made of them, side by side."""
 

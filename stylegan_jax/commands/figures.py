@@ -34,6 +34,7 @@ FIGURES: dict[str, type[Figure]] = {
     "morph": commands.Morph,
     "growing": commands.Growing,
     "scores": commands.Scores,
+    "overfitting": commands.Overfitting,
     "reconstruction": commands.Reconstruction,
 }
 _ALL = "all"

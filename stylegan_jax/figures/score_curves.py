@@ -15,6 +15,17 @@ from stylegan_jax.metrics import evaluations as metrics
 
 _TRAINED = "metrics/"  # before the names of scores in metrics.jsonl
 
+# Panels of overfitting, and metrics of training by the names of their lines.
+_SIGNS = {
+    "mean scores": {
+        "in training": "scores/real",
+        "held out": "scores/held_out",
+        "samples": "scores/fake",
+    },
+    "overfitting": {"r_t": "augment/r_t", "r_v": "overfitting/r_v"},
+    "augmentation": {"p": "augment/p"},
+}
+
 
 def read_scores(run: Path) -> dict[str, dict[int, float]]:
     """Scores of a run, by name and images shown."""
@@ -69,3 +80,35 @@ def scores(runs: Sequence[Path], names: Sequence[str] | None = None) -> np.ndarr
             "run python -m stylegan_jax.evaluate RUN/checkpoints/CHECKPOINT"
         )
     return plots.panels_of_lines(panels, x_label="thousand images shown")
+
+
+def overfitting(run: Path) -> np.ndarray:
+    """Draws what tells of overfitting through training; uint8 `[H, W, 3]`.
+
+    Panels: the discriminator's mean scores of images in training, held out and of
+    samples; r_t and r_v; the probability p of augmentation. Those that were recorded.
+
+    Raises:
+        UserError: neither images were held out nor augmentation adapted.
+    """
+    log = records.read_log(run / "metrics.jsonl", {"nimg": int}, inside=run)
+
+    log = [*log]
+
+    def course(name: str) -> tuple[list[float], list[float]]:
+        known = [record for record in log if name in record]
+        return [x["nimg"] / 1000 for x in known], [x[name] for x in known]
+
+    panels = {
+        title: {line: course(name) for line, name in lines.items() if course(name)[0]}
+        for title, lines in _SIGNS.items()
+    }
+    if not panels["overfitting"]:
+        raise UserError(
+            f"{run} has no record of overfitting: train with `data.holdout=0.1`, or "
+            "`augment.mode=ada`"
+        )
+    panels = {title: lines for title, lines in panels.items() if lines}
+    return plots.panels_of_lines(
+        panels, x_label="thousand images shown", from_zero=False
+    )

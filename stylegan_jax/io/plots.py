@@ -77,13 +77,15 @@ def panels_of_lines(
     *,
     x_label: str,
     columns: int = 3,
+    from_zero: bool = True,
 ) -> np.ndarray:
-    """Draws lines with dots, panel by panel, from zero upwards; uint8 `[H, W, 3]`.
+    """Draws lines with dots, panel by panel; uint8 `[H, W, 3]`.
 
     Args:
         panels: by title, lines by name: x and y.
         x_label: below every panel.
         columns: panels in a row.
+        from_zero: every panel begins at 0.
 
     Raises:
         UserError: no panels.
@@ -95,7 +97,8 @@ def panels_of_lines(
         axis.set_title(title, fontsize=9)
         axis.set_xlabel(x_label, fontsize=8)
         axis.tick_params(labelsize=8)
-        axis.set_ylim(bottom=0)
+        if from_zero:
+            axis.set_ylim(bottom=0)
         if len(lines) > 1:
             axis.legend(fontsize=8)
     return _pixels(figure)

@@ -53,3 +53,29 @@ def test_unknown_scores_are_explained(run, tmp_path):
         score_curves.scores([run], ["fid50k"])
     with pytest.raises(UserError, match="no score is known at two checkpoints"):
         score_curves.scores([tmp_path])
+
+
+def test_overfitting_has_a_panel_for_all_that_was_recorded(run, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        plots, "panels_of_lines", lambda panels, **options: drawn.update(panels)
+    )
+    with pytest.raises(
+        UserError, match=r"no record of overfitting: train with `data.h"
+    ):
+        score_curves.overfitting(run)
+    lines = [
+        {"nimg": 1000, "scores/real": 1.0, "scores/fake": -1.0},
+        {"nimg": 1000, "scores/held_out": 0.5, "overfitting/r_v": 0.25},
+    ]
+    (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    score_curves.overfitting(run)
+    at = [1.0]
+    assert drawn == {
+        "mean scores": {
+            "in training": (at, [1.0]),
+            "held out": (at, [0.5]),
+            "samples": (at, [-1.0]),
+        },
+        "overfitting": {"r_v": (at, [0.25])},
+    }

@@ -60,6 +60,7 @@ def test_scores_are_the_discriminators_minibatch_by_minibatch(key):
     assert found[overfitting.R_V] != 0
 
 
+@pytest.mark.thorough
 def test_a_run_records_both_and_trains_as_without(tmp_path):
     state = train(CONFIG, tmp_path / "seen")
     lines = (tmp_path / "seen" / "metrics.jsonl").read_text().splitlines()
