@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from stylegan_jax.commands import cli, recipe_files
+from stylegan_jax.commands import cli, edit, figures, recipe_files
 from tests.docs import pages
 
 # Of other repositories, which the pages speak of.
@@ -71,10 +71,11 @@ def ours(command):
     return command.program.startswith(("stylegan_jax.", "benchmarks."))
 
 
-@pytest.mark.parametrize("path", pages.PAGES, ids=pages.NAMES)
-def test_commands_are_understood(path, only_parse):
+def test_commands_are_understood(only_parse):
     wrong = []
-    for command in pages.commands(path):
+    for command in {
+        str(c): c for path in pages.PAGES for c in pages.commands(path)
+    }.values():
         spoken = any(PLACEHOLDERS.search(word) for word in command.words)
         if ours(command) and command.words and not spoken:
             said = only_parse(command)
@@ -103,13 +104,10 @@ def test_programs_and_files_exist(path):
     assert not missing
 
 
-@pytest.fixture(scope="module")
 def known_options():
     """Every flag that some command shows in its help."""
-    from stylegan_jax.commands import edit, figures
-
     commands = [(name, ()) for name in PROGRAMS]
-    commands += [("train", ("configs/quickstart.py",))]
+    commands += [("train", ("quickstart",))]
     commands += [("edit", (operation,)) for operation in edit.OPERATIONS]
     commands += [("figures", (figure,)) for figure in figures.FIGURES]
     shown = io.StringIO()
@@ -121,32 +119,26 @@ def known_options():
     return {option for line in lines for option in re.findall(r"--[\w.-]+", line)}
 
 
-@pytest.mark.parametrize("path", pages.PAGES, ids=pages.NAMES)
-def test_flags_in_sentences_exist(path, known_options):
-    # The first columns of that page are what others have.
-    spans = pages.code_spans(path, first_column=path.name != "from_official.md")
-    found = {
-        option
-        for span in spans
-        if span.startswith("--")
-        for option in re.findall(r"(?<!\S)--[\w.-]+", span)
-    }
-    assert found - known_options - OTHER_OPTIONS == set()
-
-
-@pytest.mark.parametrize("path", pages.PAGES, ids=pages.NAMES)
-def test_settings_in_sentences_have_such_values(path, only_parse):
-    wrong = []
-    for span in pages.code_spans(path):
-        words = span.split()
-        if re.match(r"--[a-z]+\.", span) and len(words) > 1:
-            given = ["configs/ffhq1024.py", "--workdir", "runs/x", *words]
-            if "--data.name" not in words:
-                given += ["--data.name", "folder", "--data.path", "photos"]
-            said = only_parse(pages.Command("stylegan_jax.train", given))
-            if said is not None:
-                wrong.append((span, said))
+def test_flags_and_settings_in_sentences_exist(only_parse, monkeypatch):
+    found, wrong = set(), []
+    for path in pages.PAGES:
+        # The first columns of that page are what others have.
+        spans = pages.code_spans(path, first_column=path.name != "from_official.md")
+        for span in spans:
+            if span.startswith("--"):
+                found |= set(re.findall(r"(?<!\S)--[\w.-]+", span))
+        for span in pages.code_spans(path):
+            words = span.split()
+            if re.match(r"--[a-z]+\.", span) and len(words) > 1:
+                given = ["configs/ffhq1024.py", "--workdir", "runs/x", *words]
+                if "--data.name" not in words:
+                    given += ["--data.name", "folder", "--data.path", "photos"]
+                said = only_parse(pages.Command("stylegan_jax.train", given))
+                if said is not None:
+                    wrong.append((path.name, span, said))
     assert not wrong
+    monkeypatch.undo()
+    assert found - known_options() - OTHER_OPTIONS == set()
 
 
 OUTPUTS = ("--outdir", "--workdir", "--dest")

@@ -14,17 +14,12 @@ import stylegan_jax
 ROOT = Path(stylegan_jax.__file__).resolve().parents[1]
 RECIPE = '''"""Two resolutions, three phases, a hundred and fifty steps."""
 
-from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs.checkpoint import CheckpointConfig
-from stylegan_jax.training.config import Config, RunConfig
-from stylegan_jax.training.schedule import ScheduleConfig
+import stylegan_jax as sg
 
 
-def get_config() -> Config:
-    return Config(
-        model=ModelConfig(
+def get_config() -> sg.Config:
+    return sg.Config(
+        model=sg.ModelConfig(
             resolution=16,
             z_dim=8,
             w_dim=8,
@@ -32,16 +27,12 @@ def get_config() -> Config:
             mapping_layers=1,
             channel_max=8,
         ),
-        data=DataConfig(portraits_size=32, mirror=True),
-        schedule=ScheduleConfig(
-            stable_kimg=0.1,
-            fade_kimg=0.1,
-            total_kimg=1.2,
-            repeats=2,
-            batch_size=ByResolution(4),
+        data=sg.DataConfig(portraits_size=32, mirror=True),
+        schedule=sg.ScheduleConfig(
+            stable_kimg=0.1, fade_kimg=0.1, total_kimg=1.2, repeats=2, batch_size=4
         ),
-        checkpoint=CheckpointConfig(every_kimg=0.048),
-        run=RunConfig(tick_kimg=ByResolution(0.1), grid_columns=2, grid_rows=1),
+        checkpoint=sg.CheckpointConfig(every_kimg=0.048),
+        run=sg.RunConfig(tick_kimg=0.1, grid_columns=2, grid_rows=1),
     )
 '''
 

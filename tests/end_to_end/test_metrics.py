@@ -12,25 +12,18 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.features import exported_function
 
 RECIPE = """
-from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs.checkpoint import CheckpointConfig
-from stylegan_jax.training.config import Config, RunConfig
-from stylegan_jax.training.evaluation import MetricsConfig
-from stylegan_jax.training.schedule import ScheduleConfig
-from stylegan_jax.training.state import OptimizerConfig
+import stylegan_jax as sg
 def get_config():
-    return Config(
-        model=ModelConfig(resolution=8, z_dim=8, w_dim=8, channel_max=8,
-                          mapping_width=8, mapping_layers=1),
-        data=DataConfig(portraits_size=40),
-        schedule=ScheduleConfig(total_kimg=0.08, batch_size=ByResolution(4), repeats=5),
-        checkpoint=CheckpointConfig(every_kimg=0.04, keep_last=1),
-        metrics=MetricsConfig(names="ppl_wend40"),
+    return sg.Config(
+        model=sg.ModelConfig(resolution=8, z_dim=8, w_dim=8, channel_max=8,
+                             mapping_width=8, mapping_layers=1),
+        data=sg.DataConfig(portraits_size=40),
+        schedule=sg.ScheduleConfig(total_kimg=0.08, batch_size=4, repeats=5),
+        checkpoint=sg.CheckpointConfig(every_kimg=0.04, keep_last=1),
+        metrics=sg.MetricsConfig(names="ppl_wend40"),
         # Fast and with little averaging, so that paths become longer.
-        optimizer=OptimizerConfig(learning_rate=ByResolution(0.02), ema_kimg=0.02),
-        run=RunConfig(grid_columns=2, grid_rows=2),
+        optimizer=sg.OptimizerConfig(learning_rate=0.02, ema_kimg=0.02),
+        run=sg.RunConfig(grid_columns=2, grid_rows=2),
     )
 """
 

@@ -168,7 +168,7 @@ def test_near_the_end_of_its_time_the_job_saves_and_is_queued_again(
     tmp_path: Path,
 ) -> None:
     saves = 'trap "sleep 1; echo saved >> saved; exit 0" TERM\nkill -USR1 $PPID\n'
-    done = submit(tmp_path, saves + "sleep 20 & wait $!")
+    done = submit(tmp_path, saves + "sleep 20 > /dev/null 2>&1 & wait $!")
     assert done.returncode == 0
     assert (tmp_path / "saved").read_text() == "saved\n"
     assert calls(tmp_path / "bin")[-1] == "scontrol requeue 77"
