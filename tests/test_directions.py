@@ -1,22 +1,16 @@
 import dataclasses
 import json
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.commands import direction_search, directions
+from stylegan_jax.commands import directions
 from stylegan_jax.editing.direction_files import load_directions
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
 from stylegan_jax.io import images
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import init_generator
-
-MODEL = ModelConfig(
-    resolution=8, z_dim=6, w_dim=6, mapping_width=6, mapping_layers=1, channel_max=8
-)
+from tests import tiny
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +33,14 @@ def _colours():
         return {name: Brightness(("red", "green").index(name)) for name in names}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(direction_search, "classifiers_for", trained)
+        patch.setattr(directions, "classifiers_for", trained)
         yield
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     path = tmp_path_factory.mktemp("network") / "tiny.safetensors"
-    made = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), MODEL)
-    exported.save(path, made)
+    exported.save(path, tiny.generator(tiny.MODEL_8))
     return str(path)
 
 

@@ -18,6 +18,7 @@ import stylegan_jax as sg
 from stylegan_jax import errors as sg_errors
 from stylegan_jax.features import exported_function
 from stylegan_jax.training import losses
+from tests import tiny
 
 PACKAGE = Path(sg.__file__).parent
 STUBS = sorted(PACKAGE.rglob("__init__.pyi"))
@@ -28,11 +29,6 @@ def objectives(monkeypatch):
     """Those that a test adds are gone after it."""
     for name in ("GENERATOR_LOSSES", "DISCRIMINATOR_LOSSES"):
         monkeypatch.setattr(losses, name, dict(getattr(losses, name)))
-
-
-@pytest.fixture(scope="module")
-def portraits():
-    return sg.load("portraits")
 
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.parent.name)
@@ -68,112 +64,95 @@ def test_functions_stay_what_they_are_when_everything_is_imported():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_pictures_of_seeds_are_those_of_the_command(portraits, tmp_path):
-    pictures = sg.sample(portraits, [3, 1, 3], psi=0.5)
-    assert pictures.dtype == np.uint8 and pictures.shape == (3, 32, 32, 3)
+def test_pictures_of_seeds_are_those_of_the_command(
+    tiny_generator, tiny_network, tmp_path
+):
+    pictures = sg.sample(tiny_generator, [3, 1, 3], psi=0.5)
+    assert pictures.dtype == np.uint8 and pictures.shape == (3, 16, 16, 3)
     np.testing.assert_array_equal(pictures[0], pictures[2])
     command = importlib.import_module("stylegan_jax.commands.sample")
     words = ["--seeds", "1", "--psi", "0.5", "--outdir", str(tmp_path)]
-    command.main(["portraits", *words])
+    command.main([tiny_network, *words])
     written = np.asarray(Image.open(tmp_path / "seed0001.png"))
     np.testing.assert_array_equal(pictures[1], written)
-    none = sg.sample(portraits, [])
-    assert none.shape == (0, 32, 32, 3) and none.dtype == np.uint8
-    points = dataclasses.replace(portraits, resolution=1)
+    none = sg.sample(tiny_generator, [])
+    assert none.shape == (0, 16, 16, 3) and none.dtype == np.uint8
+    points = dataclasses.replace(tiny_generator, resolution=1)
     with pytest.raises(sg_errors.UserError, match="draws points"):
         sg.sample(points, [0])
 
 
-def test_an_inversion_an_edit_and_a_hole(portraits, tmp_path):
-    pictures = sg.sample(portraits, range(2))
+def test_an_inversion_an_edit_and_a_hole(tmp_path):
+    made = tiny.generator(tiny.MODEL_8)
+    pictures = sg.sample(made, range(2))
     Image.fromarray(pictures[1]).save(tmp_path / "b.png")
-    result = sg.invert(
-        portraits,
-        [pictures[0], tmp_path / "b.png"],
-        perceptual="none",
-        steps=30,
-        noise_steps=5,
-    )
+    quick = {"perceptual": "none", "steps": 20, "noise_steps": 5}
+    result = sg.invert(made, [pictures[0], tmp_path / "b.png"], **quick)
     assert len(result.codes) == 2 and [one.index for one in result.each] == [0, 1]
     difference = result.images.astype(float) - pictures
     expected = 10 * np.log10(255**2 / (difference**2).mean((1, 2, 3)))
     np.testing.assert_allclose(result.psnr, expected, rtol=1e-4)
-    assert result.psnr.min() > 15
+    assert result.psnr.min() > 10
 
     # One image alone is no sequence of rows, and a path none of letters.
-    quick = {"perceptual": "none", "steps": 30, "noise_steps": 5}
     for one in (pictures[1], str(tmp_path / "b.png"), tmp_path):
-        again = sg.invert(portraits, one, **quick)
+        again = sg.invert(made, one, **quick)
         np.testing.assert_array_equal(again.images, result.images[1:])
     with pytest.raises(sg_errors.UserError, match="no images"):
-        sg.invert(portraits, [])
+        sg.invert(made, [])
 
-    age = sg.editing.directions_of("portraits")["age"]
+    age = tiny.directions()[0]
     older = sg.editing.move(result.codes, age, jnp.asarray([0.0, 2.0]))
     np.testing.assert_array_equal(older.ws[0], result.codes.ws[0])
     moved = np.asarray(older.ws[1] - result.codes.ws[1], np.float64)
     np.testing.assert_allclose(np.linalg.norm(moved, axis=1).max(), 2.0, rtol=1e-5)
 
-    hole = np.zeros((1, 32, 32, 1), np.float32)
-    hole[:, 10:20, 10:20] = 1
-    plan = sg.inversion.Plan(steps=3)
-    search = sg.editing.Search(w=plan, noise_steps=0)
+    hole = np.zeros((1, 8, 8, 1), np.float32)
+    hole[:, 2:5, 2:5] = 1
+    search = sg.editing.Search(w=sg.inversion.Plan(steps=3), noise_steps=0)
     target = jnp.asarray(pictures[:1] / 127.5 - 1, jnp.float32)
     filled, spoiled = (
-        sg.inversion.last(sg.editing.inpaint(portraits, image, hole, search=search))
+        sg.inversion.last(sg.editing.inpaint(made, image, hole, search=search))
         for image in (target, target * (1 - hole))
     )
     np.testing.assert_array_equal(filled.code.ws, spoiled.code.ws)
 
 
-def tiny():
-    model = sg.ModelConfig(
-        resolution=8, z_dim=8, w_dim=8, channel_max=8, mapping_width=8, mapping_layers=1
-    )
-    return sg.Config(
-        model=model,
-        schedule=sg.ScheduleConfig(initial_resolution=8, total_kimg=0.1),
-    )
-
-
 def test_one_training_step_and_a_loss_of_ones_own():
     def discriminator(reals, fakes):
-        return (reals - 1) ** 2 + fakes**2
+        return 3.0 + 0 * (reals + fakes)
 
     def generator(fakes):
-        return (fakes - 1) ** 2
+        return 5.0 + 0 * fakes
 
-    sg.training.register_loss("least_squares", generator, discriminator)
+    sg.training.register_loss("constant", generator, discriminator)
     with pytest.raises(ValueError, match="already"):
         sg.training.register_loss("hinge", generator, discriminator)
     # A name does not make it one of ours, with its penalties.
     sg.training.register_loss("logistic_mine", generator, discriminator)
     assert sg.LossConfig(objective="logistic_mine").resolved().r1_gamma == 0
-    config = tiny()
-    (phase,) = sg.training.phases(config.schedule, 8)
-    found = {}
-    for objective in ("logistic", "least_squares"):
-        loss = sg.LossConfig(objective=objective, r1_gamma=0.0)
-        step = sg.training.make_step(config.model, loss, config.optimizer, phase)
-        state = sg.training.init_state(
-            jax.random.key(0), config.model, config.optimizer
-        )
-        parts = (phase.repeats * phase.d_steps, phase.batch_size)
-        batch = {
-            "images": np.full((*parts, 8, 8, 3), 100, np.uint8),
-            "labels": np.zeros((*parts, 0), np.float32),
-        }
-        state, metrics = step(state, batch, jax.random.key(1))
-        assert int(state.nimg) == phase.step_nimg
-        found[objective] = float(metrics["loss/D"])
-        made = sg.training.generator_of(state, config.model, phase)
-        assert sg.sample(made, [0]).shape == (1, 8, 8, 3)
-    assert found["logistic"] != found["least_squares"]
+    model, optimizer = tiny.MODEL_8, sg.OptimizerConfig()
+    loss = sg.LossConfig(objective="constant", r1_gamma=0.0)
+    schedule = sg.ScheduleConfig(initial_resolution=8, total_kimg=0.1, batch_size=4)
+    (phase,) = sg.training.phases(schedule, 8)
+    step = sg.training.make_step(model, loss, optimizer, phase)
+    state = sg.training.init_state(jax.random.key(0), model, optimizer)
+    parts = (phase.repeats * phase.d_steps, phase.batch_size)
+    batch = {
+        "images": np.full((*parts, 8, 8, 3), 100, np.uint8),
+        "labels": np.zeros((*parts, 0), np.float32),
+    }
+    state, metrics = step(state, batch, jax.random.key(1))
+    assert int(state.nimg) == phase.step_nimg
+    assert (float(metrics["loss/D"]), float(metrics["loss/G"])) == (3.0, 5.0)
+    made = sg.training.generator_of(state, model, phase)
+    assert made.resolution == 8 and made.config == model
 
 
+@pytest.mark.thorough
 def test_a_run(tmp_path):
-    config = tiny()
-    state = sg.train(config, tmp_path / "run")
+    schedule = sg.ScheduleConfig(initial_resolution=8, total_kimg=0.1, batch_size=4)
+    state = sg.train(sg.Config(model=tiny.MODEL_8, schedule=schedule), tmp_path / "run")
     assert int(state.nimg) >= 100
     made = sg.load(tmp_path / "run")
     assert sg.sample(made, [0]).shape == (1, 8, 8, 3)
@@ -184,7 +163,13 @@ def blocks(page):
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize("block", blocks("python.md"))
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(block, marks=[pytest.mark.thorough] if i else [])
+        for i, block in enumerate(blocks("python.md"))
+    ],
+)
 def test_every_example_of_the_page_runs_and_is_short(block, tmp_path, monkeypatch):
     lines = [line for line in block.splitlines() if line]
     assert len(lines) <= 14 and "import stylegan_jax as sg" not in lines[1:]

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 import stylegan_jax
-from stylegan_jax import loading
 from stylegan_jax.commands import edit
 from stylegan_jax.data.portraits import source
 from stylegan_jax.editing import direction_files
@@ -31,21 +30,18 @@ def samples(generator):
     return np.asarray(jax.jit(generator.sample)(z))
 
 
-def test_it_is_called_by_name_wherever_one_stands(tmp_path, monkeypatch):
+def test_its_directions_lie_beside_it_whatever_folder_is_called_so(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     assert pretrained.names() == ("portraits",)
-    assert stylegan_jax.load("portraits").resolution == 32
-    # A folder of pictures hides neither the network nor its directions.
+    assert sum(path.stat().st_size for path in pretrained.FOLDER.iterdir()) < 8 << 20
     Path("portraits").mkdir()
-    assert stylegan_jax.load("portraits").resolution == 32
     assert direction_files.beside("portraits") is not None
     assert direction_files.beside("name:portraits") is not None
 
 
-def test_it_is_small():
-    assert sum(path.stat().st_size for path in pretrained.FOLDER.iterdir()) < 8 << 20
-
-
+@pytest.mark.thorough
 def test_it_draws_what_it_was_trained_on(samples):
     chex.assert_shape(samples, (64, 32, 32, 3))
     real = np.stack(
@@ -72,6 +68,7 @@ def test_it_has_directions_of_five_attributes(generator):
         assert np.shape(direction.vector)[-1] == generator.config.w_dim
 
 
+@pytest.mark.thorough
 def test_edit_finds_its_directions(tmp_path):
     edit.main(
         f"attribute portraits seed:1 --name smile --amounts=0,2 --outdir {tmp_path}"
@@ -94,8 +91,3 @@ def test_a_file_that_no_directions_lie_beside_asks_for_them(tmp_path):
             f"attribute {file} seed:1 --name smile --outdir {tmp_path}"
             " --perceptual none".split()
         )
-
-
-def test_its_name_is_offered_where_a_network_is_missing():
-    with pytest.raises(UserError, match=r"portrait does not.* mean portraits"):
-        loading.load("portrait")

@@ -11,79 +11,261 @@ turning each direction up changes, as Markdown and JSON, and a picture. With --f
 nothing is looked for: directions that exist are measured and drawn.
 """
 
+import dataclasses
 import json
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+import tyro
 
 from stylegan_jax import loading
+from stylegan_jax.classifiers.attribute_classifiers import classifiers_for
 from stylegan_jax.classifiers.classifier import Classifier
 from stylegan_jax.commands import cli, known_data
-from stylegan_jax.commands.direction_search import (
-    DirectionsArgs,
-    find,
-    labels_of,
-    measure,
+from stylegan_jax.commands.flag_groups import (
+    Cutoff,
+    OfNetwork,
+    layers_of,
+    require_at_least,
 )
-from stylegan_jax.commands.flag_groups import layers_of, require_at_least
 from stylegan_jax.commands.known_data import KnownData
-from stylegan_jax.editing.attributes import Boundary
-from stylegan_jax.editing.direction_files import save_directions
-from stylegan_jax.editing.directions import Direction
-from stylegan_jax.editing.rescoring import Rescoring, draw_rows
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.portraits.source import Portraits
+from stylegan_jax.data.sources import Converted, Source
+from stylegan_jax.editing import finding
+from stylegan_jax.editing.attributes import Boundary, Fit
+from stylegan_jax.editing.direction_files import load_directions, save_directions
+from stylegan_jax.editing.directions import Direction, Space
+from stylegan_jax.editing.finding import Conditional
+from stylegan_jax.editing.ganspace import principal_directions, statistics_of_w
+from stylegan_jax.editing.rescoring import (
+    Rescoring,
+    correct,
+    draw_rows,
+    moves,
+    rescore,
+)
+from stylegan_jax.editing.rows import parse_rows
+from stylegan_jax.editing.sefa import sefa_directions
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.outputs import Outputs, files_named_in
+from stylegan_jax.metrics.draws import LabelDistribution, labels_for
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
 
 _STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of the picture, standard deviations
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DirectionsArgs(OfNetwork):
+    """Finds directions, says what each of them changes, and draws it."""
+
+    method: Literal["interfacegan", "sefa", "ganspace"] = "interfacegan"
+    # Measure and draw these directions instead: a .safetensors of this command, a .npy
+    # boundary, or a folder of those.
+    file: Path | None = None
+    # Which to look for and to measure, with commas; all that the data has by default.
+    attributes: str = ""
+    # Of the attributes: read, or trained on the data and written if it is not there.
+    classifiers: Path | None = None
+    # Where directions act: coarse, middle, fine, style, all, or numbers such as 0-3,7;
+    # sefa: also whose.
+    layers: str = "all"
+    # Latents of the directions, for interfacegan; with --file, of .npy files whose name
+    # does not say it.
+    space: Space | None = None
+    samples: int = 20_000  # to learn from (interfacegan), to take moments of (ganspace)
+    extremes: float = 0.02  # samples taken from the top and the bottom: share or number
+    fit: Fit = "svm"  # regression: the slope over all samples, not only the extremes
+    # How each attribute's direction leaves the others alone: orthogonal to them, or the
+    # likeliest way, which is the shortest in standard deviations of the samples.
+    conditional: Conditional = "orthogonal"
+    # Then correct the directions by what moving this many samples does; 0: do not.
+    correct: int = 0
+    number: int = 10  # of directions, for sefa and ganspace
+    amount: float = 2.0  # the table: how far up, in standard deviations of the latents
+    measured: int = 1000  # samples that the table is of; 0 for no table
+    people: int = 2  # in the picture
+    psi: float = 0.7  # truncation in the picture
+    cutoff: Cutoff = 8  # layers that are truncated; none: all of them
+    # The class drawn in the picture, from 0, of a conditional network.
+    class_index: Annotated[int, tyro.conf.arg(name="class")] = 0
+    data: DataConfig = DataConfig()  # whose labels are attributes; a run's own
+    seed: int = 0  # of everything random
+    batch_size: int = 64  # images under way at once
+
+
 @cli.entry
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    args, data = _parse(argv)
-    out = Outputs(args.outdir, inputs=files_named_in(args))
-    generator = loading.load(args.network)
-    if generator.resolution == 1:
-        raise UserError(f"{args.network} draws points; directions are of pictures")
-    label = _label(generator, args)
-    directions, planes, classifiers = find(generator, args, data)
-    if args.file is None or args.correct:
-        save_directions(out.path("directions.safetensors"), directions)
-    if args.measured and classifiers:
-        # Other people than those who were learnt from.
-        count, seed = args.measured, args.seed + 1
-        labels = labels_of(generator, data)
-        table = measure(
-            generator, classifiers, directions, args, count, seed, labels=labels
-        )
-        _write_table(table, classifiers, planes, args, out)
-    picture = _draw(generator, directions, label, args)
-    out.write_png("directions.png", picture, "sheet")
-    print(f"{len(directions)} directions in {args.outdir}")
-
-
-def _parse(argv: Sequence[str] | None) -> tuple[DirectionsArgs, KnownData]:
-    """The flags, and the data of the network."""
     prog = "python -m stylegan_jax.directions"
     args, data = known_data.parse(DirectionsArgs, argv, prog=prog)
     require_at_least(
         args, samples=2, measured=0, correct=0, people=1, batch_size=1, cutoff=0
     )
-    return args, data
+    out = Outputs(args.outdir, inputs=files_named_in(args))
+    generator = loading.load(args.network)
+    if generator.resolution == 1:
+        raise UserError(f"{args.network} draws points; directions are of pictures")
+    label = _label(generator, args.class_index)
+    labels = _labels(generator, data)
+    quiet = not sys.stderr.isatty()
+
+    def measure(count: int, seed: int) -> Rescoring:
+        return rescore(
+            generator,
+            classifiers,
+            directions,
+            [args.amount * (direction.std or 1.0) for direction in directions],
+            count=count,
+            labels=labels,
+            seed=seed,
+            batch_size=args.batch_size,
+            quiet=quiet,
+        )
+
+    moments = {"labels": labels, "seed": args.seed, "quiet": quiet}
+    layers = _layers(args.layers, generator.config.num_ws)
+    # What needs no classifiers comes first: mistakes are told before long work.
+    directions: list[Direction] = []
+    boundaries: list[Boundary] = []
+    if args.file is not None:
+        directions = finding.named_apart(load_directions(args.file, space=args.space))
+        moves(generator, directions, [1.0] * len(directions))  # raises if one misfits
+    elif args.method == "sefa":
+        directions = sefa_directions(generator, args.number, layers)
+    elif args.method == "ganspace":
+        statistics = statistics_of_w(generator, args.samples, **moments)
+        directions = principal_directions(statistics, args.number)
+    classifiers = _classifiers(generator, args, data, quiet=quiet)
+    if not directions:
+        boundaries, directions = finding.attribute_directions(
+            generator,
+            classifiers,
+            args.samples,
+            space=args.space or "w",
+            extremes=args.extremes,
+            fit=args.fit,
+            conditional=args.conditional,
+            batch_size=args.batch_size,
+            provenance=f"InterFaceGAN ({args.fit}) of {args.network}, "
+            f"{args.samples} samples",
+            **moments,
+        )
+        _print_planes(boundaries)
+    directions = finding.in_layers(directions, layers)
+    directions = finding.with_stds(generator, directions, args.samples, **moments)
+    if args.correct and classifiers:
+        # A seed apart from that of the table, which judges the result.
+        directions = correct(directions, measure(args.correct, args.seed + 2))
+        directions = finding.with_stds(generator, directions, args.samples, **moments)
+    if args.file is None or args.correct:
+        save_directions(out.path("directions.safetensors"), directions)
+    if args.measured and classifiers:
+        # Other people than those who were learnt from.
+        table = measure(args.measured, args.seed + 1)
+        _write_table(table, classifiers, boundaries, args, out)
+    seeds = range(args.seed, args.seed + args.people)
+    z = [latents_of_seed(seed, generator.config.z_dim) for seed in seeds]
+    picture = draw_rows(
+        generator,
+        directions,
+        _STEPS,
+        np.concatenate(z),
+        labels=label,
+        psi=args.psi,
+        cutoff=layers_of(args.cutoff),
+    )
+    out.write_png("directions.png", picture, "sheet")
+    print(f"{len(directions)} directions in {args.outdir}")
+
+
+def _label(generator: Generator, index: int) -> np.ndarray | None:
+    size = generator.config.label_size
+    if not 0 <= index < max(size, 1):
+        raise UserError(f"--class {index}: this network has {size} classes, from 0")
+    return np.eye(1, size, index, np.float32) if size else None
+
+
+def _labels(generator: Generator, data: KnownData) -> LabelDistribution | None:
+    """Classes as often as the data has them; equally where that is not known."""
+    size = generator.config.label_size
+    if size and data.config is None:
+        print(f"{data.owner}: its data is not known; all classes count equally")
+        return LabelDistribution.even(size)
+    return labels_for(generator, data.source) if size else None
+
+
+def _layers(text: str, num_layers: int) -> tuple[int, ...] | None:
+    """As `parse_rows`; all is None, because z has no layers."""
+    if text == "all":
+        return None
+    try:
+        return parse_rows(text, num_layers)
+    except UserError as error:
+        raise UserError(f"--layers {text}: {error}") from error
+
+
+def _classifiers(
+    generator: Generator, args: DirectionsArgs, data: KnownData, *, quiet: bool
+) -> dict[str, Classifier]:
+    """Of the attributes; none where nothing needs them or they cannot be had."""
+    needed = not args.file and args.method == "interfacegan"
+    if not needed and not args.measured and not args.correct:
+        return {}
+    given = args.classifiers is not None and args.classifiers.exists()
+    if not needed and not given:
+        if data.config is None:
+            print(f"no table: the data of {data.owner} is not known", flush=True)
+            return {}
+        if not _is_labelled(data.source):
+            print(f"no table: {data.source.name} is without labels", flush=True)
+            return {}
+    source = None if given and data.config is None else data.source
+    found = classifiers_for(
+        source,
+        generator.resolution,
+        file=args.classifiers,
+        names=[name.strip() for name in args.attributes.split(",")]
+        if args.attributes
+        else None,
+        seed=args.seed,
+        quiet=quiet,
+    )
+    for name, classifier in found.items():
+        right = f"{classifier.accuracy:.1%} right"
+        of = args.classifiers if given or source is None else source.name
+        print(f"classifier of {name}, of {of}: {right}", flush=True)
+    return found
+
+
+def _is_labelled(source: Source) -> bool:
+    while isinstance(source, Converted):
+        source = source.source
+    return isinstance(source, Portraits) or source.label_size > 0
+
+
+def _print_planes(boundaries: Sequence[Boundary]) -> None:
+    for boundary in boundaries:
+        print(
+            f"plane of {boundary.direction.name}: {boundary.validation_accuracy:.1%} "
+            f"right of extremes held out, {boundary.rest_accuracy:.1%} of the rest",
+            flush=True,
+        )
 
 
 def _write_table(
     table: Rescoring,
     classifiers: Mapping[str, Classifier],
-    found: Sequence[Boundary],
+    boundaries: Sequence[Boundary],
     args: DirectionsArgs,
     out: Outputs,
 ) -> None:
-    record: dict[str, Any] = {
+    record = {
         "made_by": "stylegan_jax.directions",
         **table.to_json(),
         "network": str(args.network),
@@ -96,7 +278,7 @@ def _write_table(
                 "rest_accuracy": boundary.rest_accuracy,
                 "fitted_to": boundary.num_train,
             }
-            for boundary in found
+            for boundary in boundaries
         ],
     }
     text = table.to_markdown()
@@ -104,31 +286,3 @@ def _write_table(
     atomic_write(out.path("table.md"), text + mark)
     atomic_write(out.path("table.json"), json.dumps(record, indent=2) + "\n")
     print(text, end="", flush=True)
-
-
-def _label(generator: Generator, args: DirectionsArgs) -> np.ndarray | None:
-    size = generator.config.label_size
-    if not 0 <= args.class_index < max(size, 1):
-        raise UserError(
-            f"--class {args.class_index}: this network has {size} classes, from 0"
-        )
-    return np.eye(1, size, args.class_index, np.float32) if size else None
-
-
-def _draw(
-    generator: Generator,
-    directions: Sequence[Direction],
-    labels: np.ndarray | None,
-    args: DirectionsArgs,
-) -> np.ndarray:
-    seeds = range(args.seed, args.seed + args.people)
-    z = [latents_of_seed(seed, generator.config.z_dim) for seed in seeds]
-    return draw_rows(
-        generator,
-        directions,
-        _STEPS,
-        np.concatenate(z),
-        labels=labels,
-        psi=args.psi,
-        cutoff=layers_of(args.cutoff),
-    )

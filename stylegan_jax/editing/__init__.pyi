@@ -5,6 +5,7 @@ from .direction_files import save_directions as save_directions
 from .directions import Direction as Direction
 from .directions import condition as condition
 from .directions import move as move
+from .finding import attribute_directions as attribute_directions
 from .local import Search as Search
 from .local import crossover as crossover
 from .local import inpaint as inpaint

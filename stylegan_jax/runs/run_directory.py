@@ -77,12 +77,19 @@ def data_config(run: Path) -> DataConfig:
     """
     section = read_config(run)["data"]
     hints = typing.get_type_hints(DataConfig)
-    shape = {name: typing.get_args(hint) or hint for name, hint in hints.items()}
+    shape = {name: _types(hint) for name, hint in hints.items()}
     try:
         records.check(section, {name: shape.get(name, object) for name in section})
         return DataConfig(**section)
     except (TypeError, ValueError) as error:
         raise _undescribed(run, "data", error) from error
+
+
+def _types(hint: Any) -> Any:
+    """The types of a field, as `records` has them; those of a `Literal` are its text's."""
+    if typing.get_origin(hint) is typing.Literal:
+        return str
+    return typing.get_args(hint) or hint
 
 
 def model_config(run: Path) -> ModelConfig:
