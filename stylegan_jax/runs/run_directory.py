@@ -86,7 +86,7 @@ def data_config(run: Path) -> DataConfig:
 
 
 def _types(hint: Any) -> Any:
-    """The types of a field, as `records` has them; those of a `Literal` are its text's."""
+    """The types of a field as `records` has them; a `Literal` is text."""
     if typing.get_origin(hint) is typing.Literal:
         return str
     return typing.get_args(hint) or hint
