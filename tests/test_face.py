@@ -82,6 +82,7 @@ def test_pictures_of_seeds_are_those_of_the_command(
         sg.sample(points, [0])
 
 
+@pytest.mark.thorough
 def test_an_inversion_an_edit_and_a_hole(tmp_path):
     made = tiny.generator(tiny.MODEL_8)
     pictures = sg.sample(made, range(2))
@@ -118,6 +119,7 @@ def test_an_inversion_an_edit_and_a_hole(tmp_path):
     np.testing.assert_array_equal(filled.code.ws, spoiled.code.ws)
 
 
+@pytest.mark.thorough
 def test_one_training_step_and_a_loss_of_ones_own():
     def discriminator(reals, fakes):
         return 3.0 + 0 * (reals + fakes)

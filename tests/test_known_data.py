@@ -4,7 +4,6 @@ import dataclasses
 import json
 from typing import Annotated
 
-import jax
 import numpy as np
 import pytest
 import tyro
@@ -14,10 +13,9 @@ from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported, pretrained
 from stylegan_jax.io.images import write_png
-from stylegan_jax.networks.generator import init_generator
 from stylegan_jax.runs import provenance, run_directory
 from stylegan_jax.training.config import Config
-from tests.metrics.measuring import MODEL
+from tests import tiny
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +44,7 @@ def photos(tmp_path):
 @pytest.fixture
 def run(tmp_path, photos):
     data = DataConfig(name="folder", path=str(photos), mirror=True, max_images=3)
-    provenance.start_run(tmp_path / "run", Config(model=MODEL, data=data))
+    provenance.start_run(tmp_path / "run", Config(model=tiny.MODEL, data=data))
     return tmp_path / "run"
 
 
@@ -90,7 +88,7 @@ def test_labels_that_another_kind_does_not_have_are_left_out(run, tmp_path):
 
 def test_a_path_decides_its_kind_for_networks_without_known_data(tmp_path, photos):
     network = tmp_path / "x.safetensors"
-    exported.save(network, init_generator(jax.random.key(0), MODEL))
+    exported.save(network, tiny.generator())
     for words in ([network], ["--data.mirror", network], []):
         _, data = parse(*words)
         assert data.config is None
