@@ -21,7 +21,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["stylegan_jax", "stylegan_jax.*"]),
-    package_data={"stylegan_jax": ["pretrained/*.safetensors", "**/*.pyi"]},
+    package_data={
+        "stylegan_jax": ["pretrained/*.safetensors", "demo/*.css", "**/*.pyi"]
+    },
     install_requires=[
         "jax>=0.10",
         "flax>=0.12",

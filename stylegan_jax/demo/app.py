@@ -1,35 +1,33 @@
-"""The page: what all tabs share above, the tabs below."""
+"""The page: settings of all tabs above, the tabs below."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import gradio as gr
 from gradio import themes
 
-from stylegan_jax.demo import drawing_tabs, search_tabs, shown_images
+from stylegan_jax.demo import drawing_tabs, search_tabs
 from stylegan_jax.demo.page import PSI, Page
 from stylegan_jax.demo.session import Session
 from stylegan_jax.demo.uploads import Uploads
 from stylegan_jax.demo.visitors import FairQueue, Visitors
 from stylegan_jax.editing.masks import FFHQ, FaceFrame
 
+CSS = Path(__file__).with_name("page.css")
 # Fonts that are on the visitor's machine; gradio's own come from another host.
-_FONTS = ("system-ui", "sans-serif")
-_MONO = ("ui-monospace", "monospace")
+THEME = themes.Default(
+    font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
+)
 _PIXELS = "(on) => { document.body.classList.toggle('pixels', on); return []; }"
 
 
 class Demo(NamedTuple):
-    """The page, the files that are sent to it, and who is there."""
+    """The page, its uploads and its visitors."""
 
     blocks: gr.Blocks
     uploads: Uploads
     visitors: Visitors
-
-
-def theme() -> themes.Base:
-    """How it looks; asks no other host for anything."""
-    return themes.Default(font=_FONTS, font_mono=_MONO)
 
 
 def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> Demo:
@@ -70,7 +68,7 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> Demo:
                 label="Show single pixels", elem_id="pixels", container=False
             )
         pixels.change(None, pixels, None, js=_PIXELS)
-        photo, current = gr.State(None), gr.State("samples")
+        photo, current = gr.State(None), gr.State("Samples")
         page = Page(session, frame, visitors, current, psi, class_index, photo)
         with gr.Tabs():
             for name, make in tabs(session).items():
@@ -99,6 +97,3 @@ def tabs(session: Session) -> dict[str, Callable[[Page, gr.Tab], None]]:
         found["Photograph"] = search_tabs.photograph
         found["Painting"] = search_tabs.painting
     return found
-
-
-CSS = shown_images.CSS

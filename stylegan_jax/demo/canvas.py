@@ -9,21 +9,13 @@ import gradio as gr
 from gradio.components.image_editor import EditorData
 
 from stylegan_jax.demo import photo_sources
-from stylegan_jax.demo.events import guarded
+from stylegan_jax.demo.page import guarded
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, resampling
 
 _LEAST = 448  # pixels of the side
 _MOST_LAYERS = 4  # the page has one
-_COLOURS: list[str | tuple[str, float]] = [
-    "#202020",
-    "#f0f0f0",
-    "#7a4a24",
-    "#d8b050",
-    "#c03040",
-    "#3070c0",
-    "#e8c0a0",
-]
+_COLOURS = ["#202020", "#f0f0f0", "#7a4a24", "#d8b050", "#c03040", "#3070c0", "#e8c0a0"]
 
 
 class _WithoutStubs(type(gr.ImageEditor)):
@@ -80,9 +72,7 @@ def canvas(resolution: int) -> Canvas:
         canvas_size=(side, side),
         fixed_canvas=True,
         height=side + 90,
-        brush=gr.Brush(
-            default_size=24, colors=_COLOURS, default_color=str(_COLOURS[0])
-        ),
+        brush=gr.Brush(default_size=24, colors=[*_COLOURS], default_color=_COLOURS[0]),
         label="Paint here",
         elem_id="editor",
     )

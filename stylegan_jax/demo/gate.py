@@ -1,6 +1,6 @@
-"""Decides which requests reach the page: hosts, origins, routes, sizes, files named.
+"""Filter of requests: hosts, origins, routes, sizes, and files named in values.
 
-gradio serves far more than the page needs: files by their path, other servers' files,
+gradio serves more than the page needs: files by their path, other servers' files,
 recordings, code editing. Only what the page uses is let through, from its own origin,
 and values may name no files but uploads.
 """
@@ -56,15 +56,11 @@ _HEADERS = (
 
 
 def is_own_name(bound: str, host: str) -> Callable[[str], bool]:
-    """Which names in a request are the server's.
+    """Which host names are those of a server that listens at `bound`.
 
-    Loopback names are, the address it listens at, and `host`. A server that listens at
-    all addresses also has every address in numbers, which no domain of a stranger can
-    be, and the name of the machine.
-
-    Args:
-        bound: the address that it listens at.
-        host: as it was given.
+    Loopback names are, that address, and `host` as it was given. A server that listens
+    at all addresses also has every address in numbers, which no domain of a stranger
+    can be, and the name of the machine.
     """
     names = {"localhost", "127.0.0.1", "::1", bound.lower(), host.lower()}
     everywhere = ipaddress.ip_address(bound.split("%")[0]).is_unspecified
@@ -94,13 +90,13 @@ class Gate:
         admit: Callable[[str], bool],
         functions: Container[int],
     ) -> None:
-        """Guards an application.
+        """Before an application.
 
         Args:
             inner: the application.
             is_own: which hosts it may be called by.
             uploads: the files that values may name.
-            visitors: told of those who listen.
+            visitors: counts connections.
             admit: whether there is room for a visitor.
             functions: numbers of those that can be called.
         """
@@ -109,7 +105,7 @@ class Gate:
         self._functions = functions
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Passes a request on, or refuses it."""
+        """Passes a request on, or rejects it."""
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
@@ -126,15 +122,15 @@ class Gate:
         try:
             check_origin(request, self._is_own)
             answer = await self._answer(request, with_headers)
-        except HTTPException as refused:
-            answer = JSONResponse({"detail": refused.detail}, refused.status_code)
+        except HTTPException as rejected:
+            answer = JSONResponse({"detail": rejected.detail}, rejected.status_code)
         except (ClientDisconnect, TimeoutError):
             return
         if answer is not None:
             await answer(scope, receive, with_headers)
 
     async def _answer(self, request: Request, send: Any) -> Response | None:
-        """The answer to a request; None where the application has given it."""
+        """The response; None where the application has given it."""
         scope, receive = request.scope, request.receive
         path, method = request.url.path.rstrip("/") or "/", request.method
         if method == "POST" and path == _UPLOAD:
@@ -172,7 +168,7 @@ class Gate:
             raise HTTPException(503, "too many visitors are here; try again later")
 
     def _check_call(self, body: dict[str, Any]) -> None:
-        """Refuses calls that gradio would misunderstand, or that name foreign files."""
+        """Rejects calls that gradio would misunderstand, or that name other files."""
         self._check_visitor(body.get("session_hash"))
         number = body.get("fn_index")
         if not isinstance(number, int) or number not in self._functions:
@@ -194,11 +190,9 @@ class Gate:
 
 
 def check_origin(request: Request, is_own: Callable[[str], bool]) -> None:
-    """Refuses what the page of another server, or a name of another, has sent.
+    """HTTP 421 for another's `Host`, 403 for another's `Origin` or page.
 
-    Raises:
-        HTTPException: 421 for a `Host` that is not ours, 403 for an `Origin` that is
-            not, or a page elsewhere that wants more than to link here.
+    Pages elsewhere may link here and no more.
     """
     hosts = request.headers.getlist("host")
     name, port = _split("//" + hosts[0]) if len(hosts) == 1 else (None, None)
@@ -217,7 +211,7 @@ def check_origin(request: Request, is_own: Callable[[str], bool]) -> None:
 
 
 def _split(address: str) -> tuple[str | None, int | None]:
-    """The host's name and the port of an address; no name if there is more or less."""
+    """Host and port of an address; no host if there is more in it."""
     try:
         parts = urlsplit(address)
         plain = parts.scheme in ("", "http", "https") and not (
@@ -244,7 +238,6 @@ def _bounded(receive: Any, most: int) -> Any:
 
 
 async def _json(receive: Any) -> dict[str, Any]:
-    """The fields of a call."""
     data, more = bytearray(), True
     while more:
         message = await receive()

@@ -1,17 +1,19 @@
-"""What the tabs of the page have in common: who visits, and what they point at."""
+"""Events, pickers of images and the visitor's photograph, for all tabs."""
 
 import dataclasses
+import functools
+import inspect
+import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
 
 from stylegan_jax.demo import shown_images
-from stylegan_jax.demo.events import listen
 from stylegan_jax.demo.session import Sample, Session, Source
-from stylegan_jax.demo.visitors import Visitors
+from stylegan_jax.demo.visitors import SEARCH, Visitors
 from stylegan_jax.editing.masks import FaceFrame
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
@@ -19,6 +21,88 @@ from stylegan_jax.inversion.code import Code
 SEED, PHOTO = "Seed", "Photograph"
 PSI = 0.7  # truncation at first
 _MOST_SEEDS = 1_000_000  # that a random one is drawn from
+# Calls of each queue that run at once. Drawing goes on while somebody searches or a
+# large photograph is read; two searches at once would both be slow.
+_LANES = {"draw": 2, "read": 1, SEARCH: 1}
+
+_log = logging.getLogger(__name__)
+
+
+# --- Events ------------------------------------------------------------------------
+
+
+def listen(
+    events: Sequence[Any],
+    function: Callable[..., Any],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    *,
+    lane: str = "draw",
+) -> Any:
+    """Calls a function at events; while it runs, the newest of further ones waits.
+
+    Queued, for without the queue gradio shows no errors. `lane` is the name of the
+    queue, of `_LANES`.
+    """
+    return gr.on(
+        list(events),
+        guarded(function),
+        list(inputs),
+        list(outputs),
+        show_progress="hidden",
+        trigger_mode="once" if lane == SEARCH else "always_last",
+        api_visibility="private",
+        concurrency_id=lane,
+        concurrency_limit=_LANES[lane],
+    )
+
+
+def at_once(
+    event: Callable[..., Any], function: Any, inputs: Any, outputs: Any, **options: Any
+) -> Any:
+    """Calls a function that takes no time, past the queue."""
+    private = {"queue": False, "api_visibility": "private"}
+    return event(function, inputs, outputs, **private, **options)
+
+
+def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with its errors as messages on the page.
+
+    `UserError` is shown as it is. What else goes wrong is a bug: it is logged, and the
+    page says so without a traceback.
+    """
+
+    def message(error: Exception) -> gr.Error:
+        if isinstance(error, gr.Error):
+            return error
+        text = str(error)
+        if not isinstance(error, UserError):
+            _log.error("%s failed", function.__name__, exc_info=error)
+            text = f"{type(error).__name__} in the program; its terminal says more"
+        return gr.Error(text[:1].upper() + text[1:], print_exception=False)
+
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generate(*args: Any) -> Iterator[Any]:
+            try:
+                yield from function(*args)
+            except Exception as error:
+                raise message(error) from None
+
+        return generate
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except Exception as error:
+            raise message(error) from None
+
+    return call
+
+
+# --- What a visitor has set ----------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +129,7 @@ class Visit:
     photo: Photo | None
 
     def source(self, kind: str, seed: float | None) -> Source:
-        """What a `Picker` points at; raises UserError if there is nothing."""
+        """The image of a `Picker`; raises UserError if there is none."""
         if kind == PHOTO:
             if self.photo is None:
                 raise UserError("there is no photograph yet; invert one in its tab")
@@ -62,7 +146,7 @@ class Visit:
 class Drawn(NamedTuple):
     """What a tab shows: `function(visit, *values of inputs)` gives the output."""
 
-    name: str  # of the tab
+    tab: str
     function: Callable[..., Any]
     inputs: Sequence[Any]
     output: Any
@@ -106,18 +190,16 @@ class Page:
     def redraw(
         self,
         tab: gr.Tab,
-        name: str,
         events: Sequence[Any],
         function: Callable[..., Any],
         inputs: Sequence[Any],
         output: Any,
     ) -> None:
         """As `on`; also when the tab is opened, and with what is set for all tabs."""
+        name = str(tab.label)
         self.on([tab.select, *events], function, inputs, [output])
         self.drawn.append(Drawn(name, function, inputs, output))
-        tab.select(
-            lambda: name, None, self.current, queue=False, api_visibility="private"
-        )
+        at_once(tab.select, lambda: name, None, self.current)
 
     def redraw_open(self) -> None:
         """Draws the tab that is open when something for all tabs changes.
@@ -130,7 +212,7 @@ class Page:
             rest, results = list(values), []
             for drawn in self.drawn:
                 own = [rest.pop(0) for _ in drawn.inputs]
-                is_open = drawn.name == current
+                is_open = drawn.tab == current
                 results.append(drawn.function(visit, *own) if is_open else gr.skip())
             return results
 
@@ -143,14 +225,7 @@ class Picker:
     """Components that point at a seed, or at the visitor's photograph."""
 
     def __init__(self, label: str, seed: int, *, with_photo: bool, name: str) -> None:
-        """Draws them.
-
-        Args:
-            label: above them.
-            seed: at first.
-            with_photo: whether there can be one.
-            name: ids of the components begin with it.
-        """
+        """Draws them; ids begin with `name`."""
         self.kind = gr.Radio(
             [SEED, PHOTO],
             value=SEED,
@@ -169,19 +244,10 @@ class Picker:
             dice = gr.Button(
                 "Random", size="sm", min_width=80, elem_id=f"{name}-random", scale=0
             )
-        dice.click(
-            random_seed, None, self.seed, queue=False, api_visibility="private"
-        ).then(lambda: SEED, None, self.kind, queue=False, api_visibility="private")
-
-    @property
-    def inputs(self) -> list[Any]:
-        """For `Visit.source`."""
-        return [self.kind, self.seed]
-
-    @property
-    def events(self) -> list[Any]:
-        """When it points elsewhere."""
-        return [self.kind.change, self.seed.change]
+        rolled = at_once(dice.click, random_seed, None, self.seed)
+        at_once(rolled.then, lambda: SEED, None, self.kind)
+        self.inputs: list[Any] = [self.kind, self.seed]  # for `Visit.source`
+        self.events: list[Any] = [self.kind.change, self.seed.change]
 
 
 def random_seed() -> int:
@@ -201,8 +267,7 @@ def save_button(
     text = gr.Textbox(visible="hidden", elem_id=f"{name}-saved")
 
     def save(visit: Visit, *values: Any) -> str:
-        code, called = function(visit, *values)
-        return shown_images.code_file(code, called, {})
+        return shown_images.code_file(*function(visit, *values))
 
     page.on([button.click], save, inputs, [text]).success(
         None, text, text, js=shown_images.SAVE_FILE

@@ -1,4 +1,4 @@
-"""Pictures that come from outside: photographs, and strokes on a picture."""
+"""Reading of uploaded photographs and of strokes on a picture."""
 
 import io
 from collections.abc import Sequence
@@ -25,17 +25,11 @@ def read_photo(
     find_face: bool,
     frame: FaceFrame = FFHQ,
 ) -> np.ndarray:
-    """A photograph as a network wants it, uint8 `[R, R, C]`.
+    """A photograph as a network wants it, uint8 `[R, R, C]`, of any bytes.
 
-    Args:
-        data: of an uploaded file, which may be anything.
-        resolution: R.
-        num_channels: C.
-        find_face: cuts the largest face out; otherwise the central square is taken.
-        frame: where the face shall lie then.
-
-    Raises:
-        UserError: not a picture, too large, no face in it, or no library to find one.
+    With `find_face` the largest face is cut out to lie as in `frame`; otherwise it is
+    the central square. UserError for what is no picture, is too large or has no face,
+    and where there is no library to find one.
     """
     image = _read(data, 3 if find_face else num_channels, _MOST_PHOTO, "photograph")
     if not find_face:
@@ -54,21 +48,17 @@ def read_photo(
 
 
 def read_layer(data: bytes, side: int) -> np.ndarray:
-    """Strokes on a canvas, uint8 `[side, side, 4]`.
+    """Strokes on a canvas, uint8 `[side, side, 4]`, of any bytes.
 
-    Args:
-        data: a picture, up to four times as wide on screens with fine pixels.
-        side: of the canvas.
-
-    Raises:
-        UserError: not a picture, or larger.
+    Layers are up to four times as wide, on screens with fine pixels; UserError for
+    larger ones and for what is no picture.
     """
     layer, shape = _read(data, 4, (4 * side) ** 2, "layer"), (side, side)
     return layer if layer.shape[:2] == shape else resampling.resize(layer, shape)
 
 
 def _read(data: bytes, num_channels: int, most_pixels: int, kind: str) -> np.ndarray:
-    """A picture that a visitor sent; its size is looked at before it is decoded."""
+    """A picture whose size is checked before it is decoded."""
     try:
         height, width, _ = images.read_header(io.BytesIO(data), check_end=False)
         if height * width > most_pixels:
@@ -87,12 +77,8 @@ def _read(data: bytes, num_channels: int, most_pixels: int, kind: str) -> np.nda
 def fitted(quad: np.ndarray, frame: FaceFrame) -> np.ndarray:
     """A quad around a face as FFHQ's, made to put it where another frame has faces.
 
-    The eyes come to lie as they should, and the face gets its size, by the mean of the
-    ratios of widths (between the eyes) and heights (to the mouth).
-
-    Args:
-        quad: `[4, 2]`, see `alignment.ffhq`.
-        frame: where the face shall lie.
+    `[4, 2]`, as in `alignment.ffhq`. The eyes come to lie as in `frame`; the scale is
+    the geometric mean of those of widths (between eyes) and heights (to the mouth).
     """
     scale = np.sqrt(
         (FFHQ.eye_distance / frame.eye_distance)
@@ -105,15 +91,11 @@ def fitted(quad: np.ndarray, frame: FaceFrame) -> np.ndarray:
 
 
 def strokes(layers: Sequence[np.ndarray], picture: np.ndarray) -> np.ndarray:
-    """What was painted over an enlarged picture: `[R, R, C + 1]`.
-
-    Args:
-        layers: uint8 `[S, S, 4]`, the lowest first.
-        picture: what is painted on, uint8 `[R, R, C]`.
+    """Layers uint8 `[S, S, 4]`, the lowest first, at the size of a picture.
 
     Returns:
-        float32: colours in [0, 255], and how much of each pixel is under strokes, in
-        [0, 1].
+        float32 `[R, R, C + 1]`: colours in [0, 255], and how much of each pixel is
+        under strokes, in [0, 1].
     """
     size, channels = picture.shape[0], picture.shape[2]
     painted = np.zeros((size, size, channels + 1), np.float32)
@@ -145,15 +127,10 @@ def as_picture(painted: np.ndarray, picture: np.ndarray) -> np.ndarray:
     return np.where(marked, np.rint(painted[..., :-1]), picture).astype(np.uint8)
 
 
-def enlarged(picture: np.ndarray, least: int) -> np.ndarray:
-    """A picture with each pixel repeated until it has at least `least` of them."""
-    factor = max(1, -(-least // min(picture.shape[:2])))
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
 def _cells(array: np.ndarray, size: int) -> np.ndarray:
     """Means over `size` x `size` cells of `[S, T, K]`."""
-    array = enlarged(array, size)
+    factor = max(1, -(-size // min(array.shape[:2])))
+    array = array.repeat(factor, axis=0).repeat(factor, axis=1)
     for axis in (0, 1):
         edges = np.arange(size) * array.shape[axis] // size
         counts = np.diff(edges, append=array.shape[axis])

@@ -6,11 +6,19 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from stylegan_jax.demo import photo_sources, searches, shown_images
+from stylegan_jax.demo import photo_sources, searches
 from stylegan_jax.demo.canvas import canvas
-from stylegan_jax.demo.events import listen
-from stylegan_jax.demo.page import Page, Photo, Picker, Visit, save_button
+from stylegan_jax.demo.page import (
+    Page,
+    Photo,
+    Picker,
+    Visit,
+    at_once,
+    listen,
+    save_button,
+)
 from stylegan_jax.demo.searches import EFFORTS, Progress
+from stylegan_jax.demo.shown_images import bar, figure, row
 from stylegan_jax.demo.visitors import SEARCH
 from stylegan_jax.editing import masks
 from stylegan_jax.errors import UserError
@@ -31,19 +39,22 @@ _STOPPING = """
 def photograph(page: Page, tab: gr.Tab) -> None:
     """Upload and inversion."""
     session = page.session
-    channels = session.generator.config.num_channels
+
+    def pair(target: np.ndarray | None, told: Progress | None = None) -> str:
+        caption = "Photograph" + ("" if target is None else ", as the network sees it")
+        left = figure(target, caption, empty="Your photograph")
+        made = None if told is None else told.picture
+        right = figure(made, "Network", "inverted", "What the network makes of it")
+        return row([left, right])
 
     def read(data: bytes | None, find_face: bool) -> tuple[np.ndarray | None, str]:
         if data is None:
-            return None, _pair(None, None)
+            return None, pair(None)
+        channels = session.generator.config.num_channels
         picture = photo_sources.read_photo(
-            data,
-            session.resolution,
-            channels,
-            find_face=find_face,
-            frame=page.frame,
+            data, session.resolution, channels, find_face=find_face, frame=page.frame
         )
-        return picture, _pair(picture, None)
+        return picture, pair(picture)
 
     def invert(
         target: np.ndarray | None, effort: str, request: gr.Request
@@ -51,11 +62,13 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         if target is None:
             raise UserError("upload a photograph first")
         stop = page.visitors.begin(request.session_hash)
-        yield gr.skip(), _pair(target, None), _waiting()
+        yield gr.skip(), pair(target), _waiting()
         for told in searches.invert(session, target, EFFORTS[effort], stop):
             photo = Photo(target, told.code, told.latents)
             found = photo if told.finished else gr.skip()
-            yield found, _pair(target, told), _told(told, target)
+            error = np.sqrt(np.mean((told.picture.astype(float) - target) ** 2))
+            note = f", root mean squared error {error:.1f} of 255 levels"
+            yield found, pair(target, told), _told(told, note)
 
     def code(visit: Visit) -> tuple[Code, str]:
         if visit.photo is None:
@@ -63,9 +76,14 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         return visit.photo.code, "photograph"
 
     target = gr.State(None)
+    compared = "Pixels and features of VGG16 are compared."
+    if session.features.vgg16 is None:
+        compared = (
+            "Only pixels are compared: the server was started without VGG16's weights."
+        )
     with gr.Row():
         with gr.Column(scale=3):
-            shown = gr.HTML(_pair(None, None), elem_id="inverted")
+            shown = gr.HTML(pair(None), elem_id="inverted")
             state = gr.HTML(elem_id="inversion-state")
         with gr.Column(scale=2):
             file = gr.File(
@@ -77,19 +95,13 @@ def photograph(page: Page, tab: gr.Tab) -> None:
             face = gr.Checkbox(
                 label="Find the face and place it as the network's", elem_id="find-face"
             )
-            effort, start, stop = _controls("Invert", "invert")
+            effort, start = _controls(page, "Invert", "invert", "inversion-state")
             save_button(page, code, [], name="photo")
-            gr.HTML(_perceptual_note(page), elem_classes="note")
+            gr.Markdown(compared, elem_classes="note")
     events = [file.upload, file.clear, face.change]
     listen(events, read, [file, face], [target, shown], lane="read")
-    listen(
-        [start.click],
-        invert,
-        [target, effort],
-        [page.photo, shown, state],
-        lane=SEARCH,
-    )
-    _stopper(page, stop, "inversion-state")
+    outputs = [page.photo, shown, state]
+    listen([start.click], invert, [target, effort], outputs, lane=SEARCH)
 
 
 def painting(page: Page, tab: gr.Tab) -> None:
@@ -99,8 +111,13 @@ def painting(page: Page, tab: gr.Tab) -> None:
     def load(visit: Visit, kind: str, seed: int) -> np.ndarray:
         return session.picture(visit.source(kind, seed))
 
+    def keep(result: Photo | None) -> Photo:
+        if result is None:
+            raise UserError("there is no result yet; search first")
+        return result
+
     def code(visit: Visit, result: Photo | None) -> tuple[Code, str]:
-        return _there(result).code, "painted"
+        return keep(result).code, "painted"
 
     result = gr.State(None)
     with gr.Row():
@@ -111,20 +128,14 @@ def painting(page: Page, tab: gr.Tab) -> None:
         with gr.Column(scale=2):
             picker = Picker("On", 3, with_photo=True, name="paint")
             meaning = _meaning()
-            effort, start, stop = _controls("Search", "paint")
-            keep = gr.Button("Keep as my photograph", size="sm", elem_id="paint-keep")
+            effort, start = _controls(page, "Search", "paint", "paint-state")
+            kept = gr.Button("Keep as my photograph", size="sm", elem_id="paint-keep")
             save_button(page, code, [result], name="painted")
-    page.redraw(tab, "painting", picker.events, load, picker.inputs, editor)
+    page.redraw(tab, picker.events, load, picker.inputs, editor)
     shared = [page.psi, page.class_index, page.photo]
-    listen(
-        [start.click],
-        _painter(page),
-        [*shared, *picker.inputs, editor, *meaning, effort],
-        [result, shown, state],
-        lane=SEARCH,
-    )
-    _stopper(page, stop, "paint-state")
-    listen([keep.click], _there, [result], [page.photo]).success(
+    inputs = [*shared, *picker.inputs, editor, *meaning, effort]
+    listen([start.click], _painter(page), inputs, [result, shown, state], lane=SEARCH)
+    listen([kept.click], keep, [result], [page.photo]).success(
         lambda: gr.Info("It is the photograph of all tabs now", duration=3),
         api_visibility="private",
     )
@@ -147,16 +158,11 @@ def _meaning() -> list[Any]:
         visible=False,
         elem_id="paint-colours",
     )
-    mode.change(
-        lambda mode: (
-            gr.update(visible=mode == INPAINT),
-            gr.update(visible=mode == SCRIBBLE),
-        ),
-        mode,
-        [parts, colours],
-        queue=False,
-        api_visibility="private",
-    )
+
+    def show(mode: str) -> tuple[Any, Any]:
+        return gr.update(visible=mode == INPAINT), gr.update(visible=mode == SCRIBBLE)
+
+    at_once(mode.change, show, mode, [parts, colours])
     return [mode, parts, colours]
 
 
@@ -181,8 +187,7 @@ def _painter(page: Page) -> Any:
         picture = session.picture(source)
         painted = photo_sources.strokes(drawn, picture)
         mask = photo_sources.as_mask(painted)
-        stop = page.visitors.begin(request.session_hash)
-        length = EFFORTS[effort]
+        stop, length = page.visitors.begin(request.session_hash), EFFORTS[effort]
         if mode == INPAINT:
             for part in parts:
                 there = masks.part(part, session.resolution, page.frame)
@@ -194,16 +199,23 @@ def _painter(page: Page) -> Any:
             steps = searches.scribble(
                 session, source, before, mask, length, stop, colours=colours
             )
-        yield None, _results(before, None), _waiting()
+        given, none = (
+            figure(before, "Given"),
+            figure(None, "Result", empty="The result"),
+        )
+        yield None, row([given, none]), _waiting()
         for told in steps:
             found = Photo(told.picture, told.code, told.latents)
-            yield found if told.finished else None, _results(before, told), _told(told)
+            shown = row([given, figure(told.picture, "Result", "painted")])
+            yield found if told.finished else None, shown, _told(told)
 
     return paint
 
 
-def _controls(verb: str, name: str) -> tuple[gr.Radio, gr.Button, gr.Button]:
-    """How long, start, stop."""
+def _controls(
+    page: Page, verb: str, name: str, state: str
+) -> tuple[gr.Radio, gr.Button]:
+    """How long, start, and stop, which says so in `state` at once."""
     choices = [
         (f"{key.capitalize()} ({sum(value)} iterations)", key)
         for key, value in EFFORTS.items()
@@ -214,69 +226,20 @@ def _controls(verb: str, name: str) -> tuple[gr.Radio, gr.Button, gr.Button]:
     with gr.Row():
         start = gr.Button(verb, variant="primary", elem_id=f"{name}-start")
         stop = gr.Button("Stop", elem_id=f"{name}-stop")
-    return effort, start, stop
 
-
-def _stopper(page: Page, button: gr.Button, state: str) -> None:
-    """Stops at a click, and says so: the iterations that are under way take a while."""
-
-    def stop(request: gr.Request) -> None:
+    def end(request: gr.Request) -> None:
         page.visitors.stop(request.session_hash)
 
-    button.click(
-        stop, None, None, js=_STOPPING % state, queue=False, api_visibility="private"
-    )
-
-
-def _there(result: Photo | None) -> Photo:
-    if result is None:
-        raise UserError("there is no result yet; search first")
-    return result
-
-
-def _pair(target: np.ndarray | None, told: Progress | None) -> str:
-    left = (
-        shown_images.empty("Your photograph", "Photograph")
-        if target is None
-        else shown_images.figure(target, "Photograph, as the network sees it")
-    )
-    right = (
-        shown_images.empty("What the network makes of it", "Network")
-        if told is None
-        else shown_images.figure(told.picture, "Network", "inverted")
-    )
-    return shown_images.row([left, right])
-
-
-def _results(before: np.ndarray, told: Progress | None) -> str:
-    right = (
-        shown_images.empty("The result", "Result")
-        if told is None
-        else shown_images.figure(told.picture, "Result", "painted")
-    )
-    return shown_images.row([shown_images.figure(before, "Given"), right])
+    at_once(stop.click, end, None, None, js=_STOPPING % state)
+    return effort, start
 
 
 def _waiting() -> str:
-    return shown_images.bar(0, 1, "Compiling; the first search takes longest")
+    return bar(0, 1, "Compiling; the first search takes longest")
 
 
-def _told(told: Progress, target: np.ndarray | None = None) -> str:
-    text = f"{told.done} of {told.total} iterations"
-    if target is not None:
-        difference = told.picture.astype(np.float64) - target
-        error = np.sqrt(np.mean(difference**2))
-        text += f", root mean squared error {error:.1f} of 255 levels"
+def _told(told: Progress, note: str = "") -> str:
+    text = f"{told.done} of {told.total} iterations{note}"
     if told.finished:
         text += " · done" if told.done >= told.total else " · stopped"
-    return shown_images.bar(told.done, told.total, text)
-
-
-def _perceptual_note(page: Page) -> str:
-    features = page.session.features
-    if features.vgg16 is not None:
-        return "Pixels and features of VGG16 are compared."
-    return (
-        "Only pixels are compared, for there are no weights of VGG16 here; "
-        "<code>`perceptual` vgg16</code> fetches them, or <code>`vgg16` FILE</code>."
-    )
+    return bar(told.done, told.total, text)

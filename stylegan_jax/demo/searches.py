@@ -1,7 +1,7 @@
 """Searches that can be watched and stopped: inversion, inpainting, scribbles.
 
 Each yields its progress after every chunk of iterations, with the best picture so far,
-which stays when it is stopped.
+and, when it has ended or `stop` was set, the last one again as `finished`.
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.objective import make_terms
 from stylegan_jax.inversion.problem import fit
-from stylegan_jax.inversion.recipes import Perceptual, Recipe
+from stylegan_jax.inversion.recipes import Recipe
 from stylegan_jax.inversion.solver import Optimizer, Plan
-from stylegan_jax.io import images
+from stylegan_jax.io.images import from_uint8
 
 # Not the paper's descent, which by pixels alone stops far from what is known.
 INPAINTING_PLAN = Plan(optimizer=Optimizer(learning_rate=0.05))
@@ -32,7 +32,7 @@ FEATHER = 0.03  # deviation of the blur of masks, of the side, as in `edit`
 
 
 class Effort(NamedTuple):
-    """Iterations of a search."""
+    """Iterations of a search; none for noise where the network has none."""
 
     latents: int
     noise: int
@@ -56,7 +56,7 @@ class Progress:
         code: the best so far, of one image; numbers on the host.
         latents: the best before the noise was touched.
         picture: of the code, uint8 `[H, W, C]`.
-        finished: whether this is the last word.
+        finished: whether the search is over.
     """
 
     done: int
@@ -71,41 +71,18 @@ class Progress:
 def invert(
     session: Session, photo: np.ndarray, effort: Effort, stop: threading.Event
 ) -> Iterator[Progress]:
-    """Looks for the code of a photograph, latents first and then noise.
-
-    Args:
-        session: whose network should draw it.
-        photo: uint8 `[R, R, C]`.
-        effort: how long; no noise where the network has none.
-        stop: may be set at any time; the best so far is the last that is yielded.
-
-    Yields:
-        Progress after every chunk, and at the end `finished`.
+    """Looks for the code of a photograph, uint8 `[R, R, C]`: latents, then noise.
 
     Raises:
         UserError: a photograph of another size, or a loss that is not finite.
     """
-    generator = session.generator
-    expected = (session.resolution,) * 2 + (generator.config.num_channels,)
+    expected = (session.resolution,) * 2 + (session.generator.config.num_channels,)
     if photo.shape != expected:
         raise UserError(f"the photograph is {photo.shape}, not {expected}")
-    recipe = local.quick_recipe(
-        generator, _perceptual(session), effort.latents, effort.noise
-    )
-    target = jnp.asarray(images.from_uint8(photo[None]))
-
-    edits = _restored(session, target, recipe)
-    return _followed(session, edits, _effort(session, effort), stop)
-
-
-def _restored(session: Session, target: Array, recipe: Recipe) -> Iterator[Edit]:
-    code, latents, before = local.mean_start(session.generator), None, 0
-    for stage in recipe.stages:
-        terms = make_terms(stage, target, code, session.features)
-        for found in fit(session.generator, code, terms, stage.plan, moves=stage.moves):
-            done, loss = before + len(found.history), found.history[-1].mean()
-            yield Edit(latents or found.code, found.code, done, float(loss))
-        code, latents, before = found.code, latents or found.code, done
+    perceptual = "none" if session.features.vgg16 is None else "vgg16"
+    recipe = local.quick_recipe(session.generator, perceptual, *effort)
+    target = jnp.asarray(from_uint8(photo[None]))
+    yield from _followed(session, _restored(session, target, recipe), effort, stop)
 
 
 def inpaint(
@@ -115,32 +92,23 @@ def inpaint(
     effort: Effort,
     stop: threading.Event,
 ) -> Iterator[Progress]:
-    """Fills a hole; what the picture holds in it has no influence.
+    """Fills a hole, `[1, R, R, 1]` above 0, of a picture, uint8 `[R, R, C]`.
 
-    Args:
-        session: whose network should fill it.
-        picture: uint8 `[R, R, C]`.
-        hole: `[1, R, R, 1]`, above 0 is hole.
-        effort: how long.
-        stop: as of `invert`.
-
-    Yields and raises: as `invert`. Source: `editing.local.inpaint`.
+    Source: `editing.local.inpaint`.
     """
     if not hole.any():
         raise UserError("nothing is marked: paint over what should be filled anew")
     if (hole > 0).all():
         raise UserError("everything is marked: leave something to go by")
-    edge = masks.feather(masks.dilate(hole, 2 * FEATHER), FEATHER)
-
     edits = local.inpaint(
         session.generator,
-        jnp.asarray(images.from_uint8(picture[None])),
+        jnp.asarray(from_uint8(picture[None])),
         jnp.asarray(hole),
         local.mean_start(session.generator),
         _search(session, INPAINTING_PLAN, effort),
-        edge=jnp.asarray(edge),
+        edge=jnp.asarray(masks.feather(masks.dilate(hole, 2 * FEATHER), FEATHER)),
     )
-    return _followed(session, edits, _effort(session, effort), stop)
+    yield from _followed(session, edits, effort, stop)
 
 
 def scribble(
@@ -161,25 +129,24 @@ def scribble(
         painted: its picture with the strokes, uint8 `[R, R, C]`.
         touched: `[1, R, R, 1]`, where the strokes are.
         effort: how long.
-        stop: as of `invert`.
+        stop: ends it.
         colours: moves all rows, nearly freely; otherwise the paper's first six of 18,
             which are for shapes.
 
-    Yields and raises: as `invert`. Source: `editing.local.scribble`.
+    Source: `editing.local.scribble`.
     """
     if not touched.any():
         raise UserError("no stroke is on the picture: paint what should be there")
-    region = masks.feather(masks.dilate(touched, FEATHER), FEATHER)
     edits = local.scribble(
         session.generator,
-        jnp.asarray(images.from_uint8(painted[None])),
-        jnp.asarray(region),
+        jnp.asarray(from_uint8(painted[None])),
+        jnp.asarray(masks.feather(masks.dilate(touched, FEATHER), FEATHER)),
         session.plain(source),
         _search(session, local.SCRIBBLE_PLAN, effort),
         rows=range(session.num_rows) if colours else None,
         stay=0.001 if colours else 0.01,
     )
-    return _followed(session, edits, _effort(session, effort), stop)
+    yield from _followed(session, edits, effort, stop)
 
 
 def _search(session: Session, plan: Plan, effort: Effort) -> Search:
@@ -190,23 +157,29 @@ def _search(session: Session, plan: Plan, effort: Effort) -> Search:
     )
 
 
-def _perceptual(session: Session) -> Perceptual:
-    return "none" if session.features.vgg16 is None else "vgg16"
-
-
-def _effort(session: Session, effort: Effort) -> Effort:
-    return effort if session.has_noise else effort._replace(noise=0)
+def _restored(session: Session, target: Array, recipe: Recipe) -> Iterator[Edit]:
+    generator, latents, before = session.generator, None, 0
+    code = local.mean_start(generator)
+    for stage in recipe.stages:
+        terms = make_terms(stage, target, code, session.features)
+        done = before
+        for found in fit(generator, code, terms, stage.plan, moves=stage.moves):
+            done, loss = before + len(found.history), float(found.history[-1].mean())
+            yield Edit(latents or found.code, found.code, done, loss)
+            code = found.code
+        latents, before = latents or code, done
 
 
 def _followed(
     session: Session, edits: Iterator[Edit], effort: Effort, stop: threading.Event
 ) -> Iterator[Progress]:
+    total = effort.latents + (effort.noise if session.has_noise else 0)
     for edit in edits:
         edit = jax.device_get(edit)
         progress = Progress(
-            done=edit.iterations,
-            total=sum(effort),
-            loss=edit.loss,
+            done=int(edit.iterations),
+            total=total,
+            loss=float(edit.loss),
             code=edit.code,
             latents=edit.latents,
             picture=session.draw(edit.code),

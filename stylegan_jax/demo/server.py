@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import functools
 import socket
 from collections.abc import AsyncIterator
 
@@ -22,11 +23,7 @@ _SWEEP_SECONDS = 60
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket at an address.
-
-    Args:
-        host: such as 127.0.0.1, this machine only.
-        port: 0 takes a free one.
+    """A socket at an address; port 0 takes a free one.
 
     Raises:
         UserError: the port is taken, or the address is not this machine's.
@@ -47,13 +44,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def make_app(demo: Demo, *, bound: str, host: str) -> Gate:
-    """The web application of a page, behind the gate.
-
-    Args:
-        demo: the page.
-        bound: the address that it listens at.
-        host: as it was given; see `gate.is_own_name`.
-    """
+    """The web application of a page, behind the gate; hosts as in `is_own_name`."""
     blocks = demo.blocks
 
     @contextlib.asynccontextmanager
@@ -72,8 +63,8 @@ def make_app(demo: Demo, *, bound: str, host: str) -> Gate:
         outer,
         blocks,
         path="",
-        theme=app.theme(),
-        css=app.CSS,
+        theme=app.THEME,
+        css_paths=app.CSS,
         footer_links=[],
         run_history=False,
         ssr_mode=False,
@@ -85,9 +76,7 @@ def make_app(demo: Demo, *, bound: str, host: str) -> Gate:
     # Otherwise gradio does not check paths: only its own `launch` sets it.
     blocks.has_launched = True
 
-    def admit(visitor: str) -> bool:
-        return _has_room(blocks, demo.visitors, visitor)
-
+    admit = functools.partial(_has_room, blocks, demo.visitors)
     is_own = is_own_name(bound, host)
     return Gate(outer, is_own, demo.uploads, demo.visitors, admit, blocks.fns)
 
@@ -113,7 +102,7 @@ def address(listener: socket.socket) -> str:
 
 
 def _has_room(blocks: gr.Blocks, visitors: Visitors, visitor: str) -> bool:
-    """Whether a visitor is known, or one who left can be forgotten for them."""
+    """Whether a visitor is known, or there is room after forgetting one who left."""
     known = blocks.state_holder.session_data
     if visitor in known or len(known) < _MOST_VISITORS:
         return True
@@ -124,7 +113,6 @@ def _has_room(blocks: gr.Blocks, visitors: Visitors, visitor: str) -> bool:
 
 
 def _forget(blocks: gr.Blocks, visitor: str) -> None:
-    """Frees what is kept of a visitor."""
     with blocks.state_holder.lock:
         blocks.state_holder.session_data.pop(visitor, None)
         blocks.state_holder.time_last_used.pop(visitor, None)
@@ -132,7 +120,7 @@ def _forget(blocks: gr.Blocks, visitor: str) -> None:
 
 
 async def _sweep(demo: Demo) -> None:
-    """Frees what visitors have left behind: files, and what is kept of each."""
+    """Deletes old uploads and the state of visitors who left, again and again."""
     holder = demo.blocks.state_holder
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)

@@ -1,8 +1,7 @@
-"""A network that is being served: what the page asks of it, and nothing of the page.
+"""A served network: compiled programs that draw and edit one image at a time.
 
-Programs are compiled when it is made, one image at a time, so that what follows only
-runs them. It keeps nothing of its users but latents and pictures of seeds, which are
-the same for all; codes of their photographs are theirs to keep (`demo.app`).
+It keeps latents and pictures of seeds, which are the same for all, and nothing of its
+users.
 """
 
 import dataclasses
@@ -31,19 +30,12 @@ _KEPT_PIXELS = 1 << 24  # of their pictures
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A picture that has a seed.
+    """A picture that has a seed."""
 
-    Attributes:
-        seed: of the latent, as in `stylegan_jax.sample`.
-        psi: truncation; networks without a mean of w take no notice.
-        class_index: of conditional networks.
-        noise_seed: None is the noise that comes with the network.
-    """
-
-    seed: int
-    psi: float = 0.7
+    seed: int  # as in `stylegan_jax.sample`
+    psi: float = 0.7  # truncation, where the network has a mean of w
     class_index: int | None = None
-    noise_seed: int | None = None
+    noise_seed: int | None = None  # None is the network's own noise
 
     __repr__ = short_repr
 
@@ -53,7 +45,7 @@ Source = Sample | Code
 
 
 class Session:
-    """A network, its compiled programs, its directions, and what sees for searches."""
+    """A network, its compiled programs, its directions, and networks for searches."""
 
     def __init__(
         self,
@@ -74,6 +66,12 @@ class Session:
         config = generator.config
         if generator.resolution == 1:
             raise UserError("this network draws points, not pictures; nothing to show")
+        self.resolution = generator.resolution
+        self.num_classes = config.label_size  # 0 where it is unconditional
+        self.num_rows = config.num_ws  # of a code: one w per layer
+        self.truncates = generator.truncation_mean is not None
+        self.has_noise = config.use_noise
+        self.editable = config.use_styles  # for mixing, inversion and local edits
         dims = {"w": config.w_dim, "z": config.z_dim}
         for slider in sliders:
             if slider.dim != dims[slider.space]:
@@ -94,49 +92,12 @@ class Session:
         self._drawn = functools.lru_cache(pictures)(self._draw_sample)
         # Once through everything, so that nobody waits for a compiler.
         first = Sample(0, class_index=0 if self.num_classes else None)
+        noisy = dataclasses.replace(first, noise_seed=0)
         code = self.turned(first, [0.0] * len(self.sliders))
-        self.draw(self.morph(code, self.code(_noisy(first)), 0.5))
-
-    # --- What it is ----------------------------------------------------------------
-
-    @property
-    def resolution(self) -> int:
-        """Of the pictures, in pixels."""
-        return self.generator.resolution
-
-    @property
-    def num_classes(self) -> int:
-        """0 where the network is unconditional."""
-        return self.generator.config.label_size
-
-    @property
-    def num_rows(self) -> int:
-        """Of a code: one w per layer."""
-        return self.generator.config.num_ws
-
-    @property
-    def truncates(self) -> bool:
-        """Whether psi does anything."""
-        return self.generator.truncation_mean is not None
-
-    @property
-    def has_noise(self) -> bool:
-        """Whether there is noise to draw anew."""
-        return self.generator.config.use_noise
-
-    @property
-    def editable(self) -> bool:
-        """Whether it has styles, which mixing, inversion and local edits need."""
-        return self.generator.config.use_styles
-
-    # --- Codes and pictures ----------------------------------------------------------
+        self.draw(self.morph(code, self.code(noisy), 0.5))
 
     def code(self, source: Source) -> Code:
-        """The code of a sample; that of a photograph is one already.
-
-        Raises:
-            UserError: a seed or class that there is not.
-        """
+        """The code of a source; UserError for a seed or class that there is not."""
         if isinstance(source, Code):
             return source
         if not 0 <= source.seed < 2**32:
@@ -157,14 +118,9 @@ class Session:
     def turned(self, source: Source, amounts: Sequence[float]) -> Code:
         """A source with its attributes turned up or down.
 
-        Args:
-            source: a sample or a photograph.
-            amounts: one for each of `sliders`, in standard deviations of the samples
-                along it; where that is not known in units of the latent space.
-
-        Raises:
-            UserError: another number of amounts, or a photograph along a direction in
-                z, which it has none of.
+        `amounts` are for each of `sliders`, in standard deviations of the samples along
+        it, or where that is not known in units of the latent space. UserError for
+        another number of amounts, or a photograph along a direction in z.
         """
         if len(amounts) != len(self.sliders):
             raise UserError(f"{len(amounts)} amounts for {len(self.sliders)} sliders")
@@ -200,8 +156,6 @@ class Session:
         """The code with the network's own noise, as local edits begin at."""
         return Code(self.code(source).ws, stored_noise(self.generator, 1))
 
-    # --- Parts -----------------------------------------------------------------------
-
     def _draw_sample(self, sample: Sample) -> np.ndarray:
         picture = self.draw(self.code(sample))
         picture.setflags(write=False)  # everybody gets this one
@@ -231,14 +185,10 @@ class Session:
         return _draw_noise(self.generator, jax.random.key(seed))
 
 
-def _noisy(sample: Sample) -> Sample:
-    return dataclasses.replace(sample, noise_seed=0)
-
-
 def _stacked(
     sliders: Sequence[Direction], space: directions.Space, shape: tuple[int, ...]
 ) -> Array:
-    """What an amount of 1 of each slider adds in a space, `[sliders, *shape]`."""
+    """What each slider adds per unit, `[sliders, *shape]`."""
     steps = np.zeros((len(sliders), *shape), np.float32)
     for i, slider in enumerate(sliders):
         if slider.space == space:

@@ -1,4 +1,4 @@
-"""Files that visitors send: kept for an hour, in a folder of the server's own."""
+"""Uploads: kept for an hour, in a temporary folder."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ _AT_ONCE = 2  # whole files in memory
 
 
 class Uploads:
-    """The folder, and what may happen with it."""
+    """The folder of uploads."""
 
     def __init__(self) -> None:
         """Makes the folder, and has gradio keep its files there too."""
@@ -44,15 +44,10 @@ class Uploads:
         return absolute and found.is_file()
 
     async def receive(self, request: Request) -> list[str]:
-        """Stores the files of a form.
+        """Stores the files of a form; returns paths as gradio does: FOLDER/HASH/NAME.
 
         Until they are complete they have no name, and go when the visitor does.
-
-        Returns:
-            Paths, as gradio's own upload does: FOLDER/HASH/NAME.
-
-        Raises:
-            HTTPException: not a form of files, or too many.
+        HTTPException for what is not a form of files, or too many.
         """
         paths = []
         try:

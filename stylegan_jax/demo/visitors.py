@@ -1,4 +1,4 @@
-"""Visitors of the page: who is here, whose search is stopped, whose turn it is."""
+"""Visitors: connections, stops of searches, and a queue that is fair to each."""
 
 import asyncio
 import collections
@@ -49,9 +49,7 @@ class Visitors:
     def connected(self, visitor: str, *, listens: bool) -> Iterator[None]:
         """While a connection of a visitor is open; its end stops their search.
 
-        Args:
-            visitor: hash of the session.
-            listens: it takes results; otherwise it only tells that the page is open.
+        One that `listens` takes results, others only tell that the page is open.
         """
         count = self._open[listens]
         count[visitor] += 1
@@ -80,12 +78,7 @@ class FairQueue(queueing.Queue):
     """gradio's queue with limits for each visitor; who was served last comes last."""
 
     def __init__(self, blocks: gr.Blocks, visitors: Visitors) -> None:
-        """An empty queue.
-
-        Args:
-            blocks: whose functions are called.
-            visitors: only those who listen are served.
-        """
+        """An empty queue; only visitors who listen are served."""
         super().__init__(True, blocks.max_threads, 1, _MOST_EVENTS, blocks)
         self._visitors = visitors
         self._served: dict[str, int] = {}

@@ -89,7 +89,7 @@ def test_a_port_that_is_taken_is_said_so():
 
 def test_errors_become_messages(caplog):
     gradio = pytest.importorskip("gradio")
-    from stylegan_jax.demo import events
+    from stylegan_jax.demo import page
 
     def mistake():
         raise UserError("no such seed")
@@ -99,8 +99,8 @@ def test_errors_become_messages(caplog):
         raise KeyError("x")
 
     with pytest.raises(gradio.Error, match="No such seed"):
-        events.guarded(mistake)()
-    found = events.guarded(bug)()
+        page.guarded(mistake)()
+    found = page.guarded(bug)()
     assert next(found) == 1
     with pytest.raises(gradio.Error, match="KeyError in the program"):
         next(found)
