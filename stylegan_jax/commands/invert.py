@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     generator = loading.load(args.network)
     recipe = make_recipe(args, generator.resolution)
     paths = photos.listed(args.images)
-    read, refused = photos.read(
+    read, rejected = photos.read(
         paths,
         generator.resolution,
         generator.config.num_channels,
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         photo._replace(name=out.stem(photo.path.stem, results.ENDINGS))
         for photo in read
     ]
-    for file in refused:
+    for file in rejected:
         print(f"{file.path}: {file.reason}; left out", file=sys.stderr)
     if read:
         features = load_features(
@@ -137,8 +137,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             _report(out, [photo.name for photo in read])
         for name in failed:
             print(f"{name}: a loss was not finite; its best is kept", file=sys.stderr)
-    if refused:
-        raise UserError(f"{len(refused)} of {len(paths)} images could not be inverted")
+    if rejected:
+        raise UserError(f"{len(rejected)} of {len(paths)} images could not be inverted")
     print(f"results in {args.outdir}")
 
 

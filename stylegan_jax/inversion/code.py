@@ -1,4 +1,4 @@
-"""What an image becomes: one w per layer and one noise image per layer.
+"""Codes of images: one w and one noise image per layer, and files of them.
 
 A file of a code is a .safetensors with `ws`, `noise.0`, `noise.1`, ... and the
 configuration that made it as JSON text; nothing in it is executed. Codes of other
@@ -59,7 +59,7 @@ class Code:
 
 
 class StoredCode(NamedTuple):
-    """What a file holds: the code, and what was said about it."""
+    """A code of a file, and what is said about it there."""
 
     code: Code
     about: dict[str, Any]
@@ -112,13 +112,8 @@ def check_alike(first: Code, *others: Code) -> None:
 def from_array(ws: Array | np.ndarray, generator: Generator) -> Code:
     """The code of an array of w, as other programs have them, with the stored noise.
 
-    Args:
-        ws: `[D]` or `[1, D]`, one w for all layers; `[L, D]`, one image; `[N, 1, D]` or
-            `[N, L, D]`.
-        generator: whose code it is.
-
-    Raises:
-        UserError: another shape, numbers that are not finite, or none.
+    The array is `[D]` or `[1, D]`, one w for all layers; `[L, D]`, one image;
+    `[N, 1, D]` or `[N, L, D]`. UserError for others, and for numbers not finite.
     """
     num_ws, w_dim = generator.config.num_ws, generator.config.w_dim
     array = np.asarray(ws)
@@ -134,13 +129,7 @@ def from_array(ws: Array | np.ndarray, generator: Generator) -> Code:
 
 
 def save(path: str | os.PathLike[str], code: Code, about: Mapping[str, Any]) -> None:
-    """Writes a code, and what is known about it, to a .safetensors file.
-
-    Args:
-        path: of the file, which is replaced at once or not at all.
-        code: of any number of images.
-        about: configuration, seed, scores; anything that JSON can say.
-    """
+    """Writes a code, and what is known about it in JSON, to a .safetensors file."""
     stored = {"ws": np.asarray(code.ws)}
     for layer, noise in enumerate(code.noise):
         stored[f"noise.{layer}"] = np.asarray(noise)
@@ -151,11 +140,9 @@ def save(path: str | os.PathLike[str], code: Code, about: Mapping[str, Any]) -> 
 def load(
     path: str | os.PathLike[str], generator: Generator | None = None
 ) -> StoredCode:
-    """Reads a file that `save` wrote, or the w of another program.
+    """Reads a file that `save` wrote, or a .npy or .npz of what `from_array` takes.
 
-    Args:
-        path: of the file; a .npy or .npz holds what `from_array` takes.
-        generator: if given, the code must fit this network; a .npy or .npz needs it.
+    The code must fit the network, which .npy and .npz need.
 
     Raises:
         UserError: no such file, not a code, damaged, or of another network.

@@ -22,7 +22,6 @@ from stylegan_jax.inversion import resuming, spaces, stages
 from stylegan_jax.inversion.code import Code, draw_pictures
 from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets
 from stylegan_jax.inversion.recipes import Recipe
-from stylegan_jax.inversion.regression import regression
 from stylegan_jax.inversion.results import Inversion, Progress, StageResult
 from stylegan_jax.io import images
 from stylegan_jax.io.records import to_json
@@ -75,7 +74,7 @@ def invert(
     everywhere, share = parallel.replicated(mesh), parallel.split(mesh)
     statistics = spaces.w_statistics(generator, labels=labels)
     wanted = "regressed" in recipe.starts and len(targets) > 0
-    guesses = regression(generator, labels=labels) if wanted else None
+    guesses = spaces.regression(generator, labels=labels) if wanted else None
     generator, statistics, labels, guesses = jax.device_put(
         (generator, statistics, labels, guesses), everywhere
     )
@@ -160,11 +159,8 @@ def _check(
             )
     if not recipe.stages or not (recipe.starts or given is not None):
         raise UserError("a recipe needs a stage, and somewhere to start")
-    if "regressed" in recipe.starts and recipe.space.startswith("z"):
-        raise UserError(
-            f"the start regressed is a guess of w; it goes with the spaces w and w+, "
-            f"not {recipe.space}"
-        )
+    for start in recipe.starts:
+        spaces.check_start(start, recipe.space)
     if not generator.config.use_noise and any(
         s.moves != "latent" for s in recipe.stages
     ):

@@ -1,4 +1,4 @@
-"""The images that are to be inverted: read, squared or aligned, and named."""
+"""Photographs to invert: read, squared or aligned, and named."""
 
 import os
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Photo(NamedTuple):
     quad: np.ndarray  # float64 [4, 2], where it lies in the file: see `alignment.ffhq`
 
 
-class Refused(NamedTuple):
+class Rejected(NamedTuple):
     """A file that cannot be inverted, and why."""
 
     path: Path
@@ -59,18 +59,16 @@ def read(
     *,
     aligned: bool,
     landmarks: Path | None = None,
-) -> tuple[list[Photo], list[Refused]]:
+) -> tuple[list[Photo], list[Rejected]]:
     """Reads images; those that cannot be read do not stop the others.
 
     Args:
         paths: of the files.
-        resolution: what they become, in pixels.
+        resolution: what they become, by the mean over each pixel's area.
         num_channels: likewise.
-        aligned: cuts the largest face out, as FFHQ's are; otherwise the central square
-            is taken. Shrinking is the mean over each pixel's area.
+        aligned: cuts the largest face out, as FFHQ's are, not the central square.
         landmarks: for `aligned`, instead of looking for faces: a file of one image's
-            landmarks (`alignment.landmarks`), or a folder with a file per image of
-            the image's name.
+            landmarks (`alignment.landmarks`), or a folder with a file for each.
 
     Returns:
         The images, and the files that are none.
@@ -85,7 +83,7 @@ def read(
             "give a folder with a file for each, of the image's name"
         )
     photos: list[Photo] = []
-    refused: list[Refused] = []
+    rejected: list[Rejected] = []
     for path in paths:
         try:
             if aligned:
@@ -101,14 +99,13 @@ def read(
             raise
         except (images.UnreadableImageError, UserError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
-            refused.append(Refused(path, reason or str(error)))
+            rejected.append(Rejected(path, reason or str(error)))
             continue
         photos.append(Photo(path.stem, path, pixels, quad))
-    return photos, refused
+    return photos, rejected
 
 
 def _points(landmarks: Path, name: str) -> list[np.ndarray]:
-    """The landmarks of an image."""
     if not landmarks.is_dir():
         return read_landmarks(landmarks)
     for ending in LANDMARK_ENDINGS:

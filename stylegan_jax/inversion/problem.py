@@ -86,7 +86,7 @@ class LatentProblem:
         return {**moving, "noise": jax.tree.map(normal, moving["noise"])}
 
     def code(self, moving: Moving) -> Code:
-        """The whole code: what moves, and what does not."""
+        """The code of all layers."""
         ws, noise = self.fixed.ws, list(self.fixed.noise)
         if "latent" in moving:
             moved = to_ws(self.generator, moving["latent"], self.space, self.labels)

@@ -1,7 +1,7 @@
-"""Ways to invert an image that have a name: their stages, weights and numbers.
+"""Recipes of inversion: stages, weights and learning rates of published methods.
 
-Weights are in the units of `terms`. What is published and what is inferred, the page
-`docs/inversion.md` says.
+Weights are in the units of `terms`. docs/inversion.md says what is published and what
+is inferred.
 """
 
 import dataclasses
@@ -161,9 +161,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe(name: str, resolution: int) -> Recipe:
-    """A recipe by name, for images of `resolution` pixels.
-
-    The rate of stages that move noise only is `noise_rate`.
+    """A recipe by name, with `noise_rate` for images of `resolution` pixels.
 
     Raises:
         UserError: there is no such recipe.
@@ -185,12 +183,9 @@ def recipe(name: str, resolution: int) -> Recipe:
 def with_steps(
     recipe: Recipe, steps: int | None = None, noise_steps: int | None = None
 ) -> Recipe:
-    """The recipe with other numbers of iterations.
+    """The recipe with other numbers of iterations; None leaves them, 0 drops stages.
 
-    Args:
-        recipe: to change.
-        steps: of stages that move latents; None leaves them.
-        noise_steps: of stages that move noise only; 0 drops these.
+    `noise_steps` are those of stages that move noise only.
     """
 
     def wanted(stage: Stage) -> int | None:
@@ -207,11 +202,10 @@ def with_steps(
 
 
 def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:
-    """The recipe with another perceptual term.
+    """The recipe with another perceptual term, which takes over the weight.
 
-    The weight of a stage's perceptual term (VGG16 or LPIPS) goes to the kind that is
-    wanted: LPIPS is of the order 1, VGG16's term of the order of levels squared. With
-    "none" it is dropped, and a stage without pixels gets them in its place.
+    LPIPS is of the order 1, VGG16's term of the order of levels squared. With "none" a
+    stage without pixels gets them in its place.
     """
     if kind == "preset":
         return recipe

@@ -25,7 +25,7 @@ _SHOWN = 128  # pixels of a picture in a row, at least
 
 @dataclasses.dataclass(frozen=True)
 class StageResult:
-    """What a stage did to an image.
+    """A stage of one image.
 
     Attributes:
         name: of the stage.
@@ -48,7 +48,7 @@ class StageResult:
 
 @dataclasses.dataclass(frozen=True)
 class Inversion:
-    """What became of an image.
+    """The inversion of one image.
 
     Attributes:
         index: of the image, in the order they were given.
@@ -103,14 +103,8 @@ def write(
 ) -> None:
     """Writes the files of one image; the code last, so that it marks a whole set.
 
-    Args:
-        outdir: where to.
-        name: of the image, without ending.
-        target: the image, uint8 `[H, W, C]`.
-        found: its inversion.
-        about: what is stored with the code.
-        psnr: of each stage, in dB.
-        fps: frames per second of a video; None makes none.
+    `target` is the image, uint8 `[H, W, C]`, `about` is stored with the code, `psnr` is
+    that of each stage in dB, and `fps` of a video; None makes none.
     """
     pictures = [target, *(stage.picture for stage in found.stages)]
     labels = ["image"] + [
@@ -118,7 +112,7 @@ def write(
         for stage, decibels in zip(found.stages, psnr, strict=True)
     ]
     write_png(outdir / f"{name}.png", found.stages[-1].picture, "picture")
-    write_png(outdir / f"{name}_stages.png", row(pictures, labels), "sheet")
+    write_png(outdir / f"{name}_stages.png", _row(pictures, labels), "sheet")
     plot = plots.curves(
         {stage.name: stage.history for stage in found.stages},
         title=name,
@@ -134,8 +128,7 @@ def write(
     codes.save(outdir / f"{name}.safetensors", found.code, about)
 
 
-def row(pictures: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
-    """Pictures side by side with captions; small ones are enlarged."""
+def _row(pictures: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
     factor = -(-_SHOWN // pictures[0].shape[0])
     enlarged = np.stack(pictures).repeat(factor, axis=1).repeat(factor, axis=2)
     return grids.grid(enlarged, len(pictures), padding=2, column_labels=labels)

@@ -246,7 +246,11 @@ def _restored(empty: State, stored: Sequence[np.ndarray]) -> State:
     shapes = [(x.shape, x.dtype) for x in like]
     if shapes != [(x.shape, x.dtype) for x in stored]:
         raise UserError("the stored state is of other images or settings; start anew")
-    put = [jax.device_put(x, old.sharding) for x, old in zip(stored, like, strict=True)]
+    put = [
+        # Copies: the state is donated.
+        jax.device_put(x, old.sharding, may_alias=False)
+        for x, old in zip(stored, like, strict=True)
+    ]
     return jax.tree.unflatten(tree, put)
 
 

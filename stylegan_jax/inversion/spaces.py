@@ -1,4 +1,4 @@
-"""Where latents live, and where a search begins.
+"""Spaces of latents, and where a search begins.
 
 | space | variable | moves |
 |---|---|---|
@@ -7,7 +7,8 @@
 | w | `[N, 1, w_dim]` | one w for all layers |
 | w+ | `[N, L, w_dim]` | one per layer |
 
-Noise is a space of its own (`fit.fit_noise`).
+A search begins at the mean of w, at random, or where a linear regression guesses from
+how an image looks when it is small: seconds at 32 px, and nothing is trained or kept.
 """
 
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 from jax import Array
 
 from stylegan_jax.errors import UserError
@@ -24,6 +26,14 @@ from stylegan_jax.networks.generator import Generator, Noise
 Space = Literal["z", "z+", "w", "w+"]
 Start = Literal["mean", "random", "uniform", "regressed"]
 SPACES: tuple[Space, ...] = ("z", "z+", "w", "w+")
+
+SIDE = 16  # pixels of a side that the regression sees
+# Share of the pixels' mean variance that is added to each: neighbouring pixels are
+# nearly the same, and what only noise tells apart should count for nothing. The best
+# power of ten for pictures that the network has not drawn (docs/inversion.md).
+STRENGTH = 0.1
+_SAMPLES = 10_000
+_BATCH_PIXELS = 2**18  # of the images that are drawn together
 
 
 class Statistics(NamedTuple):
@@ -43,13 +53,9 @@ class Statistics(NamedTuple):
 def to_ws(
     generator: Generator, latent: Array, space: Space, labels: Array | None = None
 ) -> Array:
-    """One w per layer of a variable, `[N, L or 1, dim]` to `[N, L or 1, w_dim]`.
+    """One w per layer of a variable: `[N, L or 1, dim]` to `[N, L or 1, w_dim]`.
 
-    Args:
-        generator: whose mapping is applied to z.
-        latent: as the table above says.
-        space: of the variable.
-        labels: `[N or 1, label_size]`, of conditional networks in z.
+    Of conditional networks in z, labels are `[N or 1, label_size]`.
     """
     if space in ("w", "w+"):
         return latent
@@ -72,7 +78,7 @@ def w_statistics(
     """Mean and spread of w.
 
     The spread is `sqrt(sum ||w - mean||^2 / count)`: that of a vector, sqrt(w_dim)
-    times that of a number. Only one row is looked at, for all are equal.
+    times that of a number.
 
     Source: `w_avg` and `w_std` of NVlabs/stylegan2-ada-pytorch, `projector.py`.
     """
@@ -80,10 +86,7 @@ def w_statistics(
 
     @jax.jit
     def moments(generator: Generator, z: Array) -> Statistics:
-        given = None
-        if labels is not None:
-            given = jnp.broadcast_to(labels, (count, labels.shape[-1]))
-        w = generator.map(z, given)[:, 0]
+        w = generator.map(z, _repeated(labels, count))[:, 0]
         mean = w.mean(0)
         square = jnp.sum((w - mean[None]) ** 2, 1)
         return Statistics(mean, jnp.sqrt(square.mean()), z[square.argmin()])
@@ -112,7 +115,7 @@ def start_latent(
             pictures that are no faces; "regressed" is `guess`.
         statistics: of w.
         labels: `[N or 1, label_size]`, for "random" of conditional networks.
-        guess: w of each image, `[N, w_dim]`, of `regression.Regression`.
+        guess: w of each image, `[N, w_dim]`, of `regression`.
 
     Raises:
         UserError: "regressed" in z or z+, or without a guess.
@@ -125,11 +128,7 @@ def start_latent(
         draw = partial(jax.random.uniform, minval=-1.0, maxval=1.0)
         return jax.vmap(lambda key: draw(key, (rows, dim)))(keys)
     if start == "regressed":
-        if in_z:
-            raise UserError(
-                "the start regressed is a guess of w; it goes with the spaces w and "
-                f"w+, not {space}"
-            )
+        check_start(start, space)
         if guess is None:
             raise UserError("the start regressed needs a guess of w")
         return jnp.broadcast_to(guess[:, None], (count, rows, dim))
@@ -141,7 +140,104 @@ def start_latent(
     return jnp.broadcast_to(latent, (count, rows, dim))
 
 
+def check_start(start: Start, space: Space) -> None:
+    """Raises UserError for a start that does not go with a space."""
+    if start == "regressed" and space.startswith("z"):
+        raise UserError(
+            "the start regressed is a guess of w; it goes with the spaces w and w+, "
+            f"not {space}"
+        )
+
+
 def draw_noise(generator: Generator, keys: Array) -> Noise:
     """Unit normal noise, `[N, R, R, 1]` each; an image's depends on its key only."""
     layers = jax.vmap(lambda key: generator.draw_noise(key, 1))(keys)
     return tuple(layer[:, 0] for layer in layers)
+
+
+# --- Regression ----------------------------------------------------------------------
+
+
+@struct.dataclass
+class Regression:
+    """`w = shrunk pixels @ weights + offset`."""
+
+    weights: Array  # [pixels, w_dim]
+    offset: Array  # [w_dim]
+
+    def __call__(self, images: Array) -> Array:
+        """Guesses of w, `[N, w_dim]`, of images `[N, H, W, C]` in [-1, 1]."""
+        x = shrunk(images)
+        return jnp.dot(x, self.weights, precision="highest") + self.offset[None]
+
+
+def shrunk(images: Array) -> Array:
+    """Means over blocks, no more than `SIDE` a side, `[N, pixels]`.
+
+    Values beyond [-1, 1], which no photograph has, saturate.
+    """
+    count, side, _, channels = images.shape
+    small = min(side, SIDE)
+    blocks = images.reshape(count, small, side // small, small, side // small, channels)
+    return jnp.clip(blocks, -1, 1).mean((2, 4)).reshape(count, -1)
+
+
+def ridge(x: np.ndarray, y: np.ndarray, strength: float = STRENGTH) -> Regression:
+    """Minimises `mean |x @ weights + offset - y|^2 + penalty |weights|^2` in float64.
+
+    Of samples x `[N, pixels]` and y `[N, w_dim]`. The offset is free, and the penalty
+    is `strength` times the mean variance of the columns of `x`.
+
+    Source: Hoerl and Kennard 1970.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    mean_x, mean_y = x.mean(0), y.mean(0)
+    x = x - mean_x
+    square = x.T @ x / len(x)
+    penalty = strength * np.trace(square) / len(square)
+    square[np.diag_indices_from(square)] += penalty
+    weights = np.linalg.solve(square, x.T @ (y - mean_y) / len(x))
+    offset = mean_y - mean_x @ weights
+    return Regression(jnp.asarray(weights, jnp.float32), jnp.float32(offset))
+
+
+def samples(
+    generator: Generator,
+    *,
+    count: int = _SAMPLES,
+    seed: int = 123,
+    labels: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images with noise of their own, not truncated, and the w that they are drawn of.
+
+    All are of the class of `labels`, `[1, label_size]`.
+
+    Returns:
+        `shrunk` images `[count, pixels]` and w `[count, w_dim]`, float32.
+    """
+    config = generator.config
+    batch = int(np.clip(_BATCH_PIXELS // generator.resolution**2, 1, 256))
+    rounds = -(-count // batch)
+    z = np.random.RandomState(seed).randn(rounds, batch, config.z_dim)
+    keys = jax.random.split(jax.random.key(seed), (rounds, batch))
+
+    @jax.jit
+    def draw(generator: Generator, z: Array, keys: Array) -> tuple[Array, Array]:
+        ws = generator.map(z, _repeated(labels, batch))
+        images = generator.synthesize(ws, draw_noise(generator, keys))
+        return shrunk(images), ws[:, 0]
+
+    drawn = [draw(generator, z[i].astype(np.float32), keys[i]) for i in range(rounds)]
+    pixels, ws = (np.concatenate(part)[:count] for part in zip(*drawn, strict=True))
+    return pixels, ws
+
+
+def regression(generator: Generator, *, labels: np.ndarray | None = None) -> Regression:
+    """Of a network; the same for the same network."""
+    return ridge(*samples(generator, labels=labels))
+
+
+def _repeated(labels: np.ndarray | None, count: int) -> Array | None:
+    if labels is None:
+        return None
+    return jnp.broadcast_to(labels, (count, labels.shape[-1]))

@@ -15,7 +15,6 @@ from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.inversion.objective import FeatureNets, make_terms
 from stylegan_jax.inversion.problem import Jitter, Solution, fit
 from stylegan_jax.inversion.recipes import Recipe, Stage
-from stylegan_jax.inversion.regression import Regression
 from stylegan_jax.inversion.results import Progress
 from stylegan_jax.networks.generator import Generator
 
@@ -44,7 +43,7 @@ class Batch:
     statistics: spaces.Statistics
     labels: Array | None
     code: Code | None
-    regression: Regression | None
+    regression: spaces.Regression | None
 
     @property
     def starts(self) -> tuple[str, ...]:
@@ -186,8 +185,8 @@ def _first_code(batch: Batch) -> tuple[Code, Array | None]:
 
 
 @jax.jit
-def _guessed(regression: Regression, targets: Array) -> Array:
-    # One image at a time, so that a guess does not depend on the others.
+def _guessed(regression: spaces.Regression, targets: Array) -> Array:
+    # One at a time: a guess does not depend on the other images.
     return jax.lax.map(lambda target: regression(target[None])[0], targets)
 
 

@@ -6,51 +6,21 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-import numpy as np
 import pytest
 
 from stylegan_jax.demo.session import Session
 from stylegan_jax.editing.direction_files import save_directions
-from stylegan_jax.editing.directions import Direction
 from stylegan_jax.interop import exported
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import Generator, init_generator
+from stylegan_jax.networks.generator import Generator
+from tests import tiny
 
-CONFIG = ModelConfig(
-    resolution=8,
-    z_dim=6,
-    w_dim=6,
-    mapping_width=6,
-    mapping_layers=1,
-    channel_base=64,
-    channel_max=8,
-)
-
-
-def make_generator(config: ModelConfig) -> Generator:
-    made = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), config)
-    params = jax.tree.map(lambda x: x + 0.1, made.params)
-    return made.replace(params=params, w_avg=made.w_avg + 0.5)
-
-
-def vector(seed: int) -> np.ndarray:
-    return np.random.RandomState(seed).randn(6)
-
-
-DIRECTIONS = (
-    Direction(name="age", vector=vector(0), std=0.7),
-    Direction(name="eyeglasses", vector=vector(1)),
-    Direction(name="gender", vector=vector(2), std=2.0, layers=(1, 2)),
-    Direction(name="pose", vector=vector(3), std=1.5, space="z"),
-    Direction(name="smile", vector=vector(4), std=1.0),
-)
+DIRECTIONS = tiny.directions()
 
 
 @pytest.fixture(scope="session")
 def generator() -> Generator:
     """8 px, 4 layers; noise matters, and the mean of w is not 0."""
-    return make_generator(CONFIG)
+    return tiny.generator(tiny.MODEL_8)
 
 
 @pytest.fixture(scope="session")

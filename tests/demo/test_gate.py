@@ -1,6 +1,7 @@
 """What the gate lets through, and what gradio's own checks would refuse behind it."""
 
 import asyncio
+import contextlib
 import json
 import threading
 import types
@@ -50,29 +51,23 @@ def routes(demo):
             yield method, path.replace("{", "").replace("}", "").replace(":path", "")
 
 
+HOSTS = ["evil.example", "evil.example:7860", "localhost.evil.example", "@"]
+ORIGINS = [
+    *("http://evil.example", "http://localhost:7860.evil.example", "null"),
+    *("http://localhost:3000", "https://localhost", "http://evil@localhost:7860"),
+    "file://localhost:7860",
+]
+
+
 def test_foreign_hosts_and_origins_are_refused_on_every_route(demo, client):
     every = {*routes(demo), ("OPTIONS", "/gradio_api/queue/join"), ("PUT", "/x")}
     assert len(every) > 80
     own = {"host": "localhost:7860"}
     for method, path in every:
-        for host in (
-            "evil.example",
-            "evil.example:7860",
-            "localhost.evil.example",
-            "@",
-        ):
-            assert (
-                client.request(method, path, headers={"host": host}).status_code == 421
-            )
-        for origin in (
-            "http://evil.example",
-            "null",
-            "http://localhost:3000",
-            "https://localhost",
-            "file://localhost:7860",
-            "http://localhost:7860.evil.example",
-            "http://evil@localhost:7860",
-        ):
+        for host in HOSTS:
+            answer = client.request(method, path, headers={"host": host})
+            assert answer.status_code == 421
+        for origin in ORIGINS:
             answer = client.request(method, path, headers={**own, "origin": origin})
             assert answer.status_code == 403, (method, path, origin)
             assert "access-control-allow-origin" not in answer.headers
@@ -159,31 +154,26 @@ def test_queued_functions_cannot_be_called_past_the_queue(demo, client):
     assert client.post("/gradio_api/run/predict", json=call).status_code == 404
 
 
+@contextlib.contextmanager
+def is_open(demo, name):
+    """A visitor whose page is open."""
+    demo.visitors._open[False][name] += 1
+    yield
+    del demo.visitors._open[False][name]
+
+
 def test_room_is_made_for_visitors_by_forgetting_those_who_left(demo, monkeypatch):
     monkeypatch.setattr(server, "_MOST_VISITORS", 2)
     holder, ask = demo.blocks.state_holder, server._has_room
     holder.session_data.clear()
-    with _open(demo, "old"):
+    with is_open(demo, "old"):
         assert holder["old"] and holder["left"]
         assert ask(demo.blocks, demo.visitors, "old")
         assert ask(demo.blocks, demo.visitors, "new")
         assert list(holder.session_data) == ["old"]
         assert holder["new"]
-        with _open(demo, "new"):
+        with is_open(demo, "new"):
             assert not ask(demo.blocks, demo.visitors, "newer")
-
-
-class _open:
-    """A visitor whose page is open."""
-
-    def __init__(self, demo, name):
-        self.count, self.name = demo.visitors._open[False], name
-
-    def __enter__(self):
-        self.count[self.name] += 1
-
-    def __exit__(self, *_):
-        del self.count[self.name]
 
 
 def test_uploads_are_kept_for_an_hour_and_never_without_bound(demo, monkeypatch):
@@ -279,20 +269,16 @@ def test_the_search_of_a_visitor_who_leaves_is_stopped(monkeypatch):
 
 
 def test_calls_that_are_none_are_refused(client):
-    for body, status in [
-        (b"[1]", 400),
-        (b"{", 400),
-        (b"[" * 20_000, 400),
-        (
-            json.dumps({"session_hash": "v1", "data": json.loads("[" * 40 + "]" * 40)}),
-            400,
-        ),
-        (json.dumps({"session_hash": "a b", "data": []}), 400),
-        (json.dumps({"data": []}), 400),
-        (json.dumps({"session_hash": "v1", "data": [], "fn_index": 10**9}), 400),
-        (b" " * 40_000, 413),
-        (iter([b" " * 1000] * 40), 413),
-    ]:
+    deep = json.loads("[" * 40 + "]" * 40)
+    calls = [
+        {"session_hash": "v1", "data": deep},
+        {"session_hash": "a b", "data": []},
+        {"data": []},
+        {"session_hash": "v1", "data": [], "fn_index": 10**9},
+    ]
+    bad = [b"[1]", b"{", b"[" * 20_000, *map(json.dumps, calls)]
+    large = [b" " * 40_000, iter([b" " * 1000] * 40)]
+    for body, status in [*((b, 400) for b in bad), *((b, 413) for b in large)]:
         answer = client.post(
             "/gradio_api/queue/join",
             content=body,

@@ -69,7 +69,7 @@ def test_the_network_in_the_package_is_the_default_and_its_faces_are_drawn(
 
 
 def test_weights_are_looked_for_and_not_fetched(network, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "cache_folder", lambda _: tmp_path)
+    monkeypatch.setattr(cache, "folder", lambda _: tmp_path)
     for choice in ("auto", "none"):
         args = serve.ServeArgs(network=network, perceptual=choice)
         assert serve.find_features(args).vgg16 is None

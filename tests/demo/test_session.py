@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,8 @@ from stylegan_jax.editing import directions
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images
-from tests.demo.conftest import CONFIG, DIRECTIONS, make_generator
+from tests import tiny
+from tests.demo.conftest import DIRECTIONS
 
 
 def z_of(seed):
@@ -35,10 +37,11 @@ def test_samples_are_those_of_the_network(session, generator):
     assert (session.draw(code) != session.draw(other)).any()
 
 
-def test_truncation_stops_at_the_cutoff(session):
-    ws = jnp.ones((1, 10, 6)) * 2.5
+def test_truncation_stops_at_the_cutoff(session, generator):
+    ws, mean = jnp.ones((1, 10, 6)) * 2.5, np.asarray(generator.w_avg)
     truncated = np.asarray(session._truncated(ws, 0.25))
-    np.testing.assert_allclose(truncated[:, :8], 1.0)  # 0.5 + 0.25 (2.5 - 0.5)
+    expected = np.tile(mean + 0.25 * (2.5 - mean), (1, 8, 1))
+    np.testing.assert_allclose(truncated[:, :8], expected, rtol=1e-6)
     np.testing.assert_array_equal(truncated[:, 8:], 2.5)
 
 
@@ -79,14 +82,10 @@ def test_mixing_takes_rows_and_keeps_the_noise(session):
 
 def test_morphs_are_on_the_line_between_codes(session):
     first, second = Sample(1, noise_seed=1), Sample(2, noise_seed=2)
-    a, b = session.code(first), session.code(second)
-    between = session.morph(first, second, 0.25)
-    for name in ("ws", "noise"):
-        for x, y, found in zip(
-            *(jax.tree.leaves(getattr(c, name)) for c in (a, b, between)), strict=True
-        ):
-            line = 0.75 * np.asarray(x, np.float64) + 0.25 * np.asarray(y, np.float64)
-            np.testing.assert_allclose(found, line, rtol=1e-5, atol=1e-6)
+    ends = session.code(first), session.code(second)
+    line = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, *ends)
+    found = session.morph(first, second, 0.25)
+    chex.assert_trees_all_close(found, line, rtol=1e-5, atol=1e-6)
 
 
 def test_the_plain_code_has_the_networks_noise(session, generator):
@@ -95,30 +94,23 @@ def test_the_plain_code_has_the_networks_noise(session, generator):
     np.testing.assert_array_equal(plain.noise[3], generator.noise[3])
 
 
-def test_latents_of_seeds_are_kept_for_a_while(session):
-    session.code(Sample(11))
-    before = session._mapped.cache_info()
-    session.code(Sample(11, psi=0.1))
-    after = session._mapped.cache_info()
-    assert (after.hits, after.misses) == (before.hits + 1, before.misses)
-    assert after.maxsize is not None and after.maxsize <= 10_000
-
-
-def test_pictures_of_samples_are_kept_for_a_while(session):
+def test_latents_and_pictures_of_samples_are_kept_for_a_while(session):
     sample = Sample(12, psi=0.3, noise_seed=4)
     before = session.picture(sample)
+    hits = session._mapped.cache_info().hits
     np.testing.assert_array_equal(before, session.draw(session.code(sample)))
+    assert session._mapped.cache_info().hits == hits + 1
     assert session.picture(Sample(12, psi=0.3, noise_seed=4)) is before
     other = session.picture(Sample(12, psi=0.3, noise_seed=5))
     assert (other != before).any() and not before.flags.writeable
-    code = session.code(sample)
-    np.testing.assert_array_equal(session.picture(code), before)
+    np.testing.assert_array_equal(session.picture(session.code(sample)), before)
+    assert session._mapped.cache_info().maxsize <= 10_000
     assert session._drawn.cache_info().maxsize * 8 * 8 <= 1 << 24
 
 
 def test_conditional_and_grey_networks_without_noise_are_served():
-    config = dataclasses.replace(CONFIG, label_size=3, num_channels=1, use_noise=False)
-    generator = make_generator(config)
+    other = {"label_size": 3, "num_channels": 1, "use_noise": False}
+    generator = tiny.generator(dataclasses.replace(tiny.MODEL_8, **other))
     session = Session(generator)
     label = np.eye(3, dtype="f")[None, 2]
     code = session.code(Sample(4, psi=0.5, class_index=2))

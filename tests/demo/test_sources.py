@@ -28,20 +28,16 @@ def test_what_is_no_photograph_is_refused():
         photo_sources.read_photo(grey, 8, 3, find_face=True)
 
 
-def png_of(width, height):
+def png_of(width, height, depth=1, samples=1):
     """A picture of one colour, some kilobytes however large."""
-    row = b"\0" + bytes(-(-width // 8))
-    parts = [
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(row * height, 9)),
-        (b"IEND", b""),
-    ]
+    row = b"\0" + bytes(-(-width * depth * samples // 8))
+    deflate = zlib.compressobj(9)
+    data = b"".join(deflate.compress(row) for _ in range(height)) + deflate.flush()
+    kind = {1: 0, 4: 6}[samples]  # grey, colours with alpha
+    head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data))
-        + name
-        + data
-        + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in parts
+        struct.pack(">I", len(d)) + name + d + struct.pack(">I", zlib.crc32(name + d))
+        for name, d in [(b"IHDR", head), (b"IDAT", data), (b"IEND", b"")]
     )
 
 

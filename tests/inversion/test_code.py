@@ -35,45 +35,37 @@ def test_a_growing_network_has_noise_for_its_active_layers(generator):
     codes.check(growing, Code(jnp.zeros((2, 4, 12)), noise))
 
 
-def write(path, arrays, **metadata):
-    metadata = {"kind": "stylegan_jax code 1", "about": "{}"} | metadata
-    safetensors.numpy.save_file(arrays, path, metadata)
+WS = np.zeros((1, 4, 12))
 
 
 @pytest.mark.parametrize(
     ("arrays", "metadata", "message"),
     [
-        ({"ws": np.zeros((1, 4, 12))}, {"kind": "else"}, "not a code"),
-        ({"w": np.zeros((1, 4, 12))}, {}, "not a code"),
-        ({"ws": np.zeros((1, 4))}, {}, "other axes"),
-        (
-            {"ws": np.zeros((1, 4, 12)), "noise.1": np.zeros((1, 4, 4, 1))},
-            {},
-            "missing",
-        ),
-        ({"ws": np.full((1, 4, 12), np.nan)}, {}, "ws is not of finite numbers"),
-        ({"ws": np.zeros((1, 4, 12), int)}, {}, "ws is not of finite numbers"),
+        ({"ws": WS}, {"kind": "else"}, "not a code"),
+        ({"w": WS}, {}, "not a code"),
+        ({"ws": WS[0]}, {}, "other axes"),
+        ({"ws": WS, "noise.1": np.zeros((1, 4, 4, 1))}, {}, "missing"),
+        ({"ws": WS * np.nan}, {}, "ws is not of finite numbers"),
+        ({"ws": WS.astype(int)}, {}, "ws is not of finite numbers"),
         ({"ws": np.zeros((1, 4, 13))}, {}, r"are not \[N, 4, 12\]"),
-        ({"ws": np.zeros((1, 4, 12))}, {}, r"noise of \[\].*\[4, 4, 8, 8\] px"),
-        ({"ws": np.zeros((1, 4, 12))}, {"about": "{"}, "damaged"),
+        ({"ws": WS}, {}, r"noise of \[\].*\[4, 4, 8, 8\] px"),
+        ({"ws": WS}, {"about": "{"}, "damaged"),
+        (b"hello" * 100, {}, "not a code or is damaged"),
+        (None, {}, "no such file"),
     ],
 )
-def test_other_files_are_refused_by_name(
+def test_other_files_are_rejected_by_name(
     generator, tmp_path, arrays, metadata, message
 ):
     path = tmp_path / "x.safetensors"
-    write(path, arrays, **metadata)
+    if isinstance(arrays, bytes):
+        path.write_bytes(arrays)
+    elif arrays is not None:
+        metadata = {"kind": "stylegan_jax code 1", "about": "{}"} | metadata
+        safetensors.numpy.save_file(arrays, path, metadata)
     with pytest.raises(UserError, match=message) as error:
         codes.load(path, generator)
     assert str(path) in str(error.value)
-
-
-def test_missing_and_broken_files_are_refused(tmp_path):
-    with pytest.raises(UserError, match="no such file"):
-        codes.load(tmp_path / "none")
-    (tmp_path / "x").write_bytes(b"hello" * 100)
-    with pytest.raises(UserError, match="not a code or is damaged"):
-        codes.load(tmp_path / "x")
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
@@ -111,12 +103,9 @@ def test_arrays_that_are_no_codes_are_named(generator, arrays, message, tmp_path
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(UserError, match=rf"x\.npz: .*{message}"):
         codes.load(tmp_path / "x.npz", generator)
-
-
-def test_an_array_alone_does_not_say_of_which_network_it_is(tmp_path):
-    np.save(tmp_path / "x.npy", np.zeros((4, 12)))
-    with pytest.raises(UserError, match="give the network"):
-        codes.load(tmp_path / "x.npy")
+    if len(arrays) == 1:
+        with pytest.raises(UserError, match="give the network"):
+            codes.load(tmp_path / "x.npz")
 
 
 def test_values_with_arrays_are_shown_in_a_line(generator, secret):

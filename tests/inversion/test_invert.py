@@ -3,17 +3,16 @@
 import dataclasses
 import itertools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
-from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion.code import Code
+from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.inversion import resuming
 from stylegan_jax.inversion.inverter import invert
-from stylegan_jax.inversion.objective import NO_FEATURES, make_terms
+from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets, make_terms
 from stylegan_jax.inversion.recipes import (
     RECIPES,
     Recipe,
@@ -24,7 +23,6 @@ from stylegan_jax.inversion.recipes import (
     with_perceptual,
 )
 from stylegan_jax.inversion.solver import Optimizer, Plan
-from stylegan_jax.io import images
 
 FEW = Plan(steps=12, optimizer=Optimizer(learning_rate=0.05))
 PIXELS = Weights(perceptual=0.0)
@@ -60,23 +58,8 @@ def generator(small):
 
 
 @pytest.fixture(scope="module")
-def secret(small, secret):
-    return Code(secret.ws, secret.noise[:2])
-
-
-@pytest.fixture(scope="module")
-def targets(small, secret):
-    return jax.jit(codes.draw)(small, secret)
-
-
-@pytest.fixture(scope="module")
-def pictures(targets):
-    return images.to_uint8(np.asarray(targets))
-
-
-@pytest.fixture(scope="module")
-def start(generator, secret):
-    return Code(jnp.broadcast_to(generator.w_avg, secret.ws.shape), secret.noise)
+def pictures(pictures_4):
+    return pictures_4
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +96,7 @@ def test_stages_follow_each_other_and_the_first_is_not_touched_again(alone):
 
 
 def test_of_several_starts_each_image_keeps_its_best(
-    generator, pictures, alone, secret
+    generator, pictures, alone, secret_4
 ):
     first = dataclasses.replace(RECIPE, stages=RECIPE.stages[:1])
     other = dataclasses.replace(first, starts=("random",))
@@ -126,7 +109,7 @@ def test_of_several_starts_each_image_keeps_its_best(
     # Where the answer is given it is the start that wins, with its own noise: what is
     # left is the rounding to 8 bits, a twelfth of a level squared.
     only = dataclasses.replace(first, starts=())
-    for inversion in run(generator, pictures, only, given=secret, batch_size=3):
+    for inversion in run(generator, pictures, only, given=secret_4, batch_size=3):
         assert inversion.start == "given"
         assert inversion.stages[0].history[0] == pytest.approx(1e-5 / 12, rel=0.5)
 
@@ -185,26 +168,49 @@ def test_recipes_have_the_published_numbers():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_without_eyes_every_stage_looks_at_pixels(name, targets, start):
+def test_without_features_every_stage_looks_at_pixels(name, targets_4, start_4):
     for stage in with_perceptual(RECIPES[name], "none").stages:
         weights = stage.weights
         assert weights.pixel > 0
         assert weights.perceptual == weights.lpips == weights.own == weights.style == 0
-        make_terms(stage, targets, start, NO_FEATURES)
+        make_terms(stage, targets_4, start_4, NO_FEATURES)
 
 
-def test_mistakes_are_named(generator, pictures, secret, targets, start):
+def test_mistakes_are_named(generator, pictures, secret_4, targets_4, start_4):
     with pytest.raises(UserError, match=r"uint8 \(2, 4, 3\).*uint8 \(4, 4, 3\)"):
         run(generator, [pictures[0][:2]])
     with pytest.raises(UserError, match="3 codes to begin with for 1 images"):
-        run(generator, pictures[:1], given=secret)
+        run(generator, pictures[:1], given=secret_4)
     with pytest.raises(UserError, match="somewhere to start"):
         run(generator, pictures, dataclasses.replace(RECIPE, starts=()))
     with pytest.raises(UserError, match="`batch_size` 0"):
         run(generator, pictures, batch_size=0)
-    eyeless = Stage(name="w", moves="latent")
+    unseen = Stage(name="w", moves="latent")
     with pytest.raises(UserError, match="stage w needs the network vgg16"):
-        make_terms(eyeless, targets, start, NO_FEATURES)
+        make_terms(unseen, targets_4, start_4, NO_FEATURES)
     blind = Stage(name="w", moves="latent", weights=Weights(pixel=0, perceptual=0))
     with pytest.raises(UserError, match="no weight on the image"):
-        make_terms(blind, targets, start, NO_FEATURES)
+        make_terms(blind, targets_4, start_4, NO_FEATURES)
+
+
+def network(scale, name="means"):
+    params = {"scale": jnp.array([scale])}
+    return FrozenNetwork(name, 3, params, lambda params, x: x.mean((1, 2)))
+
+
+def test_other_weights_of_other_networks_are_other_work():
+    one = {"weight": jnp.arange(4.0)}
+    other = {"weight": jnp.arange(4.0).at[2].set(9.0)}
+    nets = [
+        NO_FEATURES,
+        FeatureNets(vgg16=one),
+        FeatureNets(vgg16=other),
+        FeatureNets(lpips=one),
+        FeatureNets(own=network(1.0)),
+        FeatureNets(own=network(2.0)),
+        FeatureNets(own=network(1.0, "others")),
+    ]
+    assert list(NO_FEATURES.contents()) == []
+    names = [resuming.identity(some.contents()) for some in nets]
+    assert len(set(names)) == len(names)
+    assert resuming.identity(FeatureNets(vgg16=dict(one)).contents()) == names[1]

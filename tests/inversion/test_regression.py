@@ -9,7 +9,7 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import regression, spaces
+from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code, draw_pictures
 from stylegan_jax.inversion.inverter import invert
 from stylegan_jax.inversion.recipes import Recipe, Stage, Weights
@@ -20,7 +20,7 @@ from stylegan_jax.inversion.solver import Plan
 def test_it_is_the_least_squares_of_numpy(strength):
     random = np.random.RandomState(0)
     x, y = random.randn(50, 6) + 2, random.randn(50, 3)
-    found = regression.ridge(x, y, strength)
+    found = spaces.ridge(x, y, strength)
     # A penalty is as many more samples: sqrt(penalty) of each pixel, and w of 0.
     penalty = strength * x.var(0).mean()
     extra = np.eye(6) * np.sqrt(50 * penalty)
@@ -33,22 +33,22 @@ def test_it_is_the_least_squares_of_numpy(strength):
 def test_images_are_shrunk_by_means_to_16_pixels():
     images = np.random.RandomState(0).rand(2, 64, 64, 3).astype("f")
     expected = images.reshape(2, 16, 4, 16, 4, 3).mean((2, 4)).reshape(2, 768)
-    found = regression.shrunk(jnp.asarray(images))
+    found = spaces.shrunk(jnp.asarray(images))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     small = 3 * images[:, :8, :8]
     expected = np.minimum(small, 1).reshape(2, 192)
-    np.testing.assert_array_equal(regression.shrunk(jnp.asarray(small)), expected)
+    np.testing.assert_array_equal(spaces.shrunk(jnp.asarray(small)), expected)
 
 
 def test_samples_are_images_of_their_latents(small):
-    pixels, ws = regression.samples(small, count=300)
+    pixels, ws = spaces.samples(small, count=300)
     assert pixels.shape == (300, 48) and ws.shape == (300, 12)
     z = np.random.RandomState(123).randn(300, 6).astype("f")
     again = small.map(z)
     np.testing.assert_allclose(ws, again[:, 0], rtol=1e-4, atol=1e-5)
     # Noise aside, which is another for each image.
     drawn = small.synthesize(again, codes.stored_noise(small, 300))
-    expected = np.asarray(regression.shrunk(drawn))
+    expected = np.asarray(spaces.shrunk(drawn))
     assert np.corrcoef(pixels.ravel(), expected.ravel())[0, 1] > 0.5
     assert (np.abs(pixels - expected).max(1) > 1e-3).all()
 

@@ -85,7 +85,7 @@ def test_a_run_that_stopped_and_went_on_is_the_same_bit_for_bit():
         rest, last = to_the_end(bowl(), START, PLAN, chunk=20, resume=resume)
         np.testing.assert_array_equal(np.concatenate([*parts, last]), history)
         jax.tree.map(np.testing.assert_array_equal, kept(rest), kept(whole))
-    ((again, none),) = solver.solve(bowl(), START, PLAN, chunk=20, resume=whole)
+    ((again, none),) = solver.solve(bowl(), START, PLAN, chunk=20, resume=rest)
     assert none.shape == (0, 3)  # nothing was left to do
     np.testing.assert_array_equal(again.best["x"], whole.best["x"])
     with pytest.raises(UserError, match="other images or settings"):
