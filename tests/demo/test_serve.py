@@ -57,7 +57,8 @@ def test_the_network_in_the_package_is_the_default_and_its_faces_are_drawn(
     in_the_box = tmp_path / "portraits.safetensors"
     shutil.copy(network, in_the_box)
     for run, data in [("drawn", "portraits"), ("taken", "folder")]:
-        config = {"model": {}, "data": {"name": data}, "schedule": {}, "run": {}}
+        data = {"name": data, "path": "photos"}
+        config = {"model": {}, "data": data, "schedule": {}, "run": {}}
         (tmp_path / run).mkdir()
         (tmp_path / run / "config.json").write_text(json.dumps(config))
     for drawn in ("portraits", in_the_box, tmp_path / "drawn"):

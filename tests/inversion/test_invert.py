@@ -53,29 +53,26 @@ def same(a, b, tolerance=0.0):
 
 
 @pytest.fixture(scope="module")
-def generator(small):
-    return small
-
-
-@pytest.fixture(scope="module")
-def pictures(pictures_4):
-    return pictures_4
-
-
-@pytest.fixture(scope="module")
-def alone(generator, pictures):
+def alone(small, pictures_4):
     """Each picture inverted by itself."""
-    return [run(generator, [picture])[0] for picture in pictures]
+    return [run(small, [picture])[0] for picture in pictures_4]
 
 
-@pytest.mark.parametrize(("devices", "batch_size"), [(1, 1), (4, 1), (1, 3)])
+@pytest.mark.parametrize(
+    ("devices", "batch_size"),
+    [
+        (1, 1),
+        pytest.param(4, 1, marks=pytest.mark.thorough),
+        pytest.param(1, 3, marks=pytest.mark.thorough),
+    ],
+)
 def test_a_result_depends_neither_on_its_batch_nor_on_devices(
-    generator, pictures, alone, devices, batch_size
+    small, pictures_4, alone, devices, batch_size
 ):
     order = [2, 0, 1]
     found = run(
-        generator,
-        [pictures[i] for i in order],
+        small,
+        [pictures_4[i] for i in order],
         devices=devices,
         batch_size=batch_size,
     )
@@ -96,44 +93,44 @@ def test_stages_follow_each_other_and_the_first_is_not_touched_again(alone):
 
 
 def test_of_several_starts_each_image_keeps_its_best(
-    generator, pictures, alone, secret_4
+    small, pictures_4, alone, secret_4
 ):
     first = dataclasses.replace(RECIPE, stages=RECIPE.stages[:1])
     other = dataclasses.replace(first, starts=("random",))
     both = dataclasses.replace(first, starts=("mean", "random"))
-    single = {"mean": alone, "random": run(generator, pictures, other)}
-    for i, inversion in enumerate(run(generator, pictures, both)):
+    single = {"mean": alone, "random": run(small, pictures_4, other)}
+    for i, inversion in enumerate(run(small, pictures_4, both)):
         losses = {name: found[i].stages[0].loss for name, found in single.items()}
         assert inversion.start == min(losses, key=lambda name: losses[name])
         assert inversion.stages[0].loss == pytest.approx(min(losses.values()), rel=1e-4)
     # Where the answer is given it is the start that wins, with its own noise: what is
     # left is the rounding to 8 bits, a twelfth of a level squared.
     only = dataclasses.replace(first, starts=())
-    for inversion in run(generator, pictures, only, given=secret_4, batch_size=3):
+    for inversion in run(small, pictures_4, only, given=secret_4, batch_size=3):
         assert inversion.start == "given"
         assert inversion.stages[0].history[0] == pytest.approx(1e-5 / 12, rel=0.5)
 
 
 @pytest.mark.parametrize("stop_after", [2, 4])  # in either stage
 def test_work_that_was_cut_off_goes_on_bit_for_bit(
-    generator, pictures, alone, tmp_path, stop_after
+    small, pictures_4, alone, tmp_path, stop_after
 ):
     options = {"folder": tmp_path, "save_seconds": 0.0}
-    before = [*itertools.islice(steps(generator, pictures[:1], **options), stop_after)]
+    before = [*itertools.islice(steps(small, pictures_4[:1], **options), stop_after)]
     (file,) = (tmp_path / "unfinished").iterdir()
     # Other work does not take it for its own.
-    other = run(generator, pictures[1:2], **options)
+    other = run(small, pictures_4[1:2], **options)
     same(other[0], alone[1])
     assert file.exists()
-    after = list(steps(generator, pictures[:1], **options))
+    after = list(steps(small, pictures_4[:1], **options))
     same(after[-1].finished[0], alone[0])
     assert len(after) == 6 - stop_after + 1
     assert sum(step.iterations for step in before + after) == 24
     assert not (tmp_path / "unfinished").exists()
 
 
-def test_frames_are_pictures_on_the_way(generator, pictures, alone):
-    (found,) = run(generator, pictures[:1], frames=True)
+def test_frames_are_pictures_on_the_way(small, pictures_4, alone):
+    (found,) = run(small, pictures_4[:1], frames=True)
     assert found.frames.shape == (6, 4, 4, 3)
     np.testing.assert_array_equal(found.frames[-1], found.stages[-1].picture)
     np.testing.assert_array_equal(found.frames[2], found.stages[0].picture)
@@ -176,15 +173,15 @@ def test_without_features_every_stage_looks_at_pixels(name, targets_4, start_4):
         make_terms(stage, targets_4, start_4, NO_FEATURES)
 
 
-def test_mistakes_are_named(generator, pictures, secret_4, targets_4, start_4):
+def test_mistakes_are_named(small, pictures_4, secret_4, targets_4, start_4):
     with pytest.raises(UserError, match=r"uint8 \(2, 4, 3\).*uint8 \(4, 4, 3\)"):
-        run(generator, [pictures[0][:2]])
+        run(small, [pictures_4[0][:2]])
     with pytest.raises(UserError, match="3 codes to begin with for 1 images"):
-        run(generator, pictures[:1], given=secret_4)
+        run(small, pictures_4[:1], given=secret_4)
     with pytest.raises(UserError, match="somewhere to start"):
-        run(generator, pictures, dataclasses.replace(RECIPE, starts=()))
+        run(small, pictures_4, dataclasses.replace(RECIPE, starts=()))
     with pytest.raises(UserError, match="`batch_size` 0"):
-        run(generator, pictures, batch_size=0)
+        run(small, pictures_4, batch_size=0)
     unseen = Stage(name="w", moves="latent")
     with pytest.raises(UserError, match="stage w needs the network vgg16"):
         make_terms(unseen, targets_4, start_4, NO_FEATURES)

@@ -53,6 +53,7 @@ def test_samples_are_images_of_their_latents(small):
     assert (np.abs(pixels - expected).max(1) > 1e-3).all()
 
 
+@pytest.mark.thorough
 def test_of_generated_images_the_guess_is_a_better_start_than_the_mean(small):
     z = np.random.RandomState(9).randn(16, 6).astype("f")
     secret = Code(small.map(z), codes.stored_noise(small, 16))

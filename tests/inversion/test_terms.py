@@ -78,6 +78,7 @@ def test_the_perceptual_term_is_image2stylegan_s(params, vgg_numbers):
     np.testing.assert_allclose(found, [expected], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_masks_multiply_features_and_style_sees_its_own_part(params):
     """Small images, against the formula spelt out in NumPy."""
     random = np.random.RandomState(0)
@@ -126,6 +127,7 @@ def test_masks_multiply_features_and_style_sees_its_own_part(params):
     np.testing.assert_allclose(whole, np.sum(alone, 0), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_lpips_of_equal_channels_is_the_plain_distance(params, shared_dir):
     stored = np.load(shared_dir / "reference/metrics/lpips_vgg.npz")
     a, b = (
