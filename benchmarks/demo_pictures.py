@@ -25,24 +25,28 @@ _UNSEEN = 50006  # number of a portrait
 _WIDTH = 900  # of the pictures; wider ones are above 300 kB
 
 
-class _Page:
+class Page:
     """The page in a browser; `css` selects parts of it."""
 
     def __init__(self, driver: Any, outdir: Path) -> None:
+        """Screenshots go to `outdir`."""
         self.driver, self.outdir = driver, outdir
 
     def find(self, css: str) -> list[Any]:
+        """The elements that are there now."""
         return self.driver.find_elements("css selector", css)
 
     def until(self, done: Callable[[], Any], what: str) -> Any:
+        """Waits until something is true; its value."""
         end = time.monotonic() + _PATIENCE
         while not (found := done()):
             if time.monotonic() > end:
                 raise SystemExit(f"the page does not show {what}")
-            time.sleep(0.1)
+            time.sleep(0.05)
         return found
 
     def one(self, css: str) -> Any:
+        """An element, as soon as it is there."""
         return self.until(lambda: self.find(css), css)[0]
 
     def tab(self, name: str) -> bool:
@@ -53,11 +57,13 @@ class _Page:
         return bool(tabs)
 
     def fill(self, css: str, value: float) -> None:
+        """Sets a field of numbers."""
         field = self.one(f"{css} input[type=number]")
         field.clear()
         field.send_keys(f"{value}\n")
 
     def click(self, css: str) -> None:
+        """Clicks, even where something lies above."""
         self.driver.execute_script("arguments[0].click()", self.one(css))
 
     def search(self, name: str, state: str) -> None:
@@ -81,7 +87,7 @@ class _Page:
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def _draw(page: _Page) -> None:
+def _draw(page: Page) -> None:
     """The tabs that draw at once."""
     page.one("#others img")
     page.shoot("samples")
@@ -102,7 +108,7 @@ def _draw(page: _Page) -> None:
     page.shoot("morphing")
 
 
-def _search(page: _Page, photo: Path) -> None:
+def _search(page: Page, photo: Path) -> None:
     """The tabs that search."""
     if page.tab("Photograph"):
         page.one("#upload input[type=file]").send_keys(str(photo.absolute()))
@@ -143,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with browser() as driver:
             driver.set_window_size(_WIDTH, 900)
             driver.get(url)
-            page = _Page(driver, args.outdir)
+            page = Page(driver, args.outdir)
             _draw(page)
             _search(page, photo)
 

@@ -156,8 +156,8 @@ def served(network: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def browser() -> Iterator[Any]:
-    """A headless Chromium, as selenium drives it."""
+def browser(downloads: Path | None = None) -> Iterator[Any]:
+    """A headless Chromium, as selenium drives it; `downloads` also keeps its logs."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -166,6 +166,12 @@ def browser() -> Iterator[Any]:
     for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
         options.add_argument(f"--{flag}")
     options.add_argument("--window-size=1200,1000")
+    if downloads is not None:
+        several = "profile.default_content_setting_values.automatic_downloads"
+        prefs = {"download.default_directory": str(downloads), several: 1}
+        options.add_experimental_option("prefs", prefs)
+        logs = {"performance": "ALL", "browser": "ALL"}
+        options.set_capability("goog:loggingPrefs", logs)
     service = Service(shutil.which("chromedriver"))
     driver = webdriver.Chrome(options=options, service=service)
     try:

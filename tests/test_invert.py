@@ -130,7 +130,7 @@ def test_missing_and_empty_places_are_named(network, tmp_path):
 
 
 def test_photographs_are_never_replaced_and_every_one_gets_its_result(
-    network, tmp_path, capsys
+    network, tmp_path, caplog
 ):
     """Names of plots and of one another, in both cases, and one folder for both."""
     folder, random = tmp_path / "photos", np.random.RandomState(0)
@@ -149,7 +149,7 @@ def test_photographs_are_never_replaced_and_every_one_gets_its_result(
     assert files == sorted(str(folder / name) for name in names)
     keys = [path.name.casefold() for path in out.iterdir()]
     assert len(set(keys)) == len(keys) == 4 * len(names) + 2
-    assert "is the name of another result" in capsys.readouterr().err
+    assert "is the name of another result" in caplog.text
     # Beside a photograph of the same name, and the same command again.
     (folder / "a.safetensors").write_text("not ours")
     for _ in range(2):

@@ -1,26 +1,31 @@
 """A network with random weights, made-up directions, both in files, and a server."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import pytest
 
 from stylegan_jax.demo.session import Session
 from stylegan_jax.editing.direction_files import save_directions
 from stylegan_jax.interop import exported
-from stylegan_jax.networks.generator import Generator
+from stylegan_jax.networks.generator import Generator, init_generator
 from tests import tiny
 
+CONFIG = dataclasses.replace(tiny.MODEL_8, channel_base=64)
 DIRECTIONS = tiny.directions()
 
 
 @pytest.fixture(scope="session")
 def generator() -> Generator:
     """8 px, 4 layers; noise matters, and the mean of w is not 0."""
-    return tiny.generator(tiny.MODEL_8)
+    made = jax.jit(init_generator, static_argnums=1)(jax.random.key(0), CONFIG)
+    params = jax.tree.map(lambda x: x + 0.1, made.params)
+    return made.replace(params=params, w_avg=made.w_avg + 0.5)
 
 
 @pytest.fixture(scope="session")

@@ -9,38 +9,27 @@ import contextlib
 import importlib.util
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
 
+from benchmarks.demo_pictures import Page
+from benchmarks.serve import browser
 from stylegan_jax.demo.session import Sample
 from stylegan_jax.editing.rows import named_rows
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.io import images
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-PATIENCE = 420  # seconds; on a busy machine a search takes minutes to compile
 pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER)
+    not (shutil.which("chromium") and shutil.which("chromedriver"))
     or importlib.util.find_spec("gradio") is None
     or importlib.util.find_spec("selenium") is None,
     reason="gradio, selenium, chromium or chromedriver is not here",
 )
 
 
-class Visitor:
+class Visitor(Page):
     """A browser with the page open."""
-
-    def __init__(self, driver, url, downloads):
-        self.driver, self.url, self.downloads = driver, url, downloads
-
-    def all(self, css):
-        return self.driver.find_elements("css selector", css)
-
-    def one(self, css):
-        return self.until(lambda: self.all(css), css)[0]
 
     def texts(self, css):
         """At one instant: elements may be gone when they are asked one by one."""
@@ -52,31 +41,13 @@ class Visitor:
     def text(self, css):
         return " ".join(self.texts(css))
 
-    def until(self, done, what):
-        end = time.monotonic() + PATIENCE
-        while not (found := done()):
-            assert time.monotonic() < end, f"{what}; {self.texts('.toast-body')}"
-            time.sleep(0.05)
-        return found
-
     def tab(self, name):
-        tabs = self.until(
-            lambda: [b for b in self.all("button[role=tab]") if b.text == name], name
-        )
-        tabs[0].click()
-
-    def click(self, css):
-        self.driver.execute_script("arguments[0].click()", self.one(css))
+        self.until(lambda: super(Visitor, self).tab(name), name)
 
     def choose(self, css, label):
         """Clicks the option of a group that is called so."""
-        options = [e for e in self.all(f"{css} label") if e.text.startswith(label)]
+        options = [e for e in self.find(f"{css} label") if e.text.startswith(label)]
         options[0].click()
-
-    def fill(self, css, value):
-        field = self.one(css)
-        field.clear()
-        field.send_keys(f"{value}\n")
 
     def sources(self, css):
         return self.driver.execute_script(
@@ -111,66 +82,39 @@ class Visitor:
 
     def quiet(self):
         """Sends all messages away."""
-        for button in self.all(".toast-close"):
+        for button in self.find(".toast-close"):
             with contextlib.suppress(Exception):
                 button.click()
 
     def saved(self, name):
-        path = self.downloads / name
+        path = self.outdir / name
         self.until(lambda: path.exists() and path.stat().st_size, name)
         return path
 
 
 @pytest.fixture(scope="module")
-def browser(server, tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
+def opened(server, tmp_path_factory):
     downloads = tmp_path_factory.mktemp("downloads")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
-        options.add_argument(f"--{flag}")
-    options.add_argument("--window-size=1200,1000")
-    options.add_experimental_option(
-        "prefs",
-        {
-            "download.default_directory": str(downloads),
-            # Several, without asking.
-            "profile.default_content_setting_values.automatic_downloads": 1,
-        },
-    )
-    options.set_capability(
-        "goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"}
-    )
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_script_timeout(PATIENCE)
-    driver.set_page_load_timeout(PATIENCE)
-    driver.get(server.url)
-    yield Visitor(driver, server.url, downloads)
-    driver.quit()
+    with browser(downloads) as driver:
+        driver.get(server.url)
+        yield Visitor(driver, downloads)
 
 
 @pytest.fixture
-def visitor(browser, tmp_path, request):
+def visitor(opened, server, tmp_path):
     """The browser; afterwards, where it has been and what it complained of."""
-    browser.quiet()
-    yield browser
-    browser.driver.save_screenshot(str(tmp_path / f"{request.node.name}.png"))
-    complaints = [
-        entry
-        for entry in browser.driver.get_log("browser")
-        if entry["level"] == "SEVERE"
-    ]
-    assert not complaints
+    opened.quiet()
+    yield opened
+    opened.driver.save_screenshot(str(tmp_path / "page.png"))
+    assert "SEVERE" not in [e["level"] for e in opened.driver.get_log("browser")]
     asked = []
-    for entry in browser.driver.get_log("performance"):
+    for entry in opened.driver.get_log("performance"):
         event = json.loads(entry["message"])["message"]
         if event["method"] == "Network.requestWillBeSent":
             asked.append(event["params"]["request"]["url"])
         if event["method"] == "Network.webSocketCreated":
             asked.append(event["params"]["url"])
-    own = (browser.url, f"blob:{browser.url}", "data:")
+    own = (server.url, f"blob:{server.url}", "data:")
     assert asked
     assert [address for address in asked if not address.startswith(own)] == []
     # Events that set each other off would go on for ever.
@@ -183,7 +127,7 @@ def test_samples(visitor, session, generator):
 
     visitor.shows("#sample", 0, drawn(0))
     visitor.shows("#others", 7, drawn(8))
-    visitor.fill("#sample-seed input", 12)
+    visitor.fill("#sample-seed", 12)
     visitor.shows("#sample", 0, drawn(12))
     visitor.click("#noise-roll")
     visitor.until(
@@ -191,9 +135,9 @@ def test_samples(visitor, session, generator):
     )
     visitor.click("#noise-own")
     visitor.shows("#sample", 0, drawn(12))
-    visitor.fill("#psi input[type=number]", 0)
+    visitor.fill("#psi", 0)
     visitor.shows("#sample", 0, drawn(12, psi=0.0))
-    visitor.fill("#psi input[type=number]", 0.7)
+    visitor.fill("#psi", 0.7)
     visitor.shows("#sample", 0, drawn(12))
     visitor.click("#more")
     visitor.shows("#others", 0, drawn(13))
@@ -222,9 +166,9 @@ def test_attributes(visitor, session):
     visitor.tab("Attributes")
     names = [slider.name for slider in session.sliders]
     amounts = dict.fromkeys(names, 0.0) | {"age": 2.0, "pose": -1.5}
-    visitor.fill("#attribute-seed input", 4)
+    visitor.fill("#attribute-seed", 4)
     for name in ("age", "pose"):
-        visitor.fill(f"#slider-{name} input[type=number]", amounts[name])
+        visitor.fill(f"#slider-{name}", amounts[name])
     source = Sample(4)
     turned = session.turned(source, list(amounts.values()))
     visitor.shows("#attributes", 0, session.draw(session.code(source)))
@@ -235,8 +179,8 @@ def test_attributes(visitor, session):
 
 def test_style_mixing(visitor, session):
     visitor.tab("Style mixing")
-    visitor.fill("#content-seed input", 5)
-    visitor.fill("#style-seed input", 6)
+    visitor.fill("#content-seed", 5)
+    visitor.fill("#style-seed", 6)
     visitor.click("#rows-coarse")
     rows = named_rows("coarse", session.num_rows)
     mixed = session.mix(Sample(5), Sample(6), rows)
@@ -245,9 +189,9 @@ def test_style_mixing(visitor, session):
 
 def test_morphing(visitor, session):
     visitor.tab("Morphing")
-    visitor.fill("#from-seed input", 5)
-    visitor.fill("#to-seed input", 6)
-    visitor.fill("#t input[type=number]", 0.25)
+    visitor.fill("#from-seed", 5)
+    visitor.fill("#to-seed", 6)
+    visitor.fill("#t", 0.25)
     between = session.draw(session.morph(Sample(5), Sample(6), 0.25))
     visitor.shows("#morph", 1, between)
     visitor.click("#film")
@@ -343,7 +287,7 @@ def test_painting(visitor, session):
     visitor.message("Nothing is marked")
     visitor.until(lambda: stroke(visitor), "a stroke")
     visitor.click("#paint-start")
-    visitor.until(lambda: visitor.all("#painted img"), "begun")
+    visitor.until(lambda: visitor.find("#painted img"), "begun")
     visitor.until(lambda: "done" in visitor.text("#paint-state"), "done")
     given = visitor.pictures("#painted")[0].astype(int)
     covered = np.abs(given - picture).max(-1) > 1

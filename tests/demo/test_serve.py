@@ -82,7 +82,7 @@ def test_a_port_that_is_taken_is_said_so():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"port {port} .*give another --port"):
+        with pytest.raises(UserError, match=f"port {port} .*give another `port`"):
             server.bind("127.0.0.1", port)
     with server.bind("127.0.0.1", 0) as free:
         assert server.address(free).startswith("http://127.0.0.1:")

@@ -1,4 +1,4 @@
-"""Photographs on their way in: which part is taken, and what is refused."""
+"""Photographs on their way in: which part is taken, and what is rejected."""
 
 import numpy as np
 import pytest
@@ -27,8 +27,8 @@ def read(folder, **options):
 
 
 def test_the_quad_says_where_the_central_square_lies(folder):
-    (found, _), refused = read(folder, aligned=False)
-    assert [file.path.name for file in refused] == ["c.jpg"]
+    (found, _), rejected = read(folder, aligned=False)
+    assert [file.path.name for file in rejected] == ["c.jpg"]
     corners = [[3.5, -0.5], [3.5, 39.5], [43.5, 39.5], [43.5, -0.5]]
     assert found.quad.tolist() == corners
     photo = images.read_image(folder / "a.png", 3)
@@ -36,32 +36,28 @@ def test_the_quad_says_where_the_central_square_lies(folder):
     np.testing.assert_allclose(again, found.pixels[1:-1, 1:-1].astype(int), atol=2)
 
 
-@pytest.mark.parametrize("many", [False, True])
-def test_landmarks_stand_in_for_looking_for_faces(folder, tmp_path, many):
-    place = tmp_path / "points" if many else tmp_path / "a.npy"
-    place.parent.mkdir(exist_ok=True)
-    if many:
-        place.mkdir()
-        np.savetxt(place / "a.txt", FACE)
-        found, refused = read(folder, landmarks=place)
-        reasons = {file.path.name: file.reason for file in refused}
-        assert "has no landmarks of it: b with .npy, .json" in reasons["b.png"]
-    else:
-        np.save(place, FACE)
-        one = folder / "a.png"
-        found, refused = photos.read([one], 8, 3, aligned=True, landmarks=place)
-    (photo,) = found
-    np.testing.assert_allclose(photo.quad, ffhq.face_quad(FACE))
-    expected = ffhq.crop_quad(images.read_image(photo.path, 3), photo.quad, 8)
-    np.testing.assert_array_equal(photo.pixels, expected)
+def test_landmarks_stand_in_for_looking_for_faces(folder, tmp_path):
+    file, place = tmp_path / "a.npy", tmp_path / "points"
+    np.save(file, FACE)
+    place.mkdir()
+    np.savetxt(place / "a.txt", FACE)
+    found, rejected = read(folder, landmarks=place)
+    reasons = {file.path.name: file.reason for file in rejected}
+    assert "has no landmarks of it: b with .npy, .json" in reasons["b.png"]
+    one, _ = photos.read([folder / "a.png"], 8, 3, aligned=True, landmarks=file)
+    for photo in (*found, *one):
+        np.testing.assert_allclose(photo.quad, ffhq.face_quad(FACE))
+        expected = ffhq.crop_quad(images.read_image(photo.path, 3), photo.quad, 8)
+        np.testing.assert_array_equal(photo.pixels, expected)
+    assert len(found) == len(one) == 1
 
 
 def test_a_photograph_without_a_face_does_not_stop_the_others(folder, monkeypatch):
     answers = iter([[], [FACE]])
     monkeypatch.setattr(align, "load_landmarker", lambda: lambda _: next(answers))
-    found, refused = read(folder)
+    found, rejected = read(folder)
     assert [photo.name for photo in found] == ["b"]
-    reasons = {file.path.name: file.reason for file in refused}
+    reasons = {file.path.name: file.reason for file in rejected}
     assert "no face found" in reasons["a.png"] and "c.jpg" in reasons
 
 
