@@ -10,10 +10,12 @@ official code's incremental PCA forgets what does not fit its components.
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from rich.progress import track
 
 from stylegan_jax.editing.directions import Direction
@@ -48,21 +50,23 @@ def statistics_of_w(
         UserError: too few samples.
     """
 
-    @jax.jit
-    def draw(
-        generator: Generator, labels: LabelDistribution | None, indices: jax.Array
-    ) -> jax.Array:
-        keys = draws.sample_keys(seed, indices, 2)
-        z = draws.draw_normal(keys[0], generator.config.z_dim)
-        return generator.map(z, draw_labels(generator, labels, keys[1]))[:, -1]
-
     running = RunningStatistics(generator.config.w_dim)
     together = min(count, _TOGETHER)
     starts = range(0, count, max(together, 1))
     for start in track(starts, "samples of w", disable=quiet):
         indices = jnp.arange(start, start + together, dtype=jnp.uint32)
-        running.add(np.asarray(draw(generator, labels, indices))[: count - start])
+        ws = _draw_ws(seed, generator, labels, indices)
+        running.add(np.asarray(ws)[: count - start])
     return running.statistics()
+
+
+@partial(jax.jit, static_argnums=0)
+def _draw_ws(
+    seed: int, generator: Generator, labels: LabelDistribution | None, indices: Array
+) -> Array:
+    keys = draws.sample_keys(seed, indices, 2)
+    z = draws.draw_normal(keys[0], generator.config.z_dim)
+    return generator.map(z, draw_labels(generator, labels, keys[1]))[:, -1]
 
 
 def principal_directions(

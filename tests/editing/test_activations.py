@@ -1,5 +1,8 @@
 """Features of one image in another, at every kind of combination."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,22 +14,34 @@ from stylegan_jax.inversion.code import draw
 OWN, OTHER = np.random.RandomState(0).randn(2, 2, 4, 4, 8).astype("f")
 
 
-def test_features_come_from_the_donor_and_the_rest_from_the_image(generator, codes):
+@pytest.fixture(scope="module")
+def parts(generator):
+    """Features after four layers, and what the rest of the network makes of some."""
+    features = jax.jit(partial(generator.features, layers=4))
+    finish = jax.jit(partial(generator.finish, layers=4))
+    return features, finish
+
+
+def test_features_come_from_the_donor_and_the_rest_from_the_image(
+    generator, codes, parts
+):
     first, second, _ = codes
-    plain = np.asarray(draw(generator, first))
-    nothing = activations.copy_inside(jnp.zeros((1, 16, 16, 1)))
-    image = activations.transfer(generator, first, second, nothing, layers=3)
-    np.testing.assert_array_equal(image, plain)
-    everything = activations.copy_inside(jnp.ones((1, 16, 16, 1)))
-    donor = generator.features(second.ws, second.noise, layers=4)
+    features, finish = parts
+
+    @jax.jit
+    def transfer(mask, share):
+        combine = activations.copy_inside(mask)
+        return activations.transfer(generator, first, second, combine, share=share)
+
+    plain = jax.jit(draw)(generator, first)
+    nothing = transfer(jnp.zeros((1, 16, 16, 1)), 0.0)
+    np.testing.assert_allclose(nothing, plain, atol=1e-5)
+    donor = features(second.ws, second.noise)
     for share in (0.0, 0.25):
-        image = activations.transfer(
-            generator, first, second, everything, layers=4, share=share
-        )
+        image = transfer(jnp.ones((1, 16, 16, 1)), share)
         # Latents and noise behind the features are the first image's.
         ws = (1 - share) * first.ws + share * second.ws
-        expected = generator.finish(donor, ws, first.noise, layers=4)
-        np.testing.assert_allclose(image, expected, atol=1e-4)
+        np.testing.assert_allclose(image, finish(donor, ws, first.noise), atol=1e-4)
         assert np.abs(image - plain).max() > 0.1
 
 
@@ -51,14 +66,16 @@ def test_features_are_averaged_and_channels_copied():
         activations.copy_channels([3, 8])(OWN, OTHER)
 
 
-def test_a_masked_morph_starts_at_the_first_image(generator, codes):
+def test_a_masked_morph_starts_at_the_first_image(generator, codes, parts):
     first, second, _ = codes
+    features, finish = parts
     mask, t = masks.part("left", 16), jnp.array([0.0, 1.0])
-    frames = activations.masked_morph(generator, first, second, mask, t, layers=4)
-    np.testing.assert_allclose(frames[:1], draw(generator, first), atol=1e-5)
+    frames = jax.jit(activations.masked_morph)(generator, first, second, mask, t)
+    plain = jax.jit(draw)(generator, first)
+    np.testing.assert_allclose(frames[:1], plain, atol=1e-5)
     # At the end the features inside are those of the second code, in the first's noise.
-    inside = generator.features(second.ws, first.noise, layers=4)
-    outside = generator.features(first.ws, first.noise, layers=4)
+    inside = features(second.ws, first.noise)
+    outside = features(first.ws, first.noise)
     mixed = np.concatenate([inside[:, :, :4], outside[:, :, 4:]], axis=2)
-    expected = generator.finish(jnp.asarray(mixed), second.ws, first.noise, layers=4)
+    expected = finish(jnp.asarray(mixed), second.ws, first.noise)
     np.testing.assert_allclose(frames[1:], expected, atol=1e-4)

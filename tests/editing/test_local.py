@@ -98,6 +98,7 @@ def test_inpainting_ignores_the_hole_and_keeps_the_rest(generator, scenes):
     assert not np.any(edit.code.ws[:, :2] == start.ws[:, :2])
 
 
+@pytest.mark.thorough
 def test_scribbles_move_the_first_rows_and_stay_near_the_code(generator, scenes):
     code, image = scenes[0]
     stroke = jnp.asarray(masks.box(8, 0.25, 0.5, 0.75, 0.75))
@@ -119,6 +120,7 @@ def test_scribbles_move_the_first_rows_and_stay_near_the_code(generator, scenes)
     assert psnr(drawn, coarse, outside) > 20
 
 
+@pytest.mark.thorough
 def test_a_local_style_changes_the_colours_outside_and_keeps_the_inside(
     generator, scenes
 ):
@@ -136,6 +138,7 @@ def test_a_local_style_changes_the_colours_outside_and_keeps_the_inside(
     assert psnr(final, x, LEFT) > psnr(final, x, 1 - LEFT) + 6
 
 
+@pytest.mark.thorough
 def test_a_face_is_swapped_in_the_light_of_the_image(generator, scenes):
     (code, x), (_, y) = scenes
     edit = last(local.swap_face(generator, x, y, LEFT, code, SEARCH))
