@@ -4,6 +4,7 @@ Shared by the tests and by `benchmarks/fuzz.py`: a reader of damaged bytes may s
 or raise one of our errors, nothing else.
 """
 
+import dataclasses
 import io
 import json
 import tempfile
@@ -14,7 +15,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import safetensors.numpy
 from PIL import Image
 
 from stylegan_jax.alignment import landmarks
@@ -26,24 +26,14 @@ from stylegan_jax.editing import direction_files
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import exported_function, weights
 from stylegan_jax.interop import exported, unpickle
-from stylegan_jax.inversion import code
+from stylegan_jax.inversion import code as inversion_code
 from stylegan_jax.io import images, programs
 from stylegan_jax.metrics import frechet
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import init_generator
 from stylegan_jax.pickles import torch_file
 from stylegan_jax.runs import run_directory
+from tests import tiny
 
 DATA = Path(__file__).parents[1] / "data"
-MODEL = ModelConfig(
-    resolution=8,
-    z_dim=2,
-    w_dim=2,
-    mapping_width=2,
-    mapping_layers=1,
-    channel_base=16,
-    channel_max=2,
-)
 # What a reader may raise: what the user sees as one line, or as a skipped image.
 OURS = (UserError, images.UnreadableImageError)
 
@@ -67,7 +57,7 @@ def kinds() -> dict[str, Kind]:
     return {
         "image": Kind(".img", _pictures(), _read_image),
         "zip of images": Kind(".zip", (_zip(),), _read_zip),
-        "code": Kind(".safetensors", (_code(),), code.load),
+        "code": Kind(".safetensors", (_code(),), inversion_code.load),
         "directions": Kind(
             ".safetensors", (_directions(),), direction_files.load_directions
         ),
@@ -135,30 +125,13 @@ def _read_zip(path: Path) -> Any:
 
 
 def _code() -> bytes:
-    arrays = {"ws": np.ones((1, 2, 4), np.float32)}
-    arrays["noise.0"] = np.zeros((1, 4, 4, 1), np.float32)
-    return safetensors.numpy.save(
-        arrays, {"kind": code._KIND, "about": '{"seed": [1, 2]}'}
-    )
+    small = inversion_code.Code(np.ones((1, 2, 4), "f"), (np.zeros((1, 4, 4, 1), "f"),))
+    return _written(lambda path: inversion_code.save(path, small, {"seed": [1, 2]}))
 
 
 def _directions() -> bytes:
-    record = {
-        "name": "smile",
-        "space": "w",
-        "layers": [0, 1],
-        "intercept": 0.5,
-        "std": 1.0,
-        "provenance": "",
-    }
-    text = json.dumps(
-        {
-            "format": direction_files.FORMAT,
-            "version": direction_files.VERSION,
-            "directions": [record],
-        }
-    )
-    return safetensors.numpy.save({"smile": np.ones(4)}, {"stylegan_jax": text})
+    some = tiny.directions(4)[1:3]
+    return _written(lambda path: direction_files.save_directions(path, some))
 
 
 def _written(save: Callable[[Path], Any]) -> bytes:
@@ -175,8 +148,8 @@ def _classifiers() -> bytes:
 
 
 def _networks() -> bytes:
-    generator = init_generator(jax.random.key(0), MODEL)
-    return _written(lambda path: exported.save(path, generator))
+    small = tiny.generator(dataclasses.replace(tiny.MODEL_8, channel_max=2))
+    return _written(lambda path: exported.save(path, small))
 
 
 def _function() -> bytes:
@@ -187,7 +160,7 @@ def _function() -> bytes:
 
 
 def _read_function(path: Path) -> Any:
-    """Read in this process: a child for each of thousands of files takes hours."""
+    """Read in this process: a child for each of thousands takes hours."""
     if (problem := programs.problem(str(path), None)) is not None:
         raise UserError(problem)
     return programs.read(path, again="save")
