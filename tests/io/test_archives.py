@@ -48,14 +48,17 @@ def flood(path: Path, count: int, *, said: int, zip64: bool) -> None:
 
 @pytest.mark.parametrize("zip64", [False, True])
 @pytest.mark.parametrize("said", [1, 1_000_000])
-def test_a_million_entries_are_refused_before_they_are_read(
-    said: int, zip64: bool, tmp_path: Path
+@pytest.mark.parametrize(
+    "count", [20_000, pytest.param(1_000_000, marks=pytest.mark.thorough)]
+)
+def test_many_entries_are_refused_before_they_are_read(
+    count: int, said: int, zip64: bool, tmp_path: Path
 ) -> None:
-    flood(tmp_path / "a.zip", 1_000_000, said=said, zip64=zip64)
-    start = time.monotonic()
-    with pytest.raises(SuspiciousArchiveError, match=r"1000000 entries in \d+ bytes"):
+    flood(tmp_path / "a.zip", count, said=said, zip64=zip64)
+    start = time.process_time()
+    with pytest.raises(SuspiciousArchiveError, match=rf"{count} entries in \d+ bytes"):
         archives.open_zip(tmp_path / "a.zip")
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_a_second_end_record_hides_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from stylegan_jax.io import array_files, records
+from stylegan_jax.io import array_files
 from stylegan_jax.io.array_files import UnreadableArraysError
 
 HUGE = 1 << 45
@@ -88,16 +88,12 @@ def test_hostile_arrays_are_refused_before_room_is_made(content, message, tmp_pa
         tracemalloc.stop()
 
 
-def test_an_npz_that_swells_is_refused(tmp_path):
+def test_an_npz_that_swells_is_refused_and_members_are_counted_together(tmp_path):
     path = tmp_path / "a.npz"
-    np.savez_compressed(path, a=np.zeros(1 << 22))
-    assert path.stat().st_size < 1 << 16
-    with pytest.raises(UnreadableArraysError, match=r"unpacks from \d+ to 33"):
+    np.savez_compressed(path, a=np.zeros(1 << 20))
+    assert path.stat().st_size < 1 << 14
+    with pytest.raises(UnreadableArraysError, match=r"unpacks from \d+ to 83"):
         array_files.read_npz(path)
-
-
-def test_many_small_members_are_counted_together(tmp_path):
-    path = tmp_path / "a.npz"
     np.savez(path, **{f"a{i}": np.zeros(1000) for i in range(10)})
     with pytest.raises(UnreadableArraysError, match="unpacks"):
         array_files.read_npz(path, max_bytes=50_000)
@@ -145,27 +141,19 @@ def test_safetensors_are_read_with_their_texts(tmp_path: Path) -> None:
     assert texts == {"kind": "b"}
 
 
-@pytest.mark.parametrize("claimed", [HUGE, 1 << 63, 0, 3])
-def test_a_header_of_an_absurd_size_is_refused(claimed: int, tmp_path: Path) -> None:
-    path = tmp_path / "a.safetensors"
-    path.write_bytes(struct.pack("<Q", claimed) + b"{}")
-    with pytest.raises(UnreadableArraysError):
-        array_files.read_safetensors(path)
-
-
-def test_arrays_beyond_the_end_of_the_file_are_refused(tmp_path: Path) -> None:
+def claiming_safetensors() -> bytes:
     record = {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}
     header = json.dumps({"a": record}).encode()
+    return struct.pack("<Q", len(header)) + header + b"\0" * 8
+
+
+@pytest.mark.parametrize(
+    "content",
+    [struct.pack("<Q", size) + b"{}" for size in (HUGE, 1 << 63, 0, 3)]
+    + [claiming_safetensors()],
+)
+def test_hostile_safetensors_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
+    path.write_bytes(content)
     with pytest.raises(UnreadableArraysError):
         array_files.read_safetensors(path)
-
-
-def test_json_nested_without_end_is_a_value_error(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_bytes(b"[" * 100_000)
-    with pytest.raises(ValueError, match="nested too deeply"):
-        records.read_json(path)
-    path.write_bytes(b'{"a": [1, 2.5, null]}')
-    assert records.read_json(path) == {"a": [1, 2.5, None]}

@@ -1,6 +1,6 @@
-import signal
-import subprocess
-import sys
+"""The cache: its folder, its locks, its checksums."""
+
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,14 +9,6 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io import cache
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-HOLDER = """
-import sys, time
-from pathlib import Path
-from stylegan_jax.io import cache
-with cache.exclusive(Path(sys.argv[1]), on_wait=lambda: None):
-    print("held", flush=True)
-    time.sleep(60)
-"""
 
 
 @pytest.mark.parametrize(
@@ -55,23 +47,23 @@ def test_records_are_what_sha256sum_reads(tmp_path):
     assert cache.recorded(path) is None
 
 
-def test_a_killed_process_leaves_no_lock_behind(tmp_path):
+def test_who_comes_second_waits_and_says_so(tmp_path, caplog):
     path = tmp_path / "new" / "file.bin"
-    command = [sys.executable, "-c", HOLDER, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+    order = []
 
-        def waited():
-            waits.append(True)
-            holder.send_signal(signal.SIGKILL)
+    def second(**options):
+        with cache.exclusive(path, **options):
+            order.append("second")
 
-        waits = []
-        with cache.exclusive(path, on_wait=waited):
-            pass
-        with cache.exclusive(path, on_wait=waited):
-            pass
-    assert waits == [True]
+    for options in ({}, {"on_wait": lambda: order.append("waits")}):
+        thread = threading.Thread(target=second, kwargs=options)
+        with cache.exclusive(path):
+            thread.start()
+            thread.join(0.2)
+            order.append("first")
+        thread.join()
+    assert order == ["first", "second", "waits", "first", "second"]
+    assert caplog.messages == ["waiting for another process: file.bin"]
 
 
 def test_a_folder_that_cannot_be_made_names_the_way_out(tmp_path):

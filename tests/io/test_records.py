@@ -70,6 +70,14 @@ def test_a_damaged_record_names_itself_and_the_way_on(
     assert str(path) in str(caught.value)
 
 
+def test_json_of_other_programs_is_bounded_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        records.read_json(path)
+    assert records.read_json(b'{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}
+
+
 def test_only_regular_files_inside_the_folder_are_opened(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
