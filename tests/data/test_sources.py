@@ -1,13 +1,16 @@
 """The data section, the built-in set, points, and TFDS."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from stylegan_jax.data import stream
-from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.config import DataConfig, by_path
 from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
+from tests import tiny
 
 POINTS = {"num_channels": 2, "points_size": 20_000}
 RING = DataConfig(name="ring", **POINTS)
@@ -188,3 +191,21 @@ def test_an_unknown_tfds_name_gets_a_suggestion():
 def test_an_unprepared_tfds_set_says_how_to_prepare_it(tmp_path):
     with pytest.raises(UserError, match=r"not prepared in .*download_and_prepare"):
         open_source(DataConfig(name="tfds:mnist", path=str(tmp_path)))
+
+
+def test_a_path_decides_its_kind(tmp_path):
+    photos = tiny.write_photos(tmp_path / "photos")
+    portraits = DataConfig(path=str(photos))
+    found, said = by_path(portraits, named=False)
+    assert found.name == "folder" and "data.name is folder, not portraits" in said
+    with pytest.raises(UserError, match=r"leave `data\.name` out"):
+        by_path(portraits, named=True)
+    with pytest.raises(UserError, match="no folder, zip file"):
+        by_path(DataConfig(path=str(tmp_path / "nowhere")), named=False)
+    with pytest.raises(UserError, match="is drawn"):
+        open_source(portraits)
+    packed = shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
+    for name in ("folder", "pyramid", "portraits", "tfds:mnist"):
+        assert by_path(DataConfig(name=name, path=packed), named=False)[0].name == "zip"
+    tfds = DataConfig(name="tfds:mnist", path=str(tmp_path))
+    assert by_path(tfds, named=True) == (tfds, None)

@@ -30,8 +30,7 @@ def one_by_four(server, faces, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("processes", "devices"),
-    [(2, 2), pytest.param(4, 1, marks=pytest.mark.slow)],
+    ("processes", "devices"), [(2, 2), pytest.param(4, 1, marks=pytest.mark.slow)]
 )
 def test_processes_and_devices_share_out_the_same_minibatch(
     server, faces, tmp_path, one_by_four, processes, devices
@@ -57,9 +56,8 @@ def test_a_state_that_is_shared_out_gives_the_same_run(server, ring, tmp_path):
     finished(server.train([*words, four], processes=4))
     assert_same_run(one, four)
     words = [ring, "--run.shard-state", "--workdir", shared, "--schedule.total-kimg"]
-    # From a checkpoint, too.
-    finished(server.train([*words, 0.04], processes=2, devices=2))
-    finished(server.train([*words, 0.08], processes=2, devices=2))
+    for kimg in (0.04, 0.08):  # from a checkpoint, too
+        finished(server.train([*words, kimg], processes=2, devices=2))
     assert_same_run(one, shared)
 
 
@@ -72,15 +70,14 @@ def test_a_run_continues_on_other_numbers_of_processes_and_devices(
 ):
     whole, half = tmp_path / "whole", tmp_path / "half"
     words = [request.getfixturevalue(recipe), "--schedule.total-kimg"]
-    finished(server.train([*words, 2 * half_nimg / 1000, "--workdir", whole]))
-    words_for_half = [*words, half_nimg / 1000, "--workdir", half]
-    finished(server.train(words_for_half, processes=2, devices=2))
+    half_kimg, kimg = half_nimg / 1000, 2 * half_nimg / 1000
+    finished(server.train([*words, kimg, "--workdir", whole]))
+    job = server.train([*words, half_kimg, "--workdir", half], processes=2, devices=2)
+    finished(job)
     assert contents(half)[0] == half_nimg
     shutil.copytree(half, tmp_path / "1x1")
     for run, devices in ((tmp_path / "1x1", 1), (half, 4)):
-        words_for_all = [*words, 2 * half_nimg / 1000, "--workdir", run]
-        finished(server.train(words_for_all, devices=devices))
-        assert contents(run)[0] == 2 * half_nimg
+        finished(server.train([*words, kimg, "--workdir", run], devices=devices))
         assert_same_run(whole, run)
 
 

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import threading
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -16,17 +15,21 @@ import pytest
 
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.commands import train as command
+from stylegan_jax.commands.recipe_files import load_recipe
 from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.sources import open_source
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, locks
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.runs import run_directory
-from stylegan_jax.training import changes, compiling, loop, recovery
+from stylegan_jax.training import changes, compiling, loop, recovery, start
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.report import Report
 from stylegan_jax.training.schedule import ScheduleConfig, phases
+from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
 RECIPE = """
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
@@ -77,24 +80,72 @@ def arrays(workdir):
     return jax.tree.leaves(state)
 
 
-def test_settings_are_of_three_kinds(recipe):
-    workdir = run(recipe, "--schedule.total-kimg", "0.032")
+def go_on(workdir, config, *, change=False, nimg=None):
+    """Begins or continues a run, which then has a checkpoint; nothing is trained."""
+    changed = changes.check(workdir, config, change=change)
+    run_directory.begin(
+        workdir,
+        config,
+        open_source(config.data),
+        devices=[],
+        resolution=config.model.resolution,
+        changed=changed,
+    )
+    if nimg is not None:
+        (workdir / "checkpoints" / f"nimg_{nimg:09d}").mkdir(parents=True)
+
+
+def with_values(config, **values):
+    """With `section__field=value` in place of what was there."""
+    for name, value in values.items():
+        section, field = name.split("__")
+        part = dataclasses.replace(getattr(config, section), **{field: value})
+        config = dataclasses.replace(config, **{section: part})
+    return config
+
+
+def test_settings_are_of_three_kinds(recipe, caplog):
+    config, workdir = load_recipe(recipe), recipe.parent / "run"
+    go_on(workdir, config, nimg=32)
     before = (workdir / "config.json").read_text()
-    slower = ["--optimizer.learning-rate", "0.0005"]
-    with pytest.raises(UserError, match=r"learning_rate: .*-> 0\.0005\n--change"):
-        run(recipe, *slower)
+    slower = with_values(config, optimizer__learning_rate=ByResolution(0.0005))
+    with pytest.raises(UserError, match=r"learning_rate: .*-> 0\.0005\n`change`"):
+        go_on(workdir, slower)
+    wider = with_values(config, model__mlp_width=16)
     with pytest.raises(UserError, match=r"mlp_width: 8 -> 16\n.*another network: give"):
-        run(recipe, "--model.mlp-width", "16", "--change")
+        go_on(workdir, wider, change=True)
     assert (workdir / "config.json").read_text() == before and len(starts(workdir)) == 1
-    run(recipe, "--schedule.total-kimg", "0.048", "--model.remat")  # free
-    assert "nimg" not in starts(workdir)[1]["changes"] and newest(workdir) == 48
-    run(recipe, *slower, "--model.remat", "--change")
+    free = {"schedule__total_kimg": 0.048, "model__remat": True}
+    go_on(workdir, with_values(config, **free), nimg=48)
+    slower = with_values(slower, model__remat=True)
+    go_on(workdir, slower, change=True)
     assert starts(workdir)[2]["nimg"] == 48
     assert starts(workdir)[2]["changes"] == [
         "optimizer.learning_rate: 0.001,1:0.002 -> 0.0005",
         "schedule.total_kimg: 0.048 -> 0.064",
     ]
-    run(recipe, *slower, "--model.remat")  # the same command again needs no flag
+    assert "run goes on with optimizer.learning_rate: " in caplog.messages[-1]
+    go_on(workdir, slower)  # the same again needs no `change`
+    shutil.rmtree(workdir / "checkpoints")
+    go_on(workdir, with_values(slower, model__mlp_width=16))
+    assert "begins anew, with model.mlp_width: 8 -> 16" in caplog.messages[-1]
+    assert json.loads((workdir / "config.json").read_text())["model"]["mlp_width"] == 16
+
+
+def test_a_run_that_has_grown_does_not_shrink(tmp_path):
+    schedule = ScheduleConfig(stable_kimg=0.1, fade_kimg=0.1)
+    config = Config(
+        model=tiny.MODEL, data=DataConfig(portraits_size=4), schedule=schedule
+    )
+    go_on(tmp_path / "run", config, nimg=250)
+    slower = with_values(config, schedule__stable_kimg=0.4)
+    with pytest.raises(
+        UserError, match=r"has grown to 16 px.* at 8 px after 0\.25 kimg"
+    ):
+        go_on(tmp_path / "run", slower, change=True)
+    go_on(
+        tmp_path / "run", with_values(config, schedule__stable_kimg=0.14), change=True
+    )
 
 
 def test_every_field_of_the_configuration_has_a_kind_on_purpose():
@@ -112,6 +163,7 @@ def test_every_field_of_the_configuration_has_a_kind_on_purpose():
     }
 
 
+@pytest.mark.thorough
 def test_another_batch_size_from_here_on_is_a_run_of_its_own_bit_by_bit(recipe):
     """Stopped and continued after the change, or straight on: the same."""
     workdir = run(recipe, "--schedule.total-kimg", "0.024")
@@ -168,20 +220,13 @@ def test_a_later_phase_is_looked_at_too(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_without_a_checkpoint_begins_anew_with_what_it_is_given(recipe, caplog):
-    workdir = run(recipe)
-    shutil.rmtree(workdir / "checkpoints")
-    run(recipe, "--model.mlp-width", "16")
-    assert "begins anew, with model.mlp_width: 8 -> 16" in caplog.text
-    assert json.loads((workdir / "config.json").read_text())["model"]["mlp_width"] == 16
-
-
 def flags_of(message):
     """The flags that a message says to add, each choice on its own."""
     found = re.findall(r"(--[a-z][\w.-]+(?: [\d.,:e+-]+)?(?: --change)?)", str(message))
     return [shlex.split(x) for x in found if x != "--change"]
 
 
+@pytest.mark.thorough
 def test_the_advice_after_divergence_can_be_followed_as_printed(recipe, monkeypatch):
     with monkeypatch.context() as patched:
         plain = loop.compiling.compile_step
@@ -211,6 +256,7 @@ def test_the_advice_after_divergence_can_be_followed_as_printed(recipe, monkeypa
         assert newest(workdir) == 64
 
 
+@pytest.mark.thorough
 def test_the_advice_after_a_lack_of_memory_can_be_followed(recipe, monkeypatch):
     def full(*arguments):
         def step(state, batch, key):
@@ -240,14 +286,14 @@ def test_the_advice_after_a_lack_of_memory_can_be_followed(recipe, monkeypatch):
 
 
 def test_two_runs_in_one_workdir_the_second_touches_nothing(recipe):
-    workdir = run(recipe)
-    lines = (workdir / "metrics.jsonl").read_text()
+    workdir = recipe.parent / "run"
+    go_on(workdir, load_recipe(recipe), nimg=8)
     (workdir / "checkpoints" / "9.orbax-checkpoint-tmp").mkdir()  # being written
+    before = sorted(workdir.rglob("*"))
     with locks.held(workdir / run_directory.LOCK, str(workdir)):
         with pytest.raises(UserError, match=rf"process \d+ on .* works on {workdir}"):
             run(recipe, "--schedule.total-kimg", "0.128")
-        assert (workdir / "checkpoints" / "9.orbax-checkpoint-tmp").exists()
-        assert (workdir / "metrics.jsonl").read_text() == lines
+        assert sorted(workdir.rglob("*")) == sorted([*before, workdir / ".lock"])
         assert len(starts(workdir)) == 1
 
 
@@ -262,19 +308,11 @@ def photographs(tmp_path):
 
 
 def begin(workdir, folder, caplog):
-    from stylegan_jax.data.sources import open_source
-    from stylegan_jax.training import start
-
     caplog.clear()
     config = Config(
         model=ModelConfig(resolution=8), data=DataConfig(name="folder", path=folder)
     )
-    source = open_source(config.data)
-    config = start.check(config, source, 1)
-    changed = changes.check(workdir, config, change=False)
-    run_directory.begin(
-        workdir, config, source, devices=[], resolution=8, changed=changed
-    )
+    go_on(workdir, start.check(config, open_source(config.data), 1))
     (workdir / "checkpoints" / "nimg_000000064").mkdir(parents=True, exist_ok=True)
     return [message for message in caplog.messages if "other images" in message]
 
@@ -355,24 +393,3 @@ def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
     first = phases(config.schedule, 16)[0].end_nimg
     assert int(state.nimg) <= first and newest(tmp_path) == int(state.nimg)
     assert "the same command continues" in caplog.text
-
-
-def test_a_path_decides_its_kind(photographs, tmp_path):
-    from stylegan_jax.data import config as data_config
-    from stylegan_jax.data.sources import open_source
-
-    portraits = DataConfig(path=str(photographs))
-    found, said = data_config.by_path(portraits, named=False)
-    assert found.name == "folder" and "data.name is folder, not portraits" in said
-    with pytest.raises(UserError, match=r"leave `data\.name` out"):
-        data_config.by_path(portraits, named=True)
-    with pytest.raises(UserError, match="no folder, zip file"):
-        data_config.by_path(DataConfig(path=str(tmp_path / "nowhere")), named=False)
-    with pytest.raises(UserError, match="is drawn"):
-        open_source(portraits)
-    packed = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", photographs))
-    for name in ("folder", "pyramid", "portraits", "tfds:mnist"):
-        config = DataConfig(name=name, path=str(packed))
-        assert data_config.by_path(config, named=False)[0].name == "zip"
-    tfds = DataConfig(name="tfds:mnist", path=str(tmp_path))
-    assert data_config.by_path(tfds, named=True) == (tfds, None)

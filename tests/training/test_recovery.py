@@ -19,6 +19,7 @@ from stylegan_jax.training.health import HealthConfig, Monitor, Unhealthy
 from stylegan_jax.training.report import NonFiniteError, Report
 from stylegan_jax.training.schedule import ScheduleConfig
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
 CONFIG = Config(
     model=ModelConfig(
         resolution=1,
