@@ -44,7 +44,7 @@ import pathlib
 import sys
 
 from stylegan_jax.io import images
-from stylegan_jax.data.portraits import Portraits
+from stylegan_jax.data.portraits.source import Portraits
 
 folder, portraits = pathlib.Path(sys.argv[1]), Portraits(1_000_000)
 folder.mkdir(parents=True, exist_ok=True)

@@ -197,7 +197,7 @@ def generator(
         shapes = generator_shapes(config, has_w_avg=has_w_avg)
     except IMPOSSIBLE as error:
         raise NotAStyleGANPickleError(
-            f"its arguments describe no possible network: {error}"
+            f"it describes no possible network: {error}"
         ) from None
     wanted = {path: shape for path, shape in shapes.items() if path not in absent}
     resolution, alpha = growth(lod, config.resolution)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import genforce, rosinality, state_dict
+from stylegan_jax.interop import genforce, rosinality, state_dict, unpickle
 from stylegan_jax.interop.bundle import generator_arrays
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles import torch_file
@@ -31,15 +31,7 @@ _WANTED = (
 )
 _OFFICIAL = "load the official .pkl that it was converted from instead"
 
-# What files that are not PyTorch's begin with (ones of NVIDIA's: within the first
-# kilobyte).
-_MAGIC = {
-    b"\x1f\x8b": "a gzip archive: unpack it first",
-    b"<": "a web page: the download failed, often for a quota; fetch it again",
-    b"\x89HDF": "an HDF5 file",
-    b"\x93NUMPY": "a NumPy array file",
-    b"version https://git-lfs": "a Git LFS pointer: the file itself was not fetched",
-}
+# What the first kilobyte of NVIDIA's pickles has.
 _PICKLES = {
     b"torch_utils": "a StyleGAN2-ADA-PyTorch or StyleGAN3 pickle, which carries code "
     "and holds another architecture",
@@ -179,14 +171,11 @@ def _what_it_is(path: Path) -> str:
         head = file.read(1024)
     if not head:
         return "an empty file"
-    for magic, what in _MAGIC.items():
-        if head.lstrip().startswith(magic):
-            return what
+    if head.startswith(torch_file.ZIP_MAGIC):
+        return "a zip archive, but none of torch.save"
     if head[:1] == b"\x80":
         for module, what in _PICKLES.items():
             if module in head:
                 return what
         return "a pickle, but no file of torch.save"
-    if head.startswith(torch_file.ZIP_MAGIC):
-        return "a zip archive, but none of torch.save"
-    return "no PyTorch file"
+    return unpickle.kind_of(head) or "no PyTorch file"

@@ -106,7 +106,10 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, PickledNetwork]:
         )
     data = path.read_bytes()
     try:
-        _check_magic(data[:64].lstrip())
+        if not data:
+            raise NotAStyleGANPickleError("the file is empty")
+        if kind := kind_of(data[:64]):
+            raise NotAStyleGANPickleError(f"this is {kind}")
         return _networks(
             pickle_machine.run(data, official_pickle.DIALECT, budget=2 * len(data))
         )
@@ -130,12 +133,12 @@ def is_official_pickle(path: str | os.PathLike[str]) -> bool:
     return head[:1] == b"\x80" and any(module in head for module in modules)
 
 
-def _check_magic(head: bytes) -> None:
-    if not head:
-        raise NotAStyleGANPickleError("the file is empty")
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            raise NotAStyleGANPickleError(f"this is {kind}")
+def kind_of(head: bytes) -> str | None:
+    """What a file that begins so is, for messages; None where that is not known."""
+    head = head[:64].lstrip()
+    return next(
+        (kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None
+    )
 
 
 def _networks(value: object) -> dict[str, PickledNetwork]:

@@ -22,8 +22,6 @@ from stylegan_jax.pickles.pickle_machine import (
 
 MAX_OPCODES = 200_000  # the largest official file, FFHQ at 1024, has about 10 thousand
 
-# --- What a file may name ----------------------------------------------------------
-
 NETWORK_CLASSES = (
     ("dnnlib.tflib.network", "Network"),
     ("dnnlib.tflib", "Network"),
@@ -44,11 +42,7 @@ _NAMES: dict[tuple[str, str], str] = {
     ("numpy._core.numeric", "_frombuffer"): "frombuffer",
     ("_codecs", "encode"): "encode",  # how protocol 2 of Python 3 writes bytes
 }
-_DTYPES = frozenset(f"{kind}{size}" for kind in "fiu" for size in (2, 4, 8)) | {
-    "i1",
-    "u1",
-    "b1",
-}
+_DTYPES = {f"{kind}{size}" for kind in "fiu" for size in (2, 4, 8)} | {"i1", "u1", "b1"}
 
 # Module prefixes that tell what a foreign pickle is.
 _FOREIGN = {
@@ -66,9 +60,6 @@ _FOREIGN = {
     "sklearn": "a scikit-learn model",
     "pandas": "a pandas table",
 }
-
-
-# --- Stand-ins ---------------------------------------------------------------------
 
 
 @dataclasses.dataclass

@@ -40,41 +40,24 @@ def require(condition: bool, what: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-    """A name of the file that its dialect knows: the stand-in for a function or class.
+    """A name that its dialect knows: the stand-in for a function or class."""
 
-    Attributes:
-        kind: what our functions tell it by; several names may be of one kind.
-        path: "module.name".
-    """
-
-    kind: str
-    path: str
+    kind: str  # what our functions tell it by; several names may be of one kind
+    path: str  # "module.name"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """What the pickles of one family may say, and what answers them.
+    """What the pickles of one family may say, and what answers them."""
 
-    Attributes:
-        family: such a pickle, for messages.
-        names: the kind of every name a file may use, by module and name.
-        foreign: module prefixes that tell what another file is.
-        call: answers REDUCE, given a name and its arguments.
-        make: answers NEWOBJ, given a name; it gets no arguments.
-        set_state: answers BUILD, given the object and its state.
-        load: answers BINPERSID, given the persistent id; None refuses it.
-        number_keys: dictionaries may have whole numbers as keys.
-        max_opcodes: more are refused.
-    """
-
-    family: str
-    names: Mapping[tuple[str, str], str]
-    foreign: Mapping[str, str]
-    call: Callable[["Machine", Global, tuple[Any, ...]], object]
-    make: Callable[[Global], object]
-    set_state: Callable[["Machine", object, object], None]
-    load: Callable[[object], object] | None = None
-    number_keys: bool = False
+    family: str  # such a pickle, for messages
+    names: Mapping[tuple[str, str], str]  # the kind of each, by module and name
+    foreign: Mapping[str, str]  # module prefixes that tell what another file is
+    call: Callable[["Machine", Global, tuple[Any, ...]], object]  # answers REDUCE
+    make: Callable[[Global], object]  # answers NEWOBJ; it gets no arguments
+    set_state: Callable[["Machine", object, object], None]  # answers BUILD
+    load: Callable[[object], object] | None = None  # answers BINPERSID; None refuses it
+    number_keys: bool = False  # dictionaries may have whole numbers as keys
     max_opcodes: int
 
 
@@ -105,14 +88,9 @@ class Machine:
 def run(data: bytes | IO[bytes], dialect: Dialect, budget: int) -> object:
     """Reads a whole pickle and returns the one value it leaves.
 
-    Args:
-        data: the pickle, or a file, which is left behind the pickle's end.
-        dialect: what it may say.
-        budget: bytes of array data that it may build.
-
-    Returns:
-        None, bool, int, float, str, bytes, and lists, tuples and dictionaries of
-        them and of the dialect's stand-ins; possibly cyclic.
+    That is None, bool, int, float, str, bytes, and lists, tuples and dictionaries of
+    them and of the dialect's stand-ins; possibly cyclic. A file is left behind the
+    pickle's end. `budget` bytes of array data may be built.
 
     Raises:
         UnsafePickleError: the pickle does something that is not on the lists.
@@ -133,9 +111,6 @@ def run(data: bytes | IO[bytes], dialect: Dialect, budget: int) -> object:
         handler(machine, arg)
     require(len(machine.stack) == 1 and not machine.below, "leaves values over")
     return machine.stack[0]
-
-
-# --- The opcodes -------------------------------------------------------------------
 
 
 def _push(machine: Machine, arg: Any) -> None:

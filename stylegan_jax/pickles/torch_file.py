@@ -81,9 +81,6 @@ def read(path: str | os.PathLike[str]) -> object:
             ) from error
 
 
-# --- Zip archives ------------------------------------------------------------------
-
-
 def _read_zip(file: IO[bytes], data: mmap.mmap) -> object:
     try:
         archives.check_directory(file, len(data))
@@ -152,9 +149,6 @@ def _member(data: mmap.mmap, info: zipfile.ZipInfo) -> memoryview:
     start = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:]))
     require(start + info.file_size <= len(data), "a member beyond the archive's end")
     return memoryview(data)[start : start + info.file_size]
-
-
-# --- Before PyTorch 1.6 ------------------------------------------------------------
 
 
 def _read_legacy(data: mmap.mmap) -> object:

@@ -67,20 +67,12 @@ _FOREIGN = {
 
 @dataclasses.dataclass(eq=False)
 class Storage:
-    """A flat row of numbers in the file.
+    """A flat row of numbers in the file."""
 
-    Attributes:
-        code: kind and bytes of a number, as in `_TYPES`.
-        count: of numbers.
-        data: their bytes, in place; None until found.
-        crc: checksum of the data; None where the file has none.
-        big_endian: the byte order.
-    """
-
-    code: str
+    code: str  # kind and bytes of a number, as in `_TYPES`
     count: int
-    data: memoryview | None = None
-    crc: int | None = None
+    data: memoryview | None = None  # their bytes, in place; None until found
+    crc: int | None = None  # None where the file has no checksum
     big_endian: bool = False
 
     @property
@@ -128,11 +120,7 @@ class Tensor:
 
 
 def dialect(find: Callable[[str, str, int], Storage]) -> Dialect:
-    """The dialect of one file.
-
-    Args:
-        find: the storage of a key, a code and a count; raises unless it is there.
-    """
+    """The dialect of one file; `find` gives the storage of a key, code and count."""
 
     def load(pid: object) -> Storage:
         match pid:
@@ -143,7 +131,8 @@ def dialect(find: Callable[[str, str, int], Storage]) -> Dialect:
                 str(),
                 int(count),
                 *view,
-            ) if view in ([], [None]):
+            ):
+                require(view in ([], [None]), "a storage that is a view")
                 require(0 <= count < 1 << 48, "a storage of an absurd size")
                 return find(key, _TYPES[path.removeprefix("torch.")], count)
         raise UnsafePickleError("refers to outside data in an odd way; refused")

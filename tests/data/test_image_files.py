@@ -263,20 +263,15 @@ def write_deep(folder, values, dtype=np.uint16):
 @pytest.mark.parametrize(
     ("values", "dtype", "white", "expected", "said"),
     [
-        (
-            [300, 4092, 1000],
-            np.uint16,
-            None,
-            [19, 255, 62],
-            "3 16-bit files .* 4092: read as 12 bits; `data.white` 65535 says oth",
-        ),
+        ([300, 4092, 1000], np.uint16, None, [19, 255, 62],
+         "3 16-bit files .* 4092: read as 12 bits; `data.white` 65535 says oth",),
         ([300, 4092], np.uint16, 65535, [1, 16], None),
         ([300, 60_000], np.uint16, None, [1, 233], None),  # one bright file: 16 bits
         ([255, 200], np.int32, None, [255, 200], "2 32-bit files .*read as 8 bits"),
         ([1.0, 0.5], np.float32, None, [255, 128], None),
         ([1.0, 912.0], np.float32, 912.0, [0, 255], None),
     ],
-)
+)  # fmt: skip
 def test_deep_files_are_read_by_what_all_of_them_use(
     tmp_path, caplog, values, dtype, white, expected, said
 ):

@@ -270,20 +270,14 @@ def test_other_resolutions_are_refused_by_name(resolution):
         (lambda: Portraits(0), UserError, "size is 0"),
         (lambda: Portraits(1, seed=-1), UserError, "seed"),
         (lambda: Portraits(1, label="hat"), UserError, "'hat' is unknown; choose one"),
-        (
-            lambda: PortraitAttributes(smile=1.5),
-            UserError,
-            r"smile is 1.5, .* \[-1, 1\]",
-        ),
-        (
-            lambda: PortraitAttributes(hair_style="mohawk"),
-            UserError,
-            "'mohawk' is unkn",
-        ),
+        (lambda: PortraitAttributes(smile=1.5), UserError,
+         r"smile is 1.5, .* \[-1, 1\]",),
+        (lambda: PortraitAttributes(hair_style="mohawk"), UserError,
+         "'mohawk' is unkn",),
         (lambda: Portraits(5).image(-1, 64), IndexError, "index -1 is outside"),
         (lambda: Portraits(5).image(5, 64), IndexError, "index 5 is outside"),
     ],
-)
+)  # fmt: skip
 def test_mistakes_are_named(make, error, words):
     with pytest.raises(error, match=words):
         make()

@@ -187,8 +187,11 @@ def test_an_error_of_the_source_reaches_the_trainer():
         def image(self, index, resolution):
             raise UserError("most images are damaged")
 
-    with pytest.raises(UserError, match="most images are damaged"):
-        take(1, Broken(5))
+    options = {"resolution": 4, "repeats": 1, "batch_size": 4, "start_nimg": 0}
+    with batches(Broken(5), seed=0, mirror=False, **options) as iterator:
+        for _ in range(2):  # no batch is skipped
+            with pytest.raises(UserError, match="most images are damaged"):
+                next(iterator)
 
 
 @pytest.mark.parametrize(

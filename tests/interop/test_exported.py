@@ -185,10 +185,8 @@ def test_the_parts_make_a_good_file(tmp_path):
     ("changes", "words"),
     [
         ({"format": "other"}, "not that of 'stylegan_jax networks'"),
-        (
-            {"version": 2},
-            "in version 2 of the format, and this program reads version 1",
-        ),
+        ({"version": 2},
+         "in version 2 of the format, and this program reads version 1",),
         ({"version": True}, "odd version"),
         ({"config": None}, "odd config"),
         ({"has_w_avg": 1}, "odd has_w_avg"),
@@ -207,22 +205,16 @@ def test_the_parts_make_a_good_file(tmp_path):
         ({"config": {"channel_decay": float("inf")}}, "channel_decay inf"),
         ({"config": {"channel_base": 1}}, "no possible network"),
         ({"config": {"z_dim": 60000}}, "mapping/dense0/weight is"),
-        (
-            {"config": {"channel_max": 4}},
-            "arrays do not fit the network described.*more",
-        ),
+        ({"config": {"channel_max": 4}},
+         "arrays do not fit the network described.*more",),
         ({"discriminator": {"resolution": 9}}, "model.resolution is 9"),
-        (
-            {"discriminator": dataclasses.asdict(MODEL)},
-            "discriminator/block4/conv/bias .* is missing",
-        ),
-        (
-            {"has_w_avg": False},
-            "1 arrays do not fit.*generator/w_avg \\(6,\\) has no place",
-        ),
+        ({"discriminator": dataclasses.asdict(MODEL)},
+         "discriminator/block4/conv/bias .* is missing",),
+        ({"has_w_avg": False},
+         "1 arrays do not fit.*generator/w_avg \\(6,\\) has no place",),
     ],
     ids=lambda value: str(value)[:40],
-)
+)  # fmt: skip
 def test_a_description_that_is_not_right_is_refused(changes, words, tmp_path):
     arrays, metadata = parts()
     if changes.get("config"):
@@ -318,6 +310,7 @@ def test_flipped_bytes_of_the_header_are_refused_or_harmless(tmp_path):
     assert refusals > 150
 
 
+@pytest.mark.thorough
 def test_loading_needs_neither_orbax_nor_another_framework(tmp_path):
     path = tmp_path / "a.safetensors"
     exported.save(path, make())

@@ -42,11 +42,8 @@ def config_of(kind, **kwargs):
         # Absent arguments have the official defaults of their function.
         ("G_style", {}, {}),
         ("D_basic", {}, SMALL),
-        (
-            "D_paper",
-            {},
-            SMALL | {"embed_labels": False, "blur": False, "fused_from": 8},
-        ),
+        ("D_paper", {}, SMALL | {"embed_labels": False, "blur": False,
+         "fused_from": 8},),
         ("G_style", SMALL | {"resolution": 256}, SMALL | {"resolution": 256}),
         ("G_style", {"fmap_base": 1024}, {"channel_base": 2048}),
         ("G_style", {"fmap_max": 32}, {"channel_max": 32}),
@@ -69,40 +66,22 @@ def config_of(kind, **kwargs):
         ("G_style", {"blur_filter": (1, 2, 1)}, {}),
         ("G_style", {"label_size": 7}, {"label_size": 7}),
         # latent_size=None is nf(0), the feature maps at 2 pixels; "w" is z and labels.
-        (
-            "G_paper",
-            {"fmap_base": 64},
-            SMALL
-            | PROGAN
-            | {"channel_base": 128}
-            | dict.fromkeys(["z_dim", "w_dim"], 64),
-        ),
-        (
-            "G_paper",
-            {"fmap_max": 128, "label_size": 3},
-            SMALL
-            | PROGAN
-            | {"channel_max": 128, "label_size": 3, "z_dim": 128, "w_dim": 131},
-        ),
+        ("G_paper", {"fmap_base": 64},
+         SMALL | PROGAN | {"channel_base": 128} | dict.fromkeys(["z_dim", "w_dim"],
+         64),),
+        ("G_paper", {"fmap_max": 128, "label_size": 3},
+         SMALL | PROGAN | {"channel_max": 128, "label_size": 3, "z_dim": 128,
+         "w_dim": 131},),
         # What does not matter here is ignored.
-        (
-            "G_style",
-            {"dtype": "float16", "structure": "recursive", "randomize_noise": False},
-            {},
-        ),
-        (
-            "G_style",
-            {"truncation_psi": 0.5, "truncation_cutoff": None, "is_validation": True},
-            {},
-        ),
-        (
-            "G_style",
-            {"style_mixing_prob": 0.0, "dlatent_avg_beta": 0.9, "use_wscale": True},
-            {},
-        ),
+        ("G_style", {"dtype": "float16", "structure": "recursive",
+         "randomize_noise": False}, {},),
+        ("G_style", {"truncation_psi": 0.5, "truncation_cutoff": None,
+         "is_validation": True}, {},),
+        ("G_style", {"style_mixing_prob": 0.0, "dlatent_avg_beta": 0.9,
+         "use_wscale": True}, {},),
         ("G_style", {"nonlinearity": "lrelu"}, {}),
     ],
-)
+)  # fmt: skip
 def test_arguments_reach_their_fields_and_no_others(kind, kwargs, fields):
     assert config_of(kind, **kwargs) == dataclasses.replace(ModelConfig(), **fields)
 
@@ -167,11 +146,8 @@ def test_other_networks_are_refused_by_the_name_of_their_function(kind):
     [
         ("G_style", {}, {}),
         ("G_style", {"dtype": "bfloat16", "remat": True, "mbstd_group_size": 0}, {}),
-        (
-            "G_style",
-            {"channel_base": 4096, "blur": False},
-            {"fmap_base": 2048, "blur_filter": None},
-        ),
+        ("G_style", {"channel_base": 4096, "blur": False}, {"fmap_base": 2048,
+         "blur_filter": None},),
         ("G_style", {"fused_from": 8}, {"fused_scale": True}),
         ("G_style", {"fused_from": 2048}, {"fused_scale": False}),
         # Below 128 px nothing is fused with "auto": the same network.
@@ -181,13 +157,10 @@ def test_other_networks_are_refused_by_the_name_of_their_function(kind):
         ("D_basic", {"z_dim": 3, **SMALL}, {}),
         ("D_basic", {"fused_from": 64}, LARGE),
         ("G_paper", PROGAN, {**LARGE, "latent_size": 512}),
-        (
-            "D_paper",
-            {**PROGAN, "fused_from": 2048, "resolution": 32},
-            {"num_channels": 3, "fused_scale": False},
-        ),
+        ("D_paper", {**PROGAN, "fused_from": 2048, "resolution": 32},
+         {"num_channels": 3, "fused_scale": False},),
     ],
-)
+)  # fmt: skip
 def test_only_what_differs_from_the_official_defaults_is_said(kind, changes, expected):
     found = official_kwargs(dataclasses.replace(ModelConfig(), **changes), kind)
     assert found == expected
@@ -199,11 +172,8 @@ def test_only_what_differs_from_the_official_defaults_is_said(kind, changes, exp
     ("kind", "changes", "words"),
     [
         ("G_style", {"fused_from": 64}, r"G_style, .*model\.fused_from=64; convert to"),
-        (
-            "G_style",
-            {"label_size": 3, "embed_labels": False},
-            r"no arguments for model\.embed_labels=False; convert",
-        ),
+        ("G_style", {"label_size": 3, "embed_labels": False},
+         r"no arguments for model\.embed_labels=False; convert",),
         ("G_style", {"channel_base": 16385}, r"model\.channel_base=16385"),
         ("G_style", {"z_dim": 1 << 20}, "latent_size=1048576"),
         ("G_paper", {}, r"model\.mapping_layers=8.*model\.use_styles=True"),
@@ -211,7 +181,7 @@ def test_only_what_differs_from_the_official_defaults_is_said(kind, changes, exp
         ("D_paper", {**PROGAN, "mbstd_num_features": 2}, r"mbstd_num_features=2"),
         ("D_paper", {}, r"D_paper, .*model\.blur=True"),
     ],
-)
+)  # fmt: skip
 def test_what_official_arguments_cannot_say_is_refused_by_name(kind, changes, words):
     with pytest.raises(UserError, match=words):
         official_kwargs(dataclasses.replace(ModelConfig(), **changes), kind)

@@ -262,22 +262,27 @@ def test_without_the_raw_generator_the_average_stands_for_it_once(tmp_path):
 # --- Every architecture ------------------------------------------------------------
 
 
+COMMON = [
+    {},
+    {"label_size": 3, "num_channels": 1},
+    {"const_input": False, "use_noise": False},
+]
+RARE = [
+    {"mapping_layers": 0, "w_dim": 5},
+    {"mapping_layers": 1, "mapping_lr_multiplier": 1.0, "normalize_z": False},
+    {"use_styles": False, "use_instance_norm": False, "use_pixel_norm": True},
+    {"blur": False, "fused_from": 8, "channel_decay": 0.5},
+    {"fused_from": 2048, "mbstd_group_size": 2, "mbstd_num_features": 2},
+    {"fused_from": 16, "resolution": 8},
+    {"mbstd_group_size": 0},
+    # Configuration A without classes: G_style can say it.
+    {**dataclasses.asdict(PROGAN), "mapping_width": 7},
+]
+
+
 @pytest.mark.parametrize(
     "changes",
-    [
-        {},
-        {"label_size": 3, "num_channels": 1},
-        {"mapping_layers": 0, "w_dim": 5},
-        {"mapping_layers": 1, "mapping_lr_multiplier": 1.0, "normalize_z": False},
-        {"use_styles": False, "use_instance_norm": False, "use_pixel_norm": True},
-        {"const_input": False, "use_noise": False},
-        {"blur": False, "fused_from": 8, "channel_decay": 0.5},
-        {"fused_from": 2048, "mbstd_group_size": 2, "mbstd_num_features": 2},
-        {"fused_from": 16, "resolution": 8},
-        {"mbstd_group_size": 0},
-        # Configuration A without classes: G_style can say it.
-        {**dataclasses.asdict(PROGAN), "mapping_width": 7},
-    ],
+    [*COMMON, *(pytest.param(x, marks=pytest.mark.thorough) for x in RARE)],
     ids=lambda changes: "-".join(list(changes)[:2]),
 )
 def test_what_goes_out_comes_back_bit_identical(changes, tmp_path):

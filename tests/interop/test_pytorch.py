@@ -12,10 +12,12 @@ together from the blocks of rosinality's `model.py`, with fewer channels.
 - `rosinality_res16`: zip, not fused, training state
 """
 
+import functools
 import struct
 import zipfile
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -24,6 +26,17 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.interop.pytorch import is_pytorch_file, load_pytorch
 from stylegan_jax.pickles import torch_file
 from stylegan_jax.pickles.torch_pickle import Tensor
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames="cutoff",
+    compiler_options={"xla_backend_optimization_level": 0},
+)
+def drawn(generator, z, *, psi=1.0, cutoff=8, labels=None, noise=None):
+    options = {"labels": labels, "noise": noise, "cutoff": cutoff}
+    return generator.sample(z, psi=psi, **options)
+
 
 HERE = Path(__file__).parents[1] / "data" / "pytorch"
 OFFICIAL = HERE.parent / "official" / "stylegan_res16_labels5_gray.pkl"
@@ -66,7 +79,7 @@ def test_genforce_with_labels_and_fused_convolutions():
     z, labels = jnp.asarray(expected["z"]), jnp.asarray(expected["labels"])
     assert generator.config.label_size == 3 and generator.resolution == 128
     assert_agrees(generator.map(z, labels)[:, 0], expected["w"])
-    images = generator.sample(z, labels=labels, psi=1.0)
+    images = drawn(generator, z, labels=labels)
     assert_agrees(images[:, ::8, ::8], expected["psi1"])
 
 
@@ -80,18 +93,16 @@ def test_genforce_in_mid_growth(which, prefix):
     z = jnp.asarray(expected[f"{prefix}z"])
     assert generator.resolution == 16
     np.testing.assert_allclose(generator.alpha, 0.375)  # lod 0.625
-    assert_agrees(generator.sample(z, psi=1.0), expected[f"{prefix}psi1"])
+    assert_agrees(drawn(generator, z), expected[f"{prefix}psi1"])
     if which == "smooth":
-        truncated = generator.sample(z, psi=0.7, cutoff=4)
+        truncated = drawn(generator, z, psi=0.7, cutoff=4)
         assert_agrees(truncated, expected["psi0.7cut4"])
 
 
 def test_genforce_with_a_traditional_input():
     expected, generator = reference("genforce_res8_dense"), load("genforce_res8_dense")
     assert not generator.config.const_input
-    assert_agrees(
-        generator.sample(jnp.asarray(expected["z"]), psi=1.0), expected["psi1"]
-    )
+    assert_agrees(drawn(generator, jnp.asarray(expected["z"])), expected["psi1"])
 
 
 # --- rosinality --------------------------------------------------------------------
@@ -112,7 +123,7 @@ def test_rosinality_folds_gains_and_finds_the_mean_of_w():
     z, noise = jnp.asarray(expected["z"]), shared_noise(10, 16)
     assert generator.config.fused_from > 1024
     assert_agrees(generator.map(z)[:, 0], expected["w"])
-    images = generator.sample(z, psi=1.0, noise=noise)
+    images = drawn(generator, z, noise=noise)
     assert_agrees(images[:1], expected["image"])
     # The reference's mean style is over the same latents.
     assert_agrees(generator.w_avg, expected["w_avg"])
@@ -123,14 +134,15 @@ def test_rosinality_at_several_sizes_fading_and_truncated():
     expected, generator = reference("rosinality_res16"), load("rosinality_res16")
     z, noise = jnp.asarray(expected["z"]), shared_noise(10, 16)
     fading = generator.replace(alpha=jnp.float32(0.3))
-    images = fading.sample(z, psi=1.0, noise=noise)
+    images = drawn(fading, z, noise=noise)
     assert_agrees(images[:1], expected["fading"])
     coarse = load("rosinality_res16", resolution=8)
-    assert_agrees(coarse.sample(z, psi=1.0, noise=noise)[:1], expected["coarse"])
-    images = generator.sample(z, psi=0.7, cutoff=None, noise=noise)
+    assert_agrees(drawn(coarse, z, noise=noise)[:1], expected["coarse"])
+    images = drawn(generator, z, psi=0.7, cutoff=None, noise=noise)
     assert_agrees(images[:1], expected["truncated"])
 
 
+@pytest.mark.thorough
 def test_rosinality_networks_get_the_same_noise_every_time_one_image_per_block():
     first, again = load("rosinality_res16"), load("rosinality_res16")
     for i, (a, b) in enumerate(zip(first.noise, again.noise, strict=True)):
@@ -178,19 +190,15 @@ SYSTEM = b"\x80\x02cposix\nsystem\n."
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
         (b"hello", "no PyTorch file"),
         (SYSTEM, "a pickle, but no file of torch.save"),
-        (
-            b"\x80\x03ctorch_utils.persistence\n_reconstruct_persistent_obj\n",
-            "a StyleGAN2-ADA-PyTorch or StyleGAN3 pickle",
-        ),
+        (b"\x80\x03ctorch_utils.persistence\n_reconstruct_persistent_obj\n",
+         "a StyleGAN2-ADA-PyTorch or StyleGAN3 pickle",),
         (OFFICIAL.read_bytes(), "an official TensorFlow pickle"),
         ((HERE / "rosinality_res16.pth").read_bytes()[:9000], "cut short"),
         ((HERE / "rosinality_res128.pth").read_bytes()[:9000], "damaged"),
-        (
-            (HERE / "rosinality_res128.pth").read_bytes()[:-9],
-            "a storage beyond the end of the file",
-        ),
+        ((HERE / "rosinality_res128.pth").read_bytes()[:-9],
+         "a storage beyond the end of the file",),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_checkpoint_is_called_by_its_name(tmp_path, data, words):
     path = tmp_path / "file.pth"
     path.write_bytes(data)

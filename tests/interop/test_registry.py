@@ -95,6 +95,7 @@ def test_the_listing_names_what_people_need(small, folder):
     assert line().endswith("CC BY-NC 4.0, here")
 
 
+@pytest.mark.thorough
 def test_the_listing_needs_no_jax():
     program = "import sys; from stylegan_jax.interop import registry as r; r.describe()"
     program += "; print('jax' in sys.modules)"

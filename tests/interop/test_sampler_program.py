@@ -66,6 +66,7 @@ def bare_site(folder):
     return folder
 
 
+@pytest.mark.thorough
 def test_it_draws_where_this_package_is_not_installed(network, tmp_path, capsys):
     path = tmp_path / "sampler.jaxexport"
     convert.main([str(network), str(path)])
@@ -96,6 +97,7 @@ def test_it_draws_where_this_package_is_not_installed(network, tmp_path, capsys)
             np.testing.assert_allclose(found[name], expected, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_bfloat16_keeps_16_bits_and_rounds(network, tmp_path, capsys):
     generator = exported.load(network)
     path = tmp_path / "half.jaxexport"

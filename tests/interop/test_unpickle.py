@@ -206,7 +206,7 @@ def test_flipped_bytes_give_networks_or_one_clear_error(tmp_path):
     opcodes = [position or 0 for _, _, position in pickletools.genops(data)]
     random = np.random.RandomState(1)
     outcomes: collections.Counter[str] = collections.Counter()
-    for trial in range(200):
+    for trial in range(80):
         damaged = bytearray(data)
         position = random.choice(opcodes) if trial % 2 else random.randint(len(data))
         damaged[position] ^= random.randint(1, 256)
@@ -220,7 +220,7 @@ def test_flipped_bytes_give_networks_or_one_clear_error(tmp_path):
         else:
             assert all(isinstance(n, PickledNetwork) for n in networks.values())
             outcomes["read"] += 1
-    assert outcomes["refused"] > 50 and outcomes["read"] > 20
+    assert outcomes["refused"] > 20 and outcomes["read"] > 8
 
 
 def test_a_missing_file_is_the_operating_systems_error(tmp_path):
@@ -229,6 +229,7 @@ def test_a_missing_file_is_the_operating_systems_error(tmp_path):
     assert not is_official_pickle(tmp_path / "none.pkl")
 
 
+@pytest.mark.thorough
 def test_loading_a_pickle_brings_in_no_other_framework() -> None:
     # Those that wrote such files, and those that others would read them with.
     program = (
