@@ -14,7 +14,8 @@ SHIMS = {path.stem for path in PACKAGE.glob("*.py")} & {
 }
 LAYERS = [
     {"errors", "lazy"},
-    {"by_resolution", "limits"},
+    {"by_resolution"},
+    {"limits"},
     {"io"},
     {"ops", "augment", "distributed", "pickles"},
     {"networks", "data", "features", "alignment"},

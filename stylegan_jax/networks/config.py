@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.limits import (
+    require,
+    require_not_negative,
+    require_one_of,
+    require_positive,
+)
 
 _MAX_STORED = 1 << 16  # of any number in a file; nothing real comes near
 _MAX_LAYERS = 64  # in a file; each takes a tenth of a second to describe
@@ -67,27 +73,19 @@ class ModelConfig:
         """Checks the fields; raises UserError."""
         low = 1 if self.mlp_layers else 8
         check_resolution("model.resolution", self.resolution, low)
-        if not 1 <= self.num_channels <= 4:
-            raise UserError(f"model.num_channels is {self.num_channels}, not 1 to 4")
+        between = "not 1 to 4"
+        require(self, "model", lambda x: 1 <= x <= 4, between, "num_channels")
         sizes = ("z_dim", "w_dim", "mapping_width", "mlp_width")
-        for name in (*sizes, "channel_base", "channel_max"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} is {getattr(self, name)}, not positive")
-        for name in ("label_size", "mapping_layers", "mbstd_group_size", "mlp_layers"):
-            if getattr(self, name) < 0:
-                raise UserError(f"model.{name} is {getattr(self, name)}, below 0")
+        channels = ("channel_base", "channel_max", "instance_norm_epsilon")
+        require_positive(self, "model", *sizes, *channels)
+        counts = ("label_size", "mapping_layers", "mbstd_group_size", "mlp_layers")
+        require_not_negative(self, "model", *counts)
+        require_one_of(self, "model", ("float32", "bfloat16"), "dtype")
         if not self.mlp_layers and self.channels(self.resolution) < 1:
             raise UserError(
                 f"model.channel_base {self.channel_base} leaves no channels at "
                 f"{self.resolution} px; raise it"
             )
-        if not self.instance_norm_epsilon > 0:
-            raise UserError(
-                f"model.instance_norm_epsilon is {self.instance_norm_epsilon}, "
-                "not positive"
-            )
-        if self.dtype not in ("float32", "bfloat16"):
-            raise UserError(f"model.dtype is {self.dtype!r}, not float32 or bfloat16")
         if self.mapping_layers == 0 and self.mapped_size != self.w_dim:
             raise UserError(
                 f"without mapping layers w_dim must be {self.mapped_size}, the size of "

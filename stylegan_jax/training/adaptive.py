@@ -77,10 +77,10 @@ def advice(config: AugmentConfig, images: int) -> str | None:
 
 
 def init(config: AugmentConfig) -> AugmentState:
-    """What the controller remembers, before the first image.
+    """The controller's state before the first image.
 
-    `p`, float32, and since its last change the sum of `signs`, `images` and
-    `minibatches`, int32.
+    `p`, float32, and since its last change the sum of `signs`, and how many `images`
+    and `minibatches`, int32.
     """
     if config.mode != "ada":
         return {}

@@ -51,19 +51,13 @@ class MetricsConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """Something that scores a generator now and then.
+    """Something that scores a generator now and then."""
 
-    Attributes:
-        name: of the measure, each once.
-        every_kimg: thousands of images between two runs, rounded up to checkpoints.
-        run: gives scores by name. With several processes all of them call it, and
-            all must leave it, alike.
-        larger_is_better: for each score that may choose the best checkpoint.
-    """
-
-    name: str
-    every_kimg: float
+    name: str  # of the measure, each once
+    every_kimg: float  # between two runs, rounded up to checkpoints
+    # Gives scores by name. All processes call it, and must leave it alike.
     run: Callable[[Generator], Mapping[str, float]]
+    # For each score that may choose the best checkpoint.
     larger_is_better: Mapping[str, bool] = dataclasses.field(default_factory=dict)
 
 

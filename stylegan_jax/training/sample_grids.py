@@ -26,14 +26,7 @@ class Samples:
         source: Source,
         write: Callable[[str, int, np.ndarray], object],
     ) -> None:
-        """Draws nothing but the reals yet.
-
-        Args:
-            config: how many images a grid has, and the seed of their latents.
-            model: the networks.
-            source: the data.
-            write: takes a name, an image count and a uint8 picture.
-        """
+        """Draws the reals; `write` takes a name, an image count and a uint8 picture."""
         self._config, self._model, self._write = config, model, write
         make = make_draw_points if model.resolution == 1 else make_draw
         self._draw = make(config, model, source)
@@ -115,11 +108,10 @@ def grid_of_reals(config: RunConfig, source: Source, resolution: int) -> np.ndar
 def diversity(
     config: RunConfig, model: ModelConfig, fakes: np.ndarray, reals: np.ndarray
 ) -> float | None:
-    """How much a grid of samples varies, relative to one of reals; None: unknown.
+    """How much a grid of samples varies, relative to one of reals: 0 to about 1.
 
-    The ratio of the root mean square distances of pixels to their mean over the
-    cells. Identical samples give 0, samples like the data about 1. Of points, whose
-    grids are plots, and of a single picture nothing is known.
+    The ratio of the root mean square distances of pixels to their mean over the cells.
+    None for points, whose grids are plots, and for a single picture.
     """
     rows, columns = config.grid_rows, config.grid_columns
     if model.resolution == 1 or rows * columns == 1:

@@ -60,19 +60,11 @@ def prepare(
 
 
 def check(config: Config, source: Source, devices: int) -> Config:
-    """The configuration of a run that can be trained to its end.
-
-    Args:
-        config: as it was given.
-        source: its data.
-        devices: number of them, in all processes.
-
-    Returns:
-        The same with the label size of the data, and its path made absolute.
+    """The configuration, fitted to the data, of a run that can be trained to its end.
 
     Raises:
-        UserError: no; names every phase whose minibatch cannot be shared out, or what
-            the data lacks.
+        UserError: it cannot; names every phase whose minibatch cannot be shared out
+            over the devices (of all processes), or what the data lacks.
     """
     config = fit_to_data(config, source)
     schedule = phases(config.schedule, config.model.resolution)
@@ -85,12 +77,10 @@ def check(config: Config, source: Source, devices: int) -> Config:
 
 
 def fit_to_data(config: Config, source: Source) -> Config:
-    """Gives the networks the label size of the data, unless the recipe set one.
-
-    A local path is made absolute: a run is looked at from elsewhere, too.
+    """Gives the networks the label size of the data, and makes a local path absolute.
 
     Raises:
-        UserError: the recipe set another one, labels are vectors that are no classes,
+        UserError: the recipe set another size, labels are vectors that are no classes,
             or the discriminator would not see them.
     """
     require_classes(source)

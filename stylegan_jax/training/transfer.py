@@ -4,6 +4,7 @@ Source: `--resume` of NVlabs/stylegan2-ada-pytorch; freezing, Mo et al. 2020, "F
 the Discriminator".
 """
 
+import collections
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -37,19 +38,11 @@ _KIMG = 100.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """Trained networks to begin from.
+    """Trained networks to begin from; `fields` are those of a train state it has."""
 
-    Attributes:
-        name: for people.
-        config: the architecture.
-        resolution: as far as they have grown, in pixels.
-        fields: of a train state (`g_params`, `g_ema`, `d_params`, `w_avg`, `noise`),
-            those that are there.
-    """
-
-    name: str
+    name: str  # for people
     config: ModelConfig
-    resolution: int
+    resolution: int  # as far as they have grown, in pixels
     fields: Mapping[str, Any]
 
 
@@ -72,13 +65,9 @@ class Row(NamedTuple):
 def with_networks(recipe: Config, theirs: ModelConfig, resolution: int) -> Config:
     """The recipe with the networks of another configuration, for flags to change.
 
-    Classes and channels stay the data's; adaptive augmentation is quicker, as in ADA,
-    unless the recipe has its own speed.
-
-    Args:
-        recipe: the configuration.
-        theirs: the networks'.
-        resolution: where growing begins, in pixels; at most that of the networks.
+    Classes and channels stay the data's. Growing begins at `resolution` pixels, at
+    most that of the networks. Adaptive augmentation is quicker, as in ADA, unless the
+    recipe has its own speed.
     """
     kept = {name: getattr(recipe.model, name) for name in _OF_THE_RECIPE}
     model = dataclasses.replace(theirs, **kept)
@@ -130,18 +119,10 @@ def check_frozen(config: OptimizerConfig, beginning: Beginning | None) -> None:
 def adopt(
     state: TrainState, model: ModelConfig, source: Source
 ) -> tuple[TrainState, list[Row]]:
-    """A new state with what fits of other networks, by name and shape.
+    """A new state with everything of the other networks that fits by name and shape.
 
-    Networks of other classes are made to fit: a class more does nothing at first, all
-    classes get the one score there was, and the other way round their mean.
-
-    Args:
-        state: before the first image.
-        model: its architecture.
-        source: the other networks.
-
-    Returns:
-        The state, and what came along.
+    Other classes are made to fit: a class more does nothing at first, all classes get
+    the one score there was, and the other way round their mean.
 
     Raises:
         UserError: nothing of the generator fits.
@@ -150,20 +131,15 @@ def adopt(
     for field, part in _FIELDS.items():
         whole = getattr(state, field)
         ours = stored.named_leaves({field: whole})
-        theirs = (
-            stored.named_leaves({field: source.fields[field]})
-            if field in source.fields
-            else None
-        )
-        found, fresh = {}, {}
+        there = {field: source.fields[field]} if field in source.fields else {}
+        theirs, found, fresh = stored.named_leaves(there), {}, collections.Counter()
         for name, leaf in ours.items():
-            value = None if theirs is None else theirs.get(name)
+            value = theirs.get(name)
             fitted = _fitted(name, value, leaf.shape, source.config, model)
-            if fitted is not None:
+            if fitted is None:
+                fresh[_reason(value, bool(there), leaf.shape)] += 1
+            else:
                 found[name] = fitted
-                continue
-            reason = _reason(value, theirs is not None, leaf.shape)
-            fresh[reason] = fresh.get(reason, 0) + 1
         rows.append(Row(part, len(found), len(ours), fresh))
         if found:
             leaves = [jnp.array(found.get(name, x)) for name, x in ours.items()]

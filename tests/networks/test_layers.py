@@ -76,71 +76,68 @@ def epilogue64(y, p, w, noise, epsilon=1e-8):
     return y * (scale + 1) + shift
 
 
-def run_layer(config, kind, features, x, size):
-    layer = StyledLayer(config, features=features, kind=kind)
+def kernel64(p):
+    return p["weight"] * math.sqrt(2 / 27)  # He gain, fan-in 3 * 3 * 3
+
+
+def up64(x, kernel):
+    return conv64(upsample64(x), kernel)
+
+
+# By name: what is not a default, the kind, and what comes before noise and bias.
+LAYERS = {
+    "conv": ({}, "conv", lambda p, x, w: conv64(x, kernel64(p))),
+    "up": ({"fused_from": 16}, "up", lambda p, x, w: blur64(up64(x, kernel64(p)))),
+    "fused": (
+        {"fused_from": 8},
+        "up",
+        lambda p, x, w: blur64(up64(x, kernel64(p)[::-1, ::-1])),
+    ),
+    "ProGAN's": ({"blur": False}, "up", lambda p, x, w: up64(x, kernel64(p))),
+    "bias before blur": (
+        {"bias_before_blur": True},
+        "up",
+        lambda p, x, w: blur64(up64(x, kernel64(p)) + p["bias"]),
+    ),
+    "no blur for a bias": (
+        {"bias_before_blur": True},
+        "conv",
+        lambda p, x, w: conv64(x, kernel64(p)),
+    ),
+    "epsilon": (
+        {"instance_norm_epsilon": 0.5},
+        "conv",
+        lambda p, x, w: conv64(x, kernel64(p)),
+    ),
+    "const": ({}, "const", lambda p, x, w: p["const"].repeat(2, axis=0)),
+    # A quarter of the usual gain.
+    "dense": (
+        {},
+        "dense",
+        lambda p, x, w: (w @ p["weight"] * (math.sqrt(2 / 6) / 4)).reshape(2, 4, 4, 5),
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "kind", "weights"), LAYERS.values(), ids=LAYERS)
+def test_a_layer_is_weights_noise_bias_bend_normalisation_and_style(
+    changes, kind, weights
+):
+    config = dataclasses.replace(CONFIG, **changes)
+    layer = StyledLayer(config, features=5, kind=kind)
+    x = {"conv": draw(2, 8, 8, 3), "up": draw(2, 4, 4, 3)}.get(kind)
+    size = 4 if x is None else 8
     w, noise = draw(2, 6, seed=1), draw(2, size, size, 1, seed=2)
-    params = randomised(layer.init(jax.random.key(0), x, w, noise)["params"])
-    actual = layer.apply({"params": params}, x, w, noise)
-    return actual, in_float64(params), w, noise
-
-
-@pytest.mark.parametrize("fused", [False, True])
-def test_an_up_layer_enlarges_convolves_and_blurs_flipped_where_fused(fused):
-    config = dataclasses.replace(CONFIG, fused_from=8 if fused else 16)
-    x = draw(2, 4, 4, 3)
-    actual, p, w, noise = run_layer(config, "up", 5, x, 8)
-    kernel = p["weight"] * math.sqrt(2 / 27)
-    y = conv64(upsample64(x), kernel[::-1, ::-1] if fused else kernel)
-    expected = epilogue64(blur64(y), p, w, noise)
-    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_an_up_layer_of_progan_does_not_blur():
-    config = dataclasses.replace(CONFIG, blur=False)
-    x = draw(2, 4, 4, 3)
-    actual, p, w, noise = run_layer(config, "up", 5, x, 8)
-    y = conv64(upsample64(x), p["weight"] * math.sqrt(2 / 27))
-    expected = epilogue64(y, p, w, noise)
-    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_a_bias_before_the_blur_darkens_at_the_edges_as_the_image_does():
-    config = dataclasses.replace(CONFIG, bias_before_blur=True)
-    x = draw(2, 4, 4, 3)
-    actual, p, w, noise = run_layer(config, "up", 5, x, 8)
-    y = conv64(upsample64(x), p["weight"] * math.sqrt(2 / 27)) + p["bias"]
-    expected = epilogue64(blur64(y), p | {"bias": 0}, w, noise)
-    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
-    # Layers that do not blur are as ever.
-    x = draw(2, 8, 8, 3)
-    actual, p, w, noise = run_layer(config, "conv", 5, x, 8)
-    y = conv64(x, p["weight"] * math.sqrt(2 / 27))
-    expected = epilogue64(y, p, w, noise)
-    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_the_epsilon_of_instance_norm_is_a_setting():
-    config = dataclasses.replace(CONFIG, instance_norm_epsilon=0.5)
-    x = draw(2, 8, 8, 3)
-    actual, p, w, noise = run_layer(config, "conv", 5, x, 8)
-    y = conv64(x, p["weight"] * math.sqrt(2 / 27))
-    expected = epilogue64(y, p, w, noise, epsilon=0.5)
-    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_the_learned_constant_is_the_same_for_all_and_starts_at_one():
-    actual, p, w, noise = run_layer(CONFIG, "const", 5, None, 4)
-    expected = epilogue64(p["const"].repeat(2, axis=0), p, w, noise)
-    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
-    layer = StyledLayer(CONFIG, features=5, kind="const")
-    start = layer.init(jax.random.key(0), None, w, noise)["params"]["const"]
-    np.testing.assert_array_equal(start, np.ones((1, 4, 4, 5)))
-
-
-def test_a_traditional_input_is_a_dense_layer_of_w_with_a_quarter_of_the_gain():
-    actual, p, w, noise = run_layer(CONFIG, "dense", 5, None, 4)
-    y = w @ p["weight"] * (math.sqrt(2) / 4 / math.sqrt(6))
-    expected = epilogue64(y.reshape(2, 4, 4, 5), p, w, noise)
+    start = layer.init(jax.random.key(0), x, w, noise)["params"]
+    if kind == "const":
+        np.testing.assert_array_equal(start["const"], np.ones((1, 4, 4, 5)))
+    params = randomised(start)
+    actual = jax.jit(layer.apply)({"params": params}, x, w, noise)
+    p = in_float64(params)
+    early = changes.get("bias_before_blur") and kind == "up"
+    rest = p | {"bias": 0} if early else p
+    epsilon = config.instance_norm_epsilon
+    expected = epilogue64(weights(p, x, w), rest, w, noise, epsilon)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -158,9 +155,8 @@ def test_each_layer_of_the_synthesis_has_its_own_latent_and_noise():
     noise = [draw(2, size, size, 1, seed=size + i) for size in (4, 8) for i in (0, 1)]
     params = network.init(jax.random.key(0), ws, noise, resolution=8)["params"]
     params = randomised(params)
-    actual = network.apply(
-        {"params": params}, ws, noise, resolution=8, alpha=jnp.float32(0.3)
-    )
+    apply = jax.jit(network.apply, static_argnames="resolution")
+    actual = apply({"params": params}, ws, noise, resolution=8, alpha=jnp.float32(0.3))
     p = in_float64(params)
 
     def to_rgb(name, x):
@@ -189,7 +185,8 @@ def test_the_discriminator_is_its_definition(strided):
     images, labels = draw(6, 8, 8, 3), np.eye(2, dtype="f")[[0, 1, 1, 0, 1, 0]]
     params = network.init(jax.random.key(0), images, labels)["params"]
     params = randomised(params)
-    actual = network.apply({"params": params}, images, labels, alpha=jnp.float32(0.3))
+    apply = jax.jit(network.apply)
+    actual = apply({"params": params}, images, labels, alpha=jnp.float32(0.3))
     p = in_float64(params)
 
     def from_rgb(name, x):

@@ -13,7 +13,6 @@ from flax import traverse_util
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import init_generator
-from stylegan_jax.networks.layers import StyledLayer
 from stylegan_jax.networks.mapping import MappingNetwork
 from stylegan_jax.networks.synthesis import SynthesisNetwork
 from stylegan_jax.ops import latents, resample
@@ -164,30 +163,6 @@ def test_parameters_that_a_resolution_does_not_use_have_no_gradient():
         for name, part in tree.items():
             touched = any(np.any(leaf) for leaf in jax.tree.leaves(part))
             assert touched == (name in names), name
-
-
-def test_a_layer_adds_noise_then_bias_then_bends_normalises_and_styles():
-    layer = StyledLayer(SMALL, features=5, kind="conv")
-    draw = np.random.RandomState(0)
-    x = draw.randn(2, 4, 4, 3).astype("f")
-    w, noise = draw.randn(2, 6).astype("f"), draw.randn(2, 4, 4, 1).astype("f")
-    params = randomised(layer.init(jax.random.key(0), x, w, noise)["params"])
-    p = jax.tree.map(np.float64, params)
-
-    y = np.zeros((2, 4, 4, 5))
-    padded = np.pad(np.float64(x), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    for i in range(3):
-        for j in range(3):
-            y += padded[:, i : i + 4, j : j + 4] @ p["weight"][i, j]
-    y *= math.sqrt(2 / 27)  # He gain, fan-in 3 * 3 * 3
-    y = y + noise * p["noise_weight"] + p["bias"]
-    y = np.where(y >= 0, y, 0.2 * y)
-    y = y - y.mean(axis=(1, 2), keepdims=True)
-    y = y / np.sqrt((y**2).mean(axis=(1, 2), keepdims=True) + 1e-8)
-    style = w @ p["style"]["weight"] / math.sqrt(6) + p["style"]["bias"]
-    y = y * (style[:, None, None, :5] + 1) + style[:, None, None, 5:]
-    actual = layer.apply({"params": params}, x, w, noise)
-    np.testing.assert_allclose(actual, y, rtol=1e-4, atol=1e-4)
 
 
 def test_the_mapping_normalises_embeds_labels_and_scales_weights_and_biases():

@@ -7,30 +7,22 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.ops import latents
 
 
-def test_truncation_moves_the_first_layers_towards_the_mean_and_leaves_the_rest():
+@pytest.mark.parametrize("cutoff", [8, None])
+def test_truncation_moves_the_first_layers_towards_the_mean(cutoff):
     draw = np.random.RandomState(0)
     ws, mean = draw.randn(2, 10, 4).astype("f"), draw.randn(4).astype("f")
     expected = ws.copy()
-    expected[:, :8] = mean + 0.7 * (ws[:, :8] - mean)
-    np.testing.assert_allclose(latents.truncate(ws, mean, 0.7, 8), expected, atol=1e-6)
+    expected[:, :cutoff] = mean + 0.7 * (ws[:, :cutoff] - mean)
+    found = latents.truncate(ws, mean, 0.7, cutoff)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_truncation_without_cutoff_moves_all_layers():
-    draw = np.random.RandomState(0)
-    ws, mean = draw.randn(2, 3, 4).astype("f"), draw.randn(4).astype("f")
-    expected = np.broadcast_to(mean, ws.shape)
-    np.testing.assert_allclose(latents.truncate(ws, mean, 0.0), expected, atol=1e-6)
-
-
-def test_styles_below_the_crossover_come_from_the_first_latent():
-    mixed = latents.mix_styles(jnp.zeros((1, 5, 2)), jnp.ones((1, 5, 2)), 2)
-    np.testing.assert_array_equal(mixed[0, :, 0], [0, 0, 1, 1, 1])
-
-
-def test_every_image_may_have_its_own_crossover():
-    crossover = jnp.array([1, 4])[:, None, None]
-    mixed = latents.mix_styles(jnp.zeros((2, 4, 2)), jnp.ones((2, 4, 2)), crossover)
-    np.testing.assert_array_equal(mixed[..., 1], [[0, 1, 1, 1], [0, 0, 0, 0]])
+@pytest.mark.parametrize("crossover", [2, [1, 4]], ids=["of all", "of each"])
+def test_styles_below_the_crossover_come_from_the_first_latent(crossover):
+    at = jnp.array(crossover).reshape(-1, 1, 1)
+    mixed = latents.mix_styles(jnp.zeros((2, 5, 2)), jnp.ones((2, 5, 2)), at)
+    expected = np.arange(5) >= np.broadcast_to(np.array(crossover), 2)[:, None]
+    np.testing.assert_array_equal(mixed[..., 1], expected)
 
 
 def test_crossovers_are_uniform_with_the_given_probability_and_else_none():

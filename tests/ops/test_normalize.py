@@ -49,32 +49,20 @@ def test_modulate_scales_by_one_plus_the_first_half_and_adds_the_second():
     np.testing.assert_allclose(normalize.modulate(x, style), expected, rtol=1e-6)
 
 
-def test_strided_groups_are_samples_equal_modulo_the_number_of_groups():
-    x = draw(8, 2, 3, 4)
-    y = normalize.minibatch_stddev(x, 4)
-    np.testing.assert_array_equal(y[..., :4], x)
-    expected = stddev_of_groups(x, [[0, 2, 4, 6], [1, 3, 5, 7]])
-    np.testing.assert_allclose(y[..., 4:], expected, rtol=1e-5)
-
-
-def test_groups_of_neighbours_are_blocks():
-    x = draw(8, 2, 3, 4)
-    y = normalize.minibatch_stddev(x, 4, strided=False)
-    expected = stddev_of_groups(x, [[0, 1, 2, 3], [4, 5, 6, 7]])
-    np.testing.assert_allclose(y[..., 4:], expected, rtol=1e-5)
-
-
-def test_each_feature_has_its_share_of_the_channels():
+@pytest.mark.parametrize(
+    ("options", "groups"),
+    [
+        ({"strided": True}, [[0, 2, 4], [1, 3, 5]]),
+        ({"strided": False}, [[0, 1, 2], [3, 4, 5]]),
+        ({"num_features": 2}, [[0, 2, 4], [1, 3, 5]]),
+        ({"group_size": 9}, [[0, 1, 2, 3, 4, 5]]),  # more than there are
+    ],
+)
+def test_deviations_are_of_groups_of_samples(options, groups):
     x = draw(6, 2, 3, 4)
-    y = normalize.minibatch_stddev(x, 3, 2)
-    expected = stddev_of_groups(x, [[0, 2, 4], [1, 3, 5]], num_features=2)
-    np.testing.assert_allclose(y[..., 4:], expected, rtol=1e-5)
-
-
-def test_a_batch_smaller_than_the_group_is_one_group():
-    x = draw(3, 2, 3, 4)
-    expected = stddev_of_groups(x, [[0, 1, 2]])
-    y = normalize.minibatch_stddev(x, 4)
+    y = normalize.minibatch_stddev(x, **{"group_size": 3, **options})
+    np.testing.assert_array_equal(y[..., :4], x)
+    expected = stddev_of_groups(x, groups, options.get("num_features", 1))
     np.testing.assert_allclose(y[..., 4:], expected, rtol=1e-5)
 
 
