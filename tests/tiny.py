@@ -22,7 +22,7 @@ from stylegan_jax.networks.generator import Generator, init_generator
 from stylegan_jax.runs import provenance
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config, RunConfig
-from stylegan_jax.training.schedule import ScheduleConfig
+from stylegan_jax.training.schedule import Phase, ScheduleConfig
 from stylegan_jax.training.state import OptimizerConfig, TrainState, init_state
 
 # 16 px, with a mapping of two layers.
@@ -79,6 +79,15 @@ def numbers(shapes: Any, seed: int = 0, model: ModelConfig = MODEL) -> Any:
         return jax.numpy.asarray(drawn, x.dtype)
 
     return jax.tree_util.tree_map_with_path(trained, shapes)
+
+
+def phase(resolution: int = 8, **changes: Any) -> Phase:
+    """A phase of 10,000 images in minibatches of eight, one per step; not fading."""
+    plain = {
+        **dict(fading=False, start_nimg=0, end_nimg=10_000, batch_size=8),
+        **dict(accumulate=1, repeats=1, fade_start_nimg=0, fade_nimg=1),
+    }
+    return Phase(resolution=resolution, **(plain | changes))
 
 
 @functools.cache

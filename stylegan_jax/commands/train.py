@@ -110,17 +110,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 def with_init(
     recipe: Config, words: Sequence[str]
 ) -> tuple[Config, transfer.Source | None]:
-    """The recipe with the networks of --init, or of the run that goes on.
+    """The recipe, before flags change it, with the networks of --init or of the run.
 
-    Args:
-        recipe: the configuration before flags change it.
-        words: of the command line, after the recipe.
-
-    Returns:
-        It, and the networks that a new run begins from.
-
-    Raises:
-        UserError: they cannot be read.
+    Returns them too, where a new run begins from them. Raises UserError where they
+    cannot be read.
     """
     name = cli.value_of("--init", words)
     if not name:

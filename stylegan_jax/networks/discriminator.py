@@ -87,15 +87,12 @@ class Discriminator(nn.Module):
         *,
         alpha: Array | None = None,
     ) -> Array:
-        """Scores images; higher is more real.
+        """Scores images, float32 logits `[N]`; higher is more real.
 
         Args:
             images: `[N, R, R, num_channels]` in [-1, 1], R from 4 to the final size.
             labels: `[N, label_size]`, one-hot; None if unconditional.
             alpha: weight of this resolution while it fades in; None when stable.
-
-        Returns:
-            float32 logits `[N]`.
 
         Raises:
             UserError: images of a size that the network does not have.

@@ -43,17 +43,11 @@ def scaled_weight(
 
 
 class EqualizedDense(nn.Module):
-    """Dense layer: `[N, D]` to `[N, features]`, in the input's type.
-
-    Attributes:
-        features: number of outputs.
-        gain: He gain; sqrt(2) before a leaky ReLU, 1 otherwise.
-        lr_multiplier: 0.01 in the mapping network, 1 elsewhere; the bias has it too.
-    """
+    """Dense layer: `[N, D]` to `[N, features]`, in the input's type."""
 
     features: int
     gain: float = HE_GAIN
-    lr_multiplier: float = 1.0
+    lr_multiplier: float = 1.0  # 0.01 in the mapping network; the bias has it too
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -66,17 +60,11 @@ class EqualizedDense(nn.Module):
 
 
 class EqualizedConv(nn.Module):
-    """3x3 convolution and bias: `[N, H, W, C]` to `[N, H, W, features]`.
-
-    Attributes:
-        features: number of output channels.
-        down: blurs before and halves the resolution.
-        blur: False leaves the blur out (ProGAN).
-    """
+    """3x3 convolution and bias: `[N, H, W, C]` to `[N, H, W, features]`."""
 
     features: int
-    down: bool = False
-    blur: bool = True
+    down: bool = False  # blurs before and halves the resolution
+    blur: bool = True  # False leaves the blur out (ProGAN)
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -92,15 +80,10 @@ class EqualizedConv(nn.Module):
 
 
 class PixelwiseDense(nn.Module):
-    """1x1 convolution and bias, summed in float32: ToRGB and FromRGB.
-
-    Attributes:
-        features: number of output channels.
-        gain: 1 for ToRGB, sqrt(2) for FromRGB.
-    """
+    """1x1 convolution and bias, summed in float32: ToRGB and FromRGB."""
 
     features: int
-    gain: float
+    gain: float  # 1 for ToRGB, sqrt(2) for FromRGB
 
     @nn.compact
     def __call__(self, x: Array) -> Array:

@@ -32,19 +32,10 @@ class MLPSynthesis(nn.Module):
         resolution: int,
         alpha: Array | None = None,
     ) -> Array:
-        """Draws images.
+        """`[N, 1, w_dim]` to float32 `[N, resolution, resolution, num_channels]`.
 
-        Args:
-            ws: `[N, 1, w_dim]`.
-            noise: not used.
-            resolution: must be the final one; these networks do not grow.
-            alpha: None.
-
-        Returns:
-            float32 `[N, resolution, resolution, num_channels]`.
-
-        Raises:
-            UserError: another resolution.
+        These networks do not grow, and have no noise. Raises UserError for another
+        resolution than the final one.
         """
         config = self.config
         _check_grown(config, resolution, alpha)

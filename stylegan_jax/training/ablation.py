@@ -33,15 +33,10 @@ _PROGAN = {"blur": False, "fused_from": 8, "embed_labels": False}
 def configured(
     config: Config, letter: str, *, progan_kimg: float | None = None
 ) -> Config:
-    """Configuration `letter` of table 1, given configuration F.
+    """Configuration `letter` of table 1, "a" to "f", given configuration F.
 
-    What a configuration does not change stays as it is in `config`: widths, data,
-    tables by resolution and length. Only A has an objective of its own.
-
-    Args:
-        config: configuration F.
-        letter: one of `CONFIGURATIONS`, "a" to "f".
-        progan_kimg: how long A trains; None: as long as the others.
+    What it does not change stays: widths, data, tables by resolution, and length
+    (but of A, which has an objective of its own, that may be `progan_kimg`).
 
     Raises:
         UserError: there is no such configuration.

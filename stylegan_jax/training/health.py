@@ -43,14 +43,10 @@ class HealthConfig:
 
 
 class Unhealthy(UserError):
-    """Training is lost though its numbers are finite.
-
-    Attributes:
-        healthy_nimg: images shown when it was last healthy.
-    """
+    """Training is lost though its numbers are finite."""
 
     def __init__(self, message: str, healthy_nimg: int) -> None:
-        """Takes the sentence for the user."""
+        """`healthy_nimg` images had been shown when it was last healthy."""
         super().__init__(message)
         self.healthy_nimg = healthy_nimg
 
@@ -74,15 +70,10 @@ class Monitor:
     def observe(
         self, nimg: int, metrics: Mapping[str, float], diversity: float | None = None
     ) -> Unhealthy | None:
-        """Takes the means of a tick.
+        """What is wrong at a tick, once, when it has lasted `patience_ticks`; or None.
 
-        Args:
-            nimg: real images shown.
-            metrics: the step's metrics, by name.
-            diversity: spread of the samples relative to the data's; None: unknown.
-
-        Returns:
-            What is wrong, once, when it has lasted `patience_ticks`; else None.
+        `metrics` are the tick's means, `diversity` the spread of the samples relative
+        to the data's, None if unknown.
         """
         symptoms = dict(self._symptoms(metrics, diversity))
         reported = None

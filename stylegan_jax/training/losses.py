@@ -131,17 +131,11 @@ def drift_penalty(real_logits: Array) -> Array:
 def logits_and_gradient_norms(
     discriminate: Discriminate, images: Array, shrinkage: int = 1
 ) -> tuple[Array, Array]:
-    """Logits, and squared norms of their gradients with respect to the images.
+    """Logits, and squared norms of their gradients by the images, `[N]` each.
 
-    Args:
-        discriminate: images to logits.
-        images: `[N, R, R, C]`.
-        shrinkage: final resolution divided by R. The official discriminator takes
-            images enlarged to the final resolution and averages them down, which
-            divides the squared norm by `shrinkage ** 2`; so does this.
-
-    Returns:
-        `[N]` logits and `[N]` squared norms, summed over pixels and channels.
+    `shrinkage` is the final resolution divided by that of the images. The official
+    discriminator takes images enlarged to the final resolution and averages them down,
+    which divides the squared norm by `shrinkage ** 2`; so does this.
     """
     logits, pull_back = jax.vjp(discriminate, images)
     (gradients,) = pull_back(jnp.ones_like(logits))
@@ -160,13 +154,8 @@ def gradient_penalty(
 ) -> Array:
     """How far gradient norms are from `target` between reals and fakes, `[N]`.
 
-    Args:
-        discriminate: images to logits.
-        reals: `[N, R, R, C]`.
-        fakes: likewise.
-        mix: `[N]` in [0, 1]: 0 takes the real image, 1 the fake one.
-        target: the norm wanted.
-        shrinkage: as in `logits_and_gradient_norms`.
+    `mix` is `[N]` in [0, 1]: 0 takes the real image, 1 the fake one; `shrinkage` is as
+    in `logits_and_gradient_norms`.
 
     Source: `D_wgan_gp`; Gulrajani et al. 2017, equation 3; ProGAN, appendix A.1 for
     other targets.

@@ -104,10 +104,7 @@ def phases(
 ) -> tuple[Phase, ...]:
     """The phases of a run, which tile it without gaps.
 
-    Args:
-        config: the schedule.
-        final_resolution: of the networks, in pixels.
-        start_nimg: images shown when this schedule took over from another one.
+    `start_nimg` images had been shown when this schedule took over from another one.
 
     Raises:
         UserError: the run is to start above the final resolution, or a minibatch
@@ -238,9 +235,8 @@ class TimeLeft:
     ) -> float | None:
         """What is left after `nimg` images, at `rate` images per second just now.
 
-        A resolution that is still to come takes as much longer than the highest one
-        that was measured as an image of it takes more multiplications. None: no speed
-        is known yet.
+        Resolutions to come are reckoned from the highest one that was measured, by
+        their multiplications. None: no speed is known yet.
         """
         if rate and resolution is not None:
             self._rates[resolution] = rate

@@ -55,28 +55,17 @@ class OptimizerConfig:
 
 @struct.dataclass
 class TrainState:
-    """Everything that a run needs to go on; a pytree of arrays.
+    """Everything that a run needs to go on; a pytree of arrays."""
 
-    Attributes:
-        nimg: real images shown so far, int32.
-        g_params: of the generator, `{"mapping": ..., "synthesis": ...}`.
-        d_params: of the discriminator.
-        g_ema: moving average of `g_params`, which users get.
-        w_avg: moving mean of w, `[w_dim]`.
-        noise: the generator's stored noise, for pictures; not trained.
-        g_opt_state: optimizer state of `g_params`.
-        d_opt_state: likewise of `d_params`.
-        augment: of the controller of augmentation; empty without one.
-    """
-
-    nimg: Array
-    g_params: dict
+    nimg: Array  # real images shown so far, int32
+    g_params: dict  # {"mapping": ..., "synthesis": ...}
     d_params: dict
-    g_ema: dict
-    w_avg: Array
-    noise: Noise
+    g_ema: dict  # moving average of g_params, which users get
+    w_avg: Array  # moving mean of w, [w_dim]
+    noise: Noise  # stored, for pictures; not trained
     g_opt_state: optax.OptState
     d_opt_state: optax.OptState
+    # Of the controller of augmentation; empty without one.
     augment: AugmentState = struct.field(default_factory=dict)
 
     __repr__ = short_repr

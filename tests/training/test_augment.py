@@ -11,42 +11,23 @@ import numpy as np
 import pytest
 
 from stylegan_jax.augment import pipeline
-from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.distributed import parallel
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.runs import checkpoint, stored
 from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training import adaptive, objectives
 from stylegan_jax.training.adaptive import NO_AUGMENTATION, AugmentConfig
-from stylegan_jax.training.config import Config, RunConfig
+from stylegan_jax.training.config import RunConfig
 from stylegan_jax.training.loop import train
 from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.schedule import Phase, ScheduleConfig
-from stylegan_jax.training.state import OptimizerConfig, init_state
+from stylegan_jax.training.schedule import ScheduleConfig
+from stylegan_jax.training.state import OptimizerConfig, init_state, make_optimizer
 from stylegan_jax.training.step import make_step
+from tests import tiny
 
-MODEL = ModelConfig(
-    resolution=8,
-    z_dim=4,
-    w_dim=4,
-    mapping_width=4,
-    mapping_layers=1,
-    channel_base=64,
-    channel_max=4,
-)
+MODEL = tiny.MODEL_8
 BATCH = 8
-PHASE = Phase(
-    resolution=8,
-    fading=True,
-    start_nimg=0,
-    end_nimg=10_000,
-    batch_size=BATCH,
-    accumulate=1,
-    repeats=4,
-    fade_start_nimg=-30.0,
-    fade_nimg=100.0,
-)
+PHASE = tiny.phase(fading=True, repeats=4, fade_start_nimg=-30.0, fade_nimg=100.0)
 ADA = AugmentConfig(mode="ada", kimg=0.1, p=0.3)
 
 
@@ -74,15 +55,16 @@ def test_p_follows_the_formula():
     assert min(expected[4:]) < max(expected) and 0 in expected[4:]  # both ways
 
 
-@functools.cache
 def start(config):
-    state = init_state(jax.random.key(0), MODEL, OptimizerConfig(), config)
-    draw = np.random.RandomState(0)
-    moved = jax.tree.map(
-        lambda x: x + 0.5 * draw.randn(*x.shape).astype("f"),
-        (state.g_params, state.d_params),
+    """A state whose weights have been moved, with a controller and no moments yet."""
+    state, tx = tiny.state(MODEL), make_optimizer(OptimizerConfig())
+    return dataclasses.replace(
+        state,
+        w_avg=0 * state.w_avg,
+        g_opt_state=tx.init(state.g_params),
+        d_opt_state=tx.init(state.d_params),
+        augment=adaptive.init(config),
     )
-    return dataclasses.replace(state, g_params=moved[0], d_params=moved[1])
 
 
 @functools.cache
@@ -228,19 +210,14 @@ def test_losses_see_augmented_images_and_r1_is_by_the_plain_ones(monkeypatch):
     np.testing.assert_allclose(value, -scores[1].mean(), rtol=1e-4)
 
 
-CONFIG = Config(
-    model=dataclasses.replace(MODEL, resolution=16),
+CONFIG = tiny.config(
     data=DataConfig(portraits_size=12),
     augment=dataclasses.replace(ADA, kimg=1, target=-0.99),
     schedule=ScheduleConfig(
-        stable_kimg=0.05,
-        fade_kimg=0.05,
-        total_kimg=0.16,
-        repeats=1,
-        batch_size=ByResolution(8),
+        stable_kimg=0.05, fade_kimg=0.05, total_kimg=0.16, repeats=1, batch_size=8
     ),
     checkpoint=CheckpointConfig(every_kimg=0.04, keep_last=9),
-    run=RunConfig(tick_kimg=ByResolution(0.03), grid_columns=2, grid_rows=1),
+    run=RunConfig(tick_kimg=0.03, grid_columns=2, grid_rows=1),
 )
 
 

@@ -9,38 +9,16 @@ import numpy as np
 
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.distributed import parallel
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.schedule import Phase, ScheduleConfig, phases
+from stylegan_jax.training.schedule import ScheduleConfig, phases
 from stylegan_jax.training.state import OptimizerConfig, init_state
 from stylegan_jax.training.step import make_step, to_float
+from tests import tiny
 
-MODEL = ModelConfig(
-    resolution=1,
-    num_channels=2,
-    z_dim=3,
-    w_dim=3,
-    mapping_layers=0,
-    normalize_z=False,
-    use_styles=False,
-    use_noise=False,
-    mlp_layers=1,
-    mlp_width=5,
-    mbstd_group_size=0,
-)
+MODEL = dataclasses.replace(tiny.POINTS, normalize_z=False)
 OPTIMIZER = OptimizerConfig(learning_rate=ByResolution(0.01), beta1=0.5, ema_kimg=0.008)
 LOSS = LossConfig(r1_gamma=0.1)
-ONCE = Phase(
-    resolution=1,
-    fading=False,
-    start_nimg=0,
-    end_nimg=1000,
-    batch_size=8,
-    accumulate=1,
-    repeats=1,
-    fade_start_nimg=0,
-    fade_nimg=0,
-)
+ONCE = tiny.phase(1)
 TWICE = dataclasses.replace(ONCE, d_steps=2)
 
 

@@ -14,22 +14,11 @@ from stylegan_jax.networks.synthesis import SynthesisNetwork
 from stylegan_jax.ops import latents
 from stylegan_jax.training import objectives
 from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig
 from tests import tiny
 
 MODEL = dataclasses.replace(tiny.MODEL, w_dim=5, mapping_width=7, label_size=2)
-PHASE = Phase(
-    resolution=8,  # enlarged by 2 to the final one: gradients count half
-    fading=True,
-    start_nimg=0,
-    end_nimg=100,
-    batch_size=4,
-    accumulate=1,
-    repeats=1,
-    fade_start_nimg=0.0,
-    fade_nimg=100.0,
-)
+PHASE = tiny.phase(fading=True, fade_nimg=100.0)  # half the final resolution
 ALPHA = jnp.float32(0.3)
 
 

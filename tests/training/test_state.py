@@ -11,21 +11,11 @@ import pytest
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.distributed import parallel
 from stylegan_jax.training import state as states
-from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig
+from tests import tiny
 from tests.tiny import MODEL
 
-FADING = Phase(
-    resolution=8,
-    fading=True,
-    start_nimg=0,
-    end_nimg=100,
-    batch_size=4,
-    accumulate=1,
-    repeats=1,
-    fade_start_nimg=0.0,
-    fade_nimg=100.0,
-)
+FADING = tiny.phase(fading=True, end_nimg=100, fade_nimg=100.0)
 STABLE = dataclasses.replace(FADING, fading=False)
 FINAL = dataclasses.replace(FADING, resolution=16)
 ACTIVE = {  # of networks of 16 px: what each phase leaves out

@@ -15,7 +15,6 @@ from stylegan_jax.networks.mapping import MappingNetwork
 from stylegan_jax.networks.synthesis import SynthesisNetwork
 from stylegan_jax.ops import latents
 from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.schedule import Phase
 from stylegan_jax.training.state import OptimizerConfig, is_active, make_optimizer
 from stylegan_jax.training.step import make_step
 from tests import tiny
@@ -24,17 +23,7 @@ MODEL = dataclasses.replace(tiny.MODEL, label_size=2)
 OPTIMIZER = OptimizerConfig(learning_rate=ByResolution(0.01, ((16, 0.02),)))
 LOSS = LossConfig()
 BATCH = 8
-FADING = Phase(
-    resolution=16,
-    fading=True,
-    start_nimg=0,
-    end_nimg=10_000,
-    batch_size=BATCH,
-    accumulate=1,
-    repeats=2,
-    fade_start_nimg=-30.0,
-    fade_nimg=100.0,
-)
+FADING = tiny.phase(16, fading=True, repeats=2, fade_start_nimg=-30.0, fade_nimg=100.0)
 STABLE = dataclasses.replace(FADING, resolution=8, fading=False)
 
 

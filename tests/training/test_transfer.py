@@ -24,24 +24,14 @@ from stylegan_jax.training.adaptive import AugmentConfig
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.loop import train
 from stylegan_jax.training.losses import LossConfig
-from stylegan_jax.training.schedule import Phase, ScheduleConfig
+from stylegan_jax.training.schedule import ScheduleConfig
 from stylegan_jax.training.state import OptimizerConfig, init_state, is_trained, select
 from stylegan_jax.training.step import make_step
 from stylegan_jax.training.transfer import Beginning, Source
 from tests import tiny
 from tests.tiny import MODEL
 
-PHASE = Phase(
-    resolution=16,
-    fading=False,
-    start_nimg=0,
-    end_nimg=10_000,
-    batch_size=8,
-    accumulate=1,
-    repeats=1,
-    fade_start_nimg=0,
-    fade_nimg=1,
-)
+PHASE = tiny.phase(16)
 
 
 new_state = tiny.state
