@@ -242,7 +242,7 @@ def test_flags_that_are_given_are_found_in_any_spelling():
     [
         ("`schedule.total_kimg` 0.5 is low", "--schedule.total-kimg 0.5 is low"),
         ("leave `align=False` or `align=True`", "leave --no-align or --align"),
-        ("`data.mirror=False`", "--no-data.mirror"),
+        ("`data.mirror=False`", "--data.no-mirror"),
         ("`noise=stored`, `class_index`", "--noise stored, --class"),
         ("`from_file` x", "--from x"),
         ("`sg.Config` and `f(x)` stay", "`sg.Config` and `f(x)` stay"),

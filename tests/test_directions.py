@@ -80,6 +80,7 @@ def test_directions_of_attributes_turn_up_their_own(learnt):
     assert picture.shape[0] >= 2 * 64 and picture.shape[1] >= 7 * 64
 
 
+@pytest.mark.thorough
 def test_directions_of_a_file_are_measured_again(learnt, network, tmp_path):
     _, table, outdir = learnt
     file = str(outdir / "directions.safetensors")
@@ -99,6 +100,7 @@ def test_directions_of_a_file_are_measured_again(learnt, network, tmp_path):
         assert ratio > min(20, one["own_over_largest_other"])
 
 
+@pytest.mark.thorough
 def test_boundaries_of_others_are_measured(network, tmp_path):
     for name in ("a_red_w", "b_red_w", "a_green"):
         vector = np.random.RandomState(len(name)).randn(1, 6)

@@ -133,8 +133,7 @@ def parse_recipe(
 def is_given(flag: str, argv: Sequence[str] | None = None) -> bool:
     """Whether a flag such as `data.name` is among the words, in any spelling."""
     words = sys.argv[1:] if argv is None else argv
-    flags = (word.partition("=")[0] for word in words)
-    return any(x.replace("-", "_") == f"__{flag}".replace("-", "_") for x in flags)
+    return value_of("--" + flag.replace("_", "-"), words) is not None
 
 
 def value_of(flag: str, words: Sequence[str]) -> str | None:
@@ -158,8 +157,11 @@ def as_flags(text: str) -> str:
     def flag(match: re.Match[str]) -> str:
         name, value = match[1], match[2] or ""
         name = _FLAG_OF.get(name, name).replace("_", "-")
-        if value in ("True", "False"):
-            return f"--{name}" if value == "True" else f"--no-{name}"
+        if value == "True":
+            return f"--{name}"
+        if value == "False":
+            section, dot, field = name.rpartition(".")
+            return f"--{section}{dot}no-{field}"
         return f"--{name} {value}".rstrip()
 
     return _SETTING.sub(flag, text)

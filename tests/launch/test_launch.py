@@ -115,24 +115,22 @@ def kinds(folder: Path) -> list[str]:
     return found
 
 
-def test_a_slice_that_is_taken_away_is_asked_for_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mistake", [False, True])
+def test_a_slice_that_is_taken_away_is_asked_for_again(
+    mistake: bool, tmp_path: Path
+) -> None:
+    """A mistake of the user's is not repeated for ever."""
     stand_in(tmp_path, "gcloud", GCLOUD.format(tmp_path))
+    if mistake:
+        (tmp_path / "mistake").touch()
     done = run("tpu_pod.sh", *TPU, PATH=path_with(tmp_path), RETRY_SECONDS="0")
-    assert done.returncode == 0, done.stderr
-    once = ["create", "ssh", "train", "delete"]
-    assert [kind for kind in kinds(tmp_path) if kind != "train"].count("create") == 2
-    assert kinds(tmp_path).count("train") == 2
-    assert kinds(tmp_path)[-1] == once[-1]
-    assert "taken away" in done.stderr
-
-
-def test_a_mistake_is_not_repeated_for_ever(tmp_path: Path) -> None:
-    stand_in(tmp_path, "gcloud", GCLOUD.format(tmp_path))
-    (tmp_path / "mistake").touch()
-    done = run("tpu_pod.sh", *TPU, PATH=path_with(tmp_path), RETRY_SECONDS="0")
-    assert done.returncode == 1
-    assert "failed three times" in done.stderr
-    assert "delete" not in kinds(tmp_path)
+    asked = kinds(tmp_path)
+    assert done.returncode == mistake, done.stderr
+    if mistake:
+        assert "failed three times" in done.stderr and "delete" not in asked
+        return
+    assert (asked.count("create"), asked.count("train")) == (2, 2)
+    assert asked[-1] == "delete" and "taken away" in done.stderr
 
 
 # --- SLURM -------------------------------------------------------------------------
