@@ -13,10 +13,17 @@ import numpy as np
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.bucket import is_remote
 from stylegan_jax.io.depth import FULL, Whites
+from stylegan_jax.limits import (
+    require,
+    require_not_negative,
+    require_one_of,
+    require_positive,
+)
 
 POINTS = {"ring": 2, "gaussian": 1}  # sets of points, and their dimensions
 NAMES = ("portraits", "folder", "zip", "pyramid", *POINTS)
 _CROPS = ("center", "none")
+_PARTS = ("train", "held_out", "all")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -73,39 +80,29 @@ class DataConfig:
             )
         if kind in ("folder", "zip", "pyramid") and not self.path:
             raise UserError(f"data {self.name!r} needs a path; set data.path")
-        if self.num_channels not in (1, 2, 3, 4):
-            raise UserError(f"num_channels {self.num_channels} is not 1, 2, 3 or 4")
+        require_one_of(self, "data", _CROPS, "crop")
+        require_one_of(self, "data", _PARTS, "part")
+        require_positive(self, "data", "points_std", "ring_modes")
+        require_not_negative(self, "data", "cache_gb")
+        sizes = ("points_size", "portraits_size", "max_images")
+        require(self, "data", lambda x: x >= 2, "and must be at least 2", *sizes)
+        for holds, but, name in (
+            (lambda x: x in (1, 2, 3, 4), "not 1, 2, 3 or 4", "num_channels"),
+            (lambda x: 0 <= x < 1, "not from 0 to below 1", "holdout"),
+            (lambda x: 0 < x < math.inf, "not a positive number", "white"),
+            (lambda x: 0 <= x < 2**32, "not in [0, 2**32)", "seed"),
+        ):
+            require(self, "data", holds, but, name)
         if self.num_channels != POINTS.get(self.name, self.num_channels):
             raise UserError(
                 f"points of {self.name!r} have {POINTS[self.name]} coordinates; set "
                 f"num_channels to that, not {self.num_channels}"
             )
-        if self.points_size < 2 or self.ring_modes < 1 or not self.points_std > 0:
-            raise UserError(
-                f"points_size {self.points_size} must be at least 2, ring_modes "
-                f"{self.ring_modes} at least 1, points_std {self.points_std} positive"
-            )
-        if self.crop not in _CROPS:
-            raise UserError(f"crop {self.crop!r} is not one of {', '.join(_CROPS)}")
-        if self.max_images is not None and self.max_images < 2:
-            raise UserError(f"max_images {self.max_images} must be at least 2")
-        if not 0 <= self.holdout < 1:
-            raise UserError(f"data.holdout {self.holdout} must be from 0 to below 1")
-        if self.part not in ("train", "held_out", "all"):
-            raise UserError(f"data.part {self.part!r} is not train, held_out or all")
         if self.part == "held_out" and not self.holdout:
             raise UserError(
                 "data.part is held_out, and nothing is held out; give data.holdout, "
                 "such as 0.1"
             )
-        if self.white is not None and not 0 < self.white < math.inf:
-            raise UserError(f"white {self.white} is not a positive number")
-        if self.portraits_size < 2:
-            raise UserError(f"portraits_size {self.portraits_size} must be at least 2")
-        if not self.cache_gb >= 0:
-            raise UserError(f"cache_gb {self.cache_gb} must be 0 (no cache) or more")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed {self.seed} must be in [0, 2**32)")
         self._check_labels(kind)
 
     def _check_labels(self, kind: str) -> None:

@@ -287,7 +287,7 @@ def test_deep_files_are_read_by_what_all_of_them_use(
     ("values", "options", "words"),
     [
         ([1.0, 912.0], {}, r"'1.tif' .* floats up to 912.*white` 912"),
-        ([1.0, 912.0], {"white": 0.0}, r"white 0.* is not a positive number"),
+        ([1.0, 912.0], {"white": 0.0}, r"data.white is 0.*, not a positive number"),
         ([-1.0, -2.0], {}, "values from -1 to 0"),
     ],
 )

@@ -39,9 +39,9 @@ def test_without_holdout_the_source_is_what_it_was():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"holdout": 1.0}, "data.holdout 1.0 must be from 0 to below 1"),
-        ({"holdout": float("nan")}, "data.holdout nan must be"),
-        ({"part": "test"}, "data.part 'test' is not train, held_out or all"),
+        ({"holdout": 1.0}, "data.holdout is 1.0, not from 0 to below 1"),
+        ({"holdout": float("nan")}, "data.holdout is nan, not from 0"),
+        ({"part": "test"}, "data.part is 'test', not one of train, held_out, all"),
         ({"holdout": 0.0, "part": "held_out"}, "nothing is held out; give data.hold"),
     ],
 )
