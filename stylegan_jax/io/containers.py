@@ -73,11 +73,14 @@ class _View(io.RawIOBase):
         self._pieces: list[Piece] = []
         for piece in filter(len, pieces):
             last = self._pieces[-1] if self._pieces else b""
-            joined = isinstance(last, range) and isinstance(piece, range)
-            if joined and last.stop == piece.start:
-                self._pieces[-1] = range(last.start, piece.stop)
-            else:
-                self._pieces.append(piece)
+            if (
+                isinstance(last, range)
+                and isinstance(piece, range)
+                and last.stop == piece.start
+            ):
+                piece = range(last.start, piece.stop)
+                self._pieces.pop()
+            self._pieces.append(piece)
         self._starts = [0, *accumulate(map(len, self._pieces))]
 
     def readable(self) -> bool:

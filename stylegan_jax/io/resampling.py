@@ -36,7 +36,7 @@ def square_box(image: np.ndarray, resolution: int, *, pad: bool = False) -> np.n
             Image.fromarray(plane).resize((resolution, resolution), _LANCZOS)
             for plane in np.moveaxis(image, 2, 0)
         ]
-        return np.stack(planes, axis=2)
+        return np.stack([np.asarray(plane) for plane in planes], axis=2)
     return image
 
 
