@@ -241,22 +241,6 @@ def test_local_edits_of_photographs_need_no_other_network(run, photograph):
     np.testing.assert_array_equal(pasted, paste_back(canvas, first, quad))
 
 
-def test_photographs_without_a_face_are_left_out(
-    photograph, generator, tmp_path, monkeypatch
-):
-    canvas, path, _ = photograph
-    images.write_png(tmp_path / "wall.png", canvas[:16])
-
-    def landmarker(image):
-        return [] if len(image) == 16 else [np.array(_FACE, float)]
-
-    monkeypatch.setattr(align, "load_landmarker", lambda: landmarker)
-    reader = Reader(generator=generator, aligned=True)
-    (item,), (reason,) = reader.read([str(tmp_path)])
-    assert item.name == "me" and item.place.photograph == path
-    assert "wall.png: no face found in the photograph of 80x16" in reason
-
-
 def test_a_code_whose_photograph_is_gone_is_not_pasted(
     run, generator, seeds, tmp_path, capsys
 ):
@@ -288,8 +272,6 @@ def test_an_edit_goes_back_into_its_photograph(run, seeds, tmp_path):
     assert changed[5:11, 6:12].any() and changed.sum() == changed[4:12, 5:13].sum()
     with pytest.raises(UserError, match="photo is a picture"):
         run("paste-back", str(tmp_path / "photo.png"), "--inverted", mine)
-    with pytest.raises(UserError, match="does not say where"):
-        run("paste-back", edited, "--inverted", edited)
 
 
 def test_seeds_are_truncated_before_the_edit_or_after_it(run, tmp_path):

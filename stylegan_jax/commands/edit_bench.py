@@ -118,9 +118,9 @@ class Workbench:
             about = {"image": item.name, **_about(item.place)}
             codes.save(self.outputs.path(f"{item.name}.safetensors"), full, about)
         code = concatenate(parts)
-        return (
-            code if detail else Code(code.ws, stored_noise(self.generator, len(code)))
-        )
+        if not detail:
+            code = Code(code.ws, stored_noise(self.generator, len(code)))
+        return code
 
     def invert(self, items: Sequence[Item]) -> list[tuple[Code, Code]]:
         """Codes of photographs, before and after the search for noise."""
