@@ -158,7 +158,9 @@ def morphing(page: Page, tab: gr.Tab) -> None:
     ) -> tuple[Code, str]:
         return session.morph(visit.source(a, b), visit.source(c, d), t), "morph"
 
-    def between(visit: Visit, ends: tuple[Any, ...], t: float, caption: str) -> str:
+    def between(
+        visit: Visit, ends: tuple[str, int, str, int], t: float, caption: str
+    ) -> str:
         code, name = morph(visit, *ends, t)
         return figure(session.draw(code), caption, f"{name}{t:.2f}")
 
@@ -169,8 +171,8 @@ def morphing(page: Page, tab: gr.Tab) -> None:
         middle = between(visit, (a, b, c, d), t, f"At {t:.2f}")
         return row([figure(first, "From"), middle, figure(second, "To")])
 
-    def frames(visit: Visit, *ends: Any) -> str:
-        times = np.linspace(0, 1, FRAMES)
+    def frames(visit: Visit, a: str, b: int, c: str, d: int) -> str:
+        times, ends = np.linspace(0, 1, FRAMES), (a, b, c, d)
         return row([between(visit, ends, float(t), f"{t:.2f}") for t in times])
 
     shown = gr.HTML(elem_id="morph")

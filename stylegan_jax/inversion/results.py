@@ -98,7 +98,7 @@ def write(
     found: Inversion,
     *,
     about: dict[str, Any],
-    psnr: Sequence[float],
+    psnr: Sequence[float] | np.ndarray,
     fps: int | None = None,
 ) -> None:
     """Writes the files of one image; the code last, so that it marks a whole set.
