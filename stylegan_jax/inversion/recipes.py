@@ -79,9 +79,6 @@ class Recipe:
 
 # Both weights are 1 on images in [0, 1].
 _UNIT = 1 / LEVELS**2
-_NOISE = Weights(perceptual=0.0)
-_NOISE_OPTIMIZER = Optimizer(learning_rate=5.0)
-_ROUNDS = 5
 _EXPONENTS = {"invert": 1 / 4, "inpaint": 1 / 2, "edit": 4 / 3}
 
 
@@ -104,14 +101,16 @@ def noise_rate(
     return 5.0 * (resolution / 1024) ** _EXPONENTS[purpose]
 
 
-def _alternating() -> tuple[Stage, ...]:
+def _rounds(count: int) -> tuple[Stage, ...]:
+    """Stages of Image2StyleGAN++ by turns: 5000 iterations of w, 3000 of noise."""
+    latent = Plan(steps=5000 // count)
+    noise = Plan(steps=3000 // count, optimizer=Optimizer(learning_rate=5.0))
     stages: list[Stage] = []
-    for number in range(1, _ROUNDS + 1):
-        latent = Plan(steps=5000 // _ROUNDS)
-        noise = Plan(steps=3000 // _ROUNDS, optimizer=_NOISE_OPTIMIZER)
-        stages.append(Stage(name=f"w {number}", moves="latent", plan=latent))
+    for turn in [f" {i + 1}" for i in range(count)] if count > 1 else [""]:
+        stages.append(Stage(name=f"w{turn}", moves="latent", plan=latent))
+        pixels = Weights(perceptual=0.0)
         stages.append(
-            Stage(name=f"noise {number}", moves="noise", weights=_NOISE, plan=noise)
+            Stage(name=f"noise{turn}", moves="noise", weights=pixels, plan=noise)
         )
     return tuple(stages)
 
@@ -128,18 +127,8 @@ RECIPES: dict[str, Recipe] = {
             ),
         ),
     ),
-    "image2stylegan++": Recipe(
-        stages=(
-            Stage(name="w", moves="latent", plan=Plan(steps=5000)),
-            Stage(
-                name="noise",
-                moves="noise",
-                weights=_NOISE,
-                plan=Plan(steps=3000, optimizer=_NOISE_OPTIMIZER),
-            ),
-        ),
-    ),
-    "image2stylegan++-alternating": Recipe(stages=_alternating()),
+    "image2stylegan++": Recipe(stages=_rounds(1)),
+    "image2stylegan++-alternating": Recipe(stages=_rounds(5)),
     "stylegan2-projector": Recipe(
         stages=(
             Stage(
