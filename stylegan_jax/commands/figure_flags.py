@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from stylegan_jax import loading
 from stylegan_jax.commands.choices import parse_numbers, parse_seeds
 from stylegan_jax.commands.flag_groups import ClassIndex, OfNetwork
@@ -11,15 +13,16 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures import (
     between,
     growing_rows,
-    latent_arithmetic,
     noise,
     reconstruction_sheet,
     samples,
     score_curves,
     styles,
 )
-from stylegan_jax.figures.figure_output import Output
-from stylegan_jax.figures.studio import Studio
+from stylegan_jax.figures.studio import Film, Studio
+from stylegan_jax.io import video
+
+Drawn = np.ndarray | Film
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,9 +34,24 @@ class Figure(OfNetwork):
     batch_size: int = 8  # pictures drawn at once
     cell: int = 96  # pixels of a picture, at least: small ones are enlarged
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:
+        """The figure, uint8 `[H, W, 3]`, or one that moves."""
         raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Moving(Figure):
+    """Flags of figures that move."""
+
+    fps: int = 30  # frames per second
+    film: bool = True  # writes an MP4, which needs PyAV: the extra `video`
+    psi: float = 0.7
+
+    def check(self) -> None:
+        """Raises UserError where no film can be written."""
+        if self.film:
+            _at_least("--fps", self.fps, 1)
+            video.load_av()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,11 +62,10 @@ class Uncurated(Figure):
     psi: str = "1,0.7,0.5"  # truncation of the first 8 layers; 1 is none
     columns: int = 8
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         _at_least("--columns", self.columns, 1)
         seeds, psis = parse_seeds(self.seeds), parse_numbers(self.psi)
-        output.write(samples.uncurated(studio, seeds, psis=psis, columns=self.columns))
+        return samples.uncurated(studio, seeds, psis=psis, columns=self.columns)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,12 +81,11 @@ class StyleMixing(Figure):
     fine: str = "845"
     psi: float = 1.0
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         given = {"coarse": self.coarse, "middle": self.middle, "fine": self.fine}
         destinations = [parse_seeds(text, f"--{name}") for name, text in given.items()]
         sources = parse_seeds(self.sources, "--sources")
-        output.write(styles.style_mixing(studio, sources, destinations, psi=self.psi))
+        return styles.style_mixing(studio, sources, destinations, psi=self.psi)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,10 +95,9 @@ class Truncation(Figure):
     seeds: str = "91,388"
     psi: str = "1,0.7,0.5,0,-0.5,-1"  # of all layers
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         seeds, psis = parse_seeds(self.seeds), parse_numbers(self.psi)
-        output.write(samples.truncation(studio, seeds, psis=psis))
+        return samples.truncation(studio, seeds, psis=psis)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,9 +107,8 @@ class NoiseLayers(Figure):
     seeds: str = "1967,1555"
     psi: float = 1.0
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
-        output.write(noise.noise_layers(studio, parse_seeds(self.seeds), psi=self.psi))
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
+        return noise.noise_layers(studio, parse_seeds(self.seeds), psi=self.psi)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,21 +125,18 @@ class StochasticVariation(Figure):
     gain: float | None = None  # brightness of the deviation; the paper's is 4
     psi: float = 1.0
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         _at_least("--count", self.count, 4)
         left, top, side = self.crop
         if not (0 <= left < 1 and 0 <= top < 1 and 0 < side <= 1):
             raise UserError(f"--crop {left:g} {top:g} {side:g}: give fractions below 1")
-        output.write(
-            noise.stochastic_variation(
-                studio,
-                parse_seeds(self.seeds),
-                count=self.count,
-                crop=self.crop,
-                psi=self.psi,
-                gain=self.gain,
-            )
+        return noise.stochastic_variation(
+            studio,
+            parse_seeds(self.seeds),
+            count=self.count,
+            crop=self.crop,
+            psi=self.psi,
+            gain=self.gain,
         )
 
 
@@ -138,34 +149,27 @@ class LayerEffects(Figure):
     count: int = 16  # donors that the change is averaged over
     psi: float = 0.7
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         _at_least("--count", self.count, 1)
         _at_least("--donor", self.donor, 0)
-        output.write(
-            styles.layer_effects(
-                studio,
-                parse_seeds(self.seeds),
-                donor=self.donor,
-                count=self.count,
-                psi=self.psi,
-            )
+        return styles.layer_effects(
+            studio,
+            parse_seeds(self.seeds),
+            donor=self.donor,
+            count=self.count,
+            psi=self.psi,
         )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Interpolation(Figure):
+class Interpolation(Moving):
     """The same ways in z and in w; a strip, and a film of both."""
 
     seeds: str = "0-8"  # of all paths in turn
     paths: int = 3  # side by side
     frames: int = 45  # from one seed to the next
-    fps: int = 30  # frames per second
-    film: bool = True  # writes an MP4, which needs PyAV: the extra `video`
-    psi: float = 0.7
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         _at_least("--paths", self.paths, 1)
         _at_least("--frames", self.frames, 1)
         seeds = parse_seeds(self.seeds)
@@ -176,24 +180,19 @@ class Interpolation(Figure):
                 "paths of one length, 2 or more"
             )
         paths = [seeds[i * stops : (i + 1) * stops] for i in range(self.paths)]
-        film = between.interpolation(studio, paths, frames=self.frames, psi=self.psi)
-        output.write_film(film, self.fps if self.film else None)
+        return between.interpolation(studio, paths, frames=self.frames, psi=self.psi)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Morph(Figure):
+class Morph(Moving):
     """From image to image, w and noise on a straight line; a strip, and a film."""
 
     # First and second image of each pair: seed:NUMBER, or codes (.safetensors) that
     # `stylegan_jax.invert` wrote.
     images: tuple[str, ...] = ("seed:0", "seed:1", "seed:2", "seed:3")
     frames: int = 45  # from the first to the second
-    fps: int = 30  # frames per second
-    film: bool = True  # writes an MP4, which needs PyAV: the extra `video`
-    psi: float = 0.7  # truncation of seeds
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         studio.need_styles("a morph")
         _at_least("--frames", self.frames, 1)
         reader = Reader(generator=studio.generator, psi=self.psi)
@@ -211,8 +210,7 @@ class Morph(Figure):
                     "makes codes of photographs"
                 )
             pairs.append((f"{a}, {b}", first, second))
-        film = between.morph(studio, pairs, frames=self.frames)
-        output.write_film(film, self.fps if self.film else None)
+        return between.morph(studio, pairs, frames=self.frames)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -224,27 +222,22 @@ class Arithmetic(Figure):
     c: str = "8-11"  # seeds of what is put there
     psi: float = 0.7
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         given = {"--a": self.a, "--b": self.b, "--c": self.c}
         a, b, c = (parse_seeds(text, flag) for flag, text in given.items())
-        output.write(latent_arithmetic.arithmetic(studio, a, b, c, psi=self.psi))
+        return samples.arithmetic(studio, a, b, c, psi=self.psi)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Growing(Figure):
+class Growing(Moving):
     """The same seeds at every checkpoint of a run; a strip, and a film."""
 
     seeds: str = "0-3"
     hold: int = 10  # frames that each checkpoint stays on the screen
-    fps: int = 30  # frames per second
-    film: bool = True  # writes an MP4, which needs PyAV: the extra `video`
-    psi: float = 0.7
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         _at_least("--hold", self.hold, 1)
-        film = growing_rows.growing(
+        return growing_rows.growing(
             loading.located(self.network),
             parse_seeds(self.seeds),
             psi=self.psi,
@@ -252,7 +245,6 @@ class Growing(Figure):
             batch_size=self.batch_size,
             cell=self.cell,
         )
-        output.write_film(film, self.fps if self.film else None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -262,11 +254,10 @@ class Scores(Figure):
     beside: tuple[Path, ...] = ()  # other runs
     names: str | None = None  # scores with commas; all that have a course by default
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         names = self.names.split(",") if self.names else None
         runs = (loading.located(self.network), *self.beside)
-        output.write(score_curves.scores(runs, names))
+        return score_curves.scores(runs, names)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -286,8 +277,7 @@ class Reconstruction(Figure):
     codes: tuple[Path, ...] = ()
     photos: Path | None = None  # folder of the images, if they have moved
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         if not self.codes:
             raise UserError(
                 "--codes is missing: files that python -m stylegan_jax.invert wrote"
@@ -295,7 +285,7 @@ class Reconstruction(Figure):
         read = reconstruction_sheet.read(
             self.codes, studio.generator, folder=self.photos
         )
-        output.write(reconstruction_sheet.reconstruction(studio, read))
+        return reconstruction_sheet.reconstruction(studio, read)
 
 
 def _at_least(flag: str, value: int, low: int) -> None:

@@ -12,13 +12,16 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
+from rich.console import Console
+from rich.progress import track
+
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
 from stylegan_jax.commands import figure_flags as commands
-from stylegan_jax.commands.figure_flags import Figure
+from stylegan_jax.commands.figure_flags import Figure, Moving
 from stylegan_jax.errors import UserError, did_you_mean
-from stylegan_jax.figures.figure_output import Output
-from stylegan_jax.figures.studio import Studio
+from stylegan_jax.figures.studio import Film, Studio
+from stylegan_jax.io import video
 from stylegan_jax.io.outputs import Outputs, files_named_in
 from stylegan_jax.networks.seeds import one_hot
 
@@ -71,7 +74,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     if name == _ALL:
         draw_all(figure, studio, outputs)
     else:
-        figure.draw(studio, Output(outputs, name.replace("-", "_")))
+        write(figure, studio, outputs, name.replace("-", "_"))
+
+
+def write(figure: Figure, studio: Studio, outputs: Outputs, name: str) -> None:
+    """Writes NAME.png, and NAME.mp4 if the figure moves."""
+    if isinstance(figure, Moving):
+        figure.check()
+    drawn = figure.draw(studio)
+    strip = drawn.strip if isinstance(drawn, Film) else drawn
+    print(outputs.write_png(f"{name}.png", strip, "sheet"), flush=True)
+    if isinstance(drawn, Film) and isinstance(figure, Moving) and figure.film:
+        path, console = outputs.path(f"{name}.mp4"), Console(stderr=True)
+        frames = track(
+            drawn.frames,
+            path.name,
+            total=drawn.count,
+            console=console,
+            disable=not console.is_terminal,
+        )
+        video.write(path, frames, figure.fps)
+        print(path, flush=True)
 
 
 def draw_all(flags: Figure, studio: Studio, outputs: Outputs) -> None:
@@ -87,7 +110,7 @@ def draw_all(flags: Figure, studio: Studio, outputs: Outputs) -> None:
     for name, kind in FIGURES.items():
         try:
             figure = kind(**shared)
-            figure.draw(studio, Output(outputs, name.replace("-", "_")))
+            write(figure, studio, outputs, name.replace("-", "_"))
             drawn += 1
         except UserError as error:
             print(f"no {name}: {error}", file=sys.stderr)

@@ -1,12 +1,17 @@
-"""Noise: what it changes, and what its layers do."""
+"""Effects of noise on some layers, and stochastic variation."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from stylegan_jax.editing.rows import rows_of_18
-from stylegan_jax.figures.maps import as_grey, gain_for, grey_levels
-from stylegan_jax.figures.studio import Studio, rgb
+from stylegan_jax.figures.studio import (
+    Studio,
+    as_grey,
+    gain_for,
+    grey_levels,
+    rgb,
+)
 from stylegan_jax.inversion.code import stored_noise
 from stylegan_jax.io.grids import enlarge, make_sheet
 from stylegan_jax.networks.generator import Noise
@@ -45,21 +50,17 @@ def noise_layers(
     none = drawn[list(kinds).index("none")]
     changes = [np.abs(grey_levels(d) - grey_levels(none)) for d in drawn]
     gain = gain_for(np.stack(changes))
-    cells: list[np.ndarray | None] = []
+    rows: list[list[np.ndarray]] = []
     for row in range(len(seeds)):
-        cells += [rgb(pictures[row]) for pictures in drawn]
-        cells += [rgb(as_grey(gain * change[row])) for change in changes]
-    sheet = make_sheet(
-        2 * len(seeds),
-        len(kinds),
-        studio.resolution,
+        rows.append([pictures[row] for pictures in drawn])
+        rows.append([as_grey(gain * change[row]) for change in changes])
+    return studio.page(
+        rows,
         row_labels=["image", f"change × {gain:g}"] * len(seeds),
         row_groups=[(f"seed {seed}", 2) for seed in seeds],
         column_labels=list(kinds),
         column_groups=[("noise on these layers", len(kinds))],
-        at_least=studio.cell,
     )
-    return sheet.fill(cells)
 
 
 def stochastic_variation(

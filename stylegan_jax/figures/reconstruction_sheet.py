@@ -9,12 +9,10 @@ import numpy as np
 
 from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures.maps import as_grey, gain_for, grey_levels
-from stylegan_jax.figures.studio import Studio, rgb
+from stylegan_jax.figures.studio import Studio, as_grey, gain_for, grey_levels
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.io.grids import make_sheet
 from stylegan_jax.metrics.reconstruction import report
 from stylegan_jax.networks.generator import Generator
 
@@ -46,15 +44,11 @@ def reconstruction(studio: Studio, inverted: Sequence[Inverted]) -> np.ndarray:
     for row in drawn.values():
         psnr = report(np.stack(real), np.stack(row))["psnr"]
         captions += [f"{decibels:.1f} dB" for decibels in psnr]
-    sheet = make_sheet(
-        len(rows),
-        len(real),
-        studio.resolution,
+    return studio.page(
+        rows,
         row_labels=["real", *drawn, f"difference × {gain:g}"],
         captions=[*captions, *[""] * len(real)],
-        at_least=studio.cell,
     )
-    return sheet.fill([rgb(picture) for row in rows for picture in row])
 
 
 def read(

@@ -1,11 +1,10 @@
-"""Samples as they come, and what truncation does to them."""
+"""Samples as they come, what truncation does to them, and sums of latents."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from stylegan_jax.figures.studio import CUTOFF, Studio, rgb
-from stylegan_jax.io.grids import make_sheet
+from stylegan_jax.figures.studio import CUTOFF, Studio
 
 
 def uncurated(
@@ -23,21 +22,14 @@ def uncurated(
     names = [_named(psi) for psi in psis]
     if studio.generator.truncation_mean is None:
         psis, names = (1.0,), [""]  # there is nothing to truncate to
-    rows = -(-len(seeds) // columns)
-    sheet = make_sheet(
-        rows * len(psis),
-        min(columns, len(seeds)),
-        studio.resolution,
-        row_groups=[(name, rows) for name in names],
-        at_least=studio.cell,
-    )
-    width = min(columns, len(seeds))
-    blanks = [None] * (rows * width - len(seeds))
-    cells: list[np.ndarray | None] = []
+    columns = min(columns, len(seeds))
+    count = -(-len(seeds) // columns)
+    rows: list[list[np.ndarray | None]] = []
     for psi in psis:
         drawn = studio.draw(studio.ws(seeds, psi=psi, cutoff=cutoff))
-        cells += [*map(rgb, drawn), *blanks]
-    return sheet.fill(cells)
+        cells = [*drawn, *[None] * (count * columns - len(seeds))]
+        rows += [cells[i * columns :][:columns] for i in range(count)]
+    return studio.page(rows, row_groups=[(name, count) for name in names])
 
 
 def truncation(
@@ -55,17 +47,51 @@ def truncation(
     `generate_figures.py` of NVlabs/stylegan.
     """
     studio.need_mean("truncation")
-    names = [_named(psi) for psi in psis]
     by_psi = [studio.ws(seeds, psi=psi, cutoff=None) for psi in psis]
-    drawn = studio.draw(np.stack(by_psi, axis=1).reshape(-1, *by_psi[0].shape[1:]))
-    sheet = make_sheet(
-        len(seeds),
-        len(psis),
-        studio.resolution,
-        column_labels=names,
-        at_least=studio.cell,
+    drawn = studio.draw(np.concatenate(by_psi))
+    rows = [[*drawn[place :: len(seeds)]] for place in range(len(seeds))]
+    return studio.page(rows, column_labels=[_named(psi) for psi in psis])
+
+
+def arithmetic(
+    studio: Studio,
+    a: Sequence[int],
+    b: Sequence[int],
+    c: Sequence[int],
+    *,
+    psi: float = 0.7,
+) -> np.ndarray:
+    """Sums of latents, a + t (c - b).
+
+    The first three rows are the images of the seeds and, at the right, of their mean w;
+    the last one goes from a's mean, at t = 0, along the difference of the other two.
+
+    Args:
+        studio: of any network with a mapping.
+        a: seeds of what is to be changed, such as people of one kind.
+        b: seeds of what is taken away, such as faces without a smile.
+        c: seeds of what is put there, such as smiles.
+        psi: truncation of all.
+
+    Source: Radford et al. 2015 (DCGAN), figure 7, in w instead of z.
+    """
+    ws = [studio.ws(seeds, psi=psi) for seeds in (a, b, c)]
+    means = [w.mean(0, keepdims=True) for w in ws]
+    width = max(map(len, ws))
+    strengths = np.linspace(0, 1, width + 1)
+    steps = means[0] + strengths[:, None, None].astype("f") * (means[2] - means[1])
+    rows: list[list[np.ndarray | None]] = []
+    for w, mean in zip(ws, means, strict=True):
+        *drawn, last = studio.draw(np.concatenate([w, mean]))
+        rows.append([*drawn, *[None] * (width - len(w)), last])
+    rows.append([*studio.draw(steps)])
+    return studio.page(
+        rows,
+        row_labels=["a", "b", "c", "a + t (c − b)"],
+        row_groups=[("", 3), ("", 1)],
+        column_labels=[*[""] * width, "mean w"],
+        captions=[""] * (3 * (width + 1)) + [f"t = {t:.3g}" for t in strengths],
     )
-    return sheet.fill([*map(rgb, drawn)])
 
 
 def _named(psi: float) -> str:

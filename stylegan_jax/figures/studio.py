@@ -1,11 +1,13 @@
-"""A network and how it is drawn with: what every figure is made from.
+"""Pictures, pages and films of a network, which all figures are made from.
 
 Whatever a figure shows, its pictures come from one compiled program, of a fixed number
 of images with their own noise.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.io import images
+from stylegan_jax.io.grids import Sheet, make_sheet
 from stylegan_jax.networks.config import num_layers
 from stylegan_jax.networks.generator import Generator, Noise
 from stylegan_jax.networks.seeds import require_pictures
@@ -23,6 +26,21 @@ from stylegan_jax.ops import latents
 from stylegan_jax.ops.latents import latents_of_seed
 
 CUTOFF = 8  # layers that are truncated by default, as in `stylegan_jax.sample`
+_SCREEN = 2  # pictures in films are as many times larger than those on paper
+
+
+class Film(NamedTuple):
+    """A figure that moves.
+
+    Attributes:
+        strip: a figure of some moments, uint8 `[H, W, 3]`.
+        frames: of the film, uint8 `[h, w, 3]` each, drawn as they are asked for.
+        count: the number of frames.
+    """
+
+    strip: np.ndarray
+    frames: Iterator[np.ndarray]
+    count: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +95,25 @@ class Studio:
         if mean is None:
             raise UserError(f"{figure} needs a mean of w, and this network has none")
         return np.asarray(mean)
+
+    def page(
+        self, rows: Sequence[Sequence[np.ndarray | None]], **labels: Any
+    ) -> np.ndarray:
+        """A figure of rows of pictures, None for an empty cell: uint8 `[H, W, 3]`.
+
+        `labels` are those of `io.grids.make_sheet`.
+        """
+        cells = [x if x is None else rgb(x) for row in rows for x in row]
+        side = max(len(x) for x in cells if x is not None)
+        sheet = make_sheet(len(rows), len(rows[0]), side, at_least=self.cell, **labels)
+        return sheet.fill(cells)
+
+    def screen(
+        self, rows: int, columns: int, *, side: int | None = None, **labels: Any
+    ) -> Sheet:
+        """An empty page for the frames of a film, of pictures of `side` pixels."""
+        side, at_least = side or self.resolution, _SCREEN * self.cell
+        return make_sheet(rows, columns, side, at_least=at_least, **labels)
 
     def z(self, seeds: Sequence[int]) -> np.ndarray:
         """Input latents of seeds, `[N, z_dim]`."""
@@ -145,6 +182,27 @@ def rgb(picture: np.ndarray) -> np.ndarray:
     return images.convert_channels(picture, 3)
 
 
+def grey_levels(pictures: np.ndarray) -> np.ndarray:
+    """The mean of the channels, float64 `[..., H, W]` of `[..., H, W, C]`.
+
+    Source: `draw_noise_detail_figure`, `generate_figures.py` of NVlabs/stylegan.
+    """
+    return pictures.astype(np.float64).mean(-1)
+
+
+def gain_for(levels: np.ndarray) -> float:
+    """The largest power of two, from 1, that keeps 99 of 100 pixels below white."""
+    brightest = float(np.quantile(levels, 0.99))
+    if brightest <= 0:
+        return 1.0
+    return 2.0 ** max(0, math.floor(math.log2(255 / brightest)))
+
+
+def as_grey(levels: np.ndarray) -> np.ndarray:
+    """A picture of grey levels `[H, W]`, uint8 `[H, W, 1]`: black is 0, white 255."""
+    return np.rint(np.clip(levels, 0, 255)).astype(np.uint8)[..., None]
+
+
 def _map_and_truncate(
     generator: Generator,
     z: Array,
@@ -192,12 +250,6 @@ def _padded(array: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([array, array[-1:].repeat(size - len(array), axis=0)])
 
 
-def _synthesize_batch(
-    generator: Generator, ws: Array, noise: tuple[Array, ...]
-) -> Array:
-    return generator.synthesize(ws, noise)
-
-
 _map = jax.jit(_map_and_truncate, static_argnames="cutoff")
-_synthesize = jax.jit(_synthesize_batch)
+_synthesize = jax.jit(Generator.synthesize)
 _draw_noise = jax.jit(spaces.draw_noise)

@@ -1,13 +1,11 @@
-"""Styles: those of one image in another, and what each layer's are for."""
+"""Style mixing, and the effect of the style of each layer."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from stylegan_jax.editing.rows import named_rows
-from stylegan_jax.figures.maps import as_grey, gain_for, grey_levels
-from stylegan_jax.figures.studio import CUTOFF, Studio, rgb
-from stylegan_jax.io.grids import make_sheet
+from stylegan_jax.figures.studio import Studio, as_grey, gain_for, grey_levels
 
 SCALES = ("coarse", "middle", "fine")
 
@@ -40,7 +38,7 @@ def style_mixing(
     # The smallest networks have no middle.
     groups = [(n, s) for n, s in groups if s and named_rows(n, studio.num_layers)]
     ws_b = studio.ws(sources, psi=psi)
-    cells: list[np.ndarray | None] = [None, *map(rgb, studio.draw(ws_b))]
+    rows: list[list[np.ndarray | None]] = [[None, *studio.draw(ws_b)]]
     for name, seeds in groups:
         layers = list(named_rows(name, studio.num_layers))
         ws_a = studio.ws(seeds, psi=psi)
@@ -49,17 +47,12 @@ def style_mixing(
         drawn_a = studio.draw(ws_a)
         drawn = studio.draw(mixed.reshape(-1, *ws_a.shape[1:]))
         for row, picture in enumerate(drawn_a):
-            cells.append(rgb(picture))
-            cells += map(rgb, drawn[row * len(sources) :][: len(sources)])
-    sheet = make_sheet(
-        1 + sum(len(seeds) for _, seeds in groups),
-        1 + len(sources),
-        studio.resolution,
+            rows.append([picture, *drawn[row * len(sources) :][: len(sources)]])
+    return studio.page(
+        rows,
         row_groups=[("", 1), *((f"{name} from B", len(s)) for name, s in groups)],
         column_groups=[("source A", 1), ("source B", len(sources))],
-        at_least=studio.cell,
     )
-    return sheet.fill(cells)
 
 
 def layer_effects(
@@ -89,40 +82,34 @@ def layer_effects(
     studio.need_styles("the effect of layers")
     layers = studio.num_layers
     ws, ws_donors = (
-        studio.ws(s, psi=psi, cutoff=CUTOFF)
-        for s in (seeds, [donor + i for i in range(count)])
+        studio.ws(s, psi=psi) for s in (seeds, [donor + i for i in range(count)])
     )
     pictures, donor_picture = studio.draw(ws), studio.draw(ws_donors[:1])[0]
-    swapped: list[list[np.ndarray]] = []  # a list per image, an entry per layer
-    changes: list[list[np.ndarray]] = []
+    rows: list[list[np.ndarray | None]] = []
+    changes: list[np.ndarray] = []  # of each image, `[layers, R, R]`
     for w, picture in zip(ws, pictures, strict=True):
-        swapped.append([])
-        changes.append([])
+        swapped, maps = [], []
         for layer in range(layers):
             mixed = np.repeat(w[None], count, axis=0)
             mixed[:, layer] = ws_donors[:, layer]
             drawn = studio.draw(mixed)
-            swapped[-1].append(drawn[0])
-            change = np.abs(grey_levels(drawn) - grey_levels(picture))
-            changes[-1].append(change.mean(0))
-    gain = gain_for(np.array(changes))
-    cells: list[np.ndarray | None] = []
+            swapped.append(drawn[0])
+            maps.append(np.abs(grey_levels(drawn) - grey_levels(picture)).mean(0))
+        rows.append([picture, *swapped, donor_picture])
+        changes.append(np.stack(maps))
+    gain = gain_for(np.stack(changes))
     captions: list[str] = []
-    for picture, images, maps in zip(pictures, swapped, changes, strict=True):
-        cells += [rgb(picture), *map(rgb, images), rgb(donor_picture)]
-        cells += [None, *(rgb(as_grey(gain * levels)) for levels in maps), None]
+    for place, maps in enumerate(changes):
+        greys = [as_grey(gain * levels) for levels in maps]
+        rows.insert(2 * place + 1, [None, *greys, None])
         captions += [""] * (layers + 2)
         captions += ["", *(f"{levels.mean():.2f}" for levels in maps), ""]
     sizes = [(f"{2 ** (i + 2)} px", 2) for i in range(layers // 2)]
-    sheet = make_sheet(
-        2 * len(seeds),
-        layers + 2,
-        studio.resolution,
+    return studio.page(
+        rows,
         row_labels=["one style of B", f"mean change × {gain:g}"] * len(seeds),
         column_labels=["A", *(f"layer {i + 1}" for i in range(layers)), "B"],
         row_groups=[(f"seed {seed}", 2) for seed in seeds],
         column_groups=[("", 1), *sizes, ("", 1)],
         captions=captions,
-        at_least=studio.cell,
     )
-    return sheet.fill(cells)

@@ -7,34 +7,13 @@ import pytest
 from stylegan_jax.figures.studio import Studio
 from stylegan_jax.io import images
 from stylegan_jax.io.grids import Sheet
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.networks.generator import Generator, init_generator
-
-MODEL = ModelConfig(
-    resolution=16,
-    z_dim=6,
-    w_dim=6,
-    mapping_width=6,
-    mapping_layers=1,
-    mapping_lr_multiplier=1.0,
-    channel_base=64,
-    channel_max=8,
-)
+from stylegan_jax.networks.generator import Generator
+from tests import tiny
 
 
 @pytest.fixture(scope="session")
 def generator() -> Generator:
-    drawn = jax.jit(init_generator, static_argnums=1)(jax.random.key(3), MODEL)
-
-    def trained(path, x):
-        """Fresh networks ignore noise and are garish; trained ones are not."""
-        names = [key.key for key in path]
-        if names[-1] == "noise_weight":
-            return x + 0.3
-        return 0.3 * x if any(name.startswith("to_rgb") for name in names) else x
-
-    params = jax.tree_util.tree_map_with_path(trained, drawn.params)
-    return drawn.replace(params=params, w_avg=drawn.w_avg + 0.5)
+    return tiny.generator()
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +26,7 @@ def w_of(generator):
     """One w per layer of a seed, by the mapping itself: `[L, w_dim]`, untruncated."""
 
     def w_of(seed):
-        z = np.random.RandomState(seed).randn(1, MODEL.z_dim).astype("f")
+        z = np.random.RandomState(seed).randn(1, 6).astype("f")
         return np.array(generator.map(z))[0]
 
     return w_of
@@ -56,7 +35,7 @@ def w_of(generator):
 @pytest.fixture(scope="session")
 def synthesize(generator):
     """A picture of one w per layer and of noise, drawn alone: uint8 `[16, 16, 3]`."""
-    jitted = jax.jit(lambda ws, noise: generator.synthesize(ws, noise))
+    jitted = jax.jit(generator.synthesize)
 
     def synthesize(ws, noise=None):
         noise = generator.noise if noise is None else noise

@@ -8,9 +8,9 @@ import pytest
 
 from stylegan_jax import loading
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import growing_rows, maps, reconstruction_sheet
+from stylegan_jax.figures import growing_rows, reconstruction_sheet
 from stylegan_jax.figures.between import interpolation, morph
-from stylegan_jax.figures.studio import Studio
+from stylegan_jax.figures.studio import Studio, gain_for
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.io import images
@@ -62,7 +62,9 @@ def test_morphs_halve_latents_and_noise_and_come_back(
     assert (frames[1][0] != frames[3][0]).any()
 
 
-def test_growing_shows_each_checkpoint_enlarged(generator, monkeypatch, tmp_path):
+def test_growing_shows_each_checkpoint_enlarged(
+    generator, monkeypatch, tmp_path, cells
+):
     small = generator.replace(resolution=8, alpha=np.float32(0.5))
     for name in ("nimg_000016000", "nimg_000004000"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
@@ -70,17 +72,8 @@ def test_growing_shows_each_checkpoint_enlarged(generator, monkeypatch, tmp_path
     monkeypatch.setattr(loading, "load", lambda path: networks[path.name])
     found = growing_rows.checkpoints(tmp_path)
     assert [nimg for nimg, _ in found] == [4000, 16000]
-
-    filled = []
-    fill = growing_rows.Sheet.fill
-
-    def recording(sheet, pictures):
-        filled.append(list(pictures))
-        return fill(sheet, pictures)
-
-    monkeypatch.setattr(growing_rows.Sheet, "fill", recording)
     film = growing_rows.growing(tmp_path, [0, 1, 2], hold=2, batch_size=4, cell=16)
-    strip = filled[0]  # a row per seed, a column per checkpoint
+    strip = cells[0]  # a row per seed, a column per checkpoint
     assert len(strip) == 6
     (early,), (late,) = (
         Studio(g, batch_size=4).draw(Studio(g, batch_size=4).ws([seed], psi=0.7))
@@ -126,7 +119,7 @@ def test_reconstructions_stand_beside_their_photographs(
     same(shown[1], synthesize(w_of(3)))
     same(shown[2], synthesize(w_of(3), code.noise))
     change = np.abs(image.astype(float).mean(-1) - shown[2].astype(float).mean(-1))
-    expected = np.rint(np.clip(maps.gain_for(change) * change, 0, 255))
+    expected = np.rint(np.clip(gain_for(change) * change, 0, 255))
     np.testing.assert_allclose(shown[3][..., 0], expected, atol=1e-6)
 
 
@@ -136,7 +129,7 @@ def test_photographs_that_moved_or_changed_are_not_mixed_up(
     path, image, _ = inverted
     (tmp_path / "new").mkdir()
     (tmp_path / "me.png").rename(tmp_path / "new" / "me.png")
-    with pytest.raises(UserError, match="--photos says where"):
+    with pytest.raises(UserError, match="`photos` says where"):
         reconstruction_sheet.read([path], generator)
     (found,) = reconstruction_sheet.read([path], generator, folder=tmp_path / "new")
     np.testing.assert_array_equal(found.image, image)

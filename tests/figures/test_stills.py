@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import maps, noise, samples, styles
-from stylegan_jax.figures.latent_arithmetic import arithmetic
-from stylegan_jax.figures.studio import Studio
+from stylegan_jax.figures import noise, samples, styles
+from stylegan_jax.figures.studio import Studio, gain_for
 from stylegan_jax.networks.generator import Generator
 
 
@@ -116,9 +115,7 @@ def test_noise_layers_keep_the_stored_noise_on_some_layers(
         same(shown[column], synthesize(w_of(6), only))
     change = np.abs(grey(shown[0]) - grey(shown[1]))
     assert change.max() > 5
-    gain = maps.gain_for(
-        np.stack([np.abs(grey(s) - grey(shown[1])) for s in shown[:4]])
-    )
+    gain = gain_for(np.stack([np.abs(grey(s) - grey(shown[1])) for s in shown[:4]]))
     expected = np.clip(gain * change, 0, 255)
     assert np.abs(shown[4][..., 0] - expected).max() < 1
     assert not shown[5].any()
@@ -156,14 +153,14 @@ def test_crops_stay_inside_and_can_be_enlarged():
 def test_gains_keep_nearly_all_pixels_below_white():
     levels = np.zeros((10, 100))
     levels[0, :] = 20.0  # a tenth
-    assert maps.gain_for(levels) == 8.0  # 160; 16 would be 320
+    assert gain_for(levels) == 8.0  # 160; 16 would be 320
     levels[0, 0] = 200.0  # one pixel in a thousand may be white
-    assert maps.gain_for(levels) == 8.0
-    assert maps.gain_for(0 * levels) == 1.0 == maps.gain_for(levels + 400)
+    assert gain_for(levels) == 8.0
+    assert gain_for(0 * levels) == 1.0 == gain_for(levels + 400)
 
 
 def test_arithmetic_adds_the_difference_of_means(studio, w_of, synthesize, cells, same):
-    arithmetic(studio, [0, 1], [2], [3, 4], psi=1.0)
+    samples.arithmetic(studio, [0, 1], [2], [3, 4], psi=1.0)
     (shown,) = cells
     a, b, c = (w_of(0) + w_of(1)) / 2, w_of(2), (w_of(3) + w_of(4)) / 2
     same(shown[0], synthesize(w_of(0)))
@@ -197,7 +194,7 @@ def test_figures_refuse_networks_that_cannot_have_them(generator):
         samples.truncation(Studio(generator.replace(w_avg=None)), [0])
     with pytest.raises(UserError, match="draws points"):
         Studio(generator.replace(resolution=1))
-    with pytest.raises(UserError, match="--batch-size 0 is below 1"):
+    with pytest.raises(UserError, match="`batch_size` 0 is below 1"):
         Studio(generator, batch_size=0)
 
 
