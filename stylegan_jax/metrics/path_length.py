@@ -56,10 +56,7 @@ def path_length(
     noise: NoiseKind = "random",
     **options: Any,
 ) -> PathLength:
-    """Measures the perceptual path length of a generator, without truncation.
-
-    Everything is computed in float32, also of a network whose activations are
-    bfloat16: the two ends of a step differ in the fourth digit.
+    """Perceptual path length of a generator, without truncation, all in float32.
 
     Args:
         generator: whose images are compared.
@@ -79,10 +76,8 @@ def path_length(
         UserError: an unknown space, sampling or noise; an image that is too small to
             crop; a distance that is not finite or has another shape than `[N]`.
 
-    Differs from NVlabs/stylegan: new noise for each path, where the official code
-    draws it once for the paths of a minibatch, and so the score does not depend on
-    the size of a batch. Conditional networks get labels as often as the data has
-    them; the official code knows none.
+    Differs from NVlabs/stylegan: noise is new for each path, not for each minibatch, so
+    the score does not depend on the batch; conditional networks get the data's labels.
     """
     _check("sampling", sampling, ("full", "end"))
     _check("noise", noise, ("random", "stored"))
@@ -134,8 +129,8 @@ def path_distances(
     Both images of a path are made in one batch, so that they are rounded alike.
 
     Args:
-        map_fn: input latents `[2N, z_dim]` to latents `[2N, L, w_dim]`; the second
-            half belongs to the same paths as the first.
+        map_fn: latents `[2N, z_dim]` to `[2N, L, w_dim]`; the second half belongs to
+            the same paths as the first.
         synthesize_fn: latents `[2N, L, w_dim]` to images `[2N, H, W, C]`.
         distance: of two sets of images, `[N, ...]` each, to `[N]`.
         paths: both ends in z, `[N, z_dim]` each, and where on it the step begins,
