@@ -264,9 +264,8 @@ class Scores(Figure):
 class Overfitting(Figure):
     """Scores of images held out, r_t, r_v and p through the training of a run."""
 
-    def draw(self, studio: Studio, output: Output) -> None:
-        """Draws the figure and writes it."""
-        output.write(score_curves.overfitting(loading.located(self.network)))
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
+        return score_curves.overfitting(loading.located(self.network))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
