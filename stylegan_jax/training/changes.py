@@ -79,14 +79,14 @@ def check(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
         raise UserError(
             before
             + "\n  ".join(network)
-            + "\nthese make another network: give another "
-            "`workdir` for a new run, or the stored values to continue this one"
+            + "\nthese make another network: give the stored values to continue this "
+            f"run, or `workdir` NEW `init` {workdir} for a new one from its networks"
         )
     if rest and not change:
         raise UserError(
             before + "\n  ".join(rest.values()) + "\n`change` trains on with the new "
             "ones from its last checkpoint; give the stored values to continue as "
-            "before, or another `workdir` for a new run"
+            f"before, or `workdir` NEW `init` {workdir} for a new run from its networks"
         )
     if any(f"schedule.{name}" in found for name in _GROWING):
         growing = {name: stored["schedule"][name] for name in _GROWING}

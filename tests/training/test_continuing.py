@@ -112,7 +112,7 @@ def test_settings_are_of_three_kinds(recipe, caplog):
     with pytest.raises(UserError, match=r"learning_rate: .*-> 0\.0005\n`change`"):
         go_on(workdir, slower)
     wider = with_values(config, model__mlp_width=16)
-    with pytest.raises(UserError, match=r"mlp_width: 8 -> 16\n.*another network: give"):
+    with pytest.raises(UserError, match=r"mlp_width: 8 -> 16\n.*`init` .*run for"):
         go_on(workdir, wider, change=True)
     assert (workdir / "config.json").read_text() == before and len(starts(workdir)) == 1
     free = {"schedule__total_kimg": 0.048, "model__remat": True}
