@@ -170,6 +170,22 @@ def config(model: ModelConfig = MODEL, **sections: Any) -> Config:
     return Config(model=model, **(defaults | sections))
 
 
+def ring(total_kimg: float = 0.064, batch_size: int = 8, **sections: Any) -> Config:
+    """Of a run on points on a ring, with a checkpoint every 16 of them."""
+    defaults = {
+        "data": DataConfig(name="ring", num_channels=2),
+        "schedule": ScheduleConfig(
+            initial_resolution=1,
+            total_kimg=total_kimg,
+            repeats=1,
+            batch_size=batch_size,
+        ),
+        "checkpoint": CheckpointConfig(every_kimg=0.016, keep_last=9),
+        "run": RunConfig(tick_kimg=0.016, grid_ticks=10**6),
+    }
+    return Config(model=POINTS, **(defaults | sections))
+
+
 def start_run(
     path: Path,
     model: ModelConfig = MODEL,

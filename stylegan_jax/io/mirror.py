@@ -38,10 +38,7 @@ def mirrored(path: str, *, active: bool = True) -> Iterator[Path]:
 
     With a URL, the folder is filled from there at the start. What changes is copied
     back in the meantime and at the end. Checkpoints that are removed are removed there.
-
-    Args:
-        path: a folder, or a URL.
-        active: nothing is copied if not; for all processes but one.
+    All processes but one are not `active`: they copy nothing.
 
     Raises:
         UserError: the library for the URL is not installed, the storage cannot be

@@ -31,26 +31,11 @@ from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 RECIPE = """
-from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.data.config import DataConfig
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs.checkpoint import CheckpointConfig
-from stylegan_jax.training.config import Config, RunConfig
-from stylegan_jax.training.schedule import ScheduleConfig
 from stylegan_jax.training.state import OptimizerConfig
+from tests import tiny
 
 def get_config():
-    return Config(
-        model=ModelConfig(resolution=1, num_channels=2, z_dim=4, w_dim=4,
-            mapping_layers=0, use_styles=False, use_noise=False, mlp_layers=1,
-            mlp_width=8, mbstd_group_size=0),
-        data=DataConfig(name="ring", num_channels=2),
-        optimizer=OptimizerConfig(learning_rate=ByResolution(0.001, ((1, 0.002),))),
-        schedule=ScheduleConfig(initial_resolution=1, total_kimg=0.064, repeats=1,
-            batch_size=ByResolution(8)),
-        checkpoint=CheckpointConfig(every_kimg=0.016, keep_last=9),
-        run=RunConfig(tick_kimg=ByResolution(0.016), grid_ticks=10**6),
-    )
+    return tiny.ring(optimizer=OptimizerConfig(learning_rate="0.001,1:0.002"))
 """
 
 
@@ -264,7 +249,7 @@ def test_the_advice_after_a_lack_of_memory_can_be_followed(recipe, monkeypatch):
 
         return step
 
-    recipe.write_text(RECIPE.replace("ByResolution(8)", "ByResolution(16)"))
+    recipe.write_text(RECIPE.replace("ring(", "ring(batch_size=16, "))
     run(recipe, "--schedule.total-kimg", "0.032")
     with monkeypatch.context() as patched:
         patched.setattr(compiling, "compile_step", full)

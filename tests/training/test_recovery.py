@@ -7,40 +7,15 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax.by_resolution import ByResolution
-from stylegan_jax.data.config import DataConfig
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import AgreedError
-from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training import recovery
-from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.health import HealthConfig, Monitor, Unhealthy
 from stylegan_jax.training.report import NonFiniteError, Report
-from stylegan_jax.training.schedule import ScheduleConfig
+from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
-CONFIG = Config(
-    model=ModelConfig(
-        resolution=1,
-        num_channels=2,
-        z_dim=4,
-        w_dim=4,
-        mapping_layers=0,
-        use_styles=False,
-        use_noise=False,
-        mlp_layers=1,
-        mlp_width=8,
-        mbstd_group_size=0,
-    ),
-    data=DataConfig(name="ring", num_channels=2),
-    schedule=ScheduleConfig(
-        initial_resolution=1, total_kimg=0.08, repeats=1, batch_size=ByResolution(8)
-    ),
-    checkpoint=CheckpointConfig(every_kimg=0.016, keep_last=9),
-    health=HealthConfig(rollbacks=1),
-    run=RunConfig(tick_kimg=ByResolution(0.016), grid_ticks=10**6),
-)
+CONFIG = tiny.ring(0.08, health=HealthConfig(rollbacks=1))
 
 
 def train(workdir, config=CONFIG):
