@@ -144,10 +144,10 @@ def invert(
         raise UserError("there are no images to invert; give one at least")
     features = load_features(recipe) if features is None else features
     labels = one_hot(generator.config.label_size, class_index)
-    steps = inverter.invert(
+    progress = inverter.invert(
         generator, targets, recipe, features, labels=labels, batch_size=batch_size
     )
-    found = tuple(one for step in steps for one in step.finished)
+    found = tuple(one for step in progress for one in step.finished)
     codes = jax.tree.map(
         lambda *parts: jnp.concatenate(parts), *[one.code for one in found]
     )

@@ -75,7 +75,7 @@ def invert(
     statistics = spaces.w_statistics(generator, labels=labels)
     wanted = "regressed" in recipe.starts and len(targets) > 0
     guesses = spaces.regression(generator, labels=labels) if wanted else None
-    generator, statistics, labels, guesses = jax.device_put(
+    generator, statistics, labels_there, guesses = jax.device_put(
         (generator, statistics, labels, guesses), everywhere
     )
     features = features.put(everywhere)
@@ -93,7 +93,7 @@ def invert(
             recipe=recipe,
             features=features,
             statistics=statistics,
-            labels=labels,
+            labels=labels_there,
             code=None if start is None else jax.device_put(start, share),
             regression=guesses,
         )

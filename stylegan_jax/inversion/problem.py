@@ -115,7 +115,7 @@ class Solution:
     """
 
     code: Code
-    latent: Array | None
+    latent: Array | np.ndarray | None
     loss: np.ndarray
     history: np.ndarray
     steps: np.ndarray

@@ -107,7 +107,7 @@ def run(
             drawn = [pictures[chosen] for pictures in drawn]
         done.append(jax.device_get(dataclasses.replace(found, state=None)))
         film += drawn
-    return Result(done, start, film)
+    return Result(done, np.asarray(start), film)
 
 
 def _search(
