@@ -30,6 +30,7 @@ def trained():
     )
 
 
+@pytest.mark.thorough
 @dataclasses.dataclass
 class Coloured:
     """Images of one colour each, and labels of any kind; counts its readings."""
@@ -76,6 +77,7 @@ def test_attributes_are_learnt_and_accuracy_holds_for_other_people(trained):
         assert one.accuracy == pytest.approx(right, abs=0.12)
 
 
+@pytest.mark.thorough
 def test_logits_give_the_probabilities_and_larger_images_are_averaged(trained):
     one = trained["pose"]
     large = np.random.RandomState(0).uniform(-1, 1, (5, 64, 64, 3)).astype(np.float32)
@@ -121,6 +123,7 @@ def test_labels_of_any_data_are_attributes():
     }
 
 
+@pytest.mark.thorough
 def test_a_folder_with_labels_is_learnt_and_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_JAX_CACHE", str(tmp_path / "cache"))
     draw = np.random.RandomState(0)
@@ -174,6 +177,7 @@ def test_what_is_kept_belongs_to_pixels_and_labels(tmp_path, monkeypatch):
     assert len({base, *others}) == 8
 
 
+@pytest.mark.thorough
 def test_a_file_of_ones_own_is_written_read_and_a_feature_network(
     trained, tmp_path, monkeypatch
 ):
@@ -210,6 +214,7 @@ def test_a_file_of_ones_own_is_written_read_and_a_feature_network(
         classifier_file.save(file, two)
 
 
+@pytest.mark.thorough
 def test_mistakes_are_explained(trained):
     with pytest.raises(UserError, match="'hair_style' is not a number or a bool"):
         attribute_classes(Portraits(20), "hair_style", range(20))

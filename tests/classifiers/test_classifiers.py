@@ -42,6 +42,7 @@ def test_it_tells_what_can_be_told_and_measures_it_on_images_held_out():
     )
 
 
+@pytest.mark.thorough
 def test_labels_of_chance_are_not_learnt():
     images, classes = stripes(600)
     shuffled = np.random.RandomState(2).permutation(classes)
@@ -64,6 +65,7 @@ def stored():
     return {"smile": Classifier(smile, 2, 0.9, 8), "hat": Classifier(hat, 3, 0.8, 8)}
 
 
+@pytest.mark.thorough
 def test_classifiers_give_their_last_but_one_layer(stored, tmp_path):
     path = tmp_path / "people.safetensors"
     classifier_file.save(path, stored)

@@ -51,6 +51,7 @@ def test_a_function_in_a_file_is_a_network_with_a_derivative(tmp_path):
     np.testing.assert_allclose(gradient[:, 3, 4], expected, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_it_runs_on_images_that_are_spread_over_devices(tmp_path):
     exported_function.save(embed, tmp_path / "colours.jaxexport")
     images = pictures(8)
@@ -60,6 +61,7 @@ def test_it_runs_on_images_that_are_spread_over_devices(tmp_path):
     np.testing.assert_allclose(found, embedded(images), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_fixed_sizes_are_met_by_resizing_and_in_groups(tmp_path, dtype):
     path = write(tmp_path / "fixed.jaxexport", embed, "2, 4, 4, 3", dtype)
@@ -118,6 +120,7 @@ def test_programs_that_call_out_are_rejected(tmp_path):
         own.load(path)
 
 
+@pytest.mark.thorough
 def test_damaged_and_unknown_files_are_rejected(tmp_path):
     path = tmp_path / "f.jaxexport"
     exported_function.save(embed, path)
@@ -139,6 +142,7 @@ def zeros(shapes):
     return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
 
 
+@pytest.mark.thorough
 def test_weights_are_known_by_their_names(tmp_path):
     bias = np.random.RandomState(2).randn(512).astype(np.float32)
     arrays = zeros(imagenet.squeeze_shapes())

@@ -199,6 +199,7 @@ LARGE = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("body", "message"),
     [(ENDLESS, "takes more than 8 seconds"), (LARGE, "refuses these images|ends the")],
@@ -219,6 +220,7 @@ def test_what_only_running_shows_is_found_in_a_process_within_bounds(
         features(jnp.zeros((1, 8, 8, 3), jnp.uint8))
 
 
+@pytest.mark.thorough
 def test_what_passed_is_tried_once_for_each_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +242,7 @@ def test_what_passed_is_tried_once_for_each_size(
     assert started == ["null", "[[1, 8, 8, 3]]", "[[2, 8, 8, 3]]"]
 
 
+@pytest.mark.thorough
 def test_honest_programs_pass(tmp_path: Path) -> None:
     """What networks are made of, with loops, conditionals and derivatives."""
     weights = jnp.ones((3, 3, 3, 5))

@@ -120,6 +120,7 @@ def test_layers_are_weighted_by_channel_averaged_over_pixels_and_kept_apart():
     np.testing.assert_array_equal(found, [[0, (4 + 90) / 4, 0, 0, 0]])
 
 
+@pytest.mark.thorough
 def test_features_that_are_all_zero_have_no_length_and_no_slope():
     """Where no unit fires, as often in flat images, nothing becomes NaN."""
     narrow = {

@@ -105,6 +105,7 @@ def test_a_perfect_generator_scores_like_the_data(perfect, monkeypatch, count):
     assert scores[0] < 0.1 * score()
 
 
+@pytest.mark.thorough
 def test_all_that_draws_samples_takes_the_labels():
     made = conditional()
     only_second = label_distribution(Labelled([1] * 4))

@@ -85,6 +85,7 @@ def test_scores_are_those_of_features_computed_apart(expected):
     assert expected["kd40[colours]"] == pytest.approx(np.mean(mmds), rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_path_length_on_features_is_their_squared_distance(expected):
     # The same features of twice the size have four times the squared distances.
     doubled = score([PPL], features=colours(2), cache=False)
@@ -132,7 +133,12 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     ("kind", "savings", "starts"),
-    [(FID, 1, [16, 0]), (FID, 3, [32]), (KID, 2, [16]), (PPL, 2, [32])],
+    [
+        (FID, 1, [16, 0]),
+        pytest.param(FID, 3, [32], marks=pytest.mark.thorough),
+        (KID, 2, [16]),
+        pytest.param(PPL, 2, [32], marks=pytest.mark.thorough),
+    ],
 )
 def test_a_measure_that_was_killed_continues_bit_for_bit(
     expected, monkeypatch, folder, kind, savings, starts
@@ -171,6 +177,7 @@ def test_another_network_or_other_features_do_not_continue(monkeypatch, expected
         assert score([PPL], **changed)[name] != pytest.approx(expected[name], rel=0.01)
 
 
+@pytest.mark.thorough
 def test_networks_are_known_by_their_parameters(expected, monkeypatch):
     monkeypatch.setattr(task.own, "load", {Path("mine"): colours()}.get)
     assert score([FID], features=Path("mine")).items() <= expected.items()

@@ -153,6 +153,7 @@ def test_both_images_of_a_path_have_the_same_noise(small):
     assert np.all(random.distances != stored.distances)
 
 
+@pytest.mark.thorough
 def test_bfloat16_networks_are_measured_in_float32(small):
     low = small.replace(config=dataclasses.replace(small.config, dtype="bfloat16"))
     expected = path_length(small, squared, count=8)
@@ -161,6 +162,7 @@ def test_bfloat16_networks_are_measured_in_float32(small):
     )
 
 
+@pytest.mark.thorough
 def test_conditional_networks_get_one_random_class_per_path():
     generator = tiny.generator(dataclasses.replace(tiny.MODEL_8, label_size=3))
     found = path_length(

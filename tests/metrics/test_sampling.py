@@ -3,6 +3,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.distributed import parallel
@@ -43,6 +44,7 @@ def test_a_sample_depends_on_seed_and_index_alone():
     assert len(np.unique(one, axis=0)) == 6
 
 
+@pytest.mark.thorough
 def test_samples_have_whole_levels_fresh_noise_and_no_truncation():
     made = generator()
     drawn = fakes(made)

@@ -155,6 +155,7 @@ def test_samples_are_untruncated_and_labelled_in_the_order_of_the_classifiers(
     assert np.bincount(np.argmin(apart, axis=0), minlength=3).min() > 60
 
 
+@pytest.mark.thorough
 def test_samples_depend_on_their_index_alone(conditional):
     def draw(count, batch_size, devices, seed=0):
         options = {"batch_size": batch_size, "mesh": parallel.make_mesh(devices)}
