@@ -59,6 +59,7 @@ def scores_in(text):
     return {words[0]: float(words[1]) for words in lines if len(words) == 2}
 
 
+@pytest.mark.thorough
 def test_every_measure_gives_its_scores(network, capsys):
     names = "fid40,kid40,pr40,is40,ppl_wend20,ppl_zfull20"
     evaluate.main([str(network), "--metrics", names, *PORTRAITS])
@@ -162,6 +163,7 @@ def test_scores_on_other_features_are_recorded_under_their_name(
     assert record["metric"] == "fd30[mine]" and "fid30" not in record
 
 
+@pytest.mark.thorough
 def test_separability_trains_its_classifiers_once(
     network, tmp_path, monkeypatch, capsys
 ):
