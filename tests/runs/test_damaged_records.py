@@ -174,7 +174,7 @@ def read_all(name, run, rebuilt=REBUILT):
 def test_damage_is_an_error_of_ours_or_a_warning(name, good, tmp_path, cheap, whole):
     wanted = whole if restore in READERS[name] else cheap
     found = list(dict.fromkeys(harmed((good / name).read_bytes())))
-    for i, data in enumerate(found[len(found) // 2 % wanted :: len(found) // wanted]):
+    for i, data in enumerate(found[:: -(-len(found) // wanted)]):
         run = tmp_path / (str(i) if restore in READERS[name] else "run")
         if not run.exists():
             shutil.copytree(good, run)
