@@ -1,9 +1,16 @@
+from . import alignment as alignment
+from . import classifiers as classifiers
+from . import data as data
 from . import editing as editing
+from . import features as features
+from . import figures as figures
 from . import inversion as inversion
 from . import metrics as metrics
 from . import training as training
 from .by_resolution import ByResolution as ByResolution
 from .data.config import DataConfig as DataConfig
+from .io import grids as grids
+from .io import images as images
 from .loading import load as load
 from .networks.config import ModelConfig as ModelConfig
 from .networks.generator import Generator as Generator

@@ -30,6 +30,8 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, attribute = places[name]
         found = importlib.import_module(module, package)
-        return found if attribute is None else getattr(found, attribute)
+        if attribute is None or hasattr(found, attribute):
+            return found if attribute is None else getattr(found, attribute)
+        return importlib.import_module(f"{module}.{attribute}", package)
 
     return get, lambda: sorted(places)

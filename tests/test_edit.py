@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from stylegan_jax.alignment import align
+from stylegan_jax.alignment import crops
 from stylegan_jax.alignment.landmarks import read_landmarks
-from stylegan_jax.alignment.paste_back import paste_back
+from stylegan_jax.alignment.pasting import paste_back
 from stylegan_jax.commands import edit, edit_bench
 from stylegan_jax.commands.inputs import Reader
 from stylegan_jax.data.portraits.source import Portraits
@@ -197,7 +197,7 @@ def photograph(tmp_path):
 @pytest.mark.thorough
 def test_faces_are_cut_out_of_photographs_and_pasted_back(run, photograph, generator):
     canvas, path, landmarks = photograph
-    found = align.align(canvas, size=8, landmarks=read_landmarks(landmarks))[0]
+    found = crops.align(canvas, size=8, landmarks=read_landmarks(landmarks))[0]
     words = (str(path), "--align", "--landmarks", str(landmarks), *SEARCHES)
     outdir = run("scale", *words, "--factors", "1,2")
     stored = codes.load(outdir / "me.safetensors")

@@ -1,1 +1,5 @@
 """Classifiers of attributes: networks, training, files."""
+
+from stylegan_jax import lazy
+
+__getattr__, __dir__ = lazy.attach(__name__, __file__)

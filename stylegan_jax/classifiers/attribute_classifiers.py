@@ -18,7 +18,7 @@ from rich.progress import track
 from stylegan_jax.classifiers import classifier_file, classifier_network
 from stylegan_jax.classifiers.classifier import Classifier, train_heads
 from stylegan_jax.data.portraits.source import Portraits
-from stylegan_jax.data.sources import Converted, Source, spread
+from stylegan_jax.data.sources import Source, spread, unwrapped
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import cache
 
@@ -157,12 +157,10 @@ def attribute_table(
     """
     if names is not None and not names:
         raise UserError("no attributes; name some, or leave the names out for all")
-    people = source
-    while isinstance(people, Converted):
-        people = people.source
+    people, persons = unwrapped(source, indices)
     if isinstance(people, Portraits):
         return {
-            name: attribute_classes(people, name, indices)
+            name: attribute_classes(people, name, persons)
             for name in names or ATTRIBUTES
         }
     columns = _label_columns(source, indices)
@@ -221,8 +219,7 @@ def _label_columns(
             "stored), or classifiers by `classifiers`"
         )
     labels = np.stack([source.label(int(i)) for i in indices])
-    inner = source.source if isinstance(source, Converted) else source
-    known = tuple(getattr(inner, "label_names", ()))
+    known = tuple(getattr(unwrapped(source, [])[0], "label_names", ()))
     names = known or tuple(f"label{i}" for i in range(source.label_size))
     columns = dict(zip(names, labels.T, strict=True))
     one_hot = np.all(np.sort(labels, axis=1)[:, :-1] == 0) and np.all(

@@ -34,7 +34,7 @@ from stylegan_jax.commands.flag_groups import (
 from stylegan_jax.commands.known_data import KnownData
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.portraits.source import Portraits
-from stylegan_jax.data.sources import Converted, Source
+from stylegan_jax.data.sources import Source, unwrapped
 from stylegan_jax.editing import finding
 from stylegan_jax.editing.attributes import Boundary, Fit
 from stylegan_jax.editing.direction_files import load_directions, save_directions
@@ -244,9 +244,8 @@ def _classifiers(
 
 
 def _is_labelled(source: Source) -> bool:
-    while isinstance(source, Converted):
-        source = source.source
-    return isinstance(source, Portraits) or source.label_size > 0
+    inner, _ = unwrapped(source, [])
+    return isinstance(inner, Portraits) or source.label_size > 0
 
 
 def _print_planes(boundaries: Sequence[Boundary]) -> None:

@@ -116,6 +116,18 @@ class Subset:
         return f"{self.source.fingerprint(theirs, resolution)} at {digest}"
 
 
+def unwrapped(
+    source: Source, indices: Sequence[int] | np.ndarray
+) -> tuple[Source, np.ndarray]:
+    """The source inside of wrappers, and the indices that images have there."""
+    indices = np.asarray(indices, int)
+    while isinstance(source, Converted | Subset):
+        if isinstance(source, Subset):
+            indices = source.indices[indices]
+        source = source.source
+    return source, indices
+
+
 def parted(source: Source, config: DataConfig) -> Source:
     """The part of a source that `config.part` says; all of it with no `holdout`.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stylegan_jax.alignment.align import NoFaceError, align
+from stylegan_jax.alignment.crops import NoFaceError, align
 from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.alignment.ffhq import crop_quad, settled
 from stylegan_jax.alignment.landmarks import LandmarkError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.alignment.paste_back import paste_back
+from stylegan_jax.alignment.pasting import paste_back
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code, StoredCode, draw_pictures
 from stylegan_jax.io import images

@@ -1,1 +1,5 @@
 """The papers' figures and films."""
+
+from stylegan_jax import lazy
+
+__getattr__, __dir__ = lazy.attach(__name__, __file__)

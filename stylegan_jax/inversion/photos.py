@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stylegan_jax.alignment.align import align
+from stylegan_jax.alignment.crops import align
 from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.alignment.ffhq import central_quad
 from stylegan_jax.alignment.landmarks import LANDMARK_ENDINGS, read_landmarks

@@ -1,5 +1,13 @@
+from . import path_length as path_length
+from . import separability as separability
 from .comparing import compare as compare
 from .comparing import fid as fid
 from .comparing import kid as kid
+from .frechet import frechet_distance as frechet_distance
+from .frechet import statistics_of as statistics_of
+from .measures import take as take
+from .names import Measure as Measure
 from .reconstruction import psnr as psnr
+from .reconstruction import report as report
 from .reconstruction import ssim as ssim
+from .task import MeasureOptions as MeasureOptions

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.alignment import faces, ffhq
-from stylegan_jax.alignment.align import NoFaceError, align
+from stylegan_jax.alignment.crops import NoFaceError, align
 from stylegan_jax.io import images, resampling
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.alignment import ffhq
-from stylegan_jax.alignment.align import NoFaceError, align
+from stylegan_jax.alignment.crops import NoFaceError, align
 from stylegan_jax.alignment.landmarks import LandmarkError
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import resampling

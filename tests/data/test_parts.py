@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from stylegan_jax.classifiers.attribute_classifiers import attribute_table
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
@@ -29,6 +30,14 @@ def test_both_parts_together_are_all_images_once():
     assert train.fingerprint(4, 8) == train.fingerprint(range(4), 8)
     assert train.fingerprint(4, 8) != held_out.fingerprint(4, 8)
     np.testing.assert_array_equal(opened("held_out").indices, held_out.indices)
+
+
+def test_attributes_are_those_of_the_images_in_the_part():
+    held_out, everything = map(opened, ("held_out", "all"))
+    ours = attribute_table(held_out, ["age"], range(4))["age"]
+    theirs = attribute_table(everything, ["age"], held_out.indices)["age"]
+    np.testing.assert_array_equal(ours, theirs)
+    assert 0 < ours.sum() < 4
 
 
 def test_without_holdout_the_source_is_what_it_was():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stylegan_jax.alignment import align, faces, ffhq
+from stylegan_jax.alignment import crops, faces, ffhq
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import photos
 from stylegan_jax.io import images
@@ -54,7 +54,7 @@ def test_landmarks_stand_in_for_looking_for_faces(folder, tmp_path):
 
 def test_a_photograph_without_a_face_does_not_stop_the_others(folder, monkeypatch):
     answers = iter([[], [FACE]])
-    monkeypatch.setattr(align, "load_landmarker", lambda: lambda _: next(answers))
+    monkeypatch.setattr(crops, "load_landmarker", lambda: lambda _: next(answers))
     found, rejected = read(folder)
     assert [photo.name for photo in found] == ["b"]
     reasons = {file.path.name: file.reason for file in rejected}
@@ -65,7 +65,7 @@ def test_what_goes_for_all_images_stops_at_once(folder, tmp_path, monkeypatch):
     def missing():
         raise faces.MissingLandmarkerError("pip install 'stylegan_jax[align]'")
 
-    monkeypatch.setattr(align, "load_landmarker", missing)
+    monkeypatch.setattr(crops, "load_landmarker", missing)
     with pytest.raises(UserError, match="pip install"):
         read(folder)
     np.save(tmp_path / "one.npy", FACE)

@@ -1,0 +1,2 @@
+from .portraits.source import Portraits as Portraits
+from .sources import open_source as open_source

@@ -1,0 +1,1 @@
+from .exported_function import save as save

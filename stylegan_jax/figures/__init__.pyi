@@ -1,0 +1,15 @@
+from .between import interpolation as interpolation
+from .between import morph as morph
+from .noise import noise_layers as noise_layers
+from .noise import stochastic_variation as stochastic_variation
+from .reconstruction_sheet import Inverted as Inverted
+from .reconstruction_sheet import reconstruction as reconstruction
+from .samples import arithmetic as arithmetic
+from .samples import truncation as truncation
+from .samples import uncurated as uncurated
+from .score_curves import overfitting as overfitting
+from .score_curves import scores as scores
+from .studio import Film as Film
+from .studio import Studio as Studio
+from .styles import layer_effects as layer_effects
+from .styles import style_mixing as style_mixing
