@@ -14,13 +14,20 @@ from tests.docs import pages
 FILE = re.compile(r"\.(pyi?|md|sh|pkl|png|json|jsonl|safetensors)$")
 
 
-def imported(path):
-    """Module and name of every import of this package in blocks of Python."""
+def blocks(path):
+    """The syntax trees of blocks of Python."""
     for token in pages.tokens(path):
         if token.type == "fence" and token.info.split()[:1] == ["python"]:
-            for node in ast.walk(ast.parse(token.content)):
-                if isinstance(node, ast.ImportFrom) and node.module:
-                    yield from ((node.module, alias.name) for alias in node.names)
+            yield ast.parse(token.content)
+
+
+def dotted(node):
+    """`sg.rooms.name` of an attribute, "" of anything else."""
+    words = []
+    while isinstance(node, ast.Attribute):
+        words.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *words[::-1]]) if isinstance(node, ast.Name) else ""
 
 
 def resolves(dotted):
@@ -39,10 +46,17 @@ def resolves(dotted):
 
 
 @pytest.mark.parametrize("path", pages.PAGES, ids=pages.NAMES)
-def test_what_blocks_of_python_import_exists(path):
-    names = [f"{module}.{name}" for module, name in imported(path)]
-    ours = [name for name in names if name.startswith("stylegan_jax")]
-    assert [name for name in ours if not resolves(name)] == []
+def test_one_import_has_all_that_blocks_of_python_use(path):
+    for tree in blocks(path):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                assert not node.module.startswith("stylegan_jax"), node.module
+            if isinstance(node, ast.Import):
+                names = {alias.name: alias.asname for alias in node.names}
+                assert names.get("stylegan_jax", "sg") == "sg"
+            name = dotted(node)
+            if name.startswith("sg."):
+                assert resolves(f"stylegan_jax.{name[len('sg.') :]}"), name
 
 
 def is_setting(dotted):

@@ -17,15 +17,13 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "launch" / "colab.ipynb"
 # What the notebook has found, said by its own kernel.
 FINDINGS = """
-from stylegan_jax.metrics.reconstruction import report
-
 restored = list(studio.draw_each(codes))
-means = to_uint8(sample(generator, z, 0.0))
+means = sg.images.to_uint8(sample(generator, z, 0.0))
 print({
     "python": __import__("sys").executable,
-    "package": stylegan_jax.__file__,
-    "psnr": report(np.stack(photos), np.stack(restored))["psnr"].tolist(),
-    "spread": [float(x.std(0).mean()) for x in (to_uint8(images), means)],
+    "package": sg.__file__,
+    "psnr": sg.metrics.report(np.stack(photos), np.stack(restored))["psnr"].tolist(),
+    "spread": [float(x.std(0).mean()) for x in (sg.images.to_uint8(images), means)],
     "ends": [bool((f == r).all()) for f, r in zip(frames[::7], restored)],
     "halves": [float(np.abs(both[1] / 1.0 - photo)[:, columns].mean())
                for photo, columns in zip(photos, (slice(0, 14), slice(18, 32)))],
@@ -109,6 +107,14 @@ def test_the_notebook_finds_its_checkout_or_asks_for_it(
             exec(program, {"found": found})
         exec(program.replace("= None", '= "git+https://x"'), {"found": found})
         assert found == ["git+https://x"]
+
+
+def test_the_notebook_needs_one_import_of_the_package():
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    code = "\n".join(c.source for c in cells if c.cell_type == "code")
+    ours = re.findall(r"^.*import.*stylegan_jax.*$", code, re.MULTILINE)
+    ours += re.findall(r"^from stylegan_jax.*$", code, re.MULTILINE)
+    assert [x for x in ours if "find_spec" not in x] == ["import stylegan_jax as sg"]
 
 
 def test_the_notebook_is_small_and_names_no_machine() -> None:
