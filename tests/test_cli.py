@@ -316,6 +316,7 @@ def test_warnings_are_one_line_on_standard_error_and_name_flags(run):
     assert (status, out, err) == (0, "", "WARNING: mind --a-b\n")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("words", ["--help", "quickstart --dry-run"])
 def test_a_closed_pipe_ends_a_command_quietly(words):
     command = f"{sys.executable} -m stylegan_jax.train {words} | head -1"

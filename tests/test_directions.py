@@ -66,6 +66,7 @@ def learnt(network, tmp_path_factory):
     return found, json.loads((outdir / "table.json").read_text()), outdir
 
 
+@pytest.mark.thorough
 def test_directions_of_attributes_turn_up_their_own(learnt):
     found, table, outdir = learnt
     assert [d.name for d in found] == ["red", "green"]

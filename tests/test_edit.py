@@ -67,6 +67,7 @@ def picture(path):
     return images.read_image(path)
 
 
+@pytest.mark.thorough
 def test_mixing_writes_a_grid_and_codes_with_the_rows_of_the_style(
     run, generator, seeds
 ):
@@ -82,6 +83,7 @@ def test_mixing_writes_a_grid_and_codes_with_the_rows_of_the_style(
     assert np.abs(written.astype(int) - drawn).max() <= 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "words", ["seed:1-3", "seed:1-3 --space z", "seed:1-2 --mask left"]
 )

@@ -18,6 +18,7 @@ def reader():
     return Reader(generator=tiny.generator(tiny.MODEL_8))
 
 
+@pytest.mark.thorough
 def test_inputs_are_seeds_portraits_codes_and_pictures(reader, tmp_path):
     image = tiny.photos()[3]
     images.write_png(tmp_path / "me.png", image)

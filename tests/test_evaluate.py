@@ -121,6 +121,7 @@ def test_a_run_in_a_bucket_is_read_from_a_copy_that_remembers(
     assert json.loads(line)["settings"]["data"]["portraits_size"] == 50
 
 
+@pytest.mark.thorough
 def test_a_run_is_compared_with_its_own_data_and_remembers(run, monkeypatch, capsys):
     evaluate.main([str(run), "--metrics", "kid30"])
     scores = scores_in(capsys.readouterr().out)

@@ -51,6 +51,7 @@ def test_all_that_the_stubs_promise_is_there(stub):
         _ = package.nothing
 
 
+@pytest.mark.thorough
 def test_functions_stay_what_they_are_when_everything_is_imported():
     program = (
         "import stylegan_jax as sg, stylegan_jax.commands.train\n"

@@ -47,7 +47,7 @@ FLAGS = {
     "interpolation": ["--frames", "2", "--seeds", "0-3", "--paths", "2", "--no-film"],
     "morph": ["--frames", "2", "--no-film"],
 }
-OF_RUNS = ("growing", "reconstruction", "scores")
+OF_RUNS = ("growing", "overfitting", "reconstruction", "scores")
 STILLS = [name for name in figures.FIGURES if name not in OF_RUNS]
 
 

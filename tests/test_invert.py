@@ -85,6 +85,7 @@ def test_resume_takes_what_is_there_and_only_that(outdir, network, photos):
         run(network, outdir, file, "--resume", "--seed", 1)
 
 
+@pytest.mark.thorough
 def test_a_code_can_begin_and_a_network_that_knows_people_adds_a_score(
     outdir, network, photos, tmp_path, monkeypatch
 ):
@@ -129,6 +130,7 @@ def test_missing_and_empty_places_are_named(network, tmp_path):
         run(network, tmp_path / "out", tmp_path / "none.png")
 
 
+@pytest.mark.thorough
 def test_photographs_are_never_replaced_and_every_one_gets_its_result(
     network, tmp_path, caplog
 ):

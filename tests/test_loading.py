@@ -40,6 +40,7 @@ def test_a_single_checkpoint_loads_as_it_stood(tiny_run):
     assert images.shape == (2, 8, 8, 3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "changes",
     [

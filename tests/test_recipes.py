@@ -80,6 +80,7 @@ def test_every_recipe_says_how_it_is_run_and_needs_one_import(recipe):
     assert "import stylegan_jax as sg" in text and "from stylegan_jax" not in text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ALL)
 def test_every_recipe_has_phases_that_end_at_its_resolution_and_length(name):
     config = load(name)

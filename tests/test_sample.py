@@ -163,6 +163,7 @@ def run(outdir: Path, *words: str) -> dict[str, np.ndarray]:
     return {p.stem: images.read_image(p, 1) for p in outdir.glob("*.png")}
 
 
+@pytest.mark.thorough
 def test_one_png_per_seed_and_a_grid_with_captions(tmp_path, capsys):
     words = ("--seeds", "1,5,8-10", "--class", "2")
     drawn = run(tmp_path / "a", *words, "--columns", "2")

@@ -27,6 +27,7 @@ def stripes(count, seed=0):
     return images.clip(0, 255).astype(np.uint8)[..., None], classes
 
 
+@pytest.mark.thorough
 def test_it_tells_what_can_be_told_and_measures_it_on_images_held_out():
     images, classes = stripes(300)
     classifier = train_classifier(images, classes, steps=60, batch_size=32, quiet=True)

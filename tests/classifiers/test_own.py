@@ -35,6 +35,7 @@ def write(path, function, shape, dtype, vjp_order=0, **options):
     return path
 
 
+@pytest.mark.thorough
 def test_a_function_in_a_file_is_a_network_with_a_derivative(tmp_path):
     exported_function.save(embed, tmp_path / "colours.jaxexport")
     network = own.load(tmp_path / "colours.jaxexport")
@@ -83,6 +84,7 @@ def test_fixed_sizes_are_met_by_resizing_and_in_groups(tmp_path, dtype):
         jax.grad(lambda x: network.function({}, x).sum())(jnp.zeros((2, 4, 4, 3)))
 
 
+@pytest.mark.thorough
 def test_functions_of_another_form_are_rejected(tmp_path):
     path = tmp_path / "odd.jaxexport"
     for shape, function in (

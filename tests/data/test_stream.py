@@ -208,6 +208,7 @@ def test_impossible_batches_are_refused(options, message):
         take(1, **options)
 
 
+@pytest.mark.thorough
 def test_closing_ends_the_threads():
     before = threading.active_count()
     options = {"resolution": 4, "repeats": 1, "batch_size": 4, "start_nimg": 0}

@@ -42,6 +42,7 @@ def psnr(a, b, mask=None):
     return -10 * np.log10((square * mask).sum() / mask.sum() / 4)
 
 
+@pytest.mark.thorough
 def test_a_crossover_shows_one_image_inside_and_the_other_outside(generator, scenes):
     (_, x), (_, y) = scenes
     start = local.mean_start(generator)

@@ -77,6 +77,7 @@ def test_changes_are_the_mean_differences_in_standard_deviations():
     assert downwards.selectivity(0) == pytest.approx(-1 / 6)
 
 
+@pytest.mark.thorough
 def test_samples_are_moved_truncated_and_classified(generator):
     mesh = parallel.make_mesh(2)
     directions = [

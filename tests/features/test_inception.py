@@ -62,6 +62,7 @@ def test_all_outputs_agree_with_the_reference(params, expected, image):
         assert reference.error(array[0], expected[f"img{image}/{name}"]) < limit, name
 
 
+@pytest.mark.thorough
 def test_all_outputs_are_what_they_were_when_they_agreed_with_the_reference():
     """Mean, deviation, first and last number of each; this runs everywhere."""
     numbers = {

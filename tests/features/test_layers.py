@@ -24,6 +24,7 @@ def brute_force(images, height, width):
     return result
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [(11, 3), (7, 5), (16, 16), (1, 1), (4, 10)])
 def test_resizing_agrees_with_one_pixel_at_a_time(size):
     images = np.random.RandomState(0).rand(2, 7, 5, 3)

@@ -87,6 +87,7 @@ ALEX = [1.2310472, 0.4481899, 0.1925046, 0.1565879, 0.1235233]
 SQUEEZE = [1.2206171, 0.3616331, 0.190059, 0.1065304, 0.1274023, 0.1142784, 0.1151198]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("network", "table", "numbers"),
     [

@@ -118,6 +118,7 @@ def test_rosinality_with_fused_convolutions_stops_at_what_was_trained():
     assert load("rosinality_res128", resolution=256).resolution == 256
 
 
+@pytest.mark.thorough
 def test_rosinality_folds_gains_and_finds_the_mean_of_w():
     expected, generator = reference("rosinality_res16"), load("rosinality_res16")
     z, noise = jnp.asarray(expected["z"]), shared_noise(10, 16)

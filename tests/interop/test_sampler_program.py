@@ -114,6 +114,7 @@ def test_bfloat16_keeps_16_bits_and_rounds(network, tmp_path, capsys):
     assert not [kind for kind in constants if "xf32" in kind and len(kind) > 8]
 
 
+@pytest.mark.thorough
 def test_a_sampler_that_draws_something_else_is_not_left_behind(
     network, tmp_path, monkeypatch
 ):

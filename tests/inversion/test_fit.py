@@ -75,6 +75,7 @@ def test_only_rows_and_maps_that_may_move_do(generator, targets, start):
     assert found.latent is None and (found.history[-1] < found.history[0]).all()
 
 
+@pytest.mark.thorough
 def test_a_step_is_along_the_derivative_of_the_rows_alone(small, targets_4, start_4):
     """One step of gradient descent, against `jax.grad` of the loss spelt out."""
     ws = start_4.ws
@@ -97,6 +98,7 @@ def test_a_step_is_along_the_derivative_of_the_rows_alone(small, targets_4, star
     np.testing.assert_allclose(found.code.ws, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("space", "rows"), [("z", 1), ("z+", 4)])
 def test_in_z_the_mapping_is_part_of_the_network(
     small, targets_4, start_4, space, rows
@@ -135,6 +137,7 @@ def test_the_projector_moves_both_and_keeps_noise_normal(small, targets_4, start
     assert (ws != np.asarray(start_4.ws)).any()
 
 
+@pytest.mark.thorough
 def test_jitter_fades_out_and_is_scaled_by_the_spread_of_a_vector(generator):
     keys = jax.random.split(jax.random.key(1), 2000)
     jitter = Jitter(jnp.float32(3.0), keys)
@@ -179,6 +182,7 @@ def test_mistakes_are_named(generator, targets, start):
             fitted(made, code, **({"terms": [PixelTerm(targets)]} | options))
 
 
+@pytest.mark.thorough
 def test_a_plain_function_is_a_term(small, start_4):
     wanted = start_4.ws.mean() + 1.0
 

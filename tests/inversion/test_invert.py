@@ -92,6 +92,7 @@ def test_stages_follow_each_other_and_the_first_is_not_touched_again(alone):
         assert not inversion.failed and inversion.frames is None
 
 
+@pytest.mark.thorough
 def test_of_several_starts_each_image_keeps_its_best(
     small, pictures_4, alone, secret_4
 ):

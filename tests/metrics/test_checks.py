@@ -57,6 +57,7 @@ def test_the_image_of_the_data_is_named():
             take(generator(), ArraySource(images, "photos"), Measure(kind, 50), options)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "name"), [("kid", "sample"), ("ppl_wend", "path")])
 def test_a_picture_that_is_no_number_is_not_grey(monkeypatch, kind, name):
     synthesize = Generator.synthesize

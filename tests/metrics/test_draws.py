@@ -89,6 +89,7 @@ def perfect(monkeypatch):
     return conditional()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("count", [90, 30])  # of images sorted by class
 def test_a_perfect_generator_scores_like_the_data(perfect, monkeypatch, count):
     source = Labelled(UNEVEN)

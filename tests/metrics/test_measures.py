@@ -48,6 +48,7 @@ def expected():
         return score(mesh=parallel.make_mesh(1), batch_size=64, cache=False)
 
 
+@pytest.mark.thorough
 def test_scores_do_not_depend_on_devices_or_batches(expected):
     found = score(mesh=parallel.make_mesh(4), batch_size=4, cache=False)
     assert found.keys() == {

@@ -100,6 +100,7 @@ def test_percentiles_are_values_of_the_set_and_stay_in_it():
         trimmed_mean(values)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sampling", ["full", "end"])
 def test_straight_paths_through_a_matrix_have_the_length_of_its_image(linear, sampling):
     generator, matrix = linear

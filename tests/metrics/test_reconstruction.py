@@ -41,6 +41,7 @@ def noisy(seed=0, shape=(2, 24, 20, 3)):
     return x, np.clip(x + 0.2 * rng.randn(*shape), 0, 1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("double", [True, False])
 def test_they_agree_with_the_reference(pair, double):
     a, b, reference = pair
@@ -88,6 +89,7 @@ def test_noise_of_a_known_level():
     assert np.all(np.isposinf(psnr(x, x, value_range=UNIT)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("convention", [GAUSSIAN, UNIFORM, TORCHMETRICS])
 def test_equal_images_and_flat_ones(convention):
     x = jnp.asarray(noisy()[0])

@@ -34,6 +34,7 @@ def reals(source, count, **options):
     return np.concatenate([*images.chunks(0)])
 
 
+@pytest.mark.thorough
 def test_a_sample_depends_on_seed_and_index_alone():
     one = fakes(generator())
     four = fakes(generator(), devices=4, batch_size=1)

@@ -123,6 +123,7 @@ def conditional():
     return tiny.generator(dataclasses.replace(tiny.MODEL_8, label_size=3))
 
 
+@pytest.mark.thorough
 def test_samples_are_untruncated_and_labelled_in_the_order_of_the_classifiers(
     conditional,
 ):

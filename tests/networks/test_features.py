@@ -25,6 +25,7 @@ def inputs():
     return jnp.asarray(ws), generator().draw_noise(jax.random.key(1), 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("layers", range(1, 7))
 def test_features_and_finish_are_synthesize_bit_by_bit(layers):
     ws, noise = inputs()
@@ -45,6 +46,7 @@ def test_features_and_finish_are_synthesize_bit_by_bit(layers):
     np.testing.assert_array_equal(finished, whole)
 
 
+@pytest.mark.thorough
 def test_networks_that_fade_or_recompute_stop_and_go_on_as_well():
     ws, noise = inputs()
     fading = generator().replace(alpha=jnp.float32(0.3))

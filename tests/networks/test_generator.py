@@ -83,6 +83,7 @@ def test_fresh_noise_replaces_the_stored_one():
     np.testing.assert_array_equal(stored, noisy.sample(latents(), noise=noisy.noise))
 
 
+@pytest.mark.thorough
 def test_a_generator_goes_through_jit_and_vmap_as_an_argument():
     plain = generator().sample(latents())
     jitted = jax.jit(lambda g, z: g.sample(z))(generator(), latents())
@@ -93,6 +94,7 @@ def test_a_generator_goes_through_jit_and_vmap_as_an_argument():
     assert np.abs(both[1] - plain).max() > 0.01
 
 
+@pytest.mark.thorough
 def test_an_image_does_not_depend_on_its_batch():
     together = generator().sample(latents(3))
     alone = generator().sample(latents(3)[1:2])

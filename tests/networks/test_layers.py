@@ -119,6 +119,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("changes", "kind", "weights"), LAYERS.values(), ids=LAYERS)
 def test_a_layer_is_weights_noise_bias_bend_normalisation_and_style(
     changes, kind, weights
@@ -149,6 +150,7 @@ def test_weights_start_with_deviation_one_and_mapping_weights_with_a_hundred():
         assert not np.any(params["bias"])
 
 
+@pytest.mark.thorough
 def test_each_layer_of_the_synthesis_has_its_own_latent_and_noise():
     network = SynthesisNetwork(CONFIG)
     ws = draw(2, 4, 6, seed=3)
@@ -178,6 +180,7 @@ def test_each_layer_of_the_synthesis_has_its_own_latent_and_noise():
     np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("strided", [True, False])
 def test_the_discriminator_is_its_definition(strided):
     config = dataclasses.replace(CONFIG, mbstd_group_size=3, label_size=2)

@@ -95,6 +95,7 @@ def test_names_and_shapes_of_parameters_are_the_recorded_ones():
     assert sorted(lines) == GOLDEN.read_text().splitlines()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("resolution", "channels"),
     [*((2**k, 3) for k in range(2, 11)), (64, 1), (64, 2), (64, 4)],
@@ -145,6 +146,7 @@ def test_a_discriminator_that_starts_to_fade_in_sees_the_averaged_image():
     np.testing.assert_allclose(faded, stable, rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_parameters_that_a_resolution_does_not_use_have_no_gradient():
     generator, d_params = small_networks()
     ws = jnp.ones((4, SMALL.num_ws, SMALL.w_dim))

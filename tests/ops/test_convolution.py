@@ -46,6 +46,7 @@ def test_correlate_is_its_definition(size, padding):
     np.testing.assert_allclose(y, brute_force(x, kernel, padding), atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("size", "padding"), CASES)
 def test_first_and_second_derivatives_are_those_of_the_plain_convolution(size, padding):
     x, kernel = inputs(size)
@@ -68,6 +69,7 @@ def test_first_and_second_derivatives_are_those_of_the_plain_convolution(size, p
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("size", "padding"), CASES)
 def test_kernel_gradient_and_its_derivatives_are_those_of_the_plain_one(size, padding):
     x, kernel = inputs(size)

@@ -73,6 +73,7 @@ def test_a_batch_that_the_groups_do_not_divide_is_refused():
         normalize.minibatch_stddev(draw(4, 2, 2, 5), 4, 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "function",
     [normalize.pixel_norm, normalize.instance_norm, normalize.minibatch_stddev],

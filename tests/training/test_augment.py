@@ -143,6 +143,7 @@ def test_more_minibatches_than_an_interval_count_with_all_their_images():
     assert state["minibatches"] == state["images"] == state["signs"] == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", ["fixed", "diffaugment"])
 def test_the_other_modes_keep_no_state(mode):
     config = AugmentConfig(mode=mode, p=0.7 if mode == "fixed" else 0.0)
@@ -156,6 +157,7 @@ def test_the_other_modes_keep_no_state(mode):
     assert changed.mean() > 0.8
 
 
+@pytest.mark.thorough
 def test_losses_see_augmented_images_and_r1_is_by_the_plain_ones(monkeypatch):
     """With a linear discriminator everything is a closed form."""
     weights = np.random.RandomState(0).randn(8 * 8 * 3).astype("f")
@@ -237,6 +239,7 @@ def test_a_stopped_run_goes_on_bitwise_in_the_middle_of_an_interval(tmp_path):
     assert all({"augment/p", "augment/r_t"} <= set(record) for record in records)
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_without_a_controller_gets_a_new_one(tmp_path):
     state = init_state(jax.random.key(0), MODEL, OptimizerConfig())
     leaves = {k: np.asarray(v) for k, v in stored.named_leaves(state).items()}

@@ -28,6 +28,7 @@ ABLATIONS = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("changes", ABLATIONS, ids=lambda changes: "-".join(changes))
 def test_the_step_of_every_ablation_keeps_the_states_shapes(changes):
     model = dataclasses.replace(CONFIG.model, **changes)
@@ -87,6 +88,7 @@ def test_a_step_that_does_not_compile_raises_when_it_is_needed():
         next(steps)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_loop_of_ones_own_traces_and_compiles_its_step_once(devices, monkeypatch):
     model = dataclasses.replace(CONFIG.model, resolution=8, use_noise=False)

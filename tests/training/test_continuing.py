@@ -334,6 +334,7 @@ def test_a_relative_path_of_an_older_version_is_the_same(
     assert "goes on with" not in caplog.text
 
 
+@pytest.mark.thorough
 def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
     tmp_path, monkeypatch, caplog
 ):

@@ -6,6 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.distributed import parallel
@@ -29,6 +30,7 @@ def stepped(state, phase, points):
     return jax.device_get((state, metrics))
 
 
+@pytest.mark.thorough
 def test_two_updates_of_the_discriminator_come_before_one_of_the_generator():
     points = np.random.RandomState(0).randn(2, 8, 1, 1, 2).astype("f")
     state = init_state(jax.random.key(0), MODEL, OPTIMIZER)

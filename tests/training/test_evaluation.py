@@ -108,6 +108,7 @@ def scored(tmp_path_factory):
     return workdir, state, good, bad
 
 
+@pytest.mark.thorough
 def test_training_is_bitwise_what_it_would_be_without(scored, tmp_path):
     _, state, _, _ = scored
     chex.assert_trees_all_equal(state, run(CONFIG, tmp_path / "plain"))

@@ -140,6 +140,7 @@ def test_checkpoints_load_as_generators_of_the_average_as_far_as_it_had_grown(st
             assert generator.alpha is None
 
 
+@pytest.mark.thorough
 def test_numbers_that_are_not_finite_end_the_run_and_keep_the_good_checkpoint(tmp_path):
     good = of(POINTS, schedule={"total_kimg": 0.016})
     mesh = parallel.make_mesh(1)

@@ -156,6 +156,7 @@ def g_batch():
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("style_mixing", [0.9, 0.0])
 def test_training_mixes_styles_and_averages_the_first_latents(style_mixing):
     params = tiny.generator(MODEL).params
@@ -183,6 +184,7 @@ def test_training_mixes_styles_and_averages_the_first_latents(style_mixing):
     np.testing.assert_allclose(w_avg, 0.25 * mean + 0.75 * before, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_mean_latent_has_no_gradient():
     params = tiny.generator(MODEL).params
     generate = objectives.make_generate(MODEL, LossConfig(), OptimizerConfig(), PHASE)

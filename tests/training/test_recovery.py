@@ -44,6 +44,7 @@ def trouble(monkeypatch):
     return counts
 
 
+@pytest.mark.thorough
 def test_a_run_goes_back_and_takes_another_way(tmp_path, trouble, caplog):
     straight = train(tmp_path / "straight")
     trouble.append(48)

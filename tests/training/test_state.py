@@ -44,6 +44,7 @@ def tops(*trees):
     return names - {"synthesis"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("phase", "unused"), ACTIVE.items(), ids=lambda x: getattr(x, "title", None)
 )

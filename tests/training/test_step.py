@@ -149,6 +149,7 @@ def restated_update(state, images, labels, alpha, key):
     )
 
 
+@pytest.mark.thorough
 def test_a_call_of_the_step_is_two_updates_written_out_by_hand():
     first = start()
     zeros = jax.tree.map(jnp.zeros_like, (first.g_params, first.d_params))
@@ -216,6 +217,7 @@ def test_several_devices_give_the_result_of_one(devices):
     np.testing.assert_allclose(one.w_avg, several.w_avg, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_what_a_phase_does_not_use_stays_bitwise_and_the_rest_moves():
     before, (after, _) = jax.device_get(start()), run(phase=STABLE)
 
@@ -243,6 +245,7 @@ def test_the_first_update_after_a_reset_moves_every_weight_by_the_learning_rate(
     np.testing.assert_allclose(moved, 0.01, rtol=1e-2)
 
 
+@pytest.mark.thorough
 def test_the_state_is_donated():
     step, mesh = compiled()
     state = jax.device_put(jax.tree.map(jnp.copy, start()), parallel.replicated(mesh))

@@ -103,6 +103,7 @@ def draw(params, model, z, labels):
     return generator.map(z, labels)[:, 0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("embed", [True, False])
 def test_a_network_gets_classes_and_draws_and_scores_as_before(embed):
     old = dataclasses.replace(MODEL, embed_labels=embed, normalize_z=False)
@@ -273,6 +274,7 @@ def test_frozen_layers_are_counted_from_the_image():
     assert not is_trained(("block8", "conv1", "weight"), lower, 3)
 
 
+@pytest.mark.thorough
 def test_frozen_layers_and_their_moments_stay():
     optimizer, loss = OptimizerConfig(freeze_d=4), LossConfig(r1_gamma=0.0)
     phase = dataclasses.replace(PHASE, resolution=8)
@@ -312,4 +314,4 @@ def test_layers_of_random_weights_are_not_frozen(tmp_path):
             train(config, tmp_path / "run", beginning=beginning)
         assert not (tmp_path / "run").exists()
     whole = dataclasses.replace(nothing, fields={"d_params": {}})
-    transfer.check_frozen(config, Beginning(whole))
+    transfer.check_frozen(optimizer, Beginning(whole))
