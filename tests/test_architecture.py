@@ -35,8 +35,9 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.
 LIBRARY = [
     path
     for path in FILES
-    if path.parent not in (PACKAGE, PACKAGE / "commands") or path.stem not in SHIMS
-    if path.parent != PACKAGE / "commands" and path.name != "__main__.py"
+    if path.relative_to(PACKAGE).with_suffix("").parts[0]
+    not in SHIMS - {"figures"} | {"commands", "__main__"}
+    and path.name != "__main__.py"
 ]
 
 
@@ -47,6 +48,11 @@ def imported_modules(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_packages_import_their_faces_when_asked():
+    for path in PACKAGE.rglob("__init__.py"):
+        assert set(imported_modules(path)) <= {"stylegan_jax.lazy"}, path
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -90,6 +96,12 @@ def test_pillow_is_used_in_few_rooms_and_tensorflow_and_torch_in_none():
         assert not roots & {"tensorflow", "torch"}, path
         of_pictures = path.parent == PACKAGE / "io" and path.name in rooms
         assert "PIL" not in roots or of_pictures, path
+
+
+def test_no_two_files_have_one_name():
+    """But for configurations, and commands, whose names are the user's."""
+    names = [path.stem for path in LIBRARY if path.stem != "config"]
+    assert [name for name in names if names.count(name) > 1] == []
 
 
 def test_no_file_is_longer_than_400_lines():

@@ -16,7 +16,7 @@ from jax import Array
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork, Params
-from stylegan_jax.features.layers import conv_relu
+from stylegan_jax.features.frozen_layers import conv_relu
 from stylegan_jax.ops import resample
 
 MIN_RESOLUTION = 8

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from stylegan_jax.features.extractor import Params
-from stylegan_jax.features.layers import conv_relu, max_pool, with_biases
+from stylegan_jax.features.frozen_layers import conv_relu, max_pool, with_biases
 
 # Of each convolution: its index, channels in and out, kernel, stride and padding.
 _CONVOLUTIONS = (

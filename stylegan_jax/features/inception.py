@@ -20,8 +20,8 @@ from jax import Array, lax
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import public_weights, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
+from stylegan_jax.features.frozen_layers import conv_relu, resize_tf1
 from stylegan_jax.features.inception_layers import LAYERS, Conv, Fork, Layer, Pool
-from stylegan_jax.features.layers import conv_relu, resize_tf1
 
 RESOLUTION = 299
 NUM_CLASSES = 1008

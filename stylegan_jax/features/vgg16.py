@@ -18,7 +18,7 @@ from jax import Array
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import public_weights, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
-from stylegan_jax.features.layers import (
+from stylegan_jax.features.frozen_layers import (
     conv_relu,
     max_pool,
     resize_tf1,

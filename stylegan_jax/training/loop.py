@@ -71,8 +71,7 @@ def train(
 
     Raises:
         UserError: the data cannot be used, or the run was started differently.
-        NonFiniteError: training has diverged.
-        Unhealthy: it is lost otherwise, and may still go back.
+        NonFiniteError, Unhealthy: training is lost; from the latter it can go back.
     """
     mesh = mesh or parallel.make_mesh()
     source = source or open_source(config.data)
@@ -95,7 +94,6 @@ def train(
         if short := shortfall(config.schedule, final):
             report.warn(short)
         stop = stack.enter_context(StopSignal(mesh))
-        samples = Samples(run, model, source, report.write_grid)
         ticks = Ticks(
             config=config,
             mesh=mesh,
@@ -106,7 +104,7 @@ def train(
             watchdog=watchdog,
             stop=stop,
             report=report,
-            samples=samples,
+            samples=Samples(run, model, source, report.write_grid),
             health=Monitor(config.health, config.loss, nimg),
             evaluators=evaluators,
             observe=overfitting.observer(config, source, mesh),
@@ -115,7 +113,7 @@ def train(
         )
         if nimg == 0 or begun:
             report.note(starting.notes(config, source, begun))
-            samples.write_reals()
+            ticks.samples.write_reals()
         reseeding = _PRIME * rollbacks
         key = jax.random.fold_in(jax.random.key(run.seed + reseeding), 1)
         key = parallel.place(key, parallel.replicated(mesh))

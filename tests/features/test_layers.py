@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.features.layers import max_pool, resize_tf1
+from stylegan_jax.features.frozen_layers import max_pool, resize_tf1
 
 
 def brute_force(images, height, width):

@@ -5,7 +5,7 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import vgg16
-from stylegan_jax.features.layers import resize_tf1
+from stylegan_jax.features.frozen_layers import resize_tf1
 from tests.features import reference
 
 I2S_TAPS = (1, 3, 13, 20)
