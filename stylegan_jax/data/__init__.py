@@ -1,4 +1,4 @@
-"""Training images on the host: sources, preparation and batches; NumPy in and out."""
+"""Training images on the host: sources, preparation, NumPy batches."""
 
 from stylegan_jax import lazy
 

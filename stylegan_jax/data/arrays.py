@@ -1,4 +1,4 @@
-"""Images and points in memory as sources."""
+"""In-memory sources: image arrays and synthetic points."""
 
 import hashlib
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class _InMemory:
         return np.zeros(0, np.float32)
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which these are, by their numbers; see `Source`."""
+        """Digest of the values; see `Source`."""
         chosen = range(len(self))[:which] if isinstance(which, int) else which
         found = hashlib.sha256(str(self._values.shape[1:]).encode())
         for index in chosen:
@@ -34,12 +34,9 @@ class _InMemory:
 
 
 class ArraySource(_InMemory):
-    """Random access to images without labels; a `Source`.
+    """Images in memory, without labels; a `Source`.
 
-    Attributes:
-        name: for messages.
-        num_channels: of the images.
-        sides: shorter side of each image in pixels, `[N]`.
+    `sides` is each image's shorter side in pixels, `[N]`.
     """
 
     def __init__(self, images: np.ndarray, name: str = "the array") -> None:
@@ -53,27 +50,21 @@ class ArraySource(_InMemory):
         self.sides = np.full(len(images), min(images.shape[1:3]))
 
     def image(self, index: int, resolution: int) -> np.ndarray:
-        """One image, its central square, uint8 `[resolution, resolution, C]`."""
+        """Central square of one image, uint8 `[resolution, resolution, C]`."""
         return square_box(self._values[index], resolution)
 
 
 class Points(_InMemory):
-    """A fixed sample of a mixture of equally likely normal distributions; a `Source`.
+    """Fixed sample of an equal mixture of isotropic normal distributions; a `Source`.
 
-    A point is an image of one pixel whose channels are its coordinates, so that
-    batches and networks treat it like any other image; its values are used as they are.
-
-    Attributes:
-        name: for messages and provenance.
-        num_channels: coordinates of a point.
-        centers: of the distributions, float32 `[modes, dimensions]`.
-        std: of each of them in every direction.
+    A point is a one-pixel image whose channels are its coordinates, in original units.
+    `centers` is float32 `[modes, dimensions]`, `std` is shared by all modes.
     """
 
     def __init__(
         self, name: str, centers: np.ndarray, std: float, size: int, seed: int
     ) -> None:
-        """Draws `size` points; the same for the same seed."""
+        """Draws `size` points, reproducibly for a seed."""
         self.centers, self.std = centers.astype(np.float32), std
         rng = np.random.Generator(np.random.Philox(seed))
         modes = rng.integers(len(centers), size=size)
@@ -86,7 +77,7 @@ class Points(_InMemory):
 
 
 def open_points(config: DataConfig) -> Points:
-    """The ring in the plane, or the normal distribution around 1 on the line."""
+    """Ring in the plane, or normal distribution around 1 on the line."""
     if config.name == "ring":
         angles = 2 * np.pi * np.arange(config.ring_modes) / config.ring_modes
         centers = np.stack([np.cos(angles), np.sin(angles)], axis=1)

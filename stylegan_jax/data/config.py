@@ -1,4 +1,4 @@
-"""What to train on: the data section of the configuration."""
+"""Configuration of the training data."""
 
 import dataclasses
 import difflib
@@ -69,7 +69,6 @@ class DataConfig:
     seed: int = 0  # of the order, the mirroring, `max_images` and the portraits
 
     def __post_init__(self) -> None:
-        """Checks each value, and that the labels go with the source."""
         kind = self.name.partition(":")[0]
         if self.name not in NAMES and (kind != "tfds" or not self.dataset):
             close = difflib.get_close_matches(self.name, [*NAMES, "tfds:<data set>"], 1)
@@ -126,12 +125,12 @@ class DataConfig:
 
     @property
     def whites(self) -> Whites:
-        """`white` by kind of sample; empty where it is not given."""
+        """`white` by kind of sample; empty if not given."""
         return {} if self.white is None else dict.fromkeys(FULL, self.white)
 
     @property
     def dtype(self) -> type[np.generic]:
-        """Of the images: uint8; of points, which are used as they are, float32."""
+        """uint8 for images, float32 for points."""
         return np.float32 if self.name in POINTS else np.uint8
 
     @property
@@ -141,7 +140,7 @@ class DataConfig:
 
 
 def kind_of(path: str | Path) -> str:
-    """Whether a path is a `zip` file, a prepared `pyramid`, or a `folder` of images."""
+    """Kind of data at a path: `zip`, `pyramid` (prepared) or `folder`."""
     path = Path(path).expanduser()
     if path.is_file() and (zipfile.is_zipfile(path) or path.suffix == ".zip"):
         return "zip"
@@ -149,17 +148,12 @@ def kind_of(path: str | Path) -> str:
 
 
 def by_path(config: DataConfig, *, named: bool) -> tuple[DataConfig, str | None]:
-    """The configuration with the name that goes with its path.
+    """The configuration with `name` matched to its path, and a sentence if it changed.
 
-    Args:
-        config: what the user gave, with defaults for the rest.
-        named: the user gave `name`, which then has to go with the path.
-
-    Returns:
-        The configuration, and a sentence if the name is another one.
+    `named` says that the user gave `name`.
 
     Raises:
-        UserError: the name was given, and does not go with what lies there.
+        UserError: the user's name contradicts the path.
     """
     path, name = config.path, config.name
     kind = None if path is None or is_remote(path) else _kind_at(config)
@@ -176,7 +170,7 @@ def by_path(config: DataConfig, *, named: bool) -> tuple[DataConfig, str | None]
 
 
 def check_path(config: DataConfig) -> None:
-    """Raises UserError for a path that the source has no use for."""
+    """Raises UserError for a path given to a drawn source."""
     if config.path is not None and config.name in ("portraits", *POINTS):
         raise UserError(
             f"data.path {config.path} is nothing that {config.name!r} could use, which "
@@ -188,7 +182,7 @@ def check_path(config: DataConfig) -> None:
 
 
 def _kind_at(config: DataConfig) -> str | None:
-    """folder, zip or pyramid; None if that cannot be told or the name is right."""
+    """Kind of data at the path; None if unknown or `name` is right."""
     path = Path(config.path or "").expanduser()
     kind = kind_of(path)
     if kind == "folder" and not path.is_dir():

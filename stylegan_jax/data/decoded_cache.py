@@ -1,4 +1,4 @@
-"""Decoded images in memory, so that only the first pass over the data decodes."""
+"""In-memory cache of decoded images."""
 
 import os
 import threading
@@ -11,23 +11,22 @@ from stylegan_jax.data.sources import Source
 
 
 class DecodedSource:
-    """A source that remembers the images of one resolution, as many as fit.
+    """A source that caches images of one resolution, up to `cache_bytes`; thread-safe.
 
-    Give the same one to every phase of a run: those at the same resolution then
-    share its memory, and another resolution replaces it. Safe to use from threads.
+    Phases that share an instance share the cache; a new resolution replaces it.
     """
 
     def __init__(
         self, source: Source, cache_bytes: int, dtype: type[np.generic] = np.uint8
     ) -> None:
-        """Wraps `source`, with memory for `cache_bytes` of images of type `dtype`."""
+        """Wraps `source`, whose images have type `dtype`."""
         self.name, self.num_channels = source.name, source.num_channels
         self.label_size = source.label_size
         self.source, self._cache_bytes = source, cache_bytes
         self._dtype = np.dtype(dtype)
         self._held = (0, np.zeros((0, 0, 0, 0), dtype), np.zeros(0, bool))
         self._lock = threading.Lock()
-        # Decoding and drawing release the interpreter lock for most of their time.
+        # Decoding and drawing mostly run without the interpreter lock.
         self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 16), "decode")
 
     def __len__(self) -> int:
@@ -35,15 +34,15 @@ class DecodedSource:
         return len(self.source)
 
     def image(self, index: int, resolution: int) -> np.ndarray:
-        """One image, `[resolution, resolution, C]`, uint8 unless they are points."""
+        """One image `[resolution, resolution, C]` of the source's type."""
         return self.gather(np.array([index]), resolution)[0]
 
     def label(self, index: int) -> np.ndarray:
-        """Its label, float32 `[label_size]`; ask for the image first."""
+        """Its label, float32 `[label_size]`; call `image` first."""
         return self.source.label(index)
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which images these are; see `Source`."""
+        """Digest of the source; see `Source`."""
         return self.source.fingerprint(which, resolution)
 
     def gather(self, indices: np.ndarray, resolution: int) -> np.ndarray:
@@ -79,7 +78,7 @@ class DecodedSource:
                 shape = (resolution, resolution, self.num_channels)
                 size = int(np.prod(shape)) * self._dtype.itemsize
                 capacity = min(len(self), self._cache_bytes // size)
-                # Pages of an empty array take no memory until they are written.
+                # Pages of an empty array take no memory until written.
                 pixels = np.empty((capacity, *shape), self._dtype)
                 self._held = resolution, pixels, np.zeros(capacity, bool)
             return self._held[1:]

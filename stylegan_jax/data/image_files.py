@@ -1,10 +1,8 @@
 """Folders and zip files of images as sources of images and labels.
 
-Only headers are read when opening, so that 6,000 files take about a second; damage
-further inside is met by `EncodedSource`. Of files of more than 8 bits all pixels are
-read, until it is clear how many bits are used. Members of zip files are only read,
-never extracted, so their names cannot reach outside; those that are encrypted or swell
-beyond reason are skipped (`io/archives.py`). Data sets of StyleGAN2-ADA are such zips.
+Opening reads headers only, and pixels of files of more than 8 bits until their depth
+is clear; `EncodedSource` handles later damage. Zip members are never extracted, so
+their names cannot reach outside; encrypted members and zip bombs are skipped.
 """
 
 import io
@@ -29,13 +27,13 @@ from stylegan_jax.io.listing import is_junk, list_files
 MIN_IMAGES = 2  # with fewer, the path or the labels are surely wrong
 _MAX_LISTED = 5
 _CHUNK = 64  # files decoded before it is asked whether more are needed
-# Looking at a member's end means unpacking all of it; its header is at the start.
+# Enough for a header, without unpacking the whole member.
 _HEAD_BYTES = 2**17
 _logger = logging.getLogger(__name__)
 
 
 class _Place(NamedTuple):
-    """Where files lie: a folder or a zip file."""
+    """A folder or zip file."""
 
     name: str
     files: list[str]  # relative, with forward slashes
@@ -53,12 +51,11 @@ class _Image(NamedTuple):
 
 
 def open_image_files(config: DataConfig) -> EncodedSource:
-    """Opens the folder or zip file `config.path`: its images, and labels if wanted.
+    """Opens the folder or zip file `config.path`.
 
     Raises:
-        UserError: there is no such folder or whole zip file, too few images are left,
-            labels are not found, or images are not square though `config.crop` is
-            "none".
+        UserError: unreadable path, too few images, missing labels, or images that are
+            not square with `config.crop` "none".
     """
     path = Path(config.path or "").expanduser()
     place = _zip(path) if config.name == "zip" else _folder(path)
@@ -101,9 +98,9 @@ def open_image_files(config: DataConfig) -> EncodedSource:
 
 
 def choose(count: int, config: DataConfig) -> np.ndarray:
-    """Indices of the images to use: all, or `config.max_images` drawn at random.
+    """Indices of all images, or of `config.max_images` drawn at random.
 
-    The first ones would be those of one class where files are sorted by class.
+    Drawn, because sorted files begin with a single class.
     """
     if config.max_images is None or config.max_images >= count:
         return np.arange(count)
@@ -151,8 +148,8 @@ def _zip(path: Path) -> _Place:
 
     def open_file(file: str) -> tuple[IO[bytes], bool]:
         if members[file].file_size > _HEAD_BYTES:
-            # Never a stream of the member: going back in one unpacks it anew, and the
-            # header of a hostile image has thousands of places to go to.
+            # No stream of the member: every backward seek unpacks it anew, and a
+            # hostile header may ask for thousands of seeks.
             head = read(file, _HEAD_BYTES)
             try:
                 images.read_header(io.BytesIO(head), check_end=False)
@@ -175,7 +172,7 @@ def _zip(path: Path) -> _Place:
 
 
 def _examine(place: _Place, files: Sequence[str]) -> tuple[list[_Image], list[Skipped]]:
-    """Reads the headers of many files at once: the images, and the other files."""
+    """Images found by their headers, and the files that are none."""
     kinds: dict[str, str | None] = {}  # of the pictures that our commands write
 
     def look(file: str) -> _Image | Skipped:
@@ -210,11 +207,7 @@ def _examine(place: _Place, files: Sequence[str]) -> tuple[list[_Image], list[Sk
 def _find_whites(
     config: DataConfig, place: _Place, found: Sequence[_Image]
 ) -> tuple[depth.Whites, list[Skipped]]:
-    """What is white in files of more than 8 bits, by kind, and the unreadable ones.
-
-    Raises:
-        UserError: floats are beyond 1, and `config.white` does not say what they mean.
-    """
+    """White levels by kind of deep sample, and the unreadable files."""
     skipped: list[Skipped] = []
     whites = dict(config.whites)
 
@@ -260,7 +253,7 @@ def _find_whites(
 def _labelled(
     config: DataConfig, place: _Place, tables: Iterable[str], found: list[_Image]
 ) -> tuple[list[_Image], list[str]]:
-    """The images with their labels, and the files that have none but should."""
+    """The labelled images, and the files that lack a label."""
     files = [image.file for image in found]
 
     def read(wanted: str) -> list[label_files.Label | None]:

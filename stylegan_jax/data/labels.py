@@ -1,8 +1,7 @@
-"""Class labels of image files: from folders, `dataset.json` or a csv table.
+"""Class labels of image files, from folders, `dataset.json` or a csv table.
 
-A file is named by its path with forward slashes, relative to the folder or zip.
-The functions return a list with one entry per file, None where there is no label:
-the name of a class, or a vector.
+Files are named by paths with forward slashes, relative to the folder or zip. Labels
+are class names, class numbers or vectors; None where a file has none.
 """
 
 import csv
@@ -23,7 +22,7 @@ from stylegan_jax.io.decoding import UnreadableImageError
 Label = str | int | tuple[float, ...]
 _logger = logging.getLogger(__name__)
 
-# Also what is nested without end, and numbers beyond all numbers.
+# RecursionError: endless nesting; ArithmeticError: numbers beyond float.
 _MALFORMED = (ValueError, RecursionError, ArithmeticError)
 TABLES = {"json": "dataset.json", "csv": "labels.csv"}  # by what `labels` asks for
 MAX_CLASSES = 2**16  # labels are one-hot; larger numbers are identifiers
@@ -33,11 +32,10 @@ _LABEL_COLUMNS = ("label", "class", "category", "labels", "classname", "target",
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LabelTable:
-    """One label per image: a class number, or a vector of the data set's own.
+    """One label per image: a class number, or a vector.
 
     Attributes:
         values: int `[num_images]`, or float32 `[num_images, size]`.
-        size: length of a label vector.
         names: of the classes; () for vectors.
     """
 
@@ -54,12 +52,12 @@ class LabelTable:
         return label
 
     def take(self, indices: np.ndarray) -> "LabelTable":
-        """The table of some of the images."""
+        """The table of a selection of images."""
         return dataclasses.replace(self, values=self.values[indices])
 
 
 def is_table(file: str) -> bool:
-    """Whether a file is of those that hold labels."""
+    """Whether a file holds labels."""
     return PurePosixPath(file).name == "dataset.json" or file.lower().endswith(".csv")
 
 
@@ -70,12 +68,11 @@ def read(
     read_file: Callable[[str], bytes],
     name: str,
 ) -> list[Label | None]:
-    """Labels of image files, from what `DataConfig.labels` asks for.
+    """Labels of `files`, one per file.
 
     Args:
         wanted: "folders", "json", "csv" or the name of a table.
-        files: the images.
-        tables: the tables beside them.
+        tables: label files beside the images.
         read_file: file -> all its bytes.
         name: of the folder or zip, for messages.
 
@@ -85,7 +82,7 @@ def read(
     if wanted == "folders":
         return from_folders(files)
     table = TABLES.get(wanted, wanted)
-    # A zip often holds everything in one folder of its own.
+    # A zip often wraps everything in one folder.
     matching = [path for path in tables if f"/{path}".endswith(f"/{table}")]
     if not matching:
         raise UserError(f"{name} has no {table}, which labels={wanted} asks for")
@@ -105,7 +102,7 @@ def make_table(labels: Sequence[Label]) -> LabelTable:
     """Numbers the classes in order of their names, or stacks vectors.
 
     Raises:
-        UserError: classes and vectors are mixed, lengths differ, a class is negative.
+        UserError: mixed kinds of labels, different lengths or a negative class.
     """
     kinds = {type(label) for label in labels}
     if kinds == {tuple}:
@@ -139,7 +136,7 @@ def make_table(labels: Sequence[Label]) -> LabelTable:
 
 
 def _natural(name: str) -> tuple[bool, int, str]:
-    """Class 10 comes after class 9."""
+    """Sort key that puts class 10 after class 9."""
     number = name.isdecimal() and len(name) < 20  # Python refuses very long ones
     return (False, int(name), name) if number else (True, 0, name)
 
@@ -148,8 +145,7 @@ def from_folders(files: Sequence[str]) -> list[Label | None]:
     """The first folder at which the paths differ; None for files beside those.
 
     Raises:
-        UserError: the files do not lie in two folders at least, or the folders only
-            count the files.
+        UserError: fewer than two folders, or folders that only number the files.
     """
     if all(map(_is_counted, files)):
         first, last = files[0], files[-1]
@@ -173,10 +169,10 @@ def from_folders(files: Sequence[str]) -> list[Label | None]:
 
 
 def _is_counted(file: str) -> bool:
-    """Whether a folder is made of its image's number: `00012/img00012345.png`.
+    """Whether a folder only counts its images, as StyleGAN2-ADA's and FFHQ's do.
 
-    Sources: `convert_dataset`, dataset_tool.py, NVlabs/stylegan2-ada-pytorch; and FFHQ,
-    of a thousand images each: `12000/12345.png`.
+    Sources: `convert_dataset`, dataset_tool.py, NVlabs/stylegan2-ada-pytorch
+    (`00012/img00012345.png`); FFHQ, by the thousand (`12000/12345.png`).
     """
     match = re.search(r"(?:^|/)(\d{5})/(?:img(\d{5})\d{3}|(\d{2})\d{3})\.\w+$", file)
     if not match:
@@ -189,7 +185,7 @@ def from_json(text: str | bytes, files: Sequence[str]) -> list[Label | None]:
     """Labels of StyleGAN2-ADA's `dataset.json`: `{"labels": [[file, label], ...]}`.
 
     Raises:
-        UserError: not such a file, it has no labels, or names none of the files.
+        UserError: malformed, without labels, or naming none of the files.
 
     Source: `_load_raw_labels`, training/dataset.py, NVlabs/stylegan2-ada-pytorch.
     """
@@ -232,7 +228,6 @@ def _json_label(label: object) -> Label:
 
 
 def _warn_of_gaps(table: dict[str, Label]) -> None:
-    """Says which class numbers no image has: the network learns nothing of them."""
     numbers = {label for label in table.values() if isinstance(label, int)}
     high = max(numbers, default=0)
     if 0 <= high < MAX_CLASSES and (gaps := set(range(high)) - numbers):
@@ -248,13 +243,12 @@ def _warn_of_gaps(table: dict[str, Label]) -> None:
 
 
 def from_csv(text: bytes, files: Sequence[str], table_name: str) -> list[Label | None]:
-    """Classes of a table with a column of file names and a column of labels.
+    """Classes of a csv table with a file column and a label column, found by heading.
 
-    The columns are found by their heading. Names may lack the folder (where they are
-    unique without it) or the extension. Empty labels count as none.
+    Names may lack the extension and, if then unique, the folder. Empty labels: None.
 
     Raises:
-        UserError: the columns are not found, or no row names one of the files.
+        UserError: no such columns, or no row names one of the files.
     """
     decoded = text.decode("utf-8-sig", errors="replace")
     delimiter = max(",;\t", key=decoded.partition("\n")[0].count)

@@ -4,8 +4,7 @@
     labels.npy                 int64 [num_images] classes, or float32 [num_images, size]
     r0256-00000.array_record   raw uint8 [R, R, C] pixels, compressed without loss
 
-One training phase reads one resolution only, and nothing is decoded but a fast
-compression. The levels are those of the TFRecords of NVlabs/stylegan.
+The levels are those of the TFRecords of NVlabs/stylegan.
 """
 
 import hashlib
@@ -33,8 +32,7 @@ _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, Runtime
 class PyramidSource(StoredSource):
     """Random access to a prepared pyramid; a `Source`.
 
-    Attributes:
-        resolutions: that are there, ascending.
+    `resolutions` are ascending.
     """
 
     def __init__(
@@ -47,14 +45,14 @@ class PyramidSource(StoredSource):
         num_channels: int,
         labels: LabelTable | None,
     ) -> None:
-        """Wraps opened files; `chosen` are the images to use. See `open_pyramid`."""
+        """Wraps opened files, of which images `chosen` are used; see `open_pyramid`."""
         super().__init__(name, len(chosen), num_channels=num_channels, labels=labels)
         self.resolutions = tuple(sorted(levels))
         self._levels, self._chosen = levels, chosen
         self._stored_channels = stored_channels
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which images these are, by the stored pixels; see `Source`."""
+        """Digest of the stored pixels; see `Source`."""
         found = hashlib.sha256(f"{len(self)} in {self.num_channels} channels".encode())
         chosen = range(len(self))[:which] if isinstance(which, int) else which
         for index in chosen:
@@ -86,8 +84,7 @@ def open_pyramid(config: DataConfig) -> PyramidSource:
     """Opens the pyramid in the folder `config.path`.
 
     Raises:
-        UserError: the folder holds none, files are missing or damaged, or labels are
-            wanted that were not stored.
+        UserError: missing or damaged files, or labels that were not stored.
     """
     root = Path(config.path or "").expanduser()
     try:
@@ -123,7 +120,7 @@ def open_pyramid(config: DataConfig) -> PyramidSource:
 
 
 def _checked(index: Any) -> dict[str, Any]:
-    """The index, whose numbers are what they should be; other errors come up later."""
+    """The index, once its numbers are known to be sane."""
     if index["format"] != FORMAT:
         raise UserError(f"its format is {index['format']!r}")
     if type(index["num_images"]) is not int or not index["levels"]:

@@ -1,4 +1,4 @@
-"""Writing prepared data: every image at every resolution. See `pyramid.py`."""
+"""Writer of prepared data, every image at every resolution. See `pyramid.py`."""
 
 import json
 import os
@@ -23,10 +23,9 @@ _CHUNK = 64  # images drawn or decoded at once
 
 
 def halve(image: np.ndarray) -> np.ndarray:
-    """The next lower level: the mean of 2x2 pixels, uint8 `[H, W, C]` -> half.
+    """Next lower level: mean of 2x2 pixels, uint8 `[H, W, C]`, rounded half to even.
 
-    Source: `TFRecordExporter.add_image`, dataset_tool.py, NVlabs/stylegan. Each level
-    is rounded (half to even) before the next one is made from it.
+    Source: `TFRecordExporter.add_image`, dataset_tool.py, NVlabs/stylegan.
     """
     pixels = image.astype(np.float32)
     pixels = pixels[0::2] + pixels[1::2]
@@ -42,14 +41,11 @@ def write_pyramid(
     shard_bytes: int = 2**29,
     advance: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Writes every image of `source` at `resolution` and all lower ones down to 4.
+    """Writes every sound image of `source` at `resolution` and all levels down to 4.
 
-    The folder appears under its name only when it is complete. Images that turn out
-    to be damaged are left out.
+    The folder appears under its name only when complete.
 
     Args:
-        source: where the images and labels come from.
-        dest: folder to make.
         resolution: of the highest level, a power of two.
         shard_bytes: size of a file, before compression.
         advance: called with the number of images finished since the last call.
@@ -85,7 +81,7 @@ def write_pyramid(
 
 
 def check_destination(dest: Path, resolution: int) -> None:
-    """Refuses what `write_pyramid` would, before any work is done."""
+    """Raises the UserErrors of `write_pyramid` before any work is done."""
     if resolution < MIN_RESOLUTION or resolution & (resolution - 1):
         raise UserError(
             f"resolution {resolution} is not a power of two of at least "
@@ -101,7 +97,7 @@ def check_destination(dest: Path, resolution: int) -> None:
 
 
 class _Level:
-    """The files of one resolution, written one after the other."""
+    """Shards of one resolution."""
 
     def __init__(self, folder: Path, resolution: int, per_file: int) -> None:
         self._folder, self._resolution, self._per_file = folder, resolution, per_file

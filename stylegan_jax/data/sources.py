@@ -1,4 +1,4 @@
-"""Sources of training images, and opening the one that is configured."""
+"""Sources of training images, and opening the configured one."""
 
 import hashlib
 import re
@@ -19,7 +19,6 @@ class Source(Protocol):
 
     Attributes:
         name: for messages and provenance.
-        num_channels: of the images.
         label_size: length of the label vectors; 0 = no labels.
     """
 
@@ -37,27 +36,19 @@ class Source(Protocol):
         ...
 
     def label(self, index: int) -> np.ndarray:
-        """Its label, float32 `[label_size]`: one-hot or the data set's own vector."""
+        """Its label, float32 `[label_size]`: one-hot, or the data set's own vector."""
         ...
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which images these are at a resolution, by their content.
+        """Digest of images by indices, or of the first `which`; nothing is decoded.
 
-        `which` are their indices, or how many of the first are meant. Equal only if
-        the images are. Much cheaper than all of the images: files are
-        read but not decoded, and nothing is drawn. It need not be the same for equal
-        images in other files.
+        Equal digests mean equal images; equal images in other files may differ.
         """
         ...
 
 
 class Converted:
-    """A source with another number of channels, and perhaps names for its classes.
-
-    Attributes:
-        source: the source itself.
-        label_names: of its classes, as far as they are known.
-    """
+    """A source with another number of channels, and perhaps class names."""
 
     def __init__(
         self, source: Source, num_channels: int, label_names: tuple[str, ...] = ()
@@ -75,11 +66,11 @@ class Converted:
         return convert_channels(self.source.image(index, resolution), self.num_channels)
 
     def label(self, index: int) -> np.ndarray:
-        """The label of the source, float32 `[label_size]`."""
+        """Its label, float32 `[label_size]`."""
         return self.source.label(index)
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which these images are; see `Source`."""
+        """Digest of the images; see `Source`."""
         of_source = self.source.fingerprint(which, resolution)
         if self.num_channels == self.source.num_channels:
             return of_source
@@ -87,10 +78,10 @@ class Converted:
 
 
 class Subset:
-    """Some images of a source, under new indices."""
+    """Selected images of a source, under new indices."""
 
     def __init__(self, source: Source, indices: np.ndarray) -> None:
-        """Takes `indices`, integers `[N]`, of `source`."""
+        """Selects `indices`, integers `[N]`, of `source`."""
         self.name, self.num_channels = source.name, source.num_channels
         self.label_size = source.label_size
         self.label_names = getattr(source, "label_names", ())
@@ -108,10 +99,10 @@ class Subset:
         return self.source.label(int(self.indices[index]))
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which images these are; see `Source`."""
+        """Digest of the images; see `Source`."""
         chosen = range(which) if isinstance(which, int) else which
         theirs = [int(self.indices[index]) for index in chosen]
-        # Sources that are drawn only say which set it is.
+        # The digest of a drawn source covers the whole set.
         digest = hashlib.sha256(repr(theirs).encode()).hexdigest()[:16]
         return f"{self.source.fingerprint(theirs, resolution)} at {digest}"
 
@@ -119,7 +110,7 @@ class Subset:
 def unwrapped(
     source: Source, indices: Sequence[int] | np.ndarray
 ) -> tuple[Source, np.ndarray]:
-    """The source inside of wrappers, and the indices that images have there."""
+    """The innermost source, and the indices of images in it."""
     indices = np.asarray(indices, int)
     while isinstance(source, Converted | Subset):
         if isinstance(source, Subset):
@@ -129,12 +120,12 @@ def unwrapped(
 
 
 def parted(source: Source, config: DataConfig) -> Source:
-    """The part of a source that `config.part` says; all of it with no `holdout`.
+    """The part of a source by `config.part`; all of it without `holdout`.
 
     Which images are held out depends on `seed` and their number alone.
 
     Raises:
-        UserError: one of the two parts would have fewer than two images.
+        UserError: a part would have fewer than two images.
     """
     if not config.holdout or config.part == "all":
         return source
@@ -151,20 +142,16 @@ def parted(source: Source, config: DataConfig) -> Source:
 
 
 def spread(size: int, count: int) -> np.ndarray:
-    """Indices of `count` of `size` images, ascending and evenly spread; at most all.
+    """Up to `count` of `size` indices, ascending and evenly spread.
 
-    The first ones would be those of one class where files are sorted by class.
+    Sorted files begin with a single class, so the first ones would not do.
     """
     count = min(count, size)
     return np.arange(count) * size // max(count, 1)
 
 
 def require_classes(source: Source) -> None:
-    """Checks that every label is one class: one-hot; no image is read.
-
-    Raises:
-        UserError: some are vectors of another kind; shows one.
-    """
+    """Raises UserError unless every label is one-hot; reads no image."""
     if getattr(source, "label_names", ()):
         return
     for index in range(len(source)) if source.label_size else ():
@@ -182,10 +169,10 @@ def require_classes(source: Source) -> None:
 
 
 def open_source(config: DataConfig) -> Source:
-    """Opens the images that `config` names, quickly: pixels are read when asked for.
+    """Opens the configured images; pixels are read on request.
 
     Raises:
-        UserError: the data is missing or unusable; the message says what to do.
+        UserError: the data is missing or unusable.
     """
     check_path(config)
     source = parted(_open(config), config)
@@ -198,7 +185,7 @@ def open_source(config: DataConfig) -> Source:
 
 
 def _sided_classes(source: Source) -> str:
-    """Two classes that mirroring exchanges, "" if there are none."""
+    """Two classes that mirroring exchanges, or ""."""
     names = tuple(getattr(source, "label_names", ()))
     swap = {"left": "right", "right": "left"}
     pairs = (
@@ -211,7 +198,7 @@ def _sided_classes(source: Source) -> str:
 
 
 def _open(config: DataConfig) -> Source:
-    # Imported where needed: most runs use one kind, and TFDS takes a second to load.
+    # Lazy imports: most runs use one kind, and TFDS takes a second.
     if config.name == "portraits":
         return _open_portraits(config)
     if config.name in POINTS:

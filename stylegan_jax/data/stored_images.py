@@ -1,7 +1,7 @@
-"""Images on a disk, of which some turn out to be damaged in the middle of a run.
+"""Sources of stored images that survive damaged files.
 
-The next image takes the place of a damaged one, in every process and after every
-restart, so that a run of days does not end because of one file.
+The next sound image replaces a damaged one, equally in every process and after every
+restart, so that one file does not end a run.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Skipped(NamedTuple):
-    """A file that is not used, and why."""
+    """An unused file and the reason."""
 
     name: str
     reason: str
@@ -48,20 +48,17 @@ class Labels(Protocol):
 
 
 class StoredSource:
-    """Random access to stored images; a `Source`. Safe to use from threads.
+    """Random access to stored images; a thread-safe `Source`.
 
     Attributes:
-        name: for messages and provenance.
-        num_channels: of the images returned.
-        label_size: 0 = no labels.
         label_names: of the classes, () when there are none.
-        replaced: images found to be damaged since opening: index -> reason.
+        replaced: damaged images found since opening: index -> reason.
     """
 
     def __init__(
         self, name: str, count: int, *, num_channels: int, labels: Labels | None
     ) -> None:
-        """Begins with `count` images, all taken to be sound."""
+        """Declares `count` images, presumed sound."""
         self.name, self.num_channels = name, num_channels
         self.label_size = labels.size if labels else 0
         self.label_names = labels.names if labels else ()
@@ -76,8 +73,7 @@ class StoredSource:
         """Image `index`, or the next sound one, uint8 `[resolution, resolution, C]`.
 
         Raises:
-            UserError: half of the images are damaged, or one has another shape than
-                is allowed.
+            UserError: half of the images are damaged, or one has a shape not allowed.
         """
         while True:
             actual = self._actual(index)
@@ -87,9 +83,9 @@ class StoredSource:
                 self._replace(actual, str(error))
 
     def label(self, index: int) -> np.ndarray:
-        """Label of image `index`, float32 `[label_size]`; ask for the image first.
+        """Label of image `index` or its replacement, float32 `[label_size]`.
 
-        It is the replacement's label once `image` has found `index` to be damaged.
+        Call `image` first, which finds damage.
         """
         if self._labels is None:
             return np.zeros(0, np.float32)
@@ -128,7 +124,7 @@ class EncodedSource(StoredSource):
 
     Attributes:
         sides: shorter side of each image in pixels, `[N]`; None if not known.
-        skipped: files found when opening that are not used.
+        skipped: unused files found when opening.
     """
 
     def __init__(
@@ -149,13 +145,7 @@ class EncodedSource(StoredSource):
 
         Args:
             read: index -> encoded bytes; called from several threads.
-            count: number of images.
-            name: see class.
-            num_channels: see class.
-            labels: one per image.
-            sides: see class.
-            skipped: see class.
-            whites: see `images.read_image`; by default of all that a file can hold.
+            whites: see `images.read_image`; by default the full range of a file.
             allow_crop: False makes an image that is not square an error.
             pad: see `resampling.square_box`.
         """
@@ -166,9 +156,9 @@ class EncodedSource(StoredSource):
         self._warned: set[int] = set()  # resolutions
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which images these are, by the bytes of their files; see `Source`.
+        """Digest of the files' bytes, possible replacements at the end included.
 
-        Those that may stand in for a damaged one at the end count, too.
+        See `Source`.
         """
         if isinstance(which, int):
             which = range(min(self._count, which + _STAND_INS))

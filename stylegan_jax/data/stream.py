@@ -1,10 +1,8 @@
-"""Shuffled, mirrored uint8 batches for one process, resumable from any image count.
+"""Shuffled, mirrored uint8 batches for one process, resumable at any image count.
 
 The stream is a pure function of (seed, size of the data, image count): place `p`
-belongs to epoch `p // size`, whose order is one permutation. A batch is arithmetic
-on places, so stopping anywhere and going on with another batch size, resolution or
-number of processes continues the same stream. A thread makes batches ahead of the
-trainer.
+belongs to epoch `p // size`, whose order is one permutation. So it continues
+unchanged with another batch size, resolution or number of processes.
 """
 
 import functools
@@ -26,7 +24,7 @@ _MAX_AHEAD = 8
 
 
 class Order:
-    """Which image comes at which place of the endless stream, and whether flipped."""
+    """Image index and flip at each place of the endless stream."""
 
     def __init__(self, size: int, *, seed: int, mirror: bool) -> None:
         """Defines the order of `size` images."""
@@ -54,7 +52,7 @@ class Order:
 
 
 def mirrored(images: np.ndarray) -> np.ndarray:
-    """Flips `[N, H, W, C]` left to right, by channel: that takes half the time."""
+    """Flips `[N, H, W, C]` left to right; channel by channel takes half the time."""
     flipped = np.empty_like(images)
     for channel in range(images.shape[-1]):
         flipped[..., channel] = images[:, :, ::-1, channel]
@@ -62,13 +60,10 @@ def mirrored(images: np.ndarray) -> np.ndarray:
 
 
 class Batches(Iterator[Batch]):
-    """An endless iterator of batches; `close` it, or use it in a `with` statement.
-
-    A thread makes some of them ahead.
-    """
+    """Endless iterator of batches made ahead by a thread; `close` it or use `with`."""
 
     def __init__(self, make: Callable[[int], Batch], ahead: int) -> None:
-        """Starts making `make(0)`, `make(1)`, ...; `ahead` of them beforehand."""
+        """Starts making `make(0)`, `make(1)`, ..., up to `ahead` in advance."""
         self._make, self._steps = make, itertools.count()
         self._thread = ThreadPoolExecutor(1, "batches")
         self._pending: deque[Future[Batch]] = deque()
@@ -82,7 +77,7 @@ class Batches(Iterator[Batch]):
         return batch
 
     def close(self) -> None:
-        """Stops the thread; a batch that is being made is finished and dropped."""
+        """Stops the thread; a batch being made is finished and dropped."""
         self._thread.shutdown(cancel_futures=True)
 
     def __enter__(self) -> "Batches":
@@ -108,23 +103,20 @@ def batches(
     process_count: int = 1,
     cache_bytes: int = 0,
 ) -> Batches:
-    """Iterates over this process's share of the stream, from image `start_nimg` on.
+    """Iterator over this process's share of the stream, from image `start_nimg` on.
 
     Args:
-        source: the images. Give a `DecodedSource` to keep its memory between phases.
-        resolution: of the images, in pixels.
+        source: a `DecodedSource` keeps its cache between phases.
         repeats: minibatches per element.
         batch_size: images per minibatch, over all processes.
         start_nimg: images already shown, over all processes.
-        seed: of the order and the flips.
         mirror: flip each image with probability 1/2.
-        process_index: of this process.
-        process_count: number of processes; each has a block of every minibatch.
-        cache_bytes: memory for decoded images, unless `source` has one already.
+        cache_bytes: memory for decoded images, unless `source` is a `DecodedSource`.
 
     Returns:
-        Iterator over `{"images": uint8 [repeats, N, R, R, C], "labels": float32
-        [repeats, N, label_size]}` with `N = batch_size // process_count`.
+        `{"images": uint8 [repeats, N, R, R, C], "labels": float32 [repeats, N,
+        label_size]}` with `N = batch_size // process_count`; processes take consecutive
+        blocks of each minibatch.
 
     Raises:
         UserError: the batch cannot be divided among the processes.
@@ -147,7 +139,7 @@ def batches(
     def make(step: int) -> Batch:
         first = start_nimg + step * repeats * batch_size
         places = np.arange(first, first + repeats * batch_size)
-        # A block, so that the minibatch is the same, in order, for any number.
+        # A block: the minibatch and its order do not depend on the process count.
         places = places.reshape(repeats, process_count, -1)[:, process_index].ravel()
         indices, flips = order.at(places)
         images = source.gather(indices, resolution)

@@ -1,6 +1,6 @@
-"""A prepared TensorFlow Datasets (TFDS) data set as a source, without TensorFlow.
+"""TensorFlow Datasets (TFDS) as a source, without TensorFlow.
 
-TFDS gives random access to data sets in ArrayRecord or Parquet files.
+Data sets must be prepared as ArrayRecord or Parquet, which give random access.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ _UNKNOWN = -2  # TFDS itself marks an example without label with -1
 
 
 class FeatureLabels:
-    """Class labels read from the data set when they are first asked for."""
+    """Class labels, read on first use."""
 
     def __init__(
         self,
@@ -28,13 +28,13 @@ class FeatureLabels:
         feature: str,
         names: Sequence[str],
     ) -> None:
-        """Declares the labels of `count` records; nothing is read yet."""
+        """Declares the labels of `count` records without reading them."""
         self.size, self.names = len(names), tuple(names)
         self._read, self._feature = read, feature
         self._values = np.full(count, _UNKNOWN)
 
     def note(self, index: int, record: dict[str, Any]) -> None:
-        """Remembers the label of a record that was read for its image."""
+        """Caches the label of a record read for its image."""
         self._values[index] = record[self._feature]
 
     def vector(self, index: int) -> np.ndarray:
@@ -51,17 +51,17 @@ class FeatureLabels:
 
 
 def open_tfds(config: DataConfig) -> EncodedSource:
-    """Opens the data set `config.dataset`, split `config.split`.
+    """Opens split `config.split` of the data set `config.dataset`.
 
     Raises:
-        UserError: the name is unknown, the data set is not prepared for random
-            access, or has no such split, image or label.
+        UserError: unknown, not prepared for random access, or without such a split,
+            image or label.
     """
     builder = _builder(config)
     name = f"TFDS {config.dataset!r}"
     image = _image_feature(builder.info.features, name)
     label = _label_feature(builder.info.features, config.labels, name)
-    # The bytes as they are: our own rules for colours and damage apply.
+    # Undecoded, so that this package's rules for colours and damage apply.
     skip = tfds.decode.SkipDecoding()
     decoders = dict.fromkeys(_images(builder.info.features), skip)
     try:

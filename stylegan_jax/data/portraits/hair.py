@@ -1,4 +1,4 @@
-"""Hair of a portrait: behind and before the head, beard and brows."""
+"""Hair of a portrait: layers behind and before the head, beard, brows."""
 
 import math
 
@@ -42,10 +42,10 @@ _FINEST_STRANDS = 768
 
 
 class Hair:
-    """Shape and strands of one head of hair, worked out once for all its layers."""
+    """Shape and strands of a head of hair, shared by its layers."""
 
     def __init__(self, person: Person, rng: np.random.Generator) -> None:
-        """Works out the fields `[R, R]`; `rng` is the detail's."""
+        """Computes the fields `[R, R]`; `rng` draws details."""
         self.person = person
         head, style = person.head, person.traits.hair_style
         self.resolution = head.x.shape[0]
@@ -113,7 +113,7 @@ class Hair:
         return distance
 
     def _hairline(self, at: tuple[slice, slice]) -> np.ndarray:
-        """Signed distance to the face's opening in the hair, in face coordinates."""
+        """Signed distance to the face's opening, in face coordinates."""
         style, gone = self.person.traits.hair_style, self.person.hair_gone
         x, y = self.person.face.x[at], self.person.face.y[at]
         u = np.abs(x) * (1 / 0.415)
@@ -135,7 +135,6 @@ class Hair:
         return patch(planes, self.person.head, (-0.8, -0.98, 0.8, bottom))
 
     def _paint(self, p: Patch, coverage: np.ndarray, colour: Colour) -> None:
-        """Hair colour with light and dark strands."""
         p.paint(coverage, colour)
         strands = self.strands[p.at]
         light, dark = clamp(0.22 * strands, 0, 0.5), clamp(-0.35 * strands, 0, 0.6)
@@ -143,13 +142,13 @@ class Hair:
         p.paint(coverage * dark, 0.5 * colour)
 
     def paint_back(self, planes: np.ndarray) -> None:
-        """The layer behind the neck and the head."""
+        """Paints the layer behind neck and head."""
         if self.person.traits.hair_style != "bald":
             p = self._patch(planes)
             self._paint(p, self.cover[p.at], 0.6 * self.colour)
 
     def paint_front(self, planes: np.ndarray) -> np.ndarray:
-        """The layer over forehead, temples and ears; returns its coverage `[R, R]`."""
+        """Paints hair over the face and ears; returns its coverage `[R, R]`."""
         p = self._patch(planes)
         front = np.zeros_like(self.cover)
         coverage = self.cover[p.at] * (1 - inside(self._hairline(p.at), p.pixel))
@@ -168,10 +167,7 @@ class Hair:
         return front
 
     def paint_beard(self, planes: np.ndarray, head: np.ndarray) -> np.ndarray:
-        """Stubble or a beard, and a moustache, on masculine faces.
-
-        Returns `head` (the coverage of the head, `[R, R]`) grown by the beard.
-        """
+        """Paints the beard; returns the coverage `[R, R]` of head and beard."""
         person = self.person
         amount = person.traits.facial_hair * smooth_step(person.traits.gender, 0.0, 0.4)
         if amount <= 0:
@@ -195,7 +191,7 @@ class Hair:
         return grown
 
     def paint_brows(self, planes: np.ndarray) -> None:
-        """Both eyebrows."""
+        """Paints both eyebrows."""
         person = self.person
         p = patch(planes, person.face, (-0.37, -0.29, 0.37, -0.13))
         x, y = np.abs(p.x) - 0.205, p.y + 0.205 - 0.01 * person.manly

@@ -1,9 +1,8 @@
-"""The parts of a portrait, painted from back to front.
+"""Parts of a portrait, painted from back to front.
 
-Three frames (see `shapes`): the picture, the head (shifted, rolled), and
-the face, which is wrapped round the head and turns with the pose. Features are
-drawn in face coordinates as if seen from the front: eyes at (+-0.2, -0.05), mouth at
-(0, 0.365), chin at y = 0.6. Paired parts use |x| and are drawn in one go.
+Frames (see `shapes`): picture, head (shifted, rolled), and face, which wraps round
+the head and turns with the pose. Face coordinates, from the front: eyes at (+-0.2,
+-0.05), mouth at (0, 0.365), chin at y = 0.6. Paired parts use |x|.
 """
 
 import math
@@ -75,7 +74,7 @@ def paint_portrait(
     planes -= behind
     planes *= cut
     planes += behind
-    # The ear on the side that is turned to us comes before the head.
+    # The ear on the side nearer the viewer lies before the head.
     near = -1 if traits.pose > 0 else 1
     _ear(planes, person, near, smooth_step(abs(traits.pose), 0.0, 0.5))
     front = hair.paint_front(planes)
@@ -86,7 +85,7 @@ def paint_portrait(
 
 
 def _background(traits: PortraitAttributes, resolution: int) -> np.ndarray:
-    """Two colours from top to bottom, lighter behind the head."""
+    """Vertical gradient, lighter behind the head."""
     x, y = pixel_centres(resolution)
     top, bottom = (
         np.array(colour, np.float32).reshape(3, 1, 1)
@@ -99,7 +98,6 @@ def _background(traits: PortraitAttributes, resolution: int) -> np.ndarray:
 
 
 def _body(planes: np.ndarray, person: Person) -> None:
-    """Neck, shoulders and clothes."""
     traits = person.traits
     p = patch(planes, person.picture, (-1, 0.3, 1, 1))
     ax = np.abs(p.x)
@@ -139,7 +137,6 @@ def _body(planes: np.ndarray, person: Person) -> None:
 
 
 def _skin(planes: np.ndarray, person: Person) -> None:
-    """Skin of the head, lit from one side."""
     rx, ry = person.radii
     light = person.traits.light
     p = patch(planes, person.head, (-0.62, -0.66, 0.62, 0.7))
@@ -151,7 +148,7 @@ def _skin(planes: np.ndarray, person: Person) -> None:
 
 
 def _ear(planes: np.ndarray, person: Person, side: int, opacity: float) -> None:
-    """The ear on the picture's left (`side` = -1) or right (1)."""
+    """One ear; `side` -1 is the picture's left, 1 its right."""
     pose = person.traits.pose
     x = side * person.radii[0] * (1.0 - 0.10 * abs(pose) - 0.12 * max(-side * pose, 0))
     p = patch(planes, person.head, (x - 0.08, -0.12, x + 0.08, 0.16))
@@ -163,7 +160,6 @@ def _ear(planes: np.ndarray, person: Person, side: int, opacity: float) -> None:
 
 
 def _freckles(planes: np.ndarray, person: Person, rng: np.random.Generator) -> None:
-    """Freckles over nose and cheeks, placed by the detail seed."""
     places = rng.random((_MAX_FRECKLES, 3), dtype=np.float32)
     count = round(person.traits.freckles * _MAX_FRECKLES)
     if not count:
@@ -178,7 +174,7 @@ def _freckles(planes: np.ndarray, person: Person, rng: np.random.Generator) -> N
 
 
 def _cheeks(planes: np.ndarray, person: Person) -> None:
-    """Blush, and the folds from the nose to the corners of the mouth."""
+    """Blush, and the folds from nose to mouth."""
     smile = max(person.traits.smile, 0)
     p = patch(planes, person.face, (-0.44, 0.02, 0.44, 0.40))
     ax = np.abs(p.x)
@@ -193,7 +189,7 @@ def _cheeks(planes: np.ndarray, person: Person) -> None:
 
 
 def _wrinkles(planes: np.ndarray, person: Person) -> None:
-    """Lines of age: across the forehead, beside and below the eyes."""
+    """Lines across the forehead, beside and below the eyes."""
     old = 0.65 * smooth_step(person.traits.age, 0.2, 0.95)
     if not old:
         return

@@ -1,4 +1,4 @@
-"""People of the built-in portraits: attributes, geometry and colours."""
+"""Attributes, geometry and colours of drawn people."""
 
 import colorsys
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ HAIR_STYLES = ("swept", "parted", "fringe", "curly", "bun", "bald")
 GLASSES_STYLES = ("round", "square", "oval")
 NECKLINES = ("crew", "vee", "collar", "turtleneck")
 
-# Labels that can be asked for, with the number of their classes.
+# Number of classes by label.
 LABEL_SIZES = {
     "pose": 2,
     "smile": 2,
@@ -37,7 +37,7 @@ _UNSIGNED += ["eye_colour", "freckles", "frame_colour"]
 
 @dataclass(frozen=True, kw_only=True)
 class PortraitAttributes:
-    """Everything that is drawn of a person except the fine random detail."""
+    """All attributes of a person; fine random detail is drawn separately."""
 
     pose: float = 0.0  # yaw, -1 (looks to the picture's left) .. 1 (right)
     smile: float = 0.0  # -1 (mouth turned down) .. 1 (laughing, teeth)
@@ -67,7 +67,6 @@ class PortraitAttributes:
     background_bottom: tuple[float, float, float] = (0.55, 0.65, 0.8)
 
     def __post_init__(self) -> None:
-        """Checks that names are known and numbers lie in their ranges."""
         for names, low in ((_SIGNED, -1.0), (_UNSIGNED, 0.0)):
             for name in names:
                 value = getattr(self, name)
@@ -85,14 +84,13 @@ class PortraitAttributes:
 
 
 def attributes(index: int, *, seed: int = 0) -> PortraitAttributes:
-    """The person at `index`: the same for the same `(seed, index)`, always.
+    """The person at `index`, a pure function of `(seed, index)`.
 
-    All fields are drawn independently. Pose is uniform, smiles and the young are
-    somewhat more frequent than their opposites, gender has two modes, and a third of
-    the people wear glasses.
+    Fields are independent: uniform pose, smiles and youth slightly favoured, two modes
+    of gender, eyeglasses on a third.
 
     Raises:
-        UserError: if `index` or `seed` is negative.
+        UserError: `index` or `seed` is negative.
     """
     if index < 0 or seed < 0:
         raise UserError(f"index {index} and seed {seed} must not be negative")
@@ -145,7 +143,7 @@ def _choose(names: tuple[str, ...], shares: tuple[float, ...], u: float) -> str:
 
 
 def label_class(attributes: PortraitAttributes, label: str) -> int:
-    """Class of a person under one of the labels of `LABEL_SIZES`."""
+    """Class of a person under one of `LABEL_SIZES`."""
     value = getattr(attributes, label)
     if label == "hair_style":
         return HAIR_STYLES.index(value)
@@ -158,7 +156,7 @@ MAX_TURN = 0.36  # radians of yaw at pose 1
 
 
 def palette(*hexes: str) -> np.ndarray:
-    """Colours `[K, 3]` from their hexadecimal RGB."""
+    """Colours `[K, 3]` from hexadecimal RGB."""
     rows = [[int(h[i : i + 2], 16) / 255 for i in (0, 2, 4)] for h in hexes]
     return np.array(rows, np.float32)
 
@@ -175,26 +173,26 @@ FRAMES = palette("2b2730", "7a3b2a", "30405c", "9a7a3c")
 
 
 def along(palette: np.ndarray, place: float) -> Colour:
-    """Colour at `place` in 0..1 along a palette."""
+    """Interpolated colour at `place` in [0, 1] of a palette."""
     position = place * (len(palette) - 1)
     i = min(int(position), len(palette) - 2)
     return mix(palette[i], palette[i + 1], position - i)
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """`share` of the second colour, the rest of the first."""
+    """Linear mix with `share` of the second colour."""
     return first + share * (second - first)
 
 
 def smooth_step(value: float, low: float, high: float) -> float:
-    """Smooth step of a scalar: 0 below `low`, 1 above `high`."""
+    """Smooth step of a scalar from 0 at `low` to 1 at `high`."""
     t = min(max((value - low) / (high - low), 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Geometry and colours that several parts share, derived from the attributes."""
+    """Geometry and colours shared by several parts."""
 
     traits: PortraitAttributes
     picture: Frame
@@ -210,7 +208,7 @@ class Person:
 
 
 def make_person(traits: PortraitAttributes, resolution: int) -> Person:
-    """Works out what the parts share."""
+    """Geometry and colours of a person at a resolution."""
     manly = 0.5 + 0.5 * traits.gender
     picture = plain_frame(resolution)
     head = rolled_frame(picture, (-0.085 * traits.pose, 0.02), 0.07 * traits.roll)

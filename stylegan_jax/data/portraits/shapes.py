@@ -1,12 +1,11 @@
-"""Drawing primitives of the built-in portraits: frames, coverages, noise.
+"""Drawing primitives of the portraits: frames, coverages, noise.
 
-Pictures are planar float32 `[3, R, R]` in [0, 1] while they are drawn, because
-NumPy is several times faster on long rows than on runs of three. The frame is
-[-1, 1] x [-1, 1] with y pointing down, so a pixel is `2 / R` wide.
+Pictures are planar float32 `[3, R, R]` in [0, 1] for speed: NumPy likes long rows.
+The frame is [-1, 1] x [-1, 1] with y downwards; a pixel is `2 / R` wide.
 
-A shape is a *coverage* in [0, 1]: 1 inside, 0 outside, and a ramp one pixel wide
-on the outline. Differences of two ramps keep strokes thinner than a pixel at their
-true weight, which makes a drawing at R close to the box mean of the one at 2 R.
+A *coverage* is 1 inside a shape, 0 outside, with a ramp one pixel wide between.
+Strokes are differences of two ramps, so thin ones keep their weight and a drawing at
+R is close to the box mean of the one at 2 R.
 """
 
 import math
@@ -30,7 +29,7 @@ class Frame(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """A rectangle of the picture that can be painted on."""
+    """A paintable rectangle of the picture."""
 
     x: np.ndarray  # float32 [h, w]
     y: np.ndarray  # float32 [h, w]
@@ -39,7 +38,7 @@ class Patch(NamedTuple):
     at: tuple[slice, slice]  # its rows and columns in the picture
 
     def paint(self, coverage: np.ndarray, colour: Colour, opacity: float = 1.0) -> None:
-        """Lays `colour` over the patch where `coverage` (`[h, w]`) says."""
+        """Blends `colour` in by `coverage`, `[h, w]`."""
         if opacity != 1.0:
             coverage = coverage * opacity
         change = colour.reshape(3, 1, 1) - self.planes
@@ -68,11 +67,10 @@ def rolled_frame(frame: Frame, centre: tuple[float, float], roll: float) -> Fram
 
 
 def turned_frame(frame: Frame, turn: float, radius: float, lower: float) -> Frame:
-    """Coordinates painted on an upright cylinder that is turned by `turn` radians.
+    """Coordinates on an upright cylinder turned by `turn` radians (yaw).
 
-    What is drawn here at x = 0 appears at `radius * sin(turn)`, and is
-    foreshortened towards the cylinder's edge: yaw in one place for all features.
-    The origin is moved down by `lower`.
+    x = 0 appears at `radius * sin(turn)`, foreshortened towards the edge; the origin
+    moves down by `lower`.
     """
     depth = np.sqrt(np.maximum(radius**2 - frame.x * frame.x, 0))
     x = math.cos(turn) * frame.x - math.sin(turn) * depth
@@ -83,7 +81,7 @@ def turned_frame(frame: Frame, turn: float, radius: float, lower: float) -> Fram
 def patch(
     planes: np.ndarray, frame: Frame, box: tuple[float, float, float, float]
 ) -> Patch:
-    """The pixels of a box (left, top, right, bottom in `frame`) of `[3, R, R]`."""
+    """Pixels of `[3, R, R]` in a box (left, top, right, bottom in `frame`)."""
     resolution = planes.shape[-1]
     pixel = 2 / resolution
     left, top, right, bottom = box
@@ -111,27 +109,27 @@ def patch(
 
 
 def _span(middle: float, half: float, resolution: int) -> slice:
-    """Pixels that `middle` +- `half` covers, with two to spare on either side."""
+    """Pixels of `middle` +- `half`, with two to spare on either side."""
     first = int((middle - half + 1) * 0.5 * resolution) - 2
     last = int((middle + half + 1) * 0.5 * resolution) + 3
     return slice(max(first, 0), max(min(last, resolution), 0))
 
 
 def clamp(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """`np.clip` in place, without its overhead on small arrays."""
+    """In-place `np.clip` with less overhead on small arrays."""
     np.maximum(values, low, out=values)
     return np.minimum(values, high, out=values)
 
 
 def inside(distance: np.ndarray, pixel: float) -> np.ndarray:
-    """Coverage of a shape from the signed distance (negative within)."""
+    """Coverage from the signed distance (negative within)."""
     coverage = distance * (-1 / pixel)
     coverage += 0.5
     return clamp(coverage)
 
 
 def outline(distance: np.ndarray, thickness: float, pixel: float) -> np.ndarray:
-    """Coverage of a line `thickness` wide along a shape's outline."""
+    """Coverage of a line `thickness` wide along an outline."""
     half = thickness / 2
     return inside(distance - half, pixel) - inside(distance + half, pixel)
 
@@ -144,9 +142,9 @@ def egg(
     taper: float = 0.0,
     square: float = 0.0,
 ) -> np.ndarray:
-    """Approximate signed distance to an ellipse of `radii` about the origin.
+    """Approximate signed distance to an ellipse about the origin.
 
-    `taper` narrows the lower half, 0..1; `square` 1 is nearly a rectangle.
+    `taper` in [0, 1] narrows the lower half; `square` 1 is nearly a rectangle.
     """
     u, v = x * (1 / radii[0]), y * (1 / radii[1])
     if taper:
@@ -167,7 +165,7 @@ def egg(
 
 
 def glow(x: np.ndarray, y: np.ndarray, radii: tuple[float, float]) -> np.ndarray:
-    """A soft spot: 1 at the origin, falling smoothly to 0 at `radii`."""
+    """Soft spot: 1 at the origin, falling smoothly to 0 at `radii`."""
     u, v = x * (1 / radii[0]), y * (1 / radii[1])
     fall = np.maximum(1 - u * u - v * v, 0)
     return fall * fall
@@ -183,11 +181,10 @@ def lens(
     *,
     tilt: float = 0.0,
 ) -> np.ndarray:
-    """Coverage between two parabolas that meet at x = -half_width and +half_width.
+    """Coverage between two parabolas that meet at x = +-half_width.
 
-    The upper one rises by `up` above the chord, the lower one falls by `down` below;
-    `tilt` is how much lower the end at +half_width lies than the middle. Each edge is
-    exact where it is level, however thin the shape.
+    They rise by `up` above and fall by `down` below the chord; `tilt` lowers the end at
+    +half_width. Level edges are exact, however thin the shape.
     """
     u = x * (1 / half_width)
     if tilt:
@@ -228,9 +225,9 @@ def noise_line(values: list[np.ndarray], samples: int) -> np.ndarray:
 
 
 def noise_plane(rng: np.random.Generator, resolution: int) -> np.ndarray:
-    """Grain `[R, R]`: values in +-1 on 32 x 32 knots and on every finer grid up to R.
+    """Noise `[R, R]`: values in +-1 on 32 x 32 knots and every finer grid up to R.
 
-    The same generator gives the same coarse grids at any resolution.
+    Coarse grids of a generator do not depend on the resolution.
     """
     plane = 2 * rng.random((32, 32), dtype=np.float32) - 1
     while (knots := 2 * len(plane)) <= resolution:
@@ -241,7 +238,7 @@ def noise_plane(rng: np.random.Generator, resolution: int) -> np.ndarray:
 
 
 def _twice(plane: np.ndarray) -> np.ndarray:
-    """Interpolates `[n, m]` to `[2 n, m]` so that box means stay about the same."""
+    """Interpolates `[n, m]` to `[2 n, m]`, nearly keeping box means."""
     padded = np.concatenate([plane[:1], plane, plane[-1:]])
     near = (0.75) * plane
     out = np.empty((2 * len(plane), plane.shape[1]), np.float32)
@@ -253,8 +250,7 @@ def _twice(plane: np.ndarray) -> np.ndarray:
 def puffs(x: np.ndarray, y: np.ndarray, size: float, shifts: np.ndarray) -> np.ndarray:
     """Squared distance to the nearest point of a jittered grid, in cells of `size`.
 
-    `shifts` `[2, K, K]` are the points' offsets from their cells' corners, within
-    +-0.25 cells; they repeat after K cells, K a power of two.
+    `shifts` `[2, K, K]`, within +-0.25 cells, offset the points; K is a power of two.
     """
     across, down = x * (1 / size), y * (1 / size)
     column, row = np.floor(across), np.floor(down)

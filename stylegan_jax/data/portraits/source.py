@@ -1,9 +1,7 @@
-"""The built-in data set: drawn portraits whose attributes are known.
+"""Drawn portraits with known attributes, a data set without downloads.
 
-Every portrait is a pure function of `(seed, index)`: its attributes are drawn
-independently of one another, and the same person comes out at every resolution.
-So it needs no download, and it gives attribute labels for directions and
-separability that are true by construction.
+A portrait is a pure function of `(seed, index)`, the same person at every resolution.
+Attributes are independent, so their labels serve directions and separability.
 """
 
 from collections.abc import Sequence
@@ -22,8 +20,8 @@ from stylegan_jax.errors import UserError
 __all__ = ["PortraitAttributes", "Portraits", "attributes", "draw"]
 
 RESOLUTIONS = tuple(2**k for k in range(2, 11))
-# Names the drawing in fingerprints: another value, any at all, with every change of a
-# pixel or an attribute (a test holds it against their digest).
+# Version of the drawing in fingerprints: change it with any pixel or attribute (a test
+# compares their digest).
 DRAWING = "9060305c3ac402e5073d1d09309afcb02e0d44de33a762b2876e6011197fd280"
 _DRAWN_FROM = 64  # smaller pictures are box means of this one
 
@@ -31,10 +29,9 @@ _DRAWN_FROM = 64  # smaller pictures are box means of this one
 def draw(
     attributes: PortraitAttributes, *, resolution: int, detail_seed: int
 ) -> np.ndarray:
-    """Draws one portrait: uint8 `[R, R, 3]`, RGB.
+    """Portrait as uint8 RGB `[R, R, 3]`; below 64 px, the box mean of the one at 64.
 
-    Below 64 px the drawing is the box mean of the one at 64. `detail_seed` chooses
-    hair strands, freckles and skin texture, which no attribute describes.
+    `detail_seed` draws hair strands, freckles and skin texture.
 
     Raises:
         UserError: the resolution is not a power of two from 4 to 1024.
@@ -46,7 +43,7 @@ def draw(
         )
     resolution = int(resolution)
     drawn_at = max(resolution, _DRAWN_FROM)
-    # The spawn key keeps this stream apart from those that draw attributes.
+    # The spawn key separates this stream from that of attributes.
     stream = np.random.SeedSequence(detail_seed, spawn_key=(1,))
     planes = paint_portrait(attributes, drawn_at, np.random.default_rng(stream))
     planes *= 255
@@ -62,17 +59,17 @@ def draw(
 
 
 class Portraits:
-    """`size` portraits as a data source, drawn when they are asked for."""
+    """`size` portraits as a `Source`, drawn on request."""
 
     name = "portraits"
     num_channels = 3
 
     def __init__(self, size: int, seed: int = 0, label: str | None = None) -> None:
-        """Declares `size` people; another `seed` is another set of them.
+        """Declares `size` people, for one-hot labels by `label`.
 
-        Labels are one-hot: "eyeglasses" (without, with), "pose" (left, right), "smile"
-        (no, yes), "age" (below, from 0.5), "gender" (feminine, masculine) or
-        "hair_style" (in the order of HAIR_STYLES).
+        Labels: "eyeglasses" (without, with), "pose" (left, right), "smile" (no, yes),
+        "age" (below, from 0.5), "gender" (feminine, masculine), "hair_style"
+        (`HAIR_STYLES`).
 
         Raises:
             UserError: the size is not positive or the label is unknown.
@@ -93,19 +90,19 @@ class Portraits:
         return self._size
 
     def attributes(self, index: int) -> PortraitAttributes:
-        """Ground truth of the person at `index`."""
+        """Attributes of the person at `index`."""
         if not 0 <= index < self._size:
             raise IndexError(f"index {index} is outside 0..{self._size - 1}")
         return attributes(int(index), seed=self._seed)
 
     def image(self, index: int, resolution: int) -> np.ndarray:
-        """The portrait at `index` as uint8 `[R, R, 3]`."""
+        """Portrait, uint8 `[R, R, 3]`."""
         person = self.attributes(index)
         detail_seed = (self._seed << 64) + int(index)
         return draw(person, resolution=resolution, detail_seed=detail_seed)
 
     def label(self, index: int) -> np.ndarray:
-        """The chosen attribute as one-hot float32 `[label_size]`, or `[0]`."""
+        """Label, one-hot float32 `[label_size]`; `[0]` without labels."""
         person = self.attributes(index)
         one_hot = np.zeros(self.label_size, np.float32)
         if self._label:
@@ -113,5 +110,5 @@ class Portraits:
         return one_hot
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Says which portraits these are, by the version of the drawing."""
+        """Digest of the set and of the drawing's version; see `Source`."""
         return f"portraits {self._size} {self._seed} drawn by {DRAWING}"
