@@ -1,1 +1,1 @@
-"""Networks of other implementations, read into ours."""
+"""Import and export of networks in other formats."""

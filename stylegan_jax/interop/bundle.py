@@ -1,4 +1,4 @@
-"""The networks of one file, and networks from arrays by path and back.
+"""Networks of one file, to and from arrays by path.
 
 A path is `mapping/dense0/weight`, `synthesis/block8/conv0/bias`, `noise/0` or `w_avg`
 in a generator, `block8/conv0/weight` in a discriminator.
@@ -39,11 +39,11 @@ class Bundle:
     """The networks of one run or file.
 
     Attributes:
-        generator: what one draws with: the moving average of training.
-        raw: the generator under training; None where it is not at hand.
+        generator: the moving average of training.
+        raw: the generator under training, if available.
         discriminator: likewise.
-        source: the name of the file they were first read from.
-        licence: what is known of the terms of the weights; may be empty.
+        source: name of the file they were first read from.
+        licence: known terms of the weights; may be empty.
     """
 
     generator: Generator
@@ -56,7 +56,7 @@ class Bundle:
 
 
 def generator_arrays(generator: Generator) -> dict[str, np.ndarray]:
-    """Every array of a generator but `alpha`, by path."""
+    """Arrays of a generator but `alpha`, by path."""
     flat = dict(_flat(generator.params))
     flat |= {f"noise/{i}": image for i, image in enumerate(generator.noise)}
     if generator.w_avg is not None:
@@ -65,7 +65,7 @@ def generator_arrays(generator: Generator) -> dict[str, np.ndarray]:
 
 
 def discriminator_arrays(discriminator: TrainedDiscriminator) -> dict[str, np.ndarray]:
-    """Every array of a discriminator, by path."""
+    """Arrays of a discriminator, by path."""
     flat = _flat(discriminator.params)
     return {path: np.asarray(leaf) for path, leaf in flat.items()}
 
@@ -73,7 +73,7 @@ def discriminator_arrays(discriminator: TrainedDiscriminator) -> dict[str, np.nd
 def generator_shapes(
     config: ModelConfig, *, has_w_avg: bool
 ) -> dict[str, tuple[int, ...]]:
-    """The shape of every array of a generator; nothing is allocated.
+    """Shapes of a generator's arrays by path, without allocation.
 
     Raises:
         ArithmeticError, TypeError, ValueError: there is no such network.
@@ -90,7 +90,7 @@ def _generator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every array of a discriminator; as `generator_shapes`."""
+    """Shapes of a discriminator's arrays; as `generator_shapes`."""
     return dict(_discriminator_shapes(config))
 
 
@@ -112,16 +112,12 @@ def check_fit(
     dtypes: Sequence[str] = ("float32", "float16", "float64", "bfloat16"),
     kind: str = "arrays",
 ) -> None:
-    """Checks that arrays are those of a network: names, shapes and types.
+    """Checks names, shapes and types (`dtypes`) of a network's arrays.
 
-    Args:
-        found: shape and type of each array that is there.
-        wanted: shape of each array that the network has.
-        dtypes: types that are numbers of a network.
-        kind: what they are called.
+    `found` is shape and type by name, `wanted` shape by name; `kind` is for messages.
 
     Raises:
-        UserError: lists what is missing, left over or of a wrong shape or type.
+        UserError: lists arrays missing, left over, or of a wrong shape or type.
     """
     problems = []
     for name in sorted(found.keys() | wanted.keys()):
@@ -149,7 +145,7 @@ def build_generator(
     resolution: int,
     alpha: float | None,
 ) -> Generator:
-    """The generator whose arrays these are, by path, on the default device.
+    """The generator of these arrays by path, on the default device.
 
     Raises:
         UserError: arrays are missing, left over or of a wrong shape.
@@ -172,7 +168,7 @@ def build_generator(
 
 
 def nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """A tree of parameters from arrays by path, on the default device."""
+    """Tree of parameters from arrays by path, on the default device."""
     on_device = {path: jnp.asarray(array) for path, array in arrays.items()}
     return traverse_util.unflatten_dict(on_device, sep="/")
 

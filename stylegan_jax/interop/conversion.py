@@ -1,4 +1,4 @@
-"""Networks written in another format, read back and compared with their source."""
+"""Conversion of networks between formats, verified by reading back."""
 
 import secrets
 from pathlib import Path
@@ -19,8 +19,8 @@ from stylegan_jax.networks.generator import Generator
 Format = Literal["safetensors", "pkl", "jaxexport"]
 DType = Literal["float32", "bfloat16"]
 
-# Rounding to bfloat16's 8 bits errs by half a unit in the last place, relatively; an
-# official `lod` holds alpha to float32 at a size of up to 8.
+# bfloat16: half a unit in the last of 8 bits. alpha: an official `lod` is a float32 of
+# up to 8.
 _TOLERANCE = {"float32": 0.0, "bfloat16": 2.0**-8}
 _ALPHA_TOLERANCE = 2.0**-20
 
@@ -33,21 +33,20 @@ def write(
     dtype: DType = "float32",
     module_src: str = "",
 ) -> float:
-    """Writes networks; the file appears when it has been read back and compared.
+    """Writes networks; the file appears once it is read back and compared.
 
     Args:
         path: replaced if it exists.
-        bundle: its networks; of a sampler (`jaxexport`) the generator alone is used.
-        file_format: of this package, of NVlabs/stylegan, or a program that draws.
+        bundle: a sampler (`jaxexport`) takes its generator only.
         dtype: of the numbers; official pickles are float32.
-        module_src: the source text that goes into a pickle.
+        module_src: source text for an official pickle; see `official_writer`.
 
     Returns:
-        The largest difference to the source, relative to a number's size; of a sampler,
-        of two images, which are in [-1, 1].
+        The largest difference relative to a number's size; of a sampler, the largest of
+        two images in [-1, 1].
 
     Raises:
-        UserError: the networks cannot be written so, or are not what they were.
+        UserError: not representable in the format, or read back differently.
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
@@ -74,12 +73,12 @@ def write(
 
 
 def compare(expected: Bundle, found: Bundle, dtype: DType) -> float:
-    """The largest difference of two numbers, relative to their size.
+    """The largest relative difference of two bundles; float32 must agree bitwise.
 
-    Networks that only `found` has are not compared; float32 asks for the same bits.
+    Networks that only `found` has are not compared.
 
     Raises:
-        UserError: it is larger than rounding explains, or an array is not there.
+        UserError: it exceeds rounding, or an array is missing.
     """
     pairs = [(expected.generator, found.generator)]
     if expected.raw is not None and found.raw is not None:

@@ -1,9 +1,8 @@
-"""Our own compact file: one generator, and perhaps its discriminator.
+"""Compact network file: one generator, and optionally its discriminator.
 
-A `.safetensors` file: a JSON header, then raw arrays, float32 or bfloat16. Nothing in
-it can run, it is read without Orbax, and other programs can look into it. Arrays are
-called `generator/PATH` and `discriminator/PATH` with the paths of `bundle`. The
-header's `__metadata__` has one entry, `stylegan_jax`, whose text is JSON:
+A `.safetensors` file of float32 or bfloat16 arrays, which runs nothing and needs no
+Orbax. Arrays are called `generator/PATH` and `discriminator/PATH` with the paths of
+`bundle`. The header's `__metadata__` has one entry, `stylegan_jax`, of JSON:
 
     {"format": "stylegan_jax networks", "version": 1,
      "config": {...},          # ModelConfig of the generator
@@ -12,7 +11,7 @@ header's `__metadata__` has one entry, `stylegan_jax`, whose text is JSON:
      "discriminator": {...},   # ModelConfig of the discriminator, or null
      "provenance": {"source": "...", "licence": "...", "stylegan_jax": "0.1.0"}}
 
-The whole header is checked against the networks it describes before an array is read.
+The header is checked against the networks it describes before an array is read.
 
 Source of the format: https://github.com/huggingface/safetensors.
 """
@@ -72,7 +71,7 @@ _METADATA: dict[str, tuple[type, ...]] = {
 
 
 class NotAnExportedFileError(UserError):
-    """The file is not one that `save` wrote, or is damaged."""
+    """The file was not written by `save`, or is damaged."""
 
 
 def save(
@@ -84,16 +83,13 @@ def save(
     source: str = "",
     licence: str = "",
 ) -> None:
-    """Writes a generator, its mean of w and its noise; atomically.
+    """Writes a generator, its mean of w and its noise, atomically.
 
     Args:
         path: conventionally ends in `.safetensors`.
-        generator: what to write.
-        dtype: of all arrays in the file. bfloat16 halves it and keeps 8 bits of each
-            number's precision; `load` gives float32 again.
-        discriminator: to go along.
+        dtype: of all arrays; bfloat16 keeps 8 bits of precision, `load` gives float32.
         source: name of the file that the weights come from.
-        licence: the terms of the weights, for whoever reads the file.
+        licence: terms of the weights.
 
     Raises:
         UserError: another dtype.
@@ -127,26 +123,23 @@ def save(
 
 
 def load(path: str | Path) -> Generator:
-    """Loads the generator of a file that `save` wrote; its discriminator stays there.
-
-    Returns:
-        The generator as it was saved, float32.
+    """Generator of a file that `save` wrote, in float32.
 
     Raises:
-        NotAnExportedFileError: something else, damaged, of a later version, or with
-            arrays that its own description does not call for (some are named).
+        NotAnExportedFileError: another or damaged file, a later version, or arrays that
+            do not match its description.
         OSError: the file cannot be opened.
     """
     return _load(path, with_discriminator=False).generator
 
 
 def load_bundle(path: str | Path) -> Bundle:
-    """Loads everything in a file that `save` wrote; raises as `load`."""
+    """All networks of a file that `save` wrote; raises as `load`."""
     return _load(path, with_discriminator=True)
 
 
 def is_exported(path: str | Path) -> bool:
-    """Says from the first bytes whether `load` should be tried: any safetensors."""
+    """Whether a file begins like a safetensors file."""
     try:
         with open(path, "rb") as file:
             head = file.read(9)
@@ -158,7 +151,7 @@ def is_exported(path: str | Path) -> bool:
 
 
 def stored_dtype(path: str | Path) -> str:
-    """The type of a file's arrays, "float32" or "bfloat16"; raises as `load`."""
+    """Type of a file's arrays, "float32" or "bfloat16"; raises as `load`."""
     with _opened(path) as file:
         return _STORED.get(file.get_slice(next(iter(file.keys()))).get_dtype(), "?")
 
@@ -168,7 +161,7 @@ def _prefixed(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _opened(path: str | Path) -> Any:
-    """The file with its header read and checked by the library, no array read."""
+    """The file with its header checked by the library, no array read."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > _MAX_HEADER_BYTES:
@@ -198,7 +191,7 @@ def _load(path: str | Path, *, with_discriminator: bool) -> Bundle:
             raise NotAnExportedFileError(f"{path}: {error}") from None
 
         def read(prefix: str) -> dict[str, np.ndarray]:
-            # Copied: what the library returns may be a view of the mapped file.
+            # Copied: the library may return a view of the mapped file.
             return {
                 name.removeprefix(prefix): np.array(file.get_tensor(name), np.float32)
                 for name in shapes
@@ -226,7 +219,7 @@ def _load(path: str | Path, *, with_discriminator: bool) -> Bundle:
 
 
 def _read_metadata(header: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON record, with every key there and of its type."""
+    """The JSON record, with every key present and of its type."""
     text = header.get(_KEY)
     if text is None:
         raise UserError(
@@ -257,7 +250,7 @@ def _read_metadata(header: Mapping[str, str]) -> dict[str, Any]:
 def _described(
     metadata: dict[str, Any],
 ) -> tuple[dict[str, ModelConfig], dict[str, tuple[int, ...]]]:
-    """Architectures by prefix, and the shape of every array by its name in the file."""
+    """Architectures by prefix, and shapes of arrays by name in the file."""
     config = stored_model_config(metadata["config"])
     configs = {_GENERATOR: config}
     if metadata["discriminator"] is not None:

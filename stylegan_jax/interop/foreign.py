@@ -1,8 +1,8 @@
-"""From the variables of other projects to a generator, and back.
+"""Tables between variables of other projects and a generator's parameters.
 
-A table of `Row` says which variable is which of our parameters. Theirs are NCHW, ours
-NHWC. Weights are copied raw: their run-time coefficients are ours too, and the flipped
-kernels of fused up-convolutions are left to `ModelConfig.fused_from`.
+Foreign arrays are NCHW, ours NHWC. Weights are copied raw: run-time coefficients are
+the same, and `ModelConfig.fused_from` handles flipped kernels of fused
+up-convolutions.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError
 
 Variables = Mapping[str, np.ndarray]
 
-# Their axes to ours.
+# Foreign axes to ours.
 NCHW = (0, 2, 3, 1)
 OUT_IN = (1, 0)
 OUT_IN_HW = (2, 3, 1, 0)
 IN_OUT_HW = (2, 3, 0, 1)
 
-# What a network that cannot be built raises.
+# Errors of an impossible architecture.
 IMPOSSIBLE = (ArithmeticError, TypeError, ValueError)
 
 
@@ -33,15 +33,15 @@ IMPOSSIBLE = (ArithmeticError, TypeError, ValueError)
 class Row:
     """One kind of variable.
 
-    Names are patterns: `{R}` stands for every resolution, `{lod}` for its official
-    number (0 is the final one) and `{i}` for every layer.
+    Patterns in names: `{R}` is every resolution, `{lod}` its official number (0 is the
+    final one), `{i}` every layer.
 
     Attributes:
-        theirs: its name.
-        ours: the path of the parameter.
-        axes: the transposition from their axes to ours.
+        theirs: foreign name.
+        ours: path of the parameter.
+        axes: transposition from their axes to ours.
         chw_axis: an axis that flattens C, H, W (4x4) there and H, W, C here.
-        unfused: the name in a ProGAN with `fused_scale=False`.
+        unfused: foreign name in a ProGAN with `fused_scale=False`.
     """
 
     theirs: str
@@ -51,7 +51,7 @@ class Row:
     unfused: bool = False
 
     def read(self, array: np.ndarray) -> np.ndarray:
-        """Their array in our layout, a float32 copy."""
+        """Foreign array in our layout, a float32 copy."""
         if self.axes is not None:
             array = array.transpose(self.axes)
         if self.chw_axis is not None:
@@ -59,7 +59,7 @@ class Row:
         return np.array(array, np.float32, order="C")
 
     def write(self, array: np.ndarray) -> np.ndarray:
-        """Our array in their layout, in C order: undoes `read`."""
+        """Inverse of `read`, in C order."""
         if self.chw_axis is not None:
             array = _split(array, self.chw_axis, (4, 4, -1), (2, 0, 1, 3))
         if self.axes is not None:
@@ -67,7 +67,7 @@ class Row:
         return np.asarray(array, np.float32, order="C")
 
     def their_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Their shape of what is `shape` here."""
+        """Foreign shape of our `shape`."""
         if self.axes is None:
             return shape
         return tuple(shape[self.axes.index(axis)] for axis in range(len(shape)))
@@ -76,14 +76,14 @@ class Row:
 def _split(
     array: np.ndarray, axis: int, parts: tuple[int, int, int], order: tuple[int, ...]
 ) -> np.ndarray:
-    """Reorders the three dimensions that one axis of a matrix flattens."""
+    """Permutes the three dimensions that one axis of a matrix flattens."""
     array = np.moveaxis(array, axis, 0)
     cells = array.reshape(*parts, array.shape[1]).transpose(order)
     return np.moveaxis(cells.reshape(array.shape), 0, axis)
 
 
 def names(rows: Sequence[Row], config: ModelConfig) -> dict[str, tuple[str, Row]]:
-    """Every name that the rows stand for: to our path, and the row."""
+    """All foreign names of the rows: to our path, and the row."""
     spelt: dict[str, tuple[str, Row]] = {}
     for row in rows:
         for lod, resolution in enumerate(reversed(config.resolutions)):
@@ -100,22 +100,15 @@ def match(
     shapes: Mapping[str, tuple[int, ...]],
     config: ModelConfig,
 ) -> dict[str, np.ndarray]:
-    """Reads every variable into its parameter, each exactly once.
+    """Parameters by path, float32, each read from exactly one variable.
 
-    Args:
-        variables: by their names.
-        rows: the table to use.
-        shapes: of all our parameters by path.
-        config: the architecture.
-
-    Returns:
-        Our parameters by path, float32.
+    `shapes` are those of all parameters by path.
 
     Raises:
-        NotAStyleGANPickleError: variables are missing, left over, given twice, of a
-            wrong shape or not numbers; the message lists them.
+        NotAStyleGANPickleError: lists variables missing, left over, given twice, of a
+            wrong shape or not numbers.
     """
-    # A parameter may have several names; the one that is there counts.
+    # Of several names of a parameter, the one present counts.
     chosen: dict[str, tuple[str, Row]] = {}
     for theirs, (path, row) in names(rows, config).items():
         if path in shapes and (path not in chosen or chosen[path][0] not in variables):
@@ -136,13 +129,9 @@ def spell(
     *,
     unfused: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Their variables, by name, of our parameters: undoes `match`.
+    """Inverse of `match`: foreign variables by name.
 
-    Args:
-        arrays: all our parameters by path.
-        rows: the table to use.
-        config: the architecture.
-        unfused: give layers that resample their names of `fused_scale=False`.
+    `unfused` uses the names of `fused_scale=False`.
     """
     places: dict[str, tuple[str, Row]] = {}
     for theirs, (path, row) in names(rows, config).items():
@@ -156,7 +145,7 @@ def spell(
 
 
 def growth(lod: np.ndarray | float, resolution: int) -> tuple[int, float | None]:
-    """The active resolution and its fade-in (None: stable) at a level of detail.
+    """Active resolution and fade-in (None: stable) at a level of detail.
 
     Raises:
         NotAStyleGANPickleError: there is no such level.
@@ -178,15 +167,13 @@ def generator(
     has_w_avg: bool = True,
     absent: Variables | None = None,
 ) -> Generator:
-    """A generator of all variables, each read exactly once.
+    """Generator of all variables, each read exactly once.
 
     Args:
-        variables: by their names.
-        rows: which one is which parameter (or "w_avg", or "noise/3").
-        config: the architecture.
-        lod: official level of detail at which it was saved.
+        rows: from variables to parameters, "w_avg" or "noise/3".
+        lod: official level of detail.
         has_w_avg: False for ProGAN.
-        absent: in our layout, what such files do not have.
+        absent: arrays that such files lack, in our layout.
 
     Raises:
         NotAStyleGANPickleError: variables are missing, left over or of a wrong shape,

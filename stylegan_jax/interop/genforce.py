@@ -1,9 +1,8 @@
 """Generators of genforce/genforce: PyTorch copies of the official StyleGAN.
 
-The architecture is the official one, stored in PyTorch's layouts, so images agree.
-A state dictionary does not tell `fused_scale`, `mapping_lr_mul`, `use_wscale` and
-`final_tanh`: they are taken to be that project's defaults ("auto", 0.01, True,
-False), which its converted official networks have.
+State dictionaries lack `fused_scale`, `mapping_lr_mul`, `use_wscale` and `final_tanh`:
+the project's defaults ("auto", 0.01, True, False) are assumed, which its converted
+official networks have.
 
 Source: `StyleGANGenerator` in genforce, `models/stylegan_generator.py`.
 """
@@ -17,22 +16,19 @@ from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError
 
-# Names in a checkpoint, by what the user asks for.
+# Keys in a checkpoint by `which`.
 WHICH = {"smooth": "generator_smooth", "generator": "generator"}
 
-# A name that only this family's generators have.
+# A name unique to this family's generators.
 MARK = "synthesis.layer0.apply_noise.weight"
 
 
 def convert(found: Variables) -> Generator:
-    """The generator of a state dictionary of `StyleGANGenerator`.
-
-    Returns:
-        The generator, at the resolution and fade-in (`synthesis.lod`) of the file.
+    """Generator of a `StyleGANGenerator`, at the stored growth (`synthesis.lod`).
 
     Raises:
-        NotAStyleGANPickleError: options that are not supported, or variables that
-            are missing, left over or of a wrong shape.
+        NotAStyleGANPickleError: unsupported options, or variables missing, left over or
+            of a wrong shape.
     """
     config = _config(found)
     found = dict(found)
@@ -82,10 +78,7 @@ def _config(found: Variables) -> ModelConfig:
 
 
 def _dense(kernel: np.ndarray) -> np.ndarray:
-    """Their 4x4 convolution of one padded pixel as our dense layer's weights.
-
-    `[out, w_dim, 4, 4]` to `[w_dim, 16 * out]`; the convolution turns its kernel.
-    """
+    """4x4 kernel `[out, w_dim, 4, 4]` as dense weights `[w_dim, 16 * out]`, turned."""
     if kernel.ndim != 4 or kernel.shape[2:] != (4, 4):
         raise NotAStyleGANPickleError(
             f"synthesis.layer0.weight is {kernel.shape}, not of a 4x4 convolution"

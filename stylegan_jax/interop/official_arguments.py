@@ -1,6 +1,6 @@
-"""Arguments of official networks and our `ModelConfig`: one table, both ways.
+"""Conversion between arguments of official networks and `ModelConfig`.
 
-What cannot be said on the other side is refused by name; nothing is guessed.
+Whatever has no equivalent is rejected by name.
 
 Source of arguments and defaults: `G_style`, `G_mapping`, `G_synthesis`, `D_basic` and
 `G_paper`, `D_paper` in NVlabs/stylegan, `training/networks_stylegan.py` and
@@ -17,7 +17,7 @@ from stylegan_jax.interop.unpickle import PickledNetwork
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
 
-# Our field of each official argument, where it has another name.
+# Our field of an official argument, where named differently.
 _FIELD = {
     "fmap_base": "channel_base",
     "fmap_decay": "channel_decay",
@@ -32,7 +32,7 @@ _FIELD = {
     "fused_scale": "fused_from",
     "blur_filter": "blur",
 }
-# Official defaults of each function, which absent arguments had.
+# Official defaults of absent arguments, by function.
 _CHANNELS = {"label_size": 0, "fmap_base": 8192, "fmap_decay": 1.0, "fmap_max": 512}
 _SMALL = {**_CHANNELS, "num_channels": 1, "resolution": 32}
 _RESAMPLED: dict[str, Any] = {"fused_scale": "auto", "blur_filter": [1, 2, 1]}
@@ -64,7 +64,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "D_paper": {**_SMALL, "mbstd_group_size": 4, "fused_scale": True},
 }
-# What the functions are in our terms, whatever their arguments.
+# Our fields implied by the function, whatever its arguments.
 _FIXED: dict[str, dict[str, Any]] = {
     "G_paper": {
         "embed_labels": False,
@@ -77,7 +77,7 @@ _FIXED: dict[str, dict[str, Any]] = {
     },
     "D_paper": {"embed_labels": False, "blur": False},
 }
-# Arguments that must have the value the networks here are built for.
+# Arguments supported with one value only.
 _REQUIRED = {
     "nonlinearity": "lrelu",
     "mapping_nonlinearity": "lrelu",
@@ -85,8 +85,7 @@ _REQUIRED = {
     "use_leakyrelu": True,
     "pixelnorm_epsilon": 1e-8,
 }
-# Arguments that change how the function is computed, what happens in training, or
-# truncation, which callers choose here.
+# Ignored arguments: how to compute, training, and truncation, which callers choose.
 _IGNORED = {"dlatent_avg_beta", "dlatent_broadcast", "dtype", "force_clean_graph"}
 _IGNORED |= {"is_template_graph", "is_training", "is_validation", "randomize_noise"}
 _IGNORED |= {"structure", "style_mixing_prob", "truncation_cutoff", "truncation_psi"}
@@ -100,11 +99,11 @@ _MAX_MAPPING_LAYERS = 64
 
 
 def model_config(network: PickledNetwork) -> ModelConfig:
-    """The architecture that a network's arguments describe.
+    """Architecture described by a network's arguments.
 
     Raises:
-        NotAStyleGANPickleError: the network is of another family, or has arguments
-            that are unknown, unsupported or senseless (all named).
+        NotAStyleGANPickleError: another family, or arguments unknown, unsupported or
+            invalid (all named).
     """
     kind = network.build_func_name
     if kind not in _DEFAULTS:
@@ -113,7 +112,7 @@ def model_config(network: PickledNetwork) -> ModelConfig:
             + (", which is StyleGAN2" if kind.startswith(("G_main", "D_style")) else "")
             + f"; supported are {', '.join(_DEFAULTS)}"
         )
-    # What the outer network got it hands to its components.
+    # The outer network passes its arguments to its components.
     kwargs: dict[str, Any] = {}
     for part in (*network.components.values(), network):
         kwargs |= part.static_kwargs
@@ -147,20 +146,13 @@ def model_config(network: PickledNetwork) -> ModelConfig:
 
 
 def official_kwargs(config: ModelConfig, kind: str) -> dict[str, Any]:
-    """The arguments that make the official `kind` of network what `config` says.
+    """Arguments, where not default, of an official network of this architecture.
 
-    How we compute (`dtype`, `remat`) is not part of it, nor are fields that such a
-    network does not read.
-
-    Args:
-        config: the architecture.
-        kind: "G_style", "D_basic", "G_paper" or "D_paper".
-
-    Returns:
-        Only what differs from the official defaults.
+    `kind` is "G_style", "D_basic", "G_paper" or "D_paper". `dtype`, `remat` and fields
+    that such a network does not read are ignored.
 
     Raises:
-        UserError: no arguments say it; the message names the fields.
+        UserError: names the fields that no arguments express.
     """
     if config.mlp_layers:
         raise UserError(
@@ -190,7 +182,7 @@ def official_kwargs(config: ModelConfig, kind: str) -> dict[str, Any]:
 
 
 def is_unfused(kind: str, kwargs: Mapping[str, Any]) -> bool:
-    """Whether the layers that resample have the names of `fused_scale=False`."""
+    """Whether resampling layers have the names of `fused_scale=False`."""
     return kind.endswith("_paper") and kwargs.get("fused_scale") is False
 
 
@@ -217,7 +209,7 @@ def _flipped(config: ModelConfig, fused_from: int) -> list[bool]:
 
 
 def _read_by(kind: str, config: ModelConfig) -> dict[str, Any]:
-    """What a generator or a discriminator of this architecture depends on."""
+    """Fields that a generator or discriminator of this architecture reads."""
     fields = dataclasses.asdict(config)
     for field in ("dtype", "remat"):
         del fields[field]
@@ -244,7 +236,7 @@ def impossible(network: PickledNetwork, error: Exception) -> NotAStyleGANPickleE
 
 
 def _value(key: str, value: Any, default: Any) -> Any:
-    """One argument as the value of our field; raises where there is none."""
+    """Value of our field for one argument; raises where there is none."""
     if key == "blur_filter":
         if value is None or (isinstance(value, list | tuple) and len(value) == 0):
             return False
@@ -267,7 +259,7 @@ def _value(key: str, value: Any, default: Any) -> Any:
 
 
 def _progan_sizes(values: dict[str, Any]) -> dict[str, int]:
-    """Sizes of z and of "w", which is z with the labels and feeds the first layer."""
+    """Sizes of z and "w": z with the labels, which feeds the first layer."""
     z_dim = values["z_dim"]
     if z_dim is None:
         sizes = ("resolution", "channel_base", "channel_max", "channel_decay")

@@ -1,4 +1,4 @@
-"""Which official variable is which of our parameters: a table per network.
+"""Tables from official variables to our parameters, by network.
 
 Source of names and shapes: `G_style`, `G_mapping`, `G_synthesis`, `D_basic` and
 `G_paper`, `D_paper` in NVlabs/stylegan, `training/networks_stylegan.py` and
@@ -26,7 +26,7 @@ _PARTS = {
     "StyleMod/bias": "style/bias",
 }
 
-# Variables of components carry the component's name in front.
+# The component's name prefixes its variables.
 GENERATOR = (
     Row("dlatent_avg", "w_avg"),
     Row("mapping/LabelConcat/weight", "mapping/label_concat/weight"),
@@ -74,5 +74,5 @@ DISCRIMINATOR = tuple(
     for part in ("weight", "bias")
 )
 
-# Where in its growth the network is.
+# Level of detail: the network's growth.
 STATE = frozenset({"lod", "synthesis/lod"})

@@ -1,12 +1,9 @@
-"""Writes our networks in the layout of official pickles.
+"""Writer of official pickles, for tools of NVlabs/stylegan; without TensorFlow.
 
-Official tools (`pretrained_example.py`, `generate_figures.py`, `run_metrics.py`,
-training that resumes) read what was trained here. Neither TensorFlow nor dnnlib is
-needed. What they call a `Network` carries the source text of the module with its
-build function, which their loader executes; that text is NVIDIA's, under a
-non-commercial licence, so it is not ours to ship: `module_src` takes it from the
-user's own checkout. Without it a file is complete for this package and for other
-readers of weights, but the official loader finds no build function in it.
+The official loader executes the source text of the module with a network's build
+function. That text is under NVIDIA's non-commercial licence and not shipped:
+`module_src` comes from the user's own checkout. Without it, this package and other
+readers of weights can load a file, the official loader cannot.
 
 Source of the layout: `Network.__getstate__` and `__setstate__` in NVlabs/stylegan,
 `dnnlib/tflib/network.py`.
@@ -49,32 +46,27 @@ _MODULES = {
 def save_pickle(
     path: str | Path, bundle: Bundle, *, module_src: str = ""
 ) -> tuple[str, ...]:
-    """Writes an official pickle.
+    """Writes an official pickle atomically; returns its networks' names.
 
-    Networks with a mean of w become `G_style` and `D_basic`, those without become
-    `G_paper` and `D_paper` (ProGAN).
+    Networks with a mean of w become `G_style` and `D_basic`, others `G_paper` and
+    `D_paper` (ProGAN).
 
     Args:
-        path: written atomically.
-        bundle: its networks. Official files hold `(G, D, Gs)`; if `bundle` has no
-            discriminator, the file holds the generator alone, named Gs. Where only
-            the raw generator is lacking, the other one takes its place.
+        bundle: written as `(G, D, Gs)`; without a discriminator, the generator alone as
+            Gs. The generator stands in for a missing raw one.
         module_src: the source text of `training/networks_stylegan.py`
             (`networks_progan.py` for ProGAN) of NVlabs/stylegan.
 
-    Returns:
-        The names of the networks in the file.
-
     Raises:
-        UserError: the architecture has no official name, or `module_src` lacks the
-            build function.
+        UserError: an architecture without official equivalent, or a `module_src`
+            without the build function.
     """
     ema = bundle.generator
     g_ema = _generator_state("Gs", ema, module_src)
     if bundle.discriminator is None:
         names, value = ("Gs",), g_ema
     else:
-        # The same arrays under another name are written once.
+        # Shared arrays are written once.
         raw = dataclasses.replace(g_ema, state=g_ema.state | {"name": "G"})
         if bundle.raw is not None:
             raw = _generator_state("G", bundle.raw, module_src)
@@ -86,17 +78,17 @@ def save_pickle(
 
 
 def build_functions(generator: Generator) -> tuple[str, str]:
-    """The official names of a generator's kind and of its discriminator's."""
-    # Only the official StyleGAN keeps a mean of w.
+    """Official names of the kinds of generator and discriminator."""
+    # Of the two, only StyleGAN keeps a mean of w.
     is_style = generator.w_avg is not None
     return ("G_style", "D_basic") if is_style else ("G_paper", "D_paper")
 
 
 def level_of_detail(generator: Generator) -> np.ndarray:
-    """The official `lod`, float32 of shape (): 0 is the final resolution, grown.
+    """Official `lod`, float32 of shape (): 0 is the final resolution, grown.
 
-    A fade keeps its resolution: at its ends `lod` stays beside the whole number by
-    the least that float32 can tell.
+    At the ends of a fade it stays one float32 step beside the whole number, which
+    keeps the resolution.
     """
     coarser = math.log2(generator.config.resolution // generator.resolution)
     if generator.alpha is None:

@@ -1,9 +1,9 @@
-"""Writes plain data, arrays and `Network` objects as a pickle, opcode by opcode.
+"""Pickle writer for plain data, arrays and `Network` objects, opcode by opcode.
 
-The standard library's pickler imports what it names, and NumPy 2 names modules that
-the NumPy of the official code's time lacks. Here the few names are fixed text: those
-of `dnnlib` and of NumPy 1, which NumPy 2 still answers to. `pickle_machine` is the
-reader. The protocol is 4, the newest that Python 3.6 reads.
+The standard pickler would import `dnnlib`, and names NumPy 2 modules unknown to the
+official code's NumPy. Names here are fixed: those of `dnnlib` and NumPy 1, which
+NumPy 2 still resolves. Protocol 4 is the newest that Python 3.6 reads; `pickle_machine`
+is the reader.
 
 Source of the opcodes: the standard library's `pickletools`; of the layout of arrays:
 `ndarray.__reduce__`.
@@ -23,7 +23,7 @@ _MAX_BYTES = 2**32 - 1  # that one array or text may have
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NetworkState:
-    """A `dnnlib.tflib.network.Network`, as the state it is set to on loading."""
+    """State of a `dnnlib.tflib.network.Network`."""
 
     state: dict[str, Any]
 
@@ -31,11 +31,8 @@ class NetworkState:
 def dump(value: Any, file: BinaryIO) -> None:
     """Writes a pickle of `value`.
 
-    Args:
-        value: None, bool, int, float, str, lists, tuples and dictionaries of them,
-            of float32 arrays and of `NetworkState`. An array that occurs more than
-            once is written once.
-        file: where to.
+    Supported are None, bool, int, float, str, and lists, tuples and dictionaries of
+    them, of float32 arrays (repeated ones are written once) and of `NetworkState`.
 
     Raises:
         TypeError: anything else.
@@ -49,12 +46,12 @@ def dump(value: Any, file: BinaryIO) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Emitter:
-    """The memo: the position of each array already written, by its identity."""
+    """Opcode generator with a memo: array identity -> position."""
 
     memo: dict[int, int] = dataclasses.field(default_factory=dict)
 
     def emit(self, value: Any) -> Iterator[bytes | memoryview]:
-        """The opcodes that push `value`."""
+        """Opcodes that push `value`."""
         match value:
             case None:
                 yield b"N"

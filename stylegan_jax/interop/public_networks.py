@@ -1,6 +1,4 @@
-"""The public networks: a table of what NVIDIA publishes, and where.
-
-It publishes neither sizes nor checksums of these files, so there are none here.
+"""Table of NVIDIA's public networks; no sizes or checksums are published.
 
 Source of file names and addresses: `README.md` and `pretrained_example.py` of
 NVlabs/stylegan; `pretrained_networks.py` of NVlabs/stylegan2, with Google Drive's from
@@ -12,28 +10,26 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Licence:
-    """What the weights may be used for."""
+    """Terms of the weights."""
 
     name: str
     url: str
 
     @property
     def notice(self) -> str:
-        """The line that people see."""
+        """One line for users."""
         return f"NVIDIA's weights: {self.name}, non-commercial; {self.url}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PublicNetwork:
-    """A pickle `(G, D, Gs)` that anybody may fetch.
+    """A downloadable pickle `(G, D, Gs)`.
 
     Attributes:
-        content: what it draws, for people.
-        file_name: its name in the cache, which is its official one.
-        urls: where it is, in the order to try.
-        resolution: in pixels.
-        licence: of the weights.
-        builder: the official function that builds the generator.
+        content: description for users.
+        file_name: official, also in the cache.
+        urls: in the order to try.
+        builder: official function that builds the generator.
     """
 
     content: str
@@ -51,7 +47,7 @@ NVIDIA_NC = Licence(
 _DRIVE = "https://drive.google.com/uc?id="
 _CDN = "https://nvlabs-fi-cdn.nvidia.com/stylegan2/networks/"
 
-# Name here, official name, identifier at Google Drive, content.
+# Our name, official name, Google Drive identifier, content.
 _STYLEGAN = """
 ffhq     ffhq-1024x1024      1MEGjdvVpUsu1jB4zrXZN7Y4kBBOzizDQ  faces (FFHQ)
 celebahq celebahq-1024x1024  1MGqJl28pN4t7SAtSrPdSRJSQJqahkzUf  faces (CelebA-HQ)
@@ -59,7 +55,7 @@ bedroom  bedrooms-256x256    1MOSKeGF0FJcivpBI7s63V9YHloUTORiF  bedrooms (LSUN)
 car      cars-512x384        1MJ6iCfNtMIRicihwRorsM3b7mmtmK9c3  cars (LSUN)
 cat      cats-256x256        1MQywl0FNt6lHu8E_EUqnRbviagS7fbiJ  cats (LSUN)
 """
-# StyleGAN as NVIDIA trained it anew, the baseline in StyleGAN2's paper.
+# StyleGAN retrained by NVIDIA, the baseline in StyleGAN2's paper.
 _CONFIG_A = """
 ffhq     1024  1MR3Ogs9XQlupSF_al-nGIAh797Cp5nKA  faces (FFHQ)
 car      512   1MhZpQAqgxKTz22u_urk0HSXA-BOLMCLV  cars (LSUN)

@@ -1,8 +1,4 @@
-"""Generators out of PyTorch files: genforce's and rosinality's StyleGAN.
-
-`torch_file` reads the file without PyTorch and without running anything; here it is
-told apart what it holds, and said what else would work where it is something else.
-"""
+"""Loading of genforce's and rosinality's generators from PyTorch files."""
 
 import os
 from collections.abc import Mapping
@@ -31,14 +27,14 @@ _WANTED = (
 )
 _OFFICIAL = "load the official .pkl that it was converted from instead"
 
-# What the first kilobyte of NVIDIA's pickles has.
+# Text in the first kilobyte of NVIDIA's pickles.
 _PICKLES = {
     b"torch_utils": "a StyleGAN2-ADA-PyTorch or StyleGAN3 pickle, which carries code "
     "and holds another architecture",
     b"dnnlib.tflib": "an official TensorFlow pickle, which stylegan_jax.load reads",
     b"tfutil": "a TensorFlow pickle of ProGAN, which stylegan_jax.load reads",
 }
-# A name that a state dictionary of another project has.
+# Names in state dictionaries of other projects.
 _OTHERS = {
     "synthesis.early_layer.const": "genforce's StyleGAN2, another architecture",
     "layer0.weight": "genforce's ProGAN; load the official .pkl instead",
@@ -59,26 +55,19 @@ def load_pytorch(
     *,
     resolution: int | None = None,
 ) -> Generator:
-    """Loads a StyleGAN generator out of a PyTorch file, running nothing in it.
+    """StyleGAN generator of a PyTorch file, at the saved growth; executes nothing.
 
-    Two families are told apart by their names: genforce's (see `genforce`, the official
-    networks in another container) and rosinality's (see `rosinality`, which has the
-    differences, and from where w_avg and noise come that its files lack).
+    Supports genforce's files (official networks in another container) and rosinality's;
+    see `genforce` and `rosinality`, also for the origin of w_avg and noise.
 
     Args:
-        path: a checkpoint or a state dictionary, `.pth`, `.pt` or `.model`.
-        which: "smooth", the averaged generator that one normally uses, or
-            "generator", the one under training. A file with a single network has only
-            that one.
-        resolution: of rosinality's networks, which do not tell how far they were
-            trained; None finds out. Others have theirs in the file.
-
-    Returns:
-        The generator, at the resolution and fade-in at which it was saved.
+        path: a checkpoint or state dictionary, `.pth`, `.pt` or `.model`.
+        which: "smooth", the moving average, or "generator", the one under training;
+            ignored for a file with a single network.
+        resolution: of rosinality's networks, which do not store it; None infers it.
 
     Raises:
-        NotAStyleGANPickleError: the file is something else, is damaged or hostile, or
-            its network has options that are not supported.
+        NotAStyleGANPickleError: another file, damaged, unsafe, or unsupported options.
         UserError: another `which`.
         OSError: the file cannot be opened.
     """
@@ -116,7 +105,7 @@ def load_pytorch(
 
 
 def _generator(value: object, which: Which) -> Mapping[object, object]:
-    """The state dictionary that was asked for, of a family that can be read."""
+    """State dictionary by `which`, of a supported family."""
     if isinstance(value, Tensor):
         raise NotAStyleGANPickleError(f"holds a plain tensor of shape {value.shape}")
     if not isinstance(value, dict):
@@ -154,7 +143,7 @@ def _is_generator(state: Mapping[object, object]) -> bool:
 
 
 def _described(value: Mapping[object, object]) -> str:
-    """What a dictionary is that has no generator of ours."""
+    """Description of a dictionary without a supported generator."""
     inner = [state for state in value.values() if isinstance(state, dict)]
     for state in (value, *inner):
         names = {str(name).removeprefix("module.") for name in state}

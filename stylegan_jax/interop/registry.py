@@ -1,7 +1,7 @@
-"""Public networks by name: which there are, and their pickles on this machine.
+"""Registry of public networks and their pickles on this machine.
 
-Where no checksum is published, what a file held when it was first fetched and read
-is recorded beside it and holds from then on (trust on first use).
+Without a published checksum, the digest of the first verified download is recorded
+beside the file and enforced from then on (trust on first use).
 """
 
 import logging
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def describe() -> str:
-    """The public networks, for people: names, what they draw, which are here."""
+    """Text table of the public networks: names, contents, which are cached."""
     folder = cache.folder("networks")
     width = max(map(len, NETWORKS))
     texts = max(len(network.content) for network in NETWORKS.values())
@@ -34,21 +34,21 @@ def describe() -> str:
 
 
 def fetch(name: str, *, from_file: str | os.PathLike[str] | None = None) -> Path:
-    """The pickle of a public network, downloaded if it is not here yet.
+    """Cached pickle of a public network, downloaded if necessary.
 
-    The first time, the file is read and must hold a network of the right kind and
-    resolution; its licence is logged then. See `io.fetch`.
+    A new file must hold a network of the right kind and resolution; its licence is
+    logged. See `io.fetch`.
 
     Args:
         name: a key of `NETWORKS`.
-        from_file: your own download of it, to be copied into the cache instead.
+        from_file: local file to copy into the cache instead of a download.
 
     Returns:
-        The path in the cache, `cache.folder("networks")`.
+        The path in `cache.folder("networks")`.
 
     Raises:
-        UserError: no such name; the network cannot be had, or the file is not it; it
-            changed since; the cache cannot be written to.
+        UserError: unknown name, failed download, another or changed file, or an
+            unwritable cache.
     """
     if name not in NETWORKS:
         hint = did_you_mean(name, NETWORKS) or f"known: {', '.join(NETWORKS)}"
@@ -73,7 +73,7 @@ def fetch(name: str, *, from_file: str | os.PathLike[str] | None = None) -> Path
 
 
 def _check(network: PublicNetwork, path: Path) -> None:
-    """Raises UserError unless a file is the network, as far as can be told."""
+    """Raises UserError unless a file is the network, as far as can be verified."""
     wrong = f"{path} is not {network.file_name}, or damaged:"
     generator = read_networks(path).get("Gs")
     if generator is None:
@@ -87,7 +87,7 @@ def _check(network: PublicNetwork, path: Path) -> None:
 
 
 def _copied(network: PublicNetwork, source: Path, path: Path) -> str:
-    """Copies the user's file into the cache once it is known to be the network."""
+    """Copies the user's file into the cache once verified."""
     if not source.is_file():
         raise UserError(f"`from_file` {source}: there is no such file")
     _check(network, source)

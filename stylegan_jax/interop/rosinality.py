@@ -1,20 +1,17 @@
 """Generators of rosinality/style-based-gan-pytorch.
 
-It differs from the official network, and so do its weights:
+Differences from the official network:
 
-- Every scaled weight has He's gain and a multiplier of its own, ToRGB, styles and noise
-  strengths included. The difference is folded into the weights here.
-- Fused up-convolutions are divided by 4; folded too.
-- A style is the scale itself, not what is added to 1; folded into the bias.
-- The bias of an up-convolution lies before the blur, the epsilon of instance norm is
+- Every scaled weight, ToRGB, styles and noise strengths included, has He's gain and
+  its own multiplier; fused up-convolutions are divided by 4. Folded into the weights.
+- A style is the scale itself, not an offset from 1. Folded into the bias.
+- The bias of an up-convolution precedes the blur, the epsilon of instance norm is
   1e-5, the mapping has no multiplier of 0.01, and both layers of a block share one
   noise image: fields of `ModelConfig`.
 - The 4x4 constant has no bias; a zero here.
-- Neither the mean of w nor noise images are stored. Here the mean is taken over
-  `W_AVG_SAMPLES` latents of a fixed seed (its `generate.py` draws as many anew), and
-  the noise is drawn from a fixed seed.
-- Files have all blocks up to 1024 px, however far training came. Its fade-in is not
-  stored; the network is taken to be stable.
+- Neither the mean of w nor noise is stored. Both come from a fixed seed here, the mean
+  over `W_AVG_SAMPLES` latents, as many as in its `generate.py`.
+- Files have all blocks up to 1024 px, trained or not, and no fade-in: assumed stable.
 
 Its `generate.py` truncates all layers, `sample(z, psi=0.7, cutoff=None)` here.
 
@@ -39,10 +36,10 @@ from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError
 W_AVG_SAMPLES = 10 * 1024
 SEED = 0  # of the latents behind w_avg, and of the noise
 
-# Names in a checkpoint, by what the user asks for.
+# Keys in a checkpoint by `which`.
 WHICH = {"smooth": "g_running", "generator": "generator"}
 
-# A name that only this family's generators have.
+# A name unique to this family's generators.
 MARK = "generator.progression.0.conv1.input"
 
 _UNFUSED = 2048  # as `fused_from`: no resolution reaches it
@@ -51,17 +48,14 @@ _MAX_LAYERS = state_dict.MAX_MAPPING_LAYERS
 
 
 def convert(found: Variables, resolution: int | None = None) -> Generator:
-    """The generator of a state dictionary of `StyledGenerator`.
+    """Generator of a state dictionary of `StyledGenerator`.
 
-    Args:
-        found: its variables.
-        resolution: of the images; None takes the highest that has been trained,
-            which is where noise strengths and biases have left zero. Blocks above
-            it are dropped.
+    `resolution` None takes the highest trained one, where noise strengths and biases
+    are not all zero; blocks above it are dropped.
 
     Raises:
-        NotAStyleGANPickleError: another version of that code, variables that are
-            missing, left over or of a wrong shape, or no such resolution.
+        NotAStyleGANPickleError: another version of that code, variables missing, left
+            over or of a wrong shape, or no such resolution.
     """
     if "generator.progression.1.conv1.conv.weight_orig" in found:
         raise NotAStyleGANPickleError(
@@ -90,7 +84,7 @@ def convert(found: Variables, resolution: int | None = None) -> Generator:
 
 
 def _block(name: str) -> int:
-    """The number of the block that a variable belongs to; -1 for the mapping's."""
+    """Number of a variable's block; -1 for the mapping's."""
     parts = name.split(".")
     if parts[:2] in (["generator", "progression"], ["generator", "to_rgb"]):
         return int(parts[2]) if len(parts) > 2 and parts[2].isdecimal() else -1
@@ -109,7 +103,7 @@ def _fused_weight(block: int) -> str:
 
 
 def _config(found: Variables, top: int) -> ModelConfig:
-    # The mapping is a row of modules: a norm, then dense layers and activations.
+    # Modules of the mapping: a norm, then dense layers and activations in turn.
     dense = [f"style.{2 * i + 1}.linear.weight_orig" for i in range(1 + _MAX_LAYERS)]
     layers = sum(name in found for name in dense)
     if not 1 <= layers <= _MAX_LAYERS:
@@ -145,7 +139,7 @@ def _config(found: Variables, top: int) -> ModelConfig:
 
 
 def _blurs(fused: list[bool]) -> list[str]:
-    """The stored low-pass filters, and the same for the backward pass."""
+    """Names of the stored low-pass filters, forward and backward."""
     return [
         f"generator.progression.{i}.conv1.{1 if is_fused else 2}.{name}"
         for i, is_fused in enumerate(fused)
@@ -155,7 +149,7 @@ def _blurs(fused: list[bool]) -> list[str]:
 
 
 def _folded(name: str, array: np.ndarray) -> np.ndarray:
-    """A variable with what our layers do not do multiplied or added, in float64."""
+    """A variable with its multiplier or offset folded in, in float64."""
     array = np.asarray(array, np.float64)
     if ".noise" in name and array.ndim == 4:  # [1, C, 1, 1]
         return array.reshape(-1) * math.sqrt(2 / max(array.size, 1))
@@ -171,12 +165,12 @@ def _folded(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _absent(config: ModelConfig) -> dict[str, np.ndarray]:
-    """What such files do not have."""
+    """Arrays that such files lack."""
     noise = latents.draw_noise(jax.random.key(SEED), 1, config.num_layers)
     return {
         "w_avg": np.zeros(config.w_dim, np.float32),
         "synthesis/block4/const/bias": np.zeros(config.channels(4), np.float32),
-        # Both layers of a block have the first one's.
+        # Both layers of a block share the first one's.
         **{
             f"noise/{i}": np.asarray(noise[i - i % 2]) for i in range(config.num_layers)
         },
@@ -213,7 +207,6 @@ def _rows(config: ModelConfig, fused: list[bool]) -> list[Row]:
 
 
 def _mean_w(generator: Generator) -> jax.Array:
-    """The mean of w over latents of a fixed seed."""
     rng, shape = np.random.RandomState(SEED), (1024, generator.config.z_dim)
     with jax.default_matmul_precision("highest"):
         means = [

@@ -1,9 +1,9 @@
-"""A sampler in a file (`.jaxexport`), for machines that lack this package.
+"""Self-contained sampler file (`.jaxexport`), for machines without this package.
 
-What `jax.export` makes of `Generator.sample`: one program for CPUs, NVIDIA GPUs and
-TPUs, weights and noise included, for any number of images. It is a function of `z`
-`[N, z_dim]`, `psi` and, where the network has classes, `labels` `[N, label_size]`, and
-gives float32 `[N, H, W, C]`. `usage` is the program that calls it.
+`jax.export` of `Generator.sample`: one program for CPUs, NVIDIA GPUs and TPUs,
+weights and noise included. From `z` `[N, z_dim]`, `psi` and, for networks with
+classes, `labels` `[N, label_size]`, it computes float32 `[N, H, W, C]` for any N.
+`usage` gives code that calls it.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from stylegan_jax.ops.latents import latents_of_seed
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
-# Mean difference of images that are read back, in [-1, 1]. bfloat16 has 8 bits.
+# Mean difference of images in [-1, 1]. bfloat16 has 8 bits.
 _TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05}
 
 
@@ -34,18 +34,16 @@ def save(
     dtype: Literal["float32", "bfloat16"] = "float32",
     cutoff: int | None = 8,
 ) -> None:
-    """Writes the sampler of a generator, with the noise stored in it.
+    """Writes the sampler of a generator, with its stored noise.
 
     Args:
         path: conventionally ends in `.jaxexport`.
-        generator: what should draw; without a mean of w, psi has no effect.
-        dtype: "bfloat16" keeps the weights in half the space and computes activations
-            in that type, as `ModelConfig.dtype` does; "float32" changes nothing.
+        generator: without a mean of w, psi has no effect.
+        dtype: "bfloat16" halves the weights and computes activations in it.
         cutoff: layers from this one on are not truncated; None truncates all.
 
     Raises:
-        UserError: another dtype.
-        UserError: `flatbuffers` is missing.
+        UserError: another dtype, or `flatbuffers` is missing.
     """
     (count,) = export.symbolic_shape("n")
     config = generator.config
@@ -66,7 +64,7 @@ def make_sampler(
     dtype: Literal["float32", "bfloat16"] = "float32",
     cutoff: int | None = 8,
 ) -> Callable[..., Array]:
-    """The function `(z, psi)` or `(z, psi, labels)` that `save` writes; see there."""
+    """Function `(z, psi)` or `(z, psi, labels)` that `save` writes."""
     if dtype not in _TOLERANCES:
         raise UserError(f"dtype is {dtype!r}, not one of {', '.join(_TOLERANCES)}")
     config = generator.config
@@ -75,7 +73,7 @@ def make_sampler(
         stored = stored.replace(config=dataclasses.replace(config, dtype=dtype))
 
     def sample(z: Array, psi: Array, labels: Array | None = None) -> Array:
-        # Mapping, styles and the scaling of weights are float32 in any case.
+        # Mapping, styles and the scaling of weights stay float32.
         wide = jax.tree.map(lambda x: x.astype(jnp.float32), stored)
         return wide.sample(z, labels=labels, psi=psi, cutoff=cutoff)
 
@@ -83,7 +81,7 @@ def make_sampler(
 
 
 def usage(path: str | os.PathLike[str], generator: Generator) -> str:
-    """The program that draws with a file of `save`; it needs jax and flatbuffers."""
+    """Code that draws with a file of `save`; it needs jax and flatbuffers."""
     config = generator.config
     lines = [
         "import jax.export, numpy as np",
@@ -112,13 +110,10 @@ def check(
     dtype: Literal["float32", "bfloat16"] = "float32",
     cutoff: int | None = 8,
 ) -> float:
-    """Draws two images with a file of `save` and with its generator, on this machine.
-
-    Returns:
-        The largest difference of two numbers of them.
+    """Largest difference of two images drawn by a file of `save` and its generator.
 
     Raises:
-        UserError: they differ by more than rounding explains.
+        UserError: it exceeds rounding.
     """
     program = programs.read(path, again="python -m stylegan_jax.convert")
     size = generator.config.label_size

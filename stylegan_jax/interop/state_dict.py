@@ -1,4 +1,4 @@
-"""PyTorch state dictionaries: arrays by name, and what they say of an architecture."""
+"""PyTorch state dictionaries: arrays by name, and architectures from their shapes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,10 +15,10 @@ _BLUR = np.outer([1, 2, 1], [1, 2, 1]) / 16
 
 
 def variables(state: Mapping[object, object]) -> Variables:
-    """The arrays of a state dictionary, by name without `DataParallel`'s `module.`.
+    """Arrays by name, without the `module.` of `DataParallel`.
 
     Raises:
-        NotAStyleGANPickleError: there is something else in it.
+        NotAStyleGANPickleError: an entry is no array.
     """
     found: Variables = {}
     for name, value in state.items():
@@ -31,10 +31,10 @@ def variables(state: Mapping[object, object]) -> Variables:
 
 
 def shape_of(found: Variables, name: str, ndim: int) -> tuple[int, ...]:
-    """The shape of an array that a description of the network hangs on.
+    """Shape of a required array of `ndim` axes.
 
     Raises:
-        NotAStyleGANPickleError: it is not there, or has another number of axes.
+        NotAStyleGANPickleError: missing, or another number of axes.
     """
     array = found.get(name)
     if array is None or array.ndim != ndim:
@@ -44,7 +44,7 @@ def shape_of(found: Variables, name: str, ndim: int) -> tuple[int, ...]:
 
 
 def count_of(found: Variables, name: str, limit: int) -> int:
-    """How many of `name`, which has a `{i}` counting from 0, are there; 1 to limit.
+    """Number of arrays `name`, whose `{i}` counts from 0; 1 to `limit`.
 
     Raises:
         NotAStyleGANPickleError: none, or more than the limit.
@@ -77,7 +77,7 @@ def channel_rule(widths: Mapping[int, int]) -> tuple[int, int]:
 
 
 def drop_blur(found: Variables, names: Sequence[str]) -> None:
-    """Takes out stored low-pass filters, which must be [1, 2, 1].
+    """Removes stored low-pass filters, which must be [1, 2, 1].
 
     Raises:
         NotAStyleGANPickleError: one is missing or another filter.
@@ -91,7 +91,7 @@ def drop_blur(found: Variables, names: Sequence[str]) -> None:
 
 
 def layer_paths(config: ModelConfig) -> list[str]:
-    """The path in `params` of every layer, in order."""
+    """Paths in `params` of all layers, in order."""
     first = "const" if config.const_input else "dense"
     paths = [f"synthesis/block4/{first}", "synthesis/block4/conv"]
     for size in config.resolutions[1:]:

@@ -1,8 +1,6 @@
-"""Networks of NVlabs/stylegan and ProGAN, read by `unpickle`, as ours.
+"""Loading of NVlabs/stylegan and ProGAN networks that `unpickle` read.
 
-Arguments by the tables of `official_arguments`, variables by those of
-`official_variables`. What cannot be represented is refused by name; nothing is
-guessed.
+Whatever cannot be represented is rejected by name.
 """
 
 import contextlib
@@ -40,19 +38,13 @@ LICENCE = (
 def load_pickle(
     path: str | os.PathLike[str], which: Literal["G", "Gs"] = "Gs"
 ) -> Generator:
-    """Loads the generator of an official pickle.
+    """Generator of an official StyleGAN or ProGAN pickle, at the saved growth.
 
-    Args:
-        path: a StyleGAN or ProGAN pickle.
-        which: "Gs", the averaged generator that one normally uses, or "G", the one
-            under training. A file with a single network has only that one.
-
-    Returns:
-        The generator, at the resolution and fade-in at which it was saved.
+    `which` is "Gs", the moving average, or "G", the one under training; a file with a
+    single network has only that one.
 
     Raises:
-        NotAStyleGANPickleError: the file is not such a pickle, is damaged or hostile,
-            or its network has options that are not supported.
+        NotAStyleGANPickleError: another file, damaged, unsafe, or unsupported options.
         UserError: another `which`.
         OSError: the file cannot be opened.
     """
@@ -65,7 +57,7 @@ def load_pickle(
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """Loads every network of an official pickle; raises as `load_pickle`."""
+    """All networks of an official pickle; raises as `load_pickle`."""
     networks = read_networks(path)
     raw = discriminator = None
     with _naming(path):
@@ -86,7 +78,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
 
 @contextlib.contextmanager
 def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Puts the file's name in front of what is wrong with it."""
+    """Prefixes errors with the file's name."""
     try:
         yield
     except NotAStyleGANPickleError as error:
@@ -94,11 +86,11 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def generator_from_pickle(network: PickledNetwork) -> Generator:
-    """Converts `G_style` or `G_paper`, at the growth at which it was saved.
+    """Generator of a `G_style` or `G_paper`, at the saved growth.
 
     Raises:
-        NotAStyleGANPickleError: another kind of network, unsupported options, or
-            variables that are missing, left over or of a wrong shape (all listed).
+        NotAStyleGANPickleError: another kind, unsupported options, or variables
+            missing, left over or of a wrong shape (all listed).
     """
     config = model_config(network)
     if network.build_func_name not in ("G_style", "G_paper"):
@@ -120,12 +112,9 @@ def generator_from_pickle(network: PickledNetwork) -> Generator:
 
 
 def discriminator_from_pickle(network: PickledNetwork) -> TrainedDiscriminator:
-    """Converts `D_basic` or `D_paper`.
+    """Discriminator of a `D_basic` or `D_paper`; raises as `generator_from_pickle`.
 
     Only the fields of its `config` that a discriminator reads are meaningful.
-
-    Raises:
-        NotAStyleGANPickleError: as for `generator_from_pickle`.
     """
     if not network.build_func_name.startswith("D_"):
         raise NotAStyleGANPickleError(
@@ -149,7 +138,7 @@ def _without_state(variables: foreign.Variables) -> dict[str, np.ndarray]:
 
 
 def _generator_rows(network: PickledNetwork, config: ModelConfig) -> tuple[Row, ...]:
-    """The table for a generator: ProGAN's up-convolutions come in two layouts."""
+    """Table of a generator: ProGAN's up-convolutions come in two layouts."""
     for coarse, fine in zip(config.resolutions, config.resolutions[1:], strict=False):
         layers = (config.channels(fine), config.channels(coarse))
         weight = network.variables.get(f"{fine}x{fine}/Conv0_up/weight")
@@ -157,7 +146,7 @@ def _generator_rows(network: PickledNetwork, config: ModelConfig) -> tuple[Row, 
             if weight.shape[2:] == layers:
                 return official_variables.GENERATOR_OUT_IN
             return official_variables.GENERATOR
-    # All square: only the code that wrote the file tells.
+    # Square kernels are ambiguous: the version of the writer decides.
     if network.class_path.startswith("tfutil"):
         return official_variables.GENERATOR_OUT_IN
     return official_variables.GENERATOR

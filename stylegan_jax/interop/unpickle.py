@@ -1,8 +1,7 @@
-"""Reads pickled networks of NVlabs/stylegan without running anything in them.
+"""Safe reader of pickled networks of NVlabs/stylegan; executes nothing in them.
 
-`pickle_machine` turns the file into plain data; here that data is checked, key by
-key, against what `Network.__getstate__` writes. The Python source code in such files
-(`build_module_src`) is dropped unread.
+`pickle_machine` gives plain data, checked here key by key against
+`Network.__getstate__`. Source code in the files (`build_module_src`) is dropped unread.
 
 Source of the layout: `dnnlib/tflib/network.py` in NVlabs/stylegan (state versions 3,
 and 4 where the StyleGAN2 repository wrote its "config a") and `tfutil.py` in
@@ -45,7 +44,7 @@ _WANTED = (
     "such as karras2019stylegan-ffhq-1024x1024.pkl"
 )
 
-# What other files begin with.
+# First bytes of other files.
 _MAGIC = {
     b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or an .npz)",
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": "a PyTorch checkpoint",
@@ -68,7 +67,7 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PickledNetwork:
-    """One `Network` of a pickle: what `__getstate__` wrote, minus its source code."""
+    """State of one pickled `Network`, without its source code."""
 
     name: str  # "Gs", "G_mapping", ...
     build_func_name: str  # "G_style", "D_basic", ...
@@ -84,18 +83,15 @@ class PickledNetwork:
 
 
 def read_networks(path: str | os.PathLike[str]) -> dict[str, PickledNetwork]:
-    """Reads every network of a pickle, executing nothing in it.
-
-    Args:
-        path: a pickle of the tuple `(G, D, Gs)` or of one `Network`.
+    """Networks of a pickle of `(G, D, Gs)` or of one `Network`; executes nothing.
 
     Returns:
-        "G", "D" and "Gs" for a tuple; one entry, under the network's own name, for a
-        single network. The arrays are read-only.
+        "G", "D" and "Gs", or one entry under the network's own name; arrays are
+        read-only.
 
     Raises:
-        UnsafePickleError: it names a class or an operation that is not on the list.
-        NotAStyleGANPickleError: it is damaged, too large, or something else.
+        UnsafePickleError: a class or operation that is not on the list.
+        NotAStyleGANPickleError: damaged, too large, or something else.
         OSError: the file cannot be opened.
     """
     path = Path(path)
@@ -123,7 +119,7 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, PickledNetwork]:
 
 
 def is_official_pickle(path: str | os.PathLike[str]) -> bool:
-    """Says from the first kilobyte whether `read_networks` should be tried."""
+    """Whether the first kilobyte is that of an official pickle."""
     try:
         with open(path, "rb") as file:
             head = file.read(1024)
@@ -134,7 +130,7 @@ def is_official_pickle(path: str | os.PathLike[str]) -> bool:
 
 
 def kind_of(head: bytes) -> str | None:
-    """What a file that begins so is, for messages; None where that is not known."""
+    """Kind of file by its first bytes, for messages; None if unknown."""
     head = head[:64].lstrip()
     return next(
         (kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None
@@ -159,7 +155,7 @@ def _networks(value: object) -> dict[str, PickledNetwork]:
     )
 
 
-# Every key of a state and its type.
+# Keys of a state and their types.
 _STATE: dict[str, type] = {
     "version": int,
     "name": str,
@@ -172,7 +168,7 @@ _STATE: dict[str, type] = {
 
 
 def _checked(value: object, *, depth: int) -> PickledNetwork:
-    """One network out of its stand-in; `depth` bounds components of components."""
+    """Network of a stand-in; `depth` bounds nested components."""
     if not isinstance(value, official_pickle.Network) or value.state is None:
         raise NotAStyleGANPickleError("a network without a state")
     require(depth <= 2, "networks nested too deeply")
@@ -221,7 +217,7 @@ def _variables(pairs: list[Any]) -> dict[str, np.ndarray]:
 
 
 def _plain(value: Any, budget: list[int], *, depth: int) -> Any:
-    """A setting as plain data; `budget` counts down over all of one network's."""
+    """A setting as plain data; `budget` is shared by all of a network's."""
     budget[0] -= 1
     require(budget[0] >= 0 and depth <= 4, "too many or too deeply nested settings")
     match value:

@@ -1,1 +1,1 @@
-"""Pickles read without running them: NVIDIA's networks and PyTorch's files."""
+"""Safe reading of official pickles and PyTorch files."""

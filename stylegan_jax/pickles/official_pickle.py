@@ -1,4 +1,4 @@
-"""What official pickles may name, and the stand-ins that answer.
+"""Dialect of official network pickles: permitted names and their stand-ins.
 
 Source: `Network.__getstate__` in NVlabs/stylegan, `dnnlib/tflib/network.py`, and how
 NumPy pickles arrays.
@@ -44,7 +44,7 @@ _NAMES: dict[tuple[str, str], str] = {
 }
 _DTYPES = {f"{kind}{size}" for kind in "fiu" for size in (2, 4, 8)} | {"i1", "u1", "b1"}
 
-# Module prefixes that tell what a foreign pickle is.
+# Kinds of foreign pickles by module prefix.
 _FOREIGN = {
     "torch_utils": "a StyleGAN2-ADA-PyTorch or StyleGAN3 pickle, which carries code",
     "training.networks": "a StyleGAN2-ADA-PyTorch pickle, which carries code",
@@ -71,14 +71,14 @@ class Dtype:
 
 @dataclasses.dataclass
 class Array:
-    """A NumPy array; None until its state has been set."""
+    """A NumPy array; None until its state is set."""
 
     value: np.ndarray | None = None
 
 
 @dataclasses.dataclass
 class Network:
-    """A `Network` object; no state until it has been set."""
+    """A `Network` object; no state until it is set."""
 
     class_path: str
     state: dict[str, Any] | None = None
@@ -87,7 +87,7 @@ class Network:
 def to_array(
     machine: Machine, data: Any, dtype: Any, shape: Any, *, fortran: bool
 ) -> Array:
-    """An array over bytes of the file; the sizes must agree before anything is made."""
+    """Array over bytes of the file; sizes must agree before any allocation."""
     if isinstance(data, str):  # bytes as Python 2 wrote them
         data = data.encode("latin1")
     require(isinstance(data, bytes | bytearray), "an array without raw data")
@@ -111,7 +111,7 @@ def to_array(
 
 
 def call(machine: Machine, function: Global, args: tuple[Any, ...]) -> object:
-    """Answers one REDUCE: the few functions a network pickle applies to its data."""
+    """REDUCE: one of the few functions a network pickle applies to its data."""
     match function.kind, args:
         case "dict", ():
             return {}
@@ -136,7 +136,7 @@ def call(machine: Machine, function: Global, args: tuple[Any, ...]) -> object:
 
 
 def set_state(machine: Machine, target: object, state: object) -> None:
-    """Answers one BUILD, which only the stand-ins accept, each its one layout."""
+    """BUILD: stand-ins only, each with its one layout."""
     match target, state:
         case Array(None), (1, shape, dtype, bool(fortran), data):
             built = to_array(machine, data, dtype, shape, fortran=fortran)
@@ -152,7 +152,6 @@ def set_state(machine: Machine, target: object, state: object) -> None:
 
 
 def _make(cls: Global) -> object:
-    """Answers one NEWOBJ."""
     require(cls.kind in ("network", "dict"), f"makes a new {cls.path}")
     return Network(cls.path) if cls.kind == "network" else {}
 

@@ -1,12 +1,11 @@
-"""A pickle machine that builds plain data and calls nothing.
+"""Pickle reader that builds plain data and calls nothing.
 
-A pickle is a program: the standard library's loader imports what it names and calls
-it. Here the program is *read*: the machine executes only the opcodes of `_OPCODES`, on
-plain Python data and stand-ins. What a file may "call" is a fixed list of names, the
-`Dialect` of its family, each answered by a function of ours that checks its
-arguments; nothing is imported, looked up by attribute or called by name. Dictionary
-keys are strings (or whole numbers), nothing recurses over what the file built, and
-every allocation is bounded by the size of the file, so a hostile file costs one error.
+The standard loader imports and calls whatever a pickle names. This one executes only
+the opcodes of `_OPCODES`, on plain data and stand-ins; "calls" are limited to the
+fixed names of a `Dialect`, answered by our functions, which check their arguments.
+Nothing is imported, looked up by attribute or called by name. Dictionary keys are
+strings (or whole numbers), nothing recurses over the result, and file size bounds
+every allocation, so a hostile file costs one error.
 
 Source of the opcodes: the standard library's `pickletools`.
 """
@@ -20,15 +19,15 @@ from stylegan_jax.errors import UserError
 
 
 class NotAStyleGANPickleError(UserError):
-    """The file holds no network this package can read, or is damaged."""
+    """The file holds no readable network, or is damaged."""
 
 
 class UnsafePickleError(NotAStyleGANPickleError):
-    """The file asks for something to be imported, called or built that is not data."""
+    """The file imports, calls or builds something that is not data."""
 
 
 def shown(text: object) -> str:
-    """Text from a file, made fit for a one-line message."""
+    """Untrusted text, sanitised for a one-line message."""
     return ascii(str(text)[:100])[1:-1]
 
 
@@ -40,7 +39,7 @@ def require(condition: bool, what: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-    """A name that its dialect knows: the stand-in for a function or class."""
+    """Stand-in for a function or class that the dialect knows."""
 
     kind: str  # what our functions tell it by; several names may be of one kind
     path: str  # "module.name"
@@ -48,7 +47,7 @@ class Global:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """What the pickles of one family may say, and what answers them."""
+    """Permitted names of one family of pickles, and their handlers."""
 
     family: str  # such a pickle, for messages
     names: Mapping[tuple[str, str], str]  # the kind of each, by module and name
@@ -63,7 +62,7 @@ class Dialect:
 
 @dataclasses.dataclass
 class Machine:
-    """The pickle machine: a stack, the stacks below open marks, and the memo."""
+    """State of the reader: the stack, stacks below open marks, and the memo."""
 
     dialect: Dialect
     budget: int  # bytes of array data still allowed
@@ -72,12 +71,12 @@ class Machine:
     memo: dict[int, Any] = dataclasses.field(default_factory=dict)
 
     def items(self) -> list[Any]:
-        """Closes the last mark and returns what was above it."""
+        """Closes the last mark and returns the items above it."""
         items, self.stack = self.stack, self.below.pop()
         return items
 
     def spend(self, num_bytes: int) -> None:
-        """Accounts for array data; raises where files of this size have no more."""
+        """Counts array data; raises beyond the budget."""
         self.budget -= num_bytes
         if self.budget < 0:
             raise UnsafePickleError(
@@ -86,15 +85,14 @@ class Machine:
 
 
 def run(data: bytes | IO[bytes], dialect: Dialect, budget: int) -> object:
-    """Reads a whole pickle and returns the one value it leaves.
+    """Value of one whole pickle; a file is left behind its end.
 
-    That is None, bool, int, float, str, bytes, and lists, tuples and dictionaries of
-    them and of the dialect's stand-ins; possibly cyclic. A file is left behind the
-    pickle's end. `budget` bytes of array data may be built.
+    It consists of None, bool, int, float, str, bytes, lists, tuples, dictionaries and
+    stand-ins, possibly cyclic. `budget` bytes of array data may be built.
 
     Raises:
-        UnsafePickleError: the pickle does something that is not on the lists.
-        Exception: of nearly any kind, where the bytes are damaged.
+        UnsafePickleError: anything that is not on the lists.
+        Exception: of nearly any kind, for damaged bytes.
     """
     machine = Machine(dialect, budget)
     for count, (opcode, arg, _) in enumerate(pickletools.genops(data)):

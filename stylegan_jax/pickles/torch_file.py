@@ -1,10 +1,9 @@
-"""Reads PyTorch files (`.pth`, `.pt`, `.model`) without PyTorch and running nothing.
+"""Safe reader of PyTorch files (`.pth`, `.pt`, `.model`) without PyTorch.
 
-Two layouts. Since PyTorch 1.6 a file is an uncompressed zip archive: the pickle
-`NAME/data.pkl` and a member `NAME/data/KEY` per storage. Before, it was a row of
-pickles (a magic number, the version, the system, the value, the keys of the
-storages) and then the storages. The pickle is read by `pickle_machine`; storages stay
-in the file, mapped into memory, until a tensor is asked for its numbers.
+Since PyTorch 1.6 a file is an uncompressed zip archive: the pickle `NAME/data.pkl` and
+a member `NAME/data/KEY` per storage. Before, it was a row of pickles (a magic number,
+the version, the system, the value, the keys of the storages), then the storages.
+Storages stay memory-mapped until a tensor is converted.
 
 Source: `torch/serialization.py` of PyTorch.
 """
@@ -26,12 +25,12 @@ MAX_PICKLE_BYTES = 1 << 26
 MAX_MEMBERS = 100_000
 
 ZIP_MAGIC = b"PK\x03\x04"
-# Two pickles: the magic number and the version of the layout.
+# Pickles of the magic number and the version of the layout.
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
 
 
 def is_pytorch_file(path: str | os.PathLike[str]) -> bool:
-    """Says from the first kilobyte whether this is a file of `torch.save`."""
+    """Whether the first kilobyte is that of a `torch.save` file."""
     try:
         with open(path, "rb") as file:
             head = file.read(1024)
@@ -43,16 +42,14 @@ def is_pytorch_file(path: str | os.PathLike[str]) -> bool:
 
 
 def read(path: str | os.PathLike[str]) -> object:
-    """Reads what `torch.save` wrote.
+    """Value that `torch.save` wrote.
 
-    Returns:
-        Plain values, lists, tuples, dictionaries with keys of text or whole numbers,
-        and `torch_pickle.Tensor`; possibly cyclic.
+    Plain values, lists, tuples, dictionaries with keys of text or whole numbers, and
+    `torch_pickle.Tensor`; possibly cyclic. Messages do not name the file.
 
     Raises:
-        UnsafePickleError: it names a class or an operation that is not on the list.
-        NotAStyleGANPickleError: it is damaged, too large, or something else. The
-            messages do not name the file.
+        UnsafePickleError: a class or operation that is not on the list.
+        NotAStyleGANPickleError: damaged, too large, or something else.
         OSError: the file cannot be opened.
     """
     with open(path, "rb") as file:
@@ -126,7 +123,7 @@ def _read_zip(file: IO[bytes], data: mmap.mmap) -> object:
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
-    """What `torch.save` writes is stored as it is, so sizes are easy to check."""
+    """Members must be stored uncompressed, of the sizes declared."""
     require(len(members) <= MAX_MEMBERS, "an archive of too many members")
     names = {info.filename for info in members}
     require(len(names) == len(members), "an archive with a member twice")
@@ -143,7 +140,7 @@ def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
 
 
 def _member(data: mmap.mmap, info: zipfile.ZipInfo) -> memoryview:
-    """The bytes of a stored member, in place."""
+    """Bytes of a stored member, in place."""
     header = data[info.header_offset : info.header_offset + 30]
     require(header[:4] == ZIP_MAGIC and len(header) == 30, "a member without a header")
     start = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:]))

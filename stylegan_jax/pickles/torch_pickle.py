@@ -1,4 +1,4 @@
-"""What pickles inside PyTorch files may name, and the stand-ins that answer.
+"""Dialect of pickles in PyTorch files: permitted names and their stand-ins.
 
 Source: `torch/_utils.py` (`_rebuild_tensor_v2`, `_rebuild_parameter`) and
 `torch/serialization.py` (persistent ids) of PyTorch.
@@ -26,7 +26,7 @@ from stylegan_jax.pickles.pickle_machine import (
 MAX_OPCODES = 1_000_000  # networks with their optimisers at 1024 px have 0.1 million
 MAX_DIMENSIONS = 8
 
-# Kind and bytes of a number, by class of storage. "b" is bfloat16, which NumPy lacks.
+# NumPy kind and size by class of storage; "b" is bfloat16, which NumPy lacks.
 _TYPES = {
     "FloatStorage": "f4",
     "DoubleStorage": "f8",
@@ -47,7 +47,7 @@ _NAMES = {
     ("torch.nn.parameter", "Parameter"): "parameter",  # before 0.4
     ("collections", "OrderedDict"): "dict",
     ("argparse", "Namespace"): "dict",  # settings of a training run; dropped
-    # Learning rates may be numbers of NumPy.
+    # Learning rates may be NumPy scalars.
     ("numpy", "dtype"): "dtype",
     ("numpy.core.multiarray", "scalar"): "scalar",
     ("numpy._core.multiarray", "scalar"): "scalar",
@@ -67,7 +67,7 @@ _FOREIGN = {
 
 @dataclasses.dataclass(eq=False)
 class Storage:
-    """A flat row of numbers in the file."""
+    """A flat array in the file."""
 
     code: str  # kind and bytes of a number, as in `_TYPES`
     count: int
@@ -91,7 +91,7 @@ class Tensor:
     strides: tuple[int, ...]
 
     def array(self) -> np.ndarray:
-        """The numbers, a read-only view of the file; bfloat16 as float32 copies.
+        """Read-only view of the file; bfloat16 as a float32 copy.
 
         Raises:
             NotAStyleGANPickleError: the data is damaged.
@@ -120,7 +120,7 @@ class Tensor:
 
 
 def dialect(find: Callable[[str, str, int], Storage]) -> Dialect:
-    """The dialect of one file; `find` gives the storage of a key, code and count."""
+    """Dialect of a file; `find` gives the storage of a key, code and count."""
 
     def load(pid: object) -> Storage:
         match pid:
@@ -151,7 +151,6 @@ def dialect(find: Callable[[str, str, int], Storage]) -> Dialect:
 
 
 def _call(machine: Machine, function: Global, args: tuple[Any, ...]) -> object:
-    """Answers one REDUCE."""
     match function.kind, args:
         case "tensor", (Storage() as storage, offset, shape, strides, *_):
             return _tensor(machine, storage, offset, shape, strides)
@@ -184,7 +183,7 @@ def _from_pairs(machine: Machine, pairs: list[Any]) -> dict[str, Any]:
 def _tensor(
     machine: Machine, storage: Storage, offset: Any, shape: Any, strides: Any
 ) -> Tensor:
-    """A tensor, once every number of it is known to lie in its storage."""
+    """A tensor, once proven to lie inside its storage."""
     for value in (shape, strides):
         require(
             isinstance(value, tuple)
@@ -206,13 +205,12 @@ def _tensor(
 
 
 def _make(cls: Global) -> object:
-    """Answers one NEWOBJ."""
     require(cls.kind == "dict", f"makes a new {cls.path}")
     return {}
 
 
 def _set_state(machine: Machine, target: object, state: object) -> None:
-    """Answers one BUILD; attributes of dictionaries (`_metadata`) are dropped."""
+    """BUILD; attributes of dictionaries (`_metadata`) are dropped."""
     match target, state:
         case dict(), dict():
             return
