@@ -34,10 +34,7 @@ class _InMemory:
 
 
 class ArraySource(_InMemory):
-    """Images in memory, without labels; a `Source`.
-
-    `sides` is each image's shorter side in pixels, `[N]`.
-    """
+    """Unlabelled images in memory; `sides` are their shorter sides in pixels, `[N]`."""
 
     def __init__(self, images: np.ndarray, name: str = "the array") -> None:
         """Wraps uint8 images `[N, H, W, C]`; raises UserError for others."""
@@ -58,7 +55,7 @@ class Points(_InMemory):
     """Fixed sample of an equal mixture of isotropic normal distributions; a `Source`.
 
     A point is a one-pixel image whose channels are its coordinates, in original units.
-    `centers` is float32 `[modes, dimensions]`, `std` is shared by all modes.
+    `centers` is float32 `[modes, dimensions]`.
     """
 
     def __init__(

@@ -150,10 +150,7 @@ def kind_of(path: str | Path) -> str:
 def by_path(config: DataConfig, *, named: bool) -> tuple[DataConfig, str | None]:
     """The configuration with `name` matched to its path, and a sentence if it changed.
 
-    `named` says that the user gave `name`.
-
-    Raises:
-        UserError: the user's name contradicts the path.
+    Raises UserError if the user's name (`named`) contradicts the path.
     """
     path, name = config.path, config.name
     kind = None if path is None or is_remote(path) else _kind_at(config)
@@ -182,7 +179,6 @@ def check_path(config: DataConfig) -> None:
 
 
 def _kind_at(config: DataConfig) -> str | None:
-    """Kind of data at the path; None if unknown or `name` is right."""
     path = Path(config.path or "").expanduser()
     kind = kind_of(path)
     if kind == "folder" and not path.is_dir():

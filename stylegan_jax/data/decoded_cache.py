@@ -11,7 +11,7 @@ from stylegan_jax.data.sources import Source
 
 
 class DecodedSource:
-    """A source that caches images of one resolution, up to `cache_bytes`; thread-safe.
+    """Thread-safe cache of a source's images of one resolution, up to `cache_bytes`.
 
     Phases that share an instance share the cache; a new resolution replaces it.
     """

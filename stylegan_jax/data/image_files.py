@@ -33,8 +33,6 @@ _logger = logging.getLogger(__name__)
 
 
 class _Place(NamedTuple):
-    """A folder or zip file."""
-
     name: str
     files: list[str]  # relative, with forward slashes
     open: Callable[[str], tuple[IO[bytes], bool]]  # stream, and whether its end is near
@@ -54,8 +52,7 @@ def open_image_files(config: DataConfig) -> EncodedSource:
     """Opens the folder or zip file `config.path`.
 
     Raises:
-        UserError: unreadable path, too few images, missing labels, or images that are
-            not square with `config.crop` "none".
+        UserError: unreadable path, too few images, missing labels, or a forbidden crop.
     """
     path = Path(config.path or "").expanduser()
     place = _zip(path) if config.name == "zip" else _folder(path)
@@ -98,10 +95,7 @@ def open_image_files(config: DataConfig) -> EncodedSource:
 
 
 def choose(count: int, config: DataConfig) -> np.ndarray:
-    """Indices of all images, or of `config.max_images` drawn at random.
-
-    Drawn, because sorted files begin with a single class.
-    """
+    """Indices of all images, or of random `config.max_images`: files may be sorted."""
     if config.max_images is None or config.max_images >= count:
         return np.arange(count)
     order = np.random.default_rng(config.seed).permutation(count)
@@ -253,7 +247,7 @@ def _find_whites(
 def _labelled(
     config: DataConfig, place: _Place, tables: Iterable[str], found: list[_Image]
 ) -> tuple[list[_Image], list[str]]:
-    """The labelled images, and the files that lack a label."""
+    """Images with a label, and the files that lack one."""
     files = [image.file for image in found]
 
     def read(wanted: str) -> list[label_files.Label | None]:

@@ -34,9 +34,8 @@ _LABEL_COLUMNS = ("label", "class", "category", "labels", "classname", "target",
 class LabelTable:
     """One label per image: a class number, or a vector.
 
-    Attributes:
-        values: int `[num_images]`, or float32 `[num_images, size]`.
-        names: of the classes; () for vectors.
+    `values` is int `[num_images]` or float32 `[num_images, size]`; `names` are those of
+    classes, () for vectors.
     """
 
     values: np.ndarray
@@ -68,13 +67,10 @@ def read(
     read_file: Callable[[str], bytes],
     name: str,
 ) -> list[Label | None]:
-    """Labels of `files`, one per file.
+    """Labels of `files`, as `wanted`: "folders", "json", "csv" or the name of a table.
 
-    Args:
-        wanted: "folders", "json", "csv" or the name of a table.
-        tables: label files beside the images.
-        read_file: file -> all its bytes.
-        name: of the folder or zip, for messages.
+    `tables` are label files beside the images, `read_file` gives a file's bytes, `name`
+    is for messages.
 
     Raises:
         UserError: there is no such table, or it cannot be read.
@@ -101,8 +97,7 @@ def read(
 def make_table(labels: Sequence[Label]) -> LabelTable:
     """Numbers the classes in order of their names, or stacks vectors.
 
-    Raises:
-        UserError: mixed kinds of labels, different lengths or a negative class.
+    Raises UserError for mixed kinds, different lengths or a negative class.
     """
     kinds = {type(label) for label in labels}
     if kinds == {tuple}:
@@ -136,7 +131,7 @@ def make_table(labels: Sequence[Label]) -> LabelTable:
 
 
 def _natural(name: str) -> tuple[bool, int, str]:
-    """Sort key that puts class 10 after class 9."""
+    """Puts class 10 after class 9."""
     number = name.isdecimal() and len(name) < 20  # Python refuses very long ones
     return (False, int(name), name) if number else (True, 0, name)
 
@@ -144,8 +139,7 @@ def _natural(name: str) -> tuple[bool, int, str]:
 def from_folders(files: Sequence[str]) -> list[Label | None]:
     """The first folder at which the paths differ; None for files beside those.
 
-    Raises:
-        UserError: fewer than two folders, or folders that only number the files.
+    Raises UserError for fewer than two folders or folders that only number the files.
     """
     if all(map(_is_counted, files)):
         first, last = files[0], files[-1]
@@ -184,8 +178,7 @@ def _is_counted(file: str) -> bool:
 def from_json(text: str | bytes, files: Sequence[str]) -> list[Label | None]:
     """Labels of StyleGAN2-ADA's `dataset.json`: `{"labels": [[file, label], ...]}`.
 
-    Raises:
-        UserError: malformed, without labels, or naming none of the files.
+    Raises UserError for malformed files, no labels, or labels of other files.
 
     Source: `_load_raw_labels`, training/dataset.py, NVlabs/stylegan2-ada-pytorch.
     """
@@ -246,9 +239,7 @@ def from_csv(text: bytes, files: Sequence[str], table_name: str) -> list[Label |
     """Classes of a csv table with a file column and a label column, found by heading.
 
     Names may lack the extension and, if then unique, the folder. Empty labels: None.
-
-    Raises:
-        UserError: no such columns, or no row names one of the files.
+    Raises UserError without such columns or matching rows.
     """
     decoded = text.decode("utf-8-sig", errors="replace")
     delimiter = max(",;\t", key=decoded.partition("\n")[0].count)

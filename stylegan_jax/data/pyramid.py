@@ -30,10 +30,7 @@ _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, Runtime
 
 
 class PyramidSource(StoredSource):
-    """Random access to a prepared pyramid; a `Source`.
-
-    `resolutions` are ascending.
-    """
+    """Random access to a prepared pyramid; `resolutions` are ascending."""
 
     def __init__(
         self,
@@ -83,8 +80,7 @@ class PyramidSource(StoredSource):
 def open_pyramid(config: DataConfig) -> PyramidSource:
     """Opens the pyramid in the folder `config.path`.
 
-    Raises:
-        UserError: missing or damaged files, or labels that were not stored.
+    Raises UserError for missing or damaged files or labels.
     """
     root = Path(config.path or "").expanduser()
     try:
@@ -120,7 +116,6 @@ def open_pyramid(config: DataConfig) -> PyramidSource:
 
 
 def _checked(index: Any) -> dict[str, Any]:
-    """The index, once its numbers are known to be sane."""
     if index["format"] != FORMAT:
         raise UserError(f"its format is {index['format']!r}")
     if type(index["num_images"]) is not int or not index["levels"]:

@@ -41,17 +41,13 @@ def write_pyramid(
     shard_bytes: int = 2**29,
     advance: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Writes every sound image of `source` at `resolution` and all levels down to 4.
+    """Writes `source` at `resolution` and all levels down to 4; returns the count.
 
-    The folder appears under its name only when complete.
+    Damaged images are left out; the folder appears under its name only when complete.
 
     Args:
-        resolution: of the highest level, a power of two.
         shard_bytes: size of a file, before compression.
         advance: called with the number of images finished since the last call.
-
-    Returns:
-        The number of images written.
 
     Raises:
         UserError: `dest` is in use, the resolution is wrong or the disk too small.
@@ -97,8 +93,6 @@ def check_destination(dest: Path, resolution: int) -> None:
 
 
 class _Level:
-    """Shards of one resolution."""
-
     def __init__(self, folder: Path, resolution: int, per_file: int) -> None:
         self._folder, self._resolution, self._per_file = folder, resolution, per_file
         self.files: list[dict[str, Any]] = []

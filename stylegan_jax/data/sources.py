@@ -17,9 +17,7 @@ _PORTRAIT_CLASSES = {"pose": ("left", "right")}  # those that mirroring exchange
 class Source(Protocol):
     """Random access to square images at any resolution, and their labels.
 
-    Attributes:
-        name: for messages and provenance.
-        label_size: length of the label vectors; 0 = no labels.
+    `name` is for messages and provenance; `label_size` 0 means no labels.
     """
 
     name: str
@@ -122,10 +120,8 @@ def unwrapped(
 def parted(source: Source, config: DataConfig) -> Source:
     """The part of a source by `config.part`; all of it without `holdout`.
 
-    Which images are held out depends on `seed` and their number alone.
-
-    Raises:
-        UserError: a part would have fewer than two images.
+    Which images are held out depends on `seed` and their number alone. Raises UserError
+    if a part would have fewer than two images.
     """
     if not config.holdout or config.part == "all":
         return source
@@ -142,10 +138,7 @@ def parted(source: Source, config: DataConfig) -> Source:
 
 
 def spread(size: int, count: int) -> np.ndarray:
-    """Up to `count` of `size` indices, ascending and evenly spread.
-
-    Sorted files begin with a single class, so the first ones would not do.
-    """
+    """Up to `count` of `size` indices, evenly spread: files may be sorted by class."""
     count = min(count, size)
     return np.arange(count) * size // max(count, 1)
 
@@ -169,11 +162,7 @@ def require_classes(source: Source) -> None:
 
 
 def open_source(config: DataConfig) -> Source:
-    """Opens the configured images; pixels are read on request.
-
-    Raises:
-        UserError: the data is missing or unusable.
-    """
+    """Opens the configured images; raises UserError if missing or unusable."""
     check_path(config)
     source = parted(_open(config), config)
     if config.mirror and (sided := _sided_classes(source)):

@@ -50,9 +50,7 @@ class Labels(Protocol):
 class StoredSource:
     """Random access to stored images; a thread-safe `Source`.
 
-    Attributes:
-        label_names: of the classes, () when there are none.
-        replaced: damaged images found since opening: index -> reason.
+    `replaced` maps damaged images found since opening to the reason.
     """
 
     def __init__(
@@ -72,8 +70,7 @@ class StoredSource:
     def image(self, index: int, resolution: int) -> np.ndarray:
         """Image `index`, or the next sound one, uint8 `[resolution, resolution, C]`.
 
-        Raises:
-            UserError: half of the images are damaged, or one has a shape not allowed.
+        Raises UserError if half of the images are damaged, or one has a wrong shape.
         """
         while True:
             actual = self._actual(index)
@@ -83,10 +80,7 @@ class StoredSource:
                 self._replace(actual, str(error))
 
     def label(self, index: int) -> np.ndarray:
-        """Label of image `index` or its replacement, float32 `[label_size]`.
-
-        Call `image` first, which finds damage.
-        """
+        """Label of `index` or its replacement, float32; call `image` first."""
         if self._labels is None:
             return np.zeros(0, np.float32)
         return self._labels.vector(self._actual(index))
@@ -122,9 +116,7 @@ class StoredSource:
 class EncodedSource(StoredSource):
     """Images kept as the bytes of PNG, JPEG and other files.
 
-    Attributes:
-        sides: shorter side of each image in pixels, `[N]`; None if not known.
-        skipped: unused files found when opening.
+    `sides` are shorter sides in pixels, `[N]`, if known; `skipped` the unused files.
     """
 
     def __init__(
@@ -141,10 +133,9 @@ class EncodedSource(StoredSource):
         allow_crop: bool = True,
         pad: bool = False,
     ) -> None:
-        """Wraps a reader.
+        """Wraps `read`, index -> encoded bytes, which several threads call.
 
         Args:
-            read: index -> encoded bytes; called from several threads.
             whites: see `images.read_image`; by default the full range of a file.
             allow_crop: False makes an image that is not square an error.
             pad: see `resampling.square_box`.
@@ -156,10 +147,7 @@ class EncodedSource(StoredSource):
         self._warned: set[int] = set()  # resolutions
 
     def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Digest of the files' bytes, possible replacements at the end included.
-
-        See `Source`.
-        """
+        """Digest of files, including possible replacements at the end; see `Source`."""
         if isinstance(which, int):
             which = range(min(self._count, which + _STAND_INS))
 

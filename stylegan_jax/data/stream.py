@@ -105,18 +105,17 @@ def batches(
 ) -> Batches:
     """Iterator over this process's share of the stream, from image `start_nimg` on.
 
+    `batch_size` and `start_nimg` count images over all processes.
+
     Args:
         source: a `DecodedSource` keeps its cache between phases.
         repeats: minibatches per element.
-        batch_size: images per minibatch, over all processes.
-        start_nimg: images already shown, over all processes.
         mirror: flip each image with probability 1/2.
         cache_bytes: memory for decoded images, unless `source` is a `DecodedSource`.
 
     Returns:
         `{"images": uint8 [repeats, N, R, R, C], "labels": float32 [repeats, N,
-        label_size]}` with `N = batch_size // process_count`; processes take consecutive
-        blocks of each minibatch.
+        label_size]}` with `N = batch_size // process_count`, a block of each minibatch.
 
     Raises:
         UserError: the batch cannot be divided among the processes.

@@ -1,7 +1,4 @@
-"""TensorFlow Datasets (TFDS) as a source, without TensorFlow.
-
-Data sets must be prepared as ArrayRecord or Parquet, which give random access.
-"""
+"""TensorFlow Datasets (TFDS) in ArrayRecord or Parquet, without TensorFlow."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -54,8 +51,7 @@ def open_tfds(config: DataConfig) -> EncodedSource:
     """Opens split `config.split` of the data set `config.dataset`.
 
     Raises:
-        UserError: unknown, not prepared for random access, or without such a split,
-            image or label.
+        UserError: unknown, without random access, or without split, image or label.
     """
     builder = _builder(config)
     name = f"TFDS {config.dataset!r}"

@@ -36,12 +36,11 @@ class TrainedDiscriminator:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """The networks of one run or file.
+    """Networks of one run or file.
 
     Attributes:
         generator: the moving average of training.
         raw: the generator under training, if available.
-        discriminator: likewise.
         source: name of the file they were first read from.
         licence: known terms of the weights; may be empty.
     """
@@ -75,8 +74,7 @@ def generator_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """Shapes of a generator's arrays by path, without allocation.
 
-    Raises:
-        ArithmeticError, TypeError, ValueError: there is no such network.
+    Raises ArithmeticError, TypeError or ValueError for impossible networks.
     """
     mean = {"w_avg": (config.w_dim,)} if has_w_avg else {}
     return _generator_shapes(config) | mean
@@ -112,12 +110,9 @@ def check_fit(
     dtypes: Sequence[str] = ("float32", "float16", "float64", "bfloat16"),
     kind: str = "arrays",
 ) -> None:
-    """Checks names, shapes and types (`dtypes`) of a network's arrays.
+    """Raises UserError unless names, shapes and types (`dtypes`) of arrays match.
 
     `found` is shape and type by name, `wanted` shape by name; `kind` is for messages.
-
-    Raises:
-        UserError: lists arrays missing, left over, or of a wrong shape or type.
     """
     problems = []
     for name in sorted(found.keys() | wanted.keys()):
@@ -145,10 +140,9 @@ def build_generator(
     resolution: int,
     alpha: float | None,
 ) -> Generator:
-    """The generator of these arrays by path, on the default device.
+    """Generator of arrays by path, on the default device.
 
-    Raises:
-        UserError: arrays are missing, left over or of a wrong shape.
+    Raises UserError for arrays missing, left over or of a wrong shape.
     """
     flat = dict(arrays)
     wanted = generator_shapes(config, has_w_avg="w_avg" in flat)

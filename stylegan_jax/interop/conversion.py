@@ -35,11 +35,8 @@ def write(
 ) -> float:
     """Writes networks; the file appears once it is read back and compared.
 
-    Args:
-        path: replaced if it exists.
-        bundle: a sampler (`jaxexport`) takes its generator only.
-        dtype: of the numbers; official pickles are float32.
-        module_src: source text for an official pickle; see `official_writer`.
+    Official pickles are float32 and take `module_src` (see `official_writer`); samplers
+    (`jaxexport`) take the generator only.
 
     Returns:
         The largest difference relative to a number's size; of a sampler, the largest of
@@ -75,10 +72,7 @@ def write(
 def compare(expected: Bundle, found: Bundle, dtype: DType) -> float:
     """The largest relative difference of two bundles; float32 must agree bitwise.
 
-    Networks that only `found` has are not compared.
-
-    Raises:
-        UserError: it exceeds rounding, or an array is missing.
+    Networks that only `found` has are ignored. Raises UserError beyond rounding.
     """
     pairs = [(expected.generator, found.generator)]
     if expected.raw is not None and found.raw is not None:

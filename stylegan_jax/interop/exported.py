@@ -90,9 +90,6 @@ def save(
         dtype: of all arrays; bfloat16 keeps 8 bits of precision, `load` gives float32.
         source: name of the file that the weights come from.
         licence: terms of the weights.
-
-    Raises:
-        UserError: another dtype.
     """
     if dtype not in DTYPES:
         raise UserError(f"dtype is {dtype!r}, not one of {', '.join(DTYPES)}")
@@ -126,9 +123,7 @@ def load(path: str | Path) -> Generator:
     """Generator of a file that `save` wrote, in float32.
 
     Raises:
-        NotAnExportedFileError: another or damaged file, a later version, or arrays that
-            do not match its description.
-        OSError: the file cannot be opened.
+        NotAnExportedFileError: another, damaged, later or inconsistent file.
     """
     return _load(path, with_discriminator=False).generator
 
@@ -161,7 +156,6 @@ def _prefixed(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _opened(path: str | Path) -> Any:
-    """The file with its header checked by the library, no array read."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > _MAX_HEADER_BYTES:
@@ -219,7 +213,6 @@ def _load(path: str | Path, *, with_discriminator: bool) -> Bundle:
 
 
 def _read_metadata(header: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON record, with every key present and of its type."""
     text = header.get(_KEY)
     if text is None:
         raise UserError(

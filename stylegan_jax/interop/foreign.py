@@ -31,14 +31,12 @@ IMPOSSIBLE = (ArithmeticError, TypeError, ValueError)
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One kind of variable.
+    """One kind of variable: foreign name `theirs`, path `ours`.
 
     Patterns in names: `{R}` is every resolution, `{lod}` its official number (0 is the
     final one), `{i}` every layer.
 
     Attributes:
-        theirs: foreign name.
-        ours: path of the parameter.
         axes: transposition from their axes to ours.
         chw_axis: an axis that flattens C, H, W (4x4) there and H, W, C here.
         unfused: foreign name in a ProGAN with `fused_scale=False`.
@@ -76,7 +74,6 @@ class Row:
 def _split(
     array: np.ndarray, axis: int, parts: tuple[int, int, int], order: tuple[int, ...]
 ) -> np.ndarray:
-    """Permutes the three dimensions that one axis of a matrix flattens."""
     array = np.moveaxis(array, axis, 0)
     cells = array.reshape(*parts, array.shape[1]).transpose(order)
     return np.moveaxis(cells.reshape(array.shape), 0, axis)
@@ -102,11 +99,8 @@ def match(
 ) -> dict[str, np.ndarray]:
     """Parameters by path, float32, each read from exactly one variable.
 
-    `shapes` are those of all parameters by path.
-
-    Raises:
-        NotAStyleGANPickleError: lists variables missing, left over, given twice, of a
-            wrong shape or not numbers.
+    `shapes` are those of all parameters. Raises NotAStyleGANPickleError that lists
+    variables missing, left over, given twice, of a wrong shape or not numbers.
     """
     # Of several names of a parameter, the one present counts.
     chosen: dict[str, tuple[str, Row]] = {}
@@ -129,10 +123,7 @@ def spell(
     *,
     unfused: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Inverse of `match`: foreign variables by name.
-
-    `unfused` uses the names of `fused_scale=False`.
-    """
+    """Inverse of `match`; `unfused` uses the names of `fused_scale=False`."""
     places: dict[str, tuple[str, Row]] = {}
     for theirs, (path, row) in names(rows, config).items():
         if path not in places or row.unfused == unfused:
@@ -145,11 +136,7 @@ def spell(
 
 
 def growth(lod: np.ndarray | float, resolution: int) -> tuple[int, float | None]:
-    """Active resolution and fade-in (None: stable) at a level of detail.
-
-    Raises:
-        NotAStyleGANPickleError: there is no such level.
-    """
+    """Active resolution and fade-in (None: stable) at an official level of detail."""
     value = float(lod) if np.ndim(lod) == 0 else math.nan
     coarsest = math.log2(resolution) - 2
     if not 0 <= value <= coarsest:
@@ -167,17 +154,13 @@ def generator(
     has_w_avg: bool = True,
     absent: Variables | None = None,
 ) -> Generator:
-    """Generator of all variables, each read exactly once.
+    """Generator of all variables, each read exactly once; raises as `match`.
 
     Args:
         rows: from variables to parameters, "w_avg" or "noise/3".
         lod: official level of detail.
         has_w_avg: False for ProGAN.
         absent: arrays that such files lack, in our layout.
-
-    Raises:
-        NotAStyleGANPickleError: variables are missing, left over or of a wrong shape,
-            or there is no such network.
     """
     absent = absent or {}
     try:

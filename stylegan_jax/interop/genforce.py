@@ -24,12 +24,7 @@ MARK = "synthesis.layer0.apply_noise.weight"
 
 
 def convert(found: Variables) -> Generator:
-    """Generator of a `StyleGANGenerator`, at the stored growth (`synthesis.lod`).
-
-    Raises:
-        NotAStyleGANPickleError: unsupported options, or variables missing, left over or
-            of a wrong shape.
-    """
+    """Generator of a `StyleGANGenerator`, at the stored growth; raises as `match`."""
     config = _config(found)
     found = dict(found)
     lod = found.pop("synthesis.lod", np.zeros(()))

@@ -101,9 +101,7 @@ _MAX_MAPPING_LAYERS = 64
 def model_config(network: PickledNetwork) -> ModelConfig:
     """Architecture described by a network's arguments.
 
-    Raises:
-        NotAStyleGANPickleError: another family, or arguments unknown, unsupported or
-            invalid (all named).
+    Raises NotAStyleGANPickleError for unsupported networks or arguments (all named).
     """
     kind = network.build_func_name
     if kind not in _DEFAULTS:
@@ -149,10 +147,8 @@ def official_kwargs(config: ModelConfig, kind: str) -> dict[str, Any]:
     """Arguments, where not default, of an official network of this architecture.
 
     `kind` is "G_style", "D_basic", "G_paper" or "D_paper". `dtype`, `remat` and fields
-    that such a network does not read are ignored.
-
-    Raises:
-        UserError: names the fields that no arguments express.
+    that such a network does not read are ignored. Raises UserError that names fields
+    without an equivalent.
     """
     if config.mlp_layers:
         raise UserError(
@@ -209,7 +205,6 @@ def _flipped(config: ModelConfig, fused_from: int) -> list[bool]:
 
 
 def _read_by(kind: str, config: ModelConfig) -> dict[str, Any]:
-    """Fields that a generator or discriminator of this architecture reads."""
     fields = dataclasses.asdict(config)
     for field in ("dtype", "remat"):
         del fields[field]
@@ -236,7 +231,6 @@ def impossible(network: PickledNetwork, error: Exception) -> NotAStyleGANPickleE
 
 
 def _value(key: str, value: Any, default: Any) -> Any:
-    """Value of our field for one argument; raises where there is none."""
     if key == "blur_filter":
         if value is None or (isinstance(value, list | tuple) and len(value) == 0):
             return False
@@ -259,7 +253,7 @@ def _value(key: str, value: Any, default: Any) -> Any:
 
 
 def _progan_sizes(values: dict[str, Any]) -> dict[str, int]:
-    """Sizes of z and "w": z with the labels, which feeds the first layer."""
+    """Sizes of z and "w", which is z with the labels."""
     z_dim = values["z_dim"]
     if z_dim is None:
         sizes = ("resolution", "channel_base", "channel_max", "channel_decay")

@@ -58,8 +58,7 @@ def save_pickle(
             (`networks_progan.py` for ProGAN) of NVlabs/stylegan.
 
     Raises:
-        UserError: an architecture without official equivalent, or a `module_src`
-            without the build function.
+        UserError: no official equivalent, or `module_src` lacks the build function.
     """
     ema = bundle.generator
     g_ema = _generator_state("Gs", ema, module_src)
@@ -87,8 +86,7 @@ def build_functions(generator: Generator) -> tuple[str, str]:
 def level_of_detail(generator: Generator) -> np.ndarray:
     """Official `lod`, float32 of shape (): 0 is the final resolution, grown.
 
-    At the ends of a fade it stays one float32 step beside the whole number, which
-    keeps the resolution.
+    Fades stay one float32 step off whole numbers, which would change the resolution.
     """
     coarser = math.log2(generator.config.resolution // generator.resolution)
     if generator.alpha is None:
@@ -170,7 +168,6 @@ def _network(
 
 
 def _check_module(module_src: str, kind: str) -> None:
-    """Raises UserError for a source text without the function `kind`."""
     if not module_src:
         return
     try:

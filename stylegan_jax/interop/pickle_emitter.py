@@ -33,9 +33,6 @@ def dump(value: Any, file: BinaryIO) -> None:
 
     Supported are None, bool, int, float, str, and lists, tuples and dictionaries of
     them, of float32 arrays (repeated ones are written once) and of `NetworkState`.
-
-    Raises:
-        TypeError: anything else.
     """
     emitter = _Emitter()
     file.write(_PROTOCOL)
@@ -46,7 +43,7 @@ def dump(value: Any, file: BinaryIO) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Emitter:
-    """Opcode generator with a memo: array identity -> position."""
+    """A memo: array identity -> position."""
 
     memo: dict[int, int] = dataclasses.field(default_factory=dict)
 

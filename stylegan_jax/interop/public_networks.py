@@ -25,11 +25,7 @@ class Licence:
 class PublicNetwork:
     """A downloadable pickle `(G, D, Gs)`.
 
-    Attributes:
-        content: description for users.
-        file_name: official, also in the cache.
-        urls: in the order to try.
-        builder: official function that builds the generator.
+    `urls` are in the order to try, `builder` is the official function of the generator.
     """
 
     content: str

@@ -67,9 +67,7 @@ def load_pytorch(
         resolution: of rosinality's networks, which do not store it; None infers it.
 
     Raises:
-        NotAStyleGANPickleError: another file, damaged, unsafe, or unsupported options.
-        UserError: another `which`.
-        OSError: the file cannot be opened.
+        NotAStyleGANPickleError: another, damaged, unsafe or unsupported file.
     """
     if which not in genforce.WHICH:
         raise UserError(
@@ -105,7 +103,6 @@ def load_pytorch(
 
 
 def _generator(value: object, which: Which) -> Mapping[object, object]:
-    """State dictionary by `which`, of a supported family."""
     if isinstance(value, Tensor):
         raise NotAStyleGANPickleError(f"holds a plain tensor of shape {value.shape}")
     if not isinstance(value, dict):
@@ -143,7 +140,6 @@ def _is_generator(state: Mapping[object, object]) -> bool:
 
 
 def _described(value: Mapping[object, object]) -> str:
-    """Description of a dictionary without a supported generator."""
     inner = [state for state in value.values() if isinstance(state, dict)]
     for state in (value, *inner):
         names = {str(name).removeprefix("module.") for name in state}

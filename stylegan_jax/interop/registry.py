@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def describe() -> str:
-    """Text table of the public networks: names, contents, which are cached."""
+    """Table of the public networks: names, contents, which are cached."""
     folder = cache.folder("networks")
     width = max(map(len, NETWORKS))
     texts = max(len(network.content) for network in NETWORKS.values())
@@ -34,21 +34,13 @@ def describe() -> str:
 
 
 def fetch(name: str, *, from_file: str | os.PathLike[str] | None = None) -> Path:
-    """Cached pickle of a public network, downloaded if necessary.
+    """Cached pickle of a public network; downloaded, or copied from `from_file`.
 
     A new file must hold a network of the right kind and resolution; its licence is
     logged. See `io.fetch`.
 
-    Args:
-        name: a key of `NETWORKS`.
-        from_file: local file to copy into the cache instead of a download.
-
-    Returns:
-        The path in `cache.folder("networks")`.
-
     Raises:
-        UserError: unknown name, failed download, another or changed file, or an
-            unwritable cache.
+        UserError: unknown name, failed download, another file, or unwritable cache.
     """
     if name not in NETWORKS:
         hint = did_you_mean(name, NETWORKS) or f"known: {', '.join(NETWORKS)}"
@@ -73,7 +65,6 @@ def fetch(name: str, *, from_file: str | os.PathLike[str] | None = None) -> Path
 
 
 def _check(network: PublicNetwork, path: Path) -> None:
-    """Raises UserError unless a file is the network, as far as can be verified."""
     wrong = f"{path} is not {network.file_name}, or damaged:"
     generator = read_networks(path).get("Gs")
     if generator is None:
@@ -87,7 +78,6 @@ def _check(network: PublicNetwork, path: Path) -> None:
 
 
 def _copied(network: PublicNetwork, source: Path, path: Path) -> str:
-    """Copies the user's file into the cache once verified."""
     if not source.is_file():
         raise UserError(f"`from_file` {source}: there is no such file")
     _check(network, source)

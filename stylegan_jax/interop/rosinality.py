@@ -48,14 +48,10 @@ _MAX_LAYERS = state_dict.MAX_MAPPING_LAYERS
 
 
 def convert(found: Variables, resolution: int | None = None) -> Generator:
-    """Generator of a state dictionary of `StyledGenerator`.
+    """Generator of a state dictionary of `StyledGenerator`; raises as `match`.
 
     `resolution` None takes the highest trained one, where noise strengths and biases
     are not all zero; blocks above it are dropped.
-
-    Raises:
-        NotAStyleGANPickleError: another version of that code, variables missing, left
-            over or of a wrong shape, or no such resolution.
     """
     if "generator.progression.1.conv1.conv.weight_orig" in found:
         raise NotAStyleGANPickleError(
@@ -139,7 +135,6 @@ def _config(found: Variables, top: int) -> ModelConfig:
 
 
 def _blurs(fused: list[bool]) -> list[str]:
-    """Names of the stored low-pass filters, forward and backward."""
     return [
         f"generator.progression.{i}.conv1.{1 if is_fused else 2}.{name}"
         for i, is_fused in enumerate(fused)
@@ -165,7 +160,6 @@ def _folded(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _absent(config: ModelConfig) -> dict[str, np.ndarray]:
-    """Arrays that such files lack."""
     noise = latents.draw_noise(jax.random.key(SEED), 1, config.num_layers)
     return {
         "w_avg": np.zeros(config.w_dim, np.float32),

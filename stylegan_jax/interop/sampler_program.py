@@ -112,8 +112,7 @@ def check(
 ) -> float:
     """Largest difference of two images drawn by a file of `save` and its generator.
 
-    Raises:
-        UserError: it exceeds rounding.
+    Raises UserError beyond rounding.
     """
     program = programs.read(path, again="python -m stylegan_jax.convert")
     size = generator.config.label_size

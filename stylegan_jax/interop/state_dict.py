@@ -1,4 +1,4 @@
-"""PyTorch state dictionaries: arrays by name, and architectures from their shapes."""
+"""Readers of PyTorch state dictionaries, which raise NotAStyleGANPickleError."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,11 +15,7 @@ _BLUR = np.outer([1, 2, 1], [1, 2, 1]) / 16
 
 
 def variables(state: Mapping[object, object]) -> Variables:
-    """Arrays by name, without the `module.` of `DataParallel`.
-
-    Raises:
-        NotAStyleGANPickleError: an entry is no array.
-    """
+    """Arrays by name, without the `module.` of `DataParallel`."""
     found: Variables = {}
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
@@ -31,11 +27,7 @@ def variables(state: Mapping[object, object]) -> Variables:
 
 
 def shape_of(found: Variables, name: str, ndim: int) -> tuple[int, ...]:
-    """Shape of a required array of `ndim` axes.
-
-    Raises:
-        NotAStyleGANPickleError: missing, or another number of axes.
-    """
+    """Shape of a required array of `ndim` axes."""
     array = found.get(name)
     if array is None or array.ndim != ndim:
         what = "is missing" if array is None else f"is {array.shape}, not {ndim}-D"
@@ -44,11 +36,7 @@ def shape_of(found: Variables, name: str, ndim: int) -> tuple[int, ...]:
 
 
 def count_of(found: Variables, name: str, limit: int) -> int:
-    """Number of arrays `name`, whose `{i}` counts from 0; 1 to `limit`.
-
-    Raises:
-        NotAStyleGANPickleError: none, or more than the limit.
-    """
+    """Number of arrays `name`, whose `{i}` counts from 0; 1 to `limit`."""
     count = 0
     while name.format(i=count) in found and count <= limit:
         count += 1
@@ -60,11 +48,7 @@ def count_of(found: Variables, name: str, limit: int) -> int:
 
 
 def channel_rule(widths: Mapping[int, int]) -> tuple[int, int]:
-    """`channel_base` and `channel_max` that give these channels by resolution.
-
-    Raises:
-        NotAStyleGANPickleError: none do.
-    """
+    """`channel_base` and `channel_max` that give these channels by resolution."""
     channel_max = max(widths.values())
     channel_base = max(size * width for size, width in widths.items())
     for size, width in widths.items():
@@ -77,11 +61,7 @@ def channel_rule(widths: Mapping[int, int]) -> tuple[int, int]:
 
 
 def drop_blur(found: Variables, names: Sequence[str]) -> None:
-    """Removes stored low-pass filters, which must be [1, 2, 1].
-
-    Raises:
-        NotAStyleGANPickleError: one is missing or another filter.
-    """
+    """Removes stored low-pass filters, which must be [1, 2, 1]."""
     for name in names:
         kernel = found.pop(name, None)
         if kernel is None or kernel.ndim != 4 or kernel.shape[1:] != (1, 3, 3):

@@ -44,9 +44,7 @@ def load_pickle(
     single network has only that one.
 
     Raises:
-        NotAStyleGANPickleError: another file, damaged, unsafe, or unsupported options.
-        UserError: another `which`.
-        OSError: the file cannot be opened.
+        NotAStyleGANPickleError: another, damaged, unsafe or unsupported file.
     """
     if which not in ("G", "Gs"):
         raise UserError(f'which is {which!r}; the generators are "G" and "Gs"')
@@ -78,7 +76,6 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
 
 @contextlib.contextmanager
 def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Prefixes errors with the file's name."""
     try:
         yield
     except NotAStyleGANPickleError as error:
@@ -88,9 +85,8 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
 def generator_from_pickle(network: PickledNetwork) -> Generator:
     """Generator of a `G_style` or `G_paper`, at the saved growth.
 
-    Raises:
-        NotAStyleGANPickleError: another kind, unsupported options, or variables
-            missing, left over or of a wrong shape (all listed).
+    Raises NotAStyleGANPickleError for unsupported options, or variables missing, left
+    over or of a wrong shape (all listed).
     """
     config = model_config(network)
     if network.build_func_name not in ("G_style", "G_paper"):

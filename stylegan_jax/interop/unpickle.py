@@ -85,14 +85,11 @@ class PickledNetwork:
 def read_networks(path: str | os.PathLike[str]) -> dict[str, PickledNetwork]:
     """Networks of a pickle of `(G, D, Gs)` or of one `Network`; executes nothing.
 
-    Returns:
-        "G", "D" and "Gs", or one entry under the network's own name; arrays are
-        read-only.
+    Keys are "G", "D" and "Gs", or the single network's name; arrays are read-only.
 
     Raises:
         UnsafePickleError: a class or operation that is not on the list.
         NotAStyleGANPickleError: damaged, too large, or something else.
-        OSError: the file cannot be opened.
     """
     path = Path(path)
     size = path.stat().st_size

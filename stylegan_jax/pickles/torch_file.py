@@ -42,15 +42,14 @@ def is_pytorch_file(path: str | os.PathLike[str]) -> bool:
 
 
 def read(path: str | os.PathLike[str]) -> object:
-    """Value that `torch.save` wrote.
+    """Value that `torch.save` wrote, possibly cyclic.
 
     Plain values, lists, tuples, dictionaries with keys of text or whole numbers, and
-    `torch_pickle.Tensor`; possibly cyclic. Messages do not name the file.
+    `torch_pickle.Tensor`. Messages do not name the file.
 
     Raises:
         UnsafePickleError: a class or operation that is not on the list.
         NotAStyleGANPickleError: damaged, too large, or something else.
-        OSError: the file cannot be opened.
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -140,7 +139,6 @@ def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
 
 
 def _member(data: mmap.mmap, info: zipfile.ZipInfo) -> memoryview:
-    """Bytes of a stored member, in place."""
     header = data[info.header_offset : info.header_offset + 30]
     require(header[:4] == ZIP_MAGIC and len(header) == 30, "a member without a header")
     start = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:]))

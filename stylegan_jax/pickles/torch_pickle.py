@@ -91,11 +91,7 @@ class Tensor:
     strides: tuple[int, ...]
 
     def array(self) -> np.ndarray:
-        """Read-only view of the file; bfloat16 as a float32 copy.
-
-        Raises:
-            NotAStyleGANPickleError: the data is damaged.
-        """
+        """Read-only view of the file; bfloat16 as a float32 copy."""
         storage, size = self.storage, int(self.storage.code[1:])
         if storage.data is None or storage.data.nbytes != storage.num_bytes:
             raise NotAStyleGANPickleError("a tensor without its data")

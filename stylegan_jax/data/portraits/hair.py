@@ -45,7 +45,7 @@ class Hair:
     """Shape and strands of a head of hair, shared by its layers."""
 
     def __init__(self, person: Person, rng: np.random.Generator) -> None:
-        """Computes the fields `[R, R]`; `rng` draws details."""
+        """Computes the fields `[R, R]`."""
         self.person = person
         head, style = person.head, person.traits.hair_style
         self.resolution = head.x.shape[0]

@@ -85,7 +85,6 @@ def paint_portrait(
 
 
 def _background(traits: PortraitAttributes, resolution: int) -> np.ndarray:
-    """Vertical gradient, lighter behind the head."""
     x, y = pixel_centres(resolution)
     top, bottom = (
         np.array(colour, np.float32).reshape(3, 1, 1)
@@ -174,7 +173,6 @@ def _freckles(planes: np.ndarray, person: Person, rng: np.random.Generator) -> N
 
 
 def _cheeks(planes: np.ndarray, person: Person) -> None:
-    """Blush, and the folds from nose to mouth."""
     smile = max(person.traits.smile, 0)
     p = patch(planes, person.face, (-0.44, 0.02, 0.44, 0.40))
     ax = np.abs(p.x)
@@ -189,7 +187,6 @@ def _cheeks(planes: np.ndarray, person: Person) -> None:
 
 
 def _wrinkles(planes: np.ndarray, person: Person) -> None:
-    """Lines across the forehead, beside and below the eyes."""
     old = 0.65 * smooth_step(person.traits.age, 0.2, 0.95)
     if not old:
         return

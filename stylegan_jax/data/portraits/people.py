@@ -86,11 +86,7 @@ class PortraitAttributes:
 def attributes(index: int, *, seed: int = 0) -> PortraitAttributes:
     """The person at `index`, a pure function of `(seed, index)`.
 
-    Fields are independent: uniform pose, smiles and youth slightly favoured, two modes
-    of gender, eyeglasses on a third.
-
-    Raises:
-        UserError: `index` or `seed` is negative.
+    Fields are independent. Raises UserError for negative `index` or `seed`.
     """
     if index < 0 or seed < 0:
         raise UserError(f"index {index} and seed {seed} must not be negative")
@@ -134,7 +130,6 @@ def attributes(index: int, *, seed: int = 0) -> PortraitAttributes:
 
 
 def _choose(names: tuple[str, ...], shares: tuple[float, ...], u: float) -> str:
-    """The name whose part of [0, 1) holds `u`; `shares` add up to 1."""
     for name, share in zip(names, shares, strict=True):
         if u < share:
             return name

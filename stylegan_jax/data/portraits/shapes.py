@@ -1,7 +1,7 @@
 """Drawing primitives of the portraits: frames, coverages, noise.
 
-Pictures are planar float32 `[3, R, R]` in [0, 1] for speed: NumPy likes long rows.
-The frame is [-1, 1] x [-1, 1] with y downwards; a pixel is `2 / R` wide.
+Pictures are planar float32 `[3, R, R]` in [0, 1] for speed. The frame is [-1, 1] x
+[-1, 1] with y downwards; a pixel is `2 / R` wide.
 
 A *coverage* is 1 inside a shape, 0 outside, with a ramp one pixel wide between.
 Strokes are differences of two ramps, so thin ones keep their weight and a drawing at
@@ -225,10 +225,7 @@ def noise_line(values: list[np.ndarray], samples: int) -> np.ndarray:
 
 
 def noise_plane(rng: np.random.Generator, resolution: int) -> np.ndarray:
-    """Noise `[R, R]`: values in +-1 on 32 x 32 knots and every finer grid up to R.
-
-    Coarse grids of a generator do not depend on the resolution.
-    """
+    """Noise `[R, R]`: +-1 on 32 x 32 knots and finer grids, the same at any R."""
     plane = 2 * rng.random((32, 32), dtype=np.float32) - 1
     while (knots := 2 * len(plane)) <= resolution:
         plane = _twice(_twice(plane).T).T

@@ -1,7 +1,6 @@
 """Drawn portraits with known attributes, a data set without downloads.
 
 A portrait is a pure function of `(seed, index)`, the same person at every resolution.
-Attributes are independent, so their labels serve directions and separability.
 """
 
 from collections.abc import Sequence
@@ -31,10 +30,8 @@ def draw(
 ) -> np.ndarray:
     """Portrait as uint8 RGB `[R, R, 3]`; below 64 px, the box mean of the one at 64.
 
-    `detail_seed` draws hair strands, freckles and skin texture.
-
-    Raises:
-        UserError: the resolution is not a power of two from 4 to 1024.
+    `detail_seed` draws hair strands, freckles and skin texture. Raises UserError unless
+    the resolution is a power of two from 4 to 1024.
     """
     if resolution not in RESOLUTIONS:
         raise UserError(
@@ -69,10 +66,7 @@ class Portraits:
 
         Labels: "eyeglasses" (without, with), "pose" (left, right), "smile" (no, yes),
         "age" (below, from 0.5), "gender" (feminine, masculine), "hair_style"
-        (`HAIR_STYLES`).
-
-        Raises:
-            UserError: the size is not positive or the label is unknown.
+        (`HAIR_STYLES`). Raises UserError for others, or a size that is not positive.
         """
         if size < 1:
             raise UserError(f"size is {size}, but a data set needs at least 1 image")
