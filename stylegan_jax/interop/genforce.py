@@ -24,7 +24,7 @@ MARK = "synthesis.layer0.apply_noise.weight"
 
 
 def convert(found: Variables) -> Generator:
-    """Generator of a `StyleGANGenerator`, at the stored growth; raises as `match`."""
+    """Generator of a `StyleGANGenerator`, at the saved growth; raises as `match`."""
     config = _config(found)
     found = dict(found)
     lod = found.pop("synthesis.lod", np.zeros(()))

@@ -85,7 +85,7 @@ class Machine:
 
 
 def run(data: bytes | IO[bytes], dialect: Dialect, budget: int) -> object:
-    """Value of one whole pickle; a file is left behind its end.
+    """Value of one whole pickle; a file's position is then its end.
 
     It consists of None, bool, int, float, str, bytes, lists, tuples, dictionaries and
     stand-ins, possibly cyclic. `budget` bytes of array data may be built.
