@@ -1,4 +1,4 @@
-"""Colours, image filters and corruptions, each a function of images and values.
+"""Colour transformations, image filters and corruptions.
 
 Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
 Data", appendix B.
@@ -27,7 +27,7 @@ _LUMA = np.full((1, 3, 3), 1 / 3)  # projection onto the axis (1, 1, 1)
 
 
 def color_matrices(values: Values) -> Array:
-    """Maps from RGB and 1 to RGB, `[N, 3, 4]`."""
+    """Affine maps of RGB, `[N, 3, 4]`."""
     count = len(next(iter(values.values())))
     matrix = jnp.tile(jnp.eye(3), (count, 1, 1))
     shift = jnp.zeros((count, 3))
@@ -57,10 +57,10 @@ def color_matrices(values: Values) -> Array:
 
 
 def recolor(images: Array, transforms: Array) -> Array:
-    """Images `[N, H, W, C]` under `color_matrices`.
+    """Applies `color_matrices` to images `[N, H, W, C]`.
 
-    Grey images (one or two channels) take the mean over the matrix' rows. A second or
-    fourth channel is alpha and stays.
+    Grey images (1 or 2 channels) take the mean over the rows. Channel 2 or 4 is alpha
+    and stays.
     """
     channels = images.shape[3]
     colors = 3 if channels >= 3 else 1
@@ -81,7 +81,7 @@ def recolor(images: Array, transforms: Array) -> Array:
 
 
 def amplify(images: Array, gains: Array) -> Array:
-    """Images with the octave bands amplified, gains `[N, 4]`, lowest first.
+    """Amplifies octave bands by gains `[N, 4]`, lowest first.
 
     Each gain in turn is normalised to keep the power of a natural image.
     """
@@ -99,14 +99,14 @@ def amplify(images: Array, gains: Array) -> Array:
 
 
 def along_both(images: Array, rows: Array, columns: Array) -> Array:
-    """Multiplies each image's two axes by its own matrices, `[N, H, H]` each."""
+    """Multiplies both image axes by per-image matrices, `[N, H, H]` each."""
     exact = lax.Precision.HIGHEST
     x = jnp.einsum("nij,njwc->niwc", rows, images, precision=exact)
     return jnp.einsum("nij,nhjc->nhic", columns, x, precision=exact)
 
 
 def band_filters() -> np.ndarray:
-    """The filter of each octave band, `[4, taps]`, lowest first; they sum to 1."""
+    """Filter of each octave band, `[4, taps]`, lowest first; they sum to 1."""
     signs = (-1.0) ** np.arange(len(_SYM2))
     low = np.convolve(_SYM2, _SYM2[::-1]) / 2
     high = np.convolve(_SYM2 * signs, (_SYM2 * signs)[::-1]) / 2
@@ -122,7 +122,7 @@ def band_filters() -> np.ndarray:
 
 @functools.cache
 def band_matrices(size: int) -> np.ndarray:
-    """`band_filters` along an axis continued by reflection, `[4, size, size]`."""
+    """`band_filters` as matrices with reflected borders, `[4, size, size]`."""
     bank = band_filters()
     radius = bank.shape[1] // 2
     source = np.pad(np.arange(size), radius, mode="reflect")
@@ -134,12 +134,9 @@ def band_matrices(size: int) -> np.ndarray:
 
 
 def cut_out(images: Array, side: Array, center: Array) -> Array:
-    """Images with a square set to 0.
+    """Sets a square of each image `[N, H, H, C]` to 0.
 
-    Args:
-        images: `[N, H, H, C]`.
-        side: `[N]`, of the size; 0 cuts nothing.
-        center: `[N, 2]`, x and y, of the size.
+    `side` `[N]` and `center` `[N, 2]` (x and y) are fractions of the size.
     """
     size = images.shape[1]
     at = (jnp.arange(size) + 0.5) / size

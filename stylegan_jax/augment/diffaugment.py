@@ -1,4 +1,4 @@
-"""DiffAugment: colours, shift and cut-out, on every image.
+"""DiffAugment: colour, translation and cutout of every image.
 
 Source: Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN
 Training", and its public code's policy `color,translation,cutout`.
@@ -15,8 +15,8 @@ from stylegan_jax.augment.values import Values
 def draw(key: Array, shape: tuple[int, ...]) -> Values:
     """Draws values for images of shape `[N, H, H, C]`.
 
-    `light`, `vividness`, `spread` are `[N]`, `shift` (x and y, whole pixels) and
-    `cutout_center` `[N, 2]`, `cutout` `[N]`.
+    `light`, `vividness`, `spread` and `cutout` are `[N]`, `shift` (x and y, whole
+    pixels) and `cutout_center` `[N, 2]`.
     """
     count, size = shape[:2]
     keys = jax.random.split(key, 5)
@@ -48,7 +48,7 @@ def recolor(images: Array, values: Values) -> Array:
 
 
 def translate(images: Array, shift: Array) -> Array:
-    """Images moved by whole pixels, x and y of `shift` `[N, 2]`, zeros beyond."""
+    """Moves images by whole pixels, `shift` `[N, 2]` (x and y), zeros beyond."""
     size = images.shape[1]
     at = jnp.arange(size)
     behind = at[None, :, None] - at[None, None, :]  # of input pixel behind output

@@ -1,8 +1,8 @@
-"""Affine transformation of images without aliasing or jagged edges.
+"""Affine transformation of images without aliasing.
 
-An image is continued by reflection, enlarged by two, sampled bilinearly and reduced by
-two, both with the low-pass filter of the sym6 wavelet. The filters are matrix products
-along one axis; the identity comes back unchanged but for rounding.
+Images are continued by reflection, enlarged by two, sampled bilinearly and reduced by
+two, both with the sym6 low-pass filter as a matrix product along each axis. The
+identity is exact but for rounding.
 
 Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
 Data", appendix B.
@@ -34,11 +34,7 @@ _EDGE = _TAPS // 4
 def matrices(values: Values, size: int) -> Array:
     """Maps from pixels of the output to pixels of the input, `[N, 3, 3]`.
 
-    Coordinates are (x, y, 1), in pixels from the centre of the image.
-
-    Args:
-        values: of the augmentations, see `values.py`.
-        size: of the images, in pixels.
+    Coordinates are (x, y, 1), in pixels from the centre; `size` is in pixels.
     """
     count = len(next(iter(values.values())))
     result = jnp.tile(jnp.eye(3), (count, 1, 1))
@@ -92,11 +88,11 @@ def warp(images: Array, transforms: Array) -> Array:
 
 
 class Table:
-    """Which rows of the enlarged image are computed, and where a row is found.
+    """Distinct rows of the enlarged image, and where each row is found.
 
-    The image is continued by reflection over `size - 1` pixels at each edge, with
-    zeros beyond; that repeats itself, so one period is enough, and the rows at both
-    ends, where the filter meets the zeros. The last row is the zeros'.
+    Reflection over `size - 1` pixels at each edge is periodic: one period is stored,
+    the rows at both ends, where the filter meets the zeros beyond, and a row of zeros,
+    last.
 
     Attributes:
         rows: of the whole enlarged image, without the zeros.
@@ -118,11 +114,10 @@ class Table:
         self.enlarging = self.enlarging.astype(np.float32)
 
     def __len__(self) -> int:
-        """Number of rows of the table."""
         return self._zeros + 1
 
     def find(self, row: Array) -> Array:
-        """Where rows of the enlarged image, int32, lie in the table."""
+        """Indices into the table of rows of the enlarged image, int32."""
         last = row - self.rows + self._zeros
         within = jnp.where(row < self._repeat, row, row - self._period)
         within = jnp.where(row < self._end, within, last)
@@ -161,10 +156,7 @@ def _along_both(x: Array, matrix: np.ndarray) -> Array:
 
 
 def _taps(transforms: Array, table: Table) -> tuple[Array, Array]:
-    """Where to sample: places in the flat table and weights, both `[N, 4, S, S]`.
-
-    The samples lie on the pixels of the enlarged output, x first.
-    """
+    """Indices into the flat table and weights, `[N, 4, S, S]`, x first."""
     size = (table.rows // 2 + 2) // 3
     samples = 2 * (size + 2 * _EDGE)
     at = (jnp.arange(samples) + 1 - samples / 2) / 2

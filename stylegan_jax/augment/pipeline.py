@@ -1,4 +1,4 @@
-"""The augmentations in their order, as one function of images and drawn values."""
+"""Augmentation pipeline: images and drawn values to augmented images."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -10,14 +10,11 @@ _MOVING = (*GROUPS["blit"], *GROUPS["geom"], "rotate_after")
 
 
 def augment(images: Array, values: Values) -> Array:
-    """Augmented images, `[N, H, H, C]` in [-1, 1] with 1 to 4 channels.
+    """Augmented images, `[N, H, H, C]` in [-1, 1].
 
-    Linear in the images but for a constant, so that its derivatives of any order are
-    cheap. An image that gets no augmentation comes back bitwise.
-
-    Args:
-        images: what has two or four channels has alpha last.
-        values: from `values.draw` or `diffaugment.draw`.
+    Alpha is last of 2 or 4 channels. Affine in the images, so that derivatives of any
+    order are cheap. Images without augmentation come back bitwise. `values` are of
+    `values.draw` or `diffaugment.draw`.
     """
     images = images.astype(jnp.float32)
     moving = {name: values[name] for name in _MOVING if name in values}

@@ -1,4 +1,4 @@
-"""What augmentations there are, and drawing how much of each an image gets.
+"""Augmentations and the random values that parametrise them.
 
 Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
 Data", appendix B; presets as in NVlabs/stylegan2-ada-pytorch.
@@ -80,17 +80,11 @@ _KINDS: dict[str, _Kind] = {
 def draw(
     key: Array, names: tuple[str, ...], p: Array | float, shape: tuple[int, ...]
 ) -> Values:
-    """Draws values for images of shape `[N, H, H, C]`.
+    """Draws values, by name, for images of shape `[N, H, H, C]`.
 
-    Args:
-        key: the random key.
-        names: of augmentations.
-        p: probability of each.
-        shape: of the images.
-
-    Returns:
-        By name; besides those asked for `rotate_after`, `noise_map` `[N, H, H, C]`
-        and `cutout_center` `[N, 2]` (x and y, of the size) where they belong to one.
+    `p` is the probability of each augmentation in `names`. Some add `rotate_after`,
+    `noise_map` `[N, H, H, C]` or `cutout_center` `[N, 2]` (x and y, fractions of the
+    size).
     """
     names = tuple(name for name in _KINDS if name.removesuffix("_after") in names)
     # All in three calls, as each takes seconds to compile.

@@ -1,4 +1,4 @@
-"""What a network looks like: one frozen, hashable value for generator and critic."""
+"""Network architecture as one frozen, hashable value."""
 
 import dataclasses
 import math
@@ -70,7 +70,6 @@ class ModelConfig:
     remat: bool = False  # recompute blocks in the backward pass: less memory, slower
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         low = 1 if self.mlp_layers else 8
         check_resolution("model.resolution", self.resolution, low)
         between = "not 1 to 4"
@@ -134,12 +133,9 @@ def num_layers(resolution: int) -> int:
 
 
 def stored_model_config(stored: Mapping[str, Any]) -> ModelConfig:
-    """An architecture out of a file, which may be a stranger's.
+    """An architecture read from an untrusted file; missing fields have their defaults.
 
-    Fields that the file's writer did not know have their defaults.
-
-    Raises:
-        UserError: it is of a later version, or no network of a sane size.
+    Raises UserError for a later version's, or a network of no sane size.
     """
     fields = {field.name: field.default for field in dataclasses.fields(ModelConfig)}
     unknown = sorted(map(str, stored.keys() - fields.keys()))

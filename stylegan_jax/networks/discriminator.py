@@ -1,4 +1,4 @@
-"""The discriminator: an image to one score."""
+"""Convolutional discriminator."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -61,18 +61,18 @@ class DiscriminatorHead(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Scores images at any point of progressive growing.
+    """Discriminator at any point of progressive growing.
 
     Attributes:
         config: the network's.
-        strided_groups: how minibatch statistics group samples, see
-            `ops.normalize.minibatch_stddev`. The official rule by default.
-        axis_name: of the devices, under `shard_map`; see there too.
+        strided_groups: grouping of `ops.normalize.minibatch_stddev`; official by
+            default.
+        axis_name: of the devices, under `shard_map`.
 
     Source: `D_basic`, NVlabs/stylegan; `D_paper` (ProGAN) with `blur=False` and
-    `embed_labels=False`. Differs: images come at the active resolution; the
-    official network takes enlarged ones and averages them down first, so that its
-    gradients with respect to images are smaller by 2 for each halving.
+    `embed_labels=False`. Differs: images come at the active resolution; the official
+    network averages enlarged ones down first, so that its gradients with respect to
+    images are smaller by 2 for each halving.
     """
 
     config: ModelConfig
@@ -87,15 +87,12 @@ class Discriminator(nn.Module):
         *,
         alpha: Array | None = None,
     ) -> Array:
-        """Scores images, float32 logits `[N]`; higher is more real.
+        """Float32 logits `[N]`; higher is more real. UserError for unknown sizes.
 
         Args:
             images: `[N, R, R, num_channels]` in [-1, 1], R from 4 to the final size.
             labels: `[N, label_size]`, one-hot; None if unconditional.
             alpha: weight of this resolution while it fades in; None when stable.
-
-        Raises:
-            UserError: images of a size that the network does not have.
         """
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         resolution = images.shape[1]

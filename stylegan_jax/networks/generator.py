@@ -1,4 +1,4 @@
-"""The `Generator` value: what training makes and everything else uses."""
+"""Generator value: parameters, statistics and architecture as a pytree."""
 
 import dataclasses
 from typing import Any
@@ -20,16 +20,13 @@ Noise = tuple[Array, ...]
 
 @struct.dataclass
 class Generator:
-    """A trained (or growing) generator: parameters, statistics and architecture.
-
-    A frozen pytree: it can be an argument of jitted functions, be vmapped and
-    sharded. All methods are pure.
+    """A trained (or growing) generator, a frozen pytree with pure methods.
 
     Attributes:
         params: `{"mapping": ..., "synthesis": ...}`.
         w_avg: mean of w, `[w_dim]`; None for networks without a mapping (ProGAN).
         noise: the stored noise, `[1, R, R, 1]` per layer.
-        alpha: how far the last resolution has faded in; None when stable.
+        alpha: weight of the last resolution while it fades in; None when stable.
         config: the architecture.
         resolution: of the images; below `config.resolution` in mid-growth.
     """
@@ -45,22 +42,15 @@ class Generator:
 
     @property
     def truncation_mean(self) -> Array | None:
-        """What w is truncated to, `[w_dim]`.
-
-        None for networks without styles (ProGAN, configurations A and B, perceptrons),
-        which have no truncation.
-        """
+        """Centre of truncation, `[w_dim]`; None for networks without styles."""
         return self.w_avg if self.config.use_styles else None
 
     def map(self, z: Array, labels: Array | None = None) -> Array:
-        """Maps input latents to one w per layer.
+        """Maps `z` to `[N, L, w_dim]`, all layers equal; L is 1 without styles.
 
         Args:
             z: `[N, z_dim]`, unit normal.
             labels: `[N, label_size]` one-hot; None for an unconditional network.
-
-        Returns:
-            `[N, L, w_dim]`, all layers equal; L is 1 for networks without styles.
 
         Raises:
             UserError: wrong shapes, or labels missing or not wanted.
@@ -82,31 +72,22 @@ class Generator:
         return jnp.broadcast_to(w[:, None], (w.shape[0], config.num_ws, w.shape[1]))
 
     def synthesize(self, ws: Array, noise: Noise | None = None) -> Array:
-        """Draws images from one w per layer.
+        """Draws float32 images `[N, H, W, C]`, nominally in [-1, 1].
 
         Args:
-            ws: `[N, L, w_dim]`.
+            ws: `[N, L, w_dim]`; UserError for other shapes.
             noise: `[N or 1, R, R, 1]` per layer; None takes the stored noise.
-
-        Returns:
-            float32 `[N, H, W, C]`, nominally in [-1, 1].
-
-        Raises:
-            UserError: other shapes, such as codes of another network.
         """
         return self._run(ws, noise)
 
     def features(self, ws: Array, noise: Noise | None = None, *, layers: int) -> Array:
-        """Runs the first layers of the synthesis network.
+        """Features `[N, R, R, C]` after the first layers, in the network's type.
 
         Args:
             ws: `[N, L, w_dim]`; rows from `layers` on have no influence.
             noise: as for `synthesize`.
-            layers: how many to run, 1 up to all; the last one's style is included.
-                Layers 2k - 1 and 2k work at `2 ** (k + 1)` pixels.
-
-        Returns:
-            `[N, R, R, C]`, in the network's type.
+            layers: 1 up to all; the last one's style is included. Layers 2k - 1 and 2k
+                work at `2 ** (k + 1)` pixels.
 
         Raises:
             UserError: no such number of layers, or a network without layers (MLP).
@@ -116,17 +97,14 @@ class Generator:
     def finish(
         self, features: Array, ws: Array, noise: Noise | None = None, *, layers: int
     ) -> Array:
-        """Draws images from what `features` gave: the two are `synthesize`.
+        """Draws images from the result of `features`: the two are `synthesize`.
 
         Args:
             features: `[N, R, R, C]`, after the first `layers` layers.
             ws: `[N, L, w_dim]`; rows below `layers` have no influence.
             noise: as for `synthesize`.
-            layers: how many have run. While a resolution fades in, its own two must
-                be left to run.
-
-        Returns:
-            float32 `[N, H, W, C]`, nominally in [-1, 1].
+            layers: number run so far. A resolution that fades in must have its own two
+                still to run.
 
         Raises:
             UserError: as for `features`, or features of another shape.
@@ -186,13 +164,10 @@ class Generator:
         Args:
             z: `[N, z_dim]`, unit normal.
             labels: `[N, label_size]` one-hot; None for an unconditional network.
-            psi: truncation strength; 1 turns it off, 0 gives the mean image. Networks
-                without styles are not truncated.
+            psi: truncation strength; 1 turns it off, 0 gives the mean image. No effect
+                without styles.
             cutoff: layers from this one on are not truncated; None truncates all.
             noise: as for `synthesize`.
-
-        Returns:
-            float32 `[N, H, W, C]`, nominally in [-1, 1].
 
         Source: `G_style`, NVlabs/stylegan, with `randomize_noise=False`.
         """
@@ -202,13 +177,13 @@ class Generator:
         return self.synthesize(ws, noise)
 
     def in_float32(self) -> "Generator":
-        """The same network with activations of float32, whatever it was trained in."""
+        """The same network with float32 activations."""
         return dataclasses.replace(
             self, config=dataclasses.replace(self.config, dtype="float32")
         )
 
     def draw_noise(self, key: Array, batch_size: int) -> Noise:
-        """Draws fresh noise for `batch_size` images at the active resolution."""
+        """Draws noise for `batch_size` images at the active resolution."""
         if not self.config.use_noise:
             return ()
         return latents.draw_noise(key, batch_size, num_layers(self.resolution))

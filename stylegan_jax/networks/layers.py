@@ -1,8 +1,7 @@
-"""Layers with run-time scaled weights (equalised learning rate).
+"""Layers with equalised learning rate (weights scaled at run time).
 
-Weights are drawn with standard deviation `1 / lr_multiplier` and multiplied by
-`gain * lr_multiplier / sqrt(fan_in)` on use, so that all layers learn at the same
-speed whatever their width. They are stored raw, as the official variables are.
+Parameters are stored raw, as the official variables are: standard deviation
+`1 / lr_multiplier`, times `gain * lr_multiplier / sqrt(fan_in)` on use.
 
 Source: `get_weight` with `use_wscale=True`, NVlabs/stylegan, `networks_stylegan.py`;
 Karras et al. 2017 (ProGAN), section 4.1.
@@ -36,7 +35,7 @@ def scaled_weight(
     gain: float,
     lr_multiplier: float = 1.0,
 ) -> Array:
-    """The module's parameter `weight`, scaled for use; float32 of `shape`."""
+    """Parameter `weight` of the module, scaled for use; float32."""
     init = nn.initializers.normal(1.0 / lr_multiplier)
     weight = module.param("weight", init, shape)
     return weight * (gain * lr_multiplier / math.sqrt(math.prod(shape[:-1])))
@@ -101,7 +100,7 @@ class PixelwiseDense(nn.Module):
 
 
 class StyledLayer(nn.Module):
-    """One layer of the synthesis network, its style and noise included.
+    """Synthesis layer with noise and style.
 
     Order: weights, noise, bias, leaky ReLU, normalisation, style. With
     `bias_before_blur`, the bias of `up` comes between its convolution and its blur.
@@ -121,15 +120,12 @@ class StyledLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array | None, w: Array, noise: Array | None) -> Array:
-        """Applies the layer.
+        """Output `[N, H', W', features]`.
 
         Args:
             x: `[N, H, W, C]`; None for `const` and `dense`.
             w: `[N, w_dim]`.
             noise: `[N or 1, H', W', 1]` at the output's size; None without noise.
-
-        Returns:
-            `[N, H', W', features]`.
         """
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         zeros = nn.initializers.zeros_init()

@@ -1,4 +1,4 @@
-"""The mapping network: input latent z to intermediate latent w."""
+"""Mapping network: input latent z to intermediate latent w."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,8 +12,7 @@ from stylegan_jax.ops import normalize
 class MappingNetwork(nn.Module):
     """Fully connected layers from z (and class labels) to w; always float32.
 
-    Source: `G_mapping`, NVlabs/stylegan. Differs: the result is not broadcast to
-    the layers of the synthesis network; that is `Generator.map`.
+    Source: `G_mapping`, NVlabs/stylegan, without its broadcast to the synthesis layers.
     """
 
     config: ModelConfig
@@ -43,7 +42,7 @@ class MappingNetwork(nn.Module):
 
 
 class _LabelEmbedding(nn.Module):
-    """A vector per class, not scaled at run time. Source: `LabelConcat`."""
+    """Label embedding, not scaled at run time. Source: `LabelConcat`."""
 
     features: int
 

@@ -1,10 +1,8 @@
-"""Multi-layer perceptrons in the places of synthesis network and discriminator.
+"""Multi-layer perceptrons as synthesis network and discriminator.
 
-The pair of Goodfellow et al. 2014, section 5, for points and small images: the same
-arguments as the convolutional networks have, so that everything above uses either.
-Differs: weights are scaled at run time and hidden layers are leaky ReLU, as in the
-rest of the house; the paper has rectifiers, maxout with dropout, and no scaling.
-Images end in its sigmoid, stretched to [-1, 1]; points are linear.
+Goodfellow et al. 2014, section 5, with the signatures of the convolutional networks.
+Differs: equalised learning rate and leaky ReLU; the paper has rectifiers, and maxout
+with dropout. Images end in a sigmoid, stretched to [-1, 1]; points are linear.
 """
 
 from collections.abc import Sequence
@@ -19,7 +17,7 @@ from stylegan_jax.networks.layers import EqualizedDense, leaky_relu
 
 
 class MLPSynthesis(nn.Module):
-    """Images, or points, from one latent."""
+    """Images or points from one latent; has no noise and does not grow."""
 
     config: ModelConfig
 
@@ -34,8 +32,7 @@ class MLPSynthesis(nn.Module):
     ) -> Array:
         """`[N, 1, w_dim]` to float32 `[N, resolution, resolution, num_channels]`.
 
-        These networks do not grow, and have no noise. Raises UserError for another
-        resolution than the final one.
+        Raises UserError for any but the final resolution.
         """
         config = self.config
         _check_grown(config, resolution, alpha)
@@ -47,7 +44,7 @@ class MLPSynthesis(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Scores images, or points."""
+    """Discriminator of images or points."""
 
     config: ModelConfig
 
@@ -61,8 +58,7 @@ class MLPDiscriminator(nn.Module):
     ) -> Array:
         """`[N, R, R, num_channels]` to float32 logits `[N]`; higher is more real.
 
-        Raises:
-            UserError: images of another resolution than the final one.
+        Raises UserError for any but the final resolution.
         """
         _check_grown(self.config, images.shape[1], alpha)
         x = _hidden_layers(self.config, images.reshape(images.shape[0], -1))
@@ -71,7 +67,6 @@ class MLPDiscriminator(nn.Module):
 
 
 def _hidden_layers(config: ModelConfig, x: Array) -> Array:
-    """The hidden layers, of the module that calls."""
     x = x.astype(config.dtype)
     for i in range(config.mlp_layers):
         x = leaky_relu(EqualizedDense(config.mlp_width, name=f"dense{i}")(x))

@@ -1,4 +1,4 @@
-"""Which two networks a configuration asks for."""
+"""Network modules of a configuration."""
 
 import flax.linen as nn
 
@@ -16,10 +16,7 @@ def synthesis_network(config: ModelConfig) -> nn.Module:
 def discriminator_network(
     config: ModelConfig, *, strided_groups: bool = True, axis_name: str | None = None
 ) -> nn.Module:
-    """The module `(images, labels=None, *, alpha=None) -> logits`.
-
-    `strided_groups` and `axis_name` are as in `Discriminator`.
-    """
+    """The module `(images, labels=None, *, alpha=None) -> logits`."""
     if config.mlp_layers:
         return MLPDiscriminator(config)
     return Discriminator(config, strided_groups, axis_name)

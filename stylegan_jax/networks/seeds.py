@@ -1,7 +1,6 @@
-"""Pictures of seeds, each the same whatever it is drawn together with.
+"""Images of seeds, bitwise independent of the others drawn with them.
 
-All are drawn with one program, compiled for a batch of one on every device. A program
-for sixteen would round differently, and some pixels with it.
+All come from one program of batch size 1 per device: rounding depends on batch size.
 """
 
 import collections
@@ -37,9 +36,9 @@ def require_pictures(generator: Generator, name: str = "this network") -> None:
 def make_draw(mesh: Mesh, *, cutoff: int | None, noise: NoiseKind) -> Draw:
     """Makes the jitted `(generator, labels, z, seeds, psis) -> images`.
 
-    Every device of the mesh draws one image, with the program of a batch of one:
-    `z` is `[devices, z_dim]`, `seeds` (of random noise) and `psis` are `[devices]`,
-    `labels` `[1, label_size]` or None, shared; `images` are `[devices, H, W, C]`.
+    One image per device: `z` is `[devices, z_dim]`, `seeds` (of random noise) and
+    `psis` are `[devices]`, `labels` `[1, label_size]` or None; `images` `[devices, H,
+    W, C]`.
     """
 
     def draw_one(
@@ -77,12 +76,12 @@ def draw_pictures(
     """Yields the uint8 `[H, W, C]` picture of each job, in order.
 
     Args:
-        generator: what to draw with.
+        generator: network to draw with.
         jobs: seed and psi of each picture.
-        draw: from `make_draw`.
-        mesh: the devices that `draw` was made for.
+        draw: from `make_draw`, for the same `mesh`.
+        mesh: the devices.
         labels: `[1, label_size]`, of all pictures.
-        batch_size: pictures given to the devices before the first is waited for.
+        batch_size: pictures dispatched before the first is waited for.
     """
     everywhere = parallel.replicated(mesh)
     generator, labels = jax.device_put((generator, labels), everywhere)
@@ -107,10 +106,9 @@ def draw_pictures(
 
 
 def one_hot(size: int, class_index: int | None) -> np.ndarray | None:
-    """The label `[1, size]` of a class of `size`; None for an unconditional network.
+    """One-hot label `[1, size]` of a class; None for an unconditional network.
 
-    Raises:
-        UserError: the class is missing, not wanted, or unknown.
+    Raises UserError if the class is missing, not wanted, or unknown.
     """
     if not size:
         if class_index is not None:

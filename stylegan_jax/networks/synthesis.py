@@ -1,7 +1,6 @@
-"""The synthesis network: one w per layer, and noise, to an image.
+"""Synthesis network: one w per layer, and noise, to an image.
 
-The tree of parameters always holds every resolution. A call computes the blocks up
-to the resolution it asks for and nothing else.
+Parameters cover every resolution; a call computes only the blocks it needs.
 """
 
 from collections.abc import Sequence
@@ -17,13 +16,7 @@ from stylegan_jax.ops.latents import lerp
 
 
 class SynthesisBlock(nn.Module):
-    """The two layers of one resolution, or one of them.
-
-    Attributes:
-        config: the network's.
-        resolution: in pixels.
-        layers: which of the two to run.
-    """
+    """The two layers of one resolution, or one of them (`layers`)."""
 
     config: ModelConfig
     resolution: int
@@ -53,12 +46,12 @@ class SynthesisBlock(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """Images from latents at any point of progressive growing.
+    """Synthesis network at any point of progressive growing.
 
     Source: `G_synthesis`, NVlabs/stylegan; with `use_styles=False`,
     `const_input=False`, `blur=False` and pixel norm also `G_paper` (ProGAN).
-    Differs: the image has the active resolution; the official one is enlarged to
-    the final resolution by repeating pixels.
+    Differs: images have the active resolution; the official ones are enlarged to the
+    final resolution by repeating pixels.
     """
 
     config: ModelConfig
@@ -74,26 +67,21 @@ class SynthesisNetwork(nn.Module):
         start: tuple[int, Array] | None = None,
         stop: int | None = None,
     ) -> Array:
-        """Draws images, or runs some of the layers.
+        """Float32 images, nominally in [-1, 1] but not clipped; with `stop`, features.
 
         Args:
             ws: `[N, L, w_dim]` with `L` at least the number of active layers, or
                 `[N, 1, w_dim]` without styles.
             noise: one `[N or 1, H, W, 1]` per active layer; ignored without noise.
-            resolution: pixels of the images, 4 up to the final resolution.
-            alpha: weight of this resolution while it fades in; None when it is
-                stable, which leaves the second ToRGB out.
-            start: how many layers have run, and their features
-                `[N, R, R, C]`; None starts from nothing.
-            stop: how many layers to run in all; None runs all and draws images.
-
-        Returns:
-            float32 `[N, resolution, resolution, num_channels]`, nominally in
-            [-1, 1] but not clipped; with `stop`, features `[N, R, R, C]`.
+            resolution: of the images, 4 up to the final resolution.
+            alpha: weight of this resolution while it fades in; None when stable, which
+                leaves the second ToRGB out.
+            start: number of layers run so far, and their features `[N, R, R, C]`.
+            stop: number of layers to run in all; None runs all and draws images.
 
         Raises:
-            UserError: wrong resolution, too few latents or noise images, or layers
-                that there are not.
+            UserError: wrong resolution, too few latents or noise images, or no such
+                layers.
         """
         config = self.config
         check_resolution("resolution", resolution)

@@ -1,13 +1,11 @@
-"""Convolutions with stride 1, and their derivatives of any order.
+"""Stride-1 convolutions and their derivatives of any order.
 
 Images are `[N, H, W, C]`, kernels `[K, K, C_in, C_out]`, `Padding` the zeros before
 and after each of H and W.
 
-The derivatives are spelled out so that every convolution reaches XLA in the one
-layout above. What JAX derives by itself has permuted dimensions, which XLA's CPU
-backend runs by a naive loop inside `lax.scan`, some fifty times slower; GPUs and
-TPUs do not mind either form. The price is that forward-mode differentiation
-(`jax.jvp`) is not available.
+Derivatives are written by hand so that every convolution has this layout. JAX's own
+permute dimensions, which XLA's CPU backend runs by a naive loop inside `lax.scan`,
+some fifty times slower. Forward mode (`jax.jvp`) is not available.
 """
 
 import functools
@@ -22,7 +20,7 @@ _own_derivative: Any = functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 
 
 def conv(x: Array, kernel: Array) -> Array:
-    """Convolves, zeros beyond the edges, with an odd kernel: size is kept.
+    """Same-size convolution with zero padding and an odd kernel.
 
     `[N, H, W, I]` and `[K, K, I, O]` to `[N, H, W, O]`. Source: `conv2d`,
     NVlabs/stylegan, without its weights.
@@ -33,15 +31,11 @@ def conv(x: Array, kernel: Array) -> Array:
 
 @_own_derivative
 def correlate(x: Array, kernel: Array, padding: Padding) -> Array:
-    """Slides a kernel over padded images.
-
-    `out[p] = sum over k of x[p + k - before] * kernel[k]`.
+    """Correlation: `out[p] = sum over k of x[p + k - before] * kernel[k]`.
 
     `[N, H, W, I]` and `[K, K, I, O]` to `[N, H', W', O]` with
-    `H' = H + before + after - K + 1`.
-
-    Outputs as large as inputs are the quick case on a CPU: otherwise a derivative
-    has a window larger than its input, another naive loop.
+    `H' = H + before + after - K + 1`. On a CPU, any other output size than the input's
+    is slow: a derivative has a window larger than its input.
     """
     return lax.conv_general_dilated(
         x,
@@ -64,7 +58,6 @@ def kernel_gradient(x: Array, dy: Array, padding: Padding) -> Array:
 
 
 def _image_gradient(dy: Array, kernel: Array, padding: Padding) -> Array:
-    """The derivative of `sum(correlate(x, kernel, padding) * dy)` by x."""
     reach = kernel.shape[0] - 1
     turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
     return correlate(dy, turned, (reach - padding[0], reach - padding[1]))

@@ -16,7 +16,7 @@ _PARALLEL = 1e-6  # sine of the angle between directions that count as one line
 
 
 def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
-    """The input latent of a seed, float32 `[1, z_dim]`.
+    """Input latent of a seed, float32 `[1, z_dim]`.
 
     Source: `generate_figures.py`, NVlabs/stylegan.
     """
@@ -26,15 +26,9 @@ def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
 def check_ws(
     ws: Array | np.ndarray, num_ws: int | None = None, w_dim: int | None = None
 ) -> None:
-    """Checks that codes are `[N, num_ws, w_dim]`, by their shape: jit may trace it.
+    """Raises UserError unless `ws` is `[N, num_ws, w_dim]`; may be traced by jit.
 
-    Args:
-        ws: one w per layer of N images.
-        num_ws: layers of the network; None takes any number.
-        w_dim: size of its w; likewise.
-
-    Raises:
-        UserError: they are not; says what to write instead.
+    None for `num_ws` or `w_dim` allows any.
     """
     shape = np.shape(ws)
     wide = bool(shape) and w_dim in (None, shape[-1])
@@ -64,9 +58,8 @@ def lerp(a: Array, b: Array, t: Array | float) -> Array:
 def slerp(a: Array, b: Array, t: Array | float) -> Array:
     """Interpolates along the great circle between the directions of `a` and `b`.
 
-    `[..., D]` each; the result has unit length, also where both directions are one or
-    are opposite. Source: `slerp` of NVlabs/stylegan,
-    `metrics/perceptual_path_length.py`.
+    `[..., D]` each; the result has unit length, also for equal or opposite directions.
+    Source: `slerp` of NVlabs/stylegan, `metrics/perceptual_path_length.py`.
     """
     a, b = _unit(a), _unit(b)
     cosine = jnp.sum(a * b, axis=-1, keepdims=True)
@@ -110,8 +103,7 @@ def truncate(
 def mix_styles(ws_1: Array, ws_2: Array, crossover: Array | int) -> Array:
     """Takes layers below `crossover` from `ws_1`, the others from `ws_2`.
 
-    `[N, L, D]` each; `crossover` is a scalar or `[N, 1, 1]`. Raises UserError for codes
-    of different networks.
+    `[N, L, D]` each (else UserError); `crossover` is a scalar or `[N, 1, 1]`.
 
     Source: "StyleMix" in `G_style`; Karras et al. 2018, section 3.1.
     """
@@ -122,15 +114,10 @@ def mix_styles(ws_1: Array, ws_2: Array, crossover: Array | int) -> Array:
 
 
 def draw_crossover(key: Array, probability: float, num_layers: int) -> Array:
-    """Draws where style mixing changes from the first latent to the second.
+    """Draws the crossover layer of style mixing, one scalar per minibatch.
 
-    One scalar for the whole minibatch: uniform in {1, ..., num_layers - 1} with
-    `probability`, else `num_layers` (no mixing).
-
-    Args:
-        key: a typed key.
-        probability: 0.9 in the paper.
-        num_layers: layers *active* at the current resolution.
+    Uniform in {1, ..., num_layers - 1} with `probability` (0.9 in the paper), else
+    `num_layers` (no mixing); `num_layers` counts the *active* ones.
 
     Source: "StyleMix" in `G_style`, NVlabs/stylegan.
     """
@@ -141,7 +128,7 @@ def draw_crossover(key: Array, probability: float, num_layers: int) -> Array:
 
 
 def noise_sizes(num_layers: int) -> list[int]:
-    """Pixels of the side of each layer's noise image."""
+    """Side of each layer's noise image, in pixels."""
     return [2 ** (layer // 2 + 2) for layer in range(num_layers)]
 
 

@@ -1,7 +1,6 @@
-"""Normalisations of activations. Axes: N batch, H W pixels, C channels, D latent.
+"""Normalisation of activations: statistics in float32, results in the input's type.
 
-All statistics are taken in float32 whatever the input's type is, and the result is
-returned in the input's type.
+Axes: N batch, H W pixels, C channels.
 """
 
 import jax.numpy as jnp
@@ -15,8 +14,7 @@ EPSILON = 1e-8
 def pixel_norm(x: Array) -> Array:
     """Scales every vector along the last axis to a mean square of 1.
 
-    `[..., C]` to the same shape. Source: `pixel_norm`, NVlabs/stylegan; Karras et
-    al. 2017 (ProGAN), section 4.2.
+    Source: `pixel_norm`, NVlabs/stylegan; Karras et al. 2017 (ProGAN), section 4.2.
     """
     y = x.astype(jnp.float32)
     y = y * lax.rsqrt(jnp.mean(jnp.square(y), axis=-1, keepdims=True) + EPSILON)
@@ -24,10 +22,9 @@ def pixel_norm(x: Array) -> Array:
 
 
 def instance_norm(x: Array, epsilon: float = EPSILON) -> Array:
-    """Gives every channel of every image mean 0 and (biased) variance 1.
+    """Normalises each channel of `[N, H, W, C]` to mean 0 and (biased) variance 1.
 
-    `[N, H, W, C]` to the same shape; `epsilon` is added to the variance. Source:
-    `instance_norm`, NVlabs/stylegan.
+    `epsilon` is added to the variance. Source: `instance_norm`, NVlabs/stylegan.
     """
     y = x.astype(jnp.float32)
     y = y - jnp.mean(y, axis=(1, 2), keepdims=True)
@@ -36,11 +33,9 @@ def instance_norm(x: Array, epsilon: float = EPSILON) -> Array:
 
 
 def modulate(x: Array, style: Array) -> Array:
-    """Scales and shifts the channels of every image: the second half of AdaIN.
+    """Scales and shifts channels of `[N, H, W, C]`: the second half of AdaIN.
 
-    Args:
-        x: `[N, H, W, C]`.
-        style: `[N, 2C]`, the scales (added to 1), then the shifts.
+    `style` is `[N, 2C]`: the scales (added to 1), then the shifts.
 
     Source: `style_mod`, NVlabs/stylegan; Karras et al. 2018, equation 1.
     """
@@ -56,7 +51,7 @@ def minibatch_stddev(
     strided: bool = True,
     axis_name: str | None = None,
 ) -> Array:
-    """Appends, as further channels, how much the samples of a group differ.
+    """Appends standard deviations over groups: `[N, H, W, C + num_features]`.
 
     Args:
         x: `[N, H, W, C]`.
@@ -64,13 +59,9 @@ def minibatch_stddev(
         num_features: statistics appended, each from its share of the channels.
         strided: True groups samples `i` that are equal modulo the number of groups
             (the official rule). False groups neighbours: the same for samples in
-            random order, and a group stays on one device when the batch is sharded
-            by blocks.
+            random order, and a group stays on one device.
         axis_name: of the devices, under `shard_map`: `x` is this device's block of
             the batch, and groups are of the whole.
-
-    Returns:
-        `[N, H, W, C + num_features]`.
 
     Raises:
         UserError: the groups do not divide the batch, or the features the channels.

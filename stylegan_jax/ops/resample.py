@@ -1,12 +1,11 @@
-"""Resampling by factors of two, alone and joined with a 3x3 convolution.
+"""Resampling by factors of two, alone and fused with a 3x3 convolution.
 
-Images are `[N, H, W, C]`, kernels `[3, 3, C_in, C_out]`. Each function says which
-one of NVlabs/stylegan, `training/networks_stylegan.py`, it reproduces.
+Images are `[N, H, W, C]`, kernels `[3, 3, C_in, C_out]`. `Source:` names functions of
+NVlabs/stylegan, `training/networks_stylegan.py`.
 
-The joined forms read a 3x3 convolution at the high resolution as a 2x2 convolution
-at the low one, with the four pixels of a cell stacked as channels. That needs 2.25
-times fewer multiplications than resampling and convolving in turn, and all of its
-derivatives, of any order, are dense stride-1 convolutions, which keep the size.
+Fused forms compute a 2x2 convolution at the low resolution, with the four pixels of
+a cell stacked as channels: 2.25 times fewer multiplications, and derivatives of any
+order are dense stride-1 convolutions, which keep the size.
 """
 
 import jax.numpy as jnp
@@ -16,10 +15,9 @@ from stylegan_jax.ops.convolution import correlate
 
 
 def blur(x: Array) -> Array:
-    """Smooths with the binomial filter [1, 2, 1], zeros beyond the edges.
+    """Smooths with the binomial filter [1, 2, 1], zeros beyond the edges; in float32.
 
-    `[N, H, W, C]` to the same shape; computed in float32. A constant image keeps
-    its value inside, drops to 3/4 along the edges and to 9/16 in the corners.
+    A constant image drops to 3/4 along the edges and to 9/16 in the corners.
 
     Source: `blur2d`.
     """
@@ -32,10 +30,7 @@ def blur(x: Array) -> Array:
 
 
 def upsample(x: Array, factor: int = 2) -> Array:
-    """Repeats every pixel `factor` times along H and W (nearest neighbour).
-
-    Source: `upscale2d`.
-    """
+    """Nearest-neighbour upsampling. Source: `upscale2d`."""
     if factor == 1:
         return x
     n, h, w, c = x.shape
@@ -44,10 +39,7 @@ def upsample(x: Array, factor: int = 2) -> Array:
 
 
 def downsample(x: Array, factor: int = 2) -> Array:
-    """Averages cells of `factor` x `factor` pixels (box filter).
-
-    Source: `downscale2d`.
-    """
+    """Box-filter downsampling. Source: `downscale2d`."""
     if factor == 1:
         return x
     n, h, w, c = x.shape
@@ -58,13 +50,9 @@ def downsample(x: Array, factor: int = 2) -> Array:
 def upsample_conv(x: Array, kernel: Array, *, fused: bool) -> Array:
     """Doubles the resolution and convolves: `[N, H, W, I]` to `[N, 2H, 2W, O]`.
 
-    Args:
-        x: `[N, H, W, I]`.
-        kernel: `[3, 3, I, O]`.
-        fused: which of the two official functions to compute. False is
-            `conv(upsample(x), kernel)`. True is the official fused operation, which
-            equals the former with the kernel flipped along H and W: official
-            networks use it from 128 pixels on, so their weights mean that.
+    `fused` False is `conv(upsample(x), kernel)`; True the official fused operation,
+    which equals the former with the kernel flipped along H and W: official networks use
+    it from 128 pixels on, so their weights mean that.
 
     Source: `upscale2d_conv2d`.
     """
@@ -82,12 +70,9 @@ def upsample_conv(x: Array, kernel: Array, *, fused: bool) -> Array:
 
 
 def conv_downsample(x: Array, kernel: Array) -> Array:
-    """Convolves and halves the resolution: `[N, H, W, I]` to `[N, H/2, W/2, O]`.
+    """`downsample(conv(x, kernel))`: `[N, H, W, I]` to `[N, H/2, W/2, O]`.
 
-    Equals `downsample(conv(x, kernel))`; the official fused and separate forms
-    agree here.
-
-    Source: `conv2d_downscale2d`.
+    The official fused and separate forms agree here. Source: `conv2d_downscale2d`.
     """
     n, h, w, c_in = x.shape
     c_out = kernel.shape[3]

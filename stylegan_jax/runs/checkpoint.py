@@ -1,9 +1,8 @@
 """Asynchronous checkpoints of a run, restored bitwise.
 
-`Checkpoints.save` copies the state to the host and returns; a thread computes the CRCs
-and lets Orbax write, so the step may donate the state at once. Only process 0 reads and
-writes, so no file system needs to be shared; the others get what it read over the
-network.
+`Checkpoints.save` copies the state to the host and returns; a thread computes CRCs and
+lets Orbax write, so the step may donate the state at once. Only process 0 reads and
+writes; the others get its data over the network, and no file system need be shared.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ class CheckpointConfig:
     on_error: Literal["continue", "stop"] = "continue"
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         if self.every_kimg < 0.001:
             raise UserError(f"every_kimg {self.every_kimg} is less than one image")
         if self.keep_last < 1:
@@ -60,7 +58,7 @@ class CheckpointConfig:
 
 
 class Restored(NamedTuple):
-    """What a checkpoint held."""
+    """Contents of a checkpoint."""
 
     nimg: int  # real images shown when it was written
     state: Any  # like the template, or {name: nested dicts} from `load_latest`
@@ -69,10 +67,10 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `workdir/checkpoints`; close it, or use `with`."""
+    """Checkpoints of one run, in `workdir/checkpoints`; close it, or use `with`."""
 
     def __init__(self, workdir: str | Path, config: CheckpointConfig) -> None:
-        """Makes the directory and removes what a killed save left there."""
+        """Makes the directory and removes leftovers of interrupted saves."""
         self.directory = Path(workdir).absolute() / "checkpoints"
         self.last_nimg = 0  # images at the last save or restore; 0 before any
         self._config = config
@@ -97,18 +95,18 @@ class Checkpoints:
     ) -> None:
         """Writes a checkpoint; the state's buffers may be donated on return.
 
-        A full or unwritable disk is not fatal unless `on_error` is `stop`: a warning
-        is logged, earlier checkpoints stay, and the next due save tries again. An
-        existing checkpoint is left alone. Every process must call it.
+        Every process must call it. An existing checkpoint is left alone. Unless
+        `on_error` is `stop`, a full or unwritable disk is a warning, and the next due
+        save tries again.
 
         Args:
             nimg: real images shown so far; names the checkpoint.
             state: a pytree of arrays on the devices.
-            metadata: anything JSON can hold.
+            metadata: JSON values.
 
         Raises:
-            UserError: the state holds something else than plain arrays.
-            UserError: an earlier save failed and `on_error` is `stop`.
+            UserError: the state holds something else than plain arrays, or an earlier
+                save failed and `on_error` is `stop`.
             Exception: an earlier save failed for another reason than the disk.
         """
         self.wait()
@@ -160,14 +158,14 @@ class Checkpoints:
         resolution: int,
         best: Criterion | None,
     ) -> None:
-        """Keeps scores with the checkpoint of `nimg`, once that is written.
+        """Stores scores with the checkpoint of `nimg`, if any, once that is written.
 
         Args:
-            nimg: names the checkpoint; nothing happens if there is none.
-            evaluator: whose scores they are.
+            nimg: names the checkpoint.
+            evaluator: name of the evaluator.
             scores: by name.
             resolution: of the generator that was scored, in pixels.
-            best: what chooses the best checkpoint, which is kept; None changes nothing.
+            best: criterion of the best checkpoint, which is kept; None changes nothing.
         """
         self.wait()
         path = self.directory / stored.step_name(nimg)
@@ -183,16 +181,14 @@ class Checkpoints:
     def restore_latest(self, template: Any) -> Restored | None:
         """Restores the newest readable checkpoint; None when there is none at all.
 
-        A damaged checkpoint is logged, set aside as `unreadable_...` and the one
-        before it is tried.
+        Damaged checkpoints are logged and renamed `unreadable_...`.
 
         Args:
             template: the state's structure, with `jax.ShapeDtypeStruct` or array
                 leaves; each leaf comes back with its template's sharding.
 
         Raises:
-            UserError: a readable checkpoint is of another shape than the template,
-                or checkpoints exist and none is readable.
+            UserError: a checkpoint does not fit the template, or none is readable.
         """
         self.wait()
         found = _share(self._read_latest() if self._writes else None)
@@ -238,11 +234,9 @@ class Checkpoints:
             self._thread.shutdown()
 
     def __enter__(self) -> Checkpoints:
-        """The checkpoints themselves."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Closes them."""
         self.close()
 
     def _remove_leftovers(self) -> None:
@@ -251,17 +245,14 @@ class Checkpoints:
 
 
 def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
-    """Reads some fields of the newest readable checkpoint, as NumPy arrays.
-
-    Neither the train state's classes nor the other fields (optimiser moments) are
-    needed, and nothing is changed on disk.
+    """Reads fields of the newest readable checkpoint as NumPy arrays; changes no file.
 
     Args:
         path: a run directory, its `checkpoints` directory or one checkpoint.
         names: fields of the state, such as `["g_ema", "w_avg", "noise"]`.
 
     Returns:
-        state: name -> nested dicts of arrays; tuples come back as tuples.
+        Its state is name -> nested dicts of arrays; tuples come back as tuples.
 
     Raises:
         UserError: there is no checkpoint, none is readable, or it lacks a name.
@@ -301,10 +292,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _share(found: Restored | None) -> Restored | None:
-    """Gives every process what process 0 passes; its state is leaves by name.
-
-    As bytes: a sum of floats, as collectives are made of, would lose the sign of zero.
-    """
+    """Broadcasts from process 0, as bytes: a sum of floats loses the sign of zero."""
     if jax.process_count() == 1:
         return found
     leaves: dict[str, np.ndarray] = {} if found is None else found.state
@@ -324,11 +312,7 @@ def _share(found: Restored | None) -> Restored | None:
 
 
 def _place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
-    """The template's structure and shardings with the leaves' values.
-
-    Raises:
-        UserError: the two are of different models or optimizers.
-    """
+    """The template's structure and shardings with the leaves' values, or UserError."""
     named = stored.named_leaves(template)
     differences = list(_differences(leaves, named))
     if differences:

@@ -1,7 +1,6 @@
 """Configuration and provenance of a run: `config.json` and `provenance.json`.
 
-The first is the configuration that the run is trained with; the second lists its
-starts, each with code version, packages, machine, command, time and what changed.
+The latter lists every start: code version, packages, machine, command, time, changes.
 """
 
 from __future__ import annotations
@@ -44,16 +43,13 @@ def start_run(
     devices: Sequence[str] = (),
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes the configuration of a run, new or continued, and records the start.
+    """Writes the configuration of a new or resumed run and records the start.
 
     Args:
-        workdir: the run directory; made if need be.
-        config: the configuration, a dataclass.
+        workdir: made if need be; UserError if it cannot be a run directory.
+        config: a dataclass.
         devices: descriptions of the accelerators.
         facts: more for the record of the start.
-
-    Raises:
-        UserError: `workdir` cannot be a run directory.
     """
     workdir = Path(workdir)
     changed = [*changes(workdir, config).values()]
@@ -64,7 +60,7 @@ def start_run(
 
 
 def starts(workdir: Path) -> list[Any]:
-    """The records of a run's starts; none, after a warning, where they are damaged."""
+    """Records of a run's starts; empty, after a warning, if damaged."""
     path = workdir / "provenance.json"
     if not os.path.lexists(path):
         return []
@@ -77,12 +73,9 @@ def starts(workdir: Path) -> list[Any]:
 
 
 def changes(workdir: Path, config: Any) -> dict[str, str]:
-    """What differs from the stored configuration: `name: before -> after`, by name.
+    """Differences from a stored configuration: `name: before -> after`, by name.
 
-    Nothing, where none is stored.
-
-    Raises:
-        UserError: `workdir` cannot be a run directory.
+    Raises UserError if `workdir` cannot be a run directory.
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"{workdir} is a file; `workdir` must be a folder")
@@ -109,22 +102,18 @@ def changes(workdir: Path, config: Any) -> dict[str, str]:
 
 
 def stored_config(workdir: Path) -> dict[str, Any]:
-    """The configuration that a run was started with, as plain JSON values.
-
-    Raises:
-        UserError: it is damaged.
-    """
+    """The stored configuration as plain JSON values; UserError if it is damaged."""
     path = workdir / "config.json"
     return records.read(path, {}, way_on=CONFIG_AGAIN, inside=workdir)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a dotted name is one of the names and patterns (`output.*`)."""
+    """Whether a dotted name matches one of the patterns (`output.*`)."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def format_config(config: Any) -> str:
-    """One `section.field = value` line per field, aligned, for people."""
+    """One aligned `section.field = value` line per field."""
     flat = flatten(config)
     width = max(map(len, flat), default=0)
     return "\n".join(f"{name:<{width}} = {_shown(v)}" for name, v in flat.items())
@@ -135,7 +124,7 @@ def _shown(value: Any) -> str:
 
 
 def _defaults(config: Any, prefix: str = "") -> dict[str, Any]:
-    """The default of each leaf, in JSON form."""
+    """Default of each leaf, in JSON form."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         name, value = f"{prefix}{field.name}", getattr(config, field.name)
@@ -171,10 +160,10 @@ def provenance(*, devices: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _git_version(package: Path) -> tuple[str | None, bool | None]:
-    """Commit of the checkout that holds the package, and whether files differ.
+    """Commit of the package's checkout, and whether files differ.
 
-    None when the package is not tracked by git: the repository around a virtual
-    environment is somebody else's.
+    None when the package is not tracked by git, as in a virtual environment inside
+    another repository.
     """
 
     def git(*words: str) -> str:

@@ -1,7 +1,7 @@
-"""Which checkpoints are kept: the newest, milestones, and the one with the best score.
+"""Retention of checkpoints: the newest, milestones, and the best by score.
 
-The scores of a checkpoint lie in it, in `scores.json`, and go with it. `best.json`
-beside the checkpoints names the best one; what it names is never removed.
+Each checkpoint has its scores in `scores.json`. `best.json` beside the checkpoints
+names the best one, which is never removed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _SCORES_SHAPE = {"resolution": int, "scores": {...: {...: float}}}
 
 
 class Criterion(NamedTuple):
-    """What makes a checkpoint the best one."""
+    """Score that selects the best checkpoint."""
 
     score: str  # such as fid5k
     larger_is_better: bool
 
 
 class Best(NamedTuple):
-    """The best checkpoint, as `best.json` has it."""
+    """Contents of `best.json`."""
 
     checkpoint: str  # name of its directory
     nimg: int
@@ -50,13 +50,13 @@ _BEST_SHAPE = typing.get_type_hints(Best)
 
 
 def remove_old(directory: Path, keep_last: int, every_nimg: int | None) -> None:
-    """Removes checkpoints but the newest, the milestones and the best.
+    """Removes all checkpoints but the newest, the milestones and the best.
 
     Args:
         directory: of the checkpoints.
         keep_last: how many of the newest stay.
-        every_nimg: of each interval of so many images but the first the earliest
-            checkpoint stays; None keeps no milestones.
+        every_nimg: the earliest checkpoint of each interval of so many images, but of
+            the first interval, is a milestone; None keeps none.
     """
     steps = stored.step_directories(directory)
     kept = {nimg for nimg, _ in steps[:keep_last]}
@@ -85,7 +85,7 @@ def set_aside(path: Path, prefix: str) -> None:
 
 
 def read_scores(path: Path) -> Scores:
-    """The scores of a checkpoint, by evaluator; {} when it has none."""
+    """Scores of a checkpoint, by evaluator; {} when it has none."""
     return _scores_of(path).get("scores", {})
 
 
@@ -97,13 +97,9 @@ def _scores_of(path: Path) -> dict[str, Any]:
 def add_scores(
     path: Path, evaluator: str, scores: Mapping[str, float], resolution: int
 ) -> None:
-    """Adds what an evaluator found to the scores of a checkpoint.
+    """Adds an evaluator's scores to a checkpoint, but for those that are not finite.
 
-    Args:
-        path: the checkpoint.
-        evaluator: its name.
-        scores: by name; those that are not finite are left out, as JSON has none.
-        resolution: of the generator at the time, in pixels.
+    `resolution` is the generator's at the time, in pixels.
     """
     finite = {name: value for name, value in scores.items() if math.isfinite(value)}
     both = read_scores(path) | {evaluator: finite}
@@ -111,19 +107,16 @@ def add_scores(
 
 
 def read_best(directory: Path) -> Best | None:
-    """The best checkpoint of `directory`; None when none was chosen.
-
-    None too, after a warning, when the record is damaged.
-    """
+    """The best checkpoint; None if none was chosen or, after a warning, if damaged."""
     found = _read_best(directory)
     return Best(*(found[name] for name in Best._fields)) if found else None
 
 
 def choose_best(directory: Path, criterion: Criterion) -> Best | None:
-    """Finds the best of the scored checkpoints and names it in `best.json`.
+    """Chooses the best of the scored checkpoints and writes `best.json`.
 
-    Only those of the highest resolution take part: at a lower one the generator is
-    compared with smaller images. Of equals the newest is the best.
+    Only those of the highest resolution take part, as scores compare images of one
+    size. Of equals the newest is the best.
     """
     score, larger = criterion
     candidates: list[Best] = []
@@ -143,11 +136,7 @@ def choose_best(directory: Path, criterion: Criterion) -> Best | None:
 
 
 def best_path(directory: Path) -> Path:
-    """The best checkpoint of `directory`.
-
-    Raises:
-        UserError: none was chosen, or it is gone.
-    """
+    """Path of the best checkpoint; UserError if none was chosen or it is gone."""
     best = read_best(directory)
     if best is None and (directory / _BEST).exists():
         raise UserError(
@@ -168,7 +157,7 @@ def best_path(directory: Path) -> Path:
 
 
 def _read(path: Path, shape: Any, way_on: str) -> Any:
-    """The record, {} where there is none, None after a warning where it is damaged."""
+    """The record; {} if missing; None, after a warning, if damaged."""
     try:
         return records.read(path, shape, way_on=way_on, inside=path.parent)
     except FileNotFoundError:

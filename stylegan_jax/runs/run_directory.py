@@ -1,9 +1,9 @@
-"""A run directory: its configuration, the record of its starts, and its data.
+"""Run directory: configuration, record of starts, data.
 
-| file | what it holds |
+| file | contents |
 |---|---|
 | `config.json` | the configuration, as plain JSON |
-| `provenance.json` | every start: code, machine, data, what was changed |
+| `provenance.json` | every start: code, machine, data, changes |
 | `checkpoints/` | see `runs/checkpoint.py` |
 | `.lock` | held by the process that trains (`io/locks.py`) |
 """
@@ -29,10 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 def run_of(path: Path) -> Path | None:
-    """The run directory that `path` is or, as a checkpoint, belongs to, if any.
-
-    Of one in a bucket, a copy that is made here.
-    """
+    """Run directory of a run or checkpoint path, or None; of a bucket, a local copy."""
     if is_remote(path):
         path = mirror.fetched(as_url(path))
     above = path.absolute()
@@ -49,14 +46,10 @@ def shown(run: Path) -> int | None:
 def read_config(
     run: Path, needs: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """The sections of a run's configuration, as plain JSON values.
+    """Sections of a run's configuration, as plain JSON values.
 
-    Args:
-        run: the run directory.
-        needs: shapes (`records`) of fields that must be there, by section.
-
-    Raises:
-        UserError: there is none, or it is not one of ours.
+    `needs` has shapes (`records`) of required fields, by section. Raises UserError if
+    the file is missing or invalid.
     """
     if not (run / "config.json").exists():
         raise UserError(
@@ -70,11 +63,7 @@ def read_config(
 
 
 def data_config(run: Path) -> DataConfig:
-    """What a run's networks are trained on.
-
-    Raises:
-        UserError: as `read_config`, or another version wrote it.
-    """
+    """Data configuration of a run; UserError also for other versions' runs."""
     section = read_config(run)["data"]
     hints = typing.get_type_hints(DataConfig)
     shape = {name: _types(hint) for name, hint in hints.items()}
@@ -86,18 +75,14 @@ def data_config(run: Path) -> DataConfig:
 
 
 def _types(hint: Any) -> Any:
-    """The types of a field as `records` has them; a `Literal` is text."""
+    """Types of a field for `records`; a `Literal` is text."""
     if typing.get_origin(hint) is typing.Literal:
         return str
     return typing.get_args(hint) or hint
 
 
 def model_config(run: Path) -> ModelConfig:
-    """The architecture of a run's networks.
-
-    Raises:
-        UserError: as `read_config`, or another version wrote it.
-    """
+    """Architecture of a run's networks; UserError also for other versions' runs."""
     section = read_config(run)["model"]
     try:
         return stored_model_config(section)
@@ -121,9 +106,7 @@ def begin(
     resolution: int,
     changed: Mapping[str, str],
 ) -> None:
-    """Makes a run directory, or brings it up to date; for process 0.
-
-    Warns when a run goes on with other settings or other images.
+    """Makes or updates a run directory, on process 0; warns of changes.
 
     Args:
         workdir: the run directory.
@@ -131,7 +114,7 @@ def begin(
         source: the data.
         devices: descriptions of the accelerators.
         resolution: of the data, in pixels, for the fingerprint of some images.
-        changed: what `provenance.changes` has found.
+        changed: from `provenance.changes`.
     """
     nimg = shown(workdir)
     if changed:

@@ -1,12 +1,11 @@
-"""The layout of a checkpoint on disk; writing, and reading with every byte checked.
+"""On-disk format of a checkpoint, with checksums of every byte.
 
 A checkpoint is a directory `nimg_<9 digits>` with two Orbax items: `state`, a nested
 dict of host arrays named by their path in the train state
 (`g_ema/synthesis/block4/const/bias`), and `meta`, a JSON record of every leaf's type,
-shape and CRC-32. Orbax restores a flipped bit without noticing; the CRC does not.
-The seal, `checksums.json`, has the CRC-32 of every file and is written last; a
-checkpoint without it (the process was killed in between) is checked by its arrays
-alone. No class of the train state is needed to read a part of a checkpoint.
+shape and CRC-32 (Orbax restores a flipped bit without noticing). The seal,
+`checksums.json`, has the CRC-32 of every file and is written last; without it, after
+an interrupted save, only the arrays are checked. Reading needs no class of the state.
 """
 
 from __future__ import annotations
@@ -43,11 +42,11 @@ _STEP_NAME = re.compile(r"nimg_(\d{9,18})", re.ASCII)
 
 
 class UnreadableCheckpoint(Exception):
-    """A checkpoint is damaged; the message says what is wrong with it."""
+    """A checkpoint is damaged."""
 
 
 class StoredStep(NamedTuple):
-    """What `read_step` found, checked."""
+    """Checked result of `read_step`."""
 
     leaves: dict[str, np.ndarray]  # path in the state -> array
     metadata: dict[str, Any]  # as given to `write_step`
@@ -55,12 +54,12 @@ class StoredStep(NamedTuple):
 
 
 def step_name(nimg: int) -> str:
-    """Name of the directory of a checkpoint."""
+    """Directory name of a checkpoint."""
     return f"nimg_{nimg:09d}"
 
 
 def is_step(name: str, nimg: int) -> bool:
-    """Whether a record names the directory of a checkpoint, and none elsewhere."""
+    """Whether an untrusted name is the directory of a checkpoint, and no other path."""
     match = _STEP_NAME.fullmatch(name)
     return match is not None and int(match[1]) == nimg
 
@@ -78,11 +77,9 @@ def step_directories(directory: Path) -> list[tuple[int, Path]]:
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
-    """The leaves by path, such as `d_opt_state/0/mu/block4/conv/bias`.
+    """Leaves by path, such as `d_opt_state/0/mu/block4/conv/bias`.
 
-    Raises:
-        UserError: a leaf is not an array, is a typed random key, or shares its
-            path with another.
+    Raises UserError for typed random keys, other non-arrays, and paths that collide.
     """
     named: dict[str, Any] = {}
     for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
@@ -146,7 +143,7 @@ def write_step(
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
-    """This process reads or writes by itself: Orbax would wait for the others."""
+    """Options without barriers: Orbax would wait for the other processes."""
     index = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=index,
@@ -178,7 +175,7 @@ def _record_crc(record: Mapping[str, Any]) -> int:
 
 
 def seal(path: Path) -> None:
-    """Notes the CRC-32 of every file of a finished checkpoint, beside them."""
+    """Writes the CRC-32 of every file of a finished checkpoint."""
     crcs = {
         file.relative_to(path).as_posix(): _file_crc(file)
         for file in sorted(path.rglob("*"))
@@ -205,7 +202,7 @@ def read_step(
     """Reads a checkpoint, or only some of the state's fields, onto the host.
 
     Args:
-        nimg: the image count its name promises.
+        nimg: expected image count.
         path: the checkpoint's directory.
         subtrees: first parts of the paths to read, such as `g_ema`; None reads all.
 
@@ -264,12 +261,10 @@ def _read_arrays(
 
 
 def stored_files(path: Path) -> dict[str, int]:
-    """Name and size of every file of a checkpoint.
+    """Name and size of every file of a checkpoint; nothing else is ever read.
 
-    Nothing is read but what is listed here: names in records lead nowhere else.
-
-    Raises:
-        UnreadableCheckpoint: something is no regular file, or leads elsewhere.
+    Raises UnreadableCheckpoint for anything irregular, such as links that lead
+    elsewhere.
     """
     found: dict[str, int] = {}
     for folder, folders, names in os.walk(path):
@@ -290,11 +285,7 @@ def stored_files(path: Path) -> dict[str, int]:
 
 
 def check_seal(path: Path) -> None:
-    """Compares every file with what `seal` noted; without a note nothing is compared.
-
-    Raises:
-        UnreadableCheckpoint: a file, or the note, has changed, is gone or elsewhere.
-    """
+    """Compares every file with the seal, if any; raises UnreadableCheckpoint."""
     found = stored_files(path)
     if _SEAL not in found:
         return
@@ -314,7 +305,7 @@ def check_seal(path: Path) -> None:
 
 
 def _check_described(fingerprints: Mapping[str, list[Any]], stored: int) -> None:
-    """Raises unless these are arrays by names of ours, which `stored` bytes may hold.
+    """Raises unless names are valid and `stored` bytes may hold the arrays.
 
     Files much smaller than their arrays unpack to zeros, and files much larger are
     read for their checksums only.
@@ -337,9 +328,9 @@ def _check_described(fingerprints: Mapping[str, list[Any]], stored: int) -> None
 
 
 def _check_stored(metadata: Any, fingerprints: Mapping[str, list[Any]]) -> None:
-    """Raises unless the arrays on disk say of themselves what our record does.
+    """Raises unless the stored arrays' own types and shapes agree with the record.
 
-    Stored arrays may claim any size: chunks that are not there read as zeros.
+    Stored arrays may claim any size: missing chunks read as zeros.
     """
     tree = getattr(metadata, "tree", None)
     if tree is None:
