@@ -1,7 +1,6 @@
 """Configurations A to F of the paper: from ProGAN to the style-based generator.
 
-Each takes one step back from the next, so that `configured` says what the paper
-changed and nothing else.
+Each is the next one with one change undone.
 
 Source: Karras et al. 2018, table 1 and section 2; the arguments for it in `train.py`
 and `networks_stylegan.py`, NVlabs/stylegan; of A, `networks_progan.py` there.
@@ -35,11 +34,8 @@ def configured(
 ) -> Config:
     """Configuration `letter` of table 1, "a" to "f", given configuration F.
 
-    What it does not change stays: widths, data, tables by resolution, and length
-    (but of A, which has an objective of its own, that may be `progan_kimg`).
-
-    Raises:
-        UserError: there is no such configuration.
+    Widths, data, tables by resolution and length stay, but A's length may be
+    `progan_kimg`, as its objective differs. Raises UserError for another letter.
     """
     letter = letter.lower()
     if letter not in CONFIGURATIONS:

@@ -1,8 +1,7 @@
-"""Augmentation in training: its configuration, and the controller of its strength.
+"""Augmentation in training: configuration, and adaptive augmentation (ADA).
 
-The controller watches for overfitting: r_t is the mean sign of the discriminator's
-scores on reals, 1 when it recognises every one. Above the target augmentation becomes
-more likely, below it less.
+The overfitting heuristic r_t is the mean sign of the discriminator's scores on reals.
+Above the target, the probability of augmentation rises; below it, it falls.
 
 Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
 Data", section 3; `augment_pipe` in NVlabs/stylegan2-ada-pytorch, `training_loop.py`.
@@ -40,7 +39,6 @@ class AugmentConfig:
     kimg: float = 500  # ada: thousands of images in which p could go from 0 to 1
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         require_one_of(self, "augment", get_args(Mode), "mode")
         require_one_of(self, "augment", PIPES, "pipe")
         require(self, "augment", lambda x: 0 <= x <= 1, "not in 0 to 1", "p")
@@ -67,7 +65,7 @@ FEW_IMAGES = 20_000
 
 
 def advice(config: AugmentConfig, images: int) -> str | None:
-    """A hint for who trains on few images without augmentation."""
+    """Hint to use augmentation, for small data sets without it."""
     if config.active or images >= FEW_IMAGES:
         return None
     return (
@@ -92,7 +90,7 @@ def init(config: AugmentConfig) -> AugmentState:
 def draw(
     config: AugmentConfig, state: AugmentState, key: Array, shape: tuple[int, ...]
 ) -> Values:
-    """What each image of a minibatch of this shape, `[N, H, H, C]`, gets."""
+    """Augmentation values for a minibatch of shape `[N, H, H, C]`."""
     if config.mode == "diffaugment":
         return diffaugment.draw(key, shape)
     p = state["p"] if config.mode == "ada" else config.p
@@ -100,7 +98,7 @@ def draw(
 
 
 def count(state: AugmentState, mean_sign: Array, batch_size: int) -> AugmentState:
-    """The state after a minibatch whose scores on reals have this mean sign."""
+    """The state after a minibatch with this mean sign of scores on reals."""
     if not state:
         return state
     # An integer again, whatever the mean over the devices was rounded to.

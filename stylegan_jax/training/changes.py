@@ -1,6 +1,6 @@
-"""Settings that a run may be continued with, and the flags that help a run in trouble.
+"""Settings that may change on resume, and flags suggested after failures.
 
-| kind | settings | when a run is continued |
+| kind | settings | on resume |
 |---|---|---|
 | `FREE` | change time, memory and what is kept, not the training | always |
 | `FROM_HERE` | change the training from here on | with `change` |
@@ -50,19 +50,10 @@ _GROWING = ("initial_resolution", "stable_kimg", "fade_kimg")
 
 
 def check(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
-    """How the configuration differs from the stored one, if the run may go on with it.
+    """Differences from the stored configuration, `name: before -> after`, by name.
 
-    Args:
-        workdir: the run directory, or one to be made.
-        config: the configuration, fitted to the data.
-        change: settings that change the training from here on are wanted (`change`).
-
-    Returns:
-        `name: before -> after`, by name.
-
-    Raises:
-        UserError: names every setting that it cannot be continued with, and what to do;
-            or `workdir` is no run directory.
+    `config` is fitted to the data; `change` allows `FROM_HERE`. Raises UserError that
+    names every setting that may not change, or if `workdir` is no run directory.
     """
     found = provenance.changes(workdir, config)
     nimg = run_directory.shown(workdir)
@@ -103,7 +94,7 @@ def check(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
 
 
 def after_divergence(config: Config) -> str:
-    """What to continue a run with whose numbers became infinite."""
+    """Advice on resuming after numbers became infinite."""
     rate = config.optimizer.learning_rate
     slower = _scaled(rate, 0.5)
     text = (
@@ -120,7 +111,7 @@ def after_divergence(config: Config) -> str:
 def memory_explained(
     config: Config, phase: Callable[[], Phase | None], devices: int
 ) -> Iterator[None]:
-    """Turns a lack of device memory in the block into a UserError with flags."""
+    """Turns device memory exhaustion in the block into a UserError with flags."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
@@ -135,7 +126,7 @@ def memory_explained(
 
 
 def _leaner(config: Config, phase: Phase, devices: int) -> list[str]:
-    """Flags that need less memory in a phase, each of which can be used."""
+    """Applicable flags that need less memory in a phase."""
     found = [] if config.model.remat else ["`model.remat`"]
     size, parts, at = phase.batch_size, phase.accumulate, phase.resolution
 

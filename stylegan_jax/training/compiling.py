@@ -1,4 +1,4 @@
-"""Compiling the step of a phase while the phase before it still trains."""
+"""Compilation of the next phase's step during training."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from stylegan_jax.training.step import Batch, TrainStep, make_step
 
 
 def abstract_state(config: Config, mesh: Mesh) -> TrainState:
-    """Shapes, types and sharding of the state, without computing anything."""
+    """Shapes, types and sharding of the state; computes nothing."""
 
     def init(key: jax.Array) -> TrainState:
         return init_state(key, config.model, config.optimizer, config.augment)
@@ -35,7 +35,7 @@ def abstract_state(config: Config, mesh: Mesh) -> TrainState:
 def abstract_batch(
     model: ModelConfig, phase: Phase, mesh: Mesh, dtype: DTypeLike = jnp.uint8
 ) -> Batch:
-    """Shapes, types and sharding of what one call of the phase's step takes."""
+    """Shapes, types and sharding of the arguments of a phase's step."""
     lead = (phase.minibatches, phase.batch_size)
     size = (phase.resolution, phase.resolution, model.num_channels)
     place = parallel.split(mesh, axis=1)
@@ -70,8 +70,8 @@ def steps_ahead(
 ) -> Iterator[tuple[Phase, TrainStep]]:
     """Yields phases and their compiled steps, compiling one ahead in a thread.
 
-    `wait` is given a function that says whether the next step is compiled. It returns
-    when that is so; or False, when nobody wants it any more, which ends the iteration.
+    `wait` takes a predicate (next step compiled?) and blocks until it holds; returning
+    False instead ends the iteration.
     """
     ahead: Future[TrainStep] | None = None
     for i, phase in enumerate(phases):
@@ -87,11 +87,7 @@ def steps_ahead(
 def _in_background(
     function: Callable[[Phase], TrainStep], phase: Phase
 ) -> Future[TrainStep]:
-    """Calls a function in a thread, for which the end of the program waits.
-
-    A program that ends while a daemon compiles would crash in XLA. Commands end the
-    process, and its threads with it.
-    """
+    """Runs in a non-daemon thread: XLA crashes if a program ends as it compiles."""
     future: Future[TrainStep] = Future()
 
     def run() -> None:

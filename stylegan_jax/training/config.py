@@ -1,4 +1,4 @@
-"""The configuration of a run: the sections composed, and nothing else."""
+"""Configuration of a run, composed of sections."""
 
 import dataclasses
 from typing import Literal
@@ -44,7 +44,6 @@ class RunConfig:
     stall_seconds: float = 40.0
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         take_plain_values(self)
         require_positive(self, "run", "tick_kimg", "grid_ticks")
         require_positive(self, "run", "grid_columns", "grid_rows")
@@ -67,7 +66,6 @@ class Config:
     run: RunConfig = RunConfig()
 
     def __post_init__(self) -> None:
-        """Checks what concerns several sections; raises UserError."""
         if self.model.num_channels != self.data.num_channels:
             raise UserError(
                 f"model.num_channels {self.model.num_channels} and data.num_channels "

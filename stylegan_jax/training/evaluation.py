@@ -1,9 +1,7 @@
-"""Scores in the course of training: when they are taken, and by whom.
+"""Evaluation during training: cadence and evaluators.
 
-Training knows no measure: the entry point makes an `Evaluator`, a name, a cadence and a
-function, of each. They run at checkpoints, after the state has been saved, on a copy of
-the averaged generator: what is scored can be loaded, and training is what it would be
-without.
+The entry point makes an `Evaluator` of each measure. They run at checkpoints, after
+the save, on a copy of the averaged generator, and do not influence training.
 """
 
 import dataclasses
@@ -39,7 +37,6 @@ class MetricsConfig:
     seed: int = 0  # of everything random in the measures
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         image = "less than one image; None is every checkpoint"
         require(self, "metrics", lambda x: x >= 0.001, image, "every_kimg")
         require_positive(self, "metrics", "batch_size")
@@ -51,7 +48,7 @@ class MetricsConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """Something that scores a generator now and then."""
+    """A measure of generators and its cadence."""
 
     name: str  # of the measure, each once
     every_kimg: float  # between two runs, rounded up to checkpoints
@@ -62,12 +59,9 @@ class Evaluator:
 
 
 def criterion(best: str | None, evaluators: Sequence[Evaluator]) -> Criterion | None:
-    """What chooses the best checkpoint: the score `best`, by default the first one.
+    """Criterion of the best checkpoint: the score `best`, by default the first one.
 
-    None if there is no score that could.
-
-    Raises:
-        UserError: no evaluator gives the score `best`.
+    None if there is no score that could. Raises UserError if no evaluator gives `best`.
     """
     known: dict[str, bool] = {}
     for evaluator in evaluators:
@@ -97,11 +91,7 @@ def due(
 
 
 def missed(facts: Mapping[str, Any], scores: Scores) -> list[str]:
-    """Names of the evaluators that a checkpoint still waits for.
-
-    `facts` is its metadata, where `due` has the names that were due, `scores` those
-    that it has.
-    """
+    """Evaluators due by a checkpoint's metadata (`facts`) but without scores."""
     names = facts.get("due")
     names = names if isinstance(names, list) else []
     return [name for name in map(str, names) if name not in scores]
@@ -110,7 +100,7 @@ def missed(facts: Mapping[str, Any], scores: Scores) -> list[str]:
 def evaluate(
     evaluator: Evaluator, nimg: int, generator: Generator
 ) -> dict[str, float] | None:
-    """The scores of a generator; None, after a warning, when the evaluator fails."""
+    """Scores of a generator; None, after a warning, when the evaluator fails."""
     try:
         scores = {name: float(x) for name, x in evaluator.run(generator).items()}
     except Exception as error:

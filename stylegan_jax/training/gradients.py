@@ -1,4 +1,4 @@
-"""The gradient of a minibatch that is spread over devices and taken in parts."""
+"""Gradient of a minibatch over devices, with accumulation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +21,9 @@ def make_mean_gradient(
     """Makes `(params, fixed, w_avg, batch) -> (gradient, (metrics, w_avg))`.
 
     The gradient is by `params`; `fixed` is a tuple; arrays of `batch` are `[N, ...]`,
-    split over the devices and taken in `accumulate` parts; all else is the same on each
-    device. Each differentiates the loss of its own share, and what comes of it is added
-    up once, where XLA would add up at every use of a weight.
+    sharded over the devices and taken in `accumulate` parts; all else is replicated.
+    Gradients are summed over devices once, where XLA would do so at every use of a
+    weight.
     """
 
     def whole(params: Any, fixed: tuple, w_avg: Array, batch: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Noticing that a run is lost while its numbers are still finite.
+"""Detection of failed training while its numbers are still finite.
 
-What is looked at has been fetched already: the means of a tick and the grid of
-samples. Every process sees the same numbers and comes to the same conclusion.
+Uses means of a tick and the sample grid, which are fetched anyway and are the same in
+every process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ class HealthConfig:
     rollbacks: int = 0
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         require(self, "health", lambda x: x > 1, "not above 1", "r1_factor")
         require_positive(self, "health", "r1_penalty", "patience_ticks")
         require(self, "health", lambda x: 0.5 < x < 1, "not in (0.5, 1)", "certainty")
@@ -43,7 +42,7 @@ class HealthConfig:
 
 
 class Unhealthy(UserError):
-    """Training is lost though its numbers are finite."""
+    """Training has failed though its numbers are finite."""
 
     def __init__(self, message: str, healthy_nimg: int) -> None:
         """`healthy_nimg` images had been shown when it was last healthy."""
@@ -52,7 +51,7 @@ class Unhealthy(UserError):
 
 
 class Monitor:
-    """Looks at every tick of a run and remembers what is usual."""
+    """Compares every tick of a run with earlier ones."""
 
     def __init__(self, config: HealthConfig, loss: LossConfig, nimg: int) -> None:
         """Begins at image `nimg`, which is taken to be healthy."""
@@ -64,13 +63,13 @@ class Monitor:
         self._nimg = nimg
 
     def new_phase(self) -> None:
-        """The graph has changed: what was usual for R1 is no longer."""
+        """Forgets the usual R1, as the graph has changed."""
         self._r1.clear()
 
     def observe(
         self, nimg: int, metrics: Mapping[str, float], diversity: float | None = None
     ) -> Unhealthy | None:
-        """What is wrong at a tick, once, when it has lasted `patience_ticks`; or None.
+        """A problem that has lasted `patience_ticks`, reported once; else None.
 
         `metrics` are the tick's means, `diversity` the spread of the samples relative
         to the data's, None if unknown.

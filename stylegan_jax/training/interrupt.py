@@ -1,4 +1,4 @@
-"""Stopping a run at the end of a step, by SIGTERM or Ctrl-C, in all processes alike."""
+"""Graceful stop at the end of a step, by SIGTERM or Ctrl-C, in all processes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignal:
-    """While entered, SIGTERM and Ctrl-C ask for a stop; a second Ctrl-C interrupts.
+    """Context in which SIGTERM and Ctrl-C ask for a stop; a second Ctrl-C interrupts.
 
-    The former handlers come back on leaving. Outside the main thread, where Python
-    allows no handlers, nothing is installed.
+    Outside the main thread, where Python allows no handlers, none are installed.
 
     Attributes:
         received: number of the signal that came to this process; 0: none.
@@ -46,14 +45,12 @@ class StopSignal:
         return not self.agreed
 
     def __enter__(self) -> StopSignal:
-        """Installs the handlers."""
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 self._former[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Puts the former handlers back."""
         while self._former:
             number, former = self._former.popitem()
             # None: a handler that was not installed from Python; it is gone.

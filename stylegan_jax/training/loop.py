@@ -1,4 +1,4 @@
-"""The training loop: phases, steps, and what is kept of them, in order."""
+"""Training loop."""
 
 import collections
 import contextlib
@@ -54,24 +54,24 @@ def train(
 ) -> TrainState:
     """Trains the run in `workdir` until it is complete or stopped; returns the state.
 
-    SIGTERM and Ctrl-C, in any process, save a checkpoint after this or one of the next
-    steps and return. The same call continues later, bitwise as if it had not stopped.
+    SIGTERM and Ctrl-C, in any process, save a checkpoint within a few steps and return.
+    The same call resumes, bitwise as if uninterrupted.
 
     Args:
         config: the whole configuration; the same in every process.
         workdir: the run directory; only process 0 reads or writes it.
         mesh: the devices; all of them by default.
         evaluators: run on the averaged generator at checkpoints, and at the end.
-        watchdog: hears of every step.
+        watchdog: gets a heartbeat of every step.
         source: the data of `config.data`, if it is open already.
-        change: go on with settings that change the training (`changes.FROM_HERE`).
-        rollbacks: how often the run went back (`recovery.py`); changes the seeds.
+        change: resume with settings that change the training (`changes.FROM_HERE`).
+        rollbacks: number so far (`recovery.py`); changes the seeds.
         beginning: trained networks that a new run begins from.
         reporter: shows progress; logs lines by default.
 
     Raises:
         UserError: the data cannot be used, or the run was started differently.
-        NonFiniteError, Unhealthy: training is lost; from the latter it can go back.
+        NonFiniteError, Unhealthy: training has failed; the latter allows a rollback.
     """
     mesh = mesh or parallel.make_mesh()
     source = source or open_source(config.data)

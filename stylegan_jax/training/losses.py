@@ -1,8 +1,8 @@
-"""Adversarial losses and gradient penalties, each a pure function.
+"""Adversarial losses and gradient penalties.
 
 Logits are float32 `[N]`, higher is more real; `softplus(-x)` is the cross-entropy
-of calling `x` real. Losses are returned per sample, `[N]`. Penalties take the
-discriminator as a function of images `[N, R, R, C]` alone.
+of calling `x` real. Losses are per sample, `[N]`. Penalties take the discriminator as
+a function of images `[N, R, R, C]` alone.
 
 Source: NVlabs/stylegan, `training/loss.py`.
 """
@@ -46,7 +46,6 @@ class LossConfig:
     style_mixing: float = 0.9  # share of minibatches with two latents
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         require_one_of(self, "loss", GENERATOR_LOSSES, "objective")
         share = "not in 0 to 1"
         require(self, "loss", lambda x: 0 <= x <= 1, share, "style_mixing")
@@ -107,15 +106,10 @@ def register_loss(
     generator: Callable[[Array], Array],
     discriminator: Callable[[Array, Array], Array],
 ) -> None:
-    """Adds an objective of one's own: `LossConfig(objective=name)` trains with it.
+    """Registers an objective, for `LossConfig(objective=name)`; UserError if it exists.
 
-    Args:
-        name: a new one. It has no penalties but those that the config asks for.
-        generator: scores of fakes `[N]` to what is minimised, `[N]`.
-        discriminator: likewise, of scores of reals and of fakes.
-
-    Raises:
-        UserError: the name is taken.
+    `generator` maps scores of fakes `[N]` to losses `[N]`, `discriminator` scores of
+    reals and of fakes. There are no penalties but those that the config asks for.
     """
     if name in GENERATOR_LOSSES:
         raise UserError(f"there is an objective {name!r} already; give another name")
@@ -133,9 +127,9 @@ def logits_and_gradient_norms(
 ) -> tuple[Array, Array]:
     """Logits, and squared norms of their gradients by the images, `[N]` each.
 
-    `shrinkage` is the final resolution divided by that of the images. The official
-    discriminator takes images enlarged to the final resolution and averages them down,
-    which divides the squared norm by `shrinkage ** 2`; so does this.
+    `shrinkage` is the final resolution divided by that of the images. Squared norms are
+    divided by its square, as in the official discriminator, which averages down images
+    enlarged to the final resolution.
     """
     logits, pull_back = jax.vjp(discriminate, images)
     (gradients,) = pull_back(jnp.ones_like(logits))
@@ -152,7 +146,7 @@ def gradient_penalty(
     target: float = 1.0,
     shrinkage: int = 1,
 ) -> Array:
-    """How far gradient norms are from `target` between reals and fakes, `[N]`.
+    """Deviation of gradient norms from `target` between reals and fakes, `[N]`.
 
     `mix` is `[N]` in [0, 1]: 0 takes the real image, 1 the fake one; `shrinkage` is as
     in `logits_and_gradient_norms`.

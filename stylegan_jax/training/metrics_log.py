@@ -1,4 +1,4 @@
-"""The metrics of a run on disk: JSON lines and TensorBoard."""
+"""Metrics of a run on disk: JSON lines and TensorBoard."""
 
 import contextlib
 import logging
@@ -20,7 +20,7 @@ class MetricsLog:
     """`metrics.jsonl` and `tensorboard/` of a run directory."""
 
     def __init__(self, workdir: Path, restored_nimg: int) -> None:
-        """Opens both, without what was written after `restored_nimg` images."""
+        """Opens both, dropping records after `restored_nimg` images."""
         self._workdir, self._path = workdir, workdir / "metrics.jsonl"
         drop_lines_after(self._path, restored_nimg)
         self.tensorboard: tensorboardX.SummaryWriter | None
@@ -56,7 +56,7 @@ class MetricsLog:
 
 
 def drop_lines_after(path: Path, nimg: int) -> None:
-    """Rewrites a metrics file without lines beyond `nimg` or cut short by a crash.
+    """Removes lines beyond `nimg` or cut short by a crash.
 
     Where other lines are damaged, the file as it was is kept beside it.
     """

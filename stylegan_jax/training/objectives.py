@@ -1,4 +1,4 @@
-"""What each network minimises: losses and penalties of networks on a minibatch.
+"""Objectives of both networks on a minibatch: losses and penalties.
 
 Source: `loss.py`, NVlabs/stylegan.
 """
@@ -99,10 +99,7 @@ def make_discriminator_loss(
     generate: Callable,
     axis_name: str | None = None,
 ) -> Loss:
-    """Makes `(d_params, g_params, alpha, w_avg, batch) -> (loss, (metrics, w_avg))`.
-
-    `axis_name` is of the devices, where each has its block of the batch.
-    """
+    """Makes `(d_params, g_params, alpha, w_avg, batch) -> (loss, (metrics, w_avg))`."""
     loss = loss.resolved()
     apply = make_discriminate(model, axis_name)
     adversarial = losses.DISCRIMINATOR_LOSSES[loss.objective]
@@ -162,7 +159,7 @@ def make_discriminator_loss(
 
 
 def augmented(batch: Batch, kind: str, images: Array) -> Array:
-    """The images as the discriminator sees them; `kind` is reals or fakes."""
+    """Augmented images; `kind` is reals or fakes."""
     values = batch.get(f"augment_{kind}")
     return images if values is None else augment(images, values)
 

@@ -1,4 +1,4 @@
-"""Overfitting, seen by scores of images that were held out of training.
+"""Overfitting measured by scores of held-out images.
 
 Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
 Data", section 3.1, equation 1.
@@ -30,29 +30,18 @@ HELD_OUT, R_V = "scores/held_out", "overfitting/r_v"
 
 
 def validation_ratio(train: Array, held_out: Array, fake: Array) -> Array:
-    """r_v of mean scores: 0 without overfitting, 1 where held-out images look fake.
-
-    Source: equation 1 of the paper.
-    """
+    """r_v of mean scores: 0 without overfitting, 1 where held-out images look fake."""
     return (train - held_out) / (train - fake)
 
 
 def observer(
     config: Config, source: Source, mesh: Mesh
 ) -> Callable[[int, TrainState, Phase], Mapping[str, float]] | None:
-    """Makes `(nimg, state, phase) -> metrics` with the score of images held out.
+    """Makes `(nimg, state, phase) -> metrics`; None if `data.holdout` is 0.
 
-    The discriminator sees four minibatches each of the images in training, of those
-    held out and of samples, augmented with the present strength. Metrics are
-    `scores/held_out` and r_v, `overfitting/r_v`. Every process computes all of it.
-
-    Args:
-        config: of the run.
-        source: images in training.
-        mesh: the devices.
-
-    Returns:
-        The function; None if `data.holdout` is 0.
+    Metrics are `scores/held_out` and r_v, `overfitting/r_v`, of four minibatches each
+    of training images (`source`), held-out images and samples, augmented with the
+    present strength. Every process computes all of it.
     """
     if not config.data.holdout:
         return None

@@ -1,4 +1,4 @@
-"""Progress of a training run, and the reporters that show it."""
+"""Progress of a training run, and its reporters."""
 
 import dataclasses
 import logging
@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass
 class Progress:
-    """What is known of a run at the moment; kept up to date in place."""
+    """Progress of a run; updated in place."""
 
     total_nimg: int
     nimg: int = 0
@@ -40,7 +40,7 @@ class Progress:
         return f"{self.nimg / 1000:>{len(total) + 2}.1f}/{total}"
 
     def line(self) -> str:
-        """The tick as one aligned line that grep and awk can take apart."""
+        """The tick as one aligned line that grep and awk can parse."""
         size = "" if self.resolution is None else f"{self.resolution}px"
         alpha = " " * 10 if self.alpha is None else f"alpha {self.alpha:.2f}"
         rate = "?" if self.rate is None else f"{self.rate:.4g}"
@@ -55,20 +55,20 @@ class Progress:
 
 
 class Reporter(Protocol):
-    """Shows a run's progress; made of the `Progress` that it is to show."""
+    """Shows the `Progress` that it is made of."""
 
     def tick(self) -> None:
         """New metrics are in the progress."""
 
     def note(self, message: str) -> None:
-        """Something to say once, such as that a phase begins."""
+        """Shows a message once."""
 
     def close(self) -> None:
         """The run has ended."""
 
 
 class LogLines:
-    """The reporter of the library: a line of `logging` per tick, of level INFO."""
+    """Default reporter: one `logging` line per tick, of level INFO."""
 
     def __init__(self, progress: Progress) -> None:
         """Shows nothing yet."""
@@ -83,4 +83,4 @@ class LogLines:
         _log.info("%s", message)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Does nothing."""

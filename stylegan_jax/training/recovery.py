@@ -1,4 +1,4 @@
-"""Training that goes back to a healthy checkpoint when it is lost."""
+"""Training with rollback to a healthy checkpoint."""
 
 from __future__ import annotations
 
@@ -45,19 +45,16 @@ def train(
     beginning: Beginning | None = None,
     reporter: Callable[[Progress], Reporter] = LogLines,
 ) -> TrainState:
-    """As `loop.train`, going back up to `health.rollbacks` times when training is lost.
+    """As `loop.train`, with up to `health.rollbacks` rollbacks when training fails.
 
-    Each time the checkpoints since are renamed `unhealthy_...`, and training goes on
-    from the one before with another seed. `rollbacks.json` in the run directory lists
-    the times, so that a continued run has the seed it had.
-
-    No other process can train in `workdir` in the meantime.
+    A rollback renames the checkpoints since `unhealthy_...` and resumes with another
+    seed. `rollbacks.json` lists them, so that a resumed run keeps its seed. `workdir`
+    is locked.
 
     Raises:
         UserError: see `loop.train`; no healthy checkpoint is left; or another process
             trains in `workdir`.
-        Unhealthy: never before the rollbacks are used up, and then only when numbers
-            are not finite (`NonFiniteError`).
+        Unhealthy: only after the rollbacks, as `NonFiniteError`.
     """
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
@@ -93,7 +90,7 @@ def train(
 
 
 def _roll_back(workdir: Path, error: UserError) -> str:
-    """Goes back; returns why it cannot, or ""."""
+    """Rolls back; returns why it cannot, or ""."""
     limit = error.healthy_nimg if isinstance(error, Unhealthy) else None
     steps = stored.step_directories(workdir / "checkpoints")
     healthy = [step for step in steps if limit is None or step[0] <= limit]
@@ -118,7 +115,7 @@ def _roll_back(workdir: Path, error: UserError) -> str:
 
 
 def _read(workdir: Path) -> list[dict[str, Any]]:
-    """The times that training went back; [] in the other processes."""
+    """Rollbacks so far; [] in the other processes."""
     path = workdir / "rollbacks.json"
     if jax.process_index() != 0 or not os.path.lexists(path):
         return []

@@ -1,8 +1,8 @@
 """Reports of a training run: metrics, sample images, and progress.
 
 Steps hand in device arrays, which are fetched together at the tick, so that the loop
-never waits for the device in between. Only process 0 writes and shows anything; every
-process fetches, and stops on numbers that are not finite.
+never waits for the device. Every process fetches, and stops on numbers that are not
+finite; only process 0 writes and shows.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _log = logging.getLogger(__name__)
 
 
 class NonFiniteError(UserError):
-    """A metric became infinite or NaN; the run is lost from there on."""
+    """A metric became infinite or NaN."""
 
 
 class Report:
-    """What is written and shown of one run; close it, or use `with`."""
+    """Metrics, images and progress of one run; close it, or use `with`."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Report:
         self._progress.nimg = nimg
 
     def restart_clock(self, nimg: int) -> None:
-        """Leaves the time since the last flush out of the rate, after other work."""
+        """Leaves the time since the last flush out of the rate."""
         self._rate.restart(nimg)
 
     def flush(
@@ -91,9 +91,8 @@ class Report:
     ) -> dict[str, float]:
         """Fetches what was deferred; writes, shows and returns the means.
 
-        Raises:
-            NonFiniteError: one is not finite; what was fetched is written first. Names
-                `last_checkpoint`: flush before saving, so that it is a good one.
+        Raises NonFiniteError, after writing, that names `last_checkpoint`: flush before
+        saving, so that it is a good one.
         """
         nimgs = [count for count, _ in self._deferred]
         fetched = jax.device_get([metrics for _, metrics in self._deferred])
@@ -127,7 +126,7 @@ class Report:
         self.note(f"kimg {nimg / 1000:.1f}  {shown}")
 
     def write_grid(self, name: str, nimg: int, image: np.ndarray) -> Path | None:
-        """Writes a uint8 image to `samples/NAME_KIMG.png`; returns its path, if so."""
+        """Writes a uint8 image to `samples/NAME_KIMG.png`; returns the path, if so."""
         if self._reporter is None:
             return None
         path = self._workdir / "samples" / f"{name}_{nimg / 1000:010.3f}.png"
@@ -156,11 +155,9 @@ class Report:
             self._metrics.close()
 
     def __enter__(self) -> Report:
-        """The report itself."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Closes it."""
         self.close()
 
     def _write(self, nimg: int, numbers: Mapping[str, float]) -> None:
@@ -171,7 +168,7 @@ class Report:
                 self._forgive(error)
 
     def _forgive(self, error: OSError) -> None:
-        """A full disk is no reason to stop: the next tick tries again."""
+        """Warns; the next tick tries again."""
         self._metrics.tensorboard = None  # its file may end in half a record
         self.warn(f"{self._workdir} cannot be written ({error}); training goes on")
 

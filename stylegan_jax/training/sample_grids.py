@@ -17,7 +17,7 @@ _POINTS = 8_000  # points in a picture
 
 
 class Samples:
-    """Writes grids of reals and of samples, and says how much the samples vary."""
+    """Writes grids of reals and of samples."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ def grid_of_reals(config: RunConfig, source: Source, resolution: int) -> np.ndar
 def diversity(
     config: RunConfig, model: ModelConfig, fakes: np.ndarray, reals: np.ndarray
 ) -> float | None:
-    """How much a grid of samples varies, relative to one of reals: 0 to about 1.
+    """Variation of a grid of samples relative to one of reals: 0 to about 1.
 
     The ratio of the root mean square distances of pixels to their mean over the cells.
     None for points, whose grids are plots, and for a single picture.

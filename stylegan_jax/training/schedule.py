@@ -1,13 +1,11 @@
-"""Progressive growing as a list of phases.
+"""Schedule of progressive growing, as a list of phases.
 
-A phase is a span of training in which the graph does not change: one resolution,
-stable or fading in. Progress is counted in `nimg`, real images shown so far, and
-advances by one call of the training step, which is `repeats` minibatches.
+A phase has one graph: one resolution, stable or fading in. Progress is counted in
+`nimg`, real images shown so far; a call of the training step is `repeats` minibatches.
 
 Source: `training_schedule` and the main loop, NVlabs/stylegan, `training_loop.py`.
-The official loop looks at its schedule once per call, so a fade starts with the
-first call strictly after its nominal start and ends with the first call at which
-the new resolution would have its full weight.
+As there, a fade starts with the first call strictly after its nominal start and ends
+with the first call at which the new resolution would have its full weight.
 """
 
 import dataclasses
@@ -45,7 +43,6 @@ class ScheduleConfig:
     reset_optimizers: bool = True  # forget Adam's moments at every change of graph
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         take_plain_values(self)
         check_resolution("schedule.initial_resolution", self.initial_resolution, low=1)
         require_not_negative(self, "schedule", "stable_kimg", "fade_kimg")
@@ -80,7 +77,7 @@ class Phase:
 
     @property
     def title(self) -> str:
-        """A few words for people, such as `32 px, fading in`."""
+        """Title such as `32 px, fading in`."""
         return f"{self.resolution} px" + (", fading in" if self.fading else "")
 
     def alpha(self, nimg: Array) -> Array | None:
@@ -93,7 +90,7 @@ class Phase:
         return jnp.clip(offset / self.fade_nimg, 0.0, 1.0)
 
     def alpha_at(self, nimg: int) -> float | None:
-        """The same on the host."""
+        """`alpha` on the host."""
         if not self.fading:
             return None
         return min((nimg - self.fade_start_nimg) / self.fade_nimg, 1.0)
@@ -102,13 +99,10 @@ class Phase:
 def phases(
     config: ScheduleConfig, final_resolution: int, start_nimg: int = 0
 ) -> tuple[Phase, ...]:
-    """The phases of a run, which tile it without gaps.
+    """The phases of a run, without gaps.
 
-    `start_nimg` images had been shown when this schedule took over from another one.
-
-    Raises:
-        UserError: the run is to start above the final resolution, or a minibatch
-            cannot be cut into its parts.
+    `start_nimg` is where this schedule replaced another one. Raises UserError if the
+    run starts above the final resolution, or a minibatch cannot be cut into its parts.
     """
     if config.initial_resolution > final_resolution:
         raise UserError(
@@ -177,16 +171,16 @@ def shortfall(config: ScheduleConfig, final_resolution: int) -> str | None:
 
 
 def record(config: ScheduleConfig, since_nimg: int) -> dict[str, Any]:
-    """What a checkpoint keeps of its schedule: the settings, and where they began."""
+    """Schedule for a checkpoint: the settings, and where they began."""
     settings = records.to_json(config)
     del settings["total_kimg"]  # moves the end only
     return {"since_nimg": since_nimg, "settings": settings}
 
 
 def since(config: ScheduleConfig, nimg: int, recorded: Any) -> int:
-    """Where the schedule of a continued run began: at `nimg` if it is another one.
+    """Start of a resumed run's schedule: `nimg` if it is another than `recorded`.
 
-    `recorded` is what `record` made of the schedule of the checkpoint, if known.
+    `recorded` is from `record`, if known.
     """
     if not isinstance(recorded, dict):
         return 0
@@ -211,8 +205,7 @@ def _spans(
 
 
 def work(model: ModelConfig, resolution: int) -> float:
-    """Multiplications for one image, up to a factor: the 3x3 convolutions' and dense
-    layers', which generator and discriminator have alike."""
+    """Multiplications per image in convolutions and dense layers, up to a factor."""
     if model.mlp_layers:
         return 1.0
     total = float(model.mapping_layers * model.mapping_width**2)
@@ -233,10 +226,9 @@ class TimeLeft:
     def seconds(
         self, nimg: int, resolution: int | None, rate: float | None
     ) -> float | None:
-        """What is left after `nimg` images, at `rate` images per second just now.
+        """Seconds left after `nimg` images, at `rate` images per second, if known.
 
-        Resolutions to come are reckoned from the highest one that was measured, by
-        their multiplications. None: no speed is known yet.
+        Later resolutions are extrapolated by `work` from the highest one measured.
         """
         if rate and resolution is not None:
             self._rates[resolution] = rate

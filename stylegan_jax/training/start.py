@@ -1,4 +1,4 @@
-"""What a run begins with: settings that fit the data, and its first state."""
+"""Start of a run: settings fitted to the data, and its first state."""
 
 import dataclasses
 from pathlib import Path
@@ -60,11 +60,10 @@ def prepare(
 
 
 def check(config: Config, source: Source, devices: int) -> Config:
-    """The configuration, fitted to the data, of a run that can be trained to its end.
+    """The configuration, fitted to the data; UserError unless it can be trained.
 
-    Raises:
-        UserError: it cannot; names every phase whose minibatch cannot be shared out
-            over the devices (of all processes), or what the data lacks.
+    The error names every phase whose minibatch cannot be shared out over `devices` (of
+    all processes), or what the data lacks.
     """
     config = fit_to_data(config, source)
     schedule = phases(config.schedule, config.model.resolution)
@@ -77,11 +76,10 @@ def check(config: Config, source: Source, devices: int) -> Config:
 
 
 def fit_to_data(config: Config, source: Source) -> Config:
-    """Gives the networks the label size of the data, and makes a local path absolute.
+    """Sets the networks' label size from the data, and makes a local path absolute.
 
-    Raises:
-        UserError: the recipe set another size, labels are vectors that are no classes,
-            or the discriminator would not see them.
+    Raises UserError if the recipe set another size, labels are vectors that are no
+    classes, or the discriminator would not see them.
     """
     require_classes(source)
     if source.label_size and not config.model.embed_labels:
@@ -126,7 +124,7 @@ def restore_or_init(
 
 
 def notes(config: Config, source: Source, begun: str | None) -> str:
-    """What to tell whoever begins a run: of its networks, and of its data."""
+    """Notes on the networks and the data of a new run."""
     few = adaptive.advice(config.augment, len(source))
     known = None if config.data.name in POINTS else few
     return "\n".join(filter(None, (begun, known)))

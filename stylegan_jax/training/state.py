@@ -1,4 +1,4 @@
-"""The state of a training run, and which part of it a phase touches."""
+"""Train state, and the part of it that a phase uses."""
 
 import dataclasses
 import re
@@ -45,7 +45,6 @@ class OptimizerConfig:
     w_avg_beta: float = 0.995  # decay of the mean of w, per evaluation of the mapping
 
     def __post_init__(self) -> None:
-        """Checks the fields; raises UserError."""
         take_plain_values(self)
         require_positive(self, "optimizer", "learning_rate", "d_rate", "epsilon")
         require_not_negative(self, "optimizer", "ema_kimg", "freeze_d")
@@ -55,7 +54,7 @@ class OptimizerConfig:
 
 @struct.dataclass
 class TrainState:
-    """Everything that a run needs to go on; a pytree of arrays."""
+    """State of a run; a pytree of arrays."""
 
     nimg: Array  # real images shown so far, int32
     g_params: dict  # {"mapping": ..., "synthesis": ...}
@@ -121,7 +120,7 @@ def init_state(
 
 
 def shardings(state: TrainState, mesh: Mesh, *, spread: bool) -> TrainState:
-    """Where every array of the state lives; `state` needs shapes only.
+    """Sharding of every array of the state; `state` needs shapes only.
 
     `spread` shares optimizer moments and the averaged generator out over the devices
     (ZeRO, stage 1) instead of keeping a copy on each.
@@ -140,12 +139,12 @@ def shardings(state: TrainState, mesh: Mesh, *, spread: bool) -> TrainState:
 
 
 def place(state: TrainState, mesh: Mesh, *, spread: bool) -> TrainState:
-    """The state where the step wants it; see `shardings`."""
+    """The state with its `shardings`."""
     return parallel.place(state, shardings(state, mesh, spread=spread))
 
 
 def reset_optimizers(state: TrainState, optimizer: OptimizerConfig) -> TrainState:
-    """Forgets the moments and step counts of both optimizers.
+    """Resets the moments and step counts of both optimizers.
 
     Source: `reset_opt_for_new_lod`, NVlabs/stylegan, `training_loop.py`.
     """
@@ -156,7 +155,7 @@ def reset_optimizers(state: TrainState, optimizer: OptimizerConfig) -> TrainStat
 
 
 def generator_of(state: TrainState, model: ModelConfig, phase: Phase) -> Generator:
-    """The averaged generator as it stands, at the phase's resolution."""
+    """The averaged generator at the phase's resolution."""
     return averaged(state, model, phase.resolution, phase.alpha(state.nimg))
 
 
@@ -204,10 +203,9 @@ def is_trained(path: tuple[str, ...], phase: Phase, freeze_d: int) -> bool:
 
 
 def select(tree: Any, phase: Phase, freeze_d: int = 0) -> Any:
-    """Keeps the active parameters of `tree`.
+    """Keeps the active parameters, or optimizer states made of them.
 
-    `tree` holds parameters, or optimizer states made of them. Of a discriminator's,
-    the first `freeze_d` layers are left out.
+    Of a discriminator's, the first `freeze_d` layers are left out.
     """
 
     def pick(node: Any) -> Any:

@@ -1,9 +1,8 @@
-"""The training step of a phase: one jit-compiled graph, a few updates long.
+"""Training step of a phase: several updates as one jit-compiled graph.
 
-An update is, in the official order, one of the discriminator and of the generator's
-moving average, on one minibatch (or on several in turn, `d_steps`), and then one of
-the generator. Gradients, optimizer and average see only the parameters that the phase
-uses.
+An update, in the official order: the discriminator and the generator's moving average,
+on `d_steps` minibatches in turn, then the generator. Only the phase's parameters take
+part in gradients, optimizer and average.
 
 Source: `training_loop.py` and `loss.py`, NVlabs/stylegan.
 """
@@ -53,12 +52,11 @@ def make_step(
 
     `batch` holds `images`, uint8 (of points, float32) `[M, N, R, R, C]`, and
     `labels`, float32 `[M, N, label_size]`, for the `M = repeats * d_steps` minibatches
-    of a call; `key` is the same in every call. The state is donated; `places` says
-    where its arrays live, by default all on every device of `mesh`, by default of all
-    devices. Metrics are means over the call, on the device.
+    of a call; `key` is the same in every call. The state is donated; `places` has its
+    shardings, by default replicated over `mesh`, by default all devices. Metrics are
+    means over the call, on the device.
 
-    Raises:
-        UserError: a part of a minibatch cannot be shared out evenly.
+    Raises UserError if a part of a minibatch cannot be shared out evenly.
     """
     mesh = parallel.make_mesh() if mesh is None else mesh
     if problem := part_problem(model, phase, mesh.size):
@@ -263,6 +261,6 @@ def make_update(
 
 
 def to_float(images: Array) -> Array:
-    """uint8 images to [-1, 1]; what is float32 already (points) stays as it is."""
+    """uint8 images to [-1, 1]; float32 (points) is returned unchanged."""
     is_bytes = images.dtype == jnp.uint8
     return images.astype(jnp.float32) / 127.5 - 1.0 if is_bytes else images

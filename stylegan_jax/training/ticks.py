@@ -26,18 +26,15 @@ from stylegan_jax.training.state import TrainState, averaged, generator_of
 
 @dataclasses.dataclass(kw_only=True)
 class Ticks:
-    """Does what is due after a step.
+    """Work between steps.
 
     Attributes:
-        config: of the run.
-        mesh: the devices.
         end_nimg: images at which the run ends.
         schedule: its record, for checkpoints.
-        rollbacks: how often the run went back already.
-        evaluators: all there are.
-        observe: measures overfitting, of image count, state and phase; None: nothing
-            is held out.
-        best: what chooses the best checkpoint; None leaves it as it is.
+        rollbacks: number of rollbacks so far.
+        observe: measures overfitting, of image count, state and phase; None without
+            held-out images.
+        best: criterion of the best checkpoint; None leaves it as it is.
         facts: of the newest tick or checkpoint: `resolution`, `alpha`, `schedule`.
         count: ticks so far.
     """
@@ -64,7 +61,7 @@ class Ticks:
 
         Raises:
             NonFiniteError: training has diverged.
-            Unhealthy: it is lost otherwise, and may still go back.
+            Unhealthy: training has failed otherwise; a rollback may help.
         """
         at_end = nimg >= self.end_nimg
         last = nimg >= phase.end_nimg or self.stop.agreed
@@ -102,14 +99,14 @@ class Ticks:
         self.report.restart_clock(nimg)
 
     def evaluate_missed(self, nimg: int, state: TrainState, scores: Scores) -> None:
-        """Takes the scores that the checkpoint of `state` still waits for."""
+        """Takes the scores that the checkpoint of `state` still lacks."""
         if missed := evaluation.missed(self.facts, scores):
             alpha, resolution = self.facts.get("alpha"), self.facts["resolution"]
             generator = averaged(state, self.config.model, resolution, alpha)
             self._evaluate(missed, nimg, generator)
 
     def _evaluate(self, names: Sequence[str], nimg: int, generator: Generator) -> None:
-        """Writes, shows and keeps scores of the generator that was saved at `nimg`."""
+        """Writes, shows and keeps scores of the generator saved at `nimg`."""
         self.watchdog.pause()
         chosen = [x for x in self.evaluators if x.name in names]
         # As if loaded from the checkpoint: the state's buffers belong to the step, and

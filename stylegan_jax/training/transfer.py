@@ -1,4 +1,4 @@
-"""Training that begins from trained networks instead of random ones.
+"""Transfer learning: training that begins from trained networks.
 
 Source: `--resume` of NVlabs/stylegan2-ada-pytorch; freezing, Mo et al. 2020, "Freeze
 the Discriminator".
@@ -38,7 +38,7 @@ _KIMG = 100.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """Trained networks to begin from; `fields` are those of a train state it has."""
+    """Trained networks to begin from; `fields` are those of its train state."""
 
     name: str  # for people
     config: ModelConfig
@@ -47,14 +47,14 @@ class Source:
 
 
 class Beginning(NamedTuple):
-    """How a run begins that does not begin from nothing."""
+    """Start of a run from trained networks."""
 
     source: Source
     kimg: float = 0.0  # thousands of images that count as shown
 
 
 class Row(NamedTuple):
-    """What became of one part of the state, in numbers of arrays."""
+    """Outcome of one part of the state, in numbers of arrays."""
 
     part: str
     copied: int
@@ -63,7 +63,7 @@ class Row(NamedTuple):
 
 
 def with_networks(recipe: Config, theirs: ModelConfig, resolution: int) -> Config:
-    """The recipe with the networks of another configuration, for flags to change.
+    """The recipe with another configuration's networks.
 
     Classes and channels stay the data's. Growing begins at `resolution` pixels, at
     most that of the networks. Adaptive augmentation is quicker, as in ADA, unless the
@@ -80,10 +80,9 @@ def with_networks(recipe: Config, theirs: ModelConfig, resolution: int) -> Confi
 
 
 def first_image(config: ScheduleConfig, final_resolution: int, kimg: float) -> int:
-    """The image count that a run beginning at `kimg` has, at the end of a call.
+    """Image count, at the end of a call, of a run that begins at `kimg`.
 
-    Raises:
-        UserError: the run would be over.
+    Raises UserError if the run would be over.
     """
     nimg = kimg * 1000
     for phase in phases(config, final_resolution):
@@ -97,11 +96,7 @@ def first_image(config: ScheduleConfig, final_resolution: int, kimg: float) -> i
 
 
 def check_frozen(config: OptimizerConfig, beginning: Beginning | None) -> None:
-    """Checks that a new run freezes no layers of random weights.
-
-    Raises:
-        UserError: it would.
-    """
+    """Raises UserError if a new run would freeze layers of random weights."""
     frozen = config.freeze_d
     if not frozen or (beginning is not None and "d_params" in beginning.source.fields):
         return
@@ -119,13 +114,12 @@ def check_frozen(config: OptimizerConfig, beginning: Beginning | None) -> None:
 def adopt(
     state: TrainState, model: ModelConfig, source: Source
 ) -> tuple[TrainState, list[Row]]:
-    """A new state with everything of the other networks that fits by name and shape.
+    """A new state with the other networks' arrays that fit by name and shape.
 
-    Other classes are made to fit: a class more does nothing at first, all classes get
+    Class counts are adapted: an added class does nothing at first, all classes get
     the one score there was, and the other way round their mean.
 
-    Raises:
-        UserError: nothing of the generator fits.
+    Raises UserError if nothing of the generator fits.
     """
     rows, changed = [], {}
     for field, part in _FIELDS.items():
@@ -155,7 +149,7 @@ def adopt(
 
 
 def table(source: Source, rows: list[Row]) -> str:
-    """What came along, what is fresh and why, for people."""
+    """Table of copied and fresh parts, with reasons."""
     lines = [f"begun from {source.name}, {source.resolution} px:"]
     for row in rows:
         if not row.total:
