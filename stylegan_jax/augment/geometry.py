@@ -90,13 +90,10 @@ def warp(images: Array, transforms: Array) -> Array:
 class Table:
     """Distinct rows of the enlarged image, and where each row is found.
 
-    Reflection over `size - 1` pixels at each edge is periodic: one period is stored,
-    the rows at both ends, where the filter meets the zeros beyond, and a row of zeros,
-    last.
-
-    Attributes:
-        rows: of the whole enlarged image, without the zeros.
-        enlarging: float32 `[rows of the table, size]`.
+    Reflection over `size - 1` pixels at each edge is periodic: stored are one period,
+    the rows at both ends, where the filter meets the zeros beyond, and last a row of
+    zeros. `rows` counts the enlarged image's; `enlarging` is float32 `[rows stored,
+    size]`.
     """
 
     def __init__(self, size: int) -> None:

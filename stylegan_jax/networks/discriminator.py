@@ -63,11 +63,7 @@ class DiscriminatorHead(nn.Module):
 class Discriminator(nn.Module):
     """Discriminator at any point of progressive growing.
 
-    Attributes:
-        config: the network's.
-        strided_groups: grouping of `ops.normalize.minibatch_stddev`; official by
-            default.
-        axis_name: of the devices, under `shard_map`.
+    `strided_groups` and `axis_name` are for `ops.normalize.minibatch_stddev`.
 
     Source: `D_basic`, NVlabs/stylegan; `D_paper` (ProGAN) with `blur=False` and
     `embed_labels=False`. Differs: images come at the active resolution; the official
@@ -87,12 +83,11 @@ class Discriminator(nn.Module):
         *,
         alpha: Array | None = None,
     ) -> Array:
-        """Float32 logits `[N]`; higher is more real. UserError for unknown sizes.
+        """Float32 logits `[N]` of images `[N, R, R, C]` in [-1, 1]; high is real.
 
-        Args:
-            images: `[N, R, R, num_channels]` in [-1, 1], R from 4 to the final size.
-            labels: `[N, label_size]`, one-hot; None if unconditional.
-            alpha: weight of this resolution while it fades in; None when stable.
+        `labels` are `[N, label_size]` one-hot; `alpha` is the weight of this resolution
+        while it fades in. Raises UserError for sizes other than 4 to the final
+        resolution.
         """
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         resolution = images.shape[1]

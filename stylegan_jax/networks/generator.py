@@ -46,14 +46,10 @@ class Generator:
         return self.w_avg if self.config.use_styles else None
 
     def map(self, z: Array, labels: Array | None = None) -> Array:
-        """Maps `z` to `[N, L, w_dim]`, all layers equal; L is 1 without styles.
+        """Maps `z` `[N, z_dim]`, unit normal, to `[N, L, w_dim]`, all layers equal.
 
-        Args:
-            z: `[N, z_dim]`, unit normal.
-            labels: `[N, label_size]` one-hot; None for an unconditional network.
-
-        Raises:
-            UserError: wrong shapes, or labels missing or not wanted.
+        `labels` are `[N, label_size]` one-hot; None if unconditional. L is 1 without
+        styles. Raises UserError for wrong shapes, and labels missing or not wanted.
         """
         config = self.config
         if z.ndim != 2 or z.shape[1] != config.z_dim:
@@ -81,16 +77,12 @@ class Generator:
         return self._run(ws, noise)
 
     def features(self, ws: Array, noise: Noise | None = None, *, layers: int) -> Array:
-        """Features `[N, R, R, C]` after the first layers, in the network's type.
+        """Features `[N, R, R, C]` after the first `layers` layers.
 
-        Args:
-            ws: `[N, L, w_dim]`; rows from `layers` on have no influence.
-            noise: as for `synthesize`.
-            layers: 1 up to all; the last one's style is included. Layers 2k - 1 and 2k
-                work at `2 ** (k + 1)` pixels.
-
-        Raises:
-            UserError: no such number of layers, or a network without layers (MLP).
+        In the network's type. The last one's style is included; rows of `ws` from
+        `layers` on have no influence. Layers 2k - 1 and 2k work at `2 ** (k + 1)`
+        pixels. Raises UserError for no such number of layers, or a network without
+        layers (MLP).
         """
         return self._run(ws, noise, stop=layers)
 
@@ -99,15 +91,9 @@ class Generator:
     ) -> Array:
         """Draws images from the result of `features`: the two are `synthesize`.
 
-        Args:
-            features: `[N, R, R, C]`, after the first `layers` layers.
-            ws: `[N, L, w_dim]`; rows below `layers` have no influence.
-            noise: as for `synthesize`.
-            layers: number run so far. A resolution that fades in must have its own two
-                still to run.
-
-        Raises:
-            UserError: as for `features`, or features of another shape.
+        Rows of `ws` below `layers`, the number run so far, have no influence. A
+        resolution that fades in must have its own two layers still to run. Raises
+        UserError as `features`, and for features of another shape.
         """
         size = 2 ** ((layers - 1) // 2 + 2)
         expected = (ws.shape[0], size, size, self.config.channels(size))
@@ -163,7 +149,7 @@ class Generator:
 
         Args:
             z: `[N, z_dim]`, unit normal.
-            labels: `[N, label_size]` one-hot; None for an unconditional network.
+            labels: `[N, label_size]` one-hot; None if unconditional.
             psi: truncation strength; 1 turns it off, 0 gives the mean image. No effect
                 without styles.
             cutoff: layers from this one on are not truncated; None truncates all.

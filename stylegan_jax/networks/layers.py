@@ -104,12 +104,8 @@ class StyledLayer(nn.Module):
 
     Order: weights, noise, bias, leaky ReLU, normalisation, style. With
     `bias_before_blur`, the bias of `up` comes between its convolution and its blur.
-
-    Attributes:
-        config: the network's.
-        features: number of output channels.
-        kind: `const` (a learned 4x4 image), `dense` (4x4 from w), `conv`, or `up`
-            (convolution to twice the resolution, then a blur).
+    `kind` is `const` (a learned 4x4 image), `dense` (4x4 from w), `conv`, or `up`
+    (convolution to twice the resolution, then a blur).
 
     Source: `layer_epilogue` in `G_synthesis`, NVlabs/stylegan.
     """
@@ -120,12 +116,9 @@ class StyledLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array | None, w: Array, noise: Array | None) -> Array:
-        """Output `[N, H', W', features]`.
+        """`[N, H, W, C]` (None for `const` and `dense`) to `[N, H', W', features]`.
 
-        Args:
-            x: `[N, H, W, C]`; None for `const` and `dense`.
-            w: `[N, w_dim]`.
-            noise: `[N or 1, H', W', 1]` at the output's size; None without noise.
+        `w` is `[N, w_dim]`, `noise` `[N or 1, H', W', 1]` or None.
         """
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         zeros = nn.initializers.zeros_init()

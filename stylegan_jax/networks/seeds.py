@@ -73,15 +73,10 @@ def draw_pictures(
     labels: np.ndarray | None = None,
     batch_size: int = 16,
 ) -> Iterator[np.ndarray]:
-    """Yields the uint8 `[H, W, C]` picture of each job, in order.
+    """Yields the uint8 `[H, W, C]` picture of each job (seed and psi), in order.
 
-    Args:
-        generator: network to draw with.
-        jobs: seed and psi of each picture.
-        draw: from `make_draw`, for the same `mesh`.
-        mesh: the devices.
-        labels: `[1, label_size]`, of all pictures.
-        batch_size: pictures dispatched before the first is waited for.
+    `draw` is from `make_draw` for the same mesh; `labels` are `[1, label_size]`, of all
+    pictures; `batch_size` pictures are dispatched before the first is waited for.
     """
     everywhere = parallel.replicated(mesh)
     generator, labels = jax.device_put((generator, labels), everywhere)

@@ -70,8 +70,7 @@ class SynthesisNetwork(nn.Module):
         """Float32 images, nominally in [-1, 1] but not clipped; with `stop`, features.
 
         Args:
-            ws: `[N, L, w_dim]` with `L` at least the number of active layers, or
-                `[N, 1, w_dim]` without styles.
+            ws: `[N, L or more, w_dim]`, or `[N, 1, w_dim]` without styles.
             noise: one `[N or 1, H, W, 1]` per active layer; ignored without noise.
             resolution: of the images, 4 up to the final resolution.
             alpha: weight of this resolution while it fades in; None when stable, which
@@ -79,9 +78,7 @@ class SynthesisNetwork(nn.Module):
             start: number of layers run so far, and their features `[N, R, R, C]`.
             stop: number of layers to run in all; None runs all and draws images.
 
-        Raises:
-            UserError: wrong resolution, too few latents or noise images, or no such
-                layers.
+        Raises UserError for unsuitable resolutions, layers, latents or noise.
         """
         config = self.config
         check_resolution("resolution", resolution)

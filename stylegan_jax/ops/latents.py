@@ -16,20 +16,14 @@ _PARALLEL = 1e-6  # sine of the angle between directions that count as one line
 
 
 def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
-    """Input latent of a seed, float32 `[1, z_dim]`.
-
-    Source: `generate_figures.py`, NVlabs/stylegan.
-    """
+    """Input latent of a seed, float32 `[1, z_dim]`. Source: `generate_figures.py`."""
     return np.random.RandomState(seed).randn(1, z_dim).astype(np.float32)
 
 
 def check_ws(
     ws: Array | np.ndarray, num_ws: int | None = None, w_dim: int | None = None
 ) -> None:
-    """Raises UserError unless `ws` is `[N, num_ws, w_dim]`; may be traced by jit.
-
-    None for `num_ws` or `w_dim` allows any.
-    """
+    """Raises UserError unless `ws` is `[N, num_ws, w_dim]`; None allows any size."""
     shape = np.shape(ws)
     wide = bool(shape) and w_dim in (None, shape[-1])
     deep = len(shape) > 1 and num_ws in (None, shape[-2])
@@ -82,15 +76,10 @@ def _unit(x: Array) -> Array:
 def truncate(
     ws: Array, w_avg: Array, psi: Array | float, cutoff: int | None = None
 ) -> Array:
-    """Moves latents towards their mean, layer by layer (the truncation trick).
+    """Moves `ws` `[N, L, D]` towards their mean `[D]` (the truncation trick).
 
-    Args:
-        ws: `[N, L, D]`.
-        w_avg: `[D]`.
-        psi: 1 leaves `ws` as they are, 0 gives the mean.
-        cutoff: layers from this one on are left alone; None truncates all.
-
-    Source: "Truncation trick" in `G_style`, NVlabs/stylegan; Karras et al. 2018,
+    `psi` 1 leaves them as they are, 0 gives the mean; layers from `cutoff` on are left
+    alone. Source: "Truncation trick" in `G_style`, NVlabs/stylegan; Karras et al. 2018,
     appendix B.
     """
     check_ws(ws, w_dim=w_avg.shape[0])
@@ -101,11 +90,10 @@ def truncate(
 
 
 def mix_styles(ws_1: Array, ws_2: Array, crossover: Array | int) -> Array:
-    """Takes layers below `crossover` from `ws_1`, the others from `ws_2`.
+    """Takes layers below `crossover` from `ws_1`, the others from `ws_2`, `[N, L, D]`.
 
-    `[N, L, D]` each (else UserError); `crossover` is a scalar or `[N, 1, 1]`.
-
-    Source: "StyleMix" in `G_style`; Karras et al. 2018, section 3.1.
+    `crossover` is a scalar or `[N, 1, 1]`. Raises UserError for other shapes. Source:
+    "StyleMix" in `G_style`; Karras et al. 2018, section 3.1.
     """
     check_ws(ws_1)
     check_ws(ws_2, *ws_1.shape[1:])
@@ -117,9 +105,7 @@ def draw_crossover(key: Array, probability: float, num_layers: int) -> Array:
     """Draws the crossover layer of style mixing, one scalar per minibatch.
 
     Uniform in {1, ..., num_layers - 1} with `probability` (0.9 in the paper), else
-    `num_layers` (no mixing); `num_layers` counts the *active* ones.
-
-    Source: "StyleMix" in `G_style`, NVlabs/stylegan.
+    `num_layers` (no mixing), of the *active* layers. Source: "StyleMix" in `G_style`.
     """
     mix_key, layer_key = jax.random.split(key)
     crossover = jax.random.randint(layer_key, (), 1, num_layers)

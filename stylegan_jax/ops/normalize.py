@@ -54,17 +54,14 @@ def minibatch_stddev(
     """Appends standard deviations over groups: `[N, H, W, C + num_features]`.
 
     Args:
-        x: `[N, H, W, C]`.
+        x: `[N, H, W, C]`; the groups must divide N and the features C, else UserError.
         group_size: samples per group; the whole batch if that is smaller.
         num_features: statistics appended, each from its share of the channels.
         strided: True groups samples `i` that are equal modulo the number of groups
-            (the official rule). False groups neighbours: the same for samples in
-            random order, and a group stays on one device.
+            (official). False groups neighbours: the same for samples in random order,
+            and a group stays on one device.
         axis_name: of the devices, under `shard_map`: `x` is this device's block of
             the batch, and groups are of the whole.
-
-    Raises:
-        UserError: the groups do not divide the batch, or the features the channels.
 
     Source: `minibatch_stddev_layer`, NVlabs/stylegan; ProGAN, section 3.
     """

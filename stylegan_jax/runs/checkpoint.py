@@ -95,19 +95,14 @@ class Checkpoints:
     ) -> None:
         """Writes a checkpoint; the state's buffers may be donated on return.
 
-        Every process must call it. An existing checkpoint is left alone. Unless
+        Every process must call it. Existing checkpoints are left alone. Unless
         `on_error` is `stop`, a full or unwritable disk is a warning, and the next due
-        save tries again.
+        save tries again. Errors of an earlier save are raised here.
 
         Args:
             nimg: real images shown so far; names the checkpoint.
-            state: a pytree of arrays on the devices.
+            state: a pytree of plain arrays on the devices, else UserError.
             metadata: JSON values.
-
-        Raises:
-            UserError: the state holds something else than plain arrays, or an earlier
-                save failed and `on_error` is `stop`.
-            Exception: an earlier save failed for another reason than the disk.
         """
         self.wait()
         self.last_nimg = nimg
@@ -158,14 +153,10 @@ class Checkpoints:
         resolution: int,
         best: Criterion | None,
     ) -> None:
-        """Stores scores with the checkpoint of `nimg`, if any, once that is written.
+        """Stores an evaluator's scores with the checkpoint of `nimg`, if there is one.
 
-        Args:
-            nimg: names the checkpoint.
-            evaluator: name of the evaluator.
-            scores: by name.
-            resolution: of the generator that was scored, in pixels.
-            best: criterion of the best checkpoint, which is kept; None changes nothing.
+        `resolution` is the scored generator's, in pixels. `best` is the criterion of
+        the best checkpoint, which is kept; None changes nothing.
         """
         self.wait()
         path = self.directory / stored.step_name(nimg)
@@ -181,14 +172,10 @@ class Checkpoints:
     def restore_latest(self, template: Any) -> Restored | None:
         """Restores the newest readable checkpoint; None when there is none at all.
 
-        Damaged checkpoints are logged and renamed `unreadable_...`.
-
-        Args:
-            template: the state's structure, with `jax.ShapeDtypeStruct` or array
-                leaves; each leaf comes back with its template's sharding.
-
-        Raises:
-            UserError: a checkpoint does not fit the template, or none is readable.
+        Damaged checkpoints are logged and renamed `unreadable_...`. `template` has the
+        state's structure, with `jax.ShapeDtypeStruct` or array leaves, and its
+        shardings. Raises UserError if a checkpoint does not fit the template, or none
+        is readable.
         """
         self.wait()
         found = _share(self._read_latest() if self._writes else None)
@@ -247,15 +234,10 @@ class Checkpoints:
 def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
     """Reads fields of the newest readable checkpoint as NumPy arrays; changes no file.
 
-    Args:
-        path: a run directory, its `checkpoints` directory or one checkpoint.
-        names: fields of the state, such as `["g_ema", "w_avg", "noise"]`.
-
-    Returns:
-        Its state is name -> nested dicts of arrays; tuples come back as tuples.
-
-    Raises:
-        UserError: there is no checkpoint, none is readable, or it lacks a name.
+    `path` is a run directory, its `checkpoints` directory or one checkpoint; `names`
+    are fields such as `["g_ema", "w_avg", "noise"]`. The state comes as name -> nested
+    dicts of arrays, with tuples. Raises UserError if no checkpoint is readable or it
+    lacks a name.
     """
     path = Path(path).absolute()
     steps = [step for step in stored.step_directories(path.parent) if step[1] == path]

@@ -45,11 +45,8 @@ def start_run(
 ) -> None:
     """Writes the configuration of a new or resumed run and records the start.
 
-    Args:
-        workdir: made if need be; UserError if it cannot be a run directory.
-        config: a dataclass.
-        devices: descriptions of the accelerators.
-        facts: more for the record of the start.
+    `devices` describe the accelerators; `facts` are more for the record. Raises
+    UserError if `workdir` cannot be a run directory.
     """
     workdir = Path(workdir)
     changed = [*changes(workdir, config).values()]

@@ -50,13 +50,10 @@ _BEST_SHAPE = typing.get_type_hints(Best)
 
 
 def remove_old(directory: Path, keep_last: int, every_nimg: int | None) -> None:
-    """Removes all checkpoints but the newest, the milestones and the best.
+    """Removes all checkpoints but the newest `keep_last`, the milestones and the best.
 
-    Args:
-        directory: of the checkpoints.
-        keep_last: how many of the newest stay.
-        every_nimg: the earliest checkpoint of each interval of so many images, but of
-            the first interval, is a milestone; None keeps none.
+    Milestones are the earliest checkpoint of each interval of `every_nimg` images but
+    the first; None keeps none.
     """
     steps = stored.step_directories(directory)
     kept = {nimg for nimg, _ in steps[:keep_last]}

@@ -108,13 +108,8 @@ def begin(
 ) -> None:
     """Makes or updates a run directory, on process 0; warns of changes.
 
-    Args:
-        workdir: the run directory.
-        config: the whole configuration, a dataclass.
-        source: the data.
-        devices: descriptions of the accelerators.
-        resolution: of the data, in pixels, for the fingerprint of some images.
-        changed: from `provenance.changes`.
+    `devices` describe the accelerators, `resolution` is the data's, for the fingerprint
+    of some images, and `changed` is from `provenance.changes`.
     """
     nimg = shown(workdir)
     if changed:

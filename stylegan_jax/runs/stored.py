@@ -201,13 +201,8 @@ def read_step(
 ) -> StoredStep:
     """Reads a checkpoint, or only some of the state's fields, onto the host.
 
-    Args:
-        nimg: expected image count.
-        path: the checkpoint's directory.
-        subtrees: first parts of the paths to read, such as `g_ema`; None reads all.
-
-    Raises:
-        UnreadableCheckpoint: anything is missing, unreadable or changed.
+    `nimg` is the expected image count; `subtrees` are first parts of the paths to read,
+    such as `g_ema`. Raises UnreadableCheckpoint if anything is missing or changed.
     """
     try:
         sizes = stored_files(path)

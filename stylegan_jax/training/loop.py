@@ -58,16 +58,16 @@ def train(
     The same call resumes, bitwise as if uninterrupted.
 
     Args:
-        config: the whole configuration; the same in every process.
-        workdir: the run directory; only process 0 reads or writes it.
-        mesh: the devices; all of them by default.
+        config: the same in every process.
+        workdir: only process 0 reads or writes it.
+        mesh: all devices by default.
         evaluators: run on the averaged generator at checkpoints, and at the end.
         watchdog: gets a heartbeat of every step.
         source: the data of `config.data`, if it is open already.
         change: resume with settings that change the training (`changes.FROM_HERE`).
         rollbacks: number so far (`recovery.py`); changes the seeds.
         beginning: trained networks that a new run begins from.
-        reporter: shows progress; logs lines by default.
+        reporter: shows progress.
 
     Raises:
         UserError: the data cannot be used, or the run was started differently.

@@ -148,11 +148,9 @@ def gradient_penalty(
 ) -> Array:
     """Deviation of gradient norms from `target` between reals and fakes, `[N]`.
 
-    `mix` is `[N]` in [0, 1]: 0 takes the real image, 1 the fake one; `shrinkage` is as
-    in `logits_and_gradient_norms`.
-
-    Source: `D_wgan_gp`; Gulrajani et al. 2017, equation 3; ProGAN, appendix A.1 for
-    other targets.
+    `mix` is `[N]` in [0, 1], the weight of fakes; `shrinkage` is as in
+    `logits_and_gradient_norms`. Source: `D_wgan_gp`; Gulrajani et al.
+    2017, equation 3; ProGAN, appendix A.1 for other targets.
     """
     between = reals + (fakes - reals) * mix[:, None, None, None]
     _, squares = logits_and_gradient_norms(discriminate, between, shrinkage)

@@ -1,8 +1,4 @@
-"""Overfitting measured by scores of held-out images.
-
-Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
-Data", section 3.1, equation 1.
-"""
+"""Overfitting measured by scores of held-out images (Karras et al. 2020, ADA)."""
 
 import dataclasses
 import functools
@@ -30,7 +26,11 @@ HELD_OUT, R_V = "scores/held_out", "overfitting/r_v"
 
 
 def validation_ratio(train: Array, held_out: Array, fake: Array) -> Array:
-    """r_v of mean scores: 0 without overfitting, 1 where held-out images look fake."""
+    """r_v of mean scores: 0 without overfitting, 1 where held-out images look fake.
+
+    Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
+    Data", section 3.1, equation 1.
+    """
     return (train - held_out) / (train - fake)
 
 

@@ -49,12 +49,8 @@ def train(
 
     A rollback renames the checkpoints since `unhealthy_...` and resumes with another
     seed. `rollbacks.json` lists them, so that a resumed run keeps its seed. `workdir`
-    is locked.
-
-    Raises:
-        UserError: see `loop.train`; no healthy checkpoint is left; or another process
-            trains in `workdir`.
-        Unhealthy: only after the rollbacks, as `NonFiniteError`.
+    is locked; UserError if another process trains there, or no healthy checkpoint is
+    left. `Unhealthy` is raised only after the rollbacks, as `NonFiniteError`.
     """
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:

@@ -28,15 +28,9 @@ from stylegan_jax.training.state import TrainState, averaged, generator_of
 class Ticks:
     """Work between steps.
 
-    Attributes:
-        end_nimg: images at which the run ends.
-        schedule: its record, for checkpoints.
-        rollbacks: number of rollbacks so far.
-        observe: measures overfitting, of image count, state and phase; None without
-            held-out images.
-        best: criterion of the best checkpoint; None leaves it as it is.
-        facts: of the newest tick or checkpoint: `resolution`, `alpha`, `schedule`.
-        count: ticks so far.
+    `observe` measures overfitting, of image count, state and phase. `facts` are of the
+    newest tick or checkpoint: `resolution`, `alpha`, `schedule`. `best` None leaves the
+    best checkpoint as it is.
     """
 
     config: Config
