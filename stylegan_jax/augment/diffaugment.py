@@ -21,7 +21,7 @@ def draw(key: Array, shape: tuple[int, ...]) -> Values:
     count, size = shape[:2]
     keys = jax.random.split(key, 5)
     reach = int(size / 8 + 0.5)
-    # The square's middle lies on a corner of a pixel, those of the edges included.
+    # The square's centre is a pixel corner, the image's edges included.
     corners = jax.random.randint(keys[4], (count, 2), 0, size + 1)
     return {
         "light": jax.random.uniform(keys[0], (count,), minval=-0.5, maxval=0.5),

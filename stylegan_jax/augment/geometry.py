@@ -78,7 +78,7 @@ def warp(images: Array, transforms: Array) -> Array:
     table = Table(size)
     x = jnp.transpose(images, (0, 3, 1, 2))
     x = _along_both(x, table.enlarging)
-    # Computed once: XLA would put it into the loops of all that sample.
+    # Computed once: XLA would fuse it into every loop that samples.
     taps = lax.optimization_barrier(_taps(transforms, table))
     x = _sample(x, *taps)
     x = _along_both(x, _reducing(size))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-# By augmentation, `[N]` or `[N, parts]`: what an image gets; see `neutral`.
+# Parameters by augmentation, `[N]` or `[N, parts]`; see `neutral`.
 Values = dict[str, Array]
 
 GROUPS = {
@@ -35,7 +35,7 @@ PIPES: dict[str, tuple[str, ...]] = GROUPS | {
 }
 
 
-# What a value is made of: a number of [0, 1), of the normal distribution, or nothing.
+# Makes a value from a number: uniform in [0, 1), normal, or none.
 _Make = Callable[[Array], Array]
 _Kind = tuple[str, _Make, float, int]
 
@@ -87,7 +87,7 @@ def draw(
     size).
     """
     names = tuple(name for name in _KINDS if name.removesuffix("_after") in names)
-    # All in three calls, as each takes seconds to compile.
+    # In three calls, as each takes seconds to compile.
     gate_key, value_key, normal_key, map_key = jax.random.split(key, 4)
     columns = 4 * len(names) + 2
     gates = jax.random.uniform(gate_key, (shape[0], columns))
@@ -101,7 +101,7 @@ def draw(
     for i, name in enumerate(names):
         distribution, make, neutral, parts = _KINDS[name]
         own = slice(4 * i, 4 * i + parts)
-        # Every band of the filter has a gate of its own.
+        # Filter bands are gated separately.
         gate = gates[:, own] if name == "imgfilter" else gates[:, 4 * i : 4 * i + 1]
         chance = once if name in ("rotate", "rotate_after") else p
         value = jnp.where(gate < chance, make(numbers[distribution][:, own]), neutral)

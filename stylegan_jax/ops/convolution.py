@@ -15,7 +15,7 @@ import jax
 from jax import Array, lax
 
 Padding = tuple[int, int]
-# Typed loosely: a checker cannot see through the wrapper.
+# Any: type checkers cannot follow the wrapper.
 _own_derivative: Any = functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 
 
@@ -52,7 +52,7 @@ def kernel_gradient(x: Array, dy: Array, padding: Padding) -> Array:
 
     `[N, H, W, I]` and `[N, H', W', O]` to `[K, K, I, O]`.
     """
-    # Channels take the part of the batch, the batch that of the channels.
+    # Batch and channels exchange roles.
     y = correlate(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), padding)
     return y.transpose(1, 2, 0, 3)
 
@@ -85,7 +85,7 @@ def _kernel_gradient_fwd(
 def _kernel_gradient_bwd(
     padding: Padding, inputs: tuple[Array, Array], cotangent: Array
 ) -> tuple[Array, Array]:
-    # The function is linear in both inputs, each time a convolution by the cotangent.
+    # Bilinear: each derivative is a convolution by the cotangent.
     x, dy = inputs
     return _image_gradient(dy, cotangent, padding), correlate(x, cotangent, padding)
 

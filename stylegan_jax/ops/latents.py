@@ -59,8 +59,8 @@ def slerp(a: Array, b: Array, t: Array | float) -> Array:
     cosine = jnp.sum(a * b, axis=-1, keepdims=True)
     across = b - cosine * a
     sine = jnp.linalg.norm(across, axis=-1, keepdims=True)
-    # Between equal directions no circle is greatest, and between opposite ones all are:
-    # that towards the axis which is the farthest from both.
+    # Equal or opposite directions have no unique great circle: take the one towards
+    # the axis farthest from both.
     axis = jax.nn.one_hot(jnp.argmin(jnp.abs(a), axis=-1), a.shape[-1], dtype=a.dtype)
     upright = _unit(axis - jnp.sum(axis * a, axis=-1, keepdims=True) * a)
     across = jnp.where(sine < _PARALLEL, upright, _unit(across))

@@ -76,7 +76,7 @@ def conv_downsample(x: Array, kernel: Array) -> Array:
     """
     n, h, w, c_in = x.shape
     c_out = kernel.shape[3]
-    # The padded image in cells of 2x2 pixels, each cell's pixels as channels.
+    # 2x2 cells of the padded image as channels.
     cells = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     cells = cells.reshape(n, h // 2 + 1, 2, w // 2 + 1, 2, c_in)
     cells = cells.transpose(0, 1, 3, 2, 4, 5)

@@ -193,8 +193,8 @@ class Checkpoints:
                 step = stored.read_step(nimg, path)
             except stored.UnreadableCheckpoint as error:
                 _log.warning("skipping checkpoint %s: %s", path.name, error)
-                # Left in place it would block a new save at the same count, be counted
-                # as one of the newest, and push a good checkpoint out.
+                # In place it would block a save at the same count, and displace a good
+                # checkpoint from the newest.
                 retention.set_aside(path, "unreadable")
                 continue
             scores = retention.read_scores(path)
@@ -306,7 +306,7 @@ def _place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
         )
 
     def put(name: str, like: Any) -> jax.Array:
-        # Zeros: empty arrays, and a controller of augmentation that begins here.
+        # Zeros: empty arrays, and the state of augmentation newly turned on.
         value = leaves.get(name, np.zeros(like.shape, like.dtype))
         if getattr(like, "sharding", None) is None:
             return jax.device_put(value)

@@ -90,7 +90,7 @@ def changes(workdir: Path, config: Any) -> dict[str, str]:
     old, new, defaults = flatten(stored), flatten(config), _defaults(config)
     found = {}
     for name in sorted(old.keys() | new.keys()):
-        # A field that the code has gained since is no change at its default.
+        # Fields added to the code since are unchanged at their defaults.
         before = old.get(name, defaults.get(name, "(not recorded)"))
         after = new.get(name, "(no longer exists)")
         if before != after:

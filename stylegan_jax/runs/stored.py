@@ -137,7 +137,7 @@ def write_step(
     )
     with ocp.Checkpointer(handler, **alone) as writer:
         writer.save(path, args=items)
-    # Without room for the seal the arrays' own CRCs have to do.
+    # Without space for the seal, the arrays' own CRCs remain.
     with contextlib.suppress(OSError):
         seal(path)
 
@@ -206,7 +206,7 @@ def read_step(
     """
     try:
         sizes = stored_files(path)
-        # Where Orbax's handler of JSON writes it.
+        # Path of Orbax's JSON handler.
         record = records.read(path / "meta" / "metadata", _RECORD, way_on="")
         if record["crc32"] != _record_crc(record) or record["nimg"] != nimg:
             raise UnreadableCheckpoint("its meta record has changed (CRC mismatch)")
@@ -235,8 +235,8 @@ def read_step(
 def _read_arrays(
     path: Path, fingerprints: Mapping[str, list[Any]]
 ) -> dict[str, np.ndarray]:
-    # The names and shapes come from our own record: no template is needed, and
-    # arrays come back as NumPy, whatever devices wrote them.
+    # Names and shapes are of the record: no template is needed, and arrays come back
+    # as NumPy, whatever devices wrote them.
     shapes = {
         name: jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype))
         for name, (dtype, shape, _) in fingerprints.items()
@@ -247,7 +247,7 @@ def _read_arrays(
         item=item, restore_args=as_numpy, partial_restore=True
     )
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
-    # Not the checkpointer's, which would warn of a file that we do not write.
+    # The checkpointer's would warn of a file that is not written here.
     described: Any = handler.metadata(path)  # pyright: ignore[reportArgumentType]
     _check_stored(described, fingerprints)
     with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as reader:

@@ -60,7 +60,7 @@ class AugmentConfig:
 
 
 NO_AUGMENTATION = AugmentConfig()
-# Below it the discriminator learns the images by heart (figure 1 of the paper).
+# Fewer images are memorised by the discriminator (figure 1 of the paper).
 FEW_IMAGES = 20_000
 
 
@@ -82,7 +82,7 @@ def init(config: AugmentConfig) -> AugmentState:
     """
     if config.mode != "ada":
         return {}
-    # An array each, as the step overwrites them in place.
+    # Separate arrays, as the step donates them.
     counts = {k: jnp.zeros((), jnp.int32) for k in ("signs", "images", "minibatches")}
     return {"p": jnp.asarray(config.p, jnp.float32), **counts}
 
@@ -101,7 +101,7 @@ def count(state: AugmentState, mean_sign: Array, batch_size: int) -> AugmentStat
     """The state after a minibatch with this mean sign of scores on reals."""
     if not state:
         return state
-    # An integer again, whatever the mean over the devices was rounded to.
+    # The mean over the devices has rounding errors.
     signs = jnp.round(mean_sign * batch_size).astype(jnp.int32)
     return {
         "p": state["p"],

@@ -40,7 +40,7 @@ def make_mean_gradient(
         mesh=mesh,
         in_specs=(copied, copied, copied, own),
         out_specs=copied,
-        # Checked, JAX would add up at every use of a weight itself.
+        # With the check, JAX sums over devices at every use of a weight.
         check_vma=False,
     )
 
@@ -53,13 +53,13 @@ def _accumulated(
         return gradient(params, *fixed, w_avg, batch)
 
     def split(x: Array) -> Array:
-        # Strided, so that a part is spread over the devices as the whole is.
+        # Strided, so that every part is sharded as the whole is.
         count = x.shape[0] // accumulate
         x = x.reshape(count, accumulate, *x.shape[1:])
         return jnp.moveaxis(x, 1, 0)
 
     def body(gradients: Any, part: Any) -> Any:
-        # Every part's mean of w begins at the same one: it decays once.
+        # Every part starts from the same mean of w, which so decays once.
         more, aux = gradient(params, *fixed, w_avg, part)
         return jax.tree.map(jnp.add, gradients, more), aux
 

@@ -140,7 +140,7 @@ class Monitor:
         return None
 
     def _look_at_diversity(self, diversity: float) -> str | None:
-        # A generator that has not learnt to vary yet has not collapsed.
+        # Low diversity early in training is no collapse.
         self._best_diversity = max(self._best_diversity, diversity)
         collapse = self._config.collapse
         if diversity >= collapse or self._best_diversity < 2 * collapse:

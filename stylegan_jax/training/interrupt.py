@@ -53,13 +53,13 @@ class StopSignal:
     def __exit__(self, *exception: object) -> None:
         while self._former:
             number, former = self._former.popitem()
-            # None: a handler that was not installed from Python; it is gone.
+            # None: a handler not installed from Python cannot be restored.
             signal.signal(number, signal.SIG_DFL if former is None else former)
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
         if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number
-        # Not print(): the signal may have come in the middle of another print.
+        # Not print(), which is not reentrant.
         name = signal.Signals(number).name
         os.write(2, f"\n{name}: stopping after this step\n".encode())

@@ -35,7 +35,7 @@ from stylegan_jax.training.transfer import Beginning
 # Steps handed to the device before the loop waits for an older one. XLA's CPU
 # backend deadlocks with some thirty collectives queued, and a short queue is enough.
 _IN_FLIGHT = 2
-# Between the seeds of two rollbacks: far from the seeds that people choose.
+# Step between the seeds of rollbacks, to avoid seeds that users choose.
 _PRIME = 104_729
 
 

@@ -154,6 +154,6 @@ def gradient_penalty(
     """
     between = reals + (fakes - reals) * mix[:, None, None, None]
     _, squares = logits_and_gradient_norms(discriminate, between, shrinkage)
-    # The root's derivative is infinite at 0, where the penalty has a corner.
+    # The root's derivative is infinite at 0.
     norms = jnp.sqrt(jnp.maximum(squares, 1e-24))
     return jnp.square(norms - target) / target**2

@@ -47,7 +47,7 @@ class MetricsLog:
                 self.tensorboard.close()
 
     def _open(self, nimg: int) -> tensorboardX.SummaryWriter:
-        # Its thread dies of a full disk; a short queue would then block for ever.
+        # A full disk ends its thread; a short queue would then block for ever.
         return tensorboardX.SummaryWriter(
             str(self._workdir / "tensorboard"),
             purge_step=nimg + 1 if nimg else None,

@@ -77,7 +77,7 @@ def train(
                 if count >= config.health.rollbacks:
                     advice = after_divergence(config)
                     raise NonFiniteError(f"{error}. {advice}") from error
-                # Process 0 alone sees the checkpoints; the others must not wait.
+                # Only process 0 sees the checkpoints.
                 first = jax.process_index() == 0
                 refusal = _roll_back(workdir, error) if first else ""
                 refusal = processes.broadcast(refusal.encode()).decode()

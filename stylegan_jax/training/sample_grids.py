@@ -56,7 +56,7 @@ def make_draw(
     padded = -(-count // _CHUNK) * _CHUNK
     z = np.random.RandomState(config.seed).randn(padded, model.z_dim)
     labels = np.stack([source.label(i % len(source)) for i in range(padded)])
-    # In chunks, for memory; on the device at each use only: a grid is rare.
+    # In chunks and on the host between uses, for memory.
     lead = (padded // _CHUNK, _CHUNK)
     inputs = [x.astype(np.float32).reshape(*lead, x.shape[1]) for x in (z, labels)]
 

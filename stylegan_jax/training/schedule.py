@@ -123,7 +123,7 @@ def phases(
                 f"multiple of schedule.accumulate {accumulate}"
             )
         step_nimg = config.repeats * config.d_steps * batch_size
-        # A span gives way at its end, but a fade begins only after its start.
+        # A fade ends at its nominal end, but begins strictly after its start.
         calls = math.ceil((total_nimg - nimg) / step_nimg)
         if end < math.inf:
             nominal = (end - nimg) / step_nimg

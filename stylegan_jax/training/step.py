@@ -67,7 +67,7 @@ def make_step(
     def train_step(
         state: TrainState, batch: Batch, key: Array
     ) -> tuple[TrainState, Metrics]:
-        # Held for the whole call: the official loop looks at its schedule once per
+        # Constant in a call: the official schedule is updated once per
         # `minibatch_repeats`.
         alpha = phase.alpha(state.nimg)
         lead = (phase.repeats, phase.d_steps)
@@ -86,8 +86,8 @@ def make_step(
 
     @functools.wraps(jitted)
     def placed(state: TrainState, batch: Batch, key: Array) -> tuple:
-        # A new state is on no mesh, which jit takes for another type than that of the
-        # state it returns: it would compile twice.
+        # A new state is on no mesh, another type to jit than the returned state's:
+        # it would compile twice.
         if not isinstance(getattr(state.nimg, "sharding", None), NamedSharding):
             state = parallel.place(state, places or everywhere)
         return jitted(state, batch, key)
@@ -153,13 +153,13 @@ def make_update(
             "labels": labels,
         }
         if model.use_styles:
-            # The same for all, as the official loop draws it once per minibatch.
+            # Official: drawn once per minibatch.
             crossover = latents.draw_crossover(mixing_key, loss.style_mixing, layers)
             drawn["crossover"] = jnp.full((phase.batch_size,), crossover)
         return lax.with_sharding_constraint(drawn, layout)
 
     def draw_augment(state: TrainState, key: Array, *kinds: str) -> Batch:
-        # What each image of a minibatch gets, by kind: reals or fakes.
+        # Values of each image of a minibatch, by kind: reals or fakes.
         size = (phase.resolution, phase.resolution, model.num_channels)
         shape = (phase.batch_size, *size)
         # The keys of `update_*` are the first four that `split` makes of this key.
@@ -196,8 +196,7 @@ def make_update(
             controller = adaptive.count(controller, r_t, phase.batch_size)
         updates, d_opt = d_tx.update(gradients, d_opt, d_params)
         d_params = optax.apply_updates(d_params, updates)
-        # The average runs beside the discriminator's update, so it is one
-        # generator update behind.
+        # Official order: the average is one generator update behind.
         g_ema = jax.tree.map(
             lambda new, old: latents.lerp(new, old, ema_beta),
             g_params,
@@ -219,7 +218,7 @@ def make_update(
         _, _, label_key, g_key = jax.random.split(key, 4)
         g_params, d_params = select((state.g_params, state.d_params), phase)
         g_opt = select(state.g_opt_state, phase)
-        # Labels are drawn afresh from the data's: another sample's of this batch.
+        # New labels from the data's distribution: a permutation of the batch's.
         labels = jax.random.permutation(label_key, labels)
         drawn = draw(g_key, labels) | draw_augment(
             state, jax.random.fold_in(key, 6), "fakes"

@@ -103,12 +103,12 @@ class Ticks:
         """Writes, shows and keeps scores of the generator saved at `nimg`."""
         self.watchdog.pause()
         chosen = [x for x in self.evaluators if x.name in names]
-        # As if loaded from the checkpoint: the state's buffers belong to the step, and
-        # measures lay their arrays out over the devices in their own way.
+        # A copy: the step donates the state's buffers, and measures have their own
+        # shardings.
         host = jax.device_get(self._everywhere(generator)) if chosen else None
         generator = jax.tree.map(jnp.array, host)
         for evaluator in chosen:
-            # A signal may reach one process before the others; they go on together.
+            # Not with other processes, which may not have the signal yet.
             if self.stop.received and jax.process_count() == 1:
                 return
             self.report.note(f"kimg {nimg / 1000:.1f}  taking {evaluator.name}")

@@ -22,7 +22,7 @@ from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import ScheduleConfig, phases
 from stylegan_jax.training.state import OptimizerConfig, TrainState
 
-# Of the train state: what is copied, in the order of the table.
+# Fields of the train state that are copied, in the table's order.
 _FIELDS = {
     "g_params": "generator",
     "g_ema": "its average",
@@ -32,7 +32,7 @@ _FIELDS = {
 }
 # Settings of the networks that depend on the data and the machine.
 _OF_THE_RECIPE = ("num_channels", "label_size", "dtype", "remat")
-# ADA's, where training begins from trained networks.
+# ADA's value for transfer learning.
 _KIMG = 100.0
 
 
