@@ -1,4 +1,4 @@
-"""The measures that are taken while a network is trained (`metrics` of a recipe)."""
+"""Measures during training (`metrics` of a recipe)."""
 
 import functools
 from collections.abc import Sequence
@@ -15,13 +15,10 @@ from stylegan_jax.training.evaluation import Evaluator
 def make_evaluators(
     config: Config, wanted: Sequence[Measure], source: Source
 ) -> list[Evaluator]:
-    """What training runs at checkpoints, one per measure of `source`.
+    """Evaluators for training to run at checkpoints, one per measure.
 
-    Whatever would make a measure fail is found out here, before anything is trained.
-
-    Raises:
-        UserError: a measure cannot be taken: weights cannot be had, or the data does
-            not allow it.
+    Raises UserError now for whatever would make a measure fail: unavailable weights, or
+    data that does not allow it.
     """
     if not wanted:
         return []

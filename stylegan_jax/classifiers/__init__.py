@@ -1,4 +1,4 @@
-"""Classifiers of attributes: networks, training, files."""
+"""Attribute classifiers: networks, training, files."""
 
 from stylegan_jax import lazy
 

@@ -1,9 +1,8 @@
-"""Classifiers of the attributes of labelled images, for separability.
+"""Attribute classifiers of labelled images, for linear separability.
 
-The paper trains one network per attribute of CelebA, of the size of its discriminator.
-Here one small network has a head for each attribute (`classifier.py`); how often it is
-right is measured on images held out. Attributes of the built-in portraits are true by
-construction; those of other data are its labels.
+The paper trains one network per CelebA attribute, of its discriminator's size. Here
+one small network has a head per attribute, and accuracy is measured on held-out
+images.
 """
 
 import hashlib
@@ -45,24 +44,15 @@ def classifiers_for(
 ) -> dict[str, Classifier]:
     """Binary classifiers for samples of a resolution: from a file, or trained once.
 
-    What was trained is kept in `cache.folder("classifiers")`, by a digest of
-    the labels, of the pixels of some images, and of the other arguments.
+    They are cached in `cache.folder("classifiers")`, by a digest of the labels, the
+    pixels of some images and the other arguments, which are `attribute_classifiers`'.
+    Raises UserError for missing labels, unknown names, and files that are damaged or of
+    another size.
 
     Args:
-        source: labelled images; not looked at, and may be None, where a `file` is
-            there.
-        resolution: of the samples, in pixels; above 64, classifiers see them at 64.
-        file: classifiers of one's own, or a name that they get when they are trained.
-        names: attributes; all by default.
-        count: images used.
-        steps: minibatches.
-        seed: of everything random.
-        cached: False trains anew and keeps nothing.
-        quiet: shows no progress.
-
-    Raises:
-        UserError: no labels, unknown names, or a file that is damaged or of samples of
-            another size.
+        source: labelled images; may be None if `file` exists.
+        resolution: of the samples in pixels; above 64 they are reduced to 64.
+        file: the user's classifiers; written after training if it does not exist.
     """
     if file is not None and file.suffix != ".safetensors":
         raise UserError(f"{file}: files of classifiers end in .safetensors; rename it")
@@ -103,33 +93,20 @@ def attribute_classifiers(
     seed: int = 0,
     quiet: bool = False,
 ) -> dict[str, Classifier]:
-    """Trains a binary classifier of each attribute; class 1 has more of it.
+    """Trains one network with a head per attribute; class 1 has more of it.
 
-    Attributes of other data than the portraits are its labels: each class against
-    the rest (of two, the second), or each column of vectors. Eyeglasses are there or
-    not, and so are classes and columns of 0 and 1. What is a number is cut at its
-    median over the images used, so that both classes are equally large; this differs
-    from the labels of `Portraits`, which are cut at fixed values.
+    Attributes of other data than portraits are each class against the rest (of two,
+    the second), or each column of label vectors. Numbers are cut at their median over
+    the images used, unlike the labels of `Portraits`, which are cut at fixed values.
+    Raises UserError for missing labels, and attributes that are unknown or constant.
 
     Args:
-        source: labelled images, or portraits, whose own label does not matter.
-        names: attributes; all that are not the same everywhere by default. Of
-            portraits `ATTRIBUTES`, or fields of `PortraitAttributes` that are numbers
-            or bools.
-        resolution: of the images, in pixels, at least 8.
-        count: images used, spread over the data, a tenth of them only to measure the
-            accuracy; all if there are fewer.
+        names: all attributes that vary by default. Of portraits `ATTRIBUTES`, or fields
+            of `PortraitAttributes` that are numbers or bools.
+        resolution: in pixels, at least 8.
+        count: images used at most, spread over the data; a tenth is held out for the
+            accuracy.
         steps: minibatches of 64.
-        seed: of weights, order and choice of the images held out.
-        quiet: shows no progress.
-
-    Returns:
-        A classifier for each name, in order; each says its accuracy on the tenth. They
-        are one network with a head for each.
-
-    Raises:
-        UserError: no labels, no or unknown names, one that has no two sides.
-        ValueError: too few or too small images.
     """
     chosen = spread(len(source), count)
     if resolution < classifier_network.MIN_RESOLUTION:
@@ -150,11 +127,7 @@ def attribute_classifiers(
 def attribute_table(
     source: Source, names: Sequence[str] | None, indices: Sequence[int] | np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Who has which attribute: int `[N]` of 0 and 1 by name.
-
-    Raises:
-        UserError: as `attribute_classifiers`.
-    """
+    """Attributes of images, int `[N]` of 0 and 1 by name."""
     if names is not None and not names:
         raise UserError("no attributes; name some, or leave the names out for all")
     people, persons = unwrapped(source, indices)
@@ -183,15 +156,7 @@ def attribute_table(
 def attribute_classes(
     source: Portraits, name: str, indices: Sequence[int] | np.ndarray
 ) -> np.ndarray:
-    """Which of these people have the attribute, or more of it than the median.
-
-    Returns:
-        int `[N]`: 0 or 1.
-
-    Raises:
-        UserError: the attribute is unknown, is neither number nor bool, or is the same
-            for all.
-    """
+    """0 or 1 per portrait, int `[N]`: has the attribute, or more than the median."""
     people = [source.attributes(int(i)) for i in indices]
     values = [getattr(person, name, None) for person in people]
     if not all(isinstance(value, bool | float) for value in values):
@@ -231,7 +196,7 @@ def _label_columns(
 
 
 def _cut(values: np.ndarray) -> np.ndarray:
-    """0 and 1 of what is there or not, or is more than the median."""
+    """Bools and columns of 0 and 1 unchanged; numbers cut at their median."""
     threshold = 0.5 if np.isin(values, (0, 1)).all() else np.median(values)
     return (values > threshold).astype(int)
 
@@ -260,7 +225,7 @@ def _of_file(
 
 
 def _stored(path: Path) -> dict[str, Classifier] | None:
-    """What lies in the cache; None of nothing or something damaged."""
+    """Cached classifiers; None if missing or damaged."""
     try:
         return classifier_file.load(path)
     except UserError:

@@ -1,8 +1,7 @@
-"""Small classifiers of labelled images, and their training, of seconds to minutes.
+"""Training of small classifiers of labelled images.
 
-One network (`classifier_network.py`) may answer several questions at once, each by a
-head of its own; its classifiers then share all layers but the last, and can be kept in
-one file.
+One network (`classifier_network.py`) may have several heads; its classifiers share all
+layers but the last, and can be saved in one file.
 """
 
 import dataclasses
@@ -32,11 +31,8 @@ _LEARNING_RATE = 2e-3  # at first; it falls to 0 as a cosine
 class Classifier:
     """A trained classifier.
 
-    Attributes:
-        params: of `classifier_network`, with this classifier's logits only.
-        num_classes: what it tells apart.
-        accuracy: on images that it was not trained on, 0 to 1.
-        resolution: of the images it was trained on, in pixels.
+    `params` have this head's logits only; `accuracy` is of held-out images, 0 to 1;
+    `resolution` is that of the training images.
     """
 
     params: Params
@@ -46,28 +42,18 @@ class Classifier:
 
     @property
     def channels(self) -> int:
-        """Of the images."""
+        """Channels of the images."""
         return self.params["conv0.weight"].shape[2]
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Of each class: uint8 or [-1, 1] images `[N, R, R, C]` -> `[N, K]`."""
+        """Class probabilities `[N, K]` of uint8 or [-1, 1] images `[N, R, R, C]`."""
         return np.asarray(jax.nn.softmax(_logits(self.params, images), axis=1))
 
     def logit(self, images: Array) -> Array:
-        """Logit of class 1 against class 0, of a classifier with these two classes.
+        """Half the difference of the outputs of two classes, float32 `[N]`; pure.
 
-        Pure, to be jitted by the caller.
-
-        Args:
-            images: `[N, R, R, C]` in [-1, 1]; R may be a multiple of the classifier's
-                resolution, and images are made smaller by the mean of cells.
-
-        Returns:
-            l, float32 `[N]`, with `softmax([l, -l])` the probabilities of class 1 and
-            0: half the difference of the network's outputs.
-
-        Raises:
-            UserError: other than two classes, or images of another size.
+        `softmax([l, -l])` are the probabilities of class 1 and 0. Images `[N, R, R, C]` are
+        in [-1, 1]; a multiple of the resolution is reduced by means of cells.
         """
         if self.num_classes != 2:
             raise UserError(
@@ -88,7 +74,7 @@ class Classifier:
 def train_classifier(
     images: np.ndarray, classes: np.ndarray, **options: Any
 ) -> Classifier:
-    """As `train_heads`, for one question: `classes` are int `[N]`, from 0."""
+    """`train_heads` with one head: `classes` are int `[N]`, from 0."""
     return train_heads(images, np.asarray(classes)[:, None], **options)[0]
 
 
@@ -103,22 +89,10 @@ def train_heads(
 ) -> list[Classifier]:
     """Trains one network with K heads on nine tenths of the images.
 
-    The loss is the sum of the heads' cross entropies; the rest measures the accuracy.
-
-    Args:
-        images: uint8 `[N, R, R, C]`, R at least 8.
-        classes: int `[N, K]`, from 0.
-        steps: minibatches.
-        batch_size: images in each.
-        seed: of weights, order and choice of the images held out.
-        quiet: shows no progress.
-
-    Returns:
-        K classifiers, which share the arrays of all layers but the last.
-
-    Raises:
-        UserError: too few images to hold some out, too small ones, or not as many
-            labels as images.
+    The loss is the sum of the heads' cross entropies; accuracy is of the other tenth.
+    Images are uint8 `[N, R, R, C]`, R at least 8; classes int `[N, K]`, from 0. The
+    classifiers share the arrays of all layers but the last. Raises UserError for too
+    few or too small images.
     """
     if len(images) < 20 or len(images) != len(classes):
         raise UserError(
@@ -155,7 +129,6 @@ def _trained(
     *,
     quiet: bool,
 ) -> dict[str, Array]:
-    """Parameters after minibatches of these indices, `[steps, batch_size]`."""
     steps = len(batches)
     tx = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, steps))
 
@@ -188,7 +161,7 @@ def _trained(
 
 
 def split_heads(params: Params, sizes: Sequence[int]) -> list[dict[str, Array]]:
-    """Parameters with the logits of one head each; they share all other arrays."""
+    """Parameters of each head; all other arrays are shared."""
     found, start = [], 0
     for size in sizes:
         place = slice(start, start + size)

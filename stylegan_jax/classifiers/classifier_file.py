@@ -1,4 +1,4 @@
-"""Trained classifiers in one file: `.safetensors`, nothing in which can run.
+"""Files of classifiers: `.safetensors`, nothing in which is executed.
 
 The arrays are those of `classifier_network`, the heads side by side. The header's
 `__metadata__` has one entry, `stylegan_jax`, whose text is JSON:
@@ -39,15 +39,9 @@ def save(
     *,
     source: str = "",
 ) -> None:
-    """Writes classifiers of one network, by name, as one file, atomically.
+    """Writes classifiers of one network (of `train_heads`) by name, atomically.
 
-    Args:
-        path: ends in `.safetensors`.
-        classifiers: of one call of `train_heads`, or a single one.
-        source: name of the data.
-
-    Raises:
-        UserError: they do not share their network.
+    `source` is the name of the data. Raises UserError if they share no network.
     """
     parts = list(classifiers.values())
     params = [part.params for part in parts]
@@ -78,10 +72,9 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
-    """Reads what `save` wrote; they share the arrays of all layers but the last.
+    """Classifiers of a file of `save`, which share all layers but the last.
 
-    Raises:
-        UserError: there is no such file, or it is another, damaged or newer.
+    Raises UserError for a file that is missing, damaged, newer or of another kind.
     """
     metadata = _metadata(Path(path))
     if metadata is None:
@@ -119,12 +112,12 @@ def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
 
 
 def is_classifier_file(path: str | os.PathLike[str]) -> bool:
-    """Says from a file's header whether `load` should be tried."""
+    """Whether a file's header is that of classifiers."""
     return _metadata(Path(path)) is not None
 
 
 def _metadata(path: Path) -> dict[str, Any] | None:
-    """The file's own description, None of other files; raises UserError if newer."""
+    """Metadata, None of other files; raises UserError if newer."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     try:

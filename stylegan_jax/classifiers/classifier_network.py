@@ -1,10 +1,9 @@
-"""Network of the classifiers, and its features.
+"""Convolutional network of the classifiers, and its features.
 
-Convolutions with ReLU, each followed by a halving, then two dense layers: the first
-gives the features, the second the logits of one or several heads side by side. It is
-trained by `classifier.py` and kept by `classifier_file.py`.
+Convolutions with ReLU and 2 x 2 max pooling, then two dense layers: features, and the
+logits of all heads side by side.
 
-Parameters go by `conv0.weight`, `conv0.bias`, ... `hidden.weight` `[I, F]` and
+Parameters are `conv0.weight`, `conv0.bias`, ... `hidden.weight` `[I, F]` and
 `heads.weight` `[F, K]`; images are float `[N, R, R, C]` in [-1, 1].
 """
 
@@ -27,11 +26,7 @@ _SMALLEST = 8  # more convolutions halve until the side is at most this
 
 
 def shapes(resolution: int, channels: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters; `outputs` are logits of all heads together.
-
-    Raises:
-        UserError: the images are too small.
-    """
+    """Shapes of the parameters by name; `outputs` are logits of all heads together."""
     if resolution < MIN_RESOLUTION:
         raise UserError(
             f"images of {resolution} px are too small to classify; take at least "
@@ -52,7 +47,7 @@ def shapes(resolution: int, channels: int, outputs: int) -> dict[str, tuple[int,
 
 
 def init(key: Array, resolution: int, channels: int, outputs: int) -> dict[str, Array]:
-    """Weights to begin with: normal, of variance `2 / inputs`; biases 0."""
+    """Initial weights: normal, of variance `2 / inputs`; biases 0."""
     params: dict[str, Array] = {}
     for name, shape in shapes(resolution, channels, outputs).items():
         key, subkey = jax.random.split(key)
@@ -63,7 +58,7 @@ def init(key: Array, resolution: int, channels: int, outputs: int) -> dict[str, 
 
 
 def features(params: Params, x: Array) -> Array:
-    """What the last layer sees, `[N, SIZE]`, not negative."""
+    """Input of the last layer, `[N, SIZE]`, not negative."""
     count = sum(name.startswith("conv") for name in params) // 2
     for index in range(count):
         x = _halved(conv_relu(params, f"conv{index}", x))
@@ -77,10 +72,9 @@ def logits(params: Params, x: Array) -> Array:
 
 
 def _fitted(x: Array, resolution: int, channels: int) -> Array:
-    """Images of another size or, of RGB, grey ones, as the network takes them.
+    """Images resized, and RGB as grey (0.299 R + 0.587 G + 0.114 B), for the network.
 
-    A multiple of the resolution is made smaller by the mean of cells, other sizes are
-    resampled linearly, antialiased; grey is 0.299 R + 0.587 G + 0.114 B.
+    Multiples of the resolution by means of cells, others linearly and antialiased.
     """
     size = x.shape[1:3]
     if size[0] == size[1] and size[0] % resolution == 0:
@@ -96,11 +90,7 @@ def _fitted(x: Array, resolution: int, channels: int) -> Array:
 
 
 def extractor(params: Params, *, resolution: int, name: str) -> FrozenNetwork:
-    """The features of a network trained at a resolution, of RGB images of any size.
-
-    Raises:
-        UserError: it looks at images with alpha.
-    """
+    """Features as an `Extractor` of RGB images of any size; UserError for RGBA."""
     channels = params["conv0.weight"].shape[2]
     if channels not in (1, 3):
         raise UserError(
@@ -116,7 +106,7 @@ def extractor(params: Params, *, resolution: int, name: str) -> FrozenNetwork:
 
 
 def _halved(x: Array) -> Array:
-    """The largest of 2 x 2; an odd last row or column is dropped."""
+    """2 x 2 max pooling; an odd last row or column is dropped."""
     n, height, width, channels = x.shape
     x = x[:, : height // 2 * 2, : width // 2 * 2]
     return x.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))

@@ -1,10 +1,10 @@
-"""Feature networks of users, from one file; nothing in it is executed.
+"""Feature networks from users' files; nothing in them is executed.
 
-What kind of file it is, its content says:
+The content decides:
 
-- a JAX function in a file, `.jaxexport` (`exported_function.py`): any network;
-- classifiers that we trained (`classifier_file.py`): the layer before the last;
-- weights of a network we know, by the names of their arrays, as PyTorch's `.pth`,
+- a JAX function, `.jaxexport` (`exported_function.py`): any network;
+- classifiers of ours (`classifier_file.py`): the layer before the last;
+- weights of a known network, by the names of their arrays, as PyTorch's `.pth`,
   `.safetensors` or `.npz`: the Inception of 2015, VGG16, AlexNet, SqueezeNet 1.1.
 """
 
@@ -40,19 +40,16 @@ _KINDS = (
 
 
 def load(path: str | os.PathLike[str]) -> FrozenNetwork:
-    """The network of a feature file.
+    """Feature network of a file; raises UserError if it is damaged or of no known kind.
 
-    A function takes the name of its file, and so do classifiers; weights are called
-    `inception-2015-2048`, `vgg16-fc2`, `vgg16`, `alexnet` or `squeezenet1_1`. The
-    last three are the mean over the pixels of the last ReLU before any dense layer,
-    of images resized to 224 x 224, linearly and antialiased, and normalised as
-    ImageNet's; `vgg16-fc2` is the second dense layer, where the file has it.
+    Functions and classifiers are named after their file; weights are
+    `inception-2015-2048`, `vgg16-fc2` (the second dense layer, if the file has it),
+    `vgg16`, `alexnet` or `squeezenet1_1`. The last three are the mean over the pixels
+    of the last ReLU before any dense layer, of images resized to 224 x 224 (linearly,
+    antialiased) and normalised as ImageNet's.
 
-    Its `function` takes uint8 or float images, 0 to 255, under `jit`, and has a
-    derivative by the images (a function in a file: if it was exported with one).
-
-    Raises:
-        UserError: there is no such file, or it is damaged or of no known kind.
+    Its `function` takes uint8 or float images, 0 to 255, under `jit`, and is
+    differentiable (an exported function: if it was exported with its derivative).
     """
     path = Path(path)
     if path.suffix == EXPORTED:
@@ -86,7 +83,7 @@ def _means(
     shapes: dict[str, Any],
     last: Callable[[Params, Array], Array],
 ) -> tuple[dict[str, Any], Callable[[Path], FrozenNetwork]]:
-    """Means over the pixels of a layer `[N, h, w, size]` of normalised images."""
+    """Network of a layer's means over pixels, `[N, h, w, size]`, of normalised images."""
 
     def function(params: Params, images: Array) -> Array:
         x = images.astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""Frozen networks of others that look at images: features and distances."""
+"""Frozen feature networks and perceptual distances."""
 
 from stylegan_jax import lazy
 

@@ -1,10 +1,8 @@
-"""Features of any network at all: a JAX function in a file (`.jaxexport`).
+"""Feature networks as exported JAX functions (`.jaxexport`).
 
-`save` writes what `jax.export` makes of a function, with its constants: a program of
-array operations (StableHLO), neither Python nor a pickle. Programs with anything else
-are refused, and each is tried in a process apart first. A network of another framework
-gets there through JAX code with its weights (`features/imagenet.py` is short), or
-through that framework's own StableHLO exporter.
+A file is a StableHLO program of array operations with its constants, neither Python
+nor a pickle. Programs with anything else are rejected, and each is tried in a process
+apart first. `features/imagenet.py` is an example of a ported network.
 
     from stylegan_jax.features import exported_function
 
@@ -13,7 +11,7 @@ through that framework's own StableHLO exporter.
 
     exported_function.save(embed, "faces.jaxexport", resolution=112)
 
-It needs the small package `flatbuffers`: `pip install 'stylegan_jax[export]'`.
+It needs `flatbuffers`: `pip install 'stylegan_jax[export]'`.
 """
 
 import os
@@ -41,19 +39,13 @@ def save(
     resolution: int | None = None,
     dtype: Literal["float32", "uint8"] = "float32",
 ) -> None:
-    """Writes a function of images as a feature file, for CPUs, GPUs and TPUs.
+    """Exports a function for CPUs, GPUs and TPUs; the file's stem is its name.
 
     Args:
-        function: images `[N, H, W, 3]`, 0 to 255, to features `[N, size]`; what JAX can
-            trace, with its weights enclosed.
-        path: ends in `.jaxexport`; the rest of the name is the network's.
-        resolution: side of the images that the function takes; others are resized
-            to it when the file is used. None for a function that takes any.
-        dtype: of the images it is given. "float32" keeps the derivative too, so that
-            images can be optimised for the features; "uint8" has none.
-
-    Raises:
-        UserError: the function does not give `[N, size]`, or `flatbuffers` is missing.
+        function: images `[N, H, W, 3]`, 0 to 255, to features `[N, size]`.
+        path: ends in `.jaxexport`.
+        resolution: side of the images, to which others are resized; None for any.
+        dtype: of the images. "float32" keeps the derivative too; "uint8" has none.
     """
     sides = "h, w" if resolution is None else f"{resolution}, {resolution}"
     shape = export.symbolic_shape(f"n, {sides}, 3")
@@ -64,15 +56,12 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> FrozenNetwork:
-    """A file of `save`, or of `jax.export` with the same signature.
+    """Loads a file of `save`, or of `jax.export` with the same signature.
 
-    Its function takes images of any size, uint8 or float of 0 to 255. Where the file
-    has a fixed size, they are resized to it, linearly and antialiased; where it has
-    a fixed number of images, they are taken in groups of that.
-
-    Raises:
-        UserError: no such file, or it is damaged, takes or gives something else, does
-            not run on this machine, or calls out of the program.
+    The function takes uint8 or float images of 0 to 255 and of any size, which are
+    resized (linearly, antialiased) and grouped to what the program takes. Raises
+    UserError for damaged files, other signatures, and programs that do not run on this
+    machine or call out of the program.
     """
     path = Path(path)
     if not path.is_file():
@@ -89,7 +78,7 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
 
 
 def _check(exported: export.Exported, name: str) -> int:
-    """The size of the features, after a look at what goes in and comes out."""
+    """Size of the features; rejects other signatures."""
     taken, given = exported.in_avals, exported.out_avals
     right = (
         len(taken) == len(given) == 1
@@ -126,10 +115,7 @@ def _check_platform(exported: export.Exported, path: Path) -> None:
 def _call(
     exported: export.Exported, path: Path, digest: str
 ) -> Callable[[Array], Array]:
-    """The program as a function of images of any size and number.
-
-    A child tries each size first (`programs.require`).
-    """
+    """Program for images of any size and number; a child tries each size first."""
     count, height, width, _ = exported.in_avals[0].shape
     dtype = exported.in_avals[0].dtype
 
@@ -167,7 +153,7 @@ def _call(
 
 
 def _grouped(run: Callable[[Array], Array], images: Array, count: int | Any) -> Array:
-    """`run` on groups of `count` images, if that is a number; the last filled up."""
+    """`run` on groups of `count` images, if that is a number; the last padded."""
     if not isinstance(count, int) or len(images) == count:
         return run(images)
     groups = -(-len(images) // count)

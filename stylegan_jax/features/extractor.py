@@ -1,8 +1,4 @@
-"""Networks that turn images into vectors: the protocol, and frozen ones.
-
-Anything with a `name`, a `size` and a call is an `Extractor`, a network of your own
-included; `FrozenNetwork` makes one of parameters and a function.
-"""
+"""Protocol of feature networks, and frozen networks."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -18,10 +14,10 @@ Params = Mapping[str, Array]  # by the names of the original network
 
 
 class Extractor(Protocol):
-    """Turns images into vectors.
+    """Maps images to vectors.
 
     Attributes:
-        name: says which network and layer, for caches and reports.
+        name: identifies network and layer in caches and reports.
         size: of a vector.
     """
 
@@ -32,22 +28,17 @@ class Extractor(Protocol):
     def size(self) -> int: ...  # noqa: D102
 
     def __call__(self, images: np.ndarray | Array) -> Array:
-        """Images `[N, H, W, 3]`, uint8, to vectors `[N, size]`, float32."""
+        """Vectors `[N, size]`, float32, of uint8 images `[N, H, W, 3]`."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrozenNetwork:
-    """An `Extractor` of parameters and a pure function, compiled when it is called.
+    """`Extractor` of parameters and a pure function, jitted.
 
-    Every new shape of images is compiled anew, so keep to one batch size. Products
-    are in full float32 on every device: what faster ones lose shows in the measures.
-
-    Attributes:
-        name: says which network and layer.
-        size: of a vector.
-        params: what `function` is given first.
-        function: parameters and uint8 images `[N, H, W, 3]` to `[N, size]`.
+    Each new shape of images compiles anew. Products are in full float32 on every
+    device, since measures show the loss of faster ones. `function` maps `params` and
+    uint8 images `[N, H, W, 3]` to `[N, size]`.
     """
 
     name: str
@@ -62,11 +53,7 @@ class FrozenNetwork:
         return f"{type(self).__name__}({self.name!r}, size={self.size})"
 
     def __call__(self, images: np.ndarray | Array) -> Array:
-        """Images `[N, H, W, 3]`, uint8, to vectors `[N, size]`, float32.
-
-        Raises:
-            UserError: other images.
-        """
+        """Vectors `[N, size]`, float32, of uint8 images `[N, H, W, 3]`."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise UserError(
                 f"{self.name} was given {images.dtype} {images.shape}; it takes uint8 "

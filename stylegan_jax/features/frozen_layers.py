@@ -1,6 +1,6 @@
-"""Layers of the frozen networks, and the resizing that the networks of 2015 saw.
+"""Layers of the frozen networks, and TensorFlow 1's resizing.
 
-Arrays are `[N, H, W, C]`; parameters go by the names of PyTorch's networks.
+Arrays are `[N, H, W, C]`; parameters have PyTorch's names.
 """
 
 import jax
@@ -20,7 +20,7 @@ def conv_relu(
     stride: int = 1,
     padding: str | int = "SAME",
 ) -> Array:
-    """Convolution by `NAME.weight` `[h, w, I, O]`, `NAME.bias`, ReLU."""
+    """Convolution by `NAME.weight` `[h, w, I, O]` and `NAME.bias`, then ReLU."""
     kernel = params[f"{name}.weight"]
     if stride == 1 and padding == "SAME" and kernel.shape[0] == kernel.shape[1]:
         x = conv(x, kernel)  # whose derivative is quick
@@ -36,7 +36,7 @@ def conv_relu(
 
 
 def max_pool(x: Array, size: int, stride: int, *, ceil: bool = False) -> Array:
-    """Maxima of windows inside the image; `ceil` lets the last hang over the edge."""
+    """Max pooling; with `ceil` the last window may exceed the edge."""
     over = [(side - size) % stride if ceil else 0 for side in x.shape[1:3]]
     padding = [(0, 0), *((0, rest and stride - rest) for rest in over), (0, 0)]
     window, strides = (1, size, size, 1), (1, stride, stride, 1)
@@ -44,7 +44,7 @@ def max_pool(x: Array, size: int, stride: int, *, ceil: bool = False) -> Array:
 
 
 def with_biases(kernels: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of layers' weights, in PyTorch's layout, and biases."""
+    """Kernel shapes in PyTorch's layout, by name, with those of biases."""
     table: dict[str, tuple[int, ...]] = {}
     for name, shape in kernels.items():
         table[f"{name}.weight"], table[f"{name}.bias"] = shape, shape[:1]
@@ -52,15 +52,10 @@ def with_biases(kernels: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...
 
 
 def resize_tf1(images: Array, height: int, width: int) -> Array:
-    """Bilinear samples as of TensorFlow 1: not antialiased, not half a pixel shifted.
+    """Bilinear resizing of TensorFlow 1: no antialiasing, no half-pixel centres.
 
-    Pixel `i` of the result lies at `i * (old / new)` of the original, and its upper
-    neighbour ends at the edge. Scale, positions and blends are float32, as there.
-
-    Args:
-        images: float32 `[N, H, W, C]`.
-        height: of the result.
-        width: of the result.
+    Pixel `i` lies at `i * (old / new)` of the original. Scale, positions and blends are
+    float32, as there.
 
     Source: `ResizeBilinear` with `align_corners=False`, TensorFlow 1 (kernels
     `image_resizer_state.h`, `resize_bilinear_op.cc`); torch-fidelity 0.4.0.

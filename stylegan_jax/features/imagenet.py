@@ -1,7 +1,7 @@
-"""AlexNet and SqueezeNet 1.1 as torchvision has them, as far as LPIPS looks at them.
+"""AlexNet and SqueezeNet 1.1 of torchvision, as far as LPIPS needs them.
 
-Parameters go by torchvision's names. Sources: Krizhevsky 2014; Iandola et al. 2016;
-`torchvision/models/alexnet.py` and `squeezenet.py`.
+Sources: Krizhevsky 2014; Iandola et al. 2016; `torchvision/models/alexnet.py` and
+`squeezenet.py`, whose names the parameters have.
 """
 
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ SQUEEZE_WIDTHS = (64, *(2 * half for i, _, _, half in _FIRES if i in _TAPS))
 
 
 def alex_shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes, in PyTorch's layout, of what is used of AlexNet's file."""
+    """Shapes of AlexNet's parameters by name, in PyTorch's layout."""
     return with_biases(
         {f"features.{i}": (o, n, size, size) for i, n, o, size, *_ in _CONVOLUTIONS}
     )
@@ -54,7 +54,7 @@ def alex_activations(params: Params, x: Array) -> tuple[Array, ...]:
 
 
 def squeeze_shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes, in PyTorch's layout, of what is used of SqueezeNet's file."""
+    """Shapes of SqueezeNet's parameters by name, in PyTorch's layout."""
     kernels = {"features.0": (64, 3, 3, 3)}
     for index, before, between, half in _FIRES:
         kernels[f"features.{index}.squeeze"] = (between, before, 1, 1)

@@ -1,9 +1,8 @@
-"""The Inception network of 2015 that FID, KID and the inception score are defined by.
+"""Inception network of 2015, which defines FID, KID and the inception score.
 
-It is TensorFlow's `inception-2015-12-05` under the names of its PyTorch conversion,
-which differs from the Inception v3 of torchvision: average poolings leave out the
-padding, the last block takes a maximum instead, and there are 1008 classes. Arrays are
-`[N, H, W, C]`.
+TensorFlow's `inception-2015-12-05` with the names of its PyTorch conversion. Unlike
+torchvision's Inception v3, average pooling excludes the padding, the last block takes
+a maximum instead, and there are 1008 classes. Arrays are `[N, H, W, C]`.
 
 Source: Szegedy et al. 2016; torch-fidelity 0.4.0, `feature_extractor_inceptionv3.py`;
 mseitzer/pytorch-fid, `inception.py`.
@@ -37,7 +36,7 @@ OUTPUTS = {name: int(name) for name in _DEPTHS} | dict.fromkeys(_LOGITS, NUM_CLA
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes, in PyTorch's layout, of what is used of a file."""
+    """Shapes of the parameters by name, in PyTorch's layout."""
     table: dict[str, tuple[int, ...]] = {}
     width = 3
     for layer in LAYERS:
@@ -50,7 +49,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
 def _list_shapes(
     layer: Layer, prefix: str, width: int, table: dict[str, tuple[int, ...]]
 ) -> int:
-    """Adds what a layer has, given the channels before it; returns those after it."""
+    """Adds a layer's shapes to `table`; returns its output width."""
     match layer:
         case Pool():
             return width
@@ -71,11 +70,7 @@ def _list_shapes(
 
 
 def load(path: str | os.PathLike[str] | None = None) -> dict[str, Array]:
-    """Parameters of pytorch-fid's file, or of another with its names.
-
-    Raises:
-        UserError: they cannot be had, or the file holds something else.
-    """
+    """Parameters of pytorch-fid's file, or of another with its names."""
     unused = (".num_batches_tracked",)
     return convert(
         weights.load(public_weights.INCEPTION, shapes(), path=path, unused=unused)
@@ -83,10 +78,9 @@ def load(path: str | os.PathLike[str] | None = None) -> dict[str, Array]:
 
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
-    """Parameters of arrays in PyTorch's layout; checks nothing.
+    """Parameters of arrays in PyTorch's layout, unchecked.
 
-    Batch normalisation, whose statistics are constants here, becomes a part of the
-    convolution before it.
+    Constant batch normalisation is folded into the convolution before it.
     """
     params = {
         "fc.weight": jnp.asarray(arrays["fc.weight"].T, jnp.float32),
@@ -111,27 +105,20 @@ def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
 
 
 def preprocess(images: Array) -> Array:
-    """What the network takes of images 0..255: 299 x 299 pixels in [-1, 1)."""
+    """Images 0..255 as 299 x 299 pixels in [-1, 1)."""
     x = resize_tf1(images.astype(jnp.float32), RESOLUTION, RESOLUTION)
     return (x - 128) / 128
 
 
 def features(params: Params, images: Array, outputs: Sequence[str]) -> dict[str, Array]:
-    """Some outputs, in one pass that ends at the last of them.
+    """Outputs by name, `[N, OUTPUTS[name]]`, in one pass that ends at the last of them.
 
     Args:
         params: of `convert`.
         images: `[N, H, W, 3]` of any size, 0..255, uint8 or float32.
-        outputs: out of `OUTPUTS`; static. "64" to "2048" are means over the pixels
-            after both maxima, before the last reduction and at the end; "logits" are
-            of the classes, "logits_unbiased" are without their bias, as the official
-            inception score takes them.
-
-    Returns:
-        By name, `[N, OUTPUTS[name]]`.
-
-    Raises:
-        UserError: another name.
+        outputs: static. "64" to "2048" are means over pixels after both maxima, before
+            the last reduction and at the end; "logits_unbiased" have no bias, as in the
+            official inception score.
     """
     if not outputs or not set(outputs) <= set(OUTPUTS):
         raise UserError(
@@ -153,11 +140,7 @@ def features(params: Params, images: Array, outputs: Sequence[str]) -> dict[str,
 
 
 def extractor(params: Params, output: str = "2048") -> FrozenNetwork:
-    """One output as an `Extractor`.
-
-    Raises:
-        UserError: no such output.
-    """
+    """One output as an `Extractor`."""
     if output not in OUTPUTS:
         raise UserError(
             f"Inception has no output {output!r}; they are {', '.join(OUTPUTS)}"
@@ -184,7 +167,7 @@ def _apply(params: Params, prefix: str, x: Array, layer: Layer) -> Array:
 
 
 def _pooled(x: Array, layer: Pool) -> Array:
-    """Of 3 x 3 pixels; a mean is over those that exist."""
+    """3 x 3 pooling; means exclude the padding."""
     start, reduce = (-jnp.inf, lax.max) if layer.kind == "max" else (0.0, lax.add)
     pool = functools.partial(
         lax.reduce_window,

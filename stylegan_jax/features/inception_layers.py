@@ -1,7 +1,7 @@
-"""The Inception network of 2015 as a table.
+"""Layer table of the Inception network of 2015.
 
-Source: Szegedy et al. 2016, table 1 and figures 5 to 7; names and what the paper
-leaves open from torchvision's `inception.py` and mseitzer/pytorch-fid's.
+Source: Szegedy et al. 2016, table 1 and figures 5 to 7; names and details from
+torchvision's `inception.py` and mseitzer/pytorch-fid's.
 """
 
 import dataclasses
@@ -10,13 +10,9 @@ from typing import Literal
 
 @dataclasses.dataclass(frozen=True)
 class Conv:
-    """Convolution, batch normalisation, ReLU.
+    """Convolution, batch normalisation, ReLU; a stride of None keeps the size.
 
-    Attributes:
-        name: the last part of it.
-        width: channels that come out.
-        kernel: height and width.
-        stride: None keeps the size; a stride goes with no padding.
+    `kernel` is height and width; other strides have no padding.
     """
 
     name: str
@@ -27,12 +23,7 @@ class Conv:
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """Maximum or mean of 3 x 3 pixels.
-
-    Attributes:
-        kind: which.
-        stride: as in `Conv`.
-    """
+    """Max or average pooling of 3 x 3 pixels; `stride` as in `Conv`."""
 
     kind: Literal["max", "avg"]
     stride: int | None = None
@@ -40,12 +31,7 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class Fork:
-    """Branches side by side, each a row of layers; their channels are joined.
-
-    Attributes:
-        prefix: of the names in them.
-        branches: in the order in which they are joined.
-    """
+    """Parallel branches of layers, concatenated along channels in order."""
 
     prefix: str
     branches: tuple[tuple["Layer", ...], ...]
@@ -78,7 +64,7 @@ def _pooled(kind: Literal["max", "avg"], width: int) -> _Row:
 
 
 def _block_35(name: str, pool_width: int) -> Fork:
-    """At 35 x 35 pixels: 5 x 5 beside 3 x 3 twice (figure 5)."""
+    """At 35 x 35 pixels (figure 5)."""
     return Fork(
         f"{name}.",
         (
@@ -91,7 +77,7 @@ def _block_35(name: str, pool_width: int) -> Fork:
 
 
 def _block_17(name: str, inner: int) -> Fork:
-    """At 17 x 17: 7 x 7 as a row and a column, once and twice (figure 6)."""
+    """At 17 x 17 pixels (figure 6)."""
     once = ((inner, "1x1"), (inner, "1x7"), (192, "7x1"))
     twice = ((inner, "1x1"), (inner, "7x1"), (inner, "1x7"), (inner, "7x1"))
     return Fork(
@@ -106,7 +92,7 @@ def _block_17(name: str, inner: int) -> Fork:
 
 
 def _block_8(name: str, pool: Literal["max", "avg"]) -> Fork:
-    """At 8 x 8: a row and a column side by side (figure 7)."""
+    """At 8 x 8 pixels (figure 7)."""
     return Fork(
         f"{name}.",
         (

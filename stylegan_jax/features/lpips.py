@@ -1,9 +1,7 @@
-"""LPIPS v0.1: a distance between images that agrees with people's.
+"""LPIPS v0.1, a learned perceptual distance.
 
-Features after the ReLUs of a frozen network are scaled to unit length per pixel;
-squared differences are weighted by channel, averaged over pixels and summed over
-layers. Images are float32 `[N, H, W, 3]` in [-1, 1]. Which network looks at them, the
-names of the parameters say; StyleGAN's measures take "vgg".
+Images are float32 `[N, H, W, 3]` in [-1, 1]. The names of the parameters determine the
+network; StyleGAN's measures take "vgg".
 
 Source: Zhang et al. 2018 and richzhang/PerceptualSimilarity (lpips 0.1.4,
 `lpips/lpips.py`).
@@ -28,8 +26,6 @@ Network = Literal["vgg", "alex", "squeeze"]
 
 @dataclasses.dataclass(frozen=True)
 class _Trunk:
-    """A network whose activations are compared."""
-
     source: public_weights.WeightFile
     shapes: dict[str, tuple[int, ...]]
     widths: tuple[int, ...]  # of the activations
@@ -71,7 +67,7 @@ Units = Sequence[Array]
 
 
 def shapes(network: Network = "vgg") -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the weights of the channels, in lpips's files."""
+    """Shapes of the channel weights by name, as in lpips's files."""
     widths = enumerate(_TRUNKS[network].widths)
     return {f"lin{i}.model.1.weight": (1, width, 1, 1) for i, width in widths}
 
@@ -82,15 +78,9 @@ def load(
     trunk: str | os.PathLike[str] | None = None,
     linear: str | os.PathLike[str] | None = None,
 ) -> dict[str, Array]:
-    """Parameters of the published weights, or of your own copies of them.
+    """Parameters of the published weights, or of the user's copies.
 
-    Args:
-        network: whose features are compared.
-        trunk: a file of the network itself.
-        linear: a file of the weights of its channels.
-
-    Raises:
-        UserError: they cannot be had, a file holds something else, no such network.
+    `trunk` is a file of the network itself, `linear` one of its channel weights.
     """
     if network not in _TRUNKS:
         raise UserError(
@@ -107,39 +97,35 @@ def load(
 def convert(
     trunk: Mapping[str, np.ndarray], linear: Mapping[str, np.ndarray]
 ) -> dict[str, Array]:
-    """Parameters of arrays in PyTorch's layout, of the two files; checks nothing."""
+    """Parameters of both files' arrays in PyTorch's layout, unchecked."""
     flat = {name: array.ravel() for name, array in linear.items()}
     return weights.parameters({**trunk, **flat})
 
 
 def units(params: Params, images: Array) -> tuple[Array, ...]:
-    """Features of unit length, `[N, h, w, c]` for each layer.
-
-    What is compared with the same image again and again needs them once: see
-    `compare`.
-    """
+    """Features of unit length, `[N, h, w, c]` per layer, to be reused by `compare`."""
     x = (images - _SHIFT[None, None, None]) / _SCALE[None, None, None]
     return tuple(_unit(layer) for layer in _trunk_of(params).activations(params, x))
 
 
 def compare(params: Params, units_a: Units, units_b: Units) -> Array:
-    """What each layer adds to the distance, `[N, L]`, of two results of `units`."""
+    """Distance per layer, `[N, L]`, of two results of `units`."""
     maps = _difference_maps(params, units_a, units_b)
     return jnp.stack([layer.mean((1, 2)) for layer in maps], axis=1)
 
 
 def layer_distances(params: Params, a: Array, b: Array) -> Array:
-    """What each layer adds to the distance, `[N, L]`; VGG16 has five."""
+    """Distance per layer, `[N, L]`; VGG16 has five."""
     return compare(params, units(params, a), units(params, b))
 
 
 def distance(params: Params, a: Array, b: Array) -> Array:
-    """LPIPS of pairs of images, `[N]`; 0 of an image and itself."""
+    """LPIPS of pairs of images, `[N]`."""
     return layer_distances(params, a, b).sum(1)
 
 
 def distance_map(params: Params, a: Array, b: Array) -> Array:
-    """Where the images differ, `[N, H, W]`: the layers enlarged linearly and added.
+    """Distance per pixel, `[N, H, W]`: the layers' maps resized linearly and summed.
 
     Source: `spatial=True` of lpips 0.1.4.
     """
@@ -152,7 +138,6 @@ def distance_map(params: Params, a: Array, b: Array) -> Array:
 
 
 def _trunk_of(params: Params) -> _Trunk:
-    """The network whose names these are."""
     for trunk in _TRUNKS.values():
         if params.keys() >= trunk.shapes.keys():
             return trunk
@@ -168,7 +153,7 @@ def _unit(x: Array) -> Array:
 
 
 def _difference_maps(params: Params, units_a: Units, units_b: Units) -> list[Array]:
-    """The weighted squares, `[N, h, w]` for each layer."""
+    """Weighted squared differences, `[N, h, w]` per layer."""
     return [
         ((a - b) ** 2 * params[f"lin{i}.model.1.weight"][None, None, None]).sum(-1)
         for i, (a, b) in enumerate(zip(units_a, units_b, strict=True))

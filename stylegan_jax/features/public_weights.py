@@ -1,4 +1,4 @@
-"""Published files of weights: addresses, digests and licences.
+"""Published weights: addresses, digests and licences.
 
 Source of addresses: `torchvision/models/*.py`; `inception.py` of mseitzer/pytorch-fid;
 richzhang/PerceptualSimilarity.
@@ -9,16 +9,10 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WeightFile:
-    """A file of weights that anybody may fetch.
+    """Published file of weights.
 
-    Attributes:
-        content: what it is, for people.
-        url: where its authors publish it.
-        file_name: its name in the cache.
-        sha256: in hexadecimal, as far as it is published: PyTorch's file names carry
-            the first eight digits.
-        max_bytes: more than it has; its exact size is not published.
-        licence: of the weights, and what is known of them.
+    `sha256` is hexadecimal, as far as published: PyTorch's file names have 8 digits.
+    `max_bytes` bounds the download; the exact size is not published.
     """
 
     content: str

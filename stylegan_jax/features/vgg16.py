@@ -1,8 +1,7 @@
-"""VGG16 (Simonyan & Zisserman 2015, configuration D) as torchvision has it.
+"""VGG16 (Simonyan & Zisserman 2015, configuration D) of torchvision.
 
-Parameters go by torchvision's names, `features.0.weight` to `classifier.3.bias`, and
-layers by its indices in `features`: a convolution, its ReLU one further, a pooling at
-the end of every stage. Arrays are `[N, H, W, C]`, kernels `[3, 3, I, O]`.
+Parameters have torchvision's names, `features.0.weight` to `classifier.3.bias`, and
+layers its indices in `features`. Arrays are `[N, H, W, C]`, kernels `[3, 3, I, O]`.
 
 Source: `torchvision/models/vgg.py`.
 """
@@ -39,9 +38,9 @@ _FC_SIZE = 4096
 
 
 def shapes(*, dense: bool) -> dict[str, tuple[int, ...]]:
-    """Names and shapes, in PyTorch's layout, of what is used of a file.
+    """Shapes of the parameters by name, in PyTorch's layout.
 
-    `dense`: the first two dense layers as well.
+    `dense` includes the first two dense layers.
     """
     kernels: dict[str, tuple[int, ...]] = {}
     before = 3
@@ -58,18 +57,14 @@ def shapes(*, dense: bool) -> dict[str, tuple[int, ...]]:
 def load(
     path: str | os.PathLike[str] | None = None, *, dense: bool = False
 ) -> dict[str, Array]:
-    """Parameters of torchvision's weights, or of a file with their names.
-
-    Raises:
-        UserError: they cannot be had, or the file holds something else.
-    """
+    """Parameters of torchvision's weights, or of a file with their names."""
     unused = ("classifier.6.",) if dense else ("classifier.",)
     table = shapes(dense=dense)
     return convert(weights.load(public_weights.VGG16, table, path=path, unused=unused))
 
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
-    """Parameters of arrays in PyTorch's layout; checks nothing."""
+    """Parameters of arrays in PyTorch's layout, unchecked."""
     params = weights.parameters(arrays)
     first = "classifier.0.weight"
     if first in params:  # what it multiplies is flattened CHW there, HWC here
@@ -80,22 +75,14 @@ def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
 
 
 def normalise(images: Array) -> Array:
-    """What the network takes of images in [0, 1]."""
+    """Images in [0, 1] by ImageNet's mean and deviation."""
     return (images - MEAN[None, None, None]) / STD[None, None, None]
 
 
 def taps(params: Params, x: Array, indices: Sequence[int]) -> dict[int, Array]:
-    """Outputs of some ReLUs, in one pass that ends at the last of them.
+    """Outputs of the ReLUs `indices` (of `RELUS`), in one pass that ends at the last.
 
-    Differentiable, in reverse mode.
-
-    Args:
-        params: `features.*` at least.
-        x: normalised images `[N, H, W, 3]`, of any size that the poolings halve to 1.
-        indices: out of `RELUS`: 1, 3, 6, 8, ... 29; static.
-
-    Raises:
-        UserError: another index.
+    `x` is normalised, `[N, H, W, 3]`, of any size that the poolings halve to 1.
     """
     if not indices or not set(indices) <= set(RELUS):
         raise UserError(f"VGG16 has no ReLU at {sorted(indices)}; they are {RELUS}")
@@ -112,12 +99,7 @@ def taps(params: Params, x: Array, indices: Sequence[int]) -> dict[int, Array]:
 
 
 def fc2(params: Params, x: Array) -> Array:
-    """The second dense layer after its ReLU, `[N, 4096]`.
-
-    Args:
-        params: with `classifier.0` and `classifier.3`.
-        x: normalised images `[N, 224, 224, 3]`.
-    """
+    """Second dense layer after its ReLU, `[N, 4096]`, of `[N, 224, 224, 3]`."""
     x = max_pool(taps(params, x, RELUS[-1:])[RELUS[-1]], 2, 2)
     x = x.reshape(len(x), -1)
     for index in (0, 3):
@@ -127,11 +109,11 @@ def fc2(params: Params, x: Array) -> Array:
 
 
 def fc2_extractor(params: Params) -> FrozenNetwork:
-    """What improved precision and recall look at (Kynkäänniemi et al. 2019).
+    """Features of improved precision and recall (Kynkäänniemi et al. 2019).
 
-    Images are resized to 224 x 224 in TensorFlow 1's way first, as torch-fidelity
-    does (`feature_extractor_vgg16.py`, 'fc2_relu'); NVIDIA's own VGG16 is a program in
-    a file, and what it does before its layers has not been compared.
+    Images are resized to 224 x 224 in TensorFlow 1's way, as torch-fidelity does
+    (`feature_extractor_vgg16.py`, 'fc2_relu'); not compared with NVIDIA's own VGG16,
+    which is a program in a file.
     """
 
     def function(params: Params, images: Array) -> Array:

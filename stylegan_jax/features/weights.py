@@ -1,7 +1,7 @@
-"""Weights of the frozen networks: found, fetched, read and checked.
+"""Weights of the frozen networks: download, reading and checks.
 
-A file is the user's, or lies in `cache.folder("features")`, or is fetched to
-there from where its authors publish it. PyTorch files are read without PyTorch.
+A file is the user's, or is fetched from its authors to `cache.folder("features")`.
+PyTorch files are read without PyTorch.
 """
 
 import os
@@ -32,19 +32,15 @@ def load(
     path: str | os.PathLike[str] | None = None,
     unused: tuple[str, ...] = (),
 ) -> Arrays:
-    """The weights of a network, complete and of the right shapes.
+    """Complete float32 weights of a network by name, in the file's layout.
+
+    Raises UserError if they are unavailable, damaged or of another network.
 
     Args:
-        source: where they are had if `path` is None.
-        shapes: of every array that is wanted, by name.
-        path: the user's own file: .pth or .pt of PyTorch, .safetensors or .npz.
-        unused: beginnings and ends of names that may be in the file and are not read.
-
-    Returns:
-        float32 arrays by name, in the file's layout.
-
-    Raises:
-        UserError: the file cannot be had, is damaged, or holds something else.
+        source: published file if `path` is None.
+        shapes: of every wanted array, by name.
+        path: the user's file: .pth or .pt of PyTorch, .safetensors or .npz.
+        unused: prefixes and suffixes of names that are skipped.
     """
     path = fetch(source) if path is None else Path(path)
     found = {
@@ -57,7 +53,7 @@ def load(
 
 
 def parameters(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
-    """Arrays in PyTorch's layout to float32 parameters in ours.
+    """Float32 parameters of arrays in PyTorch's layout.
 
     `[O, I, h, w]` to `[h, w, I, O]`, `[O, I]` to `[I, O]`; the rest stays.
     """
@@ -71,11 +67,7 @@ def parameters(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
 
 
 def fetch(source: WeightFile) -> Path:
-    """The file in the cache, downloaded if it is not there yet.
-
-    Raises:
-        UserError: it cannot be had, or is another file.
-    """
+    """Path of the file in the cache, downloaded and verified if it is missing."""
     path = cache.folder("features") / source.file_name
     more = "..." if len(source.sha256) < 64 else ""
     return fetching.fetch(
@@ -94,11 +86,7 @@ def fetch(source: WeightFile) -> Path:
 
 
 def read(path: str | os.PathLike[str]) -> Arrays:
-    """All arrays of a file of weights, by name: PyTorch's, .safetensors or .npz.
-
-    Raises:
-        UserError: there is no such file, or it is none of these or damaged.
-    """
+    """All arrays of a PyTorch, .safetensors or .npz file by name."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
@@ -132,7 +120,7 @@ def _pytorch_arrays(value: object) -> Arrays:
 
 
 def _check(found: Arrays, shapes: Mapping[str, tuple[int, ...]], wrong: str) -> None:
-    """Raises unless these are the arrays, and numbers."""
+    """Raises unless arrays have these shapes and are finite."""
     problems: list[str] = []
     for what, names in (
         ("missing", shapes.keys() - found.keys()),

@@ -1,4 +1,4 @@
-"""The papers' figures and films."""
+"""Figures and films of the papers."""
 
 from stylegan_jax import lazy
 

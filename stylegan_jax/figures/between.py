@@ -1,4 +1,4 @@
-"""Interpolation in z and in w, and morphs between codes of any images."""
+"""Interpolation in z and w, and morphs between codes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -21,15 +21,11 @@ def interpolation(
     frames: int = 45,
     psi: float = 0.7,
 ) -> Film:
-    """The same ways on great circles in z, above, and on straight lines in w, below.
+    """Paths on great circles in z, above, and on straight lines in w, below.
 
-    Args:
-        studio: of any network with a mapping.
-        paths: seeds of each path, which the film runs along side by side and back to
-            their first; all of one length, at least 2. The strip is the first two seeds
-            of each path.
-        frames: from one seed to the next.
-        psi: truncation; w is truncated, and in z each point's w.
+    Each of `paths` is a row of seeds, all of one length, at least 2; the film follows
+    them and returns to the first seeds, with `frames` per segment. The strip is the
+    first segment. Truncation is of w, in z of each point's w.
 
     Source: Karras et al. 2018, section 4.1, and its accompanying video.
     """
@@ -39,7 +35,6 @@ def interpolation(
     noise = stored_noise(studio.generator, 1)
 
     def codes(moments: Iterable[float]) -> Iterator[Code]:
-        """For each moment, of all paths: in z, then in w."""
         for moment in moments:
             place, t = int(moment), float(moment % 1)
             following = (place + 1) % stops
@@ -70,19 +65,15 @@ def interpolation(
 def morph(
     studio: Studio, pairs: Sequence[tuple[str, Code, Code]], *, frames: int = 45
 ) -> Film:
-    """The straight line between the codes of two images, w of each layer and noise.
+    """Straight lines between pairs of codes, w of each layer and noise.
 
-    Args:
-        studio: of the codes' network.
-        pairs: name and two codes of one image each. The film shows all pairs side by
-            side, there and back.
-        frames: from the first to the second.
+    `pairs` are names and two codes of one image each; the film goes there and back,
+    with `frames` each way.
 
     Source: Abdal et al. 2019 (Image2StyleGAN), morphing (`editing.mixing.morph`).
     """
 
     def drawn(t: np.ndarray) -> Iterator[np.ndarray]:
-        """Pictures: for each t all pairs."""
         return studio.draw_each(
             mixing.morph(first, second, moment[None])
             for moment in t
@@ -103,7 +94,7 @@ def morph(
 
 
 def _filled(pictures: Iterator[np.ndarray], screen: Sheet) -> Iterator[np.ndarray]:
-    """Frames of as many pictures each as the screen has cells."""
+    """Frames of as many pictures as the screen has cells."""
     cells: list[np.ndarray] = []
     for picture in pictures:
         cells.append(rgb(picture))

@@ -1,4 +1,4 @@
-"""Progressive growing: the same seeds through the checkpoints of a run."""
+"""Progressive growing: the same seeds at each checkpoint of a run."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -17,12 +17,9 @@ _STRIP = 8  # checkpoints in the strip
 
 
 class Moment(NamedTuple):
-    """A checkpoint, drawn.
+    """Images of a checkpoint, uint8 `[R, R, 3]` each at the final resolution.
 
-    Attributes:
-        name: images shown, in thousands.
-        size: the resolution, and how far it has faded in.
-        pictures: of each seed, uint8 `[R, R, 3]` at the final resolution.
+    `name` is images shown, in thousands; `size` the resolution and its fade-in.
     """
 
     name: str
@@ -31,10 +28,9 @@ class Moment(NamedTuple):
 
 
 def checkpoints(run: Path) -> list[tuple[int, Path]]:
-    """Images shown and path of the checkpoints of a run, oldest first.
+    """Images shown and path of a run's checkpoints, oldest first.
 
-    Raises:
-        UserError: it is not a run, or has fewer than two.
+    Raises UserError if it is no run, or has fewer than two checkpoints.
     """
     found = sorted(stored.step_directories(run / "checkpoints"))
     if len(found) < 2:
@@ -54,18 +50,10 @@ def growing(
     batch_size: int = 8,
     cell: int = 96,
 ) -> Film:
-    """The images of some seeds at each checkpoint, enlarged to the final resolution.
+    """Images of seeds at each checkpoint, enlarged to the final resolution.
 
-    Args:
-        run: directory of a run.
-        seeds: of unconditional networks.
-        psi: truncation.
-        hold: frames that each checkpoint stays on the screen.
-        batch_size: as in `Studio`.
-        cell: likewise.
-
-    Raises:
-        UserError: as `checkpoints`, or classes are needed.
+    Each checkpoint is shown for `hold` frames. Raises UserError as `checkpoints`, and
+    for conditional networks.
     """
     moments: list[Moment] = []
     for nimg, path in checkpoints(run):

@@ -1,4 +1,4 @@
-"""Effects of noise on some layers, and stochastic variation."""
+"""Effects of noise: by layers, and stochastic variation."""
 
 from collections.abc import Iterable, Sequence
 
@@ -24,12 +24,9 @@ _FRAME = (220, 40, 40)  # colour of the square around what is cropped
 def noise_layers(
     studio: Studio, seeds: Sequence[int], *, psi: float = 1.0
 ) -> np.ndarray:
-    """Noise on all layers, on none, on the fine ones, and on the coarse ones.
+    """Images with noise on all layers, none, the fine and the coarse ones.
 
-    Below each image, what differs from the one without noise.
-
-    Raises:
-        UserError: the network has no noise.
+    Below each image is its difference from the one without noise.
 
     Source: Karras et al. 2018, figure 5; `draw_noise_components_figure`,
     `generate_figures.py` of NVlabs/stylegan, with the stored noise. Differs: networks
@@ -72,20 +69,11 @@ def stochastic_variation(
     psi: float = 1.0,
     gain: float | None = None,
 ) -> np.ndarray:
-    """An image, a part of it with other noise, and how much noise moves each pixel.
+    """An image, a crop of it with other noise, and each pixel's deviation by noise.
 
-    Args:
-        studio: of a network with noise.
-        seeds: of the images.
-        count: noises that the standard deviation is taken over, at least 4.
-        crop: left, top and side of the part, in fractions of the image.
-        psi: truncation.
-        gain: brightness of the deviation, which is in grey levels. None takes the
-            largest power of two that keeps 99 of 100 pixels below white; the paper's
-            is 4.
-
-    Raises:
-        UserError: the network has no noise.
+    `count` noises, at least 4, give the standard deviation; `crop` is left, top and
+    side in fractions of the image. `gain` brightens the deviation in grey levels: None
+    is the largest power of two that keeps 99% of pixels below white; the paper's is 4.
 
     Source: Karras et al. 2018, figure 4; `draw_noise_detail_figure`,
     `generate_figures.py` of NVlabs/stylegan.
@@ -124,11 +112,9 @@ def stochastic_variation(
 def deviation(
     pictures: Iterable[np.ndarray], *, keep: list[np.ndarray] | None = None
 ) -> np.ndarray:
-    """The standard deviation of each pixel's grey level, float64 `[H, W]`.
+    """Standard deviation of each pixel's grey level, float64 `[H, W]`.
 
-    Args:
-        pictures: uint8 `[H, W, C]`, as they come.
-        keep: is given the first four.
+    The first four of `pictures`, uint8 `[H, W, C]`, are added to `keep`.
 
     Source: `draw_noise_detail_figure`: `np.std` of the mean over channels.
     """
@@ -143,7 +129,7 @@ def deviation(
 
 
 def framed(picture: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
-    """The picture with a red square just inside `box`: left, top and side."""
+    """Picture with a red square just inside `box`: left, top and side."""
     left, top, side = box
     line = max(2, picture.shape[0] // 64)
     inner = np.zeros(picture.shape[:2], bool)
@@ -154,7 +140,7 @@ def framed(picture: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
 
 
 def _only(studio: Studio, layers: Sequence[int]) -> Noise:
-    """The stored noise with zeros on all other layers."""
+    """Stored noise, zero on all other layers."""
     stored = stored_noise(studio.generator, 1)
     return tuple(
         noise if layer in layers else noise * 0 for layer, noise in enumerate(stored)
@@ -167,7 +153,7 @@ def _sizes(layers: Sequence[int]) -> str:
 
 
 def _box(crop: tuple[float, float, float], resolution: int) -> tuple[int, int, int]:
-    """In pixels; a side that divides the resolution, so that crops can be enlarged."""
+    """Crop in pixels; its side divides the resolution, so that it can be enlarged."""
     left, top, side = crop
     wanted = max(1, round(side * resolution))
     size = max(n for n in range(1, wanted + 1) if resolution % n == 0)

@@ -1,4 +1,4 @@
-"""Real images beside what their codes draw."""
+"""Sheets of real images and their reconstructions."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,18 +18,17 @@ from stylegan_jax.networks.generator import Generator
 
 
 class Inverted(NamedTuple):
-    """A real image, uint8 `[R, R, C]`, and the code that was found for it."""
+    """Real image, uint8 `[R, R, C]`, and its code."""
 
     image: np.ndarray
     code: Code
 
 
 def reconstruction(studio: Studio, inverted: Sequence[Inverted]) -> np.ndarray:
-    """Real images, what their latents draw, and what latents and noise draw.
+    """Real images, reconstructions by latents, and by latents and noise.
 
-    Latents alone are drawn with the network's own noise; networks without noise have
-    one such row. The numbers are PSNR in dB. The difference is that of grey levels,
-    between the first row and the last reconstruction.
+    Latents alone use the network's own noise; networks without noise have one such row.
+    Numbers are PSNR in dB; the difference of the last row is in grey levels.
     """
     real = [one.image for one in inverted]
     drawn = {"latents": [studio.draw(np.asarray(one.code.ws))[0] for one in inverted]}
@@ -54,16 +53,10 @@ def reconstruction(studio: Studio, inverted: Sequence[Inverted]) -> np.ndarray:
 def read(
     paths: Sequence[Path], generator: Generator, *, folder: Path | None = None
 ) -> list[Inverted]:
-    """Reads codes that `stylegan_jax.invert` wrote, and the images they are of.
+    """Codes of `stylegan_jax.invert` with their images.
 
-    Args:
-        paths: of .safetensors files, or folders of them.
-        generator: whose codes they are.
-        folder: where the images are, if not where they were.
-
-    Raises:
-        UserError: no codes, codes of another network, or not the images that were
-            inverted.
+    `paths` are .safetensors files, or folders of them; `folder` has the images if they
+    were moved. Raises UserError for codes of another network, or other images.
     """
     files: list[Path] = []
     for path in paths:

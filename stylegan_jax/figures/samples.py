@@ -1,4 +1,4 @@
-"""Samples as they come, what truncation does to them, and sums of latents."""
+"""Uncurated samples, truncation, and latent arithmetic."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def uncurated(
     cutoff: int | None = CUTOFF,
     columns: int = 8,
 ) -> np.ndarray:
-    """The same seeds at several strengths of truncation, none left out.
+    """The same seeds at several strengths of truncation.
 
     Source: Karras et al. 2018, figure 2 (psi 0.7, up to 32 px).
     """
@@ -40,9 +40,6 @@ def truncation(
 ) -> np.ndarray:
     """Seeds towards the mean image, and beyond to their opposites; in all layers.
 
-    Raises:
-        UserError: the network has no mean of w.
-
     Source: Karras et al. 2018, figure 8; `draw_truncation_trick_figure`,
     `generate_figures.py` of NVlabs/stylegan.
     """
@@ -61,17 +58,10 @@ def arithmetic(
     *,
     psi: float = 0.7,
 ) -> np.ndarray:
-    """Sums of latents, a + t (c - b).
+    """Latent arithmetic, a + t (c - b), on means of w over seeds.
 
-    The first three rows are the images of the seeds and, at the right, of their mean w;
-    the last one goes from a's mean, at t = 0, along the difference of the other two.
-
-    Args:
-        studio: of any network with a mapping.
-        a: seeds of what is to be changed, such as people of one kind.
-        b: seeds of what is taken away, such as faces without a smile.
-        c: seeds of what is put there, such as smiles.
-        psi: truncation of all.
+    The first three rows are the seeds' images and, at the right, of their mean w; the
+    last one goes from a's mean, at t = 0, along c - b.
 
     Source: Radford et al. 2015 (DCGAN), figure 7, in w instead of z.
     """

@@ -1,7 +1,7 @@
-"""Scores through training, of runs side by side.
+"""Score curves of runs through training.
 
-They are those that `stylegan_jax.train` wrote to `metrics.jsonl` (`metrics` in the
-configuration) and `stylegan_jax.evaluate` to `evaluations.jsonl`.
+From `metrics.jsonl` of `stylegan_jax.train` and `evaluations.jsonl` of
+`stylegan_jax.evaluate`.
 """
 
 from collections.abc import Sequence
@@ -40,18 +40,10 @@ def read_scores(run: Path) -> dict[str, dict[int, float]]:
 
 
 def scores(runs: Sequence[Path], names: Sequence[str] | None = None) -> np.ndarray:
-    """Draws a panel for each score, a line in it for each run.
+    """Panel per score with a line per run, uint8 `[H, W, 3]`.
 
-    Args:
-        runs: run directories.
-        names: scores, in order; all that are known of two or more checkpoints of a
-            run by default, without the accuracies of classifiers.
-
-    Returns:
-        The picture, uint8 `[H, W, 3]`.
-
-    Raises:
-        UserError: nothing is known of a wanted score, or of any.
+    `names` are by default all scores of two or more checkpoints of a run, without
+    accuracies of classifiers. Raises UserError for scores that no run has.
     """
     known = {run.absolute().name: read_scores(run) for run in runs}
     if names is None:
@@ -83,13 +75,11 @@ def scores(runs: Sequence[Path], names: Sequence[str] | None = None) -> np.ndarr
 
 
 def overfitting(run: Path) -> np.ndarray:
-    """Draws what tells of overfitting through training; uint8 `[H, W, 3]`.
+    """Curves of overfitting heuristics through training, uint8 `[H, W, 3]`.
 
-    Panels: the discriminator's mean scores of images in training, held out and of
-    samples; r_t and r_v; the probability p of augmentation. Those that were recorded.
-
-    Raises:
-        UserError: neither images were held out nor augmentation adapted.
+    As recorded: the discriminator's mean scores of training, held-out and generated
+    images; r_t and r_v; the augmentation probability p. Raises UserError if images were
+    neither held out nor adaptively augmented.
     """
     log = records.read_log(run / "metrics.jsonl", {"nimg": int}, inside=run)
 

@@ -1,7 +1,6 @@
-"""Pictures, pages and films of a network, which all figures are made from.
+"""Drawing of a network's images, sheets and films, shared by all figures.
 
-Whatever a figure shows, its pictures come from one compiled program, of a fixed number
-of images with their own noise.
+All images come from one compiled program of a fixed batch with per-image noise.
 """
 
 import dataclasses
@@ -30,13 +29,7 @@ _SCREEN = 2  # pictures in films are as many times larger than those on paper
 
 
 class Film(NamedTuple):
-    """A figure that moves.
-
-    Attributes:
-        strip: a figure of some moments, uint8 `[H, W, 3]`.
-        frames: of the film, uint8 `[h, w, 3]` each, drawn as they are asked for.
-        count: the number of frames.
-    """
+    """Animated figure: `strip` is a still, uint8 `[H, W, 3]`; `frames` are lazy."""
 
     strip: np.ndarray
     frames: Iterator[np.ndarray]
@@ -45,13 +38,10 @@ class Film(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Studio:
-    """A network and how it is drawn with.
+    """Generator with the settings of drawing.
 
-    Attributes:
-        generator: what draws.
-        label: `[1, label_size]`, the class of a conditional network; else None.
-        batch_size: images drawn at once; a matter of memory and speed only.
-        cell: pixels of a picture in a figure, at least.
+    `label` is `[1, label_size]` of a conditional network; `batch_size` affects memory
+    and speed only; `cell` is the least side of a picture in a figure, in pixels.
     """
 
     generator: Generator
@@ -68,16 +58,16 @@ class Studio:
 
     @property
     def resolution(self) -> int:
-        """Of the pictures, in pixels."""
+        """Side of the pictures in pixels."""
         return self.generator.resolution
 
     @property
     def num_layers(self) -> int:
-        """Layers that are active at this resolution."""
+        """Number of layers active at this resolution."""
         return num_layers(self.generator.resolution)
 
     def need_styles(self, figure: str) -> None:
-        """Raises UserError where one latent feeds all layers."""
+        """Raises UserError if one latent feeds all layers."""
         if not self.generator.config.use_styles:
             raise UserError(
                 f"{figure} needs a network with styles; in this one a single latent "
@@ -90,7 +80,7 @@ class Studio:
             raise UserError(f"{figure} needs a network with noise inputs, unlike this")
 
     def need_mean(self, figure: str) -> np.ndarray:
-        """The mean of w, `[w_dim]`; raises UserError for networks without."""
+        """Mean of w, `[w_dim]`; raises UserError for networks without."""
         mean = self.generator.truncation_mean
         if mean is None:
             raise UserError(f"{figure} needs a mean of w, and this network has none")
@@ -99,7 +89,7 @@ class Studio:
     def page(
         self, rows: Sequence[Sequence[np.ndarray | None]], **labels: Any
     ) -> np.ndarray:
-        """A figure of rows of pictures, None for an empty cell: uint8 `[H, W, 3]`.
+        """Sheet of rows of pictures, None for an empty cell: uint8 `[H, W, 3]`.
 
         `labels` are those of `io.grids.make_sheet`.
         """
@@ -111,7 +101,7 @@ class Studio:
     def screen(
         self, rows: int, columns: int, *, side: int | None = None, **labels: Any
     ) -> Sheet:
-        """An empty page for the frames of a film, of pictures of `side` pixels."""
+        """Empty sheet for film frames, with pictures of `side` pixels."""
         side, at_least = side or self.resolution, _SCREEN * self.cell
         return make_sheet(rows, columns, side, at_least=at_least, **labels)
 
@@ -123,7 +113,7 @@ class Studio:
     def ws_of_z(
         self, z: np.ndarray, *, psi: float = 1.0, cutoff: int | None = CUTOFF
     ) -> np.ndarray:
-        """One w per layer of input latents, truncated: `[N, L, w_dim]`.
+        """Truncated w per layer of input latents, `[N, L, w_dim]`.
 
         Networks without a mean of w are not truncated.
         """
@@ -137,15 +127,13 @@ class Studio:
     def ws(
         self, seeds: Sequence[int], *, psi: float = 1.0, cutoff: int | None = CUTOFF
     ) -> np.ndarray:
-        """One w per layer of seeds, truncated: `[N, L, w_dim]`."""
+        """Truncated w per layer of seeds, `[N, L, w_dim]`."""
         return self.ws_of_z(self.z(seeds), psi=psi, cutoff=cutoff)
 
     def draw(self, ws: np.ndarray, noise: Noise | None = None) -> np.ndarray:
-        """Pictures, uint8 `[N, R, R, C]`.
+        """Pictures, uint8 `[N, R, R, C]`, of `ws` `[N, L, w_dim]`.
 
-        Args:
-            ws: `[N, L, w_dim]`.
-            noise: `[N or 1, R, R, 1]` per active layer; None is the stored noise.
+        `noise` is `[N or 1, R, R, 1]` per active layer; None is the stored noise.
         """
         if noise is None:
             noise = stored_noise(self.generator, 1)
@@ -153,7 +141,7 @@ class Studio:
         return np.stack(list(self.draw_each([Code(jnp.asarray(ws), spread)])))
 
     def draw_fresh(self, ws: np.ndarray, seed: int = 0) -> Iterator[np.ndarray]:
-        """Yields the picture of each of `ws` with noise of its own, drawn by `seed`."""
+        """Yields a picture for each of `ws`, with its own noise drawn by `seed`."""
         keys = jax.random.split(jax.random.key(seed), len(ws))
         size = self.batch_size
         for start in range(0, len(ws), size):
@@ -163,10 +151,7 @@ class Studio:
             yield from images.to_uint8(np.asarray(drawn))[: len(ws) - start]
 
     def draw_each(self, codes: Iterable[Code]) -> Iterator[np.ndarray]:
-        """Yields the picture of each image of codes, which come in as they are needed.
-
-        The next batch is under way while one is looked at.
-        """
+        """Yields the pictures of codes, lazily; the next batch is drawn ahead."""
         waiting: tuple[int, Array] | None = None
         for count, ws, noise in _batches(codes, self.batch_size):
             drawn = _synthesize(self.generator, ws, noise)
@@ -178,12 +163,12 @@ class Studio:
 
 
 def rgb(picture: np.ndarray) -> np.ndarray:
-    """Grey pictures, and those with alpha, as others: uint8 `[H, W, 3]`."""
+    """Grey, RGB or RGBA picture as uint8 `[H, W, 3]`."""
     return images.convert_channels(picture, 3)
 
 
 def grey_levels(pictures: np.ndarray) -> np.ndarray:
-    """The mean of the channels, float64 `[..., H, W]` of `[..., H, W, C]`.
+    """Mean over channels, float64 `[..., H, W]` of `[..., H, W, C]`.
 
     Source: `draw_noise_detail_figure`, `generate_figures.py` of NVlabs/stylegan.
     """
@@ -191,7 +176,7 @@ def grey_levels(pictures: np.ndarray) -> np.ndarray:
 
 
 def gain_for(levels: np.ndarray) -> float:
-    """The largest power of two, from 1, that keeps 99 of 100 pixels below white."""
+    """Largest power of two, at least 1, that keeps 99% of pixels below white."""
     brightest = float(np.quantile(levels, 0.99))
     if brightest <= 0:
         return 1.0
@@ -199,7 +184,7 @@ def gain_for(levels: np.ndarray) -> float:
 
 
 def as_grey(levels: np.ndarray) -> np.ndarray:
-    """A picture of grey levels `[H, W]`, uint8 `[H, W, 1]`: black is 0, white 255."""
+    """Grey levels `[H, W]`, 0 to 255, as uint8 `[H, W, 1]`."""
     return np.rint(np.clip(levels, 0, 255)).astype(np.uint8)[..., None]
 
 
@@ -220,7 +205,7 @@ def _map_and_truncate(
 def _batches(
     codes: Iterable[Code], size: int
 ) -> Iterator[tuple[int, np.ndarray, tuple[np.ndarray, ...]]]:
-    """Codes of any numbers of images as batches of `size`; the last one is padded."""
+    """Codes regrouped in batches of `size`; the last one is padded."""
     ws: list[np.ndarray] = []
     noise: list[tuple[np.ndarray, ...]] = []
 
@@ -246,7 +231,6 @@ def _split(array: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def _padded(array: np.ndarray, size: int) -> np.ndarray:
-    """Repeats the last entry up to `size` of them."""
     return np.concatenate([array, array[-1:].repeat(size - len(array), axis=0)])
 
 

@@ -1,4 +1,4 @@
-"""Style mixing, and the effect of the style of each layer."""
+"""Style mixing, and effects of each layer's style."""
 
 from collections.abc import Sequence
 
@@ -17,17 +17,10 @@ def style_mixing(
     *,
     psi: float = 1.0,
 ) -> np.ndarray:
-    """The styles of some layers from source B, everything else from source A.
+    """Styles of some layers from source B, all others from source A.
 
-    Args:
-        studio: of a network with styles.
-        sources: seeds of source B, one per column.
-        destinations: seeds of source A, one per row: those that are given coarse styles
-            of source B, those that are given middle ones, and fine ones.
-        psi: truncation of both.
-
-    Raises:
-        UserError: the network has no styles.
+    `sources` are seeds of B, one per column; `destinations` seeds of A, one per row, in
+    three groups: coarse, middle and fine styles are replaced.
 
     Source: Karras et al. 2018, figure 3; `draw_style_mixing_figure`,
     `generate_figures.py` of NVlabs/stylegan. Differs: layers in networks below 64 px
@@ -63,21 +56,11 @@ def layer_effects(
     count: int = 16,
     psi: float = 0.7,
 ) -> np.ndarray:
-    """What the style of each layer changes.
+    """Effects of replacing each layer's style by a donor's.
 
-    For each seed two rows: the image with one layer's style of another seed, the donor;
-    and for each pixel how much it changes on average over `count` donors, in grey
-    levels. The number below is the mean of that over the image.
-
-    Args:
-        studio: of a network with styles.
-        seeds: of the images.
-        donor: seed of the donor that is shown.
-        count: donors that are averaged over, the shown one and the seeds after it.
-        psi: truncation of all.
-
-    Raises:
-        UserError: the network has no styles.
+    Two rows per seed: the image with one layer's style of `donor`, and each pixel's
+    mean change in grey levels over `count` donors (`donor` and the seeds after it). The
+    number below is the mean over the image.
     """
     studio.need_styles("the effect of layers")
     layers = studio.num_layers

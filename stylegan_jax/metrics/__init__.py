@@ -1,4 +1,4 @@
-"""Measures of what a generator draws; they take a `Generator` and arrays."""
+"""Measures of generators and of images."""
 
 from stylegan_jax import lazy
 

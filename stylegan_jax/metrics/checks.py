@@ -1,4 +1,4 @@
-"""Checks of arrays that measures are taken of: finite, and of one extractor."""
+"""Checks of features: finite, and comparable."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ def require_finite(
     *,
     name: Callable[[int], str] = "image {}".format,
 ) -> None:
-    """Raises UserError unless all of `[N, ...]` are numbers; `name` is of a row."""
+    """Raises UserError unless `[N, ...]` is finite; `name` names a row."""
     finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if not finite.all():
         bad = np.flatnonzero(~finite)

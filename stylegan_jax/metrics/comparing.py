@@ -3,8 +3,7 @@
     fid("generated", "photos")
     compare(generator, photos, "kid,pr", features=network)
 
-Both sides are brought to one size: that of a generator, or of the smallest image that
-was generated.
+Both are resized to the generator's resolution, or to the smallest generated image.
 """
 
 from pathlib import Path
@@ -31,22 +30,18 @@ def compare(
     resolution: int | None = None,
     **options: Any,
 ) -> Scores:
-    """Takes measures of what was made against data, each image of which counts once.
+    """Scores by name of `made` against `data`, each image of which counts once.
+
+    Raises UserError for images, names or features that allow no score.
 
     Args:
-        made: a folder, a zip file, prepared data (by their paths), uint8 images
-            `[N, H, W, C]`, an open source, or a generator.
+        made: path of a folder, a zip file or prepared data, uint8 images
+            `[N, H, W, C]`, a source, or a generator.
         data: likewise; None where the measures need none.
         measures: names with commas, as `fid,kid300`. A bare name takes all images, at
             most 50,000; of a generator as many samples as there are images.
-        resolution: that images are compared at; see above.
+        resolution: of the comparison.
         options: of `MeasureOptions`: features, seed, mirror, ...
-
-    Returns:
-        Scores by name.
-
-    Raises:
-        UserError: images, names, features or numbers that allow no score.
     """
     there = made if isinstance(made, Generator) else open_images(made)
     source = None if data is None else open_images(data)
@@ -64,11 +59,10 @@ def compare(
 def fid(
     made: Images | Generator, data: Images, count: int | None = None, **options: Any
 ) -> float:
-    """Frechet distance, of Inception's features unless `features` says otherwise.
+    """Fréchet distance of Inception's features, or of `features`; as `compare`.
 
-    `count` images of each kind, or all there are; otherwise as `compare`. Of fewer
-    images than a few times the number of features it is far too large: compare only
-    scores of equal numbers, or take `kid`.
+    `count` images of each kind, or all. It is far too large for fewer images than a few
+    times the number of features: compare only scores of equal numbers, or take `kid`.
     """
     return _only(compare(made, data, f"fid{count or ''}", **options))
 
@@ -76,14 +70,14 @@ def fid(
 def kid(
     made: Images | Generator, data: Images, count: int | None = None, **options: Any
 ) -> float:
-    """Kernel distance, which is unbiased for any number of images; as `fid`."""
+    """Kernel distance, unbiased for any number of images; as `fid`."""
     return _only(compare(made, data, f"kid{count or ''}", **options))
 
 
 def precision_recall(
     made: Images | Generator, data: Images, count: int | None = None, **options: Any
 ) -> tuple[float, float]:
-    """Precision and recall, of VGG16's features unless said otherwise; as `fid`."""
+    """Precision and recall of VGG16's features, or of `features`; as `fid`."""
     precision, recall = compare(made, data, f"pr{count or ''}", **options).values()
     return precision, recall
 
@@ -99,11 +93,7 @@ def open_images(images: Images) -> Source:
 
 
 def common_side(source: Source) -> int:
-    """A size, in pixels, that all images of a source have at least.
-
-    Raises:
-        UserError: the source draws or decodes at any size; give one.
-    """
+    """Side in pixels of the smallest image; raises UserError if sizes are arbitrary."""
     sides = getattr(source, "sides", None)
     if sides is None:
         sides = getattr(source, "resolutions", (0,))[-1:]

@@ -1,9 +1,7 @@
-"""Random draws of one sample each: keys, latents, noise and labels.
+"""Random draws per sample: keys, latents, noise and labels.
 
-A sample's draws are functions of the seed and of its index alone.
-
-Labels of conditional networks are drawn as often as the data has them: a generator that
-draws every class equally often is told from the data by how often its classes come.
+They depend on the seed and the sample's index alone. Labels have the data's
+frequencies: other ones would count as a difference from the data.
 """
 
 from collections import Counter
@@ -23,7 +21,7 @@ NoiseKind = Literal["random", "stored"]
 
 
 def sample_keys(seed: int, indices: Array, number: int) -> Array:
-    """`number` independent keys for each sample: `[N]` to typed keys `[number, N]`."""
+    """`number` independent keys per sample, typed `[number, N]`, of indices `[N]`."""
     key = jax.random.key(seed)
 
     def keys_of(index: Array) -> Array:
@@ -33,7 +31,7 @@ def sample_keys(seed: int, indices: Array, number: int) -> Array:
 
 
 def draw_normal(keys: Array, size: int) -> Array:
-    """One unit normal vector per key, `[N]` to `[N, size]`."""
+    """One unit normal vector per key, `[N, size]`."""
     return jax.vmap(lambda key: jax.random.normal(key, (size,)))(keys)
 
 
@@ -47,12 +45,7 @@ def draw_noise(generator: Generator, keys: Array, kind: NoiseKind) -> Noise:
 
 @struct.dataclass
 class LabelDistribution:
-    """Different labels, and how many images have each.
-
-    Attributes:
-        vectors: float32 `[K, label_size]`: one-hot classes, or vectors of any kind.
-        counts: int32 `[K]`.
-    """
+    """Distinct labels, float32 `[K, label_size]`, and their counts, int32 `[K]`."""
 
     vectors: Array
     counts: Array
@@ -63,14 +56,14 @@ class LabelDistribution:
         return cls(jnp.eye(label_size), jnp.ones(label_size, jnp.int32))
 
     def draw(self, keys: Array) -> Array:
-        """A label per key: `[N]` keys to float32 `[N, label_size]`; pure."""
+        """A label per key, float32 `[N, label_size]`; pure."""
         ends = jnp.cumsum(self.counts)
         places = jax.vmap(lambda key: jax.random.randint(key, (), 0, ends[-1]))(keys)
         return self.vectors[jnp.searchsorted(ends, places, side="right")]
 
 
 def label_distribution(source: Source) -> LabelDistribution:
-    """How often each label comes in labelled data; all labels are read, no image."""
+    """Label distribution of labelled data; reads all labels, no image."""
     labels = (source.label(i).astype(np.float32) for i in range(len(source)))
     counts = Counter(label.tobytes() for label in labels)
     order = sorted(counts)
@@ -82,10 +75,9 @@ def label_distribution(source: Source) -> LabelDistribution:
 
 
 def labels_for(generator: Generator, source: Source | None) -> LabelDistribution | None:
-    """The labels that a network's samples are to have; None if it is unconditional.
+    """Label distribution for a network's samples; None if it is unconditional.
 
-    Raises:
-        UserError: it is conditional, and the data has no labels of its size.
+    Raises UserError if the data lacks labels of the size that it needs.
     """
     size = generator.config.label_size
     if not size:
@@ -109,11 +101,7 @@ def labels_for(generator: Generator, source: Source | None) -> LabelDistribution
 def draw_labels(
     generator: Generator, labels: LabelDistribution | None, keys: Array
 ) -> Array | None:
-    """A label per key, `[N, label_size]`; None for an unconditional network.
-
-    Raises:
-        UserError: a conditional network without labels, or with others.
-    """
+    """A label per key, `[N, label_size]`; None for an unconditional network."""
     size = generator.config.label_size
     if not size:
         return None

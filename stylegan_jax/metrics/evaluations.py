@@ -1,4 +1,4 @@
-"""Measures that were taken of a run, one JSON line each: `evaluations.jsonl`.
+"""Log of a run's measures, one JSON line each: `evaluations.jsonl`.
 
 {"metric": "fid5k", "fid5k": 12.3, "nimg": 80000, "seed": 0, "network": "...",
  "settings": {...}}
@@ -15,11 +15,9 @@ Scores = dict[str, float]
 
 
 def find(run: Path, identity: Mapping[str, Any]) -> Scores | None:
-    """The scores of the last line with this identity, None if there is none.
+    """Scores of the last line with this identity, or None.
 
-    Args:
-        run: the run directory.
-        identity: "metric", "seed", "network" (a digest) and "settings", as JSON.
+    `identity` is "metric", "seed", "network" (a digest) and "settings", as JSON.
     """
     last = None
     for record in records.read_log(run / FILE, {}, inside=run):
@@ -31,7 +29,7 @@ def find(run: Path, identity: Mapping[str, Any]) -> Scores | None:
 
 
 def history(run: Path) -> dict[str, dict[int, float]]:
-    """Every score of the run by name and images shown; the last line counts."""
+    """Scores of the run by name and images shown; the last line counts."""
     found: dict[str, dict[int, float]] = {}
     for record in records.read_log(run / FILE, {}, inside=run):
         if type(record.get("nimg")) is not int:
@@ -43,5 +41,5 @@ def history(run: Path) -> dict[str, dict[int, float]]:
 
 
 def add(run: Path, identity: Mapping[str, Any], scores: Scores) -> None:
-    """Adds a line; see `find`."""
+    """Appends a line; see `find`."""
     records.add_line(run / FILE, {**identity, **scores})

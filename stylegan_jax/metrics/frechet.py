@@ -1,8 +1,7 @@
-"""Frechet distance of two sets of features: the FID, given Inception features.
+"""Fréchet distance between feature statistics: FID, given Inception features.
 
-Mean and covariance are collected in float64, batch by batch: deviations are taken from
-the mean of their own batch, so no digits are lost to a mean that is large beside the
-spread, and memory is a few `[D, D]` arrays.
+Mean and covariance are accumulated in float64, with deviations from the mean of their
+own batch: no digits are lost to a mean that is large beside the spread.
 
 Sources: Heusel et al. 2017, "GANs trained by a two time-scale update rule", equation 6;
 `metrics/frechet_inception_distance.py` in NVlabs/stylegan. Chan, Golub and LeVeque
@@ -28,13 +27,9 @@ _SYMMETRIC = 1e-9  # of the largest entry; files of other programs may round
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Statistics:
-    """What the Frechet distance needs to know of a set of features.
+    """Mean `[D]` and covariance `[D, D]` of at least 2 features, float64.
 
-    Attributes:
-        count: features, at least 2.
-        mean: float64 `[D]`.
-        covariance: float64 `[D, D]`, of the sample (divided by `count - 1`), as
-            `np.cov(features, rowvar=False)`.
+    The covariance is divided by `count - 1`.
     """
 
     count: int
@@ -42,32 +37,22 @@ class Statistics:
     covariance: np.ndarray
 
     def save(self, path: str | Path) -> None:
-        """Writes an `.npz` file with the three fields."""
+        """Writes the fields as `.npz`."""
         with atomic_file(path) as file:
             np.savez(file, count=self.count, mean=self.mean, covariance=self.covariance)
 
 
 class RunningStatistics:
-    """Statistics of the features so far.
-
-    Attributes:
-        count: features so far.
-        mean: float64 `[D]`.
-        scatter: float64 `[D, D]`, sum of the outer products of deviations.
-    """
+    """Accumulator of `Statistics`; `scatter` is the sum of deviations' outer products."""
 
     def __init__(self, size: int) -> None:
-        """Starts with no features of `size` numbers each."""
+        """Starts empty, for features of `size` numbers."""
         self.count = 0
         self.mean = np.zeros(size)
         self.scatter = np.zeros((size, size))
 
     def add(self, features: np.ndarray) -> None:
-        """Takes in a batch `[N, D]` of any float type.
-
-        Raises:
-            UserError: another shape, or features that are not finite.
-        """
+        """Adds a batch `[N, D]`; raises UserError for non-finite values."""
         size = len(self.mean)
         if features.ndim != 2 or features.shape[1] != size:
             raise UserError(
@@ -90,7 +75,7 @@ class RunningStatistics:
             self.count = total
 
     def statistics(self) -> Statistics:
-        """The result; raises UserError of fewer than two features."""
+        """Statistics so far; raises UserError for fewer than two features."""
         if self.count < 2:
             raise UserError(
                 f"covariance of {self.count} features; at least 2 are needed, and more "
@@ -101,11 +86,7 @@ class RunningStatistics:
 
 
 def statistics_of(batches: Iterable[np.ndarray]) -> Statistics:
-    """Statistics of features that come in batches `[N, D]`; wrap one array in a list.
-
-    Raises:
-        UserError: fewer than two features, different sizes, values not finite.
-    """
+    """Statistics of batches `[N, D]`; raises UserError as `RunningStatistics`."""
     running = None
     for features in batches:
         running = running or RunningStatistics(np.shape(features)[-1])
@@ -114,11 +95,9 @@ def statistics_of(batches: Iterable[np.ndarray]) -> Statistics:
 
 
 def load_statistics(path: str | Path) -> Statistics:
-    """Reads what `Statistics.save` wrote; nothing in the file is executed.
+    """Reads a file of `Statistics.save`; nothing in it is executed.
 
-    Raises:
-        UserError: the file is missing, or not such a file, or its fields contradict
-            each other.
+    Raises UserError if it is missing, damaged or inconsistent.
     """
     try:
         fields = array_files.read_npz(path)
@@ -135,21 +114,14 @@ def load_statistics(path: str | Path) -> Statistics:
 
 
 def frechet_distance(a: Statistics, b: Statistics, *, ddof: int = 1) -> float:
-    """Squared Frechet (2-Wasserstein) distance of the normals with these statistics.
+    """Squared Fréchet (2-Wasserstein) distance of normal distributions.
 
     `|mean_a - mean_b|^2 + tr(A + B - 2 sqrt(A B))`. The trace of the root is the sum
-    of the singular values of `L_a^T L_b`, where `A = L_a L_a^T`. That is exact for
-    singular covariances too, where a root of the product (`scipy.linalg.sqrtm`) loses
-    half of the digits, and never complex.
+    of the singular values of `L_a^T L_b`, where `A = L_a L_a^T`: exact for singular
+    covariances, where `scipy.linalg.sqrtm` loses half of the digits, and never complex.
 
-    Args:
-        a: of one set of features.
-        b: of the other; the distance is symmetric.
-        ddof: 1 takes covariances of the sample, as `np.cov` and NVlabs/stylegan; 0
-            those of the population, as StyleGAN2-ADA.
-
-    Raises:
-        UserError: features of different sizes, or another `ddof`.
+    `ddof` is 1 for sample covariances, as in NVlabs/stylegan, and 0 for those of the
+    population, as in StyleGAN2-ADA. Raises UserError for different feature sizes.
     """
     if a.mean.shape != b.mean.shape:
         raise UserError(
@@ -167,10 +139,10 @@ def frechet_distance(a: Statistics, b: Statistics, *, ddof: int = 1) -> float:
 
 
 def _root(statistics: Statistics, ddof: int) -> np.ndarray:
-    """`[D, R]` L of full rank R with `L L^T` the covariance.
+    """`[D, R]` L of full rank with `L L^T` the covariance.
 
-    N samples have a rank of N - 1 at most, and eigenvalues within rounding error of
-    zero are zero. Left in, each would add the *root* of its error to the distance.
+    Eigenvalues within rounding error of zero are dropped: each would add the *root* of
+    its error to the distance.
     """
     count, size = statistics.count, statistics.mean.size
     values, vectors = np.linalg.eigh(statistics.covariance)  # ascending

@@ -1,4 +1,4 @@
-"""Inception score: sharp and many classes.
+"""Inception score.
 
 Source: Salimans et al. 2016, "Improved techniques for training GANs", section 4;
 `metrics/inception_score.py` in NVlabs/stylegan2.
@@ -14,7 +14,7 @@ from stylegan_jax.metrics.checks import require_finite
 
 
 class InceptionScore(NamedTuple):
-    """Mean and standard deviation (of the population) over the splits."""
+    """Mean and population standard deviation over the splits."""
 
     mean: float
     std: float
@@ -26,14 +26,9 @@ def inception_score(
     """`exp(mean KL(p(class | image) | p(class)))`: 1 to the number of classes.
 
     Args:
-        logits: `[N, K]` of the classifier, before the softmax. The official score
-            takes them without the bias of the last layer.
+        logits: `[N, K]`; the official score takes them without the last layer's bias.
         splits: parts with a score each; part i starts at image `i * N // splits`.
-        seed: puts the images in the order `RandomState(seed).permutation(N)`; None
-            leaves them as they are.
-
-    Raises:
-        UserError: fewer images than parts, or logits that are not finite.
+        seed: permutes images by `RandomState(seed).permutation(N)`; None does not.
     """
     count = len(logits)
     if not 1 <= splits <= count:

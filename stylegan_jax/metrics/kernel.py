@@ -1,8 +1,7 @@
-"""Kernel distance of two sets of features: the KID, given Inception features.
+"""Kernel distance between sets of features: KID, given Inception features.
 
-Squared maximum mean discrepancy (MMD) with the kernel `(x . y / D + 1)^3`. Unlike the
-Frechet distance its estimate is unbiased, and so comparable between sets of different
-sizes; it may be negative.
+Squared maximum mean discrepancy (MMD) with the kernel `(x . y / D + 1)^3`. Its estimate
+is unbiased, so comparable between sets of different sizes, and may be negative.
 
 Source: Binkowski et al. 2018, "Demystifying MMD GANs", sections 2 and 4;
 `metrics/kernel_inception_distance.py` in NVlabs/stylegan2-ada-pytorch.
@@ -20,13 +19,7 @@ _BLOCK = 2048  # rows and columns of a kernel matrix at once
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class KernelDistance:
-    """The distance, from many small subsets.
-
-    Attributes:
-        mean: over subsets: the KID.
-        std: over subsets, of the population.
-        values: `[S]`, of each subset.
-    """
+    """Mean (the KID), population deviation and values `[S]` over subsets."""
 
     mean: float
     std: float
@@ -41,19 +34,10 @@ def kernel_distance(
     subset_size: int | None = None,
     seed: int = 2020,
 ) -> KernelDistance:
-    """Unbiased squared MMD, averaged over random subsets.
+    """Unbiased squared MMD of features `[N, D]`, averaged over random subsets.
 
-    Args:
-        real: features `[N, D]`.
-        fake: features `[M, D]`.
-        subsets: how many.
-        subset_size: features of each kind in one; 1000 by default, or all if there are
-            fewer.
-        seed: of the choice (see `draw_subsets`).
-
-    Raises:
-        UserError: sets of different sizes of features, of fewer than two, or than a
-            subset has; features that are not finite.
+    `subset_size` is 1000 by default, or all if there are fewer. Raises UserError for
+    non-finite features, and sets smaller than two or than a subset.
     """
     _check(real, fake)
     there = min(len(real), len(fake))
@@ -74,10 +58,10 @@ def kernel_distance(
 def draw_subsets(
     num_real: int, num_fake: int, *, subsets: int, subset_size: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features of each subset: two of int `[subsets, subset_size]`, real and fake.
+    """Indices of real and fake features, int `[subsets, subset_size]`, unique in each.
 
-    Without repetition inside a subset. The draws are those of torch-fidelity, whose
-    seed is 2020: one `RandomState`, and for each subset the fakes before the reals.
+    The draws are those of torch-fidelity, whose seed is 2020: one `RandomState`, and
+    for each subset the fakes before the reals.
     """
     rng = np.random.RandomState(seed)
     of_real = np.empty((subsets, subset_size), np.int64)
@@ -93,10 +77,6 @@ def squared_mmd(real: np.ndarray, fake: np.ndarray, *, unbiased: bool = True) ->
 
     The biased value includes each feature's kernel with itself: it is never negative,
     and too large by the order of 1/N.
-
-    Raises:
-        UserError: sets of different sizes of features, or of fewer than two; features
-            that are not finite.
     """
     _check(real, fake)
     x, y = (np.asarray(features, np.float64) for features in (real, fake))
@@ -111,7 +91,6 @@ def squared_mmd(real: np.ndarray, fake: np.ndarray, *, unbiased: bool = True) ->
 
 
 def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
-    """Sum of the kernel over all pairs."""
     total = 0.0
     for i in range(0, len(x), _BLOCK):
         for j in range(0, len(y), _BLOCK):

@@ -1,9 +1,7 @@
-"""Measures of a generator, or of images, by name: FID, KID, precision, recall, PPL, LS.
+"""Measures of a generator or of images by name: FID, KID, precision, recall, PPL, LS.
 
-    options = MeasureOptions(mirror=True)
-    scores = take(generator, source, Measure("fid", 5000), options)
-
-Which networks look at the images, where their weights are, and which formula follows.
+options = MeasureOptions(mirror=True)
+scores = take(generator, source, Measure("fid", 5000), options)
 """
 
 import functools
@@ -49,21 +47,14 @@ def take(
 ) -> Scores:
     """Takes one measure; returns scores by name.
 
-    In several processes all must call this alike; all get the scores. A call that was
-    cut short is continued by the next, with the same score.
+    In several processes all must call this alike; all get the scores. An interrupted
+    call is resumed by the next, with the same score. Raises UserError if weights are
+    unavailable, or the data, the generator or the features do not allow the measure.
 
     Args:
-        made: what is measured: a generator, or images (FID, KID, precision and recall,
-            inception score).
-        source: the data to compare with. Path lengths and the inception score of
-            unconditional networks need none.
-        measure: which, and on how many images. Of the data each is used once, so there
-            may be fewer.
-        options: weights, seed and batches.
-
-    Raises:
-        UserError: weights cannot be had, or the data, the generator or the features
-            do not allow the measure.
+        made: a generator, or images (FID, KID, precision and recall, inception score).
+        source: the data to compare with, each image used once. Path lengths and the
+            inception score of unconditional networks need none.
     """
     task = make_task(made, source, measure, options)
     scores = _MEASURES[measure.kind][0](task)
@@ -77,15 +68,10 @@ def about(
     measure: Measure,
     options: MeasureOptions,
 ) -> dict[str, Any]:
-    """What a score is of, to be kept with it, as JSON; nothing is drawn or decoded.
+    """JSON description of what a score depends on; nothing is drawn or decoded.
 
-    Returns:
-        "samples": how many. If data is used, "data": its name, "images": how many it
-        has, "reals": how many are used, each once, their "fingerprint", and the
-        "resolution".
-
-    Raises:
-        UserError: the data, or what was made, does not allow the measure.
+    "samples"; with data also its name ("data"), its size ("images"), the number used
+    ("reals"), their "fingerprint", and the "resolution". Raises UserError as `take`.
     """
     task = make_task(made, source, measure, options)
     found: dict[str, Any] = {"samples": task.num_samples}
@@ -111,21 +97,10 @@ def about(
 def prepare(
     source: Source, measure: Measure, options: MeasureOptions
 ) -> dict[str, bool]:
-    """Makes sure, before a long wait, that a measure can be taken.
+    """Fetches weights and checks the data before a measure is taken.
 
-    Weights are fetched and read, and the data is asked for what is needed of it.
-
-    Args:
-        source: the data to compare with.
-        measure: which, with its number of images.
-        options: where weights are.
-
-    Returns:
-        The scores by which generators can be put in order, and for each whether a
-        larger one is better.
-
-    Raises:
-        UserError: weights cannot be had, or the data does not allow the measure.
+    Returns whether larger is better, for each score that can rank generators. Raises
+    UserError as `take`.
     """
     require_enough(source, measure)
     features = None
@@ -150,7 +125,7 @@ def prepare(
 
 
 def _had(path: Path | None, load: Callable[[], T]) -> T:
-    """What `load` gives; says what else there is if it is to fetch and cannot."""
+    """Result of `load`; errors of a failed download name the alternatives."""
     try:
         return load()
     except UserError as error:
@@ -185,7 +160,7 @@ def _vgg16(task: Task) -> FrozenNetwork:
 
 
 def _distance(task: Task) -> tuple[Distance, Callable[[], str]]:
-    """What compares images, and a function that says which weights it has."""
+    """Distance between images, and a function for the digest of its weights."""
     options, other = task.options, task.other
     if other is None:
         load = functools.partial(_load_lpips, options)

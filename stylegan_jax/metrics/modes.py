@@ -1,7 +1,4 @@
-"""Which modes of a distribution a generator has found, and how evenly.
-
-Modes are the normal distributions of a mixture, or the classes of labelled images.
-"""
+"""Mode coverage of samples, for mixtures of normals and for classes."""
 
 import dataclasses
 
@@ -14,16 +11,14 @@ _FOUND = 0.1  # of a mode's true share: a stray sample is no mode
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """How samples are spread over modes.
+    """Distribution of samples over modes.
 
     Attributes:
         modes_found: modes whose good samples are at least a tenth of their true share.
-        modes: how many there are.
-        good_share: share of samples that belong to a mode beyond doubt, 0 to 1.
-        reverse_kl: KL divergence, in nats, from the true shares of the modes to those
-            of the samples: 0 when all are as frequent as they should be, `log(modes)`
-            when all samples are of one of equally likely modes.
-        shares: share of the samples in each mode.
+        good_share: share of samples that clearly belong to a mode, 0 to 1.
+        reverse_kl: KL divergence, in nats, from the true shares to the samples';
+            `log(modes)` if all are of one of equally likely modes.
+        shares: of the samples, by mode.
     """
 
     modes_found: int
@@ -33,7 +28,6 @@ class Coverage:
     shares: tuple[float, ...]
 
     def __str__(self) -> str:
-        """One line for people."""
         return (
             f"{self.modes_found} of {self.modes} modes, {self.good_share:.1%} good "
             f"samples, reverse KL {self.reverse_kl:.3f}"
@@ -41,15 +35,10 @@ class Coverage:
 
 
 def summarize(modes: np.ndarray, good: np.ndarray, true_shares: np.ndarray) -> Coverage:
-    """Coverage from the mode of every sample.
+    """Coverage from the closest mode of every sample, `[N]`.
 
-    Args:
-        modes: `[N]`, the closest mode of each sample, good or not.
-        good: `[N]` bool, whether the sample really belongs to it.
-        true_shares: `[K]`, of the modes in the data; positive, sum 1.
-
-    Raises:
-        UserError: no samples.
+    `good` is bool `[N]`, whether it clearly belongs to it; `true_shares` are positive
+    `[K]` with sum 1. Raises UserError for no samples.
     """
     if len(modes) == 0:
         raise UserError("coverage of no samples; draw at least one")
@@ -68,15 +57,10 @@ def summarize(modes: np.ndarray, good: np.ndarray, true_shares: np.ndarray) -> C
 
 
 def coverage_of_points(points: np.ndarray, centers: np.ndarray, std: float) -> Coverage:
-    """Coverage of a mixture of equally likely normal distributions.
+    """Coverage by points `[N, D]` of equally likely normals around `centers` `[K, D]`.
 
-    A point belongs to the nearest centre, and is good within three standard
-    deviations of it, the usual convention for mixtures in the plane.
-
-    Args:
-        points: `[N, D]`.
-        centers: `[K, D]`.
-        std: of every component.
+    A point is good within three standard deviations of the nearest centre, the usual
+    convention for mixtures in the plane.
     """
     apart = points[:, None].astype(np.float64) - centers[None]
     distances = np.linalg.norm(apart, axis=2)
@@ -88,12 +72,10 @@ def coverage_of_points(points: np.ndarray, centers: np.ndarray, std: float) -> C
 def coverage_of_classes(
     probabilities: np.ndarray, true_shares: np.ndarray, *, sure: float = 0.9
 ) -> Coverage:
-    """Coverage of the classes of labelled images.
+    """Coverage of classes, from a classifier's `probabilities` `[N, K]` of samples.
 
-    Args:
-        probabilities: `[N, K]`, a classifier's, of samples.
-        true_shares: `[K]`, of the classes in the data.
-        sure: a sample is good when the likeliest class has at least this.
+    A sample is good if the likeliest class has at least `sure`; `true_shares` `[K]` are
+    those of the data.
     """
     modes = probabilities.argmax(axis=1)
     return summarize(modes, probabilities.max(axis=1) >= sure, true_shares)

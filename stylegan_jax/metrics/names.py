@@ -1,8 +1,8 @@
-"""Names of measures: what is measured, and on how many images.
+"""Names of measures: kind and number of images.
 
-`fid50k` is the official protocol; `fid5k` and `fid300` are the same on 5,000 and on 300
-images, and are called so because the score depends on the number. `fid` takes as many
-images as the data has, 50,000 at most, and is then called after their number.
+`fid50k` is the official protocol; `fid5k` is the same on 5,000 images, since the score
+depends on the number. `fid` takes as many images as the data has, at most 50,000, and
+is renamed after them.
 """
 
 import dataclasses
@@ -18,11 +18,10 @@ class Kind:
 
     Attributes:
         official: number of images; for path lengths, pairs of images.
-        said: whether the official name says it.
-        scores: ends of the names of the scores that generators can be put in order
-            by, and whether larger is better.
-        fewest: images of the data it can do with, where it compares with data. Its
-            bare name takes the number of images from the data.
+        said: the official name includes the number.
+        scores: suffixes of the scores that rank generators: larger is better.
+        fewest: images of the data needed by measures that compare; their bare name
+            takes the number of images from the data.
     """
 
     official: int
@@ -45,37 +44,35 @@ _FEWEST = 10  # images; a score of fewer says nothing
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A kind of measure on a number of images.
+    """A kind of measure (of `KINDS`) on a number of images, or of pairs.
 
-    Attributes:
-        kind: one of `KINDS`.
-        count: images, or pairs of images; None: as many as there are (`on`).
+    A `count` of None is as many as there are (`on`).
     """
 
     kind: str
     count: int | None
 
     def on(self, images: int) -> "Measure":
-        """The measure with its number, where the data has so many images."""
+        """The measure with its number, for data of so many images."""
         if self.count is not None:
             return self
         return Measure(self.kind, min(images, KINDS[self.kind].official))
 
     @property
     def compares(self) -> bool:
-        """Whether images of the data are looked at."""
+        """Whether images of the data are used."""
         return KINDS[self.kind].fewest is not None
 
     @property
     def name(self) -> str:
-        """`fid50k`, `fid300`; `ppl_wend`, or `ppl_wend5k` where it is not official."""
+        """`fid50k`, `fid300`; `ppl_wend`, or `ppl_wend5k` if not official."""
         return f"{self.kind}{self._number}"
 
     def name_on(self, features: str | None) -> str:
-        """Of the same measure on other features than it is defined by.
+        """Name on the user's features; None are the usual ones.
 
         `fd50k[NAME]` and `kd50k[NAME]`, since FID and KID are those of Inception;
-        `pr50k[NAME]`, `ppl_wend[NAME]`. None are the right features.
+        `pr50k[NAME]`, `ppl_wend[NAME]`.
         """
         if features is None or self.kind == "ls":  # which takes no features
             return self.name
@@ -92,10 +89,9 @@ class Measure:
 
 
 def parse_measures(text: str) -> tuple[Measure, ...]:
-    """Reads `fid,fid50k,ppl_wend`: names of measures, each once.
+    """Parses `fid,fid50k,ppl_wend`, without repetitions.
 
-    Raises:
-        UserError: an unknown name, with the closest known ones.
+    Raises UserError for an unknown name, with the closest known ones.
     """
     measures = [_parse(part.strip()) for part in text.split(",")]
     return tuple(dict.fromkeys(measures))

@@ -1,4 +1,4 @@
-"""Perceptual path length: how fast images change along paths between latents.
+"""Perceptual path length (PPL).
 
 Source: Karras et al. 2018, section 4.1, and `metrics/perceptual_path_length.py`,
 NVlabs/stylegan.
@@ -32,12 +32,7 @@ _COMPARED_AT = 256  # pixels; larger images are made smaller first
 
 @dataclasses.dataclass(frozen=True)
 class PathLength:
-    """What was measured.
-
-    Attributes:
-        score: mean of the distances between the percentiles 1 and 99.
-        distances: of every path, divided by the square of the step: float64 `[N]`.
-    """
+    """Trimmed mean of `distances`, float64 `[N]`, which are over the squared step."""
 
     score: float
     distances: np.ndarray
@@ -56,25 +51,19 @@ def path_length(
     noise: NoiseKind = "random",
     **options: Any,
 ) -> PathLength:
-    """Perceptual path length of a generator, without truncation, all in float32.
+    """Perceptual path length of a generator, untruncated, in float32.
 
     Args:
-        generator: whose images are compared.
-        distance: what compares them, `(images, images) -> [N]`, float32
-            `[N, H, W, C]` nominally in [-1, 1]; traced into the program.
-        space: where paths run: great circles in z, or straight lines in w.
-        sampling: steps begin anywhere on a path, or at its start.
-        crop: compares the part of the image where an aligned face is.
+        distance: `(images, images) -> [N]` of float32 `[N, H, W, C]` nominally in
+            [-1, 1]; traced. Raises UserError if not finite.
+        space: great circles in z, or straight lines in w.
+        sampling: steps begin anywhere on a path ("full") or at its start ("end").
+        crop: compares the face region only (`crop_face`).
         count: number of paths.
-        seed: of everything random.
         labels: of conditional networks, drawn for each path.
-        noise: "random" draws new noise for each path, "stored" takes the
-            generator's. Both images of a path have the same noise in either case.
+        noise: "random" draws noise per path, "stored" takes the generator's; both
+            images of a path share it.
         options: `batch_size`, `mesh`, `quiet` and `partial` of `streaming.stream`.
-
-    Raises:
-        UserError: an unknown space, sampling or noise; an image that is too small to
-            crop; a distance that is not finite or has another shape than `[N]`.
 
     Differs from NVlabs/stylegan: noise is new for each path, not for each minibatch, so
     the score does not depend on the batch; conditional networks get the data's labels.
@@ -124,24 +113,16 @@ def path_distances(
     crop: bool,
     epsilon: float = EPSILON,
 ) -> Array:
-    """Distances between images a step apart, divided by the square of the step.
+    """Distances between images a step apart, over the squared step: `[N]`.
 
-    Both images of a path are made in one batch, so that they are rounded alike.
+    Both images of a path are in one batch, so that they are rounded alike.
 
     Args:
         map_fn: latents `[2N, z_dim]` to `[2N, L, w_dim]`; the second half belongs to
             the same paths as the first.
         synthesize_fn: latents `[2N, L, w_dim]` to images `[2N, H, W, C]`.
-        distance: of two sets of images, `[N, ...]` each, to `[N]`.
-        paths: both ends in z, `[N, z_dim]` each, and where on it the step begins,
-            `[N]` from 0 to 1.
-        space: "z" follows the great circle between the directions of the ends, "w"
-            the straight line between what they are mapped to.
-        crop: as for `path_length`.
-        epsilon: length of the step.
-
-    Returns:
-        `[N]`.
+        distance: `[N, H, W, C]` twice to `[N]`.
+        paths: both ends in z, `[N, z_dim]`, and the step's position, `[N]` in [0, 1].
     """
     _check("space", space, ("z", "w"))
     z0, z1, t = paths
@@ -170,11 +151,7 @@ def path_distances(
 
 
 def crop_face(images: Array) -> Array:
-    """Rows from 3/8 to 7/8 and columns from 2/8 to 6/8 of `[N, H, W, C]`.
-
-    Raises:
-        UserError: less than 8 pixels.
-    """
+    """Rows 3/8 to 7/8 and columns 2/8 to 6/8 of `[N, H, W, C]`, at least 8 px."""
     c = images.shape[1] // 8
     if not c:
         raise UserError(
@@ -184,12 +161,9 @@ def crop_face(images: Array) -> Array:
 
 
 def trimmed_mean(distances: np.ndarray) -> float:
-    """Mean of the values from the 1st to the 99th percentile, both kept.
+    """Mean of the values from the 1st to the 99th percentile, both included.
 
-    The percentiles are values of the set: the next lower one and the next higher one.
-
-    Raises:
-        UserError: values that are not finite.
+    The percentiles are values of the set, the next lower and the next higher one.
     """
     require_finite(distances, "distances", name="path {}".format)
     low = np.percentile(distances, 1, method="lower")

@@ -1,8 +1,7 @@
-"""Improved precision and recall of samples against data.
+"""Improved precision and recall.
 
-The manifold of a set of features is the union of balls around them, each as large as
-the distance to its k-th nearest neighbour. Precision is the share of fakes inside the
-manifold of the reals, recall the share of reals inside that of the fakes.
+The manifold of a set of features is the union of balls around them, each out to the
+k-th nearest neighbour.
 
 Source: Kynkaanniemi et al. 2019, "Improved precision and recall metric for assessing
 generative models", section 2; `metrics/precision_recall.py` in NVlabs/stylegan2, which
@@ -20,13 +19,9 @@ from stylegan_jax.metrics.checks import require_comparable
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PrecisionRecall:
-    """Both shares and where they come from.
+    """Shares of fakes inside the reals' manifold, and of reals inside the fakes'.
 
-    Attributes:
-        precision: share of fakes inside the manifold of the reals, 0 to 1.
-        recall: share of reals inside the manifold of the fakes, 0 to 1.
-        good_fakes: bool `[M]`, which fakes are inside.
-        found_reals: bool `[N]`, which reals are inside.
+    `good_fakes` `[M]` and `found_reals` `[N]` are bool: the features inside.
     """
 
     precision: float
@@ -38,18 +33,11 @@ class PrecisionRecall:
 def precision_recall(
     real: np.ndarray, fake: np.ndarray, *, k: int = 3, block: int = 4096
 ) -> PrecisionRecall:
-    """Precision and recall of fakes against reals.
+    """Precision and recall of fakes `[M, D]` against reals `[N, D]`.
 
-    Args:
-        real: features `[N, D]`.
-        fake: features `[M, D]`. Recall depends on M: compare only equal sizes.
-        k: the neighbour that the radius reaches to, not counting the point itself.
-            Points on the sphere are inside.
-        block: features on either side of a block of distances; memory is its square.
-
-    Raises:
-        UserError: sets of different sizes of features, or of no more than k; features
-            that are not finite.
+    Recall depends on M: compare only equal sizes. `k` does not count the point itself,
+    and points on a sphere are inside. Memory is the square of `block`. Raises UserError
+    for non-finite features and for sets of no more than k.
     """
     require_comparable(real, fake)
     if min(len(real), len(fake)) <= k:
@@ -70,11 +58,7 @@ def precision_recall(
 
 
 def squared_radii(features: np.ndarray, *, k: int, block: int = 4096) -> np.ndarray:
-    """Squared distance of each feature to its k-th nearest neighbour: `[N, D] -> [N]`.
-
-    Raises:
-        UserError: fewer than k + 1 features, or k below 1.
-    """
+    """Squared distance of each feature to its k-th nearest neighbour, `[N]`."""
     count = len(features)
     if not 1 <= k < count:
         raise UserError(

@@ -1,9 +1,7 @@
-"""Reconstruction metrics: PSNR, SSIM, cosine similarity, and `report` of all.
+"""Reconstruction metrics: PSNR, SSIM, cosine similarity, and a report of all.
 
-`psnr` and `ssim` take float images `[N, H, W, C]`, and `value_range` says which values
-are black and white: (-1, 1) here, (0, 255) for uint8 turned to float. Both matter: SSIM
-takes the brightness of black as 0. They can be jit-compiled and differentiated.
-`report` measures what a user gets: images are rounded to 256 levels first.
+`psnr` and `ssim` take float images `[N, H, W, C]` and are differentiable.
+`value_range` is (black, white), as (-1, 1) or (0, 255); SSIM depends on both.
 
 Sources: Wang et al. 2004, "Image quality assessment: from error visibility to
 structural similarity", section 3; the conventions are those of scikit-image's
@@ -32,14 +30,14 @@ Range = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Convention:
-    """What "SSIM" leaves open; values of different conventions do not compare.
+    """Variant of SSIM; values of different conventions do not compare.
 
     Attributes:
         taps: side of the window in pixels, odd.
         sigma: of a Gaussian window in pixels; None is a uniform window.
         sample: divides (co)variances by `taps^2 - 1` instead of `taps^2`.
-        border: "crop" takes only windows inside the image; "reflect" one around
-            every pixel of the image mirrored at its edge pixels.
+        border: "crop" keeps windows inside the image; "reflect" mirrors the image at
+            its edge pixels.
     """
 
     taps: int
@@ -74,7 +72,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {
 def psnr(x: Array, y: Array, *, value_range: Range) -> Array:
     """Peak signal-to-noise ratio in dB, `[N]`: `10 log10((white - black)^2 / MSE)`.
 
-    The error is averaged over pixels and channels. Equal images give infinity.
+    The MSE is over pixels and channels. Equal images give infinity.
     """
     chex.assert_rank([x, y], 4)
     chex.assert_equal_shape([x, y])
@@ -94,19 +92,9 @@ def ssim(
 def ssim_map(
     x: Array, y: Array, *, value_range: Range, convention: Convention = GAUSSIAN
 ) -> Array:
-    """Structural similarity of the windows around each pixel, channel by channel.
+    """SSIM of the window around each pixel and channel, `[N, H, W, C]`.
 
-    Args:
-        x: `[N, H, W, C]`.
-        y: as `x`.
-        value_range: black and white.
-        convention: the window, what it does at the border, and how it divides.
-
-    Returns:
-        `[N, H, W, C]`, less `taps - 1` rows and columns where the border is cropped.
-
-    Raises:
-        UserError: images smaller than the window.
+    "crop" takes `taps - 1` off height and width. Smaller images raise UserError.
     """
     chex.assert_rank([x, y], 4)
     chex.assert_equal_shape([x, y])
@@ -150,10 +138,7 @@ def _weights(convention: Convention) -> list[float]:
 
 
 def cosine_similarity(a: Array, b: Array) -> Array:
-    """Cosine of the angle between vectors `[N, D]`: `[N]`, 1 for the same direction.
-
-    0 where either is 0 everywhere. Can be jit-compiled and differentiated.
-    """
+    """Cosine similarity of vectors `[N, D]`, `[N]`; 0 for a zero vector."""
     unit_a, unit_b = (
         x * jax.lax.rsqrt(jnp.maximum((x * x).sum(-1, keepdims=True), _EPS**2))
         for x in (a.astype(jnp.float32), b.astype(jnp.float32))
@@ -164,19 +149,10 @@ def cosine_similarity(a: Array, b: Array) -> Array:
 def identity_score(
     extractor: Extractor, a: np.ndarray | Array, b: np.ndarray | Array
 ) -> Array:
-    """Cosine similarity of a network's features of pairs of images, `[N]`.
+    """Cosine similarity of features of pairs of uint8 `[N, H, W, 3]` images, `[N]`.
 
-    With a network that was trained to tell people apart it is the identity score of the
-    inversion and editing literature (ID, after ArcFace, Deng et al. 2019). Values of
-    different networks do not compare.
-
-    Args:
-        extractor: what looks at them, such as `features.own.load` gives.
-        a: uint8 `[N, H, W, 3]`.
-        b: as `a`; other sizes are possible.
-
-    Raises:
-        UserError: other images.
+    With a face recognition network it is the identity score (ID) of the editing
+    literature (ArcFace, Deng et al. 2019). The sizes of `a` and `b` may differ.
     """
     return cosine_similarity(extractor(a), extractor(b))
 
@@ -188,23 +164,12 @@ def report(
     lpips_params: Params | None = None,
     identity: Extractor | None = None,
 ) -> dict[str, np.ndarray]:
-    """Scores of pairs of images, each float32 `[N]`, by name.
+    """Scores of pairs of images by name, each float32 `[N]`.
 
-    - `psnr`: dB, of uint8 images with a peak of 255; the error is averaged over pixels
-      and channels. Equal images give infinity.
-    - `ssim_gaussian`, `ssim_uniform`: of uint8 images, in the conventions `GAUSSIAN`
-      and `UNIFORM`; left out where images are smaller than the window (11 and 7 px).
-    - `lpips`: of the rounded images in [-1, 1], where weights are there.
-    - `identity`: `identity_score`, where a network is there.
-
-    Args:
-        originals: `[N, H, W, C]`, uint8, or float in [-1, 1]; values outside saturate.
-        reconstructions: as `originals`, of the same shape.
-        lpips_params: of `features.lpips.load`; which network says its parameters.
-        identity: a network that knows people apart.
-
-    Raises:
-        UserError: other shapes, or images of different shapes.
+    `psnr` and `ssim_gaussian`, `ssim_uniform` of uint8 images (SSIM only where the
+    window of 11 or 7 px fits); `lpips` in [-1, 1] and `identity`, if given networks.
+    Images are `[N, H, W, C]`, uint8, or float in [-1, 1], which is rounded to uint8.
+    Raises UserError for other or different shapes.
     """
     a, b = (_levels(images) for images in (originals, reconstructions))
     if a.shape != b.shape or a.ndim != 4:
@@ -247,7 +212,7 @@ def _levels(images: np.ndarray) -> np.ndarray:
 
 
 def text(scores: Mapping[str, Any]) -> str:
-    """Scores of one image in a line."""
+    """Scores of one image on one line."""
     return ", ".join(
         f"{heading} {float(scores[key]):{style}}"
         for key, (heading, style) in FORMATS.items()
@@ -259,12 +224,7 @@ def table(
     names: Sequence[str],
     scores: Mapping[str, Sequence[tuple[str, Mapping[str, float]]]],
 ) -> str:
-    """A Markdown table of scores: a row per image, and the means.
-
-    Args:
-        names: of the images.
-        scores: of each image, by stage.
-    """
+    """Markdown table with a row per image and the means; `scores` are by stage."""
     columns = [
         (place, stage, key)
         for place, (stage, _) in enumerate(scores[names[0]])

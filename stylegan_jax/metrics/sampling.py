@@ -1,8 +1,6 @@
-"""Features of the images that measures compare: a generator's samples, and the data's.
+"""Features or their statistics of generated and real images, cached.
 
-All of them (`features`) or their mean and covariance (`statistics`), with what was
-found of the data cached for the next network, and what was computed of samples kept
-until the measure has been taken.
+Results of the data are kept; those of samples until the measure is taken.
 """
 
 import dataclasses
@@ -28,14 +26,13 @@ from stylegan_jax.networks.generator import Generator
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Some images, as one network sees them.
+    """Images as one feature network represents them.
 
     Attributes:
-        chunks: their features from an image on, float32 `[N, size]` each; raises
-            UserError where some are not finite, and names the image.
-        count: how many there are.
-        identify: gives all that the features depend on, as JSON; may take a while.
-        lasting: worth keeping when the measure has been taken.
+        chunks: features from an index on, float32 `[N, size]` each; raises UserError
+            and names the image if some are not finite.
+        identify: JSON of all that the features depend on; may be slow.
+        lasting: cached after the measure has been taken.
     """
 
     chunks: Callable[[int], Iterator[np.ndarray]]
@@ -55,13 +52,7 @@ def fakes(
 ) -> Images:
     """Samples without truncation, with new noise, as uint8 images.
 
-    Args:
-        generator: what draws them.
-        network: what looks at them.
-        count: how many.
-        labels: of conditional networks, drawn for each sample.
-        seed: of everything random.
-        options: `batch_size` and others of `streaming.chunks`.
+    `labels` are drawn for each sample; `options` are those of `streaming.chunks`.
 
     Source: `metrics/frechet_inception_distance.py`, NVlabs/stylegan
     (`is_validation=True`, `randomize_noise=True`).
@@ -114,17 +105,10 @@ def reals(
     seed: int = 0,
     **options: Any,
 ) -> Images:
-    """Images of the data, each once, spread over it in its order.
+    """Images of the data, each once, evenly spaced and in order.
 
-    Args:
-        source: the data.
-        network: what looks at them.
-        count: how many; all of the data if there are fewer.
-        resolution: of the images, in pixels.
-        fingerprint: says which images they are.
-        mirror: flips each with probability 1/2.
-        seed: of the flips.
-        options: `batch_size` and others of `streaming.chunks`.
+    `count` is at most all; `fingerprint` identifies the images; `mirror` flips each
+    with probability 1/2; `options` are those of `streaming.chunks`.
     """
     chosen = spread(len(source), count)
     flips = np.random.Generator(np.random.Philox(seed)).random(len(chosen)) < 0.5
@@ -168,7 +152,7 @@ def reals(
 def generator_key(
     generator: Generator, labels: LabelDistribution | None = None
 ) -> dict[str, Any]:
-    """What a generator's samples depend on besides the seed, as JSON."""
+    """JSON of what a generator's samples depend on besides the seed."""
     return {
         "arrays": store.digest((generator, labels)),
         "config": repr(generator.config),
@@ -218,7 +202,7 @@ def features(images: Images, files: Store) -> np.ndarray:
 
 
 def statistics(images: Images, files: Store) -> Statistics:
-    """Mean and covariance, without holding more features than a chunk."""
+    """Mean and covariance, in the memory of one chunk."""
     key = _key(images, files, "statistics")
     found = files.read(key) if images.lasting else {}
     if found:
@@ -261,16 +245,16 @@ def _running(fields: store.Arrays) -> RunningStatistics:
 
 
 def to_rgb_levels(images: Array) -> Array:
-    """Images in [-1, 1] as `io.images.to_uint8` makes them, with three channels.
+    """Images in [-1, 1] as `io.images.to_uint8` rounds them, with three channels.
 
-    Under `jit`; float32, whole numbers from 0 to 255.
+    Traceable; float32, whole numbers from 0 to 255.
     """
     levels = jnp.floor(jnp.nan_to_num(images) * 127.5 + 128)
     return as_rgb(jnp.clip(levels, 0, 255))
 
 
 def as_rgb(images: Any) -> Any:
-    """`[N, H, W, C]` with three channels: grey repeated, alpha left out."""
+    """`[N, H, W, C]` with three channels: grey repeated, alpha dropped."""
     if images.shape[-1] <= 2:
         return images[..., :1].repeat(3, axis=-1)
     return images[..., :3]

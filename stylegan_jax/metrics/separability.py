@@ -1,4 +1,4 @@
-"""Linear separability of latents by the attributes of their images.
+"""Linear separability of latents by image attributes.
 
 Source: Karras et al. 2018, section 4.2, and `metrics/linear_separability.py`,
 NVlabs/stylegan.
@@ -21,23 +21,19 @@ from stylegan_jax.networks.generator import Generator
 
 
 class BinaryClassifier(Protocol):
-    """Logits of an attribute, as of `classifiers.classifier.Classifier`."""
+    """Classifier of one attribute, as `classifiers.classifier.Classifier`."""
 
     def logit(self, images: Array) -> Array:
-        """Images `[N, H, W, C]` in [-1, 1] to `[N]`, above 0 where it is there."""
+        """Logits `[N]` of `[N, H, W, C]` in [-1, 1]; positive with the attribute."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Separability:
-    """How separable a space is.
+    """Linear separability of a latent space.
 
-    Attributes:
-        score: two to the sum of the entropies; 1 is perfect, and every attribute
-            that a plane says nothing about doubles it.
-        entropies: of each attribute, given the side of the plane; bits, `[K]`.
-        confusion: samples of each attribute, int `[K, 2, 2]`: by side of the plane,
-            then by what the classifier says; 0 is with the attribute.
+    `score` is 2 to the sum of `entropies` `[K]`, in bits; 1 is perfect. `confusion` is
+    int `[K, 2, 2]`: side of the plane, then predicted class; 0 is with the attribute.
     """
 
     score: float
@@ -47,13 +43,10 @@ class Separability:
 
 @dataclasses.dataclass(frozen=True)
 class LabelledLatents:
-    """Latents of samples, and what classifiers say of their images.
+    """Latents and logits of samples, float32.
 
-    Attributes:
-        z: float32 `[N, z_dim]`.
-        w: float32 `[N, w_dim]`, of the last layer, not truncated.
-        logits: float32 `[N, K]`; above 0 where the attribute is there.
-        names: the K attributes.
+    `z` is `[N, z_dim]`, `w` `[N, w_dim]` of the last layer, not truncated, `logits`
+    `[N, K]`, positive with the attribute.
     """
 
     z: np.ndarray
@@ -67,19 +60,11 @@ class LabelledLatents:
 def separability(
     latents: np.ndarray, logits: np.ndarray, *, keep: int | None = None
 ) -> Separability:
-    """Separability of latents by attributes.
+    """Separability of latents `[N, D]` by attributes.
 
-    Args:
-        latents: `[N, D]`.
-        logits: `[N, K]` l of each attribute, which a sample has with the probability
-            softmax([l, -l])[0].
-        keep: the most confident samples of each attribute that are looked at; half by
-            default, as in the paper.
-
-    Raises:
-        UserError: not as many logits as latents, or a `keep` that is not from 1
-            to N.
-        UserError: numbers that are not finite.
+    `logits` are `[N, K]`; a sample has the attribute with probability
+    softmax([l, -l])[0]. `keep` is the number of most confident samples per attribute,
+    half by default, as in the paper. Raises UserError for non-finite numbers.
     """
     keep = len(latents) // 2 if keep is None else keep
     if latents.ndim != 2 or logits.ndim != 2 or len(latents) != len(logits):
@@ -103,17 +88,17 @@ def separability(
 
 
 def confident(logits: np.ndarray, keep: int) -> np.ndarray:
-    """Indices of the surest of `[N]` logits, surest first; equals keep their order.
+    """Indices of the most confident of `[N]` logits, in stable descending order.
 
-    As in the official code the probability decides, in float32: there it is 1 for
-    every logit above 8.32, and those are equals.
+    As in the official code the float32 probability decides: it is 1 for every logit
+    above 8.32, and those are ties.
     """
     sure = 1 / (1 + np.exp(-2 * np.abs(logits.astype(np.float32))))
     return np.argsort(-sure, kind="stable")[:keep]
 
 
 def conditional_entropy(counts: np.ndarray) -> float:
-    """Entropy in bits of the columns given the rows of a table, `[R, C]`."""
+    """Entropy in bits of the columns given the rows of a table of counts, `[R, C]`."""
     joint = counts / np.sum(counts)
     rows = np.broadcast_to(joint.sum(axis=1, keepdims=True), joint.shape)
     here = joint > 0
@@ -130,18 +115,10 @@ def sample_for_separability(
     labels: LabelDistribution | None = None,
     **options: Any,
 ) -> LabelledLatents:
-    """Draws images with random noise and without truncation, and classifies them.
+    """Draws and classifies images with random noise, without truncation.
 
-    Args:
-        generator: what draws.
-        classifiers: of binary attributes, by name.
-        count: number of samples.
-        seed: of latents, noise and, for conditional networks, labels.
-        labels: of conditional networks, drawn for each sample.
-        options: `batch_size`, `mesh`, `quiet` and `partial` of `streaming.stream`.
-
-    Raises:
-        UserError: no classifier, or one that refuses the images.
+    `labels` are drawn for each sample of conditional networks; `options` are
+    `batch_size`, `mesh`, `quiet` and `partial` of `streaming.stream`.
     """
     if not classifiers:
         raise UserError("no classifiers; separability needs at least one attribute")
@@ -169,7 +146,6 @@ def sample_for_separability(
 
 
 def _confusion(latents: np.ndarray, logits: np.ndarray, keep: int) -> np.ndarray:
-    """Counts by side of the plane and by class, of the confident samples."""
     # Imported here: it takes a second, and nothing else needs it.
     from sklearn.svm import LinearSVC
 

@@ -1,8 +1,7 @@
-"""Cache of what measures found: of the data for good, of samples until they are scored.
+"""Cache of measures: results of the data for good, of samples until they are scored.
 
-A file is named by a digest of all that its content depends on. Files lie in
-`cache.folder("measures")` and may be removed at any time. In several
-processes, process 0 reads and writes, and broadcasts what it read.
+A file in `cache.folder("measures")` is named by a digest of all it depends on, and may
+be removed at any time. Process 0 reads and writes, and broadcasts.
 """
 
 import dataclasses
@@ -32,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 
 def digest(tree: Any) -> str:
-    """SHA-256 of arrays: their names in the tree, types, shapes and bytes."""
+    """SHA-256 of arrays: names in the tree, types, shapes and bytes."""
     found = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         array = np.asarray(jax.device_get(leaf))
@@ -43,7 +42,7 @@ def digest(tree: Any) -> str:
 
 
 class Store:
-    """Files of one measure; reads and writes nothing if not `enabled`."""
+    """Files of one measure; inactive if not `enabled`."""
 
     def __init__(self, *, enabled: bool = True) -> None:
         """Touches no file."""
@@ -52,47 +51,43 @@ class Store:
 
     @property
     def needs_keys(self) -> bool:
-        """Whether keys matter in this process; they take time to find."""
+        """Whether this process needs keys, which are slow to compute."""
         return self.enabled and jax.process_index() == 0
 
     def read(self, key: Key) -> Arrays:
-        """What `write` was given, or {}."""
+        """Arrays of `write`, or {}."""
         return _read(_path(key)) if self.enabled else {}
 
     def write(self, key: Key, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keeps arrays until somebody removes the file."""
+        """Stores arrays for good."""
         if self.enabled:
             _write(_path(key), arrays)
 
     def partial(self, key: Key) -> "Partial":
-        """The file of what was computed so far under this key."""
+        """File of partial results of this key."""
         path = _path({**key, "partial": True}) if self.enabled else None
         self._partials.append(Partial(path))
         return self._partials[-1]
 
     def finish(self) -> None:
-        """Removes what was computed so far: the measure has been taken."""
+        """Removes partial results."""
         for partial in self._partials:
             partial.remove()
 
 
 @dataclasses.dataclass
 class Partial:
-    """What was computed so far, saved every minute so that it can be continued.
-
-    Attributes:
-        path: the file; None keeps nothing.
-    """
+    """Partial results, saved every minute; a `path` of None saves nothing."""
 
     path: Path | None = None
     _last: float = dataclasses.field(default_factory=time.monotonic)
 
     def restore(self) -> Arrays:
-        """What was saved last, or {}."""
+        """Arrays of the last `save`, or {}."""
         return _read(self.path) if self.path else {}
 
     def save(self, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
-        """Saves what `arrays` gives, if it is time to."""
+        """Saves the result of `arrays` if a minute has passed."""
         if self.path is None or jax.process_index() != 0:
             return
         if time.monotonic() - self._last >= EVERY_SECONDS:
@@ -100,7 +95,7 @@ class Partial:
             self._last = time.monotonic()
 
     def remove(self) -> None:
-        """Removes the file if there is one."""
+        """Removes the file if it exists."""
         if self.path is not None and jax.process_index() == 0:
             self.path.unlink(missing_ok=True)
 
@@ -112,7 +107,7 @@ def _path(key: Key) -> Path:
 
 
 def _read(path: Path) -> Arrays:
-    """The arrays of process 0's file, in every process; {} of none or a damaged one."""
+    """Arrays of process 0's file, broadcast; {} if missing or damaged."""
     found: Arrays = {}
     if jax.process_index() == 0 and path.exists():
         try:

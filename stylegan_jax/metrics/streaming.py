@@ -1,9 +1,8 @@
-"""Values of many samples, batch by batch over the devices of all processes.
+"""Evaluation of a function of many samples over the devices of all processes.
 
-Whatever is random about a sample is a function of a seed and of the sample's index
-(`draws.py`), and a device always runs the program of the same few samples. So neither
-the number of devices, nor that of processes, nor the size of a batch changes a digit
-that matters; and what was interrupted is continued bit for bit.
+A sample's randomness depends on seed and index alone (`draws.py`), and each device
+program has a fixed number of samples. So results do not depend on devices, processes
+or batch size, and resuming is bitwise.
 """
 
 import collections
@@ -39,20 +38,9 @@ def stream(
     partial: Partial | None = None,
     **options: Any,
 ) -> Any:
-    """Computes something of each sample 0, ..., `count - 1`, and keeps all of it.
+    """Computes samples 0, ..., `count - 1`; returns arrays `[count, ...]` in order.
 
-    Args:
-        compute: as for `chunks`.
-        networks: as for `chunks`.
-        count: number of samples.
-        partial: where results so far are saved, and taken up from.
-        options: the rest that `chunks` takes.
-
-    Returns:
-        The tree of NumPy arrays `[count, ...]`, in the order of the samples.
-
-    Raises:
-        UserError: no samples, or batches of none.
+    Arguments are those of `chunks`; an interrupted call resumes from `partial`.
     """
     partial = partial or Partial()
     kept = partial.restore()
@@ -80,30 +68,20 @@ def chunks(
     title: str = "samples",
     quiet: bool = False,
 ) -> Iterator[Any]:
-    """Computes something of the samples `start`, ..., `count - 1`.
+    """Yields results of samples `start`, ..., `count - 1`, in order.
 
-    In several processes each computes its devices' share, and all get everything; all
-    must call this alike.
+    Trees of NumPy arrays `[CHUNK, ...]`, the last one shorter. In several processes
+    each computes its devices' share and all get everything; all must call this alike.
 
     Args:
         compute: `(networks, indices uint32 [TOGETHER])` to a tree of arrays
-            `[TOGETHER, ...]`; traced once, runs on every device.
-        networks: tree of arrays, copied to every device.
-        count: where to end.
-        batch_size: samples given to the devices before the first is waited for.
-        start: where to begin, a multiple of CHUNK.
-        load: makes of indices `[N]` what `compute` is given instead, a tree of host
-            arrays `[N, ...]`; called for this process's share only.
+            `[TOGETHER, ...]`; traced once.
+        networks: tree of arrays, replicated.
+        batch_size: samples dispatched before the first is waited for.
+        start: a multiple of CHUNK.
+        load: indices `[N]` to a tree of host arrays `[N, ...]`, which `compute` gets
+            instead; called for this process's share only.
         mesh: all devices of all processes by default.
-        title: of the progress bar.
-        quiet: shows no bar.
-
-    Yields:
-        Trees of NumPy arrays `[CHUNK, ...]`, the last one shorter, in the order of the
-        samples.
-
-    Raises:
-        UserError: no samples, or batches of none, or no such start.
     """
     if count < 1 or batch_size < 1:
         raise UserError(
@@ -138,7 +116,6 @@ def _results(
     load: Callable[[np.ndarray], Any] | None,
     mesh: Mesh,
 ) -> Iterator[Any]:
-    """Results of one call after the other, as host arrays."""
     copied, own = PartitionSpec(), PartitionSpec(parallel.DATA)
     mapped = jax.shard_map(compute, mesh=mesh, in_specs=(copied, own), out_specs=own)
     shared = jax.process_count() > 1

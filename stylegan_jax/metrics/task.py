@@ -1,7 +1,4 @@
-"""What a measure is to be taken of: a generator or images, data, options.
-
-How many images of each kind are looked at, and what a score depends on.
-"""
+"""Tasks of measures: what is compared, numbers of images, and cache keys."""
 
 import dataclasses
 import functools
@@ -26,24 +23,23 @@ from stylegan_jax.networks.generator import Generator
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeasureOptions:
-    """How a measure is taken.
+    """Settings of a measure.
 
     Attributes:
-        mirror: half of the images of the data are flipped, as in training.
-        inception: a copy of Inception's weights; None fetches them once.
+        mirror: flips half of the images of the data, as in training.
+        inception: the user's copy of Inception's weights; None fetches them once.
         vgg16: likewise of VGG16's.
-        lpips: likewise of LPIPS's weights of channels.
-        classifiers: a file of classifiers for separability; made if it is not there.
-        features: another network in the place of all of these, or its file
-            (`classifiers/own.py`). Scores then bear its name. The cache knows it by
-            its `params`; one without any is not cached.
-        seed: of everything random.
+        lpips: likewise of LPIPS's channel weights.
+        classifiers: file of classifiers for separability; written if missing.
+        features: another network in place of all of these, or its file
+            (`classifiers/own.py`), which scores are named after. One without `params`
+            is not cached.
+        seed: of all draws.
         batch_size: images under way at once; scores change by rounding only.
-        mesh: the devices; all of all processes by default.
-        quiet: shows no progress.
-        cache: keeps what was found of the data and of samples so far, and uses it.
-        resolution: that images are compared at, in pixels; None: the generator's.
-        fingerprint: of the images of the data that are used, where it is known.
+        mesh: all devices of all processes by default.
+        cache: keeps and reuses results of the data and of samples so far.
+        resolution: of the compared images in pixels; None: the generator's.
+        fingerprint: of the images of the data that are used, if known.
     """
 
     mirror: bool = False
@@ -63,7 +59,7 @@ class MeasureOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A measure to be taken, and how; `other` are the features if not the usual."""
+    """A measure and its inputs; `other` are the user's features."""
 
     made: Generator | Source
     source: Source | None
@@ -74,61 +70,61 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Of the score."""
+        """Name of the score."""
         return self.measure.name_on(self.other.name if self.other else None)
 
     @property
     def uses_data(self) -> bool:
-        """Whether images of the data, or its labels, matter."""
+        """Whether images of the data, or its labels, are used."""
         measure = self.measure
         return measure.compares or measure.kind == "ls" or self.labels is not None
 
     @property
     def count(self) -> int:
-        """Images asked for."""
+        """Number of images asked for."""
         assert self.measure.count is not None
         return self.measure.count
 
     @property
     def num_samples(self) -> int:
-        """Samples; of images there are no more than there are."""
+        """Number of samples; of images at most all."""
         made = self.made
         return self.count if isinstance(made, Generator) else min(self.count, len(made))
 
     @property
     def num_reals(self) -> int:
-        """Images of the data, each used once."""
+        """Number of images of the data, each used once."""
         assert self.source is not None
         return min(self.count, len(self.source))
 
     @property
     def resolution(self) -> int:
-        """Of the images that are compared."""
+        """Side of the compared images."""
         if self.options.resolution is None and not isinstance(self.made, Generator):
             raise UserError("images are compared at a resolution: give one")
         return self.options.resolution or self.generator.resolution
 
     @property
     def generator(self) -> Generator:
-        """What is measured, if it is one."""
+        """The measured generator."""
         assert isinstance(self.made, Generator)
         return self.made
 
     @functools.cached_property
     def labels(self) -> LabelDistribution | None:
-        """Of the samples of a conditional network."""
+        """Label distribution of a conditional network's samples."""
         made = self.made
         return labels_for(made, self.source) if isinstance(made, Generator) else None
 
     @property
     def drawing(self) -> dict[str, Any]:
-        """How samples are drawn: options of all that draws them."""
+        """Options of all functions that draw samples."""
         options = self.options
         names = ("seed", "batch_size", "mesh", "quiet")
         return {name: getattr(options, name) for name in names}
 
     def fingerprint(self) -> str:
-        """Says which images of the data are used."""
+        """Digest of the images of the data that are used."""
         assert self.source is not None
         known = self.options.fingerprint
         return known or self._fingerprint(self.source, self.num_reals)
@@ -138,7 +134,7 @@ class Task:
         return source.fingerprint(chosen, self.resolution)
 
     def samples(self, network: FrozenNetwork) -> sampling.Images:
-        """What was made, as the network sees it."""
+        """Generated images, as seen by `network`."""
         made, count = self.made, self.num_samples
         if isinstance(made, Generator):
             return sampling.fakes(
@@ -152,7 +148,7 @@ class Task:
         )
 
     def data(self, network: FrozenNetwork) -> sampling.Images:
-        """The data, as the network sees it."""
+        """Images of the data, as seen by `network`."""
         assert self.source is not None
         return sampling.reals(
             self.source,
@@ -165,13 +161,13 @@ class Task:
         )
 
     def features(self, network: FrozenNetwork) -> tuple[np.ndarray, np.ndarray]:
-        """Of the data `[num_reals, size]` and of samples `[num_samples, size]`."""
+        """Features of the data `[num_reals, size]` and samples `[num_samples, size]`."""
         images = self.data(network), self.samples(network)
         real, fake = (sampling.features(x, self.files) for x in images)
         return real, fake
 
     def partial(self, **of: Callable[[], str]) -> Partial:
-        """Of samples that are no features of images; `of` they depend on besides."""
+        """Partial results other than features, which also depend on `of`."""
         if not self.files.needs_keys:
             return self.files.partial({})
         key = {
@@ -190,11 +186,7 @@ def make_task(
     measure: Measure,
     options: MeasureOptions,
 ) -> Task:
-    """The task of a measure.
-
-    Raises:
-        UserError: the data, or what was made, does not allow the measure.
-    """
+    """Task of a measure; raises UserError if data or `made` do not allow it."""
     if isinstance(made, Generator) and made.resolution == 1:
         raise UserError(
             "this network draws points; measure them with python -m "
@@ -219,13 +211,13 @@ def make_task(
 def counted(
     made: Generator | Source, source: Source | None, measure: Measure
 ) -> Measure:
-    """The measure with its number of images: all there are, where it says none."""
+    """The measure with its number of images: all there are by default."""
     there = [x for x in (made, source) if not isinstance(x, Generator | None)]
     return measure.on(max(map(len, there), default=0))
 
 
 def require_enough(source: Source | None, measure: Measure) -> None:
-    """Raises UserError unless there is data to compare with, and enough."""
+    """Raises UserError unless there is enough data to compare with."""
     fewest = KINDS[measure.kind].fewest
     if fewest is None:
         return
