@@ -52,8 +52,8 @@ class Classifier:
     def logit(self, images: Array) -> Array:
         """Half the difference of the outputs of two classes, float32 `[N]`; pure.
 
-        `softmax([l, -l])` are the probabilities of class 1 and 0. Images `[N, R, R, C]` are
-        in [-1, 1]; a multiple of the resolution is reduced by means of cells.
+        `softmax([l, -l])` are the probabilities of class 1 and 0. `images` are in [-1, 1];
+        a multiple of the resolution is reduced by means of cells.
         """
         if self.num_classes != 2:
             raise UserError(

@@ -83,7 +83,7 @@ def _means(
     shapes: dict[str, Any],
     last: Callable[[Params, Array], Array],
 ) -> tuple[dict[str, Any], Callable[[Path], FrozenNetwork]]:
-    """Network of a layer's means over pixels, `[N, h, w, size]`, of normalised images."""
+    """Network of a layer's means over pixels `[N, h, w, size]`, normalising images."""
 
     def function(params: Params, images: Array) -> Array:
         x = images.astype(jnp.float32)

@@ -28,7 +28,7 @@ def reconstruction(studio: Studio, inverted: Sequence[Inverted]) -> np.ndarray:
     """Real images, reconstructions by latents, and by latents and noise.
 
     Latents alone use the network's own noise; networks without noise have one such row.
-    Numbers are PSNR in dB; the difference of the last row is in grey levels.
+    Numbers are PSNR in dB; the last row is the last reconstruction's grey-level error.
     """
     real = [one.image for one in inverted]
     drawn = {"latents": [studio.draw(np.asarray(one.code.ws))[0] for one in inverted]}

@@ -83,7 +83,7 @@ def precision_recall(
 
 
 def open_images(images: Images) -> Source:
-    """Opens images; raises UserError if they cannot be used."""
+    """Opens images as a source; raises UserError if unusable."""
     if isinstance(images, np.ndarray):
         return ArraySource(images)
     if not isinstance(images, str | Path):

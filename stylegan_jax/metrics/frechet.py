@@ -43,7 +43,7 @@ class Statistics:
 
 
 class RunningStatistics:
-    """Accumulator of `Statistics`; `scatter` is the sum of deviations' outer products."""
+    """Accumulator of `Statistics`; `scatter` sums the deviations' outer products."""
 
     def __init__(self, size: int) -> None:
         """Starts empty, for features of `size` numbers."""

@@ -161,7 +161,7 @@ class Task:
         )
 
     def features(self, network: FrozenNetwork) -> tuple[np.ndarray, np.ndarray]:
-        """Features of the data `[num_reals, size]` and samples `[num_samples, size]`."""
+        """Features of data `[num_reals, size]` and samples `[num_samples, size]`."""
         images = self.data(network), self.samples(network)
         real, fake = (sampling.features(x, self.files) for x in images)
         return real, fake
