@@ -22,12 +22,12 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io import cache
 
 ATTRIBUTES = ("eyeglasses", "smile", "pose", "age", "gender")
-MAX_RESOLUTION = 64  # larger samples are made smaller for the classifiers
+MAX_RESOLUTION = 64  # larger samples are reduced
 COUNT = 5000
 STEPS = 2000
 
-_COMPARED = 64  # images whose pixels are a part of the key of a stored file
-_FORMAT = 1  # of that key; another number trains anew
+_COMPARED = 64  # images whose pixels are in the cache key
+_FORMAT = 1  # of the cache key
 
 
 def classifiers_for(
@@ -114,10 +114,10 @@ def attribute_classifiers(
             f"images of {resolution} px are too small to classify; it takes "
             f"{classifier_network.MIN_RESOLUTION} px"
         )
-    attribute_table(source, names, chosen)  # refuses what will not do, at once
+    attribute_table(source, names, chosen)  # rejects invalid names early
     reading = track(chosen, f"reading {source.name}", disable=quiet, transient=True)
     images = np.stack([source.image(int(i), resolution) for i in reading])
-    # Again: images found to be damaged have the labels of those in their place.
+    # Again: damaged images have been replaced, labels included.
     table = attribute_table(source, names, chosen)
     classes = np.stack(list(table.values()), axis=1)
     heads = train_heads(images, classes, steps=steps, seed=seed, quiet=quiet)

@@ -21,10 +21,10 @@ from stylegan_jax.features.extractor import Params
 from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.ops import resample
 
-_HELD_OUT = 0.1  # share of the images that only measure the accuracy
+_HELD_OUT = 0.1  # share of the images held out for the accuracy
 _CHUNK = 500  # images classified at once
 _STEPS = 25  # minibatches in one program, at most
-_LEARNING_RATE = 2e-3  # at first; it falls to 0 as a cosine
+_LEARNING_RATE = 2e-3  # initial; cosine decay to 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Classifier:
     def logit(self, images: Array) -> Array:
         """Half the difference of the outputs of two classes, float32 `[N]`; pure.
 
-        `softmax([l, -l])` are the probabilities of class 1 and 0. `images` are in [-1, 1];
-        a multiple of the resolution is reduced by means of cells.
+        `softmax([l, -l])` are the probabilities of class 1 and 0. Images are in
+        [-1, 1]; a multiple of the resolution is reduced by means of cells.
         """
         if self.num_classes != 2:
             raise UserError(
@@ -187,7 +187,7 @@ def _logits(params: Params, images: np.ndarray) -> np.ndarray:
     found = []
     for start in range(0, len(images), count):
         chunk = images[start : start + count]
-        # The last is filled up, so that one program does for all.
+        # The last chunk is padded: one compiled program.
         surplus = ((0, count - len(chunk)), (0, 0), (0, 0), (0, 0))
         padded = np.pad(chunk, surplus, mode="edge")
         found.append(np.asarray(_classified(params, padded))[: len(chunk)])

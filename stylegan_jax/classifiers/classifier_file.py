@@ -30,7 +30,7 @@ FORMAT = "stylegan_jax classifiers"
 VERSION = 1
 
 _KEY = "stylegan_jax"
-_MAX_SIZE = 1 << 14  # of resolution, heads and classes; nothing real comes near
+_MAX_SIZE = 1 << 14  # bound on resolution, heads and classes
 
 
 def save(

@@ -21,8 +21,8 @@ from stylegan_jax.ops import resample
 MIN_RESOLUTION = 8
 SIZE = 128  # of the features
 
-_WIDTHS = (32, 64, 64)  # of the convolutions; those that follow are as the last
-_SMALLEST = 8  # more convolutions halve until the side is at most this
+_WIDTHS = (32, 64, 64)  # of the convolutions; more repeat the last
+_SMALLEST = 8  # final side of the maps at most
 
 
 def shapes(resolution: int, channels: int, outputs: int) -> dict[str, tuple[int, ...]]:

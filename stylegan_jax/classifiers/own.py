@@ -29,7 +29,7 @@ from stylegan_jax.features import (
 )
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 
-_RESOLUTION = 224  # of ImageNet's images, as the networks saw them
+_RESOLUTION = 224  # of the networks' ImageNet images
 
 EXPORTED = ".jaxexport"
 _KINDS = (
@@ -103,7 +103,7 @@ def _means(
 
 
 _VGG16_LAST = vgg16.RELUS[-1]
-# By the names of their arrays; the first that fits.
+# The first whose array names are in the file.
 _ARCHITECTURES = (
     (inception.shapes(), lambda path: inception.extractor(inception.load(path))),
     (

@@ -71,7 +71,7 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
     size = _check(exported, str(path))
     _check_platform(exported, path)
     call = _call(exported, path, digest)
-    # The weights are in the program; caches tell networks apart by their parameters.
+    # Caches identify networks by parameters; here weights are in the program.
     sha256 = np.frombuffer(bytes.fromhex(digest), np.uint8)
     params = {"sha256": jnp.asarray(sha256)}
     return FrozenNetwork(path.stem, size, params, lambda _, images: call(images))
@@ -126,13 +126,13 @@ def _call(
 
     run: Any = plain
     if dtype == jnp.uint8 or not exported.has_vjp():
-        # Rounding has a derivative, and it is 0 everywhere: better none.
+        # An error rather than the zero derivative of rounding.
         run = jax.custom_vjp(plain)
         run.defvjp(lambda images: _no_derivative(path), lambda *_: ())
 
     def features(images: Array) -> Array:
         shape = list(images.shape)
-        # A side that is not a number is any side.
+        # A symbolic side takes any size.
         shape[1:3] = [
             side if isinstance(side, int) else own
             for side, own in zip((height, width), shape[1:3], strict=True)

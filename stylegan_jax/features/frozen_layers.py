@@ -23,7 +23,7 @@ def conv_relu(
     """Convolution by `NAME.weight` `[h, w, I, O]` and `NAME.bias`, then ReLU."""
     kernel = params[f"{name}.weight"]
     if stride == 1 and padding == "SAME" and kernel.shape[0] == kernel.shape[1]:
-        x = conv(x, kernel)  # whose derivative is quick
+        x = conv(x, kernel)  # of a fast derivative
     else:
         x = lax.conv_general_dilated(
             x,

@@ -10,7 +10,7 @@ from jax import Array
 from stylegan_jax.features.extractor import Params
 from stylegan_jax.features.frozen_layers import conv_relu, max_pool, with_biases
 
-# Of each convolution: its index, channels in and out, kernel, stride and padding.
+# Convolutions: index, channels in and out, kernel, stride, padding.
 _CONVOLUTIONS = (
     (0, 3, 64, 11, 4, 2),
     (3, 64, 192, 5, 1, "SAME"),
@@ -20,7 +20,7 @@ _CONVOLUTIONS = (
 )
 ALEX_WIDTHS = tuple(width for _, _, width, *_ in _CONVOLUTIONS)
 
-# Of each fire: its index, channels that come in, channels between, half of those out.
+# Fires: index, channels in, squeezed, and half of those out.
 _FIRES = (
     (3, 64, 16, 64),
     (4, 128, 16, 64),

@@ -26,7 +26,7 @@ RESOLUTION = 299
 NUM_CLASSES = 1008
 _BN_EPS = 1e-3
 
-# Features are means over the pixels after so many of the layers.
+# Number of layers before each pooled output.
 _DEPTHS = {"64": 4, "192": 7, "768": 15, "2048": len(LAYERS)}
 _LOGITS = ("logits_unbiased", "logits")
 OUTPUTS = {name: int(name) for name in _DEPTHS} | dict.fromkeys(_LOGITS, NUM_CLASSES)

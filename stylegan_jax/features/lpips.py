@@ -146,7 +146,7 @@ def _trunk_of(params: Params) -> _Trunk:
 
 def _unit(x: Array) -> Array:
     square = (x * x).sum(-1, keepdims=True)
-    # The root has no derivative at 0, where ReLUs leave many a pixel.
+    # The root has no derivative at 0, common after ReLUs.
     empty = square == 0
     length = jnp.where(empty, 0.0, jnp.sqrt(jnp.where(empty, 1.0, square)))
     return x / (length + _EPS)

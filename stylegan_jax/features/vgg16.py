@@ -33,7 +33,7 @@ RELUS = tuple(index + 1 for stage in _STAGES for index in stage)
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 
-_FC_RESOLUTION = 224  # the dense layers belong to images of this size
+_FC_RESOLUTION = 224  # of the dense layers' images
 _FC_SIZE = 4096
 
 
@@ -67,7 +67,7 @@ def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
     """Parameters of arrays in PyTorch's layout, unchecked."""
     params = weights.parameters(arrays)
     first = "classifier.0.weight"
-    if first in params:  # what it multiplies is flattened CHW there, HWC here
+    if first in params:  # its input is flattened CHW there, HWC here
         width, channels = arrays[first].shape[0], arrays["features.28.bias"].size
         matrix = params[first].reshape(channels, -1, width)
         params[first] = matrix.swapaxes(0, 1).reshape(-1, width)

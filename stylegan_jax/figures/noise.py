@@ -18,7 +18,7 @@ from stylegan_jax.networks.generator import Noise
 
 _FINE = tuple(range(8, 18))  # of 18 layers: 64 px and above
 _CROPS = 4
-_FRAME = (220, 40, 40)  # colour of the square around what is cropped
+_FRAME = (220, 40, 40)  # colour of the square around the crop
 
 
 def noise_layers(

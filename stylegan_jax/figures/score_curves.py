@@ -15,7 +15,7 @@ from stylegan_jax.metrics import evaluations as metrics
 
 _TRAINED = "metrics/"  # before the names of scores in metrics.jsonl
 
-# Panels of overfitting, and metrics of training by the names of their lines.
+# Panels of overfitting: training metrics by line name.
 _SIGNS = {
     "mean scores": {
         "in training": "scores/real",

@@ -24,8 +24,8 @@ from stylegan_jax.networks.seeds import require_pictures
 from stylegan_jax.ops import latents
 from stylegan_jax.ops.latents import latents_of_seed
 
-CUTOFF = 8  # layers that are truncated by default, as in `stylegan_jax.sample`
-_SCREEN = 2  # pictures in films are as many times larger than those on paper
+CUTOFF = 8  # truncated layers by default, as in `stylegan_jax.sample`
+_SCREEN = 2  # factor of a film's pictures over a sheet's
 
 
 class Film(NamedTuple):

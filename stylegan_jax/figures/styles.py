@@ -28,7 +28,7 @@ def style_mixing(
     """
     studio.need_styles("style mixing")
     groups = [(name, list(d)) for name, d in zip(SCALES, destinations, strict=True)]
-    # The smallest networks have no middle.
+    # The smallest networks have no middle layers.
     groups = [(n, s) for n, s in groups if s and named_rows(n, studio.num_layers)]
     ws_b = studio.ws(sources, psi=psi)
     rows: list[list[np.ndarray | None]] = [[None, *studio.draw(ws_b)]]

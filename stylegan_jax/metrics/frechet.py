@@ -20,9 +20,9 @@ from stylegan_jax.io import array_files
 from stylegan_jax.io.atomic import atomic_file
 from stylegan_jax.metrics.checks import require_finite
 
-_ROWS = 4096  # turned to float64 at once
+_ROWS = 4096  # converted to float64 at once
 _FIELDS = {"count", "mean", "covariance"}
-_SYMMETRIC = 1e-9  # of the largest entry; files of other programs may round
+_SYMMETRIC = 1e-9  # relative tolerance; other programs' files may round
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,12 +62,12 @@ class RunningStatistics:
         so_far = self.count
         require_finite(features, name=lambda row: f"image {so_far + row}")
         for start in range(0, len(features), _ROWS):
-            # One layout: another is another order of additions.
+            # A fixed layout fixes the order of additions.
             rows = np.array(features[start : start + _ROWS], np.float64, order="C")
             mean = rows.mean(axis=0)
             rows -= mean
             total, apart = self.count + len(rows), mean - self.mean
-            # What the distance of the means adds to the scatter is one more deviation.
+            # The distance of the means enters the scatter as one more deviation.
             between = np.sqrt(self.count * len(rows) / total) * apart
             deviations = np.concatenate([rows, between[None]])
             self.scatter += deviations.T @ deviations
@@ -130,7 +130,7 @@ def frechet_distance(a: Statistics, b: Statistics, *, ddof: int = 1) -> float:
         )
     if ddof not in (0, 1):
         raise UserError(f"ddof {ddof} is neither 0 nor 1")
-    # Threads of OpenBLAS wait for each other when cores are busy.
+    # OpenBLAS threads wait for each other on busy cores.
     with threadpool_limits(1, user_api="blas"):
         root_a, root_b = _root(a, ddof), _root(b, ddof)
         overlap = np.linalg.svd(root_a.T @ root_b, compute_uv=False).sum()

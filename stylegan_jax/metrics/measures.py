@@ -33,8 +33,8 @@ from stylegan_jax.metrics.store import digest
 from stylegan_jax.metrics.task import MeasureOptions, Task, make_task, require_enough
 from stylegan_jax.networks.generator import Generator
 
-_INCEPTION = 2048  # features; of fewer images the Frechet distance is far too large
-_LOOKED_AT = 500  # labels of the data, to see whether there are any
+_INCEPTION = 2048  # features; FID of fewer images is far too large
+_LOOKED_AT = 500  # labels read to check that there are any
 Scores = dict[str, float]
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ def _distance(task: Task) -> tuple[Distance, Callable[[], str]]:
         return perceptual, lambda: digest(params)
 
     def squared(a: Array, b: Array) -> Array:
-        # Not rounded to levels: a step is far below one.
+        # Not rounded: a path step is far below one level.
         seen = (sampling.as_rgb(images * 127.5 + 127.5) for images in (a, b))
         found_a, found_b = (other.function(other.params, images) for images in seen)
         return ((found_a - found_b) ** 2).sum(1)
@@ -262,7 +262,7 @@ def _separability(task: Task) -> Scores:
     return scores
 
 
-# Of each kind: what takes it, and what fetches and reads the weights it needs.
+# By kind: the measure, and the loader of its weights.
 _MEASURES: dict[
     str, tuple[Callable[[Task], Scores], Callable[[MeasureOptions], Any]]
 ] = {

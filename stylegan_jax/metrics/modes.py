@@ -6,7 +6,7 @@ import numpy as np
 
 from stylegan_jax.errors import UserError
 
-_FOUND = 0.1  # of a mode's true share: a stray sample is no mode
+_FOUND = 0.1  # least part of a mode's true share
 
 
 @dataclasses.dataclass(frozen=True)

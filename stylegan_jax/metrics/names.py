@@ -39,7 +39,7 @@ KINDS = {
     **dict.fromkeys(("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend"), _PATHS),
     "ls": Kind(200_000, False, {"_z": False, "_w": False}),
 }
-_FEWEST = 10  # images; a score of fewer says nothing
+_FEWEST = 10  # images for a meaningful score
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,11 +23,11 @@ from stylegan_jax.ops import latents, resample
 Space = Literal["z", "w"]
 Sampling = Literal["full", "end"]
 Networks = tuple[Generator, LabelDistribution | None]
-# Of images [N, H, W, C] in [-1, 1] and as many others: [N].
+# Images [N, H, W, C] in [-1, 1], twice, to [N].
 Distance = Callable[[Array, Array], Array]
 
-EPSILON = 1e-4  # length of a step, of the whole path
-_COMPARED_AT = 256  # pixels; larger images are made smaller first
+EPSILON = 1e-4  # step, as a part of the path
+_COMPARED_AT = 256  # pixels; larger images are reduced first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ def path_distances(
     """
     _check("space", space, ("z", "w"))
     z0, z1, t = paths
-    # The step is lost in TF32 or bfloat16, which accelerators multiply in by default.
+    # The step is lost in TF32 or bfloat16, accelerators' defaults.
     with jax.default_matmul_precision("highest"):
         if space == "z":
             begins, ends = (latents.slerp(z0, z1, s[:, None]) for s in (t, t + epsilon))

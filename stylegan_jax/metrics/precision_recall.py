@@ -69,7 +69,7 @@ def squared_radii(features: np.ndarray, *, k: int, block: int = 4096) -> np.ndar
     for rows in _slices(count, block):
         for columns in _slices(count, block):
             if columns.start < rows.start:
-                continue  # seen from the other side
+                continue  # by symmetry
             distances = _squared_distances(features[rows], features[columns])
             nearest[rows] = _smallest(nearest[rows], distances)
             if columns.start > rows.start:
@@ -91,6 +91,6 @@ def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     x, y = x.astype(np.float64), y.astype(np.float64)
     norms = np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1)
     distances = norms - 2 * (x @ y.T)
-    # Twins are at distance zero: rounding would decide who is inside a radius of zero.
+    # Duplicates have distance zero, else rounding decides a radius of zero.
     distances[distances < norms * (x.shape[1] * np.finfo(np.float64).eps)] = 0
     return distances

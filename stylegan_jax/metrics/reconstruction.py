@@ -58,9 +58,9 @@ _CONVENTIONS = {
     "ssim_gaussian": GAUSSIAN,
     "ssim_uniform": UNIFORM,
 }
-_BATCH = 16  # images that LPIPS looks at together
-_EPS = 1e-12  # of a length; features that are all 0 are like nothing
-# For people: heading, and how a number is written; in this order.
+_BATCH = 16  # of LPIPS
+_EPS = 1e-12  # of a length
+# Heading and number format, in the order of reports.
 FORMATS: Mapping[str, tuple[str, str]] = {
     "psnr": ("PSNR dB", ".2f"),
     "ssim_gaussian": ("SSIM", ".4f"),
@@ -104,7 +104,7 @@ def ssim_map(
             f"{convention.taps} px; enlarge them"
         )
     black, white = value_range
-    # From -0.5 to 0.5, not 0 to 1: less is lost where squares of means are taken off.
+    # In [-0.5, 0.5]: subtracting squared means loses less than in [0, 1].
     u, v = ((image - black) / (white - black) - 0.5 for image in (x, y))
     mean_u, mean_v = _local_mean(u, convention), _local_mean(v, convention)
     area = convention.taps**2
@@ -229,7 +229,7 @@ def table(
         (place, stage, key)
         for place, (stage, _) in enumerate(scores[names[0]])
         for key in FORMATS
-        # Not those that some lack, of an earlier call with other flags.
+        # Scores that some images lack stem from other flags.
         if all(key in scores[name][place][1] for name in names)
     ]
     heads = [f"{stage}: {FORMATS[key][0]}" for _, stage, key in columns]

@@ -69,7 +69,7 @@ def fakes(
         )
         with jax.default_matmul_precision("highest"):
             found = network.function(params, to_rgb_levels(images))
-        # As levels they would be an even grey.
+        # As levels, NaNs would be an even grey.
         drawn = jnp.isfinite(images).all(axis=(1, 2, 3))
         return jnp.where(drawn[:, None], found, jnp.nan)
 
@@ -122,7 +122,7 @@ def reals(
             return network.function(params, images)
 
     def chunks(start: int) -> Iterator[np.ndarray]:
-        # Decoding and drawing release the interpreter lock for most of their time.
+        # Decoding and drawing mostly release the interpreter lock.
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 16), "decode") as pool:
             found = streaming.chunks(
                 compute,
@@ -208,7 +208,7 @@ def statistics(images: Images, files: Store) -> Statistics:
     if found:
         return _running(found).statistics()
     partial = files.partial(key)
-    # Another measure may have left the features.
+    # Features may be cached by another measure.
     whole = files.read({**key, "kind": "features"}) if images.lasting else {}
     chunks = (lambda start: _cut(whole["0"], start)) if whole else images.chunks
     kept = partial.restore()

@@ -146,14 +146,14 @@ def sample_for_separability(
 
 
 def _confusion(latents: np.ndarray, logits: np.ndarray, keep: int) -> np.ndarray:
-    # Imported here: it takes a second, and nothing else needs it.
+    # Imported here: it takes a second.
     from sklearn.svm import LinearSVC
 
     chosen = confident(logits, keep)
     # Class 0 has the attribute, as in the official code. argmax takes the first.
     targets = (logits[chosen] < 0).astype(int)
     if targets.min() == targets.max():
-        # No plane can be fitted to one class; the official code counts that as right.
+        # One class cannot be separated; the official code counts it as right.
         outputs = targets
     else:
         outputs = LinearSVC().fit(latents[chosen], targets).predict(latents[chosen])

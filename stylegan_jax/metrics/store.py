@@ -25,8 +25,8 @@ from stylegan_jax.io.atomic import atomic_file
 Arrays = dict[str, np.ndarray]
 Key = Mapping[str, Any]  # JSON: what the content depends on
 
-EVERY_SECONDS = 60.0  # between two savings of what was computed so far
-FORMAT = 1  # another number makes files of other versions unknown
+EVERY_SECONDS = 60.0  # between saves of partial results
+FORMAT = 1  # of the key
 _logger = logging.getLogger(__name__)
 
 
@@ -111,7 +111,7 @@ def _read(path: Path) -> Arrays:
     found: Arrays = {}
     if jax.process_index() == 0 and path.exists():
         try:
-            # Opened here: NumPy leaves files that are no archives open.
+            # Opened here, since NumPy leaves other files open.
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 found = dict(archive)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as e:
@@ -131,5 +131,5 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         with atomic_file(path) as file:
             fields: dict[str, Any] = {**arrays}
             np.savez(file, **fields)
-    except OSError as error:  # nothing is lost but time
+    except OSError as error:  # costs only time
         _logger.warning("%s cannot be written (%s)", path, error.strerror)

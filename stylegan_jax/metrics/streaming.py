@@ -19,14 +19,14 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.metrics.store import Partial
 
-# Samples in the program of a device. Another number is another order of additions,
-# which path lengths show in the fifth digit: they divide rounding by 1e-4.
+# Samples per device program. Fixed, since the order of additions shows in the fifth
+# digit of path lengths, which divide rounding by 1e-4.
 TOGETHER = 4
-# Samples that are handed on at once, whatever the devices: sums over them then have
-# one order. A multiple of TOGETHER.
+# Samples yielded at once on any devices, for a fixed order of sums; a multiple of
+# TOGETHER.
 CHUNK = 512
-# Calls under way when processes exchange results; with many more, XLA's CPU backend
-# can run out of threads, each waiting for another process.
+# Calls in flight between processes; with many more, XLA's CPU backend can run out of
+# threads.
 _CALLS = 8
 
 
@@ -51,7 +51,7 @@ def stream(
         leaves, structure = jax.tree.flatten(part)
         done.append(leaves)
         start += len(leaves[0])
-        if start < count:  # so that there is always a rest, which says the structure
+        if start < count:  # a rest remains, for the tree's structure
             partial.save(lambda: {str(i): x for i, x in enumerate(_joined(done))})
     return jax.tree.unflatten(structure, _joined(done))
 
@@ -95,7 +95,7 @@ def chunks(
     with progress_bar(quiet=quiet or jax.process_index() != 0) as bar:
         task = bar.add_task(title, total=count, completed=start)
         for result in results:
-            number = min(left, TOGETHER * mesh.size)  # the last call was filled up
+            number = min(left, TOGETHER * mesh.size)  # the last call was padded
             leaves, structure = jax.tree.flatten(result)
             held.append([x[:number] for x in leaves])
             left -= number
@@ -119,7 +119,7 @@ def _results(
     copied, own = PartitionSpec(), PartitionSpec(parallel.DATA)
     mapped = jax.shard_map(compute, mesh=mesh, in_specs=(copied, own), out_specs=own)
     shared = jax.process_count() > 1
-    # Every process needs the results of all; within one they are gathered by the host.
+    # Every process needs all results; a single one gathers them on the host.
     out = parallel.replicated(mesh) if shared else parallel.split(mesh)
     run = jax.jit(mapped, out_shardings=out)
     networks = parallel.place(networks, parallel.replicated(mesh))
@@ -130,7 +130,7 @@ def _results(
     owned = [device.process_index == here for device in mesh.devices.flat]
     in_flight: collections.deque[Any] = collections.deque()
     for start in range(samples.start, samples.stop, together):
-        # The last call is filled up with the last sample.
+        # The last call is padded with the last sample.
         indices = np.arange(start, start + together)
         indices = np.minimum(indices, samples.stop - 1).astype(np.uint32)
         indices = indices.reshape(mesh.size, TOGETHER)[owned].reshape(-1)
