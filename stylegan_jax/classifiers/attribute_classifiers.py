@@ -1,8 +1,6 @@
-"""Attribute classifiers of labelled images, for linear separability.
+"""Attribute classifiers for linear separability: one network with a head for each.
 
-The paper trains one network per CelebA attribute, of its discriminator's size. Here
-one small network has a head per attribute, and accuracy is measured on held-out
-images.
+The paper trains one network per CelebA attribute, of its discriminator's size.
 """
 
 import hashlib
@@ -44,15 +42,11 @@ def classifiers_for(
 ) -> dict[str, Classifier]:
     """Binary classifiers for samples of a resolution: from a file, or trained once.
 
-    They are cached in `cache.folder("classifiers")`, by a digest of the labels, the
-    pixels of some images and the other arguments, which are `attribute_classifiers`'.
-    Raises UserError for missing labels, unknown names, and files that are damaged or of
-    another size.
-
-    Args:
-        source: labelled images; may be None if `file` exists.
-        resolution: of the samples in pixels; above 64 they are reduced to 64.
-        file: the user's classifiers; written after training if it does not exist.
+    `file` is written after training if it does not exist; if it does, `source` may be
+    None. Samples above 64 px are reduced to 64. Trained classifiers are cached in
+    `cache.folder("classifiers")`, by a digest of the labels, the pixels of some images
+    and the other arguments, which are those of `attribute_classifiers`. Raises
+    UserError for missing labels, unknown names, and damaged or unfitting files.
     """
     if file is not None and file.suffix != ".safetensors":
         raise UserError(f"{file}: files of classifiers end in .safetensors; rename it")
@@ -101,11 +95,10 @@ def attribute_classifiers(
     Raises UserError for missing labels, and attributes that are unknown or constant.
 
     Args:
-        names: all attributes that vary by default. Of portraits `ATTRIBUTES`, or fields
-            of `PortraitAttributes` that are numbers or bools.
+        names: all that vary by default. Of portraits `ATTRIBUTES`, or fields of
+            `PortraitAttributes` that are numbers or bools.
         resolution: in pixels, at least 8.
-        count: images used at most, spread over the data; a tenth is held out for the
-            accuracy.
+        count: images at most, spread over the data; a tenth is for the accuracy.
         steps: minibatches of 64.
     """
     chosen = spread(len(source), count)

@@ -1,8 +1,4 @@
-"""Training of small classifiers of labelled images.
-
-One network (`classifier_network.py`) may have several heads; its classifiers share all
-layers but the last, and can be saved in one file.
-"""
+"""Training of small classifiers of labelled images, several heads to a network."""
 
 import dataclasses
 import functools
@@ -29,10 +25,9 @@ _LEARNING_RATE = 2e-3  # initial; cosine decay to 0
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A trained classifier.
+    """A trained classifier with its accuracy on held-out images, 0 to 1.
 
-    `params` have this head's logits only; `accuracy` is of held-out images, 0 to 1;
-    `resolution` is that of the training images.
+    `params` have this head's logits only; `resolution` is the training images'.
     """
 
     params: Params
@@ -89,10 +84,9 @@ def train_heads(
 ) -> list[Classifier]:
     """Trains one network with K heads on nine tenths of the images.
 
-    The loss is the sum of the heads' cross entropies; accuracy is of the other tenth.
-    Images are uint8 `[N, R, R, C]`, R at least 8; classes int `[N, K]`, from 0. The
-    classifiers share the arrays of all layers but the last. Raises UserError for too
-    few or too small images.
+    The loss sums the heads' cross entropies; accuracy is of the other tenth. Images
+    are uint8 `[N, R, R, C]`, R at least 8, classes int `[N, K]` from 0. Classifiers
+    share all layers but the last. Raises UserError for too few or too small images.
     """
     if len(images) < 20 or len(images) != len(classes):
         raise UserError(

@@ -1,10 +1,8 @@
 """Convolutional network of the classifiers, and its features.
 
-Convolutions with ReLU and 2 x 2 max pooling, then two dense layers: features, and the
-logits of all heads side by side.
-
-Parameters are `conv0.weight`, `conv0.bias`, ... `hidden.weight` `[I, F]` and
-`heads.weight` `[F, K]`; images are float `[N, R, R, C]` in [-1, 1].
+Convolutions with ReLU and 2 x 2 max pooling, a dense layer of features, and the logits
+of all heads side by side. Parameters are `conv0.weight`, `conv0.bias`, ...
+`hidden.weight` `[I, F]` and `heads.weight` `[F, K]`; images `[N, R, R, C]` in [-1, 1].
 """
 
 import math

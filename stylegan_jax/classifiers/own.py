@@ -1,11 +1,9 @@
 """Feature networks from users' files; nothing in them is executed.
 
-The content decides:
-
 - a JAX function, `.jaxexport` (`exported_function.py`): any network;
 - classifiers of ours (`classifier_file.py`): the layer before the last;
-- weights of a known network, by the names of their arrays, as PyTorch's `.pth`,
-  `.safetensors` or `.npz`: the Inception of 2015, VGG16, AlexNet, SqueezeNet 1.1.
+- weights (`.pth`, `.safetensors`, `.npz`) of a known network, by array names: the
+  Inception of 2015, VGG16, AlexNet, SqueezeNet 1.1.
 """
 
 import os
@@ -44,12 +42,10 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
 
     Functions and classifiers are named after their file; weights are
     `inception-2015-2048`, `vgg16-fc2` (the second dense layer, if the file has it),
-    `vgg16`, `alexnet` or `squeezenet1_1`. The last three are the mean over the pixels
-    of the last ReLU before any dense layer, of images resized to 224 x 224 (linearly,
-    antialiased) and normalised as ImageNet's.
-
-    Its `function` takes uint8 or float images, 0 to 255, under `jit`, and is
-    differentiable (an exported function: if it was exported with its derivative).
+    `vgg16`, `alexnet` or `squeezenet1_1`. The last three are means over the pixels of
+    the last ReLU before any dense layer, of images resized to 224 x 224 (linearly,
+    antialiased) and normalised as ImageNet's. `function` takes uint8 or float images, 0
+    to 255, and is differentiable (if exported: with its derivative).
     """
     path = Path(path)
     if path.suffix == EXPORTED:

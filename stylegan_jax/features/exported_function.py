@@ -2,16 +2,14 @@
 
 A file is a StableHLO program of array operations with its constants, neither Python
 nor a pickle. Programs with anything else are rejected, and each is tried in a process
-apart first. `features/imagenet.py` is an example of a ported network.
-
-    from stylegan_jax.features import exported_function
+apart first. It needs `flatbuffers`: `pip install 'stylegan_jax[export]'`.
 
     def embed(images):  # float32 [N, 112, 112, 3], 0 to 255
         return my_network.apply(params, images / 127.5 - 1)  # [N, 512]
 
     exported_function.save(embed, "faces.jaxexport", resolution=112)
 
-It needs `flatbuffers`: `pip install 'stylegan_jax[export]'`.
+`features/imagenet.py` is an example of a ported network.
 """
 
 import os
@@ -39,13 +37,10 @@ def save(
     resolution: int | None = None,
     dtype: Literal["float32", "uint8"] = "float32",
 ) -> None:
-    """Exports a function for CPUs, GPUs and TPUs; the file's stem is its name.
+    """Exports images `[N, H, W, 3]`, 0 to 255, to features `[N, size]` as `.jaxexport`.
 
-    Args:
-        function: images `[N, H, W, 3]`, 0 to 255, to features `[N, size]`.
-        path: ends in `.jaxexport`.
-        resolution: side of the images, to which others are resized; None for any.
-        dtype: of the images. "float32" keeps the derivative too; "uint8" has none.
+    It runs on CPUs, GPUs and TPUs. Images of other sizes than `resolution` are resized
+    to it; None takes any. "float32" keeps the derivative too; "uint8" has none.
     """
     sides = "h, w" if resolution is None else f"{resolution}, {resolution}"
     shape = export.symbolic_shape(f"n, {sides}, 3")

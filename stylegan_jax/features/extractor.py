@@ -14,12 +14,7 @@ Params = Mapping[str, Array]  # by the names of the original network
 
 
 class Extractor(Protocol):
-    """Maps images to vectors.
-
-    Attributes:
-        name: identifies network and layer in caches and reports.
-        size: of a vector.
-    """
+    """Maps images to vectors of `size`; `name` identifies it in caches and reports."""
 
     @property
     def name(self) -> str: ...  # noqa: D102

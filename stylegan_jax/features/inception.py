@@ -113,12 +113,9 @@ def preprocess(images: Array) -> Array:
 def features(params: Params, images: Array, outputs: Sequence[str]) -> dict[str, Array]:
     """Outputs by name, `[N, OUTPUTS[name]]`, in one pass that ends at the last of them.
 
-    Args:
-        params: of `convert`.
-        images: `[N, H, W, 3]` of any size, 0..255, uint8 or float32.
-        outputs: static. "64" to "2048" are means over pixels after both maxima, before
-            the last reduction and at the end; "logits_unbiased" have no bias, as in the
-            official inception score.
+    Images are `[N, H, W, 3]` of any size, 0..255, uint8 or float32. "64" to "2048" are
+    means over pixels after both maxima, before the last reduction and at the end;
+    "logits_unbiased" have no bias, as in the official inception score.
     """
     if not outputs or not set(outputs) <= set(OUTPUTS):
         raise UserError(

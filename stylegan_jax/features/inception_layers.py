@@ -1,7 +1,7 @@
 """Layer table of the Inception network of 2015.
 
-Source: Szegedy et al. 2016, table 1 and figures 5 to 7; names and details from
-torchvision's `inception.py` and mseitzer/pytorch-fid's.
+Source: Szegedy et al. 2016, table 1 and figures 5 to 7; torchvision's `inception.py`
+and mseitzer/pytorch-fid's.
 """
 
 import dataclasses

@@ -112,8 +112,7 @@ def fc2_extractor(params: Params) -> FrozenNetwork:
     """Features of improved precision and recall (Kynkäänniemi et al. 2019).
 
     Images are resized to 224 x 224 in TensorFlow 1's way, as torch-fidelity does
-    (`feature_extractor_vgg16.py`, 'fc2_relu'); not compared with NVIDIA's own VGG16,
-    which is a program in a file.
+    (`feature_extractor_vgg16.py`, 'fc2_relu'); not compared with NVIDIA's own VGG16.
     """
 
     def function(params: Params, images: Array) -> Array:

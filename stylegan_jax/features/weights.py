@@ -1,6 +1,5 @@
-"""Weights of the frozen networks: download, reading and checks.
+"""Weights of the frozen networks: fetching from their authors, reading and checks.
 
-A file is the user's, or is fetched from its authors to `cache.folder("features")`.
 PyTorch files are read without PyTorch.
 """
 
@@ -32,15 +31,11 @@ def load(
     path: str | os.PathLike[str] | None = None,
     unused: tuple[str, ...] = (),
 ) -> Arrays:
-    """Complete float32 weights of a network by name, in the file's layout.
+    """Complete float32 weights of `shapes` by name, in the file's layout.
 
-    Raises UserError if they are unavailable, damaged or of another network.
-
-    Args:
-        source: published file if `path` is None.
-        shapes: of every wanted array, by name.
-        path: the user's file: .pth or .pt of PyTorch, .safetensors or .npz.
-        unused: prefixes and suffixes of names that are skipped.
+    `path` is the user's .pth, .pt, .safetensors or .npz; None fetches `source`. Names
+    with a prefix or suffix of `unused` are skipped. Raises UserError if the weights are
+    unavailable, damaged or of another network.
     """
     path = fetch(source) if path is None else Path(path)
     found = {

@@ -24,9 +24,7 @@ _FRAME = (220, 40, 40)  # colour of the square around the crop
 def noise_layers(
     studio: Studio, seeds: Sequence[int], *, psi: float = 1.0
 ) -> np.ndarray:
-    """Images with noise on all layers, none, the fine and the coarse ones.
-
-    Below each image is its difference from the one without noise.
+    """Images with noise on all layers, none, fine and coarse ones, and its effects.
 
     Source: Karras et al. 2018, figure 5; `draw_noise_components_figure`,
     `generate_figures.py` of NVlabs/stylegan, with the stored noise. Differs: networks

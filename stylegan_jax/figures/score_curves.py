@@ -1,8 +1,4 @@
-"""Score curves of runs through training.
-
-From `metrics.jsonl` of `stylegan_jax.train` and `evaluations.jsonl` of
-`stylegan_jax.evaluate`.
-"""
+"""Score curves of runs, from `metrics.jsonl` and `evaluations.jsonl`."""
 
 from collections.abc import Sequence
 from pathlib import Path

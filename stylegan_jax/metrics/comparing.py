@@ -32,16 +32,11 @@ def compare(
 ) -> Scores:
     """Scores by name of `made` against `data`, each image of which counts once.
 
-    Raises UserError for images, names or features that allow no score.
-
-    Args:
-        made: path of a folder, a zip file or prepared data, uint8 images
-            `[N, H, W, C]`, a source, or a generator.
-        data: likewise; None where the measures need none.
-        measures: names with commas, as `fid,kid300`. A bare name takes all images, at
-            most 50,000; of a generator as many samples as there are images.
-        resolution: of the comparison.
-        options: of `MeasureOptions`: features, seed, mirror, ...
+    Both may be the path of a folder, a zip file or prepared data, uint8 images
+    `[N, H, W, C]` or a source, and `made` a generator; some measures need no data.
+    `measures` are as `fid,kid300`: a bare name takes all images, at most 50,000, and of
+    a generator as many samples. `options` are those of `MeasureOptions`. Raises
+    UserError for images, names or features that allow no score.
     """
     there = made if isinstance(made, Generator) else open_images(made)
     source = None if data is None else open_images(data)

@@ -37,7 +37,7 @@ def kernel_distance(
     """Unbiased squared MMD of features `[N, D]`, averaged over random subsets.
 
     `subset_size` is 1000 by default, or all if there are fewer. Raises UserError for
-    non-finite features, and sets smaller than two or than a subset.
+    non-finite features and too small sets.
     """
     _check(real, fake)
     there = min(len(real), len(fake))

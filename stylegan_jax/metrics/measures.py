@@ -1,7 +1,9 @@
 """Measures of a generator or of images by name: FID, KID, precision, recall, PPL, LS.
 
-options = MeasureOptions(mirror=True)
-scores = take(generator, source, Measure("fid", 5000), options)
+    options = MeasureOptions(mirror=True)
+    scores = take(generator, source, Measure("fid", 5000), options)
+
+`prepare` fetches the weights and checks the data in advance.
 """
 
 import functools
@@ -47,14 +49,11 @@ def take(
 ) -> Scores:
     """Takes one measure; returns scores by name.
 
-    In several processes all must call this alike; all get the scores. An interrupted
-    call is resumed by the next, with the same score. Raises UserError if weights are
+    `made` may be images for FID, KID, precision and recall, and the inception score.
+    Path lengths and the inception score of unconditional networks need no `source`. In
+    several processes all must call this alike; all get the scores. An interrupted call
+    is resumed by the next, with the same score. Raises UserError if weights are
     unavailable, or the data, the generator or the features do not allow the measure.
-
-    Args:
-        made: a generator, or images (FID, KID, precision and recall, inception score).
-        source: the data to compare with, each image used once. Path lengths and the
-            inception score of unconditional networks need none.
     """
     task = make_task(made, source, measure, options)
     scores = _MEASURES[measure.kind][0](task)
@@ -97,10 +96,9 @@ def about(
 def prepare(
     source: Source, measure: Measure, options: MeasureOptions
 ) -> dict[str, bool]:
-    """Fetches weights and checks the data before a measure is taken.
+    """For each score that ranks generators, whether larger is better; checks inputs.
 
-    Returns whether larger is better, for each score that can rank generators. Raises
-    UserError as `take`.
+    Weights are fetched, and the data is checked for what the measure needs.
     """
     require_enough(source, measure)
     features = None

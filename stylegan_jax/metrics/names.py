@@ -1,8 +1,7 @@
-"""Names of measures: kind and number of images.
+"""Names of measures: kind and number of images, on which scores depend.
 
-`fid50k` is the official protocol; `fid5k` is the same on 5,000 images, since the score
-depends on the number. `fid` takes as many images as the data has, at most 50,000, and
-is renamed after them.
+`fid50k` is the official protocol; `fid5k` takes 5,000 images; `fid` as many as the data
+has, at most 50,000, and is renamed after them.
 """
 
 import dataclasses

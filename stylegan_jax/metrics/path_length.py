@@ -59,7 +59,6 @@ def path_length(
         space: great circles in z, or straight lines in w.
         sampling: steps begin anywhere on a path ("full") or at its start ("end").
         crop: compares the face region only (`crop_face`).
-        count: number of paths.
         labels: of conditional networks, drawn for each path.
         noise: "random" draws noise per path, "stored" takes the generator's; both
             images of a path share it.
@@ -115,14 +114,10 @@ def path_distances(
 ) -> Array:
     """Distances between images a step apart, over the squared step: `[N]`.
 
-    Both images of a path are in one batch, so that they are rounded alike.
-
-    Args:
-        map_fn: latents `[2N, z_dim]` to `[2N, L, w_dim]`; the second half belongs to
-            the same paths as the first.
-        synthesize_fn: latents `[2N, L, w_dim]` to images `[2N, H, W, C]`.
-        distance: `[N, H, W, C]` twice to `[N]`.
-        paths: both ends in z, `[N, z_dim]`, and the step's position, `[N]` in [0, 1].
+    Both images of a path are in one batch, so that they are rounded alike. `map_fn`
+    maps `[2N, z_dim]` to `[2N, L, w_dim]`, the second half on the same paths as the
+    first, and `synthesize_fn` these to images. `paths` are both ends in z,
+    `[N, z_dim]`, and the step's position, `[N]` in [0, 1].
     """
     _check("space", space, ("z", "w"))
     z0, z1, t = paths

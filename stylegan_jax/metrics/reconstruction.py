@@ -4,8 +4,7 @@
 `value_range` is (black, white), as (-1, 1) or (0, 255); SSIM depends on both.
 
 Sources: Wang et al. 2004, "Image quality assessment: from error visibility to
-structural similarity", section 3; the conventions are those of scikit-image's
-`structural_similarity` and of torchmetrics.
+structural similarity", section 3; scikit-image's `structural_similarity`; torchmetrics.
 """
 
 import dataclasses

@@ -43,10 +43,9 @@ class Separability:
 
 @dataclasses.dataclass(frozen=True)
 class LabelledLatents:
-    """Latents and logits of samples, float32.
+    """Latents and logits `[N, K]` of samples, float32; positive with the attribute.
 
-    `z` is `[N, z_dim]`, `w` `[N, w_dim]` of the last layer, not truncated, `logits`
-    `[N, K]`, positive with the attribute.
+    `z` is `[N, z_dim]`, `w` `[N, w_dim]` of the last layer, not truncated.
     """
 
     z: np.ndarray

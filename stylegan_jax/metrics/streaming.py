@@ -79,8 +79,8 @@ def chunks(
         networks: tree of arrays, replicated.
         batch_size: samples dispatched before the first is waited for.
         start: a multiple of CHUNK.
-        load: indices `[N]` to a tree of host arrays `[N, ...]`, which `compute` gets
-            instead; called for this process's share only.
+        load: indices `[N]` of this process's share to a tree of host arrays
+            `[N, ...]`, which `compute` gets instead.
         mesh: all devices of all processes by default.
     """
     if count < 1 or batch_size < 1:

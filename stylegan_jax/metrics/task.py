@@ -23,18 +23,16 @@ from stylegan_jax.networks.generator import Generator
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeasureOptions:
-    """Settings of a measure.
+    """Settings of a measure; paths are the user's copies of weights.
 
     Attributes:
         mirror: flips half of the images of the data, as in training.
-        inception: the user's copy of Inception's weights; None fetches them once.
+        inception: None fetches Inception's weights once.
         vgg16: likewise of VGG16's.
         lpips: likewise of LPIPS's channel weights.
         classifiers: file of classifiers for separability; written if missing.
-        features: another network in place of all of these, or its file
-            (`classifiers/own.py`), which scores are named after. One without `params`
-            is not cached.
-        seed: of all draws.
+        features: network in place of all of these, or its file (`classifiers/own.py`);
+            scores bear its name. One without `params` is not cached.
         batch_size: images under way at once; scores change by rounding only.
         mesh: all devices of all processes by default.
         cache: keeps and reuses results of the data and of samples so far.
