@@ -1,7 +1,7 @@
 """Affine transformation of images without aliasing.
 
 Images are continued by reflection, enlarged by two, sampled bilinearly and reduced by
-two, both with the sym6 low-pass filter as a matrix product along each axis. The
+two; the low-pass filter of both is sym6's, as a matrix product along each axis. The
 identity is exact but for rounding.
 
 Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited

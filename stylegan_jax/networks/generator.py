@@ -27,7 +27,6 @@ class Generator:
         w_avg: mean of w, `[w_dim]`; None for networks without a mapping (ProGAN).
         noise: the stored noise, `[1, R, R, 1]` per layer.
         alpha: weight of the last resolution while it fades in; None when stable.
-        config: the architecture.
         resolution: of the images; below `config.resolution` in mid-growth.
     """
 
@@ -70,9 +69,8 @@ class Generator:
     def synthesize(self, ws: Array, noise: Noise | None = None) -> Array:
         """Draws float32 images `[N, H, W, C]`, nominally in [-1, 1].
 
-        Args:
-            ws: `[N, L, w_dim]`; UserError for other shapes.
-            noise: `[N or 1, R, R, 1]` per layer; None takes the stored noise.
+        `ws` is `[N, L, w_dim]`, `noise` `[N or 1, R, R, 1]` per layer; None takes the
+        stored noise. Raises UserError for other shapes.
         """
         return self._run(ws, noise)
 
@@ -145,17 +143,12 @@ class Generator:
         cutoff: int | None = 8,
         noise: Noise | None = None,
     ) -> Array:
-        """Draws images from input latents: map, truncate, synthesize.
+        """Draws images from unit normal `z` `[N, z_dim]`: map, truncate, synthesize.
 
-        Args:
-            z: `[N, z_dim]`, unit normal.
-            labels: `[N, label_size]` one-hot; None if unconditional.
-            psi: truncation strength; 1 turns it off, 0 gives the mean image. No effect
-                without styles.
-            cutoff: layers from this one on are not truncated; None truncates all.
-            noise: as for `synthesize`.
-
-        Source: `G_style`, NVlabs/stylegan, with `randomize_noise=False`.
+        `psi` 1 turns truncation off, 0 gives the mean image; layers from `cutoff` on,
+        and networks without styles, are not truncated. `labels` are as for `map`,
+        `noise` as for `synthesize`. Source: `G_style`, NVlabs/stylegan, with
+        `randomize_noise=False`.
         """
         ws = self.map(z, labels)
         if self.truncation_mean is not None:

@@ -30,10 +30,7 @@ class MLPSynthesis(nn.Module):
         resolution: int,
         alpha: Array | None = None,
     ) -> Array:
-        """`[N, 1, w_dim]` to float32 `[N, resolution, resolution, num_channels]`.
-
-        Raises UserError for any but the final resolution.
-        """
+        """Float32 `[N, R, R, num_channels]`; R must be the final resolution."""
         config = self.config
         _check_grown(config, resolution, alpha)
         shape = (resolution, resolution, config.num_channels)
@@ -56,10 +53,7 @@ class MLPDiscriminator(nn.Module):
         *,
         alpha: Array | None = None,
     ) -> Array:
-        """`[N, R, R, num_channels]` to float32 logits `[N]`; higher is more real.
-
-        Raises UserError for any but the final resolution.
-        """
+        """Float32 logits `[N]`; UserError unless images have the final resolution."""
         _check_grown(self.config, images.shape[1], alpha)
         x = _hidden_layers(self.config, images.reshape(images.shape[0], -1))
         x = EqualizedDense(1, gain=1.0, name="output")(x)

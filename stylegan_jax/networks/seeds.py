@@ -34,11 +34,10 @@ def require_pictures(generator: Generator, name: str = "this network") -> None:
 
 
 def make_draw(mesh: Mesh, *, cutoff: int | None, noise: NoiseKind) -> Draw:
-    """Makes the jitted `(generator, labels, z, seeds, psis) -> images`.
+    """Makes the jitted `(generator, labels, z, seeds, psis) -> images`, one per device.
 
-    One image per device: `z` is `[devices, z_dim]`, `seeds` (of random noise) and
-    `psis` are `[devices]`, `labels` `[1, label_size]` or None; `images` `[devices, H,
-    W, C]`.
+    `z` is `[devices, z_dim]`, `seeds` (of random noise) and `psis` `[devices]`,
+    `labels` `[1, label_size]` or None, `images` `[devices, H, W, C]`.
     """
 
     def draw_one(
@@ -101,10 +100,7 @@ def draw_pictures(
 
 
 def one_hot(size: int, class_index: int | None) -> np.ndarray | None:
-    """One-hot label `[1, size]` of a class; None for an unconditional network.
-
-    Raises UserError if the class is missing, not wanted, or unknown.
-    """
+    """One-hot `[1, size]`, None if unconditional; UserError for unsuitable classes."""
     if not size:
         if class_index is not None:
             raise UserError(

@@ -48,10 +48,7 @@ def correlate(x: Array, kernel: Array, padding: Padding) -> Array:
 
 @_own_derivative
 def kernel_gradient(x: Array, dy: Array, padding: Padding) -> Array:
-    """The derivative of `sum(correlate(x, kernel, padding) * dy)` by the kernel.
-
-    `[N, H, W, I]` and `[N, H', W', O]` to `[K, K, I, O]`.
-    """
+    """Derivative of `sum(correlate(x, kernel, padding) * dy)` by the kernel."""
     # Batch and channels exchange roles.
     y = correlate(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), padding)
     return y.transpose(1, 2, 0, 3)

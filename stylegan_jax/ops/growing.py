@@ -1,8 +1,7 @@
 """Blending of two resolutions in progressive growing.
 
-`alpha` is the weight of the *new* resolution, 0 at the start of its fade-in, 1 at
-the end. The official `lod` is `log2(final / resolution) + 1 - alpha` while fading,
-else `log2(final / resolution)`.
+`alpha` is the weight of the *new* resolution, from 0 to 1. The official `lod` is
+`log2(final / resolution)`, plus `1 - alpha` while fading.
 """
 
 import jax.numpy as jnp

@@ -1,7 +1,4 @@
-"""Operations on latents and noise.
-
-Axes: N batch, L layers of the synthesis network, D latent dimensions.
-"""
+"""Operations on latents and noise. Axes: N batch, L layers, D latent dimensions."""
 
 import itertools
 
@@ -16,7 +13,10 @@ _PARALLEL = 1e-6  # sine of the angle between directions that count as one line
 
 
 def latents_of_seed(seed: int, z_dim: int) -> np.ndarray:
-    """Input latent of a seed, float32 `[1, z_dim]`. Source: `generate_figures.py`."""
+    """Input latent of a seed, float32 `[1, z_dim]`.
+
+    Source: `generate_figures.py`, NVlabs/stylegan.
+    """
     return np.random.RandomState(seed).randn(1, z_dim).astype(np.float32)
 
 
@@ -105,7 +105,8 @@ def draw_crossover(key: Array, probability: float, num_layers: int) -> Array:
     """Draws the crossover layer of style mixing, one scalar per minibatch.
 
     Uniform in {1, ..., num_layers - 1} with `probability` (0.9 in the paper), else
-    `num_layers` (no mixing), of the *active* layers. Source: "StyleMix" in `G_style`.
+    `num_layers` (no mixing); `num_layers` counts the *active* ones. Source: "StyleMix"
+    in `G_style`, NVlabs/stylegan.
     """
     mix_key, layer_key = jax.random.split(key)
     crossover = jax.random.randint(layer_key, (), 1, num_layers)

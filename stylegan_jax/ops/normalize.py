@@ -35,9 +35,8 @@ def instance_norm(x: Array, epsilon: float = EPSILON) -> Array:
 def modulate(x: Array, style: Array) -> Array:
     """Scales and shifts channels of `[N, H, W, C]`: the second half of AdaIN.
 
-    `style` is `[N, 2C]`: the scales (added to 1), then the shifts.
-
-    Source: `style_mod`, NVlabs/stylegan; Karras et al. 2018, equation 1.
+    `style` is `[N, 2C]`: the scales (added to 1), then the shifts. Source: `style_mod`,
+    NVlabs/stylegan; Karras et al. 2018, equation 1.
     """
     scale, shift = jnp.split(style.astype(x.dtype)[:, None, None, :], 2, axis=-1)
     return x * (scale + 1) + shift

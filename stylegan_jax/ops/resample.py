@@ -17,9 +17,7 @@ from stylegan_jax.ops.convolution import correlate
 def blur(x: Array) -> Array:
     """Smooths with the binomial filter [1, 2, 1], zeros beyond the edges; in float32.
 
-    A constant image drops to 3/4 along the edges and to 9/16 in the corners.
-
-    Source: `blur2d`.
+    Edges fall to 3/4 and corners to 9/16. Source: `blur2d`.
     """
     y = x.astype(jnp.float32)
     for axis in (1, 2):
@@ -50,11 +48,8 @@ def downsample(x: Array, factor: int = 2) -> Array:
 def upsample_conv(x: Array, kernel: Array, *, fused: bool) -> Array:
     """Doubles the resolution and convolves: `[N, H, W, I]` to `[N, 2H, 2W, O]`.
 
-    `fused` False is `conv(upsample(x), kernel)`; True the official fused operation,
-    which equals the former with the kernel flipped along H and W: official networks use
-    it from 128 pixels on, so their weights mean that.
-
-    Source: `upscale2d_conv2d`.
+    `fused` False is `conv(upsample(x), kernel)`. True, used by official networks from
+    128 pixels on, flips the kernel along H and W. Source: `upscale2d_conv2d`.
     """
     n, h, w, _ = x.shape
     c_in, c_out = kernel.shape[2:]

@@ -1,7 +1,7 @@
 """Evaluation during training: cadence and evaluators.
 
-The entry point makes an `Evaluator` of each measure. They run at checkpoints, after
-the save, on a copy of the averaged generator, and do not influence training.
+Evaluators run at checkpoints, after the save, on a copy of the averaged generator; they
+do not influence training.
 """
 
 import dataclasses
@@ -79,10 +79,7 @@ def criterion(best: str | None, evaluators: Sequence[Evaluator]) -> Criterion | 
 def due(
     evaluators: Sequence[Evaluator], nimg: int, last_nimg: int, *, at_end: bool
 ) -> list[str]:
-    """Names of the evaluators to run at a checkpoint at `nimg` images.
-
-    The checkpoint before it was at `last_nimg`; at the end of the run all are due.
-    """
+    """Names of the evaluators due at `nimg`, after a checkpoint at `last_nimg`."""
     return [
         evaluator.name
         for evaluator in evaluators

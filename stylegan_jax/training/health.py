@@ -1,7 +1,6 @@
 """Detection of failed training while its numbers are still finite.
 
-Uses means of a tick and the sample grid, which are fetched anyway and are the same in
-every process.
+The tick's means and sample grid that it uses are the same in every process.
 """
 
 from __future__ import annotations
@@ -71,8 +70,8 @@ class Monitor:
     ) -> Unhealthy | None:
         """A problem that has lasted `patience_ticks`, reported once; else None.
 
-        `metrics` are the tick's means, `diversity` the spread of the samples relative
-        to the data's, None if unknown.
+        `diversity` is the spread of the samples relative to the data's, None if
+        unknown.
         """
         symptoms = dict(self._symptoms(metrics, diversity))
         reported = None

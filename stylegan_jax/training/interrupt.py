@@ -21,10 +21,8 @@ class StopSignal:
     """Context in which SIGTERM and Ctrl-C ask for a stop; a second Ctrl-C interrupts.
 
     Outside the main thread, where Python allows no handlers, none are installed.
-
-    Attributes:
-        received: number of the signal that came to this process; 0: none.
-        agreed: number that every process acts on; 0: none.
+    `received` is the number of this process's signal, `agreed` that on which every
+    process acts; 0 is none.
     """
 
     def __init__(self, mesh: Mesh) -> None:

@@ -1,8 +1,7 @@
-"""Adversarial losses and gradient penalties.
+"""Adversarial losses and gradient penalties, per sample, `[N]`.
 
 Logits are float32 `[N]`, higher is more real; `softplus(-x)` is the cross-entropy
-of calling `x` real. Losses are per sample, `[N]`. Penalties take the discriminator as
-a function of images `[N, R, R, C]` alone.
+of calling `x` real. Penalties take a discriminator of images `[N, R, R, C]` alone.
 
 Source: NVlabs/stylegan, `training/loss.py`.
 """
@@ -127,9 +126,8 @@ def logits_and_gradient_norms(
 ) -> tuple[Array, Array]:
     """Logits, and squared norms of their gradients by the images, `[N]` each.
 
-    `shrinkage` is the final resolution divided by that of the images. Squared norms are
-    divided by its square, as in the official discriminator, which averages down images
-    enlarged to the final resolution.
+    Norms are divided by `shrinkage ** 2`, final resolution over that of the images: the
+    official discriminator averages down images enlarged to the final resolution.
     """
     logits, pull_back = jax.vjp(discriminate, images)
     (gradients,) = pull_back(jnp.ones_like(logits))

@@ -56,10 +56,7 @@ class MetricsLog:
 
 
 def drop_lines_after(path: Path, nimg: int) -> None:
-    """Removes lines beyond `nimg` or cut short by a crash.
-
-    Where other lines are damaged, the file as it was is kept beside it.
-    """
+    """Removes lines beyond `nimg` or cut short; keeps a copy of a damaged file."""
     if not path.exists():
         return
     kept, damaged, count = [], [], 0

@@ -1,7 +1,4 @@
-"""Objectives of both networks on a minibatch: losses and penalties.
-
-Source: `loss.py`, NVlabs/stylegan.
-"""
+"""Objectives of both networks on a minibatch. Source: `loss.py`, NVlabs/stylegan."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,10 +27,9 @@ Metrics = dict[str, Array]
 def make_generate(
     model: ModelConfig, loss: LossConfig, optimizer: OptimizerConfig, phase: Phase
 ) -> Callable[..., tuple[Array, Array]]:
-    """Makes `(g_params, w_avg, batch, alpha) -> (images, w_avg)`.
+    """Makes `(g_params, w_avg, batch, alpha) -> (images, w_avg)`, in training mode.
 
-    The generator in training mode: random noise, mixing, mean of w. Source: `G_style`
-    with `is_training=True`, NVlabs/stylegan.
+    Source: `G_style` with `is_training=True`, NVlabs/stylegan.
     """
     mapping, synthesis = MappingNetwork(model), synthesis_network(model)
     layers = num_layers(phase.resolution) if model.use_styles else 1

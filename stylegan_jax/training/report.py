@@ -1,8 +1,8 @@
 """Reports of a training run: metrics, sample images, and progress.
 
-Steps hand in device arrays, which are fetched together at the tick, so that the loop
-never waits for the device. Every process fetches, and stops on numbers that are not
-finite; only process 0 writes and shows.
+Device arrays of steps are fetched together at the tick: the loop never waits for the
+device. Every process fetches and stops on non-finite numbers; process 0 writes and
+shows.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ class Report:
     ) -> None:
         """Opens the files, dropping what was written after `restored_nimg` images.
 
-        `time_left` gives seconds, of image count, resolution and images per second;
-        None takes the present speed for that of the rest.
+        `time_left` gives seconds, of image count, resolution and images per second.
         """
         self._workdir = workdir
         self._tick_kimg, self._tick_nimg = 1.0, restored_nimg
@@ -60,10 +59,7 @@ class Report:
         return timing.due(nimg, self._tick_nimg, self._tick_kimg)
 
     def begin_phase(self, title: str, resolution: int, tick_kimg: float) -> None:
-        """Announces a phase, with a tick every `tick_kimg`.
-
-        Its first step, which may still compile, is left out of the rate.
-        """
+        """Announces a phase; the rate excludes its first step, which may compile."""
         self._tick_kimg = tick_kimg
         progress = self._progress
         progress.title, progress.resolution = title, resolution

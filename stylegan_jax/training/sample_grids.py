@@ -48,9 +48,8 @@ def make_draw(
 ) -> Callable[[Generator], np.ndarray]:
     """Makes the function from a generator to a uint8 grid of samples.
 
-    The latents are `RandomState(run.seed).randn`, the labels those of the first
-    images, the noise the stored one. Small images are enlarged to the final
-    resolution, so that grids of all phases have one size.
+    The latents are `RandomState(run.seed).randn`, the labels those of the first images,
+    the noise the stored one. Grids have the final resolution in all phases.
     """
     count = config.grid_columns * config.grid_rows
     padded = -(-count // _CHUNK) * _CHUNK
@@ -111,7 +110,7 @@ def diversity(
     """Variation of a grid of samples relative to one of reals: 0 to about 1.
 
     The ratio of the root mean square distances of pixels to their mean over the cells.
-    None for points, whose grids are plots, and for a single picture.
+    None for points and for a single picture.
     """
     rows, columns = config.grid_rows, config.grid_columns
     if model.resolution == 1 or rows * columns == 1:

@@ -178,10 +178,7 @@ def record(config: ScheduleConfig, since_nimg: int) -> dict[str, Any]:
 
 
 def since(config: ScheduleConfig, nimg: int, recorded: Any) -> int:
-    """Start of a resumed run's schedule: `nimg` if it is another than `recorded`.
-
-    `recorded` is from `record`, if known.
-    """
+    """Start of a resumed run's schedule: `nimg` if it is another than `recorded`."""
     if not isinstance(recorded, dict):
         return 0
     begun = recorded.get("since_nimg")

@@ -36,9 +36,7 @@ def prepare(
 ) -> Config:
     """Prepares the run directory; returns the configuration, fitted to the data.
 
-    Raises:
-        UserError: see `check`, `transfer.check_frozen` and `changes.check`.
-        AgreedError: processes differ in configuration or data.
+    Raises UserError, and AgreedError if processes differ in configuration or data.
     """
     config = check(config, source, mesh.size)
     processes.require_same(

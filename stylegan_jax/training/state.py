@@ -75,10 +75,9 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """Adam at `factor` times the learning rate of `resolution`.
 
-    Without a first moment (the paper's setting) none is stored. The state does not
-    depend on the learning rate.
-
-    Source: Kingma & Ba 2015, algorithm 1; Karras et al. 2018, appendix C.
+    The state does not depend on the learning rate; without a first moment (the paper's
+    setting) none is stored. Source: Kingma & Ba 2015, algorithm 1; Karras et al. 2018,
+    appendix C.
     """
     if config.beta1 == 0:
         scale = optax.scale_by_rms(
@@ -122,8 +121,7 @@ def init_state(
 def shardings(state: TrainState, mesh: Mesh, *, spread: bool) -> TrainState:
     """Sharding of every array of the state; `state` needs shapes only.
 
-    `spread` shares optimizer moments and the averaged generator out over the devices
-    (ZeRO, stage 1) instead of keeping a copy on each.
+    `spread` shards optimizer moments and the averaged generator (ZeRO, stage 1).
     """
     everywhere = parallel.replicated(mesh)
     places = jax.tree.map(lambda _: everywhere, state)
@@ -203,10 +201,7 @@ def is_trained(path: tuple[str, ...], phase: Phase, freeze_d: int) -> bool:
 
 
 def select(tree: Any, phase: Phase, freeze_d: int = 0) -> Any:
-    """Keeps the active parameters, or optimizer states made of them.
-
-    Of a discriminator's, the first `freeze_d` layers are left out.
-    """
+    """Keeps the active parameters (or optimizer states), without `freeze_d` layers."""
 
     def pick(node: Any) -> Any:
         if not isinstance(node, dict):

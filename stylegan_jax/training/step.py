@@ -1,8 +1,8 @@
 """Training step of a phase: several updates as one jit-compiled graph.
 
-An update, in the official order: the discriminator and the generator's moving average,
-on `d_steps` minibatches in turn, then the generator. Only the phase's parameters take
-part in gradients, optimizer and average.
+An update, in the official order: discriminator and moving average of the generator, on
+`d_steps` minibatches in turn, then generator. Parameters outside the phase take no
+part.
 
 Source: `training_loop.py` and `loss.py`, NVlabs/stylegan.
 """
@@ -50,13 +50,11 @@ def make_step(
 ) -> TrainStep:
     """Makes the jitted step `(state, batch, key) -> (state, metrics)` of a phase.
 
-    `batch` holds `images`, uint8 (of points, float32) `[M, N, R, R, C]`, and
-    `labels`, float32 `[M, N, label_size]`, for the `M = repeats * d_steps` minibatches
-    of a call; `key` is the same in every call. The state is donated; `places` has its
-    shardings, by default replicated over `mesh`, by default all devices. Metrics are
-    means over the call, on the device.
-
-    Raises UserError if a part of a minibatch cannot be shared out evenly.
+    `batch` holds `images`, uint8 (of points, float32) `[M, N, R, R, C]`, and `labels`,
+    float32 `[M, N, label_size]`, of `M = repeats * d_steps` minibatches; `key` is the
+    same in every call. The state is donated; `places` has its shardings, by default
+    replicated over `mesh`, by default all devices. Metrics are means over the call, on
+    the device. Raises UserError if a part of a minibatch cannot be shared out evenly.
     """
     mesh = parallel.make_mesh() if mesh is None else mesh
     if problem := part_problem(model, phase, mesh.size):
@@ -118,7 +116,7 @@ def make_update(
     mesh: Mesh,
     augment: AugmentConfig = NO_AUGMENTATION,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Makes the pure function of one update, `(state, batches, alpha, key)`.
+    """Makes the pure function `(state, batches, alpha, key)` of one update.
 
     `batches` holds the minibatches of the discriminator, `[d_steps, N, ...]`.
     """

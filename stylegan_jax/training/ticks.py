@@ -53,9 +53,7 @@ class Ticks:
     def after_step(self, nimg: int, state: TrainState, phase: Phase) -> None:
         """Reports, draws, saves and evaluates, each if it is due.
 
-        Raises:
-            NonFiniteError: training has diverged.
-            Unhealthy: training has failed otherwise; a rollback may help.
+        Raises NonFiniteError, or Unhealthy, where a rollback may help.
         """
         at_end = nimg >= self.end_nimg
         last = nimg >= phase.end_nimg or self.stop.agreed
