@@ -57,11 +57,7 @@ def color_matrices(values: Values) -> Array:
 
 
 def recolor(images: Array, transforms: Array) -> Array:
-    """Applies `color_matrices` to images `[N, H, W, C]`.
-
-    Grey images (1 or 2 channels) take the mean over the rows. Channel 2 or 4 is alpha
-    and stays.
-    """
+    """Applies `color_matrices`; grey takes the mean over the rows, alpha stays."""
     channels = images.shape[3]
     colors = 3 if channels >= 3 else 1
     rest = images[..., colors:]
@@ -134,10 +130,7 @@ def band_matrices(size: int) -> np.ndarray:
 
 
 def cut_out(images: Array, side: Array, center: Array) -> Array:
-    """Sets a square of each image `[N, H, H, C]` to 0.
-
-    `side` `[N]` and `center` `[N, 2]` (x and y) are fractions of the size.
-    """
+    """Sets squares of images to 0; `side` and `center` (x, y) are in image sizes."""
     size = images.shape[1]
     at = (jnp.arange(size) + 0.5) / size
     beyond = (

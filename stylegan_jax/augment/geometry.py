@@ -32,10 +32,7 @@ _EDGE = _TAPS // 4
 
 
 def matrices(values: Values, size: int) -> Array:
-    """Maps from pixels of the output to pixels of the input, `[N, 3, 3]`.
-
-    Coordinates are (x, y, 1), in pixels from the centre; `size` is in pixels.
-    """
+    """Maps from output to input pixels, `[N, 3, 3]`, on (x, y, 1) from the centre."""
     count = len(next(iter(values.values())))
     result = jnp.tile(jnp.eye(3), (count, 1, 1))
 
@@ -92,8 +89,7 @@ class Table:
 
     Reflection over `size - 1` pixels at each edge is periodic: stored are one period,
     the rows at both ends, where the filter meets the zeros beyond, and last a row of
-    zeros. `rows` counts the enlarged image's; `enlarging` is float32 `[rows stored,
-    size]`.
+    zeros. `rows` counts the enlarged image's; `enlarging` is `[rows stored, size]`.
     """
 
     def __init__(self, size: int) -> None:

@@ -10,11 +10,11 @@ _MOVING = (*GROUPS["blit"], *GROUPS["geom"], "rotate_after")
 
 
 def augment(images: Array, values: Values) -> Array:
-    """Augmented images, `[N, H, H, C]` in [-1, 1].
+    """Augmented images, `[N, H, H, C]` in [-1, 1]; alpha is last of 2 or 4 channels.
 
-    Alpha is last of 2 or 4 channels. Affine in the images, so that derivatives of any
-    order are cheap. Images without augmentation come back bitwise. `values` are of
-    `values.draw` or `diffaugment.draw`.
+    Affine in the images, so that derivatives of any order are cheap. Images without
+    augmentation come back bitwise. `values` are from `values.draw` or
+    `diffaugment.draw`.
     """
     images = images.astype(jnp.float32)
     moving = {name: values[name] for name in _MOVING if name in values}

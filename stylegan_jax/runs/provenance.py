@@ -121,7 +121,6 @@ def _shown(value: Any) -> str:
 
 
 def _defaults(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Default of each leaf, in JSON form."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         name, value = f"{prefix}{field.name}", getattr(config, field.name)
@@ -157,11 +156,7 @@ def provenance(*, devices: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _git_version(package: Path) -> tuple[str | None, bool | None]:
-    """Commit of the package's checkout, and whether files differ.
-
-    None when the package is not tracked by git, as in a virtual environment inside
-    another repository.
-    """
+    """Commit and whether files differ; None unless git tracks the package itself."""
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(package), *words]

@@ -94,10 +94,7 @@ def _scores_of(path: Path) -> dict[str, Any]:
 def add_scores(
     path: Path, evaluator: str, scores: Mapping[str, float], resolution: int
 ) -> None:
-    """Adds an evaluator's scores to a checkpoint, but for those that are not finite.
-
-    `resolution` is the generator's at the time, in pixels.
-    """
+    """Adds an evaluator's finite scores, of a generator of `resolution` pixels."""
     finite = {name: value for name, value in scores.items() if math.isfinite(value)}
     both = read_scores(path) | {evaluator: finite}
     _write(path / _SCORES, {"resolution": resolution, "scores": both})

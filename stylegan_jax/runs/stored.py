@@ -258,8 +258,7 @@ def _read_arrays(
 def stored_files(path: Path) -> dict[str, int]:
     """Name and size of every file of a checkpoint; nothing else is ever read.
 
-    Raises UnreadableCheckpoint for anything irregular, such as links that lead
-    elsewhere.
+    Raises UnreadableCheckpoint for irregular files and links that lead elsewhere.
     """
     found: dict[str, int] = {}
     for folder, folders, names in os.walk(path):
@@ -300,10 +299,9 @@ def check_seal(path: Path) -> None:
 
 
 def _check_described(fingerprints: Mapping[str, list[Any]], stored: int) -> None:
-    """Raises unless names are valid and `stored` bytes may hold the arrays.
+    """Raises unless names are valid and the arrays can come from `stored` bytes.
 
-    Files much smaller than their arrays unpack to zeros, and files much larger are
-    read for their checksums only.
+    Much smaller files unpack to zeros; much larger ones are read for checksums only.
     """
     total = 0
     for name, (dtype, shape, _) in fingerprints.items():
@@ -323,10 +321,7 @@ def _check_described(fingerprints: Mapping[str, list[Any]], stored: int) -> None
 
 
 def _check_stored(metadata: Any, fingerprints: Mapping[str, list[Any]]) -> None:
-    """Raises unless the stored arrays' own types and shapes agree with the record.
-
-    Stored arrays may claim any size: missing chunks read as zeros.
-    """
+    """Raises unless stored arrays agree with the record; missing chunks read as 0."""
     tree = getattr(metadata, "tree", None)
     if tree is None:
         raise UnreadableCheckpoint("its arrays are not described")

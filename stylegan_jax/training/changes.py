@@ -1,10 +1,8 @@
 """Settings that may change on resume, and flags suggested after failures.
 
-| kind | settings | on resume |
-|---|---|---|
-| `FREE` | change time, memory and what is kept, not the training | always |
-| `FROM_HERE` | change the training from here on | with `change` |
-| the rest | make another network | never: a new run |
+`FREE` ones change time, memory and what is kept, not the training. `FROM_HERE` ones
+change the training from here on, and need `change`. The rest make another network, and
+need a new run.
 """
 
 from __future__ import annotations
@@ -126,7 +124,6 @@ def memory_explained(
 
 
 def _leaner(config: Config, phase: Phase, devices: int) -> list[str]:
-    """Applicable flags that need less memory in a phase."""
     found = [] if config.model.remat else ["`model.remat`"]
     size, parts, at = phase.batch_size, phase.accumulate, phase.resolution
 

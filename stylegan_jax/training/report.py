@@ -164,7 +164,6 @@ class Report:
                 self._forgive(error)
 
     def _forgive(self, error: OSError) -> None:
-        """Warns; the next tick tries again."""
         self._metrics.tensorboard = None  # its file may end in half a record
         self.warn(f"{self._workdir} cannot be written ({error}); training goes on")
 

@@ -99,10 +99,10 @@ class Phase:
 def phases(
     config: ScheduleConfig, final_resolution: int, start_nimg: int = 0
 ) -> tuple[Phase, ...]:
-    """The phases of a run, without gaps.
+    """The phases of a run, without gaps, from `start_nimg` on.
 
-    `start_nimg` is where this schedule replaced another one. Raises UserError if the
-    run starts above the final resolution, or a minibatch cannot be cut into its parts.
+    Raises UserError if the run starts above the final resolution, or a minibatch cannot
+    be cut into its parts.
     """
     if config.initial_resolution > final_resolution:
         raise UserError(

@@ -98,7 +98,6 @@ class Ticks:
             self._evaluate(missed, nimg, generator)
 
     def _evaluate(self, names: Sequence[str], nimg: int, generator: Generator) -> None:
-        """Writes, shows and keeps scores of the generator saved at `nimg`."""
         self.watchdog.pause()
         chosen = [x for x in self.evaluators if x.name in names]
         # A copy: the step donates the state's buffers, and measures have their own

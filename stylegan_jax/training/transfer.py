@@ -80,10 +80,7 @@ def with_networks(recipe: Config, theirs: ModelConfig, resolution: int) -> Confi
 
 
 def first_image(config: ScheduleConfig, final_resolution: int, kimg: float) -> int:
-    """Image count, at the end of a call, of a run that begins at `kimg`.
-
-    Raises UserError if the run would be over.
-    """
+    """Image count, at a call's end, of a run from `kimg`; UserError past its end."""
     nimg = kimg * 1000
     for phase in phases(config, final_resolution):
         if nimg < phase.end_nimg:
