@@ -1,4 +1,4 @@
-"""Values that depend on the resolution, the soul of progressive growing."""
+"""Tables of values by resolution, for progressive growing."""
 
 from __future__ import annotations
 
@@ -12,25 +12,17 @@ Number = TypeVar("Number", int, float)
 
 @dataclasses.dataclass(frozen=True)
 class ByResolution(Generic[Number]):
-    """One number per resolution: a default and its exceptions.
+    """One number per resolution: a default and exceptions, pairs (pixels, value).
 
     `ByResolution(32, ((4, 512), (8, 256)))` is 512 at 4 px, 256 at 8 px and 32 at
-    every other resolution. As text it is `32,4:512,8:256`.
-
-    Attributes:
-        default: the value at every resolution that is not listed.
-        exceptions: pairs (resolution in pixels, value); kept in ascending order.
-
-    Raises:
-        UserError: a resolution is not a power of two or is listed twice, or a
-            value is not a number.
+    every other resolution; as text `32,4:512,8:256`. UserError for a resolution that is
+    repeated or no power of two, and for a value that is no number.
     """
 
     default: Number
     exceptions: tuple[tuple[int, Number], ...] = ()
 
     def __post_init__(self) -> None:
-        """Sorts and checks; raises UserError."""
         pairs = tuple(sorted((r, value) for r, value in self.exceptions))
         object.__setattr__(self, "exceptions", pairs)
         resolutions = [resolution for resolution, _ in pairs]
@@ -50,25 +42,20 @@ class ByResolution(Generic[Number]):
         return dict(self.exceptions).get(resolution, self.default)
 
     def values(self) -> tuple[Number, ...]:
-        """The default and every exception, for checks such as "all positive"."""
+        """The default and all exceptions, for checks such as "all positive"."""
         return (self.default, *(value for _, value in self.exceptions))
 
     def __str__(self) -> str:
-        """The text that `parse_by_resolution` reads."""
+        """Text for `parse_by_resolution`."""
         pairs = [f"{resolution}:{value!r}" for resolution, value in self.exceptions]
         return ",".join([repr(self.default), *pairs])
 
 
 def take_plain_values(config: object) -> None:
-    """Makes numbers and texts in fields for tables into tables; for `__post_init__`.
+    """Converts numbers and texts in table fields to tables; for `__post_init__`.
 
-    `ScheduleConfig(batch_size=8)` is `ScheduleConfig(batch_size=ByResolution(8))`.
-
-    Args:
-        config: a dataclass; fields for tables are those whose default is one.
-
-    Raises:
-        UserError: neither a table nor a number or text for one.
+    Table fields have a `ByResolution` as default: `ScheduleConfig(batch_size=8)` is
+    `ScheduleConfig(batch_size=ByResolution(8))`. UserError for other values.
     """
     assert dataclasses.is_dataclass(config)
     for field in dataclasses.fields(config):
@@ -83,14 +70,10 @@ def take_plain_values(config: object) -> None:
 def parse_by_resolution(
     text: str, number: type[int] | type[float] | None = None
 ) -> ByResolution:
-    """Reads `32,4:512,8:256`: a bare default and `resolution:value` exceptions.
+    """Parses `32,4:512,8:256`: a bare default and `resolution:value` exceptions.
 
-    Args:
-        text: what `str(ByResolution(...))` writes; spaces and order do not matter.
-        number: int or float; None takes int where every value is one, else float.
-
-    Raises:
-        UserError: naming the part that cannot be read, or the missing default.
+    Without `number` it takes int if every value is one, else float. UserError for an
+    unreadable part, or not exactly one default.
     """
     defaults: list[str] = []
     pairs: list[tuple[int, str]] = []

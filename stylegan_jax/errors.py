@@ -1,4 +1,4 @@
-"""The errors for mistakes that the user can put right, and trouble of the disk."""
+"""User-facing errors, and disk failures in words."""
 
 import difflib
 import errno
@@ -26,29 +26,26 @@ _TENSORSTORE = {
 
 
 class UserError(ValueError):
-    """A mistake of the caller's: the message names it, the rule and the way out.
+    """A caller's mistake; the message names it, the rule and the remedy.
 
-    Entry points print such an error as one line, without a traceback
+    Entry points print it as one line without a traceback
     (`stylegan_jax.commands.running.run_main`).
     """
 
 
 class AgreedError(UserError):
-    """A mistake that every process of the job raises at the same point.
-
-    None has to tell the others, and all can leave as after success: together.
-    """
+    """A UserError of every process at the same point: no broadcast, a joint exit."""
 
 
 class LostProcessError(UserError):
-    """Another process of the job is gone; nothing is wrong with the run itself.
+    """Another process of the job is gone; the run is intact, to be started again.
 
-    Commands end with status 75 (EX_TEMPFAIL of sysexits.h): start all again.
+    Exit status of commands: 75 (EX_TEMPFAIL of sysexits.h).
     """
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean A or B?` of known words that look like a misspelt one, or ""."""
+    """`did you mean A or B?` of known words with a similar spelling, or ""."""
     spelt = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), spelt, n=2)
     names = " or ".join(spelt[name] for name in close)
@@ -56,12 +53,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def disk_trouble(error: BaseException) -> str | None:
-    """What is wrong with the disk; None if the error is about something else."""
+    """The failure of the disk in words; None if the error is about something else."""
     return _DISK.get(_errno(error))
 
 
 def place_trouble(error: BaseException) -> str | None:
-    """As `disk_trouble`, or that the place is gone or forbidden."""
+    """As `disk_trouble`, also for missing or forbidden paths."""
     number = _errno(error)
     return os.strerror(number) if number in _PLACE else _DISK.get(number)
 

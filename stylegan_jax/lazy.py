@@ -1,7 +1,6 @@
-"""Packages whose names are imported when they are first used, after a stub file.
+"""Lazy imports of a package's names, declared by its stub `__init__.pyi`.
 
-The stub, `__init__.pyi`, is the one list of them, and what editors and type checkers
-read. Ours and not `lazy_loader`: networks and steps run with JAX and Flax alone.
+Not `lazy_loader`: networks and steps run with JAX and Flax alone.
 """
 
 import ast
@@ -12,12 +11,7 @@ from typing import Any
 
 
 def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list]]:
-    """The `__getattr__` and `__dir__` of a package, by the imports of its stub.
-
-    Args:
-        package: its `__name__`.
-        file: its `__file__`; the stub lies beside it.
-    """
+    """`__getattr__` and `__dir__` of a package, by its `__name__` and `__file__`."""
     places: dict[str, tuple[str, str | None]] = {}
     for node in ast.parse(Path(file).with_suffix(".pyi").read_text()).body:
         if isinstance(node, ast.ImportFrom):

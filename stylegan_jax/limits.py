@@ -1,4 +1,4 @@
-"""Checks of settings, whose errors name the setting, its value and the rule."""
+"""Range checks of configuration fields."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,15 +10,7 @@ from stylegan_jax.errors import UserError
 def require(
     config: Any, section: str, holds: Callable[[Any], bool], but: str, *names: str
 ) -> None:
-    """Checks fields of a section of the configuration.
-
-    Args:
-        config: the section.
-        section: its name.
-        holds: what every value must satisfy; None is not asked, tables by resolution
-            are for each of their numbers.
-        but: the end of the message, such as "not positive".
-        names: of the fields.
+    """Checks fields of a section, each number of tables; None passes.
 
     Raises:
         UserError: `SECTION.NAME is VALUE, BUT`.
@@ -42,6 +34,6 @@ def require_not_negative(config: Any, section: str, *names: str) -> None:
 
 
 def require_one_of(config: Any, section: str, options: Any, *names: str) -> None:
-    """`require` of one of some names."""
+    """`require` of membership in `options`."""
     listed = f"not one of {', '.join(options)}"
     require(config, section, lambda x: x in options, listed, *names)

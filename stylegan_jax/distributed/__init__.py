@@ -1,1 +1,1 @@
-"""Several devices and processes."""
+"""Device meshes, jobs of several processes, and the watchdog."""

@@ -1,7 +1,4 @@
-"""Where arrays live: one mesh with the axis `data`, state copied, batches split.
-
-With several processes the mesh spans the devices of all of them.
-"""
+"""Data parallelism on a mesh with one axis, `data`, over the devices of all processes."""
 
 from typing import Any
 
@@ -18,11 +15,7 @@ DATA = "data"
 
 
 def make_mesh(num_devices: int | None = None) -> Mesh:
-    """A mesh of the first `num_devices` devices, all of them by default.
-
-    Raises:
-        UserError: there are fewer devices.
-    """
+    """Mesh of the first `num_devices` devices, by default all."""
     # By process, so that a process's rows of a batch are one block of it.
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     if num_devices is not None and not 1 <= num_devices <= len(devices):
@@ -34,20 +27,17 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """A copy on every device."""
+    """Sharding with a copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """Axis `axis` cut into one block per device."""
+    """Sharding with axis `axis` cut into one block per device."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA))
 
 
 def put_batch(batch: Any, mesh: Mesh, axis: int = 0) -> Any:
-    """Moves a tree of host arrays onto the mesh, split along `axis`.
-
-    Every process passes its own share of the batch.
-    """
+    """Puts each process's own share of a batch on the mesh, split along `axis`."""
     sharding = split(mesh, axis)
 
     def put(array: np.ndarray) -> Array:
@@ -57,10 +47,9 @@ def put_batch(batch: Any, mesh: Mesh, axis: int = 0) -> Any:
 
 
 def spread(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
-    """One block per device of the longest axis that divides; a copy if none does.
+    """Sharding along the longest axis that the devices divide; replicated if none.
 
-    For what only has to be updated element by element (ZeRO, Rajbhandari et al.
-    2020, stage 1): optimizer moments and averages.
+    For element-wise updates (ZeRO stage 1, Rajbhandari et al. 2020): moments, averages.
     """
     fitting = [n for n in shape if n and n % mesh.size == 0]
     if not fitting:
@@ -71,10 +60,7 @@ def spread(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
 def place(tree: Any, shardings: Any) -> Any:
     """Puts a tree that every process holds whole onto the mesh.
 
-    Args:
-        tree: arrays, the same in every process, or on the mesh already; random keys
-            may be typed.
-        shardings: the same tree of shardings, or one for all.
+    Arrays may be there already, random keys typed; `shardings` is one for all or a tree.
     """
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)
@@ -98,7 +84,7 @@ def place(tree: Any, shardings: Any) -> Any:
 
 
 def copy_everywhere(tree: Any, mesh: Mesh) -> Any:
-    """A tree that is on the mesh, with a copy of every array on every device."""
+    """Replicates a tree that is on the mesh."""
     split_up = [x for x in jax.tree.leaves(tree) if not x.is_fully_replicated]
     if not split_up:
         return tree
@@ -106,10 +92,7 @@ def copy_everywhere(tree: Any, mesh: Mesh) -> Any:
 
 
 def to_host(tree: Any) -> Any:
-    """The whole tree as NumPy arrays, in every process.
-
-    Every process must call it where an array is split among them.
-    """
+    """The whole tree as NumPy arrays, in every process; collective for split arrays."""
     if jax.process_count() > 1:
         tree = jax.tree.map(_gathered, tree)
     return jax.device_get(tree)

@@ -1,7 +1,4 @@
-"""Several processes of one job: joining, barriers, broadcasts and consensus.
-
-All of it does nothing, or answers at once, where there is one process only.
-"""
+"""Jobs of several processes: joining, barriers, broadcasts and consensus."""
 
 from __future__ import annotations
 
@@ -35,18 +32,14 @@ def join(
     process_id: int | None = None,
     detect: bool = False,
 ) -> None:
-    """Joins the job, before anything else touches a device.
+    """Joins the job; to be called before anything touches a device.
 
     Args:
-        coordinator: `HOST:PORT` of process 0, which the others can reach.
-        num_processes: of the job.
-        process_id: of this one, from 0.
-        detect: let JAX find out what is not given: on TPU pods, under SLURM and
-            Open MPI, and in Kubernetes.
+        coordinator: `HOST:PORT` of process 0, reachable from the others.
+        detect: let JAX detect the others: TPU pods, SLURM, Open MPI, Kubernetes.
 
     Raises:
-        UserError: the three do not go together, nothing was detected, or the others
-            cannot be reached.
+        UserError: incomplete arguments, nothing detected, or no connection.
     """
     given = (bool(coordinator), num_processes is not None, process_id is not None)
     if not any(given) and not detect:
@@ -81,26 +74,23 @@ def join(
 
 
 def meet() -> None:
-    """Waits, on the host, until every process has come to the same call.
+    """Barrier on the host: waits until every process has come to the same call.
 
-    The first collective among some devices makes connections, and gives up when a
-    process comes half a minute late: as one does that compiles or reads longer.
+    The first collective among some devices connects them, and fails if a process is
+    half a minute late, for instance by compiling or reading longer.
     """
     key = f"stylegan_jax_{next(_meetings)}"
     multihost.get_barrier_sync_fn()(key=key, timeout_ms=_DAY_MS)
 
 
 def largest(number: int) -> int:
-    """The largest number, 0 to 2^32 - 1, that any process gives; meets before."""
+    """Maximum over the processes of numbers from 0 to 2^32 - 1; a barrier."""
     meet()
     return int(np.max(multihost_utils.process_allgather(np.uint32(number))))
 
 
 def broadcast(content: bytes | None) -> bytes:
-    """Gives process 0's bytes to all; the others' own are ignored.
-
-    Every process must call it at the same point.
-    """
+    """Process 0's bytes, in every process; collective, others' `content` is ignored."""
     if jax.process_count() == 1:
         assert content is not None
         return content
@@ -121,11 +111,7 @@ def broadcast(content: bytes | None) -> bytes:
 
 
 def require_same(what: str, value: Any) -> None:
-    """Checks that a JSON value is the same in every process.
-
-    Raises:
-        AgreedError: it is not.
-    """
+    """Raises AgreedError unless a JSON value is the same in every process."""
     if jax.process_count() == 1:
         return
     crc = zlib.crc32(json.dumps(value, sort_keys=True).encode())
@@ -140,10 +126,10 @@ def require_same(what: str, value: Any) -> None:
 
 
 class Ballot:
-    """The largest number that any process says, without waiting for the device.
+    """Maximum of a number over all processes, without waiting for the device.
 
-    With several processes, what `cast` returns was said two calls before, so that
-    its all-reduce has ended by then; every process gets the same in the same call.
+    With several processes, `cast` returns the maximum of two calls before, whose
+    all-reduce has ended by then; all get the same in the same call.
     """
 
     _LAG = 2
@@ -157,7 +143,7 @@ class Ballot:
         self._cast: collections.deque[Array] = collections.deque()
 
     def cast(self, number: int) -> int:
-        """Says a number, at least 0; returns what is agreed."""
+        """Submits a number, at least 0; returns the agreed one."""
         if jax.process_count() == 1:
             return number
         local = sum(d.process_index == jax.process_index() for d in self._mesh.devices)

@@ -1,8 +1,7 @@
-"""Ends, or reports, a process whose training step takes far too long.
+"""Watchdog of training steps: reports, or ends, a process that hangs.
 
-A collective waits for all processes. JAX notices one that is dead or stopped, by its
-connections and heartbeats, but not one that hangs while its heartbeats go on. Then
-every process waits inside XLA, where no Python exception reaches it.
+JAX notices a dead process by its connections and heartbeats, but not one that hangs
+while heartbeats go on: the others wait inside XLA, out of reach of Python exceptions.
 """
 
 from __future__ import annotations
@@ -27,27 +26,26 @@ _COMMUNICATION = re.compile(
 
 
 class Watchdog:
-    """A timer that every step sets anew; enter it around work of several processes.
+    """Timer that every step restarts; a context around work of several processes.
 
-    When it runs out, Python's `faulthandler` writes where every thread is to standard
-    error and, with several processes, ends this one with status 1. An error in the
-    block that comes of a lost process is raised as LostProcessError.
+    On expiry `faulthandler` writes all stacks to standard error and, with several
+    processes, ends this one with status 1. Errors in the block that a lost process
+    caused become LostProcessError.
     """
 
     def __init__(self, stall_seconds: float = 0.0) -> None:
-        """Watches nothing before the first call of `step` or `begin`.
+        """Starts with the first call of `step` or `begin`.
 
         Args:
-            stall_seconds: without a step for so long training is stuck; 0 never. A
-                step may take 20 times as long as the longest of its phase, the first
-                three of a phase or after other work 20 times `stall_seconds`, and
-                other work (compiling, saving) 45 times.
+            stall_seconds: shortest time to expiry; 0 disables. A step may take 20 times
+                the longest of its phase, the first three of a phase or after other work
+                20 times `stall_seconds`, and other work (compiling, saving) 45 times.
         """
         self._stall = stall_seconds
         self._since, self._longest, self._lenient = time.monotonic(), 0.0, _FIRST
 
     def step(self) -> None:
-        """A step has been handed to the devices, and an earlier one has ended."""
+        """Restarts the timer: a step was dispatched, and an earlier one has ended."""
         now = time.monotonic()
         if self._lenient:
             self._lenient -= 1
@@ -58,16 +56,16 @@ class Watchdog:
         self._arm(max(self._stall, _SLOW * usual))
 
     def new_phase(self) -> None:
-        """Steps will be of another length from here on."""
+        """Forgets the longest step: the next ones are of another length."""
         self._longest, self._lenient = 0.0, _FIRST
 
     def begin(self) -> None:
-        """Something else than a step begins, such as compiling; a step ends it."""
+        """Begins other work, such as compiling; a step ends it."""
         self._lenient = _FIRST
         self._arm(_WORK * self._stall)
 
     def pause(self) -> None:
-        """Something begins that may take any time; a step ends it."""
+        """Stops the timer until the next step, for work of any length."""
         self._lenient = _FIRST
         self._arm(math.inf)
 
@@ -79,11 +77,9 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     def __enter__(self) -> Watchdog:
-        """The watchdog itself."""
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
-        """Stops watching."""
         faulthandler.cancel_dump_traceback_later()
         if not isinstance(error, Exception) or isinstance(error, UserError):
             return

@@ -1,1 +1,1 @@
-"""Files, images, downloads and what is written."""
+"""Files, images, downloads, object storage and terminal output."""

@@ -1,6 +1,6 @@
-"""Zip files of strangers: bounds on entries and members before anything is unpacked.
+"""Untrusted zip files: bounds on entries and members before anything is unpacked.
 
-Nothing is ever extracted to disk, so the names of members cannot reach outside.
+Nothing is extracted to disk, so member names cannot reach outside.
 """
 
 import os
@@ -28,15 +28,15 @@ UNREADABLE = (
 
 
 class SuspiciousArchiveError(UserError):
-    """An archive, or a member of one, that is not what an honest program writes."""
+    """An archive, or a member of one, that no honest program writes."""
 
 
 def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
-    """Opens a zip file whose directory is one that its size explains.
+    """Opens a zip file with plausible entries.
 
     Raises:
-        SuspiciousArchiveError: it has too many entries, or members share their bytes.
-        Exception: one of `UNREADABLE`: it is not a zip file, or damaged.
+        SuspiciousArchiveError: too many entries, or members that share their bytes.
+        Exception: one of `UNREADABLE`: no zip file, or damaged.
     """
     with records.open_file(path) as file:
         size = file.seek(0, os.SEEK_END)
@@ -57,8 +57,8 @@ def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
 def check_directory(file: IO[bytes], size: int) -> None:
     """Raises SuspiciousArchiveError for more entries than the file's size explains.
 
-    They are counted before `zipfile` makes an object of each: what the end record says
-    of their number may be false, and zipfile ignores it.
+    Counts them itself: the number in the end record may be false, and `zipfile` makes
+    objects of all.
     """
     # zipfile's own search: another could find another record.
     record = zipfile._EndRecData(file)  # pyright: ignore[reportAttributeAccessIssue]
@@ -78,10 +78,9 @@ def check_directory(file: IO[bytes], size: int) -> None:
 def check_member(
     info: zipfile.ZipInfo, *, max_bytes: int, max_ratio: int = MAX_RATIO
 ) -> None:
-    """Raises SuspiciousArchiveError for a member that is encrypted or swells.
+    """Raises SuspiciousArchiveError for a member that is encrypted or a zip bomb.
 
-    What the directory says is what is read at most: `zipfile` stops there, whatever
-    the compressed data would go on to.
+    `zipfile` reads no more than the size in the directory, whatever the data.
     """
     if info.flag_bits & 1:
         raise SuspiciousArchiveError("encrypted")

@@ -1,9 +1,7 @@
-"""Arrays in files of strangers: .npy, .npz and .safetensors, read within bounds.
+"""Untrusted .npy, .npz and .safetensors files: memory bounded, nothing unpickled.
 
-What a header claims is compared with the file before room is made for it, so memory is
-bounded by the file (a hundred times the file where an .npz is compressed). Nothing is
-ever unpickled. Errors are `UnreadableArraysError`, or OSError where a file cannot be
-opened.
+Sizes in headers are compared with the file before allocation; a compressed .npz may
+take a hundred times its size. Errors: `UnreadableArraysError`, or OSError on opening.
 
 Source of the formats: `numpy.lib.format`; https://github.com/huggingface/safetensors.
 """
@@ -24,7 +22,7 @@ _KINDS = "biufcSU"  # of numbers and of text; no objects and no records
 
 
 class UnreadableArraysError(UserError):
-    """The file is damaged, absurd or of another kind; the message does not name it."""
+    """A damaged, absurd or foreign file; the message does not name it."""
 
 
 def read_npy(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> np.ndarray:
@@ -59,7 +57,6 @@ def read_npz(
 
 
 def _array(stream: IO[bytes], size: int, max_bytes: int) -> np.ndarray:
-    """One array of a stream of `size` bytes."""
     if size > max_bytes:
         raise UnreadableArraysError(f"{size} bytes, more than {max_bytes}")
     try:
@@ -95,7 +92,7 @@ def _array(stream: IO[bytes], size: int, max_bytes: int) -> np.ndarray:
 def read_safetensors(
     path: str | os.PathLike[str],
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Reads all arrays, by name, and the header's texts."""
+    """Reads all arrays, by name, and the metadata."""
     metadata = read_safetensors_header(path)
     try:
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
@@ -107,7 +104,7 @@ def read_safetensors(
 
 
 def read_safetensors_header(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The texts in the header, {} if there are none."""
+    """The metadata, {} if there is none."""
     with _opened(path) as file:
         length = int.from_bytes(file.read(8), "little")
     if length > _MAX_HEADER_BYTES:

@@ -1,4 +1,4 @@
-"""Atomic writes: readers see the old content of a file or the new, never a part."""
+"""Atomic file writes: readers see the old content or the new, never a part."""
 
 import contextlib
 import os
@@ -9,14 +9,14 @@ from typing import BinaryIO
 
 
 def atomic_write(path: str | Path, content: bytes | str) -> None:
-    """Writes a file whole, text as UTF-8; the folder is made if need be."""
+    """Writes a file atomically, text as UTF-8; makes its folder."""
     with atomic_file(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
 def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
-    """Opens a file for writing that takes its name when the block has ended well."""
+    """Opens a temporary file that becomes `path` if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")

@@ -18,12 +18,12 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.ASCII)
 
 
 def is_remote(path: str | Path) -> bool:
-    """Whether this is a URL, also one that was made a `Path`."""
+    """Whether this is a URL, also after conversion to a `Path`."""
     return _SCHEME.match(str(path)) is not None
 
 
 def as_url(path: str | Path) -> str:
-    """The URL, with the slashes that a `Path` takes away, and none at the end."""
+    """The URL, with the slashes that a `Path` drops, and none at the end."""
     match = _SCHEME.match(str(path))
     assert match is not None
     slashes = ":///" if match[1] == "file" else "://"
@@ -31,20 +31,16 @@ def as_url(path: str | Path) -> str:
 
 
 def in_a_line(error: BaseException) -> str:
-    """An error's kind and the first line of its message, cut to 200 characters."""
+    """An error's class and the first line of its message, cut to 200 characters."""
     text = (str(error).strip() or "no message").splitlines()[0][:200]
     return f"{type(error).__name__}: {text}"
 
 
 class Bucket:
-    """Objects whose names begin alike, as files by the rest of their names."""
+    """Objects with a common prefix, as files named by the rest."""
 
     def __init__(self, url: str) -> None:
-        """Looks for the library.
-
-        Raises:
-            UserError: it is not installed, or there is none for such a URL.
-        """
+        """Raises UserError without a library for the URL."""
         import fsspec
 
         self.url = url
@@ -66,7 +62,7 @@ class Bucket:
         self._root = root.rstrip("/")
 
     def check(self) -> None:
-        """Makes sure that it can be written; raises UserError if not."""
+        """Raises UserError unless the bucket can be written."""
         try:
             self._files.pipe_file(f"{self._root}/.writable", b"")
             self._files.rm_file(f"{self._root}/.writable")
@@ -77,11 +73,11 @@ class Bucket:
             ) from error
 
     def is_object(self) -> bool:
-        """Whether the URL names one object, not the beginning of many."""
+        """Whether the URL names one object, not a prefix."""
         return self._files.isfile(self._root)
 
     def names(self) -> list[str]:
-        """The names of all objects; UserError where one would leave the folder."""
+        """The names of all objects; UserError if one would leave the folder."""
         self._files.invalidate_cache()
         try:
             found = self._files.find(self._root)
@@ -99,7 +95,7 @@ class Bucket:
         return self._files.cat_file(f"{self._root}/{name}")
 
     def get(self, files: dict[str, Path]) -> None:
-        """Makes files, by the names of objects; "" is the one that the URL names."""
+        """Downloads objects to files by name; "" is the object of the URL itself."""
 
         def one(name: str) -> None:
             files[name].parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +104,7 @@ class Bucket:
         _each(one, files)
 
     def put(self, names: Iterable[str], folder: Path) -> list[str]:
-        """Makes objects of files; the names of those that are still there."""
+        """Uploads files; returns the names of those that still exist."""
 
         def one(name: str) -> None:
             try:
@@ -122,7 +118,7 @@ class Bucket:
         return [name for name in names if (folder / name).exists()]
 
     def remove(self, names: Iterable[str]) -> None:
-        """Removes objects; they may be gone already."""
+        """Removes objects; missing ones are ignored."""
 
         def one(name: str) -> None:
             with contextlib.suppress(FileNotFoundError):

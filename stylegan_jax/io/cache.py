@@ -1,7 +1,6 @@
-"""The cache of fetched and computed files: its folder, its locks, its checksums.
+"""Cache of downloaded and computed files: folder, locks, checksums.
 
-`NAME.sha256` beside a file says that it was checked and what it held then, in the
-format of the `sha256sum` program. A file without one has not been checked yet.
+`NAME.sha256`, in the format of `sha256sum`, marks a checked file.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def folder(kind: str) -> Path:
-    """Where files of a kind are kept; nothing is made.
+    """The folder for a kind of files; not created.
 
     `$STYLEGAN_JAX_CACHE/KIND`, else `$XDG_CACHE_HOME/stylegan_jax/KIND`, else
     `~/.cache/stylegan_jax/KIND`.
@@ -38,11 +37,10 @@ def folder(kind: str) -> Path:
 def exclusive(
     path: Path, *, on_wait: Callable[[], object] | None = None
 ) -> Iterator[None]:
-    """Keeps other processes from what this one is doing about `path`.
+    """Locks `path` against other processes; UserError if its folder is not writable.
 
-    The lock is on `NAME.lock`, an empty file that stays: removing it would let two
-    processes hold "the" lock. If another process is at it, `on_wait` is called; by
-    default a warning says so. UserError where the folder cannot be written to.
+    `NAME.lock` stays: removing it would let two processes hold "the" lock. `on_wait` is
+    called if another process holds it; by default a warning is logged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,18 +61,18 @@ def exclusive(
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    """The SHA-256 of a file, 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def record(path: Path, digest: str) -> None:
-    """Writes `NAME.sha256`: the file was checked and held this."""
+    """Writes `NAME.sha256` of a checked file."""
     atomic_write(_record_path(path), f"{digest}  {path.name}\n")
 
 
 def recorded(path: Path) -> str | None:
-    """What `record` wrote, None if it did not or what it wrote is damaged."""
+    """The digest in `NAME.sha256`, None if missing or damaged."""
     try:
         words = _record_path(path).read_text("ascii", "replace").split()
     except OSError:

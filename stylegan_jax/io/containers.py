@@ -1,8 +1,7 @@
-"""Image files without their metadata: a decoder is shown what pixels need.
+"""Image files without their metadata, for decoders.
 
 EXIF, XMP, ICC profiles, comments and other frames can make a few kilobytes cost
-gigabytes or minutes. So nothing of them reaches Pillow: a walk over the file's parts
-picks those that pixels need, and reads from the rest only how the picture is turned.
+gigabytes or minutes. Only the parts that pixels need, and the orientation, are kept.
 
 Sources: PNG (third edition) 5.3 and 11; ITU-T T.81 annex B (JPEG); GIF89a; RFC 9649
 (WebP); ISO/IEC 14496-12 (boxes of AVIF); TIFF 6.0 in `tiff.py`.
@@ -32,7 +31,7 @@ _MAX_TEXT = 1 << 20
 
 
 class Shown(NamedTuple):
-    """A file as a decoder may see it."""
+    """A file without metadata."""
 
     kind: str  # Pillow's name of the format, or "PPM"
     stream: IO[bytes]  # seekable; reads from the file itself
@@ -41,20 +40,16 @@ class Shown(NamedTuple):
 
 
 def kind_of(head: bytes) -> str | None:
-    """The format of a file by its first 16 bytes, if it is one that is read."""
+    """Format by the first 16 bytes of a file, None if unsupported."""
     match = _SIGNATURES.match(head)
     return match.lastgroup if match else None
 
 
 def show(file: IO[bytes], *, header: bool = False) -> Shown | None:
-    """Leaves the metadata of a picture out; None of what is no picture.
+    """Strips the metadata of a seekable image file; None if it is no image.
 
-    Args:
-        file: seekable; it has to stay open.
-        header: the caller reads sizes only: the walk ends where the pixels begin.
-
-    Raises:
-        AbsurdFileError: parts that no honest file has.
+    The file must stay open. With `header`, for sizes only, the walk ends at the pixels.
+    Raises AbsurdFileError for parts that no honest file has.
     """
     kind = kind_of(read_at(file, 0, 16))
     if kind is None:
@@ -66,8 +61,6 @@ def show(file: IO[bytes], *, header: bool = False) -> Shown | None:
 
 
 class _View(io.RawIOBase):
-    """Ranges of a file and bytes, one after the other."""
-
     def __init__(self, file: IO[bytes], pieces: Sequence[Piece]) -> None:
         self._file, self._at = file, 0
         self._pieces: list[Piece] = []
@@ -196,7 +189,7 @@ def _jpeg(file: IO[bytes], size: int, header: bool) -> _Walk:
 def _segments(
     file: IO[bytes], size: int, at: int = 2
 ) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of each segment, the start at its two marker bytes."""
+    """Marker, start (at the marker) and end of each segment."""
     for _ in range(_MAX_PARTS):
         head = read_at(file, at, 4)
         while not _MARKER.match(head):  # over coded pixels or junk
@@ -270,10 +263,7 @@ def _webp(file: IO[bytes], size: int, header: bool) -> _Walk:
 
 
 def _avif(file: IO[bytes], size: int, header: bool) -> _Walk:
-    """Renames the items of metadata; the library skips what it does not know.
-
-    How an AVIF is turned is among its properties, not in EXIF (MIAF, 7.3.6.7).
-    """
+    """Renames metadata to be skipped; orientation is a property (MIAF, 7.3.6.7)."""
     pieces: list[Piece] = []
     at = described = 0
     for _ in range(_MAX_PARTS):
@@ -307,7 +297,6 @@ def _box_length(head: bytes, rest: int) -> int:
 
 
 def _check_extents(box: bytes, size: int) -> None:
-    """Raises where items claim, part by part, more bytes than the file has."""
     at = box.find(b"iloc")
     while at >= 0:
         try:

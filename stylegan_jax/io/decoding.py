@@ -1,8 +1,7 @@
-"""Image files to arrays by Pillow, within bounds on memory.
+"""Image decoding by Pillow, within bounds on memory.
 
-Pillow is shown what `containers.py` lets through. An image is rejected where decoding
-would take more than a gigabyte, and what is decoded at once, by all threads together,
-stays below half of one, or is a single image.
+An image that takes more than a gigabyte to decode is rejected; all threads together
+take at most half of one, or decode a single image.
 """
 
 import contextlib
@@ -34,7 +33,7 @@ Image.init()  # loads every decoder; by itself Pillow does so only on failure
 
 
 class UnreadableImageError(UserError):
-    """A file is not an image, is damaged, or is of a kind not supported."""
+    """A file is not an image, is damaged, or is of an unsupported kind."""
 
 
 class Header(NamedTuple):
@@ -46,7 +45,7 @@ class Header(NamedTuple):
 
 
 class _Budget:
-    """Lets callers in while together they take no more than a limit; one, always."""
+    """Semaphore over an amount; a single caller is always let in."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._taken = limit, 0
@@ -90,17 +89,14 @@ def decoded(
 ) -> Iterator[tuple[np.ndarray, str]]:
     """Decodes the first image of a seekable file, upright; or UnreadableImageError.
 
-    Its memory counts as taken until the context ends: until then other threads may
-    wait with theirs.
+    Its memory counts until the context ends; other threads may wait until then.
 
     Args:
-        file: seekable.
-        channels: 1 to 4, what pixels of 8 bits become; None: as they are.
+        channels: 1 to 4, of 8-bit pixels; None: as in the file.
 
     Yields:
-        `[H, W, C]`: uint8, with `channels`; or of deeper files uint16, int32 or
-        float32 as they are in the file, with its own 1 to 4 channels. And the kind, as
-        in `Header`.
+        `[H, W, C]` and its kind, as in `Header`: uint8 with `channels`; deeper files
+        uint16, int32 or float32, values and 1 to 4 channels as in the file.
     """
     with contextlib.ExitStack() as held:
         with _readable():
@@ -154,7 +150,6 @@ def _open(shown: containers.Shown) -> ImageFile.ImageFile:
 
 
 def _cost(image: ImageFile.ImageFile, shown: containers.Shown) -> int:
-    """Bytes that decoding takes at most."""
     pixels = image.width * image.height
     if not pixels:
         raise UnreadableImageError("no pixels")
@@ -190,7 +185,7 @@ def _kind(image: ImageFile.ImageFile) -> str:
 
 
 def _deep(image: ImageFile.ImageFile, shown: containers.Shown) -> np.ndarray:
-    """Samples of 16 bits, of which Pillow keeps the high bytes where it has colours."""
+    """16-bit samples; of colours Pillow alone would keep the high bytes."""
     if image.mode.startswith("I;16"):
         return _loaded(image).astype(np.uint16, copy=False)
     if _rawmode(image.tile[0]).startswith("LA"):  # as many bytes as RGBA of 8 bits
@@ -209,14 +204,14 @@ def _deep(image: ImageFile.ImageFile, shown: containers.Shown) -> np.ndarray:
 
 
 def _rawmode(tile: tuple) -> str:
-    """How bytes of the file become samples, in Pillow's notation."""
+    """Layout of samples in the file, in Pillow's notation."""
     args = tile[3]
     mode = args[0] if isinstance(args, tuple) else args
     return mode if isinstance(mode, str) else ""
 
 
 def _with_rawmode(tile: tuple, mode: str) -> Any:
-    """Another way to read the same bytes: the other order makes low bytes high."""
+    """The tile in another layout; the opposite byte order yields the low bytes."""
     codec, box, offset, args = tile
     args = (mode, *args[1:]) if isinstance(args, tuple) else mode
     return ImageFile._Tile(codec, box, offset, args)
@@ -254,14 +249,14 @@ def _pixels(image: Image.Image, channels: int | None) -> np.ndarray:
 
 
 def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """Converts uint8 `[H, W, 1-4]`, laying what is transparent over white."""
+    """Converts uint8 `[H, W, 1-4]`, compositing transparency over white."""
     if pixels.shape[2] == channels:
         return pixels
     return _loaded(from_array(pixels), channels)
 
 
 def from_array(image: np.ndarray) -> Image.Image:
-    """Pillow's image of a uint8 `[H, W]` or `[H, W, 1-4]` array."""
+    """Pillow image of a uint8 `[H, W]` or `[H, W, 1-4]` array."""
     image = np.asarray(image)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
@@ -271,7 +266,6 @@ def from_array(image: np.ndarray) -> Image.Image:
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns and mirrors as EXIF's number says."""
     if orientation == 1:
         return pixels
     if orientation >= 5:

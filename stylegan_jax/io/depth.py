@@ -1,7 +1,6 @@
-"""Images of more than 8 bits: which of their values is white.
+"""White level of images of more than 8 bits.
 
-Files of 16 or 32 bits often hold 10, 12 or 14: what a file, or all files of a data set
-together, use says how many bits are meant.
+16- or 32-bit files often hold 10, 12 or 14 bits: the largest value decides.
 """
 
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ _BITS = (8, 10, 12, 14, 16, 24, 31)
 
 
 def largest(levels: np.ndarray) -> float:
-    """The largest value of `[H, W, C]`, alpha apart; all must be finite and >= 0."""
+    """The largest value of `[H, W, C]` without alpha; all must be finite and >= 0."""
     colours = levels[:, :, : -1 if levels.shape[2] in (2, 4) else None]
     low, high = float(colours.min()), float(colours.max())
     if not (low >= 0 and np.isfinite(high)):
@@ -35,13 +34,13 @@ def white_of(kind: str, high: float) -> float:
 
 
 def reading(kind: str, high: float, white: float) -> str:
-    """What was decided, for a message."""
+    """The decision in words, for a message."""
     how = "0 to 1" if kind == "float" else f"{int(white).bit_length()} bits"
     return f"largest value {high:g}: read as {how}"
 
 
 def to_8_bits(levels: np.ndarray, kind: str, white: float) -> np.ndarray:
-    """Scales `[H, W, C]` so that `white` is 255; alpha by what the file can hold."""
+    """Scales `[H, W, C]` so that `white` is 255; alpha by its full range."""
     if levels.shape[2] in (2, 4):
         alpha = to_8_bits(levels[:, :, -1:], kind, FULL[kind])
         return np.dstack([to_8_bits(levels[:, :, :-1], kind, white), alpha])

@@ -1,9 +1,7 @@
-"""Public files by URL: downloaded once, bounded, continued where cut, and checked.
+"""Downloads of public files: once, bounded, resumable and with checksums.
 
-The bytes collect in `NAME.part`; `NAME.part.json` says what they are a part of. A
-later call, or the next attempt of this one, asks for the rest (RFC 9110, 13.1.5 and
-14.2) under the condition that the file is still the same. Only a file that is whole
-gets its name.
+Bytes collect in `NAME.part`, their origin in `NAME.part.json`; the rest is requested
+if the file is unchanged (RFC 9110, 13.1.5 and 14.2).
 """
 
 import contextlib
@@ -44,24 +42,20 @@ def fetch(
     sha256: str | None = None,
     check: Callable[[Path], object] = lambda path: None,
 ) -> Path:
-    """A public file in the cache, downloaded and checked when it is first asked for.
+    """A public file in the cache, downloaded and checked on first use.
 
-    From then on its SHA-256 must stay what it was (trust on first use). A file that was
-    put there by hand is checked and taken.
+    Its SHA-256 must then stay the same (trust on first use). A file put there by hand
+    is checked and accepted.
 
     Args:
-        path: what it is called, in `cache.folder`; returned.
-        urls: where it is published, in the order to try.
-        content: what it is, for messages.
+        path: in `cache.folder`; returned.
+        urls: in the order to try.
+        content: description, for messages.
         max_bytes: the most that is accepted.
-        notice: its licence, which is logged the first time.
-        by_hand: what to do if it cannot be had, the end of the message.
-        sha256: its SHA-256, or the first digits as far as they are published.
-        check: raises UserError for a file that holds something else.
-
-    Raises:
-        UserError: it cannot be had, is another file or changed since; the cache cannot
-            be written to.
+        notice: licence, logged the first time.
+        by_hand: the manual way, for the message.
+        sha256: or its first digits, as far as they are published.
+        check: raises UserError for other content.
     """
     wrong = f"{path} is not {content}, or damaged:"
     again = "; remove it to have it fetched again"
@@ -137,26 +131,18 @@ class _Job:
 
 @dataclasses.dataclass(frozen=True)
 class _Begun:
-    """What is there of the file, and what to ask for the rest with."""
-
     done: int = 0  # bytes
     validator: str = ""  # an ETag or a date, as the server wrote it
     total: int | None = None  # bytes in the end, if the server said
 
 
 def download(url: str, path: Path, *, max_bytes: int) -> None:
-    """Downloads a file that is not a web page.
+    """Downloads a file that is not a web page; hold `cache.exclusive` meanwhile.
 
-    Keep other processes away meanwhile (`cache.exclusive`).
-
-    Args:
-        url: https; http only of this machine itself.
-        path: what the file is to be called; its folder exists.
-        max_bytes: the most that is accepted.
+    The URL is https, or http of this machine; the folder of `path` exists.
 
     Raises:
-        UnavailableError: the address does not give the file: no connection, an error
-            of the server's, a web page instead, too many bytes.
+        UnavailableError: no connection, server error, web page, or too many bytes.
         UserError: the file cannot be written.
     """
     job = _Job(url, path, max_bytes)
@@ -185,7 +171,7 @@ def download(url: str, path: Path, *, max_bytes: int) -> None:
 
 
 def _attempt(job: _Job) -> None:
-    """Fetches what is missing into the part file; raises if it is not whole then."""
+    """Completes the part file, or raises."""
     begun = _begun(job)
     if begun.done and begun.done == begun.total:
         return  # only the renaming was missing
@@ -217,7 +203,7 @@ def _attempt(job: _Job) -> None:
 
 
 def _check_rest(job: _Job, begun: _Begun, response: http.client.HTTPResponse) -> None:
-    """Raises Changed unless a 206 continues what is here."""
+    """Raises Changed unless a 206 continues the part file."""
     header = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header.strip())
     if (
@@ -239,7 +225,7 @@ def _check_space(job: _Job, needed: int) -> None:
 
 
 def _save(job: _Job, response: http.client.HTTPResponse, begun: _Begun) -> int:
-    """Appends the response to the part file; returns the bytes that are there."""
+    """Appends the response to the part file; returns its size."""
     done, limit = begun.done, begun.total or job.max_bytes
     with (
         open(job.part, "ab") as file,
@@ -263,7 +249,6 @@ def _save(job: _Job, response: http.client.HTTPResponse, begun: _Begun) -> int:
 
 
 def _begun(job: _Job) -> _Begun:
-    """What an earlier attempt left, if it can be continued."""
     try:
         info: Any = json.loads(job.part_info.read_text())
         if info["url"] == job.url and info["validator"]:
@@ -277,7 +262,7 @@ def _begun(job: _Job) -> _Begun:
 
 
 def _validator(response: http.client.HTTPResponse) -> str:
-    """What to say in If-Range, empty if nothing will do: weak ETags will not."""
+    """Value of If-Range: no weak ETag; empty if there is none."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
@@ -288,7 +273,6 @@ def _number(text: str | None) -> int | None:
 
 @contextlib.contextmanager
 def _local_errors(job: _Job) -> Iterator[None]:
-    """Names the file when it cannot be written; the network has its own errors."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Grids of images: tight ones for files, pages with labels for figures and films."""
+"""Grids of images: tight ones for files, labelled sheets for figures and films."""
 
 import dataclasses
 import functools
@@ -28,18 +28,9 @@ def grid(
     row_labels: Sequence[str] | None = None,
     column_labels: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Lays images out in rows, left to right, on white.
+    """Lays uint8 images `[N, H, W, C]` out in rows on white, `padding` pixels apart.
 
-    Args:
-        images: uint8 `[N, H, W, C]`.
-        columns: images per row; by default as many as there are column labels, else
-            the number that makes the grid most nearly square.
-        padding: gap between neighbours, in pixels.
-        row_labels: at the left, one per row.
-        column_labels: above, one per column.
-
-    Returns:
-        uint8 `[rows * H + gaps, columns * W + gaps, C]`, larger by the labels.
+    By default there is a column per label, else the squarest grid.
     """
     images = np.asarray(images)
     if images.ndim != 4 or not len(images) or images.dtype != np.uint8:
@@ -77,8 +68,8 @@ class Sheet:
 
     Attributes:
         page: uint8 `[H, W, 3]`.
-        cells: top and left of each cell, row by row.
-        size: height and width of a cell.
+        cells: (top, left) of each cell, row by row.
+        size: (height, width) of a cell.
     """
 
     page: np.ndarray
@@ -86,10 +77,9 @@ class Sheet:
     size: tuple[int, int]
 
     def fill(self, pictures: Sequence[np.ndarray | None]) -> np.ndarray:
-        """Puts a picture into each cell; a new uint8 `[H, W, 3]`.
+        """Fills the cells, row by row; a new uint8 `[H, W, 3]`.
 
-        Pictures come row by row, uint8 `[h, w, 1 or 3]`, and are enlarged to the cell,
-        a multiple, by repeating pixels; None leaves a cell white.
+        Pictures are uint8 `[h, w, 1 or 3]`, enlarged as by `enlarge`; None stays white.
         """
         if len(pictures) != len(self.cells):
             raise UserError(f"{len(pictures)} pictures for {len(self.cells)} cells")
@@ -122,22 +112,21 @@ def make_sheet(
     room_for: Sequence[str] = (),
     at_least: int = 96,
 ) -> Sheet:
-    """Lays a page out: labels, and beyond them those of groups.
+    """Lays out a page with labels of rows, columns and groups of them.
 
     Args:
         rows: of cells.
         columns: of cells.
-        side: of the pictures, in pixels. Cells are the smallest multiple of it that is
-            large enough for `at_least` and for labels of a legible size.
-        row_labels: at the left, one per row.
-        column_labels: above, one per column.
-        row_groups: further left, upright, with a line along the group's rows; a gap
-            divides groups. They have all rows among them; "" is a gap alone.
+        side: of the pictures, in pixels; a cell is the smallest multiple of it with
+            `at_least` pixels and room for legible labels.
+        row_labels: at the left.
+        column_labels: above.
+        row_groups: further left, upright, with a line and gaps; they cover all rows;
+            "" is a gap alone.
         column_groups: likewise, further up.
-        captions: below each cell, row by row; "" for none. Rows without any are not
-            spaced for them.
-        room_for: labels of all columns together that the page must have room for, as
-            other pages of a film have them: all are then of one size.
+        captions: below each cell, row by row; rows of "" take no space.
+        room_for: labels across all columns that all pages of a film have room for, to
+            be of one size.
         at_least: pixels of a cell.
     """
     _check("row labels", row_labels, rows)
@@ -209,7 +198,7 @@ def _fit(letters: int, width: float, texts: Sequence[str]) -> bool:
 
 
 def _starts(first: int, sizes: Sequence[int], gap: int, groups: Groups) -> list[int]:
-    """Where each row or column begins; groups are four gaps farther apart."""
+    """Start of each row or column; groups are four gaps farther apart."""
     divided = set(itertools.accumulate(count for _, count in groups))
     starts = [first]
     for place, size in enumerate(sizes[:-1], start=1):
@@ -220,7 +209,7 @@ def _starts(first: int, sizes: Sequence[int], gap: int, groups: Groups) -> list[
 def _spans(
     groups: Groups, starts: Sequence[int], size: int
 ) -> list[tuple[str, int, int]]:
-    """Label, begin and end of each group that has a label, in pixels."""
+    """Label, start and end of each labelled group."""
     ends = list(itertools.accumulate(count for _, count in groups))
     return [
         (label, starts[end - count], starts[end - 1] + size)
@@ -231,7 +220,7 @@ def _spans(
 
 @functools.cache
 def load_font(size: int) -> Font:
-    """DejaVu Sans, which has Greek and mathematical signs; matplotlib brings it."""
+    """DejaVu Sans of matplotlib, which has Greek and mathematical signs."""
     import matplotlib  # here, because it takes a quarter of a second
 
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
@@ -239,7 +228,6 @@ def load_font(size: int) -> Font:
 
 
 def _write(canvas: np.ndarray, places: Sequence[_Place], font: Font) -> np.ndarray:
-    """The uint8 `[H, W, 1-4]` image with texts on it, in black."""
     image = from_array(canvas)
     draw = ImageDraw.Draw(image)
     ink = {"L": 0, "LA": (0, 255), "RGB": (0, 0, 0), "RGBA": (0, 0, 0, 255)}[image.mode]

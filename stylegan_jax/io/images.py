@@ -1,7 +1,6 @@
-"""Images: reading and writing files, 8-bit conversion, channels.
+"""Image files: reading, writing, 8-bit conversion, channels.
 
-An image is a uint8 array `[H, W, C]` with 1 (grey), 2 (grey, alpha), 3 (RGB) or 4
-(RGB, alpha) channels.
+An image is uint8 `[H, W, C]`: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
 """
 
 import io
@@ -57,20 +56,15 @@ def read_image(
 ) -> np.ndarray:
     """Reads an image file, or the bytes of one, as uint8 `[H, W, num_channels]`.
 
-    Rotates as EXIF says, takes the first frame of an animation and lays transparent
-    images over white unless alpha is wanted.
+    Applies EXIF rotation, takes the first frame of an animation, and composites
+    transparency over white unless alpha is wanted. UnreadableImageError if damaged.
 
     Args:
         source: path, or content of a file.
-        num_channels: of the result.
+        num_channels: 1, 2, 3 or 4.
         whites: of files of more than 8 bits, by kind of sample: the value that becomes
-            255. By default each file decides by the largest value it has.
+            255. By default the largest value of each file decides.
         shrink: of the result; until it is done other threads wait with large images.
-
-    Raises:
-        UnreadableImageError: the data is not an image that can be decoded.
-        FileNotFoundError: there is no such file.
-        UserError: `num_channels` is not 1, 2, 3 or 4.
     """
     if num_channels not in MODES:
         raise UserError(f"num_channels {num_channels} is not 1, 2, 3 or 4")
@@ -102,7 +96,7 @@ def _white(levels: np.ndarray, kind: str, source: str | os.PathLike | bytes) -> 
 
 
 def read_levels(source: str | os.PathLike | bytes) -> tuple[np.ndarray, str]:
-    """Reads an image without scaling or dropping anything; as `decoding.decoded`."""
+    """Reads an image unscaled and with all channels; as `decoding.decoded`."""
     with _opened(source) as file, decoding.decoded(file) as found:
         return found
 
@@ -112,15 +106,10 @@ def _opened(source: str | os.PathLike | bytes) -> IO[bytes]:
 
 
 def read_header(stream: IO[bytes], *, check_end: bool = True) -> decoding.Header:
-    """The size of an image, before any rotation, and its kind of samples.
+    """Size of an image, before any rotation, and kind; or UnreadableImageError.
 
-    Args:
-        stream: binary file at its start.
-        check_end: also look at the file's last bytes, and decode the image if they
-            are not the format's end mark. This finds truncated files cheaply.
-
-    Raises:
-        UnreadableImageError: not an image, too large to decode, or truncated.
+    With `check_end`, a file that lacks its format's end mark is decoded: this finds
+    truncated files cheaply.
     """
     header = decoding.read_header(stream)
     stream.seek(0)
@@ -144,12 +133,12 @@ def convert_channels(image: np.ndarray, num_channels: int) -> np.ndarray:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Returns the bytes of a PNG file of a uint8 `[H, W]` or `[H, W, 1-4]` image."""
+    """PNG bytes of a uint8 `[H, W]` or `[H, W, 1-4]` image."""
     stream = io.BytesIO()
     from_array(image).save(stream, "png")
     return stream.getvalue()
 
 
 def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes a uint8 `[H, W]` or `[H, W, 1-4]` image; readers never see half a file."""
+    """Writes a uint8 `[H, W]` or `[H, W, 1-4]` image atomically."""
     atomic_write(Path(path), encode_png(image))

@@ -1,7 +1,6 @@
-"""The images of a folder or zip, without junk, runs and results of ours.
+"""Images of a folder or zip, without junk, runs and results of this package.
 
-An image is what begins like one (`containers.kind_of`) or is called like one. Folders
-are read with all that lies in them but runs of training and prepared data.
+An image is recognised by its first bytes (`containers.kind_of`) or its name.
 """
 
 import contextlib
@@ -24,25 +23,25 @@ _MADE = re.compile(rb".{33}.{4}tEXtSoftware\0stylegan_jax (picture|sheet)", re.D
 
 
 def is_junk(file: str) -> bool:
-    """Whether a file is left behind by an operating system, or hidden."""
+    """Whether a file is hidden or left behind by an operating system."""
     parts = PurePosixPath(file).parts
     return any(part.startswith(".") or part.lower() in _JUNK for part in parts)
 
 
 def is_called_image(file: str) -> bool:
-    """Whether a name ends like an image's."""
+    """Whether a name has the extension of an image."""
     return PurePosixPath(file).suffix.lower() in ENDINGS
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is a run of training, or data that `prepare_data` made."""
+    """Whether a folder is a run of training, or made by `prepare_data`."""
     if (folder / "config.json").is_file():
         return any((folder / name).exists() for name in RUN_PARTS)
     return (folder / "index.json").is_file() and any(folder.glob("r*.array_record"))
 
 
 def list_files(root: Path) -> list[str]:
-    """Paths below `root`, relative, with forward slashes; links to folders followed."""
+    """Relative paths below `root`, with forward slashes; links to folders followed."""
     files: list[str] = []
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
@@ -81,10 +80,7 @@ def _begins(path: Path) -> bool:
 
 
 def made_by_us(stream: IO[bytes]) -> str | None:
-    """What `outputs.write_png` said of an image file, None if others made it.
-
-    The stream is left at its beginning.
-    """
+    """The kind that `outputs.write_png` recorded, None in other files; rewinds."""
     head = stream.read(100)
     stream.seek(0)
     match = _MADE.match(head)
@@ -92,21 +88,16 @@ def made_by_us(stream: IO[bytes]) -> str | None:
 
 
 def left_out(kinds: Mapping[str, str | None]) -> set[str]:
-    """Which images of a set are not photographs: those that commands made.
+    """Names of images, with kinds of `made_by_us`, that are no photographs.
 
-    Args:
-        kinds: of each file, from `made_by_us`.
-
-    Returns:
-        Sheets, and beside images of others single pictures too. A folder with nothing
-        but pictures of ours was given for their sake.
+    Pictures of this package count as photographs if there are no others.
     """
     mixed = any(kind is None for kind in kinds.values())
     return {name for name, kind in kinds.items() if kind == "sheet" or (kind and mixed)}
 
 
 def photographs(paths: Sequence[Path]) -> list[Path]:
-    """The files of a folder without those that `left_out` names."""
+    """The files of a folder without those of `left_out`."""
     kinds: dict[str, str | None] = {}
     for path in filter(Path.is_file, paths):  # opening a pipe would wait
         with contextlib.suppress(OSError), open(path, "rb") as file:

@@ -1,7 +1,7 @@
-"""Locks between processes: one at a time in a folder, and who that is.
+"""Locks between processes, which name their holder.
 
-The lock is the kernel's (`flock`, which NFS of Linux passes on to the server): it ends
-with its process however that ends. File systems without locks guard nothing.
+The kernel's (`flock`, which NFS of Linux passes to the server), they end with their
+process. File systems without locks guard nothing.
 """
 
 import contextlib
@@ -23,10 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def take(file: IO, *, wait: bool = False) -> bool:
-    """Locks an open file until it is closed; whether that could be done.
-
-    A warning says where the file system has no locks.
-    """
+    """Locks an open file until it is closed, if possible; False if another holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
@@ -40,10 +37,10 @@ def take(file: IO, *, wait: bool = False) -> bool:
 
 @contextlib.contextmanager
 def held(path: Path, what: str) -> Iterator[None]:
-    """Holds the lock file `path`, of `what` it guards, in the block; then removes it.
+    """Holds the lock file `path`, which guards `what`, in the block.
 
-    Its folder is made if need be, and removed if it stays empty. Another holder is a
-    UserError that says which process, where and since when.
+    It is removed then, with its folder if that was made and stayed empty. Another holder is
+    a UserError with its process, host and start.
     """
     made = not path.parent.exists()
     try:
@@ -69,7 +66,7 @@ def held(path: Path, what: str) -> Iterator[None]:
 
 
 def _opened(path: Path, what: str) -> IO[str]:
-    """The lock file, open and locked; another one's if the last holder removed it."""
+    """The locked file; opened anew if the last holder removed it."""
     while True:
         file = open(path, "a+")  # noqa: SIM115
         try:

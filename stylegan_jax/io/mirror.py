@@ -1,9 +1,8 @@
-"""A run directory in object storage, worked on in a local copy.
+"""Run directory in object storage, with a local working copy.
 
-Objects cannot be renamed or appended to, and a bucket may be out of reach for a while.
-So a run lies in a local folder, and a thread copies what is new to the bucket: first
-the files of a checkpoint, last its `checksums.json`. One without it was cut off by a
-kill, unless an older version wrote it: who restores it finds out.
+Objects cannot be renamed or appended to, and a bucket may be unreachable for a while: a
+thread uploads changes, the files of a checkpoint first, its `checksums.json` last. A
+checkpoint without one was cut off, or written by an older version.
 """
 
 from __future__ import annotations
@@ -34,16 +33,14 @@ _UNREAD = ("samples", "tensorboard")  # nothing continues from these
 
 @contextlib.contextmanager
 def mirrored(path: str, *, active: bool = True) -> Iterator[Path]:
-    """The local folder to work in: `path` itself, or a copy of what a URL names.
+    """The local folder to work in: `path` itself, or a copy of a URL's content.
 
-    With a URL, the folder is filled from there at the start. What changes is copied
-    back in the meantime and at the end. Checkpoints that are removed are removed there.
-    All processes but one are not `active`: they copy nothing.
+    Downloaded at the start, uploaded meanwhile and at the end, removals of checkpoints
+    included. Only the `active` process copies.
 
     Raises:
-        UserError: the library for the URL is not installed, the storage cannot be
-            read or written, another process works on the same copy, or at the end
-            not everything could be copied.
+        UserError: no library for the URL, storage not readable or writable, another
+            process on the same copy, or an incomplete upload at the end.
     """
     if not is_remote(path):
         yield Path(path)
@@ -72,14 +69,14 @@ def mirrored(path: str, *, active: bool = True) -> Iterator[Path]:
 
 
 def local_folder(url: str) -> Path:
-    """Where the copy of a URL lies: `cache.folder("runs")`, then a name of its own."""
+    """The folder for the copy of a URL, in `cache.folder("runs")`."""
     digest = hashlib.sha256(url.encode()).hexdigest()[:8]
     words = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-60:]
     return cache.folder("runs") / f"{words}-{digest}"
 
 
 class Mirror:
-    """A local folder and the place in a bucket that is to hold the same."""
+    """A local folder and its copy in a bucket."""
 
     def __init__(self, bucket: Bucket, folder: Path) -> None:
         """Copies nothing yet."""
@@ -87,12 +84,9 @@ class Mirror:
         self._sent: dict[str, tuple[int, int]] = {}  # name -> time and size
 
     def pull(self) -> None:
-        """Fills the folder from the bucket, whose content counts.
+        """Replaces the folder by the bucket's content; UserError if that fails.
 
-        A folder that is ahead of the bucket is set aside, with a warning.
-
-        Raises:
-            UserError: the bucket cannot be read or written.
+        A folder with a newer checkpoint is set aside, with a warning.
         """
         self._bucket.check()  # before anything is trained
         folder = self._folder
@@ -119,7 +113,7 @@ class Mirror:
         self._sent = self._files()
 
     def push(self) -> None:
-        """Copies what is new or changed since, and removes old checkpoints."""
+        """Uploads new and changed files, and removes old checkpoints."""
         local = self._files()
         sealed = {_folder(name) for name in local if _rank(name) == 2}
         local = {
@@ -141,7 +135,7 @@ class Mirror:
             del self._sent[name]
 
     def repeat(self, ended: threading.Event) -> None:
-        """Pushes now and then until something has ended; warns once when it fails."""
+        """Pushes periodically until `ended`; warns once when it fails."""
         failing = False
         while not ended.wait(EVERY_SECONDS):
             try:
@@ -157,11 +151,7 @@ class Mirror:
                 failing = True
 
     def finish(self, error: BaseException | None) -> None:
-        """Pushes the rest: with several tries, or with one after an error.
-
-        Raises:
-            UserError: in vain, where there was no error before.
-        """
+        """Pushes the rest, with several tries; after an error one, and no UserError."""
         reason = ""
         for attempt in range(1 if error else _TRIES):
             if attempt:
@@ -180,7 +170,6 @@ class Mirror:
         )
 
     def _files(self) -> dict[str, tuple[int, int]]:
-        """Time and size of the files of the folder that are no temporary ones."""
         found = {}
         for path in sorted(self._folder.rglob("*")):
             name = path.relative_to(self._folder)
@@ -194,17 +183,10 @@ class Mirror:
 
 @functools.cache  # one command sees one state
 def fetched(url: str) -> Path:
-    """A local copy of what a URL names, for reading.
+    """A local copy, for reading, of a file, run or checkpoint; UserError if none.
 
-    Args:
-        url: of a file; of a run, which comes with its newest checkpoint; or of one
-            checkpoint, `RUN/checkpoints/NAME` or `.../best`.
-
-    Returns:
-        The file, the run directory, or the checkpoint in one.
-
-    Raises:
-        UserError: there is nothing of the kind, or it cannot be read.
+    A run comes with its newest checkpoint; a checkpoint, `RUN/checkpoints/NAME` or
+    `.../best`, in its run directory.
     """
     run, separator, checkpoint = url.partition(f"/{_CHECKPOINTS}/")
     folder = local_folder(run).with_name(f"{local_folder(run).name}_read")
@@ -240,22 +222,18 @@ def fetched(url: str) -> Path:
 
 
 def _newest(names: Iterable[str], *, sealed: bool = True) -> str:
-    """The name of the newest checkpoint; names of one length sort by age."""
+    """The newest checkpoint; names of one length sort by age."""
     ranks = (2,) if sealed else (1, 2)
     found = [_folder(name) for name in names if _rank(name) in ranks]
     return max((name for name in found if name.startswith("nimg_")), default="")
 
 
 def _folder(name: str) -> str:
-    """The checkpoint that a file of one belongs to."""
     return PurePosixPath(name).parts[1]
 
 
 def _rank(name: str) -> int:
-    """In which order files are copied: what refers to others comes after them.
-
-    0: not of checkpoints; 1: in a checkpoint; 2: its seal; 3: beside checkpoints.
-    """
+    """Upload order: 0 no checkpoint, 1 in one, 2 its seal, 3 beside checkpoints."""
     parts = PurePosixPath(name).parts
     if parts[0] != _CHECKPOINTS:
         return 0

@@ -1,8 +1,7 @@
 """Result files of commands: never over an input, another result, or a user's file.
 
-Each says inside that this package wrote it, PNGs in a text chunk and the others in
-their own metadata. A later call may replace such a file, and nothing else; scans of
-photographs leave them out (`listing.py`). A result whose name is taken gets another.
+Only files that name this package, PNGs in a text chunk and others in their metadata,
+are replaced; scans of photographs leave them out (`listing.py`).
 """
 
 import dataclasses
@@ -35,13 +34,9 @@ class Outputs:
     def __init__(
         self, folder: Path, *, inputs: Iterable[Path] = (), fixed: Iterable[str] = ()
     ) -> None:
-        """Takes what must not be replaced; raises UserError for a folder that is.
+        """Raises UserError if the folder, `outdir`, is a file or one of the inputs.
 
-        Args:
-            folder: `outdir`.
-            inputs: files that the command reads; a folder of them must be another.
-            fixed: names of files that come last, such as `grid.png`; no other result
-                gets them.
+        `fixed` are names reserved for files that come last, such as `grid.png`.
         """
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file; `outdir` must be a folder")
@@ -52,7 +47,7 @@ class Outputs:
         self.protect(inputs)
 
     def protect(self, inputs: Iterable[Path]) -> None:
-        """Adds inputs; raises UserError for the folder itself."""
+        """Adds inputs; UserError for the folder itself."""
         for path in inputs:
             if path.is_dir() and self.folder.is_dir() and path.samefile(self.folder):
                 raise UserError(
@@ -61,13 +56,13 @@ class Outputs:
             self._inputs.append(path)
 
     def path(self, name: str) -> Path:
-        """Where to write `name`, which nothing else of this call is written to."""
+        """Path for `name`, different from all others of this call."""
         self._fixed.discard(_key(name))
         stem, dot, ending = name.rpartition(".")
         return self.folder / f"{self.stem(stem, (dot + ending,))}{dot}{ending}"
 
     def stem(self, stem: str, endings: Sequence[str]) -> str:
-        """`stem`, with `_` behind where it and one of the endings make a taken name."""
+        """`stem`, with `_` appended while it makes a taken name with an ending."""
         free, reason = stem.replace("/", "_"), ""
         while found := next(
             filter(None, (self._problem(free + x) for x in endings)), ""
@@ -86,7 +81,6 @@ class Outputs:
         return path
 
     def _problem(self, name: str) -> str:
-        """Why a file of this name must not be written; empty if it may."""
         path = self.folder / name
         if _key(name) in self._taken | self._fixed:
             return f"{name} is the name of another result"
@@ -110,7 +104,7 @@ def files_named_in(flags: Any) -> list[Path]:
 
 
 def write_png(path: Path, image: np.ndarray, kind: Kind) -> None:
-    """Writes a uint8 image that says that this package made it."""
+    """Writes a uint8 image with a text chunk that names this package."""
     png = images.encode_png(image)
     text = b"tEXtSoftware\0" + _MARK + b" " + kind.encode()
     chunk = struct.pack(">I", len(text) - 4) + text
@@ -119,7 +113,7 @@ def write_png(path: Path, image: np.ndarray, kind: Kind) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a command wrote this file, as its beginning or end says."""
+    """Whether a command wrote this file, by its first and last bytes."""
     if not path.is_file():
         return False
     with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Plots for people: panels of distributions, curves; by matplotlib, used only here."""
+"""Plots by matplotlib: distributions, curves, panels of lines."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,17 +18,10 @@ def panels(
     span: tuple[float, float] = (-1.0, 1.0),
     columns: int = 7,
 ) -> np.ndarray:
-    """Draws distributions side by side, each with a title; uint8 `[H, W, 3]`.
+    """Draws distributions side by side, with titles; uint8 `[H, W, 3]`.
 
-    Args:
-        pictures: title and samples of each panel. Samples are points on the line
-            `[N, 1]` (a histogram), in the plane `[N, 2]` (a density), or images,
-            uint8 `[N, H, W, C]` (a grid).
-        span: lowest and highest coordinate shown of points.
-        columns: panels in a row.
-
-    Raises:
-        UserError: samples of another shape, or no panels.
+    Samples are points on the line `[N, 1]` (a histogram), in the plane `[N, 2]` (a
+    density) within `span`, or images, uint8 `[N, H, W, C]` (a grid).
     """
     figure, axes = _axes(len(pictures), columns, (_INCHES, _INCHES))
     for axis, (title, samples) in zip(axes, pictures, strict=True):
@@ -51,17 +44,7 @@ def panels(
 def curves(
     lines: Mapping[str, np.ndarray], *, title: str, x_label: str, y_label: str
 ) -> np.ndarray:
-    """Draws positive numbers in sequence on a log scale; uint8 `[H, W, 3]`.
-
-    Args:
-        lines: by name; a line goes on where the one before it ended.
-        title: above.
-        x_label: below.
-        y_label: at the left.
-
-    Raises:
-        UserError: no lines.
-    """
+    """Draws positive numbers on a log scale, line after line; uint8 `[H, W, 3]`."""
     figure, (axis,) = _axes(1 if lines else 0, 1, (6.4, 3.6))
     start = 0
     for name, values in lines.items():
@@ -79,16 +62,9 @@ def panels_of_lines(
     columns: int = 3,
     from_zero: bool = True,
 ) -> np.ndarray:
-    """Draws lines with dots, panel by panel; uint8 `[H, W, 3]`.
+    """Draws lines with dots; uint8 `[H, W, 3]`.
 
-    Args:
-        panels: by title, lines by name: x and y.
-        x_label: below every panel.
-        columns: panels in a row.
-        from_zero: every panel begins at 0.
-
-    Raises:
-        UserError: no panels.
+    `panels` has lines by title and name: x and y. `from_zero`: y axes begin at 0.
     """
     figure, axes = _axes(len(panels), columns, (3.0, 2.4))
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
@@ -107,8 +83,8 @@ def panels_of_lines(
 def density(points: np.ndarray, span: tuple[float, float]) -> np.ndarray:
     """Density of points in the plane on a grid over `span`, `[y, x]`, at most 1.
 
-    A histogram smoothed by [1, 2, 1] along both axes; the root of it, so that faint
-    bridges between modes can be seen.
+    The root of a histogram smoothed by [1, 2, 1] along both axes, so that faint bridges
+    between modes can be seen.
     """
     counts, _, _ = np.histogram2d(
         points[:, 1], points[:, 0], bins=_BINS, range=(span, span)
@@ -122,7 +98,6 @@ def density(points: np.ndarray, span: tuple[float, float]) -> np.ndarray:
 def _axes(
     count: int, columns: int, inches: tuple[float, float]
 ) -> tuple[Any, list[Any]]:
-    """A figure and the axes of its panels, of so many inches each."""
     # Here, because it takes half a second and most runs draw no plots.
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Netpbm images: P1 to P6, that is PBM, PGM and PPM, as text and as bytes.
+"""Netpbm images P1 to P6 (PBM, PGM, PPM), text and binary.
 
 Pillow takes minutes for texts, and for samples that do not end at 255.
 
@@ -19,7 +19,7 @@ _HEAD_BYTES = 4096
 
 
 class Header(NamedTuple):
-    """What the first lines say; `start` is where the samples begin."""
+    """The header; samples begin at byte `start`."""
 
     kind: int  # the number after P
     width: int
@@ -34,7 +34,7 @@ class Header(NamedTuple):
 
 
 def read_header(file: IO[bytes]) -> Header:
-    """Reads the first lines."""
+    """Parses the header."""
     file.seek(0)
     # Comments become blanks, so that places stay what they are.
     text = _COMMENT.sub(lambda m: b" " * len(m[0]), file.read(_HEAD_BYTES))

@@ -1,10 +1,9 @@
 """Programs of `jax.export` in files (`.jaxexport`), checked before they are read.
 
-StableHLO and a description of its arguments; neither Python nor a pickle. Still a
-stranger's program may end the process that reads or compiles it: by recursion, by an
-operation without a body, by sizes that overflow. So a child, with bounds on memory and
-time, reads it, looks at every operation, compiles it and runs it on zeros; what passed
-is remembered by its digest in the cache.
+They hold StableHLO, neither Python nor a pickle. Still an untrusted program may end the
+process that reads it, by recursion, an operation without a body, or overflowing sizes.
+So a child process, with bounds on memory and time, checks every operation, compiles it
+and runs it on zeros; digests of programs that passed are cached.
 """
 
 import hashlib
@@ -39,11 +38,7 @@ _BYTES_PER_BYTE = 8
 def write(
     path: str | os.PathLike[str], program: export.Exported, *, vjp_order: int = 0
 ) -> None:
-    """Writes a program, and `vjp_order` derivatives of it, atomically.
-
-    Raises:
-        UserError: `flatbuffers` is missing.
-    """
+    """Writes a program and `vjp_order` derivatives; UserError without `flatbuffers`."""
     _need_flatbuffers()
     atomic_write(Path(path), bytes(program.serialize(vjp_order=vjp_order)))
 
@@ -51,12 +46,7 @@ def write(
 def read(path: str | os.PathLike[str], *, again: str) -> export.Exported:
     """Reads a program and its derivative, if there is one; nothing of it is run.
 
-    Args:
-        path: of the file.
-        again: what writes such a file, for the message.
-
-    Raises:
-        UserError: the file cannot be read, or `flatbuffers` is missing.
+    UserError, with the command `again` that writes such files, if it cannot be read.
     """
     _need_flatbuffers()
     try:
@@ -89,20 +79,15 @@ def require(
     again: str,
     digest: str | None = None,
 ) -> str:
-    """Lets a child read a program and, with shapes, run it on zeros of them.
+    """Checks a program in a child process; returns its SHA-256.
 
     Args:
-        path: of the file.
-        shapes: of the arguments; None only reads it.
-        again: what writes such a file, for the message.
-        digest: its SHA-256 if that is known; else the file is read for it.
-
-    Returns:
-        The SHA-256.
+        shapes: of the arguments, to run it on zeros; None only reads it.
+        again: the command that writes such a file, for the message.
+        digest: SHA-256 of the file, if known.
 
     Raises:
-        UserError: it is damaged, rejected, or ends the process or its bounds; or the
-            package flatbuffers is missing.
+        UserError: damaged, rejected, beyond the bounds, or `flatbuffers` is missing.
     """
     _need_flatbuffers()
     try:
@@ -126,7 +111,6 @@ def require(
 
 
 def _tried(path: Path, shapes: str) -> str | None:
-    """What is wrong with a program, None if nothing is."""
     max_bytes = _FREE_BYTES + _BYTES_PER_BYTE * path.stat().st_size
     words = [sys.executable, "-m", __name__, path, shapes, str(max_bytes), str(SECONDS)]
     found = Path(__file__).resolve().parents[2]
@@ -155,7 +139,7 @@ def _tried(path: Path, shapes: str) -> str | None:
 
 
 def _child(path: str, shapes: str, max_bytes: str, seconds: str) -> None:
-    """Writes what is wrong as JSON, null if nothing is."""
+    """Prints the problem as JSON."""
     for kind, limit in [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_DATA, int(max_bytes)),
@@ -170,7 +154,7 @@ def _child(path: str, shapes: str, max_bytes: str, seconds: str) -> None:
 
 
 def problem(path: str, shapes: list[list[int]] | None) -> str | None:
-    """What is wrong with a program, found in this process, which it may end."""
+    """The problem of a program, or None; run in this process, which it may end."""
     try:
         program = export.deserialize(bytearray(Path(path).read_bytes()))
         check_operations(program)

@@ -1,8 +1,8 @@
-"""Records in JSON and logs of JSON lines, read within bounds and against a shape.
+"""JSON records and logs of JSON lines, read within bounds and against a shape.
 
-A shape says what is expected: a type (`float` takes whole numbers too), a tuple of
-types, `[shape]` for a list, `{"key": shape}` for an object that has at least these
-keys, `{...: shape}` for one with any keys, and `object` for anything.
+A shape is a type (`float` takes whole numbers too), a tuple of types, `[shape]` for a
+list, `{"key": shape}` for an object with at least these keys, `{...: shape}` for one
+with any keys, or `object` for anything.
 """
 
 import codecs
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class DamagedRecordError(UserError):
-    """A record holds something else than it should; the message says what to do."""
+    """A record with unexpected content; the message gives the remedy."""
 
 
 class Line(NamedTuple):
@@ -54,10 +54,9 @@ class Line(NamedTuple):
 
 
 def open_file(path: str | os.PathLike[str], inside: Path | None = None) -> BinaryIO:
-    """Opens a regular file for reading, no device or FIFO, which may wait.
+    """Opens a regular file; UserError for a device or FIFO, which may block.
 
-    With `inside` it must lie in that folder, wherever links lead. Raises UserError, or
-    OSError where it cannot be opened.
+    With `inside`, links must not lead out of that folder.
     """
     if inside is not None:
         real = Path(os.path.realpath(path))
@@ -85,7 +84,7 @@ def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> 
     """The value of a JSON file in UTF-8, UTF-16 or UTF-32, checked against `shape`.
 
     Raises:
-        DamagedRecordError: it is something else; `way_on` says what the user can do.
+        DamagedRecordError: it is something else; `way_on` is the remedy.
         FileNotFoundError: there is no such file.
     """
     try:
@@ -98,12 +97,7 @@ def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> 
 
 
 def read_json(source: str | os.PathLike[str] | bytes) -> Any:
-    """JSON of a file, or of its bytes, whatever it holds.
-
-    Raises:
-        ValueError: it is not JSON, is absurdly long or nested too deeply.
-        OSError: the file cannot be opened.
-    """
+    """Any JSON, from a file or its bytes; ValueError if too long or too deep."""
     if not isinstance(source, bytes):
         source = read_bytes(source, MAX_BYTES)
     try:
@@ -113,10 +107,7 @@ def read_json(source: str | os.PathLike[str] | bytes) -> Any:
 
 
 def read_log(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Any]:
-    """The values of a log's lines, none without a file; raises as `log_lines`.
-
-    In the end a warning names the lines that are damaged.
-    """
+    """The values of a log's lines, none without a file; warns of damaged ones."""
     if not os.path.lexists(path):
         return
     damaged = []
@@ -131,8 +122,7 @@ def read_log(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[
 def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Line]:
     """Every line of a log, damaged ones too; bytes that are not UTF-8 as surrogates.
 
-    Raises:
-        DamagedRecordError: it is no regular file, or absurdly long.
+    DamagedRecordError if it is no regular file, or too long.
     """
     try:
         with open_file(path, inside) as file:
@@ -162,7 +152,7 @@ def _line_value(text: str, shape: Any) -> Any:
 
 
 def warn_of_damage(path: Path, numbers: list[int]) -> None:
-    """Names damaged lines of a log, if there are any."""
+    """Warns of damaged lines of a log, if there are any."""
     if numbers:
         shown = ", ".join(map(str, numbers[:_NAMED_LINES]))
         more = len(numbers) - _NAMED_LINES
@@ -189,7 +179,7 @@ def set_aside(path: Path) -> Path:
 
 
 def add_line(path: Path, value: dict[str, Any]) -> None:
-    """Adds a line to a log, on a line of its own where the last was cut short."""
+    """Appends a line to a log, after a newline if the last was cut short."""
     with open(path, "ab+") as file:
         whole = True
         if file.tell():
@@ -246,7 +236,6 @@ def _integer(text: str) -> int:
 
 
 def _check_texts_and_depth(value: Any) -> None:
-    """Raises UserError for nesting, and for texts that no file could be called."""
     values = [value]
     for _ in range(_MAX_DEPTH):
         below: list[Any] = []
@@ -269,7 +258,7 @@ def _check_texts_and_depth(value: Any) -> None:
 
 
 def check(value: Any, shape: Any, name: str = "it") -> None:
-    """Raises UserError unless a value of JSON has the shape."""
+    """Raises UserError unless a JSON value has the shape."""
     if isinstance(shape, dict):
         _check_type(value, (dict,), name)
         for key, child in shape.items():

@@ -1,4 +1,4 @@
-"""Squares, resizing, warping and blurring of uint8 images `[H, W, C]`."""
+"""Cropping, resizing, warping and blurring of uint8 images `[H, W, C]`."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -12,14 +12,9 @@ _STRIP_BYTES = 1 << 22
 def square_box(image: np.ndarray, resolution: int, *, pad: bool = False) -> np.ndarray:
     """Crops the central square and resizes it to uint8 `[resolution, resolution, C]`.
 
-    Shrinking is the exact mean over each output pixel's area, for any factor (the
-    2x2 mean of the official tool, when halving). Enlarging is Lanczos.
-
-    Args:
-        image: uint8 `[H, W, C]`.
-        resolution: in pixels.
-        pad: first surround the square with zeros up to the next power of two,
-            as `create_mnist` in NVlabs/stylegan does from 28 to 32.
+    Shrinking is the exact mean over each output pixel's area (when halving, the 2x2
+    mean of the official tool); enlarging is Lanczos. `pad` first surrounds the square
+    with zeros up to the next power of two, as `create_mnist` in NVlabs/stylegan does.
     """
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
@@ -41,7 +36,7 @@ def square_box(image: np.ndarray, resolution: int, *, pad: bool = False) -> np.n
 
 
 def _area_mean(image: np.ndarray, resolution: int) -> np.ndarray:
-    """Means over the areas of output pixels, exact, rounded half to even."""
+    """Rounds exact means half to even."""
     side, _, channels = image.shape
     factor, rest = divmod(side, resolution)
     made = np.empty((resolution, resolution, channels), np.uint8)
@@ -88,15 +83,10 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def sample_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
-    """Draws a quadrilateral of uint8 `[H, W, 3]` as a square; black outside the image.
+    """Samples a quadrilateral of uint8 `[H, W, 3]` as a square; black outside of it.
 
-    It is sampled bilinearly at four times `size` and reduced with Lanczos' filter.
-
-    Args:
-        image: uint8 `[H, W, 3]`.
-        quad: `[4, 2]`, (x, y) of top left, bottom left, bottom right and top right;
-            whole numbers are centres of pixels.
-        size: side of the result.
+    Bilinear at four times `size`, then Lanczos. `quad` is `[4, 2]`, (x, y) of top left,
+    bottom left, bottom right and top right; whole numbers are centres of pixels.
     """
     corners = tuple((np.asarray(quad) + 0.5).ravel().tolist())
     bilinear = Image.Resampling.BILINEAR
@@ -111,11 +101,8 @@ def warp_affine(
 ) -> np.ndarray:
     """Samples uint8 `[H, W, 3]` bicubically along an affine map; black outside it.
 
-    Args:
-        image: uint8 `[H, W, 3]`.
-        matrix: `[2, 3]`, takes (x, y, 1) of the result to (x, y) of `image`; whole
-            numbers are edges of pixels.
-        shape: (height, width) of the result.
+    `matrix`, `[2, 3]`, takes (x, y, 1) of the result to (x, y) of `image`; whole
+    numbers are edges of pixels.
     """
     size = shape[1], shape[0]
     values, bicubic = tuple(matrix.ravel().tolist()), Image.Resampling.BICUBIC

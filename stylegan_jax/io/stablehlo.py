@@ -1,4 +1,4 @@
-"""The operations of an exported program: array arithmetic, and nothing that calls out.
+"""Allowlist of operations in exported programs: array arithmetic, nothing external.
 
 Source: the StableHLO specification, https://openxla.org/stablehlo.
 """
@@ -52,11 +52,11 @@ _TARGETS = frozenset(
 
 
 class RejectedProgramError(UserError):
-    """A program does what it may not; the message says what, not which file."""
+    """A program with forbidden content; the message does not name the file."""
 
 
 def check_operations(program: export.Exported) -> None:
-    """Raises RejectedProgramError for what a program, or its derivative, may not do."""
+    """Raises RejectedProgramError for forbidden content, also of the derivative."""
     _check_module(program)
     if program.has_vjp():
         _check_module(program.vjp())
@@ -83,7 +83,6 @@ def _check_module(program: export.Exported) -> None:
 
 
 def _check_signature(program: export.Exported, main: Any) -> None:
-    """What the file says of arguments and results is what its program has."""
     kept = [program.in_avals[i] for i in program.module_kept_var_idx]
     kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
     for avals, types in ((kept, kind.inputs), (program.out_avals, kind.results)):
@@ -103,7 +102,7 @@ def _fits(aval: Any, found: Any) -> bool:
 
 
 def _look(name: str, function: Any) -> tuple[int, int, list[tuple[str, int]]]:
-    """Operations of a function, how deep they nest, and its calls with their depth."""
+    """Number of operations, depth of nesting, and calls with their depth."""
     count, deepest, calls = 0, 0, []
     for operation, depth in _operations(function):
         count, deepest = count + 1, max(deepest, depth)
@@ -125,7 +124,6 @@ def _look(name: str, function: Any) -> tuple[int, int, list[tuple[str, int]]]:
 
 
 def _operations(function: Any) -> Iterator[tuple[Any, int]]:
-    """Every operation with its depth, without recursion."""
     waiting = [(function, 0)]
     while waiting:
         operation, depth = waiting.pop()
@@ -154,7 +152,7 @@ def _check_size(kind: Any) -> None:
 
 
 def _check_calls(functions: dict[str, tuple[int, int, list[tuple[str, int]]]]) -> None:
-    """No function calls itself, and calls written out stay within the bounds."""
+    """Rejects recursion, and bounds the program with its calls written out."""
     sizes: dict[str, tuple[int, int]] = {}  # operations and depth with all calls
     entered: set[str] = set()
     waiting = ["main"]

@@ -12,8 +12,7 @@ _LONGEST = 60  # characters of what is neither an array nor made of them
 def short_repr(self: Any) -> str:
     """`Name(field=float32[8,512], ...)` of a dataclass or named tuple.
 
-    Trees of arrays are told by their number, configurations by the fields that are not
-    their defaults.
+    Trees of arrays show their number, configurations the fields that are not default.
     """
     names = getattr(self, "_fields", None)
     if names is None:

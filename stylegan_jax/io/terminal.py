@@ -1,4 +1,4 @@
-"""Progress on standard error, and text that cannot steer the terminal."""
+"""Progress on standard error, and text without terminal control characters."""
 
 import contextlib
 import re
@@ -44,10 +44,9 @@ def progress_bar(*, quiet: bool = False) -> Progress:
 def transfer(
     name: str, *, done: int, total: int | None
 ) -> Iterator[Callable[[int], None]]:
-    """Shows the transfer of a file: a bar, or lines where there is no terminal.
+    """Progress of a file transfer: a bar, or lines without a terminal.
 
-    `done` bytes were there before, `total` will be in the end, if that is known. Yields
-    what to call with the number of bytes that have come since the last call.
+    Yields a function of the number of bytes since its last call; `done` precede.
     """
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     if not console.is_interactive:
@@ -79,20 +78,17 @@ def _lines(
 
 
 def megabytes(count: int) -> str:
-    """A number of bytes for people: `324.7 MB`."""
+    """Formats a number of bytes: `324.7 MB`."""
     return f"{count / 1e6:.1f} MB"
 
 
 def printable(text: str) -> str:
-    r"""Text that a terminal shows and does not obey: `\x1b` for an escape.
-
-    Newlines and tabs stay.
-    """
+    r"""Text with control characters escaped, `\x1b`, but for newlines and tabs."""
     return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 class _Shown:
-    """A text stream that writes `printable` text; the rest is the stream's own."""
+    """A text stream that writes `printable` text; otherwise the one it wraps."""
 
     def __init__(self, stream: Any) -> None:
         # By this name rich finds the stream, to which it writes colours itself.

@@ -1,8 +1,7 @@
-"""TIFF directories, also of EXIF data: the tags that pixels need, as long as the file.
+"""TIFF directories, also of EXIF data, reduced to the tags that pixels need.
 
-Nothing in the format keeps a thousand tags from naming the same megabyte. So a decoder
-is shown a new directory with those tags only that pixels need, and with lengths that
-the file can have.
+A thousand tags may name the same megabyte; a decoder gets a new directory of those tags
+only, with lengths that the file can have.
 
 Source: TIFF 6.0, section 2; BigTIFF doubles the sizes of its fields.
 """
@@ -31,7 +30,7 @@ _PIXEL_TAGS |= {532}
 
 
 class AbsurdFileError(UserError):
-    """Parts of a file are as no honest one has them."""
+    """A file with parts that no honest one has."""
 
 
 class _Directory(NamedTuple):
@@ -40,7 +39,7 @@ class _Directory(NamedTuple):
     entries: list[tuple[int, int, int, bytes]]  # tag, type, count, value or its place
 
     def number(self, tag: int) -> int:
-        """A whole number that stands in the table itself; 0 where there is none."""
+        """Whole number in the table itself; 0 if there is none."""
         for found, kind, count, value in self.entries:
             if found == tag and count == 1 and kind in (1, 3, 4, 16):
                 form = {1: "B", 3: "H", 4: "I", 16: "Q"}[kind]
@@ -54,13 +53,13 @@ class _Directory(NamedTuple):
 
 
 def read_at(file: IO[bytes], at: int, count: int) -> bytes:
-    """Up to `count` bytes from a place."""
+    """Up to `count` bytes at offset `at`."""
     file.seek(at)
     return file.read(max(count, 0))
 
 
 def orientation(exif: bytes) -> int:
-    """How EXIF data say that a picture is turned, 1 to 8; 1 where they do not."""
+    """Orientation in EXIF data, 1 to 8; 1 if there is none."""
     exif = exif.removeprefix(b"Exif\0\0")
     try:
         return _read(io.BytesIO(exif), len(exif)).orientation()
@@ -69,14 +68,7 @@ def orientation(exif: bytes) -> int:
 
 
 def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], int, int]:
-    """The first picture of a TIFF file, for `containers.show`.
-
-    Returns:
-        The file with another directory, the picture's orientation, and 1.
-
-    Raises:
-        AbsurdFileError: tags longer than the file, or impossible tiles or strips.
-    """
+    """The first image of a TIFF file, for `containers.show`; or AbsurdFileError."""
     directory = _read(file, size)
     entries = [e for e in directory.entries if e[0] in _PIXEL_TAGS and e[1] in _SIZES]
     for tag, _, count, _ in entries:
@@ -108,7 +100,6 @@ def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], int, in
 
 
 def _read(file: IO[bytes], size: int) -> _Directory:
-    """The first directory, empty where there is none."""
     head = read_at(file, 0, 16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
     if not order:

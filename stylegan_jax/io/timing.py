@@ -1,6 +1,6 @@
-"""Durations as text, images per second, and what is due at which image count.
+"""Durations as text, images per second, and events due by image count.
 
-Progress is counted in `nimg`, real images shown so far; a kimg is a thousand.
+`nimg` counts the real images shown so far; a kimg is a thousand.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from stylegan_jax.errors import UserError
 
 
 def hms(seconds: float) -> str:
-    """Writes a duration with its two leading units: `1d 04h`, `12m 33s`, `7s`.
-
-    Days keep their minutes as well (`1d 04h 12m`); unknown durations are `?`.
-    """
+    """Formats a duration: `1d 04h 12m`, `4h 12m`, `12m 33s`, `7s`; unknown ones `?`."""
     if not 0 <= seconds < 1e9:  # False for NaN too
         return "?"
     minutes, s = divmod(round(seconds), 60)
@@ -31,13 +28,9 @@ def hms(seconds: float) -> str:
 
 
 def due(nimg: int, last_nimg: int, every_kimg: float) -> bool:
-    """Whether a multiple of `every_kimg` lies in `(last_nimg, nimg]`.
+    """Whether a multiple of `every_kimg`, at least 0.001, lies in `(last_nimg, nimg]`.
 
-    Counting multiples, not the distance from the last time, keeps the cadence of
-    a run that was stopped and continued equal to that of a straight run.
-
-    Raises:
-        UserError: `every_kimg` is less than one image.
+    Multiples, not distances, keep a resumed run in step with a straight one.
     """
     every_nimg = round(every_kimg * 1000)
     if every_nimg < 1:
@@ -46,14 +39,13 @@ def due(nimg: int, last_nimg: int, every_kimg: float) -> bool:
 
 
 class RateMeter:
-    """Images per second over the recent window, without the time that is left out.
+    """Images per second over a recent window.
 
-    Time between `restart` and the next `update` counts; time before a `restart`
-    (compilation, evaluation) does not.
+    Time before a `restart` (compilation, evaluation) does not count.
     """
 
     def __init__(self, window_seconds: float = 120.0) -> None:
-        """The window is what the rate is averaged over."""
+        """Averages over `window_seconds`."""
         self._window_seconds = window_seconds
         self._spans: collections.deque[tuple[int, float]] = collections.deque()
         self._mark: tuple[int, float] | None = None

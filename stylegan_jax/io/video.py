@@ -1,4 +1,4 @@
-"""Films, by PyAV (`pip install 'stylegan_jax[video]'`)."""
+"""MP4 films, by PyAV (`pip install 'stylegan_jax[video]'`)."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,11 +13,10 @@ _SIDE = 256  # pixels of a frame's height, at least
 
 
 def write(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
-    """Writes an MP4 film (H.264) while its frames come in.
+    """Writes an H.264 film as its frames, uint8 `[H, W, 1 or 3]`, come in.
 
-    Frames are uint8 `[H, W, 1 or 3]`, all of one shape. Small ones are enlarged, and
-    odd sides get a white pixel more, because the format halves the resolution of
-    colours.
+    All have one shape. Small ones are enlarged, and odd sides get a white pixel more,
+    because the format halves the resolution of colours.
     """
     av = load_av()
     with atomic_file(path) as file, av.open(file, "w", format="mp4") as film:
@@ -33,7 +32,7 @@ def write(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 
 
 def load_av() -> ModuleType:
-    """PyAV; raises UserError where it is not installed."""
+    """PyAV; UserError if it is not installed."""
     try:
         import av
     except ImportError as error:

@@ -1,8 +1,7 @@
-"""Requests for files on the web: only https, no web pages, errors by what they mean.
+"""HTTPS requests for files; web pages are errors, failures are classified.
 
-Google Drive answers with pages: one that asks to confirm the download of files too
-large for its virus scanner, which is followed, and one for files that were downloaded
-too often. All other pages are errors that say what the page said.
+Only Google Drive's page that confirms the download of files too large for its virus
+scanner is followed.
 """
 
 import contextlib
@@ -31,27 +30,25 @@ _QUOTA = ("quota exceeded", "too many users have viewed or downloaded")
 
 
 class UnavailableError(UserError):
-    """This address does not give the file; another one might."""
+    """This URL does not give the file; another one might."""
 
 
 class Setback(Exception):
-    """A failure that may pass: worth another attempt, then an `UnavailableError`."""
+    """A transient failure: worth another attempt, then an `UnavailableError`."""
 
 
 class Offline(Setback):
-    """There is no connection at all; it may have been lost for a moment."""
+    """No connection at all, perhaps for a moment only."""
 
 
 class Changed(Setback):
-    """What was fetched before is no part of the file that is there now."""
+    """The file on the server is not the one downloaded in part."""
 
 
 def check_url(url: str, origin: str | None = None) -> None:
-    """Raises UnavailableError for other addresses than https, or http of this machine.
+    """Raises UnavailableError for other URLs than https, or http of this machine.
 
-    Args:
-        url: the address.
-        origin: what led to it. What came over https does not lead out of it.
+    `origin` is the URL that led to it; https does not lead to http.
     """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
@@ -69,7 +66,7 @@ def open_file(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
     Proxies are those of the environment (`https_proxy`).
 
     Raises:
-        Setback: no connection, or a failure of the server's that may pass.
+        Setback: no connection, or a transient failure of the server.
         UnavailableError: the server refuses, or answers with a web page.
     """
     opener = urllib.request.build_opener(
@@ -100,7 +97,7 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
 
 @contextlib.contextmanager
 def network_errors(url: str) -> Iterator[None]:
-    """Turns what urllib raises into a `Setback` or an `UnavailableError`."""
+    """Converts urllib's errors to `Setback` or `UnavailableError`."""
     try:
         yield
     except urllib.error.HTTPError as error:
@@ -148,15 +145,10 @@ def is_page(content_type: str, head: bytes) -> bool:
 
 
 class Page(html.parser.HTMLParser):
-    """A web page's title, text, and the form by which Drive asks for a click.
-
-    Attributes:
-        title: for people; may be empty.
-        action: where that form leads, None on all other pages.
-    """
+    """Title and text of a web page; `action` of Google Drive's form, None elsewhere."""
 
     def __init__(self, content: bytes) -> None:
-        """Reads the page."""
+        """Parses the page."""
         super().__init__()
         self.title = self._text = ""
         self.action: str | None = None
@@ -171,14 +163,14 @@ class Page(html.parser.HTMLParser):
         return any(sign in text for sign in _QUOTA)
 
     def target(self, url: str) -> str:
-        """The address that the form of a page from `url` asks for."""
+        """URL that the form of a page from `url` requests."""
         parts = urllib.parse.urlsplit(urllib.parse.urljoin(url, self.action or ""))
         # A later field of the same name replaces what the address had.
         fields = dict(urllib.parse.parse_qsl(parts.query)) | self._fields
         return parts._replace(query=urllib.parse.urlencode(fields)).geturl()
 
     def error(self, url: str) -> UnavailableError:
-        """That the page came in place of a file."""
+        """The error of a page in place of a file."""
         if self.is_quota():
             return UnavailableError(
                 f"{url}: quota exceeded, too many people downloaded it lately; it is "
@@ -188,7 +180,7 @@ class Page(html.parser.HTMLParser):
         return UnavailableError(f"{url}: answered with a web page{title}, not the file")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Of the parser."""
+        """Called by the parser."""
         values = {name: value or "" for name, value in attrs}
         if tag in ("title", "script", "style"):
             self._inside = tag
@@ -198,12 +190,12 @@ class Page(html.parser.HTMLParser):
             self._fields[values["name"]] = values.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
-        """Of the parser."""
+        """Called by the parser."""
         if tag == self._inside:
             self._inside = ""
 
     def handle_data(self, data: str) -> None:
-        """Of the parser."""
+        """Called by the parser."""
         if self._inside == "title":
             self.title += data
         elif self._inside not in ("script", "style"):
@@ -211,6 +203,6 @@ class Page(html.parser.HTMLParser):
 
 
 def _one_line(text: str) -> str:
-    """Foreign text, made fit for a message: short, without control characters."""
+    """Untrusted text for a message: short, without control characters."""
     words = " ".join(text.split())
     return "".join(letter for letter in words if letter.isprintable())[:100]
