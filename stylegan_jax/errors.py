@@ -14,7 +14,7 @@ _DISK = {
     errno.EIO: "the disk cannot be read or written (input/output error)",
 }
 _PLACE = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR)
-# What TensorStore says, with a plain ValueError.
+# Messages of TensorStore, which raises a plain ValueError.
 _TENSORSTORE = {
     "No space left": errno.ENOSPC,
     "RESOURCE_EXHAUSTED": errno.ENOSPC,

@@ -1,4 +1,4 @@
-"""Data parallelism on a mesh with one axis, `data`, over the devices of all processes."""
+"""Data parallelism on a mesh with one axis, `data`, over all processes' devices."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ DATA = "data"
 
 def make_mesh(num_devices: int | None = None) -> Mesh:
     """Mesh of the first `num_devices` devices, by default all."""
-    # By process, so that a process's rows of a batch are one block of it.
+    # By process: its rows of a batch are one block.
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     if num_devices is not None and not 1 <= num_devices <= len(devices):
         raise UserError(
@@ -60,7 +60,7 @@ def spread(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
 def place(tree: Any, shardings: Any) -> Any:
     """Puts a tree that every process holds whole onto the mesh.
 
-    Arrays may be there already, random keys typed; `shardings` is one for all or a tree.
+    Arrays may be there already, keys typed; `shardings` is one for all or a tree.
     """
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)

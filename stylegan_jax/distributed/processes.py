@@ -18,9 +18,9 @@ from orbax.checkpoint import multihost
 
 from stylegan_jax.errors import AgreedError, UserError
 
-# JAX ends all processes when it has not heard of one for so long.
+# JAX ends all processes if one sends no heartbeat for so long.
 HEARTBEAT_SECONDS = 30
-_DAY_MS = 86_400_000  # a process that never comes is JAX's or the watchdog's business
+_DAY_MS = 86_400_000  # lost processes are left to JAX and the watchdog
 _CHUNKS = (2**16, 2**24)  # bytes sent at once in `broadcast`: few shapes to compile
 _meetings = itertools.count()  # calls of `meet`: the same order in all processes
 
@@ -61,7 +61,7 @@ def join(
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             # Process 0 may still be writing the last checkpoint.
             shutdown_timeout_seconds=1800,
-            # With all three given nothing is to be found out, devices included.
+            # With all three given nothing is detected, devices included.
             cluster_detection_method="deactivate" if all(given) else None,
         )
     except (ValueError, TypeError, RuntimeError) as error:

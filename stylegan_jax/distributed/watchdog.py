@@ -17,7 +17,7 @@ from stylegan_jax.errors import LostProcessError, UserError
 
 _SLOW = 20  # times the longest step so far; the first ones, times `stall_seconds`
 _WORK = 45  # times `stall_seconds`, for other work
-_FIRST = 3  # steps: they end at once, or wait for other processes' work
+_FIRST = 3  # steps: dispatched at once, or waiting for other processes
 _COMMUNICATION = re.compile(
     r"gloo|nccl|rccl|all-?reduce|all-?gather|collective|coordination|connection|"
     r"barrier|UNAVAILABLE|DEADLINE_EXCEEDED|halted",

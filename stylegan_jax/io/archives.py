@@ -12,15 +12,15 @@ from typing import IO
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import records
 
-# Of a member's bytes in the zip. Images and arrays hardly shrink; text does, tenfold.
+# Unpacked over packed bytes: images and arrays hardly shrink; text does, tenfold.
 MAX_RATIO = 100
-_FREE_BYTES = 2**20  # a small member may shrink as much as it likes
+_FREE_BYTES = 2**20  # below this any ratio is accepted
 _MAX_DIRECTORY_BYTES = 2**28
-_MAX_ENTRIES = 2**21  # Python and we make 2 kB of each
+_MAX_ENTRIES = 2**21  # each takes 2 kB of memory
 _FREE_ENTRIES = 1000  # in a file of any size
 _ENTRY_BYTES = 256  # of the file for each; two headers and a picture have more
 
-# What a damaged, encrypted (RuntimeError) or unusual archive raises.
+# Exceptions from damaged, encrypted (RuntimeError) or unusual archives.
 UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError),
     *(ValueError, OSError, struct.error, OverflowError),
@@ -32,11 +32,9 @@ class SuspiciousArchiveError(UserError):
 
 
 def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
-    """Opens a zip file with plausible entries.
+    """Opens a zip file; SuspiciousArchiveError or one of `UNREADABLE`.
 
-    Raises:
-        SuspiciousArchiveError: too many entries, or members that share their bytes.
-        Exception: one of `UNREADABLE`: no zip file, or damaged.
+    Suspicious are too many entries, and members that share their bytes.
     """
     with records.open_file(path) as file:
         size = file.seek(0, os.SEEK_END)
@@ -60,7 +58,7 @@ def check_directory(file: IO[bytes], size: int) -> None:
     Counts them itself: the number in the end record may be false, and `zipfile` makes
     objects of all.
     """
-    # zipfile's own search: another could find another record.
+    # The search of `zipfile` itself: another one could find another record.
     record = zipfile._EndRecData(file)  # pyright: ignore[reportAttributeAccessIssue]
     if record is None:
         return  # no zip file: zipfile says so

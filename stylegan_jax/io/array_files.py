@@ -80,7 +80,7 @@ def _array(stream: IO[bytes], size: int, max_bytes: int) -> np.ndarray:
             f"an array of shape {shape} takes {wanted} bytes, and there are {size}"
         )
     data = bytearray(wanted)
-    # A damaged archive says so at its end only, where the checksum is.
+    # The checksum of an archive is verified at its end only.
     if stream.readinto(data) != wanted or stream.read(1):  # type: ignore[attr-defined]
         raise UnreadableArraysError("cut off, or with bytes left over")
     if not wanted:

@@ -13,7 +13,7 @@ from stylegan_jax.errors import UserError
 
 _AT_ONCE = 8  # objects
 _EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}
-# A `Path` has one slash where there were two, and none of three more.
+# `Path` collapses repeated slashes to one.
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.ASCII)
 
 

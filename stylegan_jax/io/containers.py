@@ -245,7 +245,7 @@ def _webp(file: IO[bytes], size: int, header: bool) -> _Walk:
         head = read_at(file, at, 9).ljust(9, b"\0")
         name, (length,) = head[:4], struct.unpack("<I", head[4:8])
         stop = min(at + 8 + length + length % 2, size)
-        if name == b"VP8X":  # no longer says that metadata follow
+        if name == b"VP8X":  # clears the flags of metadata
             kept += [head[:8] + bytes([head[8] & ~0x2C]), range(at + 9, stop)]
         elif name in (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"):
             kept.append(range(at, stop))

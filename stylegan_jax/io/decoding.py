@@ -25,11 +25,11 @@ _SCANNED = 3 * 10**9  # pixels times scans: some 10 s
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-# Bytes that Pillow keeps of a pixel, where not 4; and what decoders hold at most.
+# Bytes per pixel in Pillow, if not 4; and upper bounds within decoders.
 _KEPT = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}
 _HELD = {"WEBP": 12, "AVIF": 12}
 
-Image.init()  # loads every decoder; by itself Pillow does so only on failure
+Image.init()  # loads all decoders; Pillow would only do so on failure
 
 
 class UnreadableImageError(UserError):
@@ -111,7 +111,7 @@ def decoded(
                 image = _open(shown)
                 held.enter_context(budget.take(_cost(image, shown)))
                 turned, kind = shown.orientation, _kind(image)
-                if shown.kind == "AVIF":  # of its properties Pillow makes EXIF data
+                if shown.kind == "AVIF":  # Pillow converts its properties to EXIF
                     turned = tiff.orientation(image.info.get("exif", b""))
                 deep = kind == "16-bit"
                 pixels = _deep(image, shown) if deep else _loaded(image, channels)
@@ -142,7 +142,7 @@ def _show(file: IO[bytes], *, header: bool = False) -> containers.Shown:
 
 def _open(shown: containers.Shown) -> ImageFile.ImageFile:
     shown.stream.seek(0)
-    # Not Image.open, whose warning of large pictures and trial of formats are not ours.
+    # Image.open would warn of large pictures and try all formats.
     factory, _ = Image.OPEN[shown.kind]
     image = factory(shown.stream, "")
     assert isinstance(image, ImageFile.ImageFile)

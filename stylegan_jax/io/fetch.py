@@ -45,13 +45,12 @@ def fetch(
     """A public file in the cache, downloaded and checked on first use.
 
     Its SHA-256 must then stay the same (trust on first use). A file put there by hand
-    is checked and accepted.
+    is checked and accepted. UserError without the right file, or if it has changed.
 
     Args:
         path: in `cache.folder`; returned.
         urls: in the order to try.
         content: description, for messages.
-        max_bytes: the most that is accepted.
         notice: licence, logged the first time.
         by_hand: the manual way, for the message.
         sha256: or its first digits, as far as they are published.
@@ -78,7 +77,7 @@ def fetch(
         return True
 
     if is_unchanged():
-        return path  # without a lock: a cache for reading only will do
+        return path  # without a lock: the cache may be read-only
     with cache.exclusive(path):
         if is_unchanged():  # by now
             return path
@@ -190,7 +189,7 @@ def _attempt(job: _Job) -> None:
         with _local_errors(job):
             _check_space(job, (begun.total or 0) - begun.done)
             if not begun.done:
-                # Never old bytes with new information.
+                # First, so that old bytes never meet new information.
                 job.part.unlink(missing_ok=True)
                 info = {"url": job.url, "validator": _validator(response)}
                 atomic_write(job.part_info, json.dumps(info | {"total": begun.total}))

@@ -115,19 +115,14 @@ def make_sheet(
     """Lays out a page with labels of rows, columns and groups of them.
 
     Args:
-        rows: of cells.
-        columns: of cells.
         side: of the pictures, in pixels; a cell is the smallest multiple of it with
             `at_least` pixels and room for legible labels.
-        row_labels: at the left.
-        column_labels: above.
-        row_groups: further left, upright, with a line and gaps; they cover all rows;
-            "" is a gap alone.
-        column_groups: likewise, further up.
+        row_groups: further left than labels, upright, with a line and gaps; they cover
+            all rows; "" is a gap alone.
+        column_groups: likewise, further up than labels.
         captions: below each cell, row by row; rows of "" take no space.
         room_for: labels across all columns that all pages of a film have room for, to
             be of one size.
-        at_least: pixels of a cell.
     """
     _check("row labels", row_labels, rows)
     _check("column labels", column_labels, columns)
@@ -173,7 +168,7 @@ def make_sheet(
     for (y, x), text in zip(cells, captions, strict=False):
         places.append((x + cell // 2, y + cell + line // 2, "mm", text))
     page = _write(page, places, font).copy()
-    # The page turned by a quarter has its groups of rows above, from right to left.
+    # In the transposed page groups of rows are above, mirrored.
     for view, starts, of in (
         (page, xs, column_groups),
         (page.swapaxes(0, 1), ys, row_groups),

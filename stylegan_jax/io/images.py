@@ -17,7 +17,7 @@ from stylegan_jax.io import decoding, depth
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.decoding import MODES, UnreadableImageError, from_array
 
-# Complete files end like this. One that does not is worth a trial decoding.
+# Signature and end mark of complete files.
 _ENDINGS = (
     (b"\x89PNG", b"IEND\xaeB`\x82"),
     (b"\xff\xd8", b"\xff\xd9"),
@@ -61,7 +61,6 @@ def read_image(
 
     Args:
         source: path, or content of a file.
-        num_channels: 1, 2, 3 or 4.
         whites: of files of more than 8 bits, by kind of sample: the value that becomes
             255. By default the largest value of each file decides.
         shrink: of the result; until it is done other threads wait with large images.

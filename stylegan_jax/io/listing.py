@@ -70,7 +70,7 @@ def list_images(root: Path) -> list[Path]:
 
 
 def _begins(path: Path) -> bool:
-    if not path.is_file():  # opening a pipe would wait forever
+    if not path.is_file():  # opening a pipe would block
         return False
     try:
         with path.open("rb") as file:
@@ -99,7 +99,7 @@ def left_out(kinds: Mapping[str, str | None]) -> set[str]:
 def photographs(paths: Sequence[Path]) -> list[Path]:
     """The files of a folder without those of `left_out`."""
     kinds: dict[str, str | None] = {}
-    for path in filter(Path.is_file, paths):  # opening a pipe would wait
+    for path in filter(Path.is_file, paths):  # opening a pipe would block
         with contextlib.suppress(OSError), open(path, "rb") as file:
             kinds[str(path)] = made_by_us(file)
     ours = left_out(kinds)

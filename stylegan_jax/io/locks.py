@@ -37,10 +37,10 @@ def take(file: IO, *, wait: bool = False) -> bool:
 
 @contextlib.contextmanager
 def held(path: Path, what: str) -> Iterator[None]:
-    """Holds the lock file `path`, which guards `what`, in the block.
+    """Holds the lock file `path`, which guards `what`, in the block; then removes it.
 
-    It is removed then, with its folder if that was made and stayed empty. Another holder is
-    a UserError with its process, host and start.
+    Makes its folder if need be, and removes that if it stays empty. Another holder is a
+    UserError with its process, host and start.
     """
     made = not path.parent.exists()
     try:

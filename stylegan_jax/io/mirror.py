@@ -24,7 +24,7 @@ from stylegan_jax.io.bucket import Bucket, as_url, in_a_line, is_remote
 
 _log = logging.getLogger(__name__)
 
-EVERY_SECONDS = 15.0  # between two looks at the local folder
+EVERY_SECONDS = 15.0  # between uploads
 _TRIES, _PAUSE_SECONDS = 4, 5.0  # of the last copy
 _CHECKPOINTS = "checkpoints"
 _SEAL = "checksums.json"
@@ -119,7 +119,7 @@ class Mirror:
         local = {
             name: stamp
             for name, stamp in local.items()
-            # Being written, if it is no old one that came from there.
+            # Unsealed and not downloaded: still being written.
             if _rank(name) != 1 or _folder(name) in sealed or name in self._sent
         }
         changed = [n for n, stamp in local.items() if self._sent.get(n) != stamp]
@@ -128,7 +128,7 @@ class Mirror:
             for name in self._bucket.put(names, self._folder):
                 self._sent[name] = local[name]
         gone = [name for name in self._sent if name not in local]
-        # Seals first, so that what is left of a checkpoint counts for nothing.
+        # Seals first: a partly removed checkpoint is not complete.
         for rank in (2, 1, 3):
             self._bucket.remove(name for name in gone if _rank(name) == rank)
         for name in gone:
@@ -209,7 +209,7 @@ def fetched(url: str) -> Path:
                 raise UserError(f"{url} is neither a file nor a run with a checkpoint")
             bucket.get({"config.json": folder / "config.json"})
             seals = [name for name in parts if _rank(name) == 2]
-            # A seal that is here has a checksum of every file.
+            # A seal has the checksum of every file.
             here = [folder / x for x in seals if (folder / x).exists()]
             if not here or here[0].read_bytes() != bucket.read(seals[0]):
                 for some in (set(parts) - set(seals), seals):

@@ -97,7 +97,7 @@ def files_named_in(flags: Any) -> list[Path]:
     for field in dataclasses.fields(flags):
         value = getattr(flags, field.name)
         for word in value if isinstance(value, tuple) else (value,):
-            # Unlike `Path.is_file`, this answers for seeds a thousand letters long.
+            # `Path.is_file` raises for names that are too long, such as lists of seeds.
             if isinstance(word, str | Path) and os.path.isfile(word):
                 found.append(Path(word))
     return found

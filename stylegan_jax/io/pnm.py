@@ -36,7 +36,7 @@ class Header(NamedTuple):
 def read_header(file: IO[bytes]) -> Header:
     """Parses the header."""
     file.seek(0)
-    # Comments become blanks, so that places stay what they are.
+    # Blanks for comments keep offsets.
     text = _COMMENT.sub(lambda m: b" " * len(m[0]), file.read(_HEAD_BYTES))
     match = _HEAD.match(text)
     bits = match is not None and match[1] in b"14"

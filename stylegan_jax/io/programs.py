@@ -30,7 +30,7 @@ from stylegan_jax.io.stablehlo import RejectedProgramError, check_operations
 SUFFIX = ".jaxexport"
 SECONDS = 120  # of computing, for reading, compiling and a first image
 _MAX_FILE_BYTES = 1 << 32
-_PATIENCE = 10  # times as long where other programs take the processors
+_PATIENCE = 10  # wall-clock time over CPU time, on busy machines
 _FREE_BYTES = 4 << 30  # of memory for JAX and a small program; larger files take more
 _BYTES_PER_BYTE = 8
 
@@ -79,15 +79,10 @@ def require(
     again: str,
     digest: str | None = None,
 ) -> str:
-    """Checks a program in a child process; returns its SHA-256.
+    """Checks a program in a child process; returns its SHA-256, `digest` if known.
 
-    Args:
-        shapes: of the arguments, to run it on zeros; None only reads it.
-        again: the command that writes such a file, for the message.
-        digest: SHA-256 of the file, if known.
-
-    Raises:
-        UserError: damaged, rejected, beyond the bounds, or `flatbuffers` is missing.
+    Without `shapes` of the arguments it is only read, not run on zeros. UserError, with
+    the command `again` that writes such files, if damaged, rejected or out of bounds.
     """
     _need_flatbuffers()
     try:

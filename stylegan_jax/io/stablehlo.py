@@ -17,8 +17,8 @@ _MAX_DEPTH = 100  # of conditionals, loops and calls in each other
 _MAX_OPERATIONS = 1_000_000  # with every call's own
 _MAX_NUMBERS = 1 << 33  # of an array
 
-# Arithmetic, control flow, and moving elements. Left out are those that wait for
-# others or call out: infeed, send, all_reduce, composite and their like.
+# Arithmetic, control flow, and moving elements; none that communicates or calls out
+# (infeed, send, all_reduce, composite, ...).
 _STABLEHLO = """
     abs add and atan2 batch_norm_grad batch_norm_inference batch_norm_training
     bitcast_convert broadcast broadcast_in_dim case cbrt ceil cholesky clamp compare
@@ -86,7 +86,7 @@ def _check_signature(program: export.Exported, main: Any) -> None:
     kept = [program.in_avals[i] for i in program.module_kept_var_idx]
     kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
     for avals, types in ((kept, kind.inputs), (program.out_avals, kind.results)):
-        # Before them come the platform and what symbols stand for.
+        # The platform and the values of symbols come first.
         own = types[len(types) - len(avals) :] if len(avals) <= len(types) else []
         if len(own) != len(avals) or not all(map(_fits, avals, own)):
             raise RejectedProgramError("has other arguments or results than it says")

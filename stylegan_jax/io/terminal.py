@@ -91,7 +91,7 @@ class _Shown:
     """A text stream that writes `printable` text; otherwise the one it wraps."""
 
     def __init__(self, stream: Any) -> None:
-        # By this name rich finds the stream, to which it writes colours itself.
+        # rich looks for this name, and writes colours to that stream.
         self.rich_proxied_file = stream
 
     def __getattr__(self, name: str) -> Any:

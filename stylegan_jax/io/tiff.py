@@ -22,7 +22,7 @@ _MAX_VALUES = 2**18  # of one tag: strips of a row, or a map of 65,536 colours
 
 _WIDTH, _LENGTH, _ORIENTATION = 256, 257, 274
 _ROWS, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
-# Of pixels: sizes, depth, colours, where strips and tiles are, how they are packed.
+# Sizes, depth, colours, offsets and compression of strips and tiles.
 _PIXEL_TAGS = {_WIDTH, _LENGTH, 258, 259, 262, 266, 273, 277, _ROWS, 279}
 _PIXEL_TAGS |= {284, 292, 293, 317, 320, _TILE_WIDTH, _TILE_LENGTH, 324, 325, 338}
 _PIXEL_TAGS |= {339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531}
@@ -85,7 +85,7 @@ def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], int, in
     order, big = directory.order, directory.big
     form, rows = order + ("HHQ8s" if big else "HHI4s"), "Q" if big else "I"
     table = b"".join(
-        # Memory is taken for the rows of a strip, however many the picture has.
+        # Decoders allocate all rows of a strip, even beyond the picture.
         struct.pack(form, tag, 16 if big else 4, 1, struct.pack(order + rows, height))
         if tag == _ROWS and directory.number(_ROWS) > height
         else struct.pack(form, tag, kind, count, value)

@@ -19,11 +19,11 @@ TIMEOUT = 30.0  # seconds without a byte
 
 _PAGE_BYTES = 1 << 20  # of a web page, more than any that matters
 _MAX_PAGES = 3
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # statuses that may pass
+_PASSING = {408, 425, 429, 500, 502, 503, 504}  # transient statuses
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _HEADERS = {
     "Accept-Encoding": "identity",  # counts and ranges are of the file's own bytes
-    "Accept-Language": "en",  # pages are read for what they say
+    "Accept-Language": "en",  # the text of pages is parsed
     "User-Agent": "Mozilla/5.0 (compatible; stylegan_jax)",
 }
 _QUOTA = ("quota exceeded", "too many users have viewed or downloaded")
@@ -118,7 +118,7 @@ def network_errors(url: str) -> Iterator[None]:
 
 def _status_error(url: str, error: urllib.error.HTTPError) -> Exception:
     status = _one_line(f"{error.code} {error.reason}")
-    if error.code == 416:  # what is here is more than the server has
+    if error.code == 416:  # the part file is longer than the server's file
         return Changed(f"{url}: the file there changed; starting over")
     content = b""
     with contextlib.suppress(OSError, http.client.HTTPException):
@@ -153,7 +153,7 @@ class Page(html.parser.HTMLParser):
         self.title = self._text = ""
         self.action: str | None = None
         self._fields: dict[str, str] = {}
-        self._inside = ""  # "title", "form", or a tag whose text nobody reads
+        self._inside = ""  # "title", "form", or a tag whose text is ignored
         self.feed(content.decode("utf-8", "replace"))
         self.close()
 
