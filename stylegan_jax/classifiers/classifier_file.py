@@ -39,10 +39,7 @@ def save(
     *,
     source: str = "",
 ) -> None:
-    """Writes classifiers of one network (of `train_heads`) by name, atomically.
-
-    `source` is the name of the data. Raises UserError if they share no network.
-    """
+    """Writes classifiers of one network by name, atomically; `source` is the data."""
     parts = list(classifiers.values())
     params = [part.params for part in parts]
     common = [name for name in params[0] if not name.startswith("heads.")]
@@ -72,10 +69,7 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
-    """Classifiers of a file of `save`, which share all layers but the last.
-
-    Raises UserError for a file that is missing, damaged, newer or of another kind.
-    """
+    """Classifiers of a file of `save`; raises UserError if damaged or newer."""
     metadata = _metadata(Path(path))
     if metadata is None:
         raise UserError(

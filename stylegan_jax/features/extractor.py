@@ -32,8 +32,7 @@ class FrozenNetwork:
     """`Extractor` of parameters and a pure function, jitted.
 
     Each new shape of images compiles anew. Products are in full float32 on every
-    device, since measures show the loss of faster ones. `function` maps `params` and
-    uint8 images `[N, H, W, 3]` to `[N, size]`.
+    device, since measures show the loss of faster ones.
     """
 
     name: str

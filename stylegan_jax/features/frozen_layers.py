@@ -1,7 +1,4 @@
-"""Layers of the frozen networks, and TensorFlow 1's resizing.
-
-Arrays are `[N, H, W, C]`; parameters have PyTorch's names.
-"""
+"""Layers of the frozen networks, and TensorFlow 1's resizing, on `[N, H, W, C]`."""
 
 import jax
 import jax.numpy as jnp

@@ -78,10 +78,7 @@ def load(path: str | os.PathLike[str] | None = None) -> dict[str, Array]:
 
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
-    """Parameters of arrays in PyTorch's layout, unchecked.
-
-    Constant batch normalisation is folded into the convolution before it.
-    """
+    """Parameters of PyTorch's arrays, unchecked; batch normalisation is folded in."""
     params = {
         "fc.weight": jnp.asarray(arrays["fc.weight"].T, jnp.float32),
         "fc.bias": jnp.asarray(arrays["fc.bias"], jnp.float32),

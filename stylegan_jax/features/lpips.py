@@ -78,10 +78,7 @@ def load(
     trunk: str | os.PathLike[str] | None = None,
     linear: str | os.PathLike[str] | None = None,
 ) -> dict[str, Array]:
-    """Parameters of the published weights, or of the user's copies.
-
-    `trunk` is a file of the network itself, `linear` one of its channel weights.
-    """
+    """Parameters of the published weights, or of copies; `trunk` is the network's."""
     if network not in _TRUNKS:
         raise UserError(
             f"LPIPS has no network {network!r}; they are {', '.join(_TRUNKS)}"

@@ -9,10 +9,9 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WeightFile:
-    """Published file of weights.
+    """Published file of weights; `max_bytes` bounds the download.
 
-    `sha256` is hexadecimal, as far as published: PyTorch's file names have 8 digits.
-    `max_bytes` bounds the download; the exact size is not published.
+    `sha256` is as far as published: PyTorch's file names have the first 8 digits.
     """
 
     content: str

@@ -38,10 +38,7 @@ _FC_SIZE = 4096
 
 
 def shapes(*, dense: bool) -> dict[str, tuple[int, ...]]:
-    """Shapes of the parameters by name, in PyTorch's layout.
-
-    `dense` includes the first two dense layers.
-    """
+    """Shapes of PyTorch's parameters by name; `dense` adds the first dense layers."""
     kernels: dict[str, tuple[int, ...]] = {}
     before = 3
     for stage, width in zip(_STAGES, WIDTHS, strict=True):

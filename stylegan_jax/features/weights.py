@@ -1,7 +1,4 @@
-"""Weights of the frozen networks: fetching from their authors, reading and checks.
-
-PyTorch files are read without PyTorch.
-"""
+"""Weights of the frozen networks, fetched, read without PyTorch, and checked."""
 
 import os
 from collections.abc import Mapping

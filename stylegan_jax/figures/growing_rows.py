@@ -28,10 +28,7 @@ class Moment(NamedTuple):
 
 
 def checkpoints(run: Path) -> list[tuple[int, Path]]:
-    """Images shown and path of a run's checkpoints, oldest first.
-
-    Raises UserError if it is no run, or has fewer than two checkpoints.
-    """
+    """Images shown and path of checkpoints, by age; UserError if fewer than two."""
     found = sorted(stored.step_directories(run / "checkpoints"))
     if len(found) < 2:
         raise UserError(
@@ -50,10 +47,9 @@ def growing(
     batch_size: int = 8,
     cell: int = 96,
 ) -> Film:
-    """Images of seeds at each checkpoint, enlarged to the final resolution.
+    """Images of seeds at each checkpoint, each shown for `hold` frames.
 
-    Each checkpoint is shown for `hold` frames. Raises UserError as `checkpoints`, and
-    for conditional networks.
+    They are enlarged to the final resolution. Conditional networks raise UserError.
     """
     moments: list[Moment] = []
     for nimg, path in checkpoints(run):

@@ -71,11 +71,10 @@ def scores(runs: Sequence[Path], names: Sequence[str] | None = None) -> np.ndarr
 
 
 def overfitting(run: Path) -> np.ndarray:
-    """Curves of overfitting heuristics through training, uint8 `[H, W, 3]`.
+    """Curves of overfitting through training, uint8 `[H, W, 3]`, as recorded.
 
-    As recorded: the discriminator's mean scores of training, held-out and generated
-    images; r_t and r_v; the augmentation probability p. Raises UserError if images were
-    neither held out nor adaptively augmented.
+    The discriminator's mean scores of training, held-out and generated images; r_t and
+    r_v; the augmentation probability p. Raises UserError if there are none.
     """
     log = records.read_log(run / "metrics.jsonl", {"nimg": int}, inside=run)
 

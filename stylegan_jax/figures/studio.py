@@ -1,7 +1,4 @@
-"""Drawing of a network's images, sheets and films, shared by all figures.
-
-All images come from one compiled program of a fixed batch with per-image noise.
-"""
+"""Drawing of images, sheets and films by one compiled program, for all figures."""
 
 import dataclasses
 import math
@@ -89,10 +86,7 @@ class Studio:
     def page(
         self, rows: Sequence[Sequence[np.ndarray | None]], **labels: Any
     ) -> np.ndarray:
-        """Sheet of rows of pictures, None for an empty cell: uint8 `[H, W, 3]`.
-
-        `labels` are those of `io.grids.make_sheet`.
-        """
+        """Sheet of rows of pictures, uint8; None is empty, `labels` `make_sheet`'s."""
         cells = [x if x is None else rgb(x) for row in rows for x in row]
         side = max(len(x) for x in cells if x is not None)
         sheet = make_sheet(len(rows), len(rows[0]), side, at_least=self.cell, **labels)
@@ -113,10 +107,7 @@ class Studio:
     def ws_of_z(
         self, z: np.ndarray, *, psi: float = 1.0, cutoff: int | None = CUTOFF
     ) -> np.ndarray:
-        """Truncated w per layer of input latents, `[N, L, w_dim]`.
-
-        Networks without a mean of w are not truncated.
-        """
+        """Truncated w per layer, `[N, L, w_dim]`; untruncated without a mean of w."""
         size = self.batch_size
         parts = [
             _map(self.generator, _padded(part, size), self.label, psi, cutoff)

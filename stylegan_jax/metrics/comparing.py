@@ -34,8 +34,8 @@ def compare(
 
     Both may be the path of a folder, a zip file or prepared data, uint8 images
     `[N, H, W, C]` or a source, and `made` a generator; some measures need no data.
-    `measures` are as `fid,kid300`: a bare name takes all images, at most 50,000, and of
-    a generator as many samples. `options` are those of `MeasureOptions`. Raises
+    `measures` are as `fid,kid300`: a bare name takes all images, at most 50,000, and
+    of a generator as many samples. `options` are those of `MeasureOptions`. Raises
     UserError for images, names or features that allow no score.
     """
     there = made if isinstance(made, Generator) else open_images(made)

@@ -75,10 +75,7 @@ def label_distribution(source: Source) -> LabelDistribution:
 
 
 def labels_for(generator: Generator, source: Source | None) -> LabelDistribution | None:
-    """Label distribution for a network's samples; None if it is unconditional.
-
-    Raises UserError if the data lacks labels of the size that it needs.
-    """
+    """Labels of a network's samples; None if unconditional, UserError if missing."""
     size = generator.config.label_size
     if not size:
         return None

@@ -27,10 +27,7 @@ _SYMMETRIC = 1e-9  # relative tolerance; other programs' files may round
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Statistics:
-    """Mean `[D]` and covariance `[D, D]` of at least 2 features, float64.
-
-    The covariance is divided by `count - 1`.
-    """
+    """Mean `[D]` and sample covariance (by `count - 1`) `[D, D]`, float64."""
 
     count: int
     mean: np.ndarray
@@ -119,9 +116,8 @@ def frechet_distance(a: Statistics, b: Statistics, *, ddof: int = 1) -> float:
     `|mean_a - mean_b|^2 + tr(A + B - 2 sqrt(A B))`. The trace of the root is the sum
     of the singular values of `L_a^T L_b`, where `A = L_a L_a^T`: exact for singular
     covariances, where `scipy.linalg.sqrtm` loses half of the digits, and never complex.
-
     `ddof` is 1 for sample covariances, as in NVlabs/stylegan, and 0 for those of the
-    population, as in StyleGAN2-ADA. Raises UserError for different feature sizes.
+    population, as in StyleGAN2-ADA.
     """
     if a.mean.shape != b.mean.shape:
         raise UserError(

@@ -50,10 +50,10 @@ def take(
     """Takes one measure; returns scores by name.
 
     `made` may be images for FID, KID, precision and recall, and the inception score.
-    Path lengths and the inception score of unconditional networks need no `source`. In
-    several processes all must call this alike; all get the scores. An interrupted call
-    is resumed by the next, with the same score. Raises UserError if weights are
-    unavailable, or the data, the generator or the features do not allow the measure.
+    Path lengths and the inception score of unconditional networks need no `source`.
+    In several processes all must call this alike. An interrupted call is resumed by
+    the next, with the same score. Raises UserError if weights are unavailable, or the
+    data, the generator or the features do not allow the measure.
     """
     task = make_task(made, source, measure, options)
     scores = _MEASURES[measure.kind][0](task)
@@ -96,9 +96,9 @@ def about(
 def prepare(
     source: Source, measure: Measure, options: MeasureOptions
 ) -> dict[str, bool]:
-    """For each score that ranks generators, whether larger is better; checks inputs.
+    """Fetches weights and checks the data before a measure is taken.
 
-    Weights are fetched, and the data is checked for what the measure needs.
+    Returns, for each score that ranks generators, whether larger is better.
     """
     require_enough(source, measure)
     features = None

@@ -35,10 +35,9 @@ class Coverage:
 
 
 def summarize(modes: np.ndarray, good: np.ndarray, true_shares: np.ndarray) -> Coverage:
-    """Coverage from the closest mode of every sample, `[N]`.
+    """Coverage from the closest mode of every sample, `[N]`; `good` marks clear ones.
 
-    `good` is bool `[N]`, whether it clearly belongs to it; `true_shares` are positive
-    `[K]` with sum 1. Raises UserError for no samples.
+    `true_shares` are positive `[K]` with sum 1.
     """
     if len(modes) == 0:
         raise UserError("coverage of no samples; draw at least one")

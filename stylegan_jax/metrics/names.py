@@ -43,10 +43,7 @@ _FEWEST = 10  # images for a meaningful score
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A kind of measure (of `KINDS`) on a number of images, or of pairs.
-
-    A `count` of None is as many as there are (`on`).
-    """
+    """A kind of measure (of `KINDS`) on `count` images or pairs; None: see `on`."""
 
     kind: str
     count: int | None
@@ -88,10 +85,7 @@ class Measure:
 
 
 def parse_measures(text: str) -> tuple[Measure, ...]:
-    """Parses `fid,fid50k,ppl_wend`, without repetitions.
-
-    Raises UserError for an unknown name, with the closest known ones.
-    """
+    """Parses `fid,fid50k,ppl_wend` without repetitions; UserError if unknown."""
     measures = [_parse(part.strip()) for part in text.split(",")]
     return tuple(dict.fromkeys(measures))
 

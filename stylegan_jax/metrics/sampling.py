@@ -1,7 +1,4 @@
-"""Features or their statistics of generated and real images, cached.
-
-Results of the data are kept; those of samples until the measure is taken.
-"""
+"""Features or their statistics of generated and real images, cached."""
 
 import dataclasses
 import os
@@ -51,8 +48,6 @@ def fakes(
     **options: Any,
 ) -> Images:
     """Samples without truncation, with new noise, as uint8 images.
-
-    `labels` are drawn for each sample; `options` are those of `streaming.chunks`.
 
     Source: `metrics/frechet_inception_distance.py`, NVlabs/stylegan
     (`is_validation=True`, `randomize_noise=True`).
@@ -107,8 +102,7 @@ def reals(
 ) -> Images:
     """Images of the data, each once, evenly spaced and in order.
 
-    `count` is at most all; `fingerprint` identifies the images; `mirror` flips each
-    with probability 1/2; `options` are those of `streaming.chunks`.
+    `count` is at most all; `fingerprint` identifies the images.
     """
     chosen = spread(len(source), count)
     flips = np.random.Generator(np.random.Philox(seed)).random(len(chosen)) < 0.5
@@ -245,10 +239,7 @@ def _running(fields: store.Arrays) -> RunningStatistics:
 
 
 def to_rgb_levels(images: Array) -> Array:
-    """Images in [-1, 1] as `io.images.to_uint8` rounds them, with three channels.
-
-    Traceable; float32, whole numbers from 0 to 255.
-    """
+    """Images in [-1, 1] as RGB levels, rounded as by `io.images.to_uint8`; float32."""
     levels = jnp.floor(jnp.nan_to_num(images) * 127.5 + 128)
     return as_rgb(jnp.clip(levels, 0, 255))
 

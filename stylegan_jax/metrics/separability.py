@@ -114,10 +114,9 @@ def sample_for_separability(
     labels: LabelDistribution | None = None,
     **options: Any,
 ) -> LabelledLatents:
-    """Draws and classifies images with random noise, without truncation.
+    """Draws and classifies images; `options` are those of `streaming.stream`.
 
-    `labels` are drawn for each sample of conditional networks; `options` are
-    `batch_size`, `mesh`, `quiet` and `partial` of `streaming.stream`.
+    With random noise, without truncation.
     """
     if not classifiers:
         raise UserError("no classifiers; separability needs at least one attribute")

@@ -38,10 +38,7 @@ def stream(
     partial: Partial | None = None,
     **options: Any,
 ) -> Any:
-    """Computes samples 0, ..., `count - 1`; returns arrays `[count, ...]` in order.
-
-    Arguments are those of `chunks`; an interrupted call resumes from `partial`.
-    """
+    """Results of samples 0, ..., `count - 1` by `chunks`, resumed from `partial`."""
     partial = partial or Partial()
     kept = partial.restore()
     done = [[kept[str(i)] for i in range(len(kept))]] if kept else []
