@@ -34,7 +34,7 @@ class UserError(ValueError):
 
 
 class AgreedError(UserError):
-    """A UserError of every process at the same point: no broadcast, a joint exit."""
+    """A UserError that all processes raise at the same point; it needs no broadcast."""
 
 
 class LostProcessError(UserError):

@@ -10,10 +10,9 @@ from stylegan_jax.errors import UserError
 def require(
     config: Any, section: str, holds: Callable[[Any], bool], but: str, *names: str
 ) -> None:
-    """Checks fields of a section, each number of tables; None passes.
+    """Raises UserError `SECTION.NAME is VALUE, BUT` unless a condition holds for fields.
 
-    Raises:
-        UserError: `SECTION.NAME is VALUE, BUT`.
+    None passes; in tables by resolution every number is checked.
     """
     for name in names:
         value = getattr(config, name)

@@ -60,7 +60,8 @@ def spread(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
 def place(tree: Any, shardings: Any) -> Any:
     """Puts a tree that every process holds whole onto the mesh.
 
-    Arrays may be there already, keys typed; `shardings` is one for all or a tree.
+    Arrays may be on the mesh already, random keys may be typed. `shardings` is one for
+    all, or the same tree.
     """
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)

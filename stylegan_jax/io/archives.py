@@ -32,9 +32,9 @@ class SuspiciousArchiveError(UserError):
 
 
 def open_zip(path: str | os.PathLike[str]) -> zipfile.ZipFile:
-    """Opens a zip file; SuspiciousArchiveError or one of `UNREADABLE`.
+    """Opens a zip file; one of `UNREADABLE` if it is damaged.
 
-    Suspicious are too many entries, and members that share their bytes.
+    SuspiciousArchiveError for too many entries, or members that share their bytes.
     """
     with records.open_file(path) as file:
         size = file.seek(0, os.SEEK_END)

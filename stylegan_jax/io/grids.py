@@ -79,7 +79,7 @@ class Sheet:
     def fill(self, pictures: Sequence[np.ndarray | None]) -> np.ndarray:
         """Fills the cells, row by row; a new uint8 `[H, W, 3]`.
 
-        Pictures are uint8 `[h, w, 1 or 3]`, enlarged as by `enlarge`; None stays white.
+        Pictures are uint8 `[h, w, 1 or 3]`, enlarged as by `enlarge`; None is a white cell.
         """
         if len(pictures) != len(self.cells):
             raise UserError(f"{len(pictures)} pictures for {len(self.cells)} cells")
@@ -117,12 +117,12 @@ def make_sheet(
     Args:
         side: of the pictures, in pixels; a cell is the smallest multiple of it with
             `at_least` pixels and room for legible labels.
-        row_groups: further left than labels, upright, with a line and gaps; they cover
-            all rows; "" is a gap alone.
-        column_groups: likewise, further up than labels.
+        row_groups: label and size of each, left of the row labels; they cover all
+            rows. A line marks a group, gaps divide them; "" is a gap alone.
+        column_groups: likewise, above the column labels.
         captions: below each cell, row by row; rows of "" take no space.
-        room_for: labels across all columns that all pages of a film have room for, to
-            be of one size.
+        room_for: labels across all columns to leave room for, so that all pages of a
+            film have one size.
     """
     _check("row labels", row_labels, rows)
     _check("column labels", column_labels, columns)

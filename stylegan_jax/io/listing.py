@@ -90,7 +90,7 @@ def made_by_us(stream: IO[bytes]) -> str | None:
 def left_out(kinds: Mapping[str, str | None]) -> set[str]:
     """Names of images, with kinds of `made_by_us`, that are no photographs.
 
-    Pictures of this package count as photographs if there are no others.
+    All sheets, and pictures unless there are no images of others.
     """
     mixed = any(kind is None for kind in kinds.values())
     return {name for name, kind in kinds.items() if kind == "sheet" or (kind and mixed)}

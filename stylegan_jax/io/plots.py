@@ -62,9 +62,9 @@ def panels_of_lines(
     columns: int = 3,
     from_zero: bool = True,
 ) -> np.ndarray:
-    """Draws lines with dots; uint8 `[H, W, 3]`.
+    """Draws lines with dots, panel by panel; uint8 `[H, W, 3]`.
 
-    `panels` has lines by title and name: x and y. `from_zero`: y axes begin at 0.
+    `panels` maps titles to lines: names to (x, y). `from_zero`: y axes begin at 0.
     """
     figure, axes = _axes(len(panels), columns, (3.0, 2.4))
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):

@@ -134,7 +134,6 @@ def _tried(path: Path, shapes: str) -> str | None:
 
 
 def _child(path: str, shapes: str, max_bytes: str, seconds: str) -> None:
-    """Prints the problem as JSON."""
     for kind, limit in [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_DATA, int(max_bytes)),

@@ -36,7 +36,7 @@ def square_box(image: np.ndarray, resolution: int, *, pad: bool = False) -> np.n
 
 
 def _area_mean(image: np.ndarray, resolution: int) -> np.ndarray:
-    """Rounds exact means half to even."""
+    """Exact means, rounded half to even."""
     side, _, channels = image.shape
     factor, rest = divmod(side, resolution)
     made = np.empty((resolution, resolution, channels), np.uint8)
@@ -83,7 +83,7 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def sample_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
-    """Samples a quadrilateral of uint8 `[H, W, 3]` as a square; black outside of it.
+    """Samples a quad of uint8 `[H, W, 3]` as a square; black outside the image.
 
     Bilinear at four times `size`, then Lanczos. `quad` is `[4, 2]`, (x, y) of top left,
     bottom left, bottom right and top right; whole numbers are centres of pixels.

@@ -46,7 +46,7 @@ def transfer(
 ) -> Iterator[Callable[[int], None]]:
     """Progress of a file transfer: a bar, or lines without a terminal.
 
-    Yields a function of the number of bytes since its last call; `done` precede.
+    Yields a function of the number of bytes since its last call; `done` came before.
     """
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     if not console.is_interactive:

@@ -1,7 +1,7 @@
 """TIFF directories, also of EXIF data, reduced to the tags that pixels need.
 
-A thousand tags may name the same megabyte; a decoder gets a new directory of those tags
-only, with lengths that the file can have.
+A thousand tags may name the same megabyte; a decoder gets a new directory of those
+that pixels need, with lengths that the file can have.
 
 Source: TIFF 6.0, section 2; BigTIFF doubles the sizes of its fields.
 """

@@ -1,7 +1,6 @@
 """HTTPS requests for files; web pages are errors, failures are classified.
 
-Only Google Drive's page that confirms the download of files too large for its virus
-scanner is followed.
+Only Google Drive's page that confirms the download of large files is followed.
 """
 
 import contextlib
