@@ -10,7 +10,7 @@ from stylegan_jax.errors import UserError
 def require(
     config: Any, section: str, holds: Callable[[Any], bool], but: str, *names: str
 ) -> None:
-    """Raises UserError `SECTION.NAME is VALUE, BUT` unless a condition holds for fields.
+    """Checks fields; UserError `SECTION.NAME is VALUE, BUT` unless the condition holds.
 
     None passes; in tables by resolution every number is checked.
     """

@@ -1,7 +1,4 @@
-"""White level of images of more than 8 bits.
-
-16- or 32-bit files often hold 10, 12 or 14 bits: the largest value decides.
-"""
+"""White level of images whose 16- or 32-bit samples may hold only 10, 12 or 14 bits."""
 
 from collections.abc import Mapping
 

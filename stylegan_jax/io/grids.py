@@ -77,9 +77,9 @@ class Sheet:
     size: tuple[int, int]
 
     def fill(self, pictures: Sequence[np.ndarray | None]) -> np.ndarray:
-        """Fills the cells, row by row; a new uint8 `[H, W, 3]`.
+        """Fills the cells, row by row, None with white; a new uint8 `[H, W, 3]`.
 
-        Pictures are uint8 `[h, w, 1 or 3]`, enlarged as by `enlarge`; None is a white cell.
+        Pictures are uint8 `[h, w, 1 or 3]`, enlarged to the cell as by `enlarge`.
         """
         if len(pictures) != len(self.cells):
             raise UserError(f"{len(pictures)} pictures for {len(self.cells)} cells")

@@ -1,7 +1,7 @@
 """Locks between processes, which name their holder.
 
-The kernel's (`flock`, which NFS of Linux passes to the server), they end with their
-process. File systems without locks guard nothing.
+The kernel's (`flock`, also over Linux's NFS): they end with their process. File systems
+without locks guard nothing.
 """
 
 import contextlib

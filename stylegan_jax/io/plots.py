@@ -83,8 +83,7 @@ def panels_of_lines(
 def density(points: np.ndarray, span: tuple[float, float]) -> np.ndarray:
     """Density of points in the plane on a grid over `span`, `[y, x]`, at most 1.
 
-    The root of a histogram smoothed by [1, 2, 1] along both axes, so that faint bridges
-    between modes can be seen.
+    Root of a histogram smoothed by [1, 2, 1], so that faint bridges between modes show.
     """
     counts, _, _ = np.histogram2d(
         points[:, 1], points[:, 0], bins=_BINS, range=(span, span)

@@ -10,10 +10,7 @@ _LONGEST = 60  # characters of what is neither an array nor made of them
 
 
 def short_repr(self: Any) -> str:
-    """`Name(field=float32[8,512], ...)` of a dataclass or named tuple.
-
-    Trees of arrays show their number, configurations the fields that are not default.
-    """
+    """`Name(field=float32[8,512], ...)`; configurations show what is not default."""
     names = getattr(self, "_fields", None)
     if names is None:
         names = [field.name for field in dataclasses.fields(self) if field.repr]

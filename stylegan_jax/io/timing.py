@@ -39,10 +39,7 @@ def due(nimg: int, last_nimg: int, every_kimg: float) -> bool:
 
 
 class RateMeter:
-    """Images per second over a recent window.
-
-    Time before a `restart` (compilation, evaluation) does not count.
-    """
+    """Recent images per second; time before a `restart` (compiling) does not count."""
 
     def __init__(self, window_seconds: float = 120.0) -> None:
         """Averages over `window_seconds`."""
