@@ -1,11 +1,10 @@
-"""Feature transfer: activations of one image in the place of another's.
+"""Feature transfer: activations of two images combined at a layer.
 
-Two codes are drawn up to a layer, their features are combined, and the rest of the
-network goes on with the latents and noise of the first.
+Both codes are drawn up to a layer, the features (taken behind the layer's style) are
+combined, and the network continues with the latents and noise of the first.
 
 Source: Abdal et al. 2020 (Image2StyleGAN++), `I_att` and "attribute level feature
-transfer": spatial copying, averaging, and copying of channels. An activation is taken
-behind its layer's style.
+transfer".
 """
 
 from collections.abc import Callable, Sequence
@@ -35,19 +34,14 @@ def transfer(
     layers: int = LAYER,
     share: Array | float = 0.0,
 ) -> Array:
-    """Draws the first image with features of the second.
+    """The first image with features of the second, float32 `[N, H, W, C]`.
 
     Args:
-        generator: the network of both codes.
-        first: of N images; gives all that follows the features.
-        second: of as many images.
-        combine: makes new features of the two images' `[N, R, R, C]`.
-        layers: after how many layers.
-        share: moves the latents behind the features towards those of the second; the
-            paper's are the first's, 0.
-
-    Returns:
-        float32 `[N, H, W, C]`.
+        first: gives everything behind the features.
+        combine: of the features `[N, R, R, C]` of both.
+        layers: number of layers before the features are taken.
+        share: interpolates the latents behind the features towards those of the second;
+            0 in the paper.
 
     Raises:
         UserError: no such layer.
@@ -59,11 +53,7 @@ def transfer(
 
 
 def copy_inside(mask: Array) -> Combine:
-    """The second's features where a mask is 1: `(1 - M) A + M B`.
-
-    Args:
-        mask: `[1, H, W, 1]`; resampled to the features by nearest neighbours.
-    """
+    """`(1 - M) A + M B`; the mask `[1, H, W, 1]` is resampled by nearest neighbours."""
     return attribute(1 - mask, 1 - mask)
 
 
@@ -108,19 +98,10 @@ def masked_morph(
     *,
     layers: int = LAYER,
 ) -> Array:
-    """Morphs the inside of a mask; the features outside stay the first's.
+    """Morph of the inside of a mask `[1, H, W, 1]`, float32 `[T, H, W, C]`.
 
-    Args:
-        generator: the network of both codes.
-        first: of one image.
-        second: of one image.
-        mask: `[1, H, W, 1]`.
-        t: `[T]`, 0 is the first image.
-        layers: after how many layers features are copied. The latents behind them
-            are interpolated, and noise is the first's.
-
-    Returns:
-        float32 `[T, H, W, C]`.
+    Features outside and noise stay those of `first`; latents behind `layers` layers are
+    interpolated by `t`, `[T]`, where 0 is the first image. Both codes are of one image.
     """
     between = morph(first, second, t)
     between = Code(between.ws, first.noise)

@@ -1,7 +1,4 @@
-"""Directions of attributes, from samples and their classifiers' scores.
-
-InterFaceGAN's protocol: sample, score, take the samples with the most and the least of
-an attribute, separate them by a plane, and go along its normal.
+"""Attribute directions from samples and their classifiers' scores (InterFaceGAN).
 
 Source: Shen et al. 2020, "InterFaceGAN", section 3 and appendix; genforce/interfacegan,
 `train_boundary` in `utils/manipulator.py`.
@@ -23,16 +20,14 @@ Metric = Literal["euclidean", "samples"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Boundary:
-    """A direction that was found, and how well its plane separates.
+    """A direction and the accuracy of its separating plane.
 
     Attributes:
-        direction: the plane's unit normal, towards more of the attribute.
-        validation_accuracy: share of the extreme samples held out that lie on their
-            side of the plane.
-        rest_accuracy: the same of all samples between the extremes, which have the
-            attribute if they score above the middle between the highest and the
-            lowest score; NaN if there are none.
-        num_train: samples that the plane was fitted to.
+        direction: unit normal of the plane, towards more of the attribute.
+        validation_accuracy: share of held-out extreme samples on their side.
+        rest_accuracy: the same of the samples between the extremes, labelled by the
+            middle between the highest and lowest score; NaN if there are none.
+        num_train: samples the plane was fitted to.
     """
 
     direction: Direction
@@ -53,26 +48,20 @@ def find_boundary(
     seed: int = 0,
     provenance: str = "",
 ) -> Boundary:
-    """Finds the direction of one attribute.
+    """The direction of one attribute, from latents `[N, D]` and scores `[N]`.
 
     Args:
-        latents: `[N, D]`.
-        scores: `[N]`; only their order matters to "svm".
-        name: of the attribute.
-        space: of the latents.
-        extremes: how many samples to take from the top and from the bottom each: a
-            share of all up to 1, a number above; never more than half of them.
+        scores: `[N]`; "svm" uses only their order.
+        extremes: samples from the top and from the bottom each: a share up to 1, a
+            count above; at most half of all.
         train_share: of the extremes; the others measure the accuracy.
-        fit: "svm", a linear support vector machine with C = 1 between the extremes, as
-            in the paper; or "regression", the slope of a least-squares fit of the
-            scores on the latents of all samples outside the validation. Its plane is
-            where the fit crosses the middle between the extremes' mean scores.
-        seed: of the split.
-        provenance: kept in the direction.
+        fit: "svm" separates the extremes with C = 1, as in the paper; "regression" is
+            the least-squares slope over all samples outside the validation, its plane
+            at the middle between the extremes' mean scores.
 
     Raises:
-        UserError: shapes that do not go together, numbers that are not finite, one
-            score for all, or too few samples.
+        UserError: mismatched shapes, values that are not finite, constant scores, or
+            too few samples.
     """
     if latents.ndim != 2 or scores.shape != latents.shape[:1]:
         raise UserError(
@@ -129,17 +118,12 @@ def attribute_boundaries(
     space: Space = "w",
     **options: Any,
 ) -> list[Boundary]:
-    """Finds the direction of each attribute, each by itself.
+    """`find_boundary` for each attribute, all by default.
 
-    Args:
-        samples: from `metrics.separability.sample_for_separability`.
-        names: some of the attributes; all by default.
-        space: "w" or "z".
-        options: others of `find_boundary`.
+    `samples` are those of `metrics.separability.sample_for_separability`.
 
     Raises:
-        UserError: an attribute that the samples were not scored by; or as
-            `find_boundary`.
+        UserError: an attribute without scores; or as `find_boundary`.
     """
     names = samples.names if names is None else tuple(names)
     unknown = [name for name in names if name not in samples.names]
@@ -167,24 +151,18 @@ def condition_on_each_other(
     *,
     metric: Metric = "euclidean",
 ) -> list[Direction]:
-    """Each direction changed so that it leaves all the others alone.
+    """Each direction changed to keep the distances from all other planes constant.
 
-    Moving along one changes none of the other planes' distances. Of all such directions
-    it is the one along which its own distance grows most for its length. That length
-    is measured
+    Of all such directions it is the one along which its own distance grows most per
+    length:
 
-    - "euclidean": as it is. The result is the orthogonal projection (`condition`).
-    - "samples": in standard deviations of the samples along it (Mahalanobis): a step
-      where w hardly varies leads to images unlike any sample. The plane then goes
+    - "euclidean": orthogonal projection (`condition`).
+    - "samples": length in standard deviations of the `latents` `[N, D]` (Mahalanobis),
+      because a step where w hardly varies leaves the distribution. The plane then goes
       through the mean of the samples.
 
-    Args:
-        directions: of one space, for all layers alike.
-        latents: `[N, D]` samples.
-        metric: of the two.
-
     Raises:
-        UserError: nothing is left of one of them.
+        UserError: nothing is left of a direction.
 
     Source: InterFaceGAN, section 3.2; the metric of the samples is ours.
     """
@@ -206,7 +184,7 @@ def condition_on_each_other(
 def _condition_among_samples(
     primary: Direction, others: Sequence[Direction], latents: np.ndarray
 ) -> Direction:
-    """With covariance C: maximises n . v for v^T C^-1 v = 1 and v orthogonal to all."""
+    """Maximises n . v for v^T C^-1 v = 1 and v orthogonal to all, C the covariance."""
     condition(primary, others)  # refuses what does not go together
     if any(d.vector.ndim == 2 or d.layers is not None for d in (primary, *others)):
         raise UserError(

@@ -1,19 +1,16 @@
-"""Files of directions: several in a `.safetensors`, or a boundary in `.npy`.
+"""Files of directions: `.safetensors` of several, `.npy` of one; neither can run code.
 
-Our own file has one float64 array per direction, called by its name, and in the
+A `.safetensors` has one float64 array per direction, under its name, and in the
 header's `__metadata__` one entry, `stylegan_jax`, whose text is JSON:
 
     {"format": "stylegan_jax directions", "version": 1,
      "directions": [{"name": "smile", "space": "w", "layers": null, "intercept": 0.1,
                      "std": 1.3, "provenance": "..."}, ...]}
 
-Nothing in either kind of file can run.
-
-The boundaries of genforce/interfacegan are called
-`MODEL_ATTRIBUTE[_c_CONDITION...][_w]_boundary.npy` and hold `[1, D]`; without `_w` they
-are in z. `MODEL_gender_c_age_eyeglasses_boundary.npy` is gender with age and eyeglasses
-kept. Other `.npy` files, `[D]`, `[1, D]`, `[L, D]` or `[1, L, D]`, are called by the
-file's name; those with layers can only be in w.
+Boundaries of genforce/interfacegan,
+`MODEL_ATTRIBUTE[_c_CONDITION...][_w]_boundary.npy`, hold `[1, D]`; without `_w` they
+are in z. Other `.npy` files, `[D]`, `[1, D]`, `[L, D]` or `[1, L, D]`, are named by the
+file; those with layers are in w.
 """
 
 import json
@@ -48,11 +45,10 @@ _FIELDS: dict[str, tuple[type, ...]] = {
 
 
 def beside(network: str | Path) -> Path | None:
-    """The file of directions that lies beside a network, if there is one.
+    """The file of directions beside a network, if there is one.
 
-    That is `NAME_directions.safetensors` beside a file or in the box, and
-    `directions.safetensors` in a run or its folder `directions`. `network` is as for
-    `loading.load`, and errors are as of `loading.located`.
+    `NAME_directions.safetensors` beside a file, `directions.safetensors` in a run or
+    its folder `directions`; `network` is as for `loading.load`.
     """
     path = loading.located(network)
     if path.is_dir():
@@ -64,10 +60,10 @@ def beside(network: str | Path) -> Path | None:
 
 
 def directions_of(network: str | Path) -> dict[str, Direction]:
-    """The directions that lie beside a network, by name; see `beside`.
+    """The directions beside a network (`beside`), by name.
 
     Raises:
-        UserError: there are none, or no such network.
+        UserError: no directions, or no such network.
     """
     path = beside(network)
     if path is None:
@@ -101,14 +97,12 @@ def save_directions(path: str | Path, directions: Sequence[Direction]) -> None:
 def load_directions(
     path: str | Path, *, space: Space | None = None
 ) -> tuple[Direction, ...]:
-    """Reads the directions of a file, or of all `.npy` files in a folder.
+    """The directions of a `.safetensors`, of a `.npy`, or of all `.npy` in a folder.
 
-    Args:
-        path: a `.safetensors` that `save_directions` wrote, a `.npy`, or a folder.
-        space: of `.npy` files whose name does not say it.
+    `space` is that of `.npy` files whose names do not say it.
 
     Raises:
-        UserError: there is no such file, or it is another kind, or damaged.
+        UserError: no such file, another kind, or damaged.
     """
     path = Path(path)
     if path.is_dir():
@@ -124,15 +118,12 @@ def load_directions(
 
 
 def read_boundary(path: str | Path, *, space: Space | None = None) -> Direction:
-    """Reads one direction from a NumPy file, without pickles.
+    """One direction of a `.npy`, read without pickles.
 
-    Args:
-        path: the file; its name gives attribute and space where it is of
-            InterFaceGAN's form.
-        space: "w" or "z", where the name does not say it.
+    InterFaceGAN's file names give attribute and space; `space` is for others.
 
     Raises:
-        UserError: not such a file; no space is known, or another than the name says.
+        UserError: no such file, no space known, or another than the name says.
     """
     path = Path(path)
     name, own_space = parse_boundary_name(path.stem)
@@ -166,10 +157,10 @@ def read_boundary(path: str | Path, *, space: Space | None = None) -> Direction:
 
 
 def parse_boundary_name(stem: str) -> tuple[str, Space | None]:
-    """Name and space that a boundary's file name gives, without its extension.
+    """Name and space in the stem of a boundary's file.
 
-    `stylegan_ffhq_age_c_gender_w_boundary` is ("age_c_gender", "w"); a name of another
-    form is itself, in no space.
+    `stylegan_ffhq_age_c_gender_w_boundary` is ("age_c_gender", "w"); names of another
+    form are returned as they are, with None.
     """
     words = stem.split("_")
     if words[-1] != "boundary":

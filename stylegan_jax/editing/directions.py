@@ -1,14 +1,12 @@
 """Directions in latent space, and moves along them.
 
-A direction is a unit vector in w (or z). Turning an attribute up is adding a multiple
-of it to some or all layers of an image's w. How far can be said in two ways:
+A direction is a unit vector in w (or z), added to some or all layers of a code:
 
-- *relative*: the code moves by `amount`, wherever it is;
-- *absolute*: the code moves until its signed distance from the direction's plane is
-  `amount`, so that all codes end up with equally much of the attribute.
+- *relative*: the code moves by `amount`;
+- *absolute*: it moves until its signed distance from the direction's plane is `amount`.
 
-InterFaceGAN's `linear_interpolate` takes the second for codes `[1, D]` and the first
-for `[1, L, D]`, without saying so. Here it is an argument that has no default.
+InterFaceGAN's `linear_interpolate` is absolute for `[1, D]` and relative for
+`[1, L, D]`; here the argument has no default.
 
 Axes: N batch, L layers, D latent dimensions.
 
@@ -36,29 +34,22 @@ _TOLERANCE = 1e-6  # of a squared sine: below it two directions are the same
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Direction:
-    """A direction of unit length, and the plane that it is the normal of.
-
-    The plane matters to absolute distances only: a code x is at the signed distance
-    `x . vector + intercept`. Public boundaries come without an intercept; their planes
-    go through the origin.
+    """A unit vector, and the plane `x . vector + intercept = 0` that it is normal to.
 
     Attributes:
-        name: of what it turns up, such as "smile".
-        vector: float64 `[D]`, or `[L, D]` for a direction of its own in each layer. Any
-            length will do to begin with; it is divided by it. The length of `[L, D]` is
-            the root mean square of its rows, those of `layers` only, so that equal
-            rows are the same direction as one of them.
-        space: whose codes it is added to: "w" or "z".
-        layers: where it acts, numbers from 0; None is all layers, and the only choice
-            in z.
-        intercept: of the plane, for the vector as it is given; divided by the same
-            length.
-        std: standard deviation of random samples along the direction, if known: a
-            natural step. It is a distance and is not divided.
-        provenance: how and from what it was found, a line for people.
+        vector: float64 `[D]`, or `[L, D]` with a row per layer; normalised. The length
+            of `[L, D]` is the root mean square of the rows of `layers`, so that equal
+            rows equal one of them.
+        space: "w" or "z".
+        layers: indices from 0; None is all, the only choice in z.
+        intercept: for the vector as given; divided by its length. Public boundaries
+            have none: their planes go through the origin.
+        std: standard deviation of random samples along the direction, a natural step; a
+            distance, so not divided.
+        provenance: a line for people.
 
     Raises:
-        UserError: the vector is not finite, is zero, or does not go with the layers.
+        UserError: the vector is not finite, is zero, or does not fit the layers.
     """
 
     name: str
@@ -72,7 +63,6 @@ class Direction:
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        """Checks and normalises."""
         vector = np.array(self.vector, np.float64)
         if vector.ndim not in (1, 2) or not vector.size:
             self._refuse(f"has shape {vector.shape}, not [w_dim] or [layers, w_dim]")
@@ -107,7 +97,7 @@ class Direction:
 
     @property
     def dim(self) -> int:
-        """Size of the codes it goes with."""
+        """Number of latent dimensions."""
         return self.vector.shape[-1]
 
     @property
@@ -116,15 +106,12 @@ class Direction:
         return _acting(self.vector, self.layers).mean(axis=0)
 
     def rows(self, num_layers: int, layers: Sequence[int] | None = None) -> np.ndarray:
-        """What is added to each layer for an amount of 1: float64 `[L, D]`.
+        """The step of each layer for an amount of 1, float64 `[L, D]`.
 
-        Args:
-            num_layers: of the codes, L.
-            layers: instead of the direction's own, numbers from 0.
+        `layers` replace the direction's own.
 
         Raises:
-            UserError: a direction in z, or of another number of layers, or a layer
-                that does not exist.
+            UserError: a direction in z, another number of layers, or no such layer.
         """
         if self.space == "z":
             self._refuse("is in z; add it to z before mapping")
@@ -146,7 +133,6 @@ class Direction:
 
 
 def _acting(vector: np.ndarray, layers: tuple[int, ...] | None) -> np.ndarray:
-    """The rows `[K, D]` of `[L, D]` that act; `[1, D]` of `[D]`."""
     rows = np.atleast_2d(vector)
     return rows if layers is None or vector.ndim == 1 else rows[list(layers)]
 
@@ -159,23 +145,18 @@ def apply(
     distance: Distance,
     layers: Sequence[int] | None = None,
 ) -> Array:
-    """Moves codes along a direction. Pure; jit it with `direction` closed over.
+    """Codes `[N, L, D]` in w, or `[N, D]` in z or w, moved along a direction.
+
+    Pure; jit it with `direction` closed over. All acting layers move by the same
+    multiple of the vector, so differences between layers stay.
 
     Args:
-        codes: `[N, L, D]` in w; or `[N, D]`, z or one w per image.
-        direction: where to.
-        amount: scalar or `[N]`, in units of the latent space. `amount * direction.std`
-            counts in standard deviations.
-        distance: "relative" adds `amount`; "absolute" goes to the signed distance
-            `amount` from the direction's plane, as `signed_distance` measures it.
-        layers: where to act, instead of the direction's own layers.
-
-    Returns:
-        Codes of the same shape. All layers (where it acts) are moved by the same
-        multiple of the vector, so differences between layers stay.
+        amount: scalar or `[N]`, in units of the latent space; `amount * direction.std`
+            counts standard deviations.
+        distance: "relative" adds `amount`; "absolute" moves to that `signed_distance`.
 
     Raises:
-        UserError: sizes or layers that do not go together, or another `distance`.
+        UserError: mismatched sizes or layers, or another `distance`.
     """
     if distance not in ("relative", "absolute"):
         raise UserError(f"distance {distance!r} is not relative or absolute")
@@ -189,12 +170,9 @@ def apply(
 
 
 def move(code: Code, direction: Direction, amount: Array | float) -> Code:
-    """Moves codes along a direction of w, their noise staying; otherwise as `apply`.
+    """`apply`, relative, of a `Code`; noise stays.
 
-    Args:
-        code: N images.
-        direction: such as one of `directions_of`.
-        amount: scalar or `[N]`; times `direction.std` it counts standard deviations.
+    `amount` is a scalar or `[N]`.
 
     Raises:
         UserError: a direction of z, or of another network.
@@ -212,12 +190,9 @@ def signed_distance(
     *,
     layers: Sequence[int] | None = None,
 ) -> Array:
-    """How far codes are from the direction's plane, `[N]`; positive has more of it.
+    """Signed distance of codes from the direction's plane, `[N]`.
 
-    Of `[N, L, D]` the mean over the layers where the direction acts: where these are
-    equal, as after the mapping, that is the distance of any of them.
-
-    Args and raises: as `apply`.
+    For `[N, L, D]` the mean over the acting layers. Args and raises: as `apply`.
     """
     codes = jnp.asarray(codes)
     rows = jnp.asarray(_rows_for(codes.shape, direction, layers), codes.dtype)
@@ -248,16 +223,10 @@ def _rows_for(
 def condition(
     primary: Direction, others: Sequence[Direction], *, name: str | None = None
 ) -> Direction:
-    """The direction nearest to `primary` that leaves all `others` alone.
+    """The direction nearest to `primary` that is orthogonal to all `others`.
 
-    It acts where `primary` does and is orthogonal there to every one of them: moving
-    along it changes none of their distances. Its plane has the given planes'
-    intersection in it.
-
-    Args:
-        primary: what should change.
-        others: what should not.
-        name: of the result; in InterFaceGAN's manner `smile_c_age_gender` by default.
+    It acts in the layers of `primary`; its plane contains the planes' intersection.
+    `name` is by default as in InterFaceGAN, `smile_c_age_gender`.
 
     Raises:
         UserError: other spaces or sizes, or nothing is left of `primary`.

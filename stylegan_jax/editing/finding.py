@@ -1,4 +1,4 @@
-"""Directions of attributes in samples of a generator, and how far samples spread."""
+"""Attribute directions from samples of a generator, and deviations along directions."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -36,25 +36,16 @@ def attribute_directions(
     provenance: str = "",
     quiet: bool = False,
 ) -> tuple[list[Boundary], list[Direction]]:
-    """Samples, classifies and separates: InterFaceGAN's directions of attributes.
+    """Samples, classifies and separates: InterFaceGAN's protocol.
 
     Args:
-        generator: what is sampled, untruncated.
-        classifiers: of the attributes, by name.
-        count: samples.
-        space: "w" or "z".
-        extremes: see `attributes.find_boundary`, and `fit`.
-        fit: likewise.
-        conditional: how each direction leaves the other attributes alone: orthogonal
-            to theirs, or by the shortest way in deviations of samples ("likely").
-        labels: of conditional networks.
-        seed: of everything random.
-        batch_size: images under way at once.
-        provenance: kept with the directions.
-        quiet: shows no progress.
+        generator: sampled untruncated.
+        extremes: as of `attributes.find_boundary`, and `fit`.
+        conditional: conditions the directions on each other: "orthogonal", or "likely"
+            by deviations of the samples.
 
     Returns:
-        The planes of the attributes, and the directions, conditioned on each other.
+        The boundaries, and the conditioned directions.
 
     Source: Shen et al. 2020, sections 3.2 and 3.3.
     """
@@ -104,10 +95,10 @@ def with_stds(
 def in_layers(
     directions: Sequence[Direction], layers: tuple[int, ...] | None
 ) -> list[Direction]:
-    """The directions, acting in `layers` only; None leaves them as they are.
+    """The directions restricted to `layers`; None leaves them as they are.
 
     Raises:
-        UserError: one is in z, which has no layers.
+        UserError: a direction in z, which has no layers.
     """
     if layers is None:
         return list(directions)
@@ -120,7 +111,7 @@ def in_layers(
 
 
 def named_apart(directions: Sequence[Direction]) -> list[Direction]:
-    """The directions, those of one name told apart by where they come from."""
+    """The directions, equal names distinguished by their provenance."""
     names = [direction.name for direction in directions]
     return [
         dataclasses.replace(d, name=f"{d.name} ({d.provenance})")

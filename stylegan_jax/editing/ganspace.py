@@ -1,11 +1,8 @@
-"""Directions in which w varies most: principal components (GANSpace).
-
-An edit is `w + x V std` in a range of layers, where V are components and x counts
-standard deviations.
+"""Principal components of w (GANSpace): an edit is `w + x V std` in a range of layers.
 
 Source: Harkonen et al. 2020, "GANSpace", section 2.1 and 2.3; harskish/ganspace.
-Differs: the covariance of all samples is summed up exactly, in float64, where the
-official code's incremental PCA forgets what does not fit its components.
+Differs: the exact covariance in float64, where the official incremental PCA forgets
+what does not fit its components.
 """
 
 import dataclasses
@@ -37,17 +34,12 @@ def statistics_of_w(
     seed: int = 0,
     quiet: bool = False,
 ) -> Statistics:
-    """Mean and covariance of w over random samples.
+    """Mean and covariance of w over `count` random samples.
 
-    Args:
-        generator: its mapping is what is looked at.
-        count: samples, at least 2.
-        labels: of conditional networks, drawn for each sample.
-        seed: of latents and labels; sample i depends on it and on i alone.
-        quiet: shows no progress.
+    Sample i depends on `seed` and i alone; `labels` are drawn per sample.
 
     Raises:
-        UserError: too few samples.
+        UserError: fewer than 2 samples.
     """
 
     running = RunningStatistics(generator.config.w_dim)
@@ -74,16 +66,11 @@ def principal_directions(
 ) -> list[Direction]:
     """The first principal components, called pca1, pca2, ...
 
-    Their planes go through the mean: an absolute distance is a coordinate, and `std`
-    is the component's standard deviation.
-
-    Args:
-        statistics: of w.
-        number: of components, at most w_dim.
-        layers: where the directions act; all by default.
+    Their planes go through the mean, so an absolute distance is a coordinate; `std` is
+    the component's. `layers` are those where they act, all by default.
 
     Raises:
-        UserError: more components than w has dimensions in which it varies.
+        UserError: more components than dimensions in which w varies.
     """
     vectors, values = principal_axes(statistics.covariance)
     limit = max(len(values) * np.finfo(np.float64).eps * values[0], 0.0)
@@ -108,11 +95,7 @@ def principal_directions(
 
 
 def with_std_of(direction: Direction, statistics: Statistics) -> Direction:
-    """The direction with the standard deviation of samples along it.
-
-    Args:
-        direction: in w, of this network; or in z, where it is 1.
-        statistics: of w.
+    """The direction with the standard deviation of samples along it (1 in z).
 
     Raises:
         UserError: a direction of another size.

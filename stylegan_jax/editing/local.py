@@ -1,12 +1,11 @@
-"""Local edits: images of two sources, holes, scribbles, and styles of a region.
+"""Local edits: crossover, inpainting, scribbles, local style and face swaps.
 
-Each is the algorithm of Image2StyleGAN++ (Abdal et al. 2020) of that name: a search for
-latents, then one for noise that restores detail, in that order and never back. They
-take images `[N, H, W, C]` in [-1, 1], masks `[N or 1, H, W, 1]`, a start (a code, such
-as `mean_start`) and a search, by default the paper's 1000 iterations of each kind, make
-all N edits at once, and yield after every chunk of iterations.
+Algorithms of Image2StyleGAN++ (Abdal et al. 2020): a search for latents, then one for
+noise, never back. Images are `[N, H, W, C]` in [-1, 1], masks `[N or 1, H, W, 1]`; all
+N are edited at once, by default in the paper's 1000 iterations of each kind, and an
+`Edit` is yielded after every chunk.
 
-Differs: where the papers leave N(0, 1) noise to start from, ours is that of the start.
+Differs: noise starts as that of the start code, not as N(0, 1).
 """
 
 import dataclasses
@@ -46,14 +45,13 @@ _draw = jax.jit(draw)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search:
-    """How to look for latents and noise.
+    """Settings of the searches for latents and noise.
 
     Attributes:
-        perceptual: makes the perceptual terms, such as `terms.perceptual_term` with
-            its parameters; None compares pixels alone.
-        w: plan of the search for latents; None is that of each algorithm.
-        noise: plan of the search for noise; None is Adam at `noise_rate`, or in
-            `inpaint` at a higher rate.
+        perceptual: makes the perceptual terms, such as `terms.perceptual_term` with its
+            parameters; None compares pixels alone.
+        w: plan for the latents; None is the algorithm's own.
+        noise: plan for the noise; None is Adam at `noise_rate`, higher in `inpaint`.
         noise_steps: iterations where `noise` is None; 0 leaves the search out.
     """
 
@@ -64,11 +62,10 @@ class Search:
 
 
 class Edit(NamedTuple):
-    """What an edit has found so far.
+    """Progress of an edit.
 
     Attributes:
         latents: the code before noise moved.
-        code: the best code.
         iterations: so far, of both searches.
         loss: of the last iteration, the mean of the images.
     """
@@ -85,10 +82,10 @@ def quick_recipe(
     w_steps: int | None = None,
     noise_steps: int | None = None,
 ) -> Recipe:
-    """How photographs become codes that edits begin with.
+    """The recipe that inverts photographs for edits.
 
-    Fewer and longer steps than `invert`: 500 of each kind by default, a rate of 0.05
-    for w and `noise_rate` for noise. The rest is Image2StyleGAN++'s.
+    Image2StyleGAN++'s with fewer and longer steps: 500 of each kind by default, rates
+    0.05 for w and `noise_rate` for noise.
     """
     plan = Plan(optimizer=Optimizer(learning_rate=0.05), steps=w_steps or 500)
     stages = [Stage(name="w", moves="latent", plan=plan)]
@@ -104,8 +101,8 @@ def quick_recipe(
 def inpainting_plan(perceptual: bool) -> Plan:
     """The search for latents of `inpaint`: the paper's 200 steps of gradient descent.
 
-    The rate is the paper's 0.8 with its perceptual term. Without, the loss is flatter,
-    whatever the resolution, because it is a mean over pixels: `PIXELS_RATE`.
+    The rate is the paper's 0.8 with its perceptual term; without, the loss (a mean over
+    pixels) is flatter at any resolution: `PIXELS_RATE`.
     """
     if perceptual:
         return INPAINTING_PLAN
@@ -122,14 +119,10 @@ def mean_start(
     spread: float = 0.0,
     key: Array | None = None,
 ) -> Code:
-    """The mean latent and the stored noise: where the papers' searches begin.
+    """The mean latent with the stored noise, the start of the papers' searches.
 
-    Args:
-        generator: whose code it is.
-        count: of images.
-        spread: adds U[-spread, spread], another vector for each image, to all rows;
-            0.4 in Image2StyleGAN++, for several solutions.
-        key: for `spread`.
+    `spread` adds U[-spread, spread] of `key`, one vector per image, to all rows; 0.4 in
+    Image2StyleGAN++, for several solutions.
     """
     config = generator.config
     w_avg = jnp.zeros(config.w_dim) if generator.w_avg is None else generator.w_avg
@@ -172,21 +165,19 @@ def inpaint(
     edge: Array | None = None,
     rows: Sequence[int] | None = None,
 ) -> Iterator[Edit]:
-    """Fills a hole. What the images hold inside it has no influence at all.
+    """Fills a hole; pixels inside it have no influence.
 
     Args:
-        generator: whose images they become.
-        images: with a defect in the hole.
         hole: above 0 is hole.
         start: by default `mean_start`; with a spread, every start has its own solution.
         search: by default `inpainting_plan`, then 1000 iterations of noise.
-        edge: a blurred mask a little larger than the hole: where the noise is to keep
-            what the latents gave. None is the hole.
+        edge: a blurred mask a little larger than the hole, where noise keeps what the
+            latents gave; None is the hole.
         rows: that move; None takes the paper's 1 to 9, 17 and 18 of 18, in other
             networks those of `rows.rows_of_18`.
 
-    Source: algorithm 4. Differs: features near a hole depend on what is in it, so the
-    hole is grey in both images that the perceptual term compares.
+    Source: algorithm 4. Differs: the hole is grey in both images of the perceptual
+    term, because features near a hole depend on its pixels.
     """
     if start is None:
         start = mean_start(generator, len(images))
@@ -216,12 +207,10 @@ def scribble(
     rows: Sequence[int] | None = None,
     stay: float = 0.01,
 ) -> Iterator[Edit]:
-    """Turns strokes that a user painted on an image into what they mean.
+    """Turns strokes painted on images into image content.
 
     Args:
-        generator: whose images they are.
-        painted: the images with strokes.
-        region: where the strokes are, blurred; the noise restores them there.
+        region: of the strokes, blurred; noise restores them there.
         start: the code w* of the images without strokes.
         search: by default `SCRIBBLE_PLAN`, then 1000 iterations of noise.
         rows: that move; None takes the first six of 18, in other networks those of
@@ -251,9 +240,8 @@ def transfer_local_style(
 ) -> Iterator[Edit]:
     """Gives the outside of a blurred mask the style of other images.
 
-    `start` is the code of `images`. `make_style` makes a term of targets and a mask:
-    `terms.style_term` with its parameters is the paper's, `colour_term` needs no
-    feature network.
+    `start` is the code of `images`. The paper's `make_style` is `terms.style_term` with
+    its parameters; `colour_term` needs no feature network.
 
     Source: algorithm 6.
     """
@@ -274,18 +262,18 @@ def swap_face(
     *,
     match: bool = True,
 ) -> Iterator[Edit]:
-    """Puts the donors' faces into images: a crossover in the images' own light.
+    """The donors' faces in images: a crossover after colours are matched.
 
-    Both are aligned in the same way, the mask is blurred, such as that of
-    `masks.part("face", ...)`, and `start` is the code of `images`. `match` gives the
-    donors the images' colours inside the mask first.
+    Both are aligned alike, the mask is blurred, such as that of `masks.part("face",
+    ...)`, and `start` is the code of `images`. `match` gives the donors the images'
+    colours inside the mask.
     """
     donors = match_colours(donors, images, mask) if match else donors
     return crossover(generator, donors, images, mask, start, search)
 
 
 def match_colours(images: Array, reference: Array, mask: Array) -> Array:
-    """Gives images the mean and deviation of each colour of a reference, in a mask.
+    """Images with the mean and deviation of each colour of a reference, in a mask.
 
     Source: Reinhard et al. 2001, "Color transfer between images", here in RGB.
     """
@@ -307,7 +295,6 @@ def match_colours(images: Array, reference: Array, mask: Array) -> Array:
 def _look(
     search: Search, target: Array, mask: Array | None, *, hide: bool = False
 ) -> list[Term]:
-    """The pixel term of an image and, if there is one, its perceptual term."""
     found: list[Term] = [PixelTerm(target, mask, PIXEL_WEIGHT)]
     if search.perceptual is not None:
         term = search.perceptual(target, mask)

@@ -1,4 +1,4 @@
-"""Terms of local edits: perceptual ones under a mask, and colours of a region."""
+"""Terms of local edits: masked perceptual terms, and colours of a region."""
 
 import functools
 from collections.abc import Callable
@@ -21,7 +21,7 @@ PIXEL_WEIGHT = 1e-5
 
 @struct.dataclass
 class Hidden:
-    """A term that sees images whose invisible part is grey."""
+    """A term of images whose masked-out part is grey."""
 
     term: Term
     visible: Array  # [N or 1, H, W, 1]
@@ -48,7 +48,7 @@ class ColourTerm:
 
 
 def colour_term(target: Array, mask: Array | None) -> ColourTerm:
-    """Makes the term of the colours of target images inside a mask."""
+    """The term of the colours of target images inside a mask."""
     mask = jnp.ones_like(target[:1, :, :, :1]) if mask is None else mask
     return ColourTerm(colour_gram(target, mask), mask)
 
@@ -56,7 +56,7 @@ def colour_term(target: Array, mask: Array | None) -> ColourTerm:
 def colour_gram(images: Array, mask: Array) -> Array:
     """First and second moments of colour inside a mask, `[N, C + 1, C + 1]`.
 
-    The Gram matrices of the pixels (R, G, B, 1), divided by the mask's sum.
+    Gram matrices of the pixels (R, G, B, 1), divided by the mask's sum.
     """
     pixels = jnp.concatenate([images, jnp.ones_like(images[..., :1])], -1)
     mask = jnp.broadcast_to(mask, (*images.shape[:3], 1))
@@ -67,8 +67,7 @@ def colour_gram(images: Array, mask: Array) -> Array:
 def make_perceptual(features: FeatureNets) -> MakeTerm | None:
     """The perceptual term of local edits, of whichever network there is.
 
-    LPIPS and networks of one's own have no masks of features: they see images that are
-    grey outside the mask.
+    LPIPS and custom networks have no masked features: outside the mask images are grey.
     """
     if features.vgg16 is not None:
         params = features.vgg16

@@ -1,7 +1,7 @@
 """Masks from shapes, parts of a face, and pictures.
 
-A mask is float32 `[1, R, R, 1]` in [0, 1]; 1 is inside. Places are fractions of the
-image's side, x to the right and y down, so that one description fits every size.
+A mask is float32 `[1, R, R, 1]` in [0, 1], 1 inside. Positions are fractions of the
+image's side, x to the right and y down.
 """
 
 import math
@@ -22,7 +22,7 @@ AnyMask = TypeVar("AnyMask", np.ndarray, jax.Array)
 
 
 class FaceFrame(NamedTuple):
-    """The points that alignment puts in place, in fractions of the side."""
+    """Key points of an aligned face, in fractions of the side."""
 
     eyes: tuple[float, float]  # their middle
     eye_distance: float  # of their centres
@@ -94,10 +94,7 @@ def _as_mask(inside: np.ndarray) -> Mask:
 
 
 def part(name: str, resolution: int, frame: FaceFrame = FFHQ) -> Mask:
-    """A part of an aligned face, or a half of the picture: one of `PARTS`.
-
-    They are where the parts of an average face would be; nothing is recognised.
-    """
+    """A part of an average aligned face, or a half of the picture: one of `PARTS`."""
     if name in _HALVES:
         return box(resolution, *_HALVES[name])
     if name == "hair":
@@ -113,10 +110,9 @@ def part(name: str, resolution: int, frame: FaceFrame = FFHQ) -> Mask:
 
 
 def feather(mask: Mask, sigma: float) -> Mask:
-    """Blurs a mask's edge with a Gaussian; `sigma` is a fraction of the side.
+    """The mask with its edge blurred by a Gaussian, `sigma` a fraction of the side.
 
-    The picture is taken to go on beyond its border. Source: Image2StyleGAN++ blurs
-    masks "with suitable filter size" and gives none.
+    Borders are extended. Source: Image2StyleGAN++ gives no filter size.
     """
     if sigma <= 0:
         return mask
@@ -126,7 +122,7 @@ def feather(mask: Mask, sigma: float) -> Mask:
 
 
 def dilate(mask: Mask, radius: float) -> Mask:
-    """Grows a mask by `radius`, a fraction of the side, in all directions."""
+    """The mask grown by `radius`, a fraction of the side."""
     pixels = radius * mask.shape[1]
     reach = int(pixels)
     if reach < 1:
@@ -138,7 +134,7 @@ def dilate(mask: Mask, radius: float) -> Mask:
 
 
 def resize(mask: AnyMask, resolution: int) -> AnyMask:
-    """Resamples a mask `[1, R, R, 1]` by nearest neighbours, of pixel centres.
+    """The mask `[1, R, R, 1]` resampled by nearest neighbours of pixel centres.
 
     Source: Image2StyleGAN++, masks of activation tensors.
     """
@@ -147,7 +143,7 @@ def resize(mask: AnyMask, resolution: int) -> AnyMask:
 
 
 def covered(picture: np.ndarray, mask: Mask) -> np.ndarray:
-    """A picture, uint8 `[R, R, C]`, with the inside of a mask made grey."""
+    """The picture, uint8 `[R, R, C]`, grey inside the mask."""
     mixed = picture * (1 - mask[0]) + 128 * mask[0]
     return np.rint(mixed).astype(np.uint8)
 
@@ -158,20 +154,15 @@ def covered(picture: np.ndarray, mask: Mask) -> np.ndarray:
 def parse(
     text: str, resolution: int, frame: FaceFrame = FFHQ, *, soft: bool = False
 ) -> Mask:
-    """Reads a description of a mask; several joined by `+` are their union.
+    """The mask of a description; several joined by `+` are their union.
 
-    `box:LEFT,TOP,RIGHT,BOTTOM` and `ellipse:X,Y,RADIUS_X,RADIUS_Y` in fractions of
-    the side, one of `PARTS`, or a picture (`read_picture`), of class numbers with the
-    one that is meant, `NAME.png=3`.
+    `box:LEFT,TOP,RIGHT,BOTTOM` and `ellipse:X,Y,RADIUS_X,RADIUS_Y` in fractions of the
+    side, one of `PARTS`, or a picture (`read_picture`), with `NAME.png=3` for class 3.
 
-    Args:
-        text: the description.
-        resolution: side of the mask.
-        frame: where an aligned face lies.
-        soft: keeps the grey of pictures; otherwise a half and more is inside.
+    Pictures are cut at a half unless `soft`.
 
     Raises:
-        UserError: none of these, or nothing is inside.
+        UserError: another description, or an empty mask.
     """
     words = [text] if Path(text).is_file() else text.split("+")
     mask = np.zeros((1, resolution, resolution, 1), np.float32)
@@ -189,7 +180,6 @@ def parse(
 
 
 def _picture_of(word: str) -> tuple[str | None, int | None]:
-    """The path of a picture, if it is one, and the class number after it."""
     if word in PARTS or word.startswith(("box:", "ellipse:")):
         return None, None
     match = re.fullmatch(r"(.+)=(\d{1,9})", word)
@@ -232,21 +222,19 @@ _LUMA = (0.299, 0.587, 0.114)
 def read_picture(
     path: str | Path, resolution: int, *, soft: bool = False, value: int | None = None
 ) -> Mask:
-    """Reads a mask from a picture.
+    """The mask of a picture with sides of `resolution`.
 
-    Alpha is the mask where not all pixels have the same; otherwise luminance is.
-    Values are shares of what the file can hold if it uses more than half of that, else
-    of its largest; of two values, one of them 0, the other is inside.
+    Alpha counts where it varies, otherwise luminance. Values are relative to the file's
+    range if they use more than half of it, else to their largest; of two values, one of
+    them 0, the other is inside.
 
     Args:
-        path: of the picture.
-        resolution: side that it must have.
         soft: keeps values in between; otherwise a half and more is inside.
-        value: the number that is inside, of pictures of class numbers.
+        value: the class that is inside, for pictures of class numbers.
 
     Raises:
-        UserError: no such file, not a picture, of another size, empty or full, or
-            not clearly a mask.
+        UserError: no such file, not a picture, another size, empty or full, or
+            ambiguous.
     """
     try:
         levels, kind = images.read_levels(path)
@@ -274,7 +262,7 @@ def read_picture(
 
 
 def _inside(levels: np.ndarray, kind: str, value: int | None) -> np.ndarray:
-    """The inside of a picture `[H, W, C]`, `[H, W]` in [0, 1]."""
+    """`[H, W]` in [0, 1] of a picture `[H, W, C]`."""
     has_alpha = levels.shape[2] in (2, 4)
     colours = levels[:, :, :-1] if has_alpha else levels
     if value is not None:
@@ -319,7 +307,6 @@ def _shares(plane: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _grey(colours: np.ndarray, kind: str) -> np.ndarray:
-    """Luminance `[H, W]`, whole where pixels are grey."""
     if colours.shape[2] == 1 or np.ptp(colours, axis=2).max() == 0:
         return colours[:, :, 0]
     luma = colours @ np.array(_LUMA)

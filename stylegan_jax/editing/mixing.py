@@ -1,4 +1,4 @@
-"""Mixing, morphing and sums of codes.
+"""Mixing, morphing and arithmetic of codes.
 
 Sources: Karras et al. 2018 (StyleGAN), section 3.1, for mixing; Abdal et al. 2019
 (Image2StyleGAN) for morphing and expression transfer.
@@ -32,13 +32,8 @@ def code_of_z(
 ) -> Code:
     """Codes of input latents `[N, z_dim]`, truncated, with the stored noise.
 
-    Args:
-        generator: the network.
-        z: such as `latents_of_seed` draws.
-        psi: as is `cutoff`, see `Generator.sample`.
-        cutoff: layers from this one on are not truncated; None truncates all.
-        labels: `[N, label_size]`, of conditional networks.
-        edit: changes ws `[N, L, w_dim]` before truncation.
+    `psi` and `cutoff` are as of `Generator.sample`, `labels` `[N, label_size]`; `edit`
+    changes ws `[N, L, w_dim]` before truncation.
     """
     z = jnp.asarray(z)
     ws = generator.map(z, None if labels is None else jnp.asarray(labels))
@@ -54,12 +49,9 @@ def concatenate(codes: Sequence[Code]) -> Code:
 
 
 def mix(content: Code, style: Code, rows: Sequence[int]) -> Code:
-    """Replaces rows of one code by those of another; noise stays the first's.
+    """`content` with some rows (from 0) of `style`; noise stays the content's.
 
-    Args:
-        content: of N images, or of one.
-        style: of N images, or of one.
-        rows: to take from `style`, from 0.
+    Each is of N images or of one.
     """
     check_alike(content, style)
     count = max(len(content), len(style))
@@ -78,13 +70,7 @@ def _replaced(ws: Array, other: Array, rows: Sequence[int]) -> Array:
 def scale_style(
     code: Code, w_avg: Array, factor: Array | float, rows: Sequence[int]
 ) -> Code:
-    """Scales what sets rows of a code apart from the mean: `mean + f (w - mean)`.
-
-    Args:
-        code: of N images.
-        w_avg: `[w_dim]`.
-        factor: 1 changes nothing, 0 gives the mean, above 1 exaggerates.
-        rows: to scale.
+    """The code with `mean + factor (w - mean)` in some rows; `w_avg` is `[w_dim]`.
 
     Source: the truncation trick, Karras et al. 2018, appendix B, for any rows.
     """
@@ -95,12 +81,9 @@ def scale_style(
 
 
 def difference(start: Code, end: Code, threshold: float = THRESHOLD) -> Array:
-    """What leads from one code to another, `[N, L, w_dim]`, where that is much.
+    """`end - start`, `[N, L, w_dim]`, without small rows.
 
-    Args:
-        start: such as a neutral face.
-        end: such as the same person's smile.
-        threshold: rows whose L2 norm is below it become 0, so that backgrounds stay.
+    Rows with an L2 norm below `threshold` become 0, so that backgrounds stay.
     """
     check_alike(start, end)
     change = end.ws - start.ws
@@ -115,14 +98,10 @@ def transfer_expression(
     strength: Array | float = 1.0,
     threshold: float = THRESHOLD,
 ) -> Code:
-    """Gives a face the expression of another person: `w1 + t (w3 - w2)`.
+    """The subject with another person's expression, `w1 + t (w3 - w2)`.
 
-    Args:
-        subject: who changes, w1; keeps its noise.
-        neutral: another person, w2.
-        expressive: that person with the expression, w3.
-        strength: t.
-        threshold: as in `difference`.
+    w1 is `subject`, whose noise stays, t `strength`; w2 and w3 are one other person,
+    `neutral` and `expressive`. `threshold` is as in `difference`.
     """
     check_alike(subject, neutral)
     change = difference(neutral, expressive, threshold)
@@ -130,12 +109,9 @@ def transfer_expression(
 
 
 def morph(first: Code, second: Code, t: ArrayLike) -> Code:
-    """The codes of T images on the straight line from one to another, noise included.
+    """Codes of T images on the line between two codes of one image, noise included.
 
-    Args:
-        first: of one image.
-        second: of one image.
-        t: `[T]`; 0 gives exactly the first code, 1 the second.
+    `t` is `[T]`; 0 gives exactly the first code, 1 the second.
 
     Differs: the paper's weight counts from the second image.
     """
@@ -149,15 +125,9 @@ def morph(first: Code, second: Code, t: ArrayLike) -> Code:
 
 
 def morph_z(first: Array, second: Array, t: ArrayLike) -> Array:
-    """Input latents along the great circle from one to another, `[T, z_dim]`.
+    """Input latents on the great circle between two `[1, z_dim]`: `[T, z_dim]`.
 
-    Their lengths go evenly from one to the other; mappings that normalise z take no
-    notice of them.
-
-    Args:
-        first: `[1, z_dim]`.
-        second: `[1, z_dim]`.
-        t: `[T]`.
+    Lengths are interpolated linearly; mappings that normalise z ignore them.
     """
     lengths = [jnp.linalg.norm(z, axis=-1, keepdims=True) for z in (first, second)]
     weight = jnp.asarray(t, first.dtype)[:, None]
@@ -169,17 +139,11 @@ def morph_z(first: Array, second: Array, t: ArrayLike) -> Array:
 def stops(
     count: int, frames: int, *, ease: bool = True, loop: bool = False
 ) -> np.ndarray:
-    """Where on a path through `count` codes each frame of a film is.
+    """Positions of a film's frames on a path through `count` codes.
 
-    Args:
-        count: of codes, at least 2.
-        frames: from one code to the next.
-        ease: starts and stops softly at every code (`3 t^2 - 2 t^3`).
-        loop: goes back to the first at the end.
-
-    Returns:
-        float64 `[frames * legs + 1]`, `[frames * legs]` in a loop: the whole part is
-        the number of the code left behind, the rest is t.
+    float64 `[frames * legs + 1]`, in a loop (back to the first code) `[frames * legs]`:
+    the integer part is the index of the code left behind, the fraction t. `frames` are
+    those from one code to the next; `ease` slows down at every code (`3 t^2 - 2 t^3`).
     """
     legs = count if loop else count - 1
     t = np.arange(frames) / frames

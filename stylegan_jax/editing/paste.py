@@ -1,4 +1,4 @@
-"""Edits pasted back into the photograph that a face was cut out of."""
+"""Edited crops pasted back into their photographs."""
 
 import dataclasses
 import os
@@ -17,13 +17,13 @@ from stylegan_jax.networks.generator import Generator
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a picture was cut out."""
+    """A crop's photograph and quad."""
 
     photograph: Path
     quad: np.ndarray  # float64 [4, 2], its corners: see `alignment.ffhq`
 
     def about(self) -> dict[str, Any]:
-        """What files of codes say of it; read by `place_of`."""
+        """Metadata for files of codes; read by `place_of`."""
         path = os.path.abspath(self.photograph)  # the folder may be another one later
         return {"photograph": path, "quad": self.quad.tolist()}
 
@@ -34,10 +34,10 @@ class Place:
         unedited: np.ndarray | None = None,
         feather: float = 0.1,
     ) -> np.ndarray:
-        """The photograph with an edited crop, as `alignment.paste.paste_back`.
+        """The photograph with an edited crop, as `alignment.pasting.paste_back`.
 
         Raises:
-            UserError: the photograph is not there, no image, or another one.
+            UserError: the photograph is missing, no image, or another one.
         """
         path = self.photograph
         if not path.is_file():
@@ -57,12 +57,10 @@ class Place:
 
 
 def place_of(about: Mapping[str, Any]) -> Place | None:
-    """The place that a file of codes tells of, if it does.
-
-    `stylegan_jax.invert` calls the photograph `file`.
+    """The place in a code file's metadata, if any.
 
     Raises:
-        UserError: `quad` is something else than four points.
+        UserError: `quad` is not four points.
     """
     photograph = about.get("photograph") or about.get("file")
     if about.get("quad") is None or not photograph:
@@ -85,25 +83,19 @@ def paste_edit(
     whole: bool = False,
     feather: float = 0.1,
 ) -> np.ndarray:
-    """Lays what an edit changed over the photograph.
+    """The photograph, uint8 `[H, W, 3]`, with an edit of its face.
 
-    Added is the difference of the pictures of both codes, so that detail stays which
-    the network does not draw or the inversion has missed.
+    The difference of both codes' pictures is added, which keeps detail that the network
+    does not draw or the inversion missed.
 
     Args:
-        generator: whose codes they are.
-        edited: of one image.
-        inverted: what `inversion.code.load` reads of `invert`'s file, of one image.
-        photograph: where the photograph is now; by default where `invert` read it.
-        whole: lays the whole picture over the photograph, not the difference.
-        feather: as of `alignment.paste.paste_back`.
-
-    Returns:
-        The photograph, uint8 `[H, W, 3]`.
+        inverted: `inversion.code.load` of the file that `invert` wrote, of one image.
+        photograph: its path now; by default where `invert` read it.
+        whole: pastes the whole picture, not the difference.
 
     Raises:
-        UserError: several images, a code that is not of a photograph, or one whose
-            photograph is not there or too small to be it.
+        UserError: several images, a code without a photograph, or a photograph that is
+            missing or too small.
     """
     if len(edited) != 1 or len(inverted.code) != 1:
         raise UserError(

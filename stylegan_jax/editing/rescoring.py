@@ -1,9 +1,8 @@
-"""Re-scoring: what moving along a direction changes, by attribute.
+"""Re-scoring: change of each attribute along each direction.
 
-Samples are classified before and after they are moved along a direction, with the
-same noise. The *change* of an attribute is the mean difference of its classifier's
-logit, in units of the logit's standard deviation over the samples as they were. A
-change of 1 moves a sample as far as the typical difference from the mean.
+Samples are classified before and after a move, with the same noise. The *change* is the
+mean difference of the classifier's logit, in standard deviations of that logit over the
+unmoved samples.
 
 Source: the re-scoring analysis of InterFaceGAN, section 4.3; the unit is ours.
 """
@@ -33,16 +32,13 @@ _MIN_CELL = 64  # pixels of a picture, for its captions' sake
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rescoring:
-    """How much each attribute moves along each direction.
+    """Changes of A attributes along K directions.
 
     Attributes:
-        directions: names of the K rows.
-        attributes: names of the A columns.
         changes: float64 `[K, A]`, in standard deviations of the logits.
         errors: standard errors of the changes, `[K, A]`.
-        amounts: how far each direction was followed, in latent space, `[K]`.
-        stds: standard deviations of the logits before, `[A]`.
-        count: samples.
+        amounts: length of each move in latent space, `[K]`.
+        stds: standard deviations of the unmoved logits, `[A]`.
     """
 
     directions: tuple[str, ...]
@@ -54,7 +50,7 @@ class Rescoring:
     count: int
 
     def own(self, row: int) -> int | None:
-        """The column of the attribute that a direction is called after, if any."""
+        """The column of the attribute a direction is named after, if any."""
         # Conditions and files may follow: `age_c_gender`, `age (FILE)`.
         name = self.directions[row].split("_c_")[0].split(" ")[0]
         return self.attributes.index(name) if name in self.attributes else None
@@ -62,8 +58,8 @@ class Rescoring:
     def selectivity(self, row: int) -> float:
         """Change of a direction's own attribute over the largest of any other.
 
-        The largest change is the own of directions that are not called after an
-        attribute. Negative if the own attribute goes down; infinite if it is alone.
+        A direction without one counts its largest change as its own. Negative if the
+        own attribute goes down; infinite if it is alone.
         """
         own = self.own(row)
         sizes = np.abs(self.changes[row])
@@ -73,7 +69,7 @@ class Rescoring:
         return float(change / largest) if largest else np.inf
 
     def to_markdown(self) -> str:
-        """A line of a table per direction; its own attribute is in bold."""
+        """A table with a row per direction; its own attribute in bold."""
         head = ["direction", *self.attributes, "own / largest other"]
         rows = [head, ["---"] * len(head)]
         for row, name in enumerate(self.directions):
@@ -87,7 +83,7 @@ class Rescoring:
         return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
     def to_json(self) -> dict[str, Any]:
-        """The table as plain data, for `json.dumps`."""
+        """The table as plain data."""
 
         def named(values: np.ndarray) -> dict[str, float]:
             return dict(zip(self.attributes, values.tolist(), strict=True))
@@ -127,21 +123,13 @@ def rescore(
     mesh: Mesh | None = None,
     quiet: bool = False,
 ) -> Rescoring:
-    """Measures how much each attribute changes along each direction.
+    """Measures the change of each attribute along each direction.
 
     Args:
-        generator: what draws.
-        classifiers: of the attributes, by name.
-        directions: in w, in z, or both.
-        amounts: how far to follow each, relative to where a sample is.
-        count: samples.
-        labels: of conditional networks, drawn for each sample.
+        amounts: length of each move, relative.
         psi: truncation of all layers, before a direction in w is added; 1 is none.
-        seed: of latents, noise and labels; another than that of the samples which
-            the directions were found from, so that it is new people who are moved.
-        batch_size: samples given to the devices before the first is waited for.
-        mesh: all devices by default.
-        quiet: shows no progress.
+        seed: of latents, noise and labels; should differ from that of the samples which
+            the directions were found from.
 
     Raises:
         UserError: nothing to measure, or a direction that does not fit the network.
@@ -198,7 +186,7 @@ def summarize(
     """The table of `[N, 1 + K, A]` logits, before and along each direction.
 
     Raises:
-        UserError: fewer than two samples, or a classifier that says the same of all.
+        UserError: fewer than two samples, or a constant classifier.
     """
     logits = logits.astype(np.float64)
     count = len(logits)
@@ -221,16 +209,11 @@ def summarize(
 
 
 def correct(directions: Sequence[Direction], table: Rescoring) -> list[Direction]:
-    """Mixes directions so that each changes its own attribute alone, by a measurement.
+    """Mixtures of directions that change their own attribute alone, to first order.
 
-    To first order a mixture of directions changes attributes by the mixture of their
-    changes, so the mixtures wanted are the rows of the inverse of the changes per
-    length.
-
-    Args:
-        directions: called after attributes, each of another one, all in one space.
-        table: what `rescore` says of them, in this order; to judge the result, measure
-            it on other samples.
+    The rows of the inverse of the changes per length. `directions` are named after
+    different attributes, in one space, in the order of `table`; judge the result by
+    rescoring it on other samples.
 
     Raises:
         UserError: no such directions, or changes that cannot be told apart.
@@ -268,10 +251,7 @@ def correct(directions: Sequence[Direction], table: Rescoring) -> list[Direction
 def moves(
     generator: Generator, directions: Sequence[Direction], amounts: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What to add to z and to ws, the first being nothing.
-
-    Returns:
-        float32 `[1 + K, z_dim]` and `[1 + K, L, w_dim]`.
+    """Steps in z and ws, the first zero: float32 `[1 + K, z_dim]`, `[1 + K, L, w_dim]`.
 
     Raises:
         UserError: a direction that does not fit the network.
@@ -303,13 +283,13 @@ def draw_rows(
     psi: float = 0.7,
     cutoff: int | None = 8,
 ) -> np.ndarray:
-    """Draws people along directions, uint8 `[H, W, C]` with captions.
+    """A captioned grid of people moved along directions, uint8 `[H, W, C]`.
 
     Args:
-        generator: what draws, with its stored noise.
+        generator: with its stored noise.
         directions: a row each per person.
-        steps: a column each: where to, relative to the person, in units of the
-            direction's `std` (of 1 where it is not known).
+        steps: a column each, relative, in units of the direction's `std` (1 if
+            unknown).
         z: `[P, z_dim]`, of the people.
         labels: one-hot `[1, label_size]` of all of them, for a conditional network.
         psi: truncation, before a direction in w is added.

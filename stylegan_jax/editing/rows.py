@@ -1,7 +1,7 @@
-"""Rows of a code by name: coarse, middle and fine; the papers' rows of 18.
+"""Rows of a code by name (coarse, middle, fine) and as the papers' rows of 18.
 
-A code has one row per layer of the synthesis network; rows `2k - 2` and `2k - 1`
-(counted from 0) work at `2 ** (k + 1)` pixels.
+A code has one row per layer of the synthesis network; rows `2k - 2` and `2k - 1` (from
+0) work at `2 ** (k + 1)` pixels.
 """
 
 import re
@@ -19,12 +19,10 @@ NAMES = ("coarse", "middle", "fine", "style", "all")
 
 
 def rows_of_18(rows: tuple[int, ...], num_layers: int) -> tuple[int, ...]:
-    """The rows of a smaller network in the place of a paper's rows of 18.
+    """The papers' rows of 18 for a network with `num_layers` rows.
 
-    Row `i` of L stands for row `floor((i + 1/2) 18 / L)`, as in resampling a mask by
-    nearest neighbours: the same depth, not the same pixels, because what a row
-    governs (pose, features, colours) goes with its depth. With 18 layers nothing
-    changes.
+    Row `i` of L stands for row `floor((i + 1/2) 18 / L)`: the same depth, not the same
+    pixels, because what a row governs (pose, features, colours) goes with its depth.
     """
     middles = ((2 * i + 1) * 18 // (2 * num_layers) for i in range(num_layers))
     return tuple(i for i, middle in enumerate(middles) if middle in rows)
@@ -33,9 +31,9 @@ def rows_of_18(rows: tuple[int, ...], num_layers: int) -> tuple[int, ...]:
 def named_rows(name: str, num_layers: int) -> tuple[int, ...]:
     """The rows of one of `NAMES`.
 
-    Coarse are 4 and 8 px, middle 16 and 32 px, fine all from 64 px on. In networks
-    below 64 px the last resolution is fine and the one before it is middle. Style is
-    what Image2StyleGAN's style transfer takes, rows 10 to 18 of 18.
+    Coarse are 4 and 8 px, middle 16 and 32 px, fine all from 64 px on; in networks
+    below 64 px the last resolution is fine and the one before it middle. Style is
+    Image2StyleGAN's style transfer, rows 10 to 18 of 18.
 
     Source: Karras et al. 2018, figure 3. Differs: networks below 64 px.
     """
@@ -54,10 +52,10 @@ def named_rows(name: str, num_layers: int) -> tuple[int, ...]:
 
 
 def parse_rows(text: str, num_layers: int) -> tuple[int, ...]:
-    """Reads `coarse`, `0-3`, `middle,7`: names, rows and ranges with both ends.
+    """The rows of `coarse`, `0-3`, `middle,7`: names, rows and inclusive ranges.
 
     Raises:
-        UserError: a name or row that there is not.
+        UserError: no such name or row.
     """
     rows: set[int] = set()
     known = f"this network has rows 0 to {num_layers - 1}"

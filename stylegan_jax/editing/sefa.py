@@ -1,13 +1,11 @@
 """Directions from the weights alone: closed-form factorisation (SeFa).
 
-A direction of w that changes the styles most changes the image most. The styles are
-`w A + b`, so these are the eigenvectors of `A A^T` with the largest eigenvalues, where
-A has the weights of some layers' styles side by side, each column divided by its
-length.
+Eigenvectors of `A A^T` with the largest eigenvalues, where styles are `w A + b` and A
+has the style weights of some layers side by side, each column divided by its length.
 
 Source: Shen and Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs",
-section 3; genforce/sefa, `factorize_weight` in `utils.py`. Differs: a solver for
-symmetric matrices, so that eigenvalues are real and in order; signs are settled.
+section 3; genforce/sefa, `factorize_weight` in `utils.py`. Differs: a symmetric solver,
+so that eigenvalues are real and ordered; signs are settled.
 """
 
 from collections.abc import Sequence
@@ -20,13 +18,10 @@ from stylegan_jax.networks.generator import Generator
 
 
 def factorize(weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Directions that matrices `[D, C]`, applied as `w @ weight`, enlarge most.
-
-    Returns:
-        As `principal_axes`, eigenvalues `[D]` of unit directions `[D, D]`.
+    """`principal_axes` of normalised matrices `[D, C]`, applied as `w @ weight`.
 
     Raises:
-        UserError: no weights, or of different or no sizes, or not finite.
+        UserError: no weights, mismatched or empty sizes, or not finite.
     """
     if len({weight.shape[0] for weight in weights}) != 1:
         raise UserError(
@@ -44,12 +39,9 @@ def factorize(weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def principal_axes(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit eigenvectors of a symmetric matrix, one per row, by falling eigenvalue.
+    """Unit eigenvectors `[D, D]` (rows) and eigenvalues `[D]` of a symmetric matrix.
 
-    The entry of a vector that is largest in magnitude is positive.
-
-    Returns:
-        The vectors `[D, D]`, and the eigenvalues `[D]`.
+    By falling eigenvalue; the entry largest in magnitude is positive.
     """
     values, columns = np.linalg.eigh(matrix)
     vectors = columns.T[::-1]
@@ -61,17 +53,13 @@ def principal_axes(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def style_weights(
     generator: Generator, layers: Sequence[int] | None = None
 ) -> list[np.ndarray]:
-    """Weights of the styles, `[w_dim, 2 C]` of each layer that is asked for.
+    """Style weights `[w_dim, 2 C]` of the layers, all by default.
 
-    Of a network without styles, in which w feeds the first layer only, that layer's
-    weights `[w_dim, 16 C]`.
-
-    Args:
-        generator: the network; layers above its active resolution count too.
-        layers: numbers from 0; all by default.
+    Layers above the active resolution count too. A network without styles has the
+    weights `[w_dim, 16 C]` of its first layer.
 
     Raises:
-        UserError: a layer that does not exist, or a network with no such weights.
+        UserError: no such layer, or a network without such weights.
     """
     config, params = generator.config, generator.params["synthesis"]
     if config.mlp_layers:
@@ -97,14 +85,11 @@ def sefa_directions(
 ) -> list[Direction]:
     """The first directions of the factorisation, called sefa1, sefa2, ...
 
-    Args:
-        generator: the network; nothing is sampled.
-        number: of directions, at most w_dim.
-        layers: whose styles are factorised, and where the directions act; all by
-            default. The paper's groups at 1024 px are 0-1, 2-5 and 6-13.
+    `layers` are those whose styles are factorised and where the directions act; all by
+    default. The paper's groups at 1024 px are 0-1, 2-5 and 6-13.
 
     Raises:
-        UserError: as `style_weights`, or another number of directions than there are.
+        UserError: as `style_weights`, or more than w_dim directions.
     """
     if not 1 <= number <= generator.config.w_dim:
         raise UserError(
