@@ -1,4 +1,4 @@
-"""From a path to a `Generator`, whatever kind of file lies there."""
+"""Loading of generators from runs, checkpoints and files of any kind."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -38,8 +38,6 @@ _MANY = 10_000  # files of a folder that are looked through for a suggestion
 
 
 class _Kind(NamedTuple):
-    """A kind of file: how to know it, and how to read it."""
-
     recognises: Callable[[Path], bool]
     load: Callable[[Path, Which], Generator]
     load_bundle: Callable[[Path], Bundle]
@@ -78,16 +76,15 @@ def load(path: str | Path, which: Which = "ema") -> Generator:
 
     Args:
         path: a run directory (its newest good checkpoint), one checkpoint in it
-            (`RUN/checkpoints/...`; `best` is the one with the best score, which need
-            not be a folder), a `.safetensors` that `stylegan_jax.convert`
-            wrote, a pickle of NVlabs/stylegan or ProGAN, a PyTorch checkpoint of
-            genforce or of rosinality/style-based-gan-pytorch, "portraits", which comes
-            with the package, or the name of a public network
-            (`interop/public_networks.py`), which is fetched on first use. `./portraits`
-            is a run or file of that name; a `Path` does not keep the `./`, text does.
-            Runs, checkpoints and files may lie in a bucket, `gs://...` or `s3://...`.
-        which: "ema", the moving average, or "raw", the generator under training.
-            A file with one generator has only that one.
+            (`RUN/checkpoints/...`; `best` is the one with the best score), a
+            `.safetensors` of `stylegan_jax.convert`, a pickle of NVlabs/stylegan or
+            ProGAN, a PyTorch checkpoint of genforce or
+            rosinality/style-based-gan-pytorch, "portraits" (built in), or the name of a
+            public network (`interop/public_networks.py`), fetched on first use.
+            `./portraits` is a run or file of that name; a `Path` drops the `./`, text
+            keeps it. May lie in a bucket, `gs://...` or `s3://...`.
+        which: "ema", the moving average, or "raw", the generator under training; a file
+            with one generator has only that one.
 
     Raises:
         UserError: nothing there, or something else; the message says what.
@@ -99,7 +96,7 @@ def load(path: str | Path, which: Which = "ema") -> Generator:
 
 
 def load_bundle(path: str | Path) -> Bundle:
-    """Loads every network that lies there; otherwise as `load`."""
+    """Loads all networks of a path; otherwise as `load`."""
     path = located(path)
     if path.is_dir():
         return _load_run_bundle(path)
@@ -107,14 +104,13 @@ def load_bundle(path: str | Path) -> Bundle:
 
 
 def located(name: str | Path) -> Path:
-    """The path of what the user named; the one place where names become paths.
+    """The path of a user's name; the only place where names become paths.
 
-    Text with a slash is a path. A bare name of a network is that network, whatever
-    folder of pictures is called the same; `name:portraits` says so outright.
+    Text with a slash is a path. A bare name of a network is that network, even if a
+    folder of pictures has that name; `name:portraits` is explicit.
 
     Raises:
-        UserError: there is nothing of that name, or a run or file and a network are
-            both called so.
+        UserError: nothing of that name, or both a run or file and a network.
     """
     if is_remote(name):
         return mirror.fetched(as_url(name))
@@ -143,14 +139,10 @@ def located(name: str | Path) -> Path:
 
 
 def trained_on(name: str | Path) -> tuple[DataConfig | None, str]:
-    """What the networks of a run, or those that come along, were trained on.
-
-    Returns:
-        The data, None if it is not known; and whose it is, for messages.
+    """The training data of a run or built-in network, or None; and its owner.
 
     Raises:
-        UserError: there is nothing of that name, or a run whose configuration cannot
-            be read.
+        UserError: nothing of that name, or an unreadable run configuration.
     """
     bare = public_name(str(name))
     if bare is not None:
@@ -165,13 +157,13 @@ def trained_on(name: str | Path) -> tuple[DataConfig | None, str]:
 
 
 def public_name(name: str) -> str | None:
-    """The name of a network that comes along or is public, if `name` is one."""
+    """The name of a built-in or public network, if `name` is one."""
     bare = name.removeprefix(_NAME)
     return bare if bare in (*pretrained.names(), *NETWORKS) else None
 
 
 def _is_run(path: Path) -> bool:
-    """Whether a folder is a run, if a damaged one, and not just of pictures."""
+    """Whether a folder is a run, even a damaged one."""
     try:
         return (path / "checkpoints").is_dir() or bool(run_directory.read_config(path))
     except UserError:

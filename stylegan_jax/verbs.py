@@ -1,4 +1,4 @@
-"""What is done with a network in one call: `sample`, `invert`, `train`."""
+"""One-call interface: `sample`, `invert`, `train`."""
 
 import dataclasses
 import os
@@ -46,16 +46,15 @@ def sample(
     class_index: int | None = None,
     noise: NoiseKind = "stored",
 ) -> np.ndarray:
-    """Draws pictures of seeds, uint8 `[N, H, W, C]`, as the command does.
+    """Pictures of seeds, uint8 `[N, H, W, C]`, as the command draws them.
 
     A seed's picture does not depend on the others. `jax.jit(generator.sample)` draws
     batches faster, and rounds otherwise.
 
     Args:
-        generator: of pictures.
-        seeds: numbers from 0, of one picture each.
+        seeds: from 0, one picture each.
         psi: truncation: 1 is none, 0 the mean image.
-        cutoff: layers that are truncated; None is all.
+        cutoff: number of truncated layers; None is all.
         class_index: of a conditional network, from 0.
         noise: "stored" with the network, "random" by seed, or "none".
 
@@ -79,10 +78,10 @@ def sample(
 
 @dataclasses.dataclass(frozen=True)
 class Inversions:
-    """The inversion of N images.
+    """Inversion of N images.
 
     Attributes:
-        codes: of all of them.
+        codes: of all images.
         images: of the codes, uint8 `[N, H, W, C]`.
         psnr: of the images, in dB, `[N]`.
         each: every stage of each image.
@@ -94,7 +93,6 @@ class Inversions:
     each: tuple[Inversion, ...]
 
     def __repr__(self) -> str:
-        """How many, and how well."""
         return f"Inversions({len(self.codes)} images, PSNR {self.psnr.mean():.2f} dB)"
 
 
@@ -113,15 +111,14 @@ def invert(
     """Latents and noise from which a network draws given images.
 
     Args:
-        generator: the network.
         images: uint8 arrays `[R, R, C]` of the network's resolution, files (their
             central squares), and folders; one or several.
-        recipe: a name of `recipes.RECIPES`, or one of your own.
-        perceptual: what is compared besides pixels; "none" needs no other network, the
-            preset's VGG16 is fetched once.
+        recipe: a name of `recipes.RECIPES`, or a recipe.
+        perceptual: term besides pixels; "none" needs no feature network, the preset's
+            VGG16 is fetched once.
         steps: iterations of stages that move latents.
         noise_steps: of those that move noise only; 0 leaves them out.
-        features: networks for the perceptual terms that are loaded already.
+        features: loaded feature networks.
         class_index: of a conditional network, from 0.
         batch_size: images at once on a device.
 
@@ -172,19 +169,16 @@ def _pixels(image: Image, generator: Generator) -> list[np.ndarray]:
 def train(
     config: Config, workdir: str | os.PathLike[str], *, change: bool = False
 ) -> TrainState:
-    """Trains a run, or goes on with it: `python -m stylegan_jax.train` from Python.
+    """Trains or resumes a run; returns the final state.
+
+    `load(workdir)` is its averaged generator. The precision of products
+    (`run.matmul_precision`) and, unless there is one, a cache of compiled programs are
+    set for the whole process. Progress is logged at level INFO.
 
     Args:
         config: of a recipe, or made here.
-        workdir: the run directory; what is not a run is never written to.
-        change: go on with settings that change the training from here on.
-
-    The precision of products (`run.matmul_precision`) and, unless there is one, a cache
-    of compiled programs are set for the whole process, as JAX has them. Progress is
-    logged, with level INFO.
-
-    Returns:
-        The state at the end; `load(workdir)` is its averaged generator.
+        workdir: the run directory; a folder that is not a run is never written to.
+        change: resume with settings that change the training from here on.
 
     Raises:
         UserError: data or settings that cannot be trained with.
@@ -205,7 +199,7 @@ def train(
 
 
 def use_precision(config: Config) -> None:
-    """Sets the precision of products that a run wants (`run.matmul_precision`)."""
+    """Sets JAX's precision of products to `run.matmul_precision`."""
     precision = config.run.matmul_precision
     jax.config.update(
         "jax_default_matmul_precision", None if precision == "default" else precision
@@ -213,7 +207,7 @@ def use_precision(config: Config) -> None:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs between runs, unless JAX was told where already."""
+    """Caches compiled programs on disk, unless JAX has a cache already."""
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         folder = str(cache.folder("xla"))
         jax.config.update("jax_compilation_cache_dir", folder)

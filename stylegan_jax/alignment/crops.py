@@ -17,7 +17,7 @@ _MADE_UP = 0.3  # share of a crop outside the photograph that is warned of
 
 @dataclasses.dataclass(frozen=True)
 class Aligned:
-    """A face of a photograph."""
+    """An aligned face crop."""
 
     crop: np.ndarray  # uint8 [size, size, 3]
     quad: np.ndarray  # float64 [4, 2], where it lies: see `ffhq`
@@ -34,24 +34,22 @@ def align(
     landmarks: np.ndarray | Sequence[np.ndarray] | None = None,
     landmarker: Landmarker | None = None,
 ) -> list[Aligned]:
-    """Cuts the faces out of a photograph as FFHQ's recipe does.
+    """Crops the faces of a photograph by FFHQ's recipe, the largest first.
+
+    A picture that is a crop already is returned whole (`ffhq.settled`). Warns of faces
+    smaller than half `size` and of crops largely outside the photograph.
 
     Args:
         image: uint8 `[H, W, 3]`, upright as `images.read_image` returns it.
         size: side of the crops in pixels.
-        landmarks: of one face `[K, 2]` or of several; else they are looked for.
-        landmarker: what looks for them; dlib by default.
-
-    Returns:
-        The faces, the largest first; a picture that is a crop of one already, whole
-        (`ffhq.settled`). A face of less than half `size` is warned of, and a crop of
-        which much is not in the photograph.
+        landmarks: of one face `[K, 2]` or of several; detected by default.
+        landmarker: the detector; dlib by default.
 
     Raises:
         NoFaceError: none is found.
         LandmarkError: landmarks that describe no face in this photograph.
-        MissingLandmarkerError: dlib would be needed and is not installed.
-        UserError: `image` or `size` are not as said.
+        MissingLandmarkerError: dlib is not installed.
+        UserError: another `image` or `size`.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"{image.dtype} {image.shape} is not a uint8 [H, W, 3] image")

@@ -1,9 +1,8 @@
-"""Faces and their landmarks in a photograph, found by dlib.
+"""Face detection and landmarks by dlib.
 
-FFHQ was aligned with dlib's 68 landmarks, so these are the very points its recipe was
-made for. `dlib-bin` brings the library and its detector, `face_recognition_models` the
-file of the landmarks; nothing is downloaded at run time. Any other library fits behind
-`Landmarker`.
+FFHQ was aligned with dlib's 68 landmarks. `dlib-bin` has the library and detector,
+`face_recognition_models` the landmark model; nothing is downloaded at run time. Other
+libraries fit behind `Landmarker`.
 """
 
 import functools
@@ -39,15 +38,15 @@ class Landmarker(Protocol):
 
 
 class MissingLandmarkerError(UserError):
-    """The optional library that finds faces is not installed."""
+    """The optional face detector is not installed."""
 
 
 @functools.cache
 def load_landmarker() -> Landmarker:
     """dlib's detector and 68 landmarks.
 
-    If there is no sure upright face, the picture is also looked at turned by multiples
-    of 45 degrees, and the turn with the surest face counts.
+    Without a confident upright face the picture is also tried turned by multiples of 45
+    degrees; the turn with the most confident face counts.
 
     Raises:
         MissingLandmarkerError: dlib or its model is not installed.
@@ -57,7 +56,6 @@ def load_landmarker() -> Landmarker:
     predictor = dlib.shape_predictor(str(model))
 
     def detect(image: np.ndarray) -> tuple[float, list[np.ndarray]]:
-        """The surest face's score and the landmarks of all."""
         found, scores, _ = detector.run(image, 0, 0.0)
         boxes = []
         for _, box in sorted(zip(scores, found, strict=True), key=lambda f: -f[0]):
@@ -83,7 +81,6 @@ def load_landmarker() -> Landmarker:
 
 
 def _library() -> tuple[ModuleType, Path]:
-    """dlib and the file of its landmarks."""
     # Importing the model's package would need pkg_resources, which is gone.
     package = importlib.util.find_spec("face_recognition_models")
     if importlib.util.find_spec("dlib") is None or package is None:
@@ -96,18 +93,16 @@ def _library() -> tuple[ModuleType, Path]:
 
 
 def _overlap(one, other) -> bool:
-    """Whether two of dlib's boxes are about the same face."""
     return one.contains(other.center()) or other.contains(one.center())
 
 
 def _transformed(
     image: np.ndarray, side: int, turn: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A picture whose longer side becomes `side`, turned clockwise by degrees.
+    """A picture scaled (at most doubled) to a longer side of `side`, turned clockwise.
 
-    It is no more than doubled. Returns the whole picture, on black; and `[2, 3]` that
-    takes (x, y, 1) of it to (x, y) of `image`, in coordinates with whole numbers at the
-    edges of pixels.
+    Returns the whole picture, on black, and `[2, 3]` that takes (x, y, 1) of it to (x,
+    y) of `image`, in coordinates with whole numbers at the edges of pixels.
     """
     height, width = image.shape[:2]
     scale = min(2.0, side / max(height, width))

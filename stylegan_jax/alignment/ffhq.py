@@ -1,9 +1,9 @@
-"""FFHQ's crop of a face: its square in a photograph, and its pixels.
+"""FFHQ's face crop: the quad in a photograph, and its pixels.
 
 A quad is `[4, 2]` float64, the corners of the crop in the photograph: top left, bottom
 left, bottom right, top right of the upright face. Points are (x, y) in pixels with
-whole numbers at the centres of pixels, so the corners of a whole picture of W x H
-pixels are (-0.5, -0.5) and (W - 0.5, H - 0.5).
+whole numbers at pixel centres: the corners of a W x H picture are (-0.5, -0.5) and
+(W - 0.5, H - 0.5).
 
 Source: `recreate_aligned_images`, `download_ffhq.py`, in NVlabs/ffhq-dataset; Karras et
 al. 2019, appendix A.
@@ -21,14 +21,11 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclus
 
 
 def face_quad(landmarks: np.ndarray) -> np.ndarray:
-    """The quad of a face.
+    """The quad of a face with landmarks `[K, 2]` (`landmarks.LAYOUTS`).
 
-    The square is turned so that its x axis halves the angle between the line of the
-    eyes and the normal to the line from eyes to mouth; its half side is 2 x the
-    distance of the eyes or 1.8 x that from eyes to mouth, whichever is longer.
-
-    Args:
-        landmarks: `[K, 2]`, of a layout in `landmarks.LAYOUTS`.
+    Its x axis halves the angle between the line of the eyes and the normal to the line
+    from eyes to mouth; its half side is the larger of 2 x the distance of the eyes and
+    1.8 x that from eyes to mouth.
 
     Raises:
         LandmarkError: the landmarks describe no face.
@@ -46,7 +43,7 @@ def face_quad(landmarks: np.ndarray) -> np.ndarray:
 
 
 def quad_side(quad: np.ndarray) -> float:
-    """The length of a quad's upper side, in pixels of the photograph."""
+    """The length of a quad's upper side in pixels."""
     return float(np.hypot(*(quad[3] - quad[0])))
 
 
@@ -59,14 +56,10 @@ def central_quad(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def settled(quad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The quad, or the central square of a picture that is a crop already.
+    """The quad, or the central square if the `[H, W, ...]` picture is a crop already.
 
-    That is one that lies within the quad but for a tenth, and has less than 1 / 1.15 of
-    its area: what FFHQ's recipe would add around it is its own mirror image.
-
-    Args:
-        quad: `[4, 2]`.
-        shape: `[H, W, ...]` of the picture.
+    That is a picture within the quad but for a tenth, with less than 1 / 1.15 of its
+    area: FFHQ's recipe would only add its mirror image.
 
     Raises:
         LandmarkError: the quad lies outside the picture, or dwarfs it.
@@ -82,35 +75,26 @@ def settled(quad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def made_up(quad: np.ndarray, shape: tuple[int, ...]) -> float:
-    """The share of a quad that lies outside an `[H, W, ...]` picture."""
+    """The share of a quad outside an `[H, W, ...]` picture."""
     points = quad[0] + _SHARES @ _sides(quad)
     limits = np.array(shape[:2])[::-1] - 0.5
     return 1 - float(((points >= -0.5) & (points < limits)).all(axis=1).mean())
 
 
 def _sides(quad: np.ndarray) -> np.ndarray:
-    """The vectors along a quad's upper and left side, one per row."""
+    """Vectors along a quad's upper and left side, one per row."""
     return np.stack([quad[3] - quad[0], quad[1] - quad[0]])
 
 
 def crop_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
-    """Cuts a quad out of a photograph.
+    """The pixels of a quad, uint8 `[size, size, 3]`.
 
-    Where the quad leaves the photograph, it is continued by reflection; the
-    reflection is blurred and fades into the median colour.
+    Outside the photograph, uint8 `[H, W, 3]`, it is continued by reflection, blurred
+    and fading into the median colour.
 
-    Differs from the official script: the picture is sampled at four times `size`
-    whatever `size` is (there 4096 for 1024), and shrinking a large photograph
-    beforehand keeps the centres of pixels where they are (there they move by up to
-    half a pixel of the shrunken picture).
-
-    Args:
-        image: uint8 `[H, W, 3]`.
-        quad: `[4, 2]`.
-        size: side of the crop in pixels.
-
-    Returns:
-        uint8 `[size, size, 3]`.
+    Differs from the official script: the picture is sampled at four times `size` for
+    any `size` (there 4096 for 1024), and shrinking a large photograph beforehand keeps
+    pixel centres in place (there they move by up to half a shrunken pixel).
 
     Raises:
         LandmarkError: the quad lies outside the photograph, or dwarfs it.
@@ -142,10 +126,10 @@ def surroundings(quad: np.ndarray, shape: tuple[int, ...]) -> Box:
 
 
 def sharpness(quad: np.ndarray, box: Box) -> np.ndarray:
-    """Where a crop shows the photograph itself, float32 `[bottom - top, right - left]`.
+    """Weight of the photograph's own pixels in a crop, 0 to 1.
 
-    1 where the crop is the photograph, 0 at edges of the photograph that the quad
-    crosses, where all is blurred. `box` is the quad's `surroundings`.
+    0 at edges of the photograph that the quad crosses, where all is blurred; float32
+    `[bottom - top, right - left]` of `box`, the quad's `surroundings`.
     """
     left, top, right, bottom = box
     shape = (bottom - top, right - left)
@@ -177,7 +161,7 @@ def _check_inside(quad: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def _padding(quad: np.ndarray, shape: tuple[int, ...]) -> Box:
-    """How far to continue a picture left, above, right and below; or zeros."""
+    """Pixels to pad left, above, right and below; or zeros."""
     border = _border(quad)
     low, high = np.floor(quad.min(axis=0)), np.ceil(quad.max(axis=0))
     needed = np.concatenate([-low, high - (shape[1], shape[0])]) + border

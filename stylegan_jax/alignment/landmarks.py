@@ -1,8 +1,8 @@
-"""Landmarks of faces: their layouts, and files of them.
+"""Face landmarks: layouts and files.
 
-Landmarks are `[K, 2]` float64, (x, y) in pixels, whole numbers at the centres of
-pixels, x to the right and y down. "Left" is the image's left. FFHQ's recipe needs the
-two eyes and the corners of the mouth; `LAYOUTS` says where they are for each K.
+Landmarks are `[K, 2]` float64, (x, y) in pixels, whole numbers at pixel centres, y
+down. "Left" is the image's left. FFHQ's recipe needs the eyes and the corners of the
+mouth, which `LAYOUTS` gives for each K.
 """
 
 import os
@@ -30,7 +30,7 @@ class KeyPoints(NamedTuple):
 
 
 class LandmarkError(UserError):
-    """Landmarks that describe no face, or a file that holds none."""
+    """Landmarks that describe no face, or a file without any."""
 
 
 # For each number of points, the points whose means are the left and the right eye and
@@ -50,10 +50,7 @@ LAYOUTS: dict[int, tuple[tuple[int, ...], ...]] = {
 
 
 def key_points(landmarks: np.ndarray) -> KeyPoints:
-    """Reduces landmarks of any layout of `LAYOUTS` to the four that count.
-
-    Args:
-        landmarks: `[K, 2]`.
+    """The four points of landmarks `[K, 2]` in any layout of `LAYOUTS`.
 
     Raises:
         LandmarkError: an unknown number of points, points that are not finite or
@@ -92,14 +89,11 @@ def key_points(landmarks: np.ndarray) -> KeyPoints:
 
 
 def read_landmarks(path: str | os.PathLike) -> list[np.ndarray]:
-    """Reads the landmarks of one or several faces from a file.
+    """The landmarks in a file, `[K, 2]` float64 per face.
 
     `.npy` holds `[K, 2]` or `[faces, K, 2]`; `.txt` or `.csv` one face, a point `x y`
-    or `x, y` per line; `.json` nested lists like the array, or an object that has them
-    under `landmarks` or `face_landmarks` (as FFHQ's own metadata).
-
-    Returns:
-        A `[K, 2]` float64 array per face.
+    or `x, y` per line; `.json` nested lists, or an object with them under `landmarks`
+    or `face_landmarks` (as FFHQ's metadata).
 
     Raises:
         LandmarkError: the file is of another kind, or holds something else.
@@ -121,7 +115,7 @@ def read_landmarks(path: str | os.PathLike) -> list[np.ndarray]:
 
 
 def as_faces(landmarks: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
-    """One face `[K, 2]` or several as a list of `[K, 2]`, each checked."""
+    """Landmarks of one or several faces as a checked list of `[K, 2]`."""
     if not len(landmarks):
         return []
     faces = [landmarks] if np.ndim(landmarks[0]) == 1 else list(landmarks)

@@ -1,4 +1,4 @@
-"""Edited crops laid back over their photographs."""
+"""Edited crops pasted back into their photographs."""
 
 import numpy as np
 
@@ -15,25 +15,22 @@ def paste_back(
     feather: float = 0.1,
     unedited: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Lays a crop over the quad it was cut from.
+    """The photograph, uint8 `[H, W, 3]`, with a crop over the quad it was cut from.
 
-    It fades in from the quad's edges, and towards edges of the photograph that the
-    quad crosses: there the crop shows invented, blurred pixels.
+    The crop fades in from the quad's edges and towards crossed edges of the photograph,
+    where its pixels are invented.
 
     Args:
         photograph: uint8 `[H, W, 3]`.
         crop: uint8 `[S, S, 3]`.
         quad: `[4, 2]`, `Aligned.quad`: a parallelogram.
         feather: width of the fade, as a share of the crop's side; in [0, 0.5].
-        unedited: uint8 `[S, S, 3]`, the crop before it was edited. With it, only the
-            difference is added, so that detail of the photograph that a crop of S
-            pixels does not have stays; what the edit removed may shine through.
-
-    Returns:
-        uint8 `[H, W, 3]`.
+        unedited: uint8 `[S, S, 3]`, the crop before the edit; only the difference is
+            added then, which keeps the photograph's finer detail but may show what was
+            removed.
 
     Raises:
-        UserError: shapes, quad or `feather` are not as said.
+        UserError: other shapes, quad or `feather`.
     """
     quad = np.asarray(quad, np.float64)
     _check(photograph, crop, quad, feather, unedited)
@@ -82,7 +79,7 @@ def _check(
 def _warp(
     crop: np.ndarray, into: np.ndarray, quad: np.ndarray, box: ffhq.Box
 ) -> np.ndarray:
-    """Draws a crop where it lies in the photograph, for the pixels of `box`."""
+    """The crop resampled to the pixels of `box`."""
     side = max(round(ffhq.quad_side(quad)), 1)
     if side < len(crop):  # else bicubic sampling would skip pixels
         crop = resampling.resize(crop, (side, side))

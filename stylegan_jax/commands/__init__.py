@@ -1,1 +1,1 @@
-"""The commands: flags, printing, files; each is a client of the library."""
+"""Commands: flags, printing and files on top of the library."""

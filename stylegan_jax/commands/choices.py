@@ -1,4 +1,4 @@
-"""Numbers and seeds as flags have them: `0-63`, `1,0.7,0`."""
+"""Seeds and numbers as flags: `0-63`, `1,0.7,0`."""
 
 import itertools
 import re
@@ -12,10 +12,10 @@ _MAX_SEEDS = 1_000_000
 
 
 def parse_seeds(text: str, flag: str = "--seeds") -> tuple[int, ...]:
-    """Reads `1,5,8-10`: seeds and ranges with both ends, each seed once.
+    """Seeds and inclusive ranges of `1,5,8-10`, each seed once.
 
     Raises:
-        UserError: something else, a range that runs backwards, or far too many.
+        UserError: another form, a descending range, or far too many.
     """
     ranges: list[range] = []
     for part in text.split(","):
@@ -40,10 +40,10 @@ def parse_seeds(text: str, flag: str = "--seeds") -> tuple[int, ...]:
 
 
 def parse_numbers(text: str, flag: str = "--psi") -> tuple[float, ...]:
-    """Reads `1,0.7,-0.5`: one number or several, each once.
+    """Numbers of `1,0.7,-0.5`, each once.
 
     Raises:
-        UserError: something that is not a finite number.
+        UserError: not a finite number.
     """
     try:
         numbers = [float(part) for part in text.split(",")]
@@ -55,7 +55,7 @@ def parse_numbers(text: str, flag: str = "--psi") -> tuple[float, ...]:
 
 
 def format_seeds(seeds: Sequence[int]) -> str:
-    """Seeds as `parse_seeds` reads them, such as `1,5,8-10`."""
+    """Seeds in the form of `parse_seeds`, such as `1,5,8-10`."""
     parts: list[list[int]] = []
     for seed in seeds:
         if parts and seed == parts[-1][-1] + 1:

@@ -3,9 +3,8 @@
     python -m stylegan_jax.train configs/ffhq1024.py --workdir runs/ffhq \
         --schedule.total-kimg 1000 --schedule.batch-size 32,4:512,8:256
 
-tyro turns every field of the configuration that a recipe returns into a flag whose
-default is the recipe's value; `--section.field-name` and `--section.field_name` are the
-same. This module knows no particular configuration.
+Every field of the recipe's configuration is a tyro flag that defaults to the recipe's
+value; `--section.field-name` and `--section.field_name` are the same.
 """
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ def parse(
     prog: str,
     **defaults: Any,
 ) -> Args:
-    """Reads the flags of an entry point that takes no recipe.
+    """Parses the flags of an entry point without a recipe.
 
     Args:
         entry: a dataclass; its fields are the flags, its docstring the description.
-        argv: the words after the program's name; None takes `sys.argv`.
-        prog: how the program is called, such as `python -m stylegan_jax.sample`.
+        argv: words after the program's name; None takes `sys.argv`.
+        prog: the program in usage messages, such as `python -m stylegan_jax.sample`.
         defaults: of fields, in place of the class's.
 
     Raises:
@@ -74,17 +73,17 @@ def parse_recipe(
     prog: str,
     adapt: Callable[[Any, Sequence[str]], Any] | None = None,
 ) -> tuple[Any, Args]:
-    """Reads a recipe, the flags that override it, and the entry point's own flags.
+    """Parses a recipe, flags that override it, and the entry point's own flags.
 
     Args:
-        entry: a dataclass of the flags that do not belong to the configuration.
+        entry: a dataclass of the flags outside the configuration.
         argv: the recipe, then flags; None takes `sys.argv`.
-        prog: how the program is called, such as `python -m stylegan_jax.train`.
-        adapt: changes what the recipe gives, knowing the words after it, before flags
-            override that.
+        prog: the program in usage messages.
+        adapt: changes the recipe's configuration, given the words after it, before
+            flags override it.
 
     Returns:
-        The configuration, of whatever class the recipe made, and the entry's flags.
+        The configuration and the entry's flags.
 
     Raises:
         UserError: the recipe is missing or does not give a configuration.
@@ -137,7 +136,7 @@ def is_given(flag: str, argv: Sequence[str] | None = None) -> bool:
 
 
 def value_of(flag: str, words: Sequence[str]) -> str | None:
-    """The value that a flag has on a command line, before that is parsed."""
+    """A flag's value on an unparsed command line."""
     value = None
     for word, following in itertools.pairwise([*words, ""]):
         name, equals, rest = word.partition("=")
@@ -149,9 +148,9 @@ def value_of(flag: str, words: Sequence[str]) -> str | None:
 def as_flags(text: str) -> str:
     """A message with the library's settings as flags.
 
-    The library knows no flags and names its arguments and fields in backticks, with or
-    without a value: `schedule.total_kimg` is `--schedule.total-kimg` here, and
-    `align=False` is `--no-align`.
+    The library names arguments and fields in backticks, with or without a value:
+    `schedule.total_kimg` becomes `--schedule.total-kimg`, and `align=False`
+    `--no-align`.
     """
 
     def flag(match: re.Match[str]) -> str:
@@ -168,7 +167,7 @@ def as_flags(text: str) -> str:
 
 
 def entry(main: Callable[..., None]) -> Callable[..., None]:
-    """Makes a command's `main` raise errors that name flags, as `as_flags` has them."""
+    """Wraps a command's `main`: its errors name flags, as by `as_flags`."""
 
     @functools.wraps(main)
     def called(*args: Any, **options: Any) -> None:

@@ -7,8 +7,7 @@
         --module-src stylegan/training/networks_stylegan.py
     python -m stylegan_jax.convert runs/portraits sampler.jaxexport
 
-What was written is read back and compared with the source, number by number; of a
-sampler (`.jaxexport`) the images are.
+The written weights (of a sampler the images) are read back and compared exactly.
 """
 
 import dataclasses
@@ -85,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def convert(args: ConvertArgs, source: str, destination: Path) -> None:
-    """Writes the networks of `source` to `destination` and says what was written."""
+    """Writes the networks of `source` to `destination` and prints a summary."""
     file_format = _format(args, destination)
     _check(args, destination, file_format)
     module_src = ""
@@ -119,7 +118,7 @@ def convert(args: ConvertArgs, source: str, destination: Path) -> None:
 
 
 def describe(generator: Generator) -> list[str]:
-    """What a generator is, in a few lines."""
+    """A few lines on a generator."""
     config = generator.config
     family = "StyleGAN" if generator.w_avg is not None else "ProGAN"
     family = "multi-layer perceptron as" if config.mlp_layers else family
@@ -141,7 +140,6 @@ def describe(generator: Generator) -> list[str]:
 
 
 def _about(bundle: Bundle, args: ConvertArgs, file_format: Format) -> list[str]:
-    """What was written, in a few lines."""
     if file_format == "jaxexport":
         platforms = ", ".join(sampler_program.PLATFORMS)
         return [f"holds a program for {platforms}, in {args.dtype}"]
@@ -199,7 +197,6 @@ def _check(args: ConvertArgs, destination: Path, file_format: Format) -> None:
 def _chosen(
     bundle: Bundle, source: str, args: ConvertArgs, file_format: Format
 ) -> Bundle:
-    """The networks that are to be written."""
     if args.which == "raw":
         if bundle.raw is None:
             raise UserError(

@@ -3,10 +3,9 @@
     python -m stylegan_jax.coverage runs/ring
     python -m stylegan_jax.coverage runs/gan_mnist --labels label
 
-Draws samples from the generator at its start and at the checkpoints that were kept,
-counts the modes of the data they fall in, and writes `coverage.json` and panels of the
-samples, `coverage.png`, into the run. For points the modes are known; for images they
-are the classes, told apart by a small classifier that is trained first.
+Counts the data's modes in samples of the initial generator and of the retained
+checkpoints; writes `coverage.json` and panels, `coverage.png`, into the run. Modes of
+images are the classes of a small classifier that is trained first.
 """
 
 import dataclasses
@@ -102,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def open_data(run: Path, labels: str | None) -> Source:
-    """The data of the run, with labels if they are images."""
+    """The run's data, with labels for images."""
     config = data_config(run)
     if labels is not None:
         config = dataclasses.replace(config, labels=labels)
@@ -116,7 +115,7 @@ def open_data(run: Path, labels: str | None) -> Source:
 
 
 def make_measure(source: Source, model: ModelConfig) -> tuple[Measure, np.ndarray]:
-    """What counts modes in samples, and samples of the data to compare with."""
+    """The mode counter, and samples of the data for comparison."""
     if isinstance(source, Points):
         centers, std = source.centers, source.std
         points = sample_grids.first_points(source)
@@ -140,7 +139,7 @@ def make_measure(source: Source, model: ModelConfig) -> tuple[Measure, np.ndarra
 
 
 def first_generator(stored: dict[str, Any], model: ModelConfig) -> Generator:
-    """The generator before the first image, as training made it."""
+    """The untrained generator, initialised as training did."""
     key = jax.random.key(stored["run"]["seed"])
     return averaged(init_state(key, model, OptimizerConfig()), model, model.resolution)
 
@@ -155,9 +154,9 @@ def kept(args: CoverageArgs) -> list[tuple[int, Path]]:
 
 
 def draw(generator: Generator, source: Source, count: int, seed: int) -> np.ndarray:
-    """Samples without truncation: points `[N, D]`, or images uint8 `[N, R, R, C]`.
+    """Untruncated samples: points `[N, D]`, or images uint8 `[N, R, R, C]`.
 
-    Those of a conditional network have the data's labels, as often as it has them.
+    Labels of conditional networks follow the data's distribution.
     """
     z = np.random.RandomState(seed).randn(count, generator.config.z_dim)
     known = labels_for(generator, source)
@@ -179,12 +178,12 @@ def draw(generator: Generator, source: Source, count: int, seed: int) -> np.ndar
 
 
 def some_of(samples: np.ndarray) -> np.ndarray:
-    """As many as a panel shows."""
+    """The samples of one panel."""
     return samples if samples.ndim == 2 else samples[:_SHOWN]
 
 
 def title_of(stored: dict[str, Any], nimg: int) -> str:
-    """How far training was: updates of the generator, or images of a run that grows."""
+    """Training progress: generator updates, or images for a growing run."""
     schedule, resolution = stored["schedule"], stored["model"]["resolution"]
     if schedule["initial_resolution"] != resolution:
         return f"{nimg / 1000:g} kimg"

@@ -6,9 +6,8 @@
     python -m stylegan_jax.directions ffhq --file boundaries --outdir rescored
 
 InterFaceGAN's protocol (sample, classify, separate), closed-form factorisation (SeFa),
-or principal components (GANSpace). Writes `directions.safetensors`, a table of what
-turning each direction up changes, as Markdown and JSON, and a picture. With --file
-nothing is looked for: directions that exist are measured and drawn.
+or principal components (GANSpace). Writes `directions.safetensors`, the rescoring table
+as Markdown and JSON, and a picture. --file measures and draws existing directions.
 """
 
 import dataclasses
@@ -192,7 +191,7 @@ def _label(generator: Generator, index: int) -> np.ndarray | None:
 
 
 def _labels(generator: Generator, data: KnownData) -> LabelDistribution | None:
-    """Classes as often as the data has them; equally where that is not known."""
+    """The data's class distribution; uniform where unknown."""
     size = generator.config.label_size
     if size and data.config is None:
         print(f"{data.owner}: its data is not known; all classes count equally")
@@ -213,7 +212,7 @@ def _layers(text: str, num_layers: int) -> tuple[int, ...] | None:
 def _classifiers(
     generator: Generator, args: DirectionsArgs, data: KnownData, *, quiet: bool
 ) -> dict[str, Classifier]:
-    """Of the attributes; none where nothing needs them or they cannot be had."""
+    """Classifiers of the attributes; none where not needed or not available."""
     needed = not args.file and args.method == "interfacegan"
     if not needed and not args.measured and not args.correct:
         return {}

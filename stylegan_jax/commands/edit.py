@@ -7,8 +7,7 @@
 
 An input is `seed:12`, `portrait:50001` (a built-in one), a .safetensors of codes that
 `stylegan_jax.invert` or an edit wrote, or a picture, which is inverted on the way.
-Each operation writes its pictures, their codes where there are any, and grid.png.
-docs/editing.md shows all operations.
+Each operation writes pictures, codes if any, and grid.png; see docs/editing.md.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Inputs, searches and results of an operation of `stylegan_jax.edit`."""
+"""Inputs, searches and outputs shared by the operations of `stylegan_jax.edit`."""
 
 import dataclasses
 import functools
@@ -41,7 +41,7 @@ class Workbench:
     """A network, a folder for results, and what could not be done so far."""
 
     def __init__(self, flags: Flags) -> None:
-        """Loads the network and makes the folder."""
+        """Loads the network and creates the folder."""
         flags.check()
         self.flags, self.rejected = flags, list[str]()
         self.generator = generator = loading.load(flags.network)
@@ -70,7 +70,7 @@ class Workbench:
     # --- Inputs --------------------------------------------------------------------
 
     def items(self, words: Sequence[str]) -> list[Item]:
-        """Reads inputs; those rejected are reported at once, and again at the end.
+        """Reads inputs; rejected ones are reported at once and at the end.
 
         Raises:
             UserError: nothing is left.
@@ -84,7 +84,7 @@ class Workbench:
         return found
 
     def one(self, word: str) -> Item:
-        """Reads an input that must be one image; raises UserError otherwise."""
+        """Reads an input that must be one image; UserError otherwise."""
         found, rejected = self._read([word])
         if rejected:
             raise UserError(rejected[0])
@@ -99,12 +99,9 @@ class Workbench:
         return self._reader.read(words)
 
     def code(self, items: Sequence[Item], *, detail: bool = True) -> Code:
-        """The code of all items; photographs are inverted, and their codes kept.
+        """The code of all items; photographs are inverted and their codes cached.
 
-        Args:
-            items: of one image each.
-            detail: with the noise that restores detail; without, the stored noise,
-                as searches start from.
+        Without `detail` noise is the stored noise, from which searches start.
         """
         photographs = [item for item in items if item.code is None]
         inverted = iter(self.invert(photographs) if photographs else ())
@@ -145,7 +142,7 @@ class Workbench:
 
     @functools.cached_property
     def features(self) -> FeatureNets:
-        """The networks that compare images, loaded when they are first needed."""
+        """The feature networks, loaded on first use."""
         flags = self.flags
         return load_features(
             self._recipe,
@@ -168,11 +165,11 @@ class Workbench:
         plan: Plan = local.PLAN,
         **options: Any,
     ) -> Edit:
-        """Runs an algorithm of `editing.local` with a bar.
+        """Runs an algorithm of `editing.local` with a progress bar.
 
         Args:
             algorithm: such as `local.crossover`.
-            given: what it takes behind the generator; items become their pictures,
+            given: its arguments after the generator; items become their pictures,
                 `[N, H, W, C]` in [-1, 1].
             plan: of the search for latents, without `w_steps`.
             options: of the algorithm.
@@ -201,17 +198,14 @@ class Workbench:
         items: Sequence[Item],
         unedited: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Writes a picture per name, and its code where there is one.
+        """Writes and returns a picture per name, with its code where there is one.
 
         Args:
             names: of the files.
-            edited: the codes; or pictures that no code draws, uint8 `[N, R, R, C]`.
-            items: those that were edited; photographs are written with their faces.
-            unedited: uint8 `[N, R, R, C]`, what the edit began with; None takes the
-                items' pictures.
-
-        Returns:
-            The pictures.
+            edited: codes, or pictures without a code, uint8 `[N, R, R, C]`.
+            items: the edited ones; faces are also pasted into their photographs.
+            unedited: uint8 `[N, R, R, C]`, before the edit; None takes the items'
+                pictures.
         """
         code = edited if isinstance(edited, Code) else None
         pictures = (
@@ -249,7 +243,7 @@ class Workbench:
         column_labels: Sequence[str],
         name: str = "grid",
     ) -> None:
-        """Writes rows of pictures with captions; small pictures are enlarged."""
+        """Writes a captioned grid; small pictures are enlarged."""
         cells = np.stack([picture for row in rows for picture in row])
         factor = -(-_CELL // cells.shape[1])
         grid = grids.grid(
@@ -271,10 +265,10 @@ class Workbench:
         """Writes each item in several strengths, and a grid with a column for each.
 
         Args:
-            items: those that were edited.
-            columns: ending of the names, caption, and codes of the items.
+            items: the edited ones.
+            columns: suffix of the names, caption, and codes of the items.
             before: pictures of the items, uint8 `[N, R, R, C]`.
-            first: captions and pictures of columns that are the same in all rows.
+            first: captions and pictures of columns shared by all rows.
         """
         written = [
             self.write([f"{item.name}_{end}" for item in items], code, items, before)
@@ -293,7 +287,7 @@ class Command(Flags):
     """An operation."""
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         raise NotImplementedError
 
 
@@ -302,5 +296,4 @@ def _targets(items: Sequence[Item]) -> jnp.ndarray:
 
 
 def _about(place: Place | None) -> dict[str, Any]:
-    """What files of codes say."""
     return {"made_by": "stylegan_jax.edit", **(place.about() if place else {})}

@@ -78,7 +78,7 @@ class MaskFlags:
     face: Face = "ffhq"  # how faces are placed
 
     def hard_mask(self, resolution: int) -> np.ndarray:
-        """The mask as described, `[1, R, R, 1]`."""
+        """The binary mask, `[1, R, R, 1]`."""
         return read_mask(self.mask, resolution, self.face)
 
     def soft_mask(self, resolution: int) -> np.ndarray:
@@ -92,7 +92,7 @@ class MaskFlags:
 def read_mask(
     text: str, resolution: int, face: Face, *, soft: bool = False
 ) -> np.ndarray:
-    """A mask as `masks.parse` reads it; says how much is inside."""
+    """The mask of `masks.parse`; prints the share that is inside."""
     mask = masks.parse(text, resolution, masks.FRAMES[face], soft=soft)
     inside = mask >= 0.5
     print(

@@ -1,6 +1,6 @@
-"""Operations of `stylegan_jax.edit` that compute with codes; nothing is searched for.
+"""Operations of `stylegan_jax.edit` that compute with codes, without a search.
 
-(Photographs among their inputs are inverted first.)
+Photographs among their inputs are inverted first.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ class Reconstruct(Command):
     inputs: Inputs
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         items = bench.items(self.inputs)
         plain, full = map(mixing.concatenate, zip(*bench.invert(items), strict=True))
         names, originals = zip(*[(x.name, x.picture) for x in items], strict=True)
@@ -63,7 +63,7 @@ class Mix(Command):
     rows: tuple[str, ...] = ("coarse", "middle", "fine")
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         num_ws = bench.generator.config.num_ws
         parsed = [parse_rows(rows, num_ws) for rows in self.rows]
         contents, styles = bench.items(self.content), bench.items(self.style)
@@ -96,7 +96,7 @@ class Scale(Command):
     factors: str = "0,0.5,1,1.5"  # 1 changes nothing, 0 is the mean
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         generator, factors = bench.generator, parse_numbers(self.factors, "--factors")
         rows, w_avg = parse_rows(self.rows, generator.config.num_ws), generator.w_avg
         if w_avg is None:
@@ -127,7 +127,7 @@ class Expression(Command):
     threshold: float = mixing.THRESHOLD
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         strengths = parse_numbers(self.strength, "--strength")
         items = bench.items(self.subject)
         pair = [bench.one(self.neutral), bench.one(self.expressive)]
@@ -166,7 +166,7 @@ class Features(Command):
     face: Face = "ffhq"  # how faces are placed
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         num_layers = len(bench.generator.noise) or bench.generator.config.num_layers
         if not 1 <= self.layer <= num_layers:
             raise UserError(
@@ -237,7 +237,7 @@ class Attribute(Command):
     rows: str | None = None  # where to act, instead of the direction's own rows
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         generator, amounts = bench.generator, parse_numbers(self.amounts, "--amounts")
         direction = self._direction()
         rows = None
@@ -314,7 +314,7 @@ class PasteBack(Command):
     feather_edges: float = 0.1
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         inverted = codes.load(self.inverted, bench.generator)
         for item in bench.items(self.inputs):
             if item.code is None:

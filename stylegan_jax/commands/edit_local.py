@@ -1,4 +1,4 @@
-"""Operations of `stylegan_jax.edit` that search: the local edits."""
+"""Operations of `stylegan_jax.edit` that search: local edits."""
 
 import dataclasses
 import re
@@ -41,7 +41,7 @@ class Crossover(Command, MaskFlags):
     paste: Paste = "whole"  # into the photograph; the alternative is change
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         mask = self.soft_mask(bench.generator.resolution)
         inside, outside = _pairs(bench, self.inside, self.outside, "--outside")
         start = local.mean_start(bench.generator, len(inside))
@@ -67,7 +67,7 @@ class Inpaint(Command, MaskFlags):
     seed: int = 0  # of the starts
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         if self.solutions < 1:
             raise UserError(f"--solutions {self.solutions} is below 1")
         generator = bench.generator
@@ -123,7 +123,7 @@ class Scribble(Command):
     stay: float = 0.01  # weight of the distance from the unpainted image's code
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         generator, item = bench.generator, bench.one(self.image)
         picture = item.picture
         if self.painted is not None:
@@ -175,7 +175,7 @@ class LocalStyle(Command, MaskFlags):
     style_of: Literal["vgg16", "colours"] = "vgg16"
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         generator = bench.generator
         mask = self.soft_mask(generator.resolution)
         vgg16 = bench.features.vgg16
@@ -217,7 +217,7 @@ class SwapFace(Command, MaskFlags):
     match: bool = True  # gives the donor the input's colours inside the mask first
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         mask = self.soft_mask(bench.generator.resolution)
         items, donors = _pairs(bench, self.inputs, self.donor, "--donor")
         start = bench.code(items, detail=False)
@@ -233,7 +233,7 @@ class SwapFace(Command, MaskFlags):
 def _pairs(
     bench: Workbench, first: Sequence[str], second: Sequence[str], flag: str
 ) -> tuple[list[Item], list[Item]]:
-    """Items of two lists side by side; one of the second may go with all."""
+    """Items of two lists side by side; a single second item goes with all."""
     many, few = bench.items(first), bench.items(second)
     if len(few) == 1:
         few = few * len(many)
@@ -245,7 +245,7 @@ def _pairs(
 
 
 def _joined(mask: np.ndarray, items: Sequence[Item], drawn: np.ndarray) -> np.ndarray:
-    """What an edit began with: pictures where noise restores them, else their codes."""
+    """The unedited pictures: originals inside `mask`, drawn ones outside."""
     pictures = np.stack([item.picture for item in items])
     return np.rint(mask * pictures + (1 - mask) * drawn).astype(np.uint8)
 
@@ -264,8 +264,8 @@ def _write(
 ) -> None:
     """Writes results, and a grid.
 
-    `before` has its first columns by caption: items, pictures, or one mask
-    `[1, R, R, 1]` for all rows.
+    `before` has its first columns by caption: items, pictures, or one mask `[1, R, R,
+    1]` for all rows.
     """
     columns = [
         [shown(value, items[0].picture.shape[-1])] * len(items)

@@ -44,7 +44,7 @@ class Morph(Command):
     film: bool = True  # writes morph.mp4, which needs PyAV: the extra `video`
 
     def run(self, bench: Workbench) -> None:
-        """Does it."""
+        """Runs the operation."""
         if self.frames < 1 or self.fps < 1:
             raise UserError("--frames and --fps are at least 1")
         if self.film and importlib.util.find_spec("av") is None:

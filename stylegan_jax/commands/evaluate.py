@@ -5,15 +5,13 @@
         --data.path images1024x1024 --data.mirror
     python -m stylegan_jax.evaluate --images generated --data.path photos
 
-A run is compared with the data it was trained on, unless --data says otherwise; of
-other networks the data has to be given, where a measure needs it. The official name of
-a measure is the official protocol; other numbers of images are named, such as `fid5k`
-and `fid300`. Scores are printed, and what they are of beside them. For a run they are
-added to `evaluations.jsonl` in it, where the same command finds them again. One that
-was cut short continues.
+A run is compared with its training data by default; other networks need --data where a
+measure does. Official names are the official protocols; `fid5k`, `fid300` use other
+numbers of images. A run's scores are kept in its `evaluations.jsonl` and not computed
+again; an interrupted evaluation resumes.
 
-Several processes share the images out: start the same command in each, with the flags
-that training takes (docs/scaling.md). Network and data must be at hand in all of them.
+Several processes share the images: start the same command in each, with training's
+flags (docs/scaling.md). All need the network and the data.
 """
 
 import dataclasses
@@ -154,7 +152,7 @@ def _needs_data(
     wanted: Sequence[Measure],
     made: Generator | Source,
 ) -> bool:
-    """Whether images are compared, or the data that is known has labels to give."""
+    """Whether images are compared, or labels are taken from known data."""
     kinds = {measure.kind for measure in wanted}
     file = args.classifiers
     teaches = "ls" in kinds and not (file is not None and file.exists())
@@ -164,7 +162,6 @@ def _needs_data(
 
 
 def _told(of: dict[str, Any]) -> str:
-    """What a score is of, for people."""
     text = f"{of['samples']:,} samples"
     if "reals" in of:
         text += f", {of['reals']:,} of {of['images']:,} images of {of['data']}"
@@ -177,7 +174,7 @@ def _told(of: dict[str, Any]) -> str:
 def _recorded(
     args: EvaluateArgs, run: Path | None, identity: dict[str, Any]
 ) -> dict[str, float] | None:
-    """What the run has of this measure; process 0 looks, all go by it."""
+    """Recorded scores of a measure; process 0 reads, all follow."""
     found = None
     writes = args.classifiers is not None and not args.classifiers.exists()
     if jax.process_index() == 0 and run is not None and not args.again and not writes:
@@ -186,7 +183,7 @@ def _recorded(
 
 
 def _images_shown(run: Path | None, network: Path) -> int | None:
-    """Images shown to the network of a checkpoint, or of a run's newest."""
+    """Training images of a checkpoint's network, or of a run's newest."""
     if run is None:
         return None
     folders = stored.step_directories(run / "checkpoints")
@@ -201,7 +198,7 @@ def _identity(
     what: str,
     of: dict[str, Any],
 ) -> dict[str, Any]:
-    """What the scores of a measure are recorded by."""
+    """The key under which scores of a measure are recorded."""
     files = {
         name: cache.sha256(path) if (path := getattr(args, name)) else None
         for name in ("inception", "vgg16", "lpips", "features")

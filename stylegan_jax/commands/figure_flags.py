@@ -1,4 +1,4 @@
-"""The figures of `stylegan_jax.figures`: what each is given on the command line."""
+"""Figures of `stylegan_jax.figures` and their flags."""
 
 import dataclasses
 from pathlib import Path

@@ -4,8 +4,8 @@
     python -m stylegan_jax.figures truncation runs/faces --seeds 5,7 --outdir figures
     python -m stylegan_jax.figures all runs/portraits --outdir figures
 
-A figure is NAME.png, and NAME.mp4 where something moves. `all` draws every figure that
-the network can have, with the default flags. docs/figures.md shows them.
+Writes NAME.png, and NAME.mp4 for films; `all` draws every figure that the network can
+have, with the default flags. See docs/figures.md.
 """
 
 import dataclasses
@@ -98,7 +98,7 @@ def write(figure: Figure, studio: Studio, outputs: Outputs, name: str) -> None:
 
 
 def draw_all(flags: Figure, studio: Studio, outputs: Outputs) -> None:
-    """Draws every figure with its default flags, and says which cannot be drawn.
+    """Draws every figure with its default flags; prints those that cannot be drawn.
 
     Raises:
         UserError: none can.

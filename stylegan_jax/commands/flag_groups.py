@@ -1,4 +1,4 @@
-"""Groups of flags that several commands have."""
+"""Flags shared by several commands."""
 
 import dataclasses
 from pathlib import Path
@@ -45,7 +45,7 @@ class Job:
     process_id: int | None = None  # of this process, from 0
 
     def join_job(self) -> None:
-        """Joins the others, if there are any."""
+        """Joins the other processes, if any."""
         processes.join(
             coordinator=self.coordinator,
             num_processes=self.num_processes,
@@ -55,12 +55,12 @@ class Job:
 
 
 def layers_of(cutoff: Cutoff) -> int | None:
-    """The layers that are truncated; None is all of them."""
+    """The number of truncated layers; None is all."""
     return None if cutoff == "none" else cutoff
 
 
 def require_at_least(args: Any, **lowest: int) -> None:
-    """Raises UserError if a flag's number is below its lowest."""
+    """Raises UserError if a flag's number is below its minimum."""
     for name, low in lowest.items():
         value = getattr(args, name)
         if isinstance(value, int | float) and value < low:

@@ -1,4 +1,4 @@
-"""What flags of other programs are called here."""
+"""Equivalents of other programs' flags."""
 
 import re
 import sys
@@ -40,7 +40,7 @@ FLAGS = {
 
 
 def explain(words: Sequence[str], usage: str) -> None:
-    """Prints what flags of other programs are called here, if `usage` has them."""
+    """Prints equivalents of other programs' flags that `usage` has."""
     known = set(re.findall(r"--[\w.-]+", usage))
     for flag in dict.fromkeys(re.split("[= ]", word)[0] for word in words):
         name = flag.replace("_", "-")

@@ -65,7 +65,7 @@ class Item(NamedTuple):
 
 
 def labels_of(items: Sequence[Item]) -> np.ndarray | None:
-    """The classes of seeds, `[N, label_size]`; None of an unconditional network."""
+    """Classes of seeds, `[N, label_size]`; None of an unconditional network."""
     labels = [item.label for item in items if item.label is not None]
     return np.concatenate(labels) if labels else None
 
@@ -89,7 +89,7 @@ class Reader:
     landmarks: Path | None = None
 
     def read(self, words: Sequence[str]) -> tuple[list[Item], list[str]]:
-        """The items, and why words, or pictures of a folder, were rejected.
+        """The items, and the reasons for rejected words or pictures.
 
         Raises:
             MissingLandmarkerError: faces are to be found, and dlib is not installed.
@@ -185,7 +185,7 @@ class Reader:
         return items
 
     def _stored(self, path: Path) -> list[Item]:
-        """The codes of a file; one of a face knows the photograph."""
+        """The codes of a file, with the photograph of a face's."""
         code, about = codes.load(path, self.generator)
         if len(code) > 1:
             return self._items([f"{path.stem}_{i}" for i in range(len(code))], code)

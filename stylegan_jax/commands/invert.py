@@ -4,9 +4,8 @@
     python -m stylegan_jax.invert me.jpg --network runs/portraits --space w \
         --preset image2stylegan --perceptual none --steps 1000 --outdir inverted
 
-For each image: latents, noise, configuration and scores in one .safetensors, the
-picture, the stages side by side, the losses; for all of them `report.json` and a table.
-docs/inversion.md says what the presets do, and how weights are to be read.
+Writes per image a .safetensors (latents, noise, configuration, scores), the picture,
+the stages and the losses; for all `report.json` and a table. See docs/inversion.md.
 """
 
 import dataclasses
@@ -143,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def make_recipe(args: InvertArgs, resolution: int) -> Recipe:
-    """The preset with what the flags change, for images of `resolution` pixels."""
+    """The preset for images of `resolution` pixels, changed by the flags."""
     recipe = recipes.recipe(args.preset, resolution)
     recipe = recipes.with_perceptual(recipe, args.perceptual)
     recipe = recipes.with_steps(recipe, args.steps, args.noise_steps)
@@ -265,7 +264,7 @@ def _abouts(
     features: FeatureNets,
     read: Sequence[Photo],
 ) -> list[dict[str, Any]]:
-    """What determines the result of each image."""
+    """Metadata that determine the result of each image."""
     weights = list(features.contents())
     common = {
         "recipe": to_json(recipe),
@@ -279,7 +278,7 @@ def _abouts(
 
 
 def fingerprint(generator: Generator) -> str:
-    """Tells networks apart: a SHA-256 of the parameters."""
+    """SHA-256 of a network's parameters."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves((generator.params, generator.noise, generator.alpha)):
         digest.update(np.asarray(leaf).tobytes())

@@ -1,4 +1,4 @@
-"""Flags for data whose defaults are what a network was trained on."""
+"""Data flags that default to a network's training data."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ class _Unchecked(DataConfig):
     __doc__ = DataConfig.__doc__
 
     def __post_init__(self) -> None:
-        """Checks nothing."""
+        """No checks."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +37,10 @@ class KnownData:
 
     @functools.cached_property
     def source(self) -> Source:
-        """The data, opened.
+        """The opened data.
 
         Raises:
-            UserError: it is not known, missing or unusable; says what to do.
+            UserError: it is not known, missing or unusable.
         """
         if self.config is None:
             raise UserError(
@@ -62,20 +62,19 @@ class KnownData:
 def parse(
     entry: type[Args], argv: Sequence[str] | None, *, prog: str
 ) -> tuple[Args, KnownData]:
-    """Reads the flags of an entry point with `network` and `data`.
+    """Parses the flags of an entry point with `network` and `data`.
 
-    `--data.path` alone moves a run's data, and decides what kind it is; a
-    `--data.name` other than the run's is other data, whose settings have the usual
-    defaults.
+    `--data.path` alone moves a run's data, and decides its kind; a `--data.name` other
+    than the run's is other data with the usual defaults.
 
     Args:
         entry: a dataclass; `network` may be None, `data` is a `DataConfig`.
-        argv: the words after the program's name; None takes `sys.argv`.
-        prog: how the program is called.
+        argv: words after the program's name; None takes `sys.argv`.
+        prog: the program in usage messages.
 
     Returns:
-        The flags, and the data of the network. If that is not known, `data` of the
-        flags means nothing.
+        The flags, and the network's data; if that is unknown, the flags' `data` is
+        meaningless.
 
     Raises:
         UserError: the run's configuration cannot be read, or flags do not go together.
@@ -100,7 +99,7 @@ def parse(
 def _default(
     of_run: DataConfig | None, flags: DataConfig, *, named: bool
 ) -> DataConfig:
-    """What flags change that name other data or another place."""
+    """Defaults for flags that name other data or another path."""
     fresh = DataConfig(num_channels=of_run.num_channels if of_run else 3)
     before = of_run or fresh
     if named:

@@ -1,10 +1,10 @@
-"""Prepares training images: any source to a pyramid of all resolutions.
+"""Prepares training images: converts any source to a pyramid of all resolutions.
 
     python -m stylegan_jax.prepare_data --data.name folder --data.path ~/photos \\
         --dest data/photos256 --resolution 256
 
-Then train with `--data.name pyramid --data.path data/photos256`. The flags of the
-source are those of training. `--data.mirror` and `--data.cache-gb` mean nothing here.
+Then train with `--data.name pyramid --data.path data/photos256`. The source has
+training's flags; `--data.mirror` and `--data.cache-gb` have no effect.
 """
 
 import dataclasses

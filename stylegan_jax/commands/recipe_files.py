@@ -1,7 +1,6 @@
 """Recipes: Python files with `get_config()`, found by path or by bare name.
 
-A recipe is executed. One that has variants takes the name of one after a colon,
-`configs/ffhq1024.py:b`.
+Recipes are executed. A variant follows a colon, `configs/ffhq1024.py:b`.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ _FORMER = ("stylegan_jax.common.by_resolution", "stylegan_jax.training.checkpoin
 
 
 def find_recipe(name: str) -> tuple[Path, str | None]:
-    """The file of a recipe, and the variant that is named after a colon.
+    """The file of a recipe, and its variant after a colon.
 
     A bare name is looked up in the working directory's `configs/`, then in the one
     beside the package.
@@ -48,11 +47,9 @@ def find_recipe(name: str) -> tuple[Path, str | None]:
 
 
 def load_recipe(path: Path, variant: str | None = None) -> Any:
-    """Executes a recipe and returns what its `get_config()` returns.
+    """Executes a recipe and returns the result of its `get_config()`.
 
-    Args:
-        path: the recipe.
-        variant: what to give to `get_config`; None lets it choose.
+    `variant` is its argument; None passes none.
 
     Raises:
         UserError: it fails, has no `get_config`, no variants, or does not return a
@@ -89,7 +86,7 @@ def load_recipe(path: Path, variant: str | None = None) -> Any:
 
 
 def all_recipes() -> dict[str, Path]:
-    """Recipes by bare name; the working directory's come before the package's."""
+    """Recipes by bare name; the working directory's override the package's."""
     found: dict[str, Path] = {}
     for folder in (_CONFIGS, Path("configs")):
         found.update({path.stem: path for path in folder.glob("[!_]*.py")})
@@ -97,7 +94,7 @@ def all_recipes() -> dict[str, Path]:
 
 
 class _Former(ModuleType):
-    """A module that is gone, whose names are those of the package."""
+    """A stand-in for a removed module, with the package's names."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(stylegan_jax, name)

@@ -1,4 +1,4 @@
-"""Running commands: mistakes become one line, bugs keep their traceback."""
+"""Entry-point wrapper: one line for mistakes, tracebacks for bugs."""
 
 import logging
 import os
@@ -25,12 +25,11 @@ _USERS_MISTAKES = (
 
 
 def run_main(main: Callable[[], object]) -> NoReturn:
-    """Runs an entry point; the user's mistakes become one line, not a traceback.
+    """Runs an entry point and exits; mistakes become one line, status 2.
 
-    Printed short, with exit status 2: `UserError`, files that are missing or not
-    allowed, and a full disk. Everything else is a bug, keeps its traceback and has a
-    line that says so. With STYLEGAN_JAX_TRACEBACK in the environment mistakes show
-    theirs too. What is printed cannot steer the terminal.
+    Those are `UserError`, missing or forbidden files, and a full disk; everything else
+    is a bug and keeps its traceback. STYLEGAN_JAX_TRACEBACK in the environment shows it
+    for mistakes too. Output cannot steer the terminal.
     """
     with terminal.only_shown():
         _run_main(main)

@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def write_all(
     out: Outputs, names: Sequence[str], pictures: Iterator[np.ndarray], *, keep: int
 ) -> list[np.ndarray]:
-    """Writes one PNG per name, with a bar on a terminal; returns the first `keep`."""
+    """Writes one PNG per name, with a progress bar; returns the first `keep`."""
     out.folder.mkdir(parents=True, exist_ok=True)
     kept: list[np.ndarray] = []
     writes: collections.deque[Future[None]] = collections.deque()
@@ -151,7 +151,7 @@ def make_grid(
     psis: Sequence[float],
     columns: int | None,
 ) -> np.ndarray:
-    """The pictures with their seeds at the left and psi above, uint8."""
+    """A uint8 grid of the pictures, captioned by seed (left) and psi (above)."""
     several = len(psis) > 1
     columns = len(psis) if several else columns or int(np.ceil(len(seeds) ** 0.5))
     width = 1 if several else columns

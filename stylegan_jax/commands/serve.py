@@ -4,8 +4,8 @@
     python -m stylegan_jax.serve runs/portraits
     python -m stylegan_jax.serve ffhq --directions boundaries --port 8000
 
-Samples, attributes, style mixing, morphing, inversion of photographs and painting, in
-a browser on this machine. Nothing is asked of, or told to, any other: docs/demo.md.
+Samples, attributes, style mixing, morphing, inversion and painting in a local browser,
+without requests to other servers: docs/demo.md.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def find_directions(args: ServeArgs) -> tuple[Direction, ...]:
-    """The directions that were given, or that lie beside the network.
+    """The given directions, or those beside the network.
 
     Raises:
         UserError: those given cannot be read.
@@ -86,10 +86,10 @@ def find_directions(args: ServeArgs) -> tuple[Direction, ...]:
 
 
 def find_frame(args: ServeArgs) -> FaceFrame:
-    """Where faces lie in the pictures.
+    """The position of faces in the pictures.
 
     Raises:
-        UserError: the network is a run with a configuration that cannot be read.
+        UserError: the network is a run with an unreadable configuration.
     """
     if args.face != "auto":
         return FRAMES[args.face]
@@ -99,10 +99,10 @@ def find_frame(args: ServeArgs) -> FaceFrame:
 
 
 def find_features(args: ServeArgs) -> FeatureNets:
-    """What searches see with.
+    """The feature networks of searches.
 
     Raises:
-        UserError: weights that were asked for cannot be had.
+        UserError: requested weights cannot be had.
     """
     if args.perceptual == "none":
         return FeatureNets()

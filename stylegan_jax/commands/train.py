@@ -110,10 +110,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def with_init(
     recipe: Config, words: Sequence[str]
 ) -> tuple[Config, transfer.Source | None]:
-    """The recipe, before flags change it, with the networks of --init or of the run.
+    """The recipe, before flags, with the networks of --init or of the run.
 
-    Returns them too, where a new run begins from them. Raises UserError where they
-    cannot be read.
+    Returns the networks too if a new run starts from them. UserError if unreadable.
     """
     name = cli.value_of("--init", words)
     if not name:
@@ -133,7 +132,7 @@ def with_init(
 
 
 def source_of(name: str) -> transfer.Source:
-    """Every network that lies there, to begin from.
+    """All networks of a path, to start from.
 
     Raises:
         UserError: see `loading.load`.
@@ -165,7 +164,7 @@ def source_of(name: str) -> transfer.Source:
 
 
 def describe(config: Config) -> str:
-    """The configuration and the phases, for people."""
+    """A readable summary of the configuration and its phases."""
     lines = [provenance.format_config(config), "", "phases:"]
     lines += [
         f"  {phase.title:<20} {phase.start_nimg / 1000:>10.3f} to "

@@ -1,4 +1,4 @@
-"""Progress of training: a live display on a terminal, plain lines elsewhere."""
+"""Training progress: a live display on a terminal, plain lines elsewhere."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ from stylegan_jax.training.progress import Progress, Reporter
 
 
 def show(progress: Progress) -> Reporter:
-    """The reporter that fits standard output."""
+    """The reporter for standard output."""
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
         return LiveDisplay(sys.stdout, progress)
     return PlainLines(sys.stdout, progress)
@@ -28,16 +28,16 @@ class PlainLines:
     """One line per tick, for files and pipes."""
 
     def __init__(self, stream: TextIO, progress: Progress) -> None:
-        """Lines go to `stream`."""
+        """Writes to `stream`."""
         self._stream: TextIO | None = stream
         self._progress = progress
 
     def tick(self) -> None:
-        """Prints the line of a tick."""
+        """Prints a tick's line."""
         self.note(self._progress.line())
 
     def note(self, message: str) -> None:
-        """Prints a line, for as long as somebody reads."""
+        """Prints a line; ignores a closed stream."""
         if self._stream is None:
             return
         try:
@@ -46,14 +46,14 @@ class PlainLines:
             self._stream = None
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Does nothing."""
 
 
 class LiveDisplay:
-    """A few lines at the bottom of a terminal that keep themselves up to date."""
+    """A live display at the bottom of a terminal."""
 
     def __init__(self, stream: TextIO, progress: Progress) -> None:
-        """Starts drawing `progress`, which its owner changes in place."""
+        """Starts drawing `progress`, which its owner updates in place."""
         self._progress = progress
         self._start = time.monotonic()
         self._memory = ""
@@ -65,7 +65,7 @@ class LiveDisplay:
         self._live.start()
 
     def tick(self) -> None:
-        """Takes the memory in use; drawing happens by itself."""
+        """Updates the memory in use; drawing is continuous."""
         self._memory = memory_text()
 
     def note(self, message: str) -> None:
@@ -73,7 +73,7 @@ class LiveDisplay:
         self._console.print(message, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Draws a last time and gives the cursor back."""
+        """Draws a last time and restores the cursor."""
         self._live.stop()
 
     def _render(self) -> RenderableType:
@@ -106,7 +106,7 @@ class LiveDisplay:
 
 
 def memory_text() -> str:
-    """Memory in use on the first local device (where it says so) and on the host."""
+    """Memory in use on the first local device (if reported) and on the host."""
     parts = []
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_in_use" in stats:
@@ -126,7 +126,6 @@ def _gib(count: int) -> str:
 
 
 def _metrics_table(metrics: Mapping[str, float], width: int) -> Table:
-    """Names and values in as many columns as fit."""
     cells = [f"{name} " for name in metrics]
     cell_width = max(map(len, cells)) + 10 + 3
     columns = max(1, min(len(cells), width // cell_width))

@@ -1,1 +1,1 @@
-"""A page in the browser that shows what a network can do."""
+"""Browser page for sampling, editing and inverting with a network."""

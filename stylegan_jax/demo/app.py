@@ -1,4 +1,4 @@
-"""The page: settings of all tabs above, the tabs below."""
+"""Layout of the page: shared settings above, tabs below."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,10 +33,7 @@ class Demo(NamedTuple):
 def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> Demo:
     """The page of a network.
 
-    Args:
-        session: the network.
-        title: what it is called.
-        frame: where faces lie in its pictures, for the named parts of masks.
+    `frame` is the position of faces in its pictures, for the named parts of masks.
     """
     uploads, visitors = Uploads(), Visitors()  # before components, which look there
     with gr.Blocks(
@@ -86,7 +83,7 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> Demo:
 
 
 def tabs(session: Session) -> dict[str, Callable[[Page, gr.Tab], None]]:
-    """The tabs that a network can use, and what draws them."""
+    """The tabs that a network supports, and their builders."""
     found = {"Samples": drawing_tabs.samples}
     if session.sliders:
         found["Attributes"] = drawing_tabs.attributes

@@ -1,4 +1,4 @@
-"""The editor that strokes are painted in: gradio's, but our own reader decodes."""
+"""Paint canvas: gradio's image editor with our own decoder."""
 
 import abc
 import base64
@@ -19,24 +19,24 @@ _COLOURS = ["#202020", "#f0f0f0", "#7a4a24", "#d8b050", "#c03040", "#3070c0", "#
 
 
 class _WithoutStubs(type(gr.ImageEditor)):
-    """gradio's own writes a stub file beside the source of each component."""
+    """Keeps gradio from writing a stub file beside the source of each component."""
 
     def __new__(cls, name: str, bases: tuple, attributes: dict) -> Any:
         return abc.ABCMeta.__new__(cls, name, bases, attributes)
 
 
 class Canvas(gr.ImageEditor, metaclass=_WithoutStubs):
-    """An editor whose value is strokes, and which shows a picture to paint on.
+    """An editor of strokes on a picture.
 
-    As an input it is a list of layers, uint8 `[S, S, 4]`; as an output it takes the
-    picture, uint8 `[R, R, C]`. It reads no files but uploads.
+    As an input a list of layers, uint8 `[S, S, 4]`; as an output the picture, uint8
+    `[R, R, C]`. It reads no files but uploads.
     """
 
     is_template = True  # in the browser it is gradio's
 
     @guarded
     def preprocess(self, payload: EditorData | None) -> Any:
-        """The layers; raises UserError for such as the page does not send."""
+        """The layers; UserError for values that the page does not send."""
         layers = payload.layers if payload else []
         if len(layers) > _MOST_LAYERS:
             raise UserError(f"a painting has at most {_MOST_LAYERS} layers")

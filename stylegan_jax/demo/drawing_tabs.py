@@ -24,7 +24,7 @@ _PRESETS = ("coarse", "middle", "fine")
 
 
 def samples(page: Page, tab: gr.Tab) -> None:
-    """Seeds, and their noise."""
+    """Samples by seed and noise seed."""
     session = page.session
 
     def draw(visit: Visit, seed: int, noise: int | None) -> str:
@@ -72,7 +72,7 @@ def samples(page: Page, tab: gr.Tab) -> None:
 
 
 def attributes(page: Page, tab: gr.Tab) -> None:
-    """One slider for each direction."""
+    """A slider for each direction."""
     session = page.session
 
     def turned(visit: Visit, kind: str, seed: int, *amounts: float) -> tuple[Code, str]:
@@ -111,7 +111,7 @@ def attributes(page: Page, tab: gr.Tab) -> None:
 
 
 def mixing(page: Page, tab: gr.Tab) -> None:
-    """Rows of one code in another."""
+    """Style mixing: rows of one code in another."""
     session = page.session
 
     def mix(
@@ -150,7 +150,7 @@ def mixing(page: Page, tab: gr.Tab) -> None:
 
 
 def morphing(page: Page, tab: gr.Tab) -> None:
-    """From one picture to another."""
+    """Interpolation between two pictures."""
     session = page.session
 
     def morph(

@@ -1,8 +1,7 @@
 """Filter of requests: hosts, origins, routes, sizes, and files named in values.
 
-gradio serves more than the page needs: files by their path, other servers' files,
-recordings, code editing. Only what the page uses is let through, from its own origin,
-and values may name no files but uploads.
+gradio also serves files by path, other servers' files, recordings and code editing.
+Only the page's requests from its own origin pass, and values may name only uploads.
 """
 
 import asyncio
@@ -56,11 +55,10 @@ _HEADERS = (
 
 
 def is_own_name(bound: str, host: str) -> Callable[[str], bool]:
-    """Which host names are those of a server that listens at `bound`.
+    """Predicate for host names of a server that listens at `bound`.
 
-    Loopback names are, that address, and `host` as it was given. A server that listens
-    at all addresses also has every address in numbers, which no domain of a stranger
-    can be, and the name of the machine.
+    Loopback names, that address, and `host`. A server at all addresses also accepts
+    every numeric address (no foreign domain can be one) and the machine's name.
     """
     names = {"localhost", "127.0.0.1", "::1", bound.lower(), host.lower()}
     everywhere = ipaddress.ip_address(bound.split("%")[0]).is_unspecified
@@ -79,7 +77,7 @@ def is_own_name(bound: str, host: str) -> Callable[[str], bool]:
 
 
 class Gate:
-    """The ASGI application that stands before gradio's."""
+    """ASGI filter before gradio's application."""
 
     def __init__(
         self,
@@ -90,15 +88,14 @@ class Gate:
         admit: Callable[[str], bool],
         functions: Container[int],
     ) -> None:
-        """Before an application.
+        """A filter before `inner`.
 
         Args:
-            inner: the application.
-            is_own: which hosts it may be called by.
-            uploads: the files that values may name.
+            is_own: predicate of host names.
+            uploads: files that values may name.
             visitors: counts connections.
             admit: whether there is room for a visitor.
-            functions: numbers of those that can be called.
+            functions: indices that can be called.
         """
         self._inner, self._is_own = inner, is_own
         self._uploads, self._visitors, self._admit = uploads, visitors, admit
@@ -190,9 +187,9 @@ class Gate:
 
 
 def check_origin(request: Request, is_own: Callable[[str], bool]) -> None:
-    """HTTP 421 for another's `Host`, 403 for another's `Origin` or page.
+    """HTTP 421 for a foreign `Host`, 403 for a foreign `Origin` or page.
 
-    Pages elsewhere may link here and no more.
+    Foreign pages may only link to the page itself.
     """
     hosts = request.headers.getlist("host")
     name, port = _split("//" + hosts[0]) if len(hosts) == 1 else (None, None)
@@ -211,7 +208,7 @@ def check_origin(request: Request, is_own: Callable[[str], bool]) -> None:
 
 
 def _split(address: str) -> tuple[str | None, int | None]:
-    """Host and port of an address; no host if there is more in it."""
+    """Host and port of an address; no host if it has other parts."""
     try:
         parts = urlsplit(address)
         plain = parts.scheme in ("", "http", "https") and not (
@@ -223,7 +220,7 @@ def _split(address: str) -> tuple[str | None, int | None]:
 
 
 def _bounded(receive: Any, most: int) -> Any:
-    """Receives a body of at most so many bytes, each piece within half a minute."""
+    """Receives a body of at most `most` bytes, each piece within half a minute."""
     size = 0
 
     async def bounded() -> Any:
@@ -253,7 +250,7 @@ async def _json(receive: Any) -> dict[str, Any]:
 
 
 def _replayed(body: dict[str, Any], receive: Any) -> Any:
-    """Receives a body that was read already, and then what still comes."""
+    """Receives a body that was read already, then further messages."""
     left = [{"type": "http.request", "body": json.dumps(body).encode()}]
 
     async def replayed() -> Any:

@@ -1,4 +1,4 @@
-"""Events, pickers of images and the visitor's photograph, for all tabs."""
+"""Events, image pickers and the visitor's photograph, shared by all tabs."""
 
 import dataclasses
 import functools
@@ -39,10 +39,9 @@ def listen(
     *,
     lane: str = "draw",
 ) -> Any:
-    """Calls a function at events; while it runs, the newest of further ones waits.
+    """Calls a function at events; while it runs, only the newest further one waits.
 
-    Queued, for without the queue gradio shows no errors. `lane` is the name of the
-    queue, of `_LANES`.
+    Queued, because without the queue gradio shows no errors; `lane` is one of `_LANES`.
     """
     return gr.on(
         list(events),
@@ -60,7 +59,7 @@ def listen(
 def at_once(
     event: Callable[..., Any], function: Any, inputs: Any, outputs: Any, **options: Any
 ) -> Any:
-    """Calls a function that takes no time, past the queue."""
+    """Calls a quick function past the queue."""
     private = {"queue": False, "api_visibility": "private"}
     return event(function, inputs, outputs, **private, **options)
 
@@ -68,8 +67,7 @@ def at_once(
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function with its errors as messages on the page.
 
-    `UserError` is shown as it is. What else goes wrong is a bug: it is logged, and the
-    page says so without a traceback.
+    `UserError` is shown; other exceptions are logged with their traceback, not shown.
     """
 
     def message(error: Exception) -> gr.Error:
@@ -107,12 +105,12 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
-    """A visitor's photograph, or another result of a search; lives in their session.
+    """A visitor's photograph, or another result of a search; session state.
 
     Attributes:
-        picture: what it should be, uint8 `[R, R, C]`.
-        code: what it became.
-        latents: the same with the noise of the network.
+        picture: the target, uint8 `[R, R, C]`.
+        code: the result.
+        latents: the result with the network's stored noise.
     """
 
     picture: np.ndarray
@@ -122,14 +120,14 @@ class Photo:
 
 @dataclasses.dataclass(frozen=True)
 class Visit:
-    """What a visitor has set for all tabs, at the time of an event."""
+    """A visitor's settings for all tabs at an event."""
 
     psi: float
     class_index: int | None
     photo: Photo | None
 
     def source(self, kind: str, seed: float | None) -> Source:
-        """The image of a `Picker`; raises UserError if there is none."""
+        """The image of a `Picker`; UserError if there is none."""
         if kind == PHOTO:
             if self.photo is None:
                 raise UserError("there is no photograph yet; invert one in its tab")
@@ -137,14 +135,14 @@ class Visit:
         return self.sample(seed)
 
     def sample(self, seed: float | None, noise_seed: int | None = None) -> Sample:
-        """A sample; raises UserError for a seed that is none."""
+        """A sample; UserError for an invalid seed."""
         if seed is None:
             raise UserError("give a seed: a number from 0")
         return Sample(int(seed), self.psi, self.class_index, noise_seed)
 
 
 class Drawn(NamedTuple):
-    """What a tab shows: `function(visit, *values of inputs)` gives the output."""
+    """A tab's output: `function(visit, *values of inputs)`."""
 
     tab: str
     function: Callable[..., Any]
@@ -154,7 +152,7 @@ class Drawn(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """The network, and the components that all tabs look at."""
+    """The network, and the components shared by all tabs."""
 
     session: Session
     frame: FaceFrame  # where faces lie
@@ -168,7 +166,7 @@ class Page:
     def visit(
         self, psi: float | None, class_index: int | None, photo: Photo | None
     ) -> Visit:
-        """From the values of components; fields may be empty for a moment."""
+        """Settings from component values, which may be None while edited."""
         psi = PSI if psi is None else psi
         return Visit(psi, class_index if self.session.num_classes else None, photo)
 
@@ -195,17 +193,17 @@ class Page:
         inputs: Sequence[Any],
         output: Any,
     ) -> None:
-        """As `on`; also when the tab is opened, and with what is set for all tabs."""
+        """As `on`; also when the tab is opened, and at changes of shared settings."""
         name = str(tab.label)
         self.on([tab.select, *events], function, inputs, [output])
         self.drawn.append(Drawn(name, function, inputs, output))
         at_once(tab.select, lambda: name, None, self.current)
 
     def redraw_open(self) -> None:
-        """Draws the tab that is open when something for all tabs changes.
+        """Redraws the open tab at changes of shared settings.
 
-        One listener for all: gradio repeats an event for each of its listeners that was
-        busy, and each repetition finds the others busy, so that several never rest.
+        One listener for all tabs: gradio repeats an event for each of its listeners
+        that was busy, and several would keep each other busy forever.
         """
 
         def call(visit: Visit, current: str, *values: Any) -> list[Any]:
@@ -222,10 +220,10 @@ class Page:
 
 
 class Picker:
-    """Components that point at a seed, or at the visitor's photograph."""
+    """Components that choose a seed or the visitor's photograph."""
 
     def __init__(self, label: str, seed: int, *, with_photo: bool, name: str) -> None:
-        """Draws them; ids begin with `name`."""
+        """Creates the components; ids begin with `name`."""
         self.kind = gr.Radio(
             [SEED, PHOTO],
             value=SEED,
@@ -251,7 +249,7 @@ class Picker:
 
 
 def random_seed() -> int:
-    """A seed that nobody chose."""
+    """A random seed."""
     return random.randrange(_MOST_SEEDS)
 
 
@@ -262,7 +260,7 @@ def save_button(
     *,
     name: str,
 ) -> None:
-    """A button that saves the code, and the file's name, that a function gives."""
+    """A button that saves the code of `function`, which returns it and a file name."""
     button = gr.Button("Save latents", size="sm", elem_id=f"{name}-save")
     text = gr.Textbox(visible="hidden", elem_id=f"{name}-saved")
 

@@ -1,4 +1,4 @@
-"""Reading of uploaded photographs and of strokes on a picture."""
+"""Decoding of uploaded photographs and of strokes on a picture."""
 
 import io
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ def read_photo(
     find_face: bool,
     frame: FaceFrame = FFHQ,
 ) -> np.ndarray:
-    """A photograph as a network wants it, uint8 `[R, R, C]`, of any bytes.
+    """An untrusted photograph as a network's input, uint8 `[R, R, C]`.
 
-    With `find_face` the largest face is cut out to lie as in `frame`; otherwise it is
-    the central square. UserError for what is no picture, is too large or has no face,
-    and where there is no library to find one.
+    With `find_face` the largest face, placed as in `frame`; otherwise the central
+    square. UserError for what is no picture, too large or without a face, or without a
+    detector.
     """
     image = _read(data, 3 if find_face else num_channels, _MOST_PHOTO, "photograph")
     if not find_face:
@@ -48,10 +48,10 @@ def read_photo(
 
 
 def read_layer(data: bytes, side: int) -> np.ndarray:
-    """Strokes on a canvas, uint8 `[side, side, 4]`, of any bytes.
+    """Untrusted strokes on a canvas, uint8 `[side, side, 4]`.
 
-    Layers are up to four times as wide, on screens with fine pixels; UserError for
-    larger ones and for what is no picture.
+    Layers may be up to four times as wide (high-DPI screens); UserError for larger ones
+    and for what is no picture.
     """
     layer, shape = _read(data, 4, (4 * side) ** 2, "layer"), (side, side)
     return layer if layer.shape[:2] == shape else resampling.resize(layer, shape)
@@ -75,10 +75,10 @@ def _read(data: bytes, num_channels: int, most_pixels: int, kind: str) -> np.nda
 
 
 def fitted(quad: np.ndarray, frame: FaceFrame) -> np.ndarray:
-    """A quad around a face as FFHQ's, made to put it where another frame has faces.
+    """FFHQ's quad of a face, `[4, 2]`, changed to place the face as in `frame`.
 
-    `[4, 2]`, as in `alignment.ffhq`. The eyes come to lie as in `frame`; the scale is
-    the geometric mean of those of widths (between eyes) and heights (to the mouth).
+    The eyes match; the scale is the geometric mean of those of widths (between eyes)
+    and heights (to the mouth).
     """
     scale = np.sqrt(
         (FFHQ.eye_distance / frame.eye_distance)
@@ -93,9 +93,7 @@ def fitted(quad: np.ndarray, frame: FaceFrame) -> np.ndarray:
 def strokes(layers: Sequence[np.ndarray], picture: np.ndarray) -> np.ndarray:
     """Layers uint8 `[S, S, 4]`, the lowest first, at the size of a picture.
 
-    Returns:
-        float32 `[R, R, C + 1]`: colours in [0, 255], and how much of each pixel is
-        under strokes, in [0, 1].
+    float32 `[R, R, C + 1]`: colours in [0, 255], and coverage in [0, 1].
     """
     size, channels = picture.shape[0], picture.shape[2]
     painted = np.zeros((size, size, channels + 1), np.float32)
@@ -117,12 +115,12 @@ def strokes(layers: Sequence[np.ndarray], picture: np.ndarray) -> np.ndarray:
 
 
 def as_mask(painted: np.ndarray) -> np.ndarray:
-    """Where strokes are, `[1, R, R, 1]` of 0 and 1."""
+    """Mask of the strokes, `[1, R, R, 1]` of 0 and 1."""
     return (painted[None, ..., -1:] >= _MARKED).astype(np.float32)
 
 
 def as_picture(painted: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """The picture with the strokes on it, uint8 `[R, R, C]`; the rest is untouched."""
+    """The picture with the strokes on it, uint8 `[R, R, C]`; other pixels unchanged."""
     marked = as_mask(painted)[0] > 0
     return np.where(marked, np.rint(painted[..., :-1]), picture).astype(np.uint8)
 

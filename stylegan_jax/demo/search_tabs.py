@@ -1,4 +1,4 @@
-"""Tabs that search: a photograph's code, fillings of holes, meanings of scribbles."""
+"""Tabs that search: inversion of a photograph, inpainting, scribbles."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -142,7 +142,6 @@ def painting(page: Page, tab: gr.Tab) -> None:
 
 
 def _meaning() -> list[Any]:
-    """What strokes are: the mode, parts to fill in too, whether colours count."""
     mode = gr.Radio(
         [INPAINT, SCRIBBLE],
         value=INPAINT,
@@ -167,7 +166,6 @@ def _meaning() -> list[Any]:
 
 
 def _painter(page: Page) -> Any:
-    """The function that searches, of the values of all that it looks at."""
     session = page.session
 
     def paint(
@@ -215,7 +213,7 @@ def _painter(page: Page) -> Any:
 def _controls(
     page: Page, verb: str, name: str, state: str
 ) -> tuple[gr.Radio, gr.Button]:
-    """How long, start, and stop, which says so in `state` at once."""
+    """Effort, start and stop, which reports in `state` at once."""
     choices = [
         (f"{key.capitalize()} ({sum(value)} iterations)", key)
         for key, value in EFFORTS.items()

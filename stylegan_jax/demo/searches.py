@@ -1,7 +1,7 @@
-"""Searches that can be watched and stopped: inversion, inpainting, scribbles.
+"""Cancellable searches with progress: inversion, inpainting, scribbles.
 
-Each yields its progress after every chunk of iterations, with the best picture so far,
-and, when it has ended or `stop` was set, the last one again as `finished`.
+Each yields after every chunk of iterations and, at the end or when `stop` is set, the
+last progress again as `finished`.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ FEATHER = 0.03  # deviation of the blur of masks, of the side, as in `edit`
 
 
 class Effort(NamedTuple):
-    """Iterations of a search; none for noise where the network has none."""
+    """Iterations of a search; `noise` is 0 for networks without noise."""
 
     latents: int
     noise: int
@@ -47,16 +47,13 @@ EFFORTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a search is.
+    """Progress of a search.
 
     Attributes:
-        done: iterations so far.
-        total: that there will be.
-        loss: of the last one; of noise it is measured otherwise than of latents.
-        code: the best so far, of one image; numbers on the host.
-        latents: the best before the noise was touched.
+        loss: of the last iteration; those of noise and of latents do not compare.
+        code: the best so far, of one image; on the host.
+        latents: the best before noise moved.
         picture: of the code, uint8 `[H, W, C]`.
-        finished: whether the search is over.
     """
 
     done: int
@@ -71,7 +68,7 @@ class Progress:
 def invert(
     session: Session, photo: np.ndarray, effort: Effort, stop: threading.Event
 ) -> Iterator[Progress]:
-    """Looks for the code of a photograph, uint8 `[R, R, C]`: latents, then noise.
+    """Searches for the code of a photograph, uint8 `[R, R, C]`: latents, then noise.
 
     Raises:
         UserError: a photograph of another size, or a loss that is not finite.
@@ -121,15 +118,12 @@ def scribble(
     *,
     colours: bool = False,
 ) -> Iterator[Progress]:
-    """Makes strokes that were painted on a picture part of it.
+    """Turns strokes painted on a picture into image content.
 
     Args:
-        session: whose network it is.
-        source: what was painted on.
-        painted: its picture with the strokes, uint8 `[R, R, C]`.
-        touched: `[1, R, R, 1]`, where the strokes are.
-        effort: how long.
-        stop: ends it.
+        source: the picture's code.
+        painted: the picture with strokes, uint8 `[R, R, C]`.
+        touched: `[1, R, R, 1]`, mask of the strokes.
         colours: moves all rows, nearly freely; otherwise the paper's first six of 18,
             which are for shapes.
 

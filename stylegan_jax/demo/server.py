@@ -1,4 +1,4 @@
-"""Serves the page on this machine, and lets it ask no other."""
+"""Server of the page on this machine, without requests to others."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def make_app(demo: Demo, *, bound: str, host: str) -> Gate:
-    """The web application of a page, behind the gate; hosts as in `is_own_name`."""
+    """The page's web application behind the gate; hosts as in `is_own_name`."""
     blocks = demo.blocks
 
     @contextlib.asynccontextmanager
@@ -82,7 +82,7 @@ def make_app(demo: Demo, *, bound: str, host: str) -> Gate:
 
 
 def serve(demo: Demo, listener: socket.socket, host: str) -> None:
-    """Serves until it is interrupted."""
+    """Serves until interrupted."""
     bound = listener.getsockname()[0]
     config = uvicorn.Config(
         make_app(demo, bound=bound, host=host),
@@ -95,14 +95,14 @@ def serve(demo: Demo, listener: socket.socket, host: str) -> None:
 
 
 def address(listener: socket.socket) -> str:
-    """What to open in a browser."""
+    """The URL for a browser."""
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{port}/"
 
 
 def _has_room(blocks: gr.Blocks, visitors: Visitors, visitor: str) -> bool:
-    """Whether a visitor is known, or there is room after forgetting one who left."""
+    """Whether a visitor is known, or there is room after removing one who left."""
     known = blocks.state_holder.session_data
     if visitor in known or len(known) < _MOST_VISITORS:
         return True

@@ -1,7 +1,6 @@
 """A served network: compiled programs that draw and edit one image at a time.
 
-It keeps latents and pictures of seeds, which are the same for all, and nothing of its
-users.
+Caches latents and pictures of seeds, which all visitors share, and no visitor data.
 """
 
 import dataclasses
@@ -30,7 +29,7 @@ _KEPT_PIXELS = 1 << 24  # of their pictures
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A picture that has a seed."""
+    """A picture with a seed."""
 
     seed: int  # as in `stylegan_jax.sample`
     psi: float = 0.7  # truncation, where the network has a mean of w
@@ -45,7 +44,7 @@ Source = Sample | Code
 
 
 class Session:
-    """A network, its compiled programs, its directions, and networks for searches."""
+    """A network with its compiled programs, directions and feature networks."""
 
     def __init__(
         self,
@@ -53,12 +52,9 @@ class Session:
         sliders: Sequence[Direction] = (),
         features: FeatureNets = NO_FEATURES,
     ) -> None:
-        """Compiles what drawing needs.
+        """Compiles everything that drawing needs.
 
-        Args:
-            generator: the network.
-            sliders: directions of attributes.
-            features: networks for searches; none compares pixels alone.
+        Without `features` searches compare pixels alone.
 
         Raises:
             UserError: a network that draws no pictures, or directions of another one.
@@ -97,7 +93,7 @@ class Session:
         self.draw(self.morph(code, self.code(noisy), 0.5))
 
     def code(self, source: Source) -> Code:
-        """The code of a source; UserError for a seed or class that there is not."""
+        """The code of a source; UserError for an invalid seed or class."""
         if isinstance(source, Code):
             return source
         if not 0 <= source.seed < 2**32:
@@ -110,17 +106,17 @@ class Session:
         return draw_pictures(self.generator, code)[0]
 
     def picture(self, source: Source) -> np.ndarray:
-        """The picture of a source; those of samples are kept for a while."""
+        """The picture of a source; those of samples are cached."""
         if isinstance(source, Code):
             return self.draw(source)
         return self._drawn(source)
 
     def turned(self, source: Source, amounts: Sequence[float]) -> Code:
-        """A source with its attributes turned up or down.
+        """A source moved along all `sliders`.
 
-        `amounts` are for each of `sliders`, in standard deviations of the samples along
-        it, or where that is not known in units of the latent space. UserError for
-        another number of amounts, or a photograph along a direction in z.
+        `amounts` are in standard deviations of the samples along each, or where unknown
+        in units of the latent space. UserError for another number of amounts, or a
+        photograph along a direction in z.
         """
         if len(amounts) != len(self.sliders):
             raise UserError(f"{len(amounts)} amounts for {len(self.sliders)} sliders")
@@ -145,15 +141,15 @@ class Session:
         return Code(_moved(code.ws, self._steps["w"], amount), code.noise)
 
     def mix(self, content: Source, style: Source, rows: Sequence[int]) -> Code:
-        """The content with some rows of the style; the noise is the content's."""
+        """The content with some rows of the style and the content's noise."""
         return mixing.mix(self.code(content), self.code(style), rows)
 
     def morph(self, first: Source, second: Source, t: float) -> Code:
-        """On the straight line from one code to another, at `t` of 0 to 1."""
+        """Linear interpolation of two codes, `t` of 0 to 1."""
         return _morph(self.code(first), self.code(second), jnp.float32([t]))
 
     def plain(self, source: Source) -> Code:
-        """The code with the network's own noise, as local edits begin at."""
+        """The code with the network's stored noise, the start of local edits."""
         return Code(self.code(source).ws, stored_noise(self.generator, 1))
 
     def _draw_sample(self, sample: Sample) -> np.ndarray:
@@ -188,7 +184,7 @@ class Session:
 def _stacked(
     sliders: Sequence[Direction], space: directions.Space, shape: tuple[int, ...]
 ) -> Array:
-    """What each slider adds per unit, `[sliders, *shape]`."""
+    """Steps of each slider per unit, `[sliders, *shape]`."""
     steps = np.zeros((len(sliders), *shape), np.float32)
     for i, slider in enumerate(sliders):
         if slider.space == space:

@@ -1,7 +1,4 @@
-"""Pictures as HTML: their own pixels, enlarged by the browser.
-
-They are part of the page and never files on the server, as those of `gr.Image` are.
-"""
+"""Pictures as inline HTML, enlarged by the browser; never files on the server."""
 
 import base64
 import html
@@ -38,12 +35,12 @@ SAVE_FILE = """
 def figure(
     picture: np.ndarray | None, caption: str, name: str | None = None, empty: str = ""
 ) -> str:
-    """A picture with a caption, and where it has a name a link that saves it.
+    """A picture with a caption, and a link that saves it if it has a name.
 
     Args:
-        picture: uint8 `[H, W, C]`; None shows its place and the text `empty`.
+        picture: uint8 `[H, W, C]`; None shows a placeholder with the text `empty`.
         caption: plain text.
-        name: of the file, without ending.
+        name: of the saved file, without extension.
         empty: plain text.
     """
     text, link = html.escape(caption), ""
@@ -78,7 +75,7 @@ def bar(done: int, total: int, text: str) -> str:
 
 
 def code_file(code: Code, name: str) -> str:
-    """The file of a code, as `SAVE_FILE` takes it."""
+    """A code's file as text for `SAVE_FILE`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "code.safetensors"
         codes.save(path, code, {"made_by": "stylegan_jax.serve"})

@@ -1,4 +1,4 @@
-"""Uploads: kept for an hour, in a temporary folder."""
+"""Uploads: a temporary folder, kept for an hour."""
 
 import asyncio
 import os
@@ -28,14 +28,14 @@ class Uploads:
     """The folder of uploads."""
 
     def __init__(self) -> None:
-        """Makes the folder, and has gradio keep its files there too."""
+        """Creates the folder and redirects gradio's files there."""
         self.folder = Path(tempfile.mkdtemp(prefix="stylegan_jax_demo_")).resolve()
         os.environ["GRADIO_TEMP_DIR"] = str(self.folder)
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._one = threading.Lock()
 
     def owns(self, path: str) -> bool:
-        """Whether a path is that of a file in the folder, links followed."""
+        """Whether a path, links resolved, is a file in the folder."""
         try:
             found = Path(path).resolve(strict=True)
         except (OSError, ValueError, RuntimeError):
@@ -76,12 +76,12 @@ class Uploads:
         return path
 
     def sweep(self) -> None:
-        """Deletes files of more than an hour."""
+        """Deletes files older than an hour."""
         with self._one:
             self._make_room(0)
 
     def _make_room(self, needed: int) -> None:
-        """Deletes old files; and the oldest, if there is no room for so many bytes."""
+        """Deletes old files, and the oldest until `needed` bytes fit."""
         found = []
         for path in self.folder.rglob("*"):
             try:

@@ -1,4 +1,4 @@
-"""Visitors: connections, stops of searches, and a queue that is fair to each."""
+"""Visitors: connections, cancellation of searches, and a fair queue."""
 
 import asyncio
 import collections
@@ -26,30 +26,31 @@ _FULL = "too much is waiting already; try again in a few minutes"
 
 
 class Visitors:
-    """Whose connections are open, and what stops the search of each."""
+    """Open connections and the stop flag of each visitor's search."""
 
     def __init__(self) -> None:
-        """Nobody is here."""
+        """No visitors."""
         self._searches: dict[str, threading.Event] = {}
         self._open = {True: collections.Counter(), False: collections.Counter()}
 
     def begin(self, visitor: str | None) -> threading.Event:
-        """A fresh flag for a visitor's search."""
+        """A new stop flag for a visitor's search."""
         event = threading.Event()
         self._searches[visitor or ""] = event
         return event
 
     def stop(self, visitor: str | None) -> None:
-        """Sets the flag of a visitor's search, if there is one."""
+        """Sets the stop flag of a visitor's search, if there is one."""
         event = self._searches.pop(visitor or "", None)
         if event is not None:
             event.set()
 
     @contextlib.contextmanager
     def connected(self, visitor: str, *, listens: bool) -> Iterator[None]:
-        """While a connection of a visitor is open; its end stops their search.
+        """Context of a visitor's open connection; its end stops their search.
 
-        One that `listens` takes results, others only tell that the page is open.
+        A connection that `listens` receives results, others only show that the page is
+        open.
         """
         count = self._open[listens]
         count[visitor] += 1
@@ -62,11 +63,11 @@ class Visitors:
                 asyncio.get_running_loop().call_later(_BLINK, self._left, visitor)
 
     def listens(self, visitor: str) -> bool:
-        """Whether results for a visitor would be taken."""
+        """Whether a visitor has a connection that receives results."""
         return visitor in self._open[True]
 
     def here(self, visitor: str) -> bool:
-        """Whether the page of a visitor is open."""
+        """Whether a visitor's page is open."""
         return self.listens(visitor) or visitor in self._open[False]
 
     def _left(self, visitor: str) -> None:
@@ -75,7 +76,7 @@ class Visitors:
 
 
 class FairQueue(queueing.Queue):
-    """gradio's queue with limits for each visitor; who was served last comes last."""
+    """gradio's queue with limits per visitor, least recently served first."""
 
     def __init__(self, blocks: gr.Blocks, visitors: Visitors) -> None:
         """An empty queue; only visitors who listen are served."""
@@ -109,7 +110,7 @@ class FairQueue(queueing.Queue):
         return await super().push(body, request, username)
 
     def get_events(self) -> Any:
-        """What is next: of addresses, then visitors, those served longest ago."""
+        """The next events: by address, then visitor, least recently served first."""
         now = time.monotonic()
         for name, lane in self.event_queue_per_concurrency_id.items():
             limit = lane.concurrency_limit
@@ -135,7 +136,7 @@ class FairQueue(queueing.Queue):
         return None
 
     def send_message(self, event: Any, event_message: Any) -> None:
-        """Keeps a message for a visitor; ends what is for those who fetch none."""
+        """Queues a message for a visitor; ends events whose messages stay unread."""
         unread = self.pending_messages_per_session.get(event.session_hash)
         part = event_message.msg == "process_generating"
         most = _MOST_UNREAD_PARTS if part else _MOST_UNREAD

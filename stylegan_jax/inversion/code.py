@@ -1,9 +1,8 @@
-"""Codes of images: one w and one noise image per layer, and files of them.
+"""Codes of images (one w and one noise image per layer), and their files.
 
-A file of a code is a .safetensors with `ws`, `noise.0`, `noise.1`, ... and the
-configuration that made it as JSON text; nothing in it is executed. Codes of other
-programs are read too, without noise: the `projected_w.npz` of StyleGAN2-ADA's projector
-and arrays in `.npy`, such as those of InterFaceGAN and of encoders.
+A .safetensors has `ws`, `noise.0`, `noise.1`, ... and the configuration as JSON text.
+Codes of other programs are read without noise: `projected_w.npz` of StyleGAN2-ADA's
+projector, and `.npy` of InterFaceGAN and encoders. No file can run code.
 """
 
 import json
@@ -37,7 +36,7 @@ _KEYS = ("w", "ws", "w_plus", "latent", "latents", "dlatents")  # of an .npz
 
 @struct.dataclass
 class Code:
-    """The latents of N images; a pytree.
+    """Latents and noise of N images; a pytree.
 
     Attributes:
         ws: one w per layer, `[N, L, w_dim]`.
@@ -50,16 +49,14 @@ class Code:
     __repr__ = short_repr
 
     def __len__(self) -> int:
-        """The number of images."""
         return self.ws.shape[0]
 
     def __getitem__(self, some: slice | np.ndarray) -> "Code":
-        """The code of some of the images."""
         return Code(self.ws[some], tuple(layer[some] for layer in self.noise))
 
 
 class StoredCode(NamedTuple):
-    """A code of a file, and what is said about it there."""
+    """A code and its file's metadata."""
 
     code: Code
     about: dict[str, Any]
@@ -81,7 +78,7 @@ def draw_pictures(generator: Generator, code: Code) -> np.ndarray:
 
 
 def stored_noise(generator: Generator, count: int) -> Noise:
-    """The noise that the network comes with, once for each of `count` images."""
+    """The network's stored noise, repeated for `count` images."""
     return tuple(
         jnp.broadcast_to(layer, (count, *layer.shape[1:]))
         for layer in generator.noise[: _num_noise(generator)]
@@ -89,7 +86,7 @@ def stored_noise(generator: Generator, count: int) -> Noise:
 
 
 def check(generator: Generator, code: Code) -> None:
-    """Raises UserError unless the code is one of this network."""
+    """Raises UserError unless the code fits the network."""
     config, count = generator.config, code.ws.shape[0]
     latents.check_ws(code.ws, config.num_ws, config.w_dim)
     sizes = latents.noise_sizes(_num_noise(generator))
@@ -103,17 +100,17 @@ def check(generator: Generator, code: Code) -> None:
 
 
 def check_alike(first: Code, *others: Code) -> None:
-    """Raises UserError unless codes are of as many layers and sizes of w."""
+    """Raises UserError unless codes have equal layers and sizes of w."""
     latents.check_ws(first.ws)
     for other in others:
         latents.check_ws(other.ws, *first.ws.shape[1:])
 
 
 def from_array(ws: Array | np.ndarray, generator: Generator) -> Code:
-    """The code of an array of w, as other programs have them, with the stored noise.
+    """The code of an array of w, with the stored noise.
 
-    The array is `[D]` or `[1, D]`, one w for all layers; `[L, D]`, one image;
-    `[N, 1, D]` or `[N, L, D]`. UserError for others, and for numbers not finite.
+    The array is `[D]` or `[1, D]`, one w for all layers; `[L, D]`, one image; `[N, 1,
+    D]` or `[N, L, D]`. UserError for other shapes and values that are not finite.
     """
     num_ws, w_dim = generator.config.num_ws, generator.config.w_dim
     array = np.asarray(ws)
@@ -129,7 +126,7 @@ def from_array(ws: Array | np.ndarray, generator: Generator) -> Code:
 
 
 def save(path: str | os.PathLike[str], code: Code, about: Mapping[str, Any]) -> None:
-    """Writes a code, and what is known about it in JSON, to a .safetensors file."""
+    """Writes a code and JSON metadata to a .safetensors file."""
     stored = {"ws": np.asarray(code.ws)}
     for layer, noise in enumerate(code.noise):
         stored[f"noise.{layer}"] = np.asarray(noise)
@@ -140,9 +137,9 @@ def save(path: str | os.PathLike[str], code: Code, about: Mapping[str, Any]) -> 
 def load(
     path: str | os.PathLike[str], generator: Generator | None = None
 ) -> StoredCode:
-    """Reads a file that `save` wrote, or a .npy or .npz of what `from_array` takes.
+    """Reads a file of `save`, or a .npy or .npz of what `from_array` takes.
 
-    The code must fit the network, which .npy and .npz need.
+    .npy and .npz need the generator.
 
     Raises:
         UserError: no such file, not a code, damaged, or of another network.

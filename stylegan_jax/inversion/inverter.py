@@ -1,8 +1,8 @@
 """Inversion of images: stage by stage, in batches over the devices, resumable.
 
-Everything random about an image comes from the seed and its own pixels, a batch that is
-not full is filled up, and each device runs the program of `batch_size` images. So the
-result of an image does not depend on which others there are, nor on how many devices.
+An image's result depends on neither the other images nor the number of devices: its
+random numbers come from the seed and its own pixels, batches are filled up, and each
+device runs the program of `batch_size` images.
 """
 
 import json
@@ -50,18 +50,15 @@ def invert(
                 save(inversion.code)
 
     Args:
-        generator: what should draw the images.
         targets: uint8 `[R, R, C]` each, of the generator's resolution and channels.
-        recipe: what to minimise, and how.
-        features: networks for the perceptual terms; see `objective.load_features`.
+        features: networks for the perceptual terms, `objective.load_features`.
         labels: `[1, label_size]`, the class of all images, of a conditional network.
         given: a start for each image, noise included, besides those of the recipe.
-        batch_size: images in the program of a device; results depend on it by rounding
-            only.
+        batch_size: images per device; results depend on it by rounding only.
         chunk: iterations between two steps.
         mesh: all devices by default.
-        folder: where unfinished work is kept, and found again; None keeps nothing.
-        save_seconds: between two savings.
+        folder: of unfinished work, which is resumed; None keeps nothing.
+        save_seconds: between two checkpoints.
         frames: keeps a picture per chunk.
 
     Raises:
@@ -179,14 +176,13 @@ def _check(
 
 
 def _keys(pixels: np.ndarray, seed: int) -> Array:
-    """A key per image, of the seed and what the image shows."""
+    """A key per image, of the seed and its pixels."""
     key = jax.random.key(seed)
     marks = np.array([zlib.crc32(image.tobytes()) for image in pixels], np.uint32)
     return jax.vmap(jax.random.fold_in, (None, 0))(key, marks)
 
 
 def _identity(batch: stages.Batch, pixels: np.ndarray, chunk: int) -> str:
-    """A name of all that determines the result."""
     arrays = (batch.generator.params, batch.generator.noise, batch.labels, batch.code)
     settings = (batch.recipe, batch.generator.config, chunk)
     return resuming.identity(

@@ -1,4 +1,4 @@
-"""The objective of a stage: its terms, and the frozen networks that they need."""
+"""The objective of a stage: its terms and their feature networks."""
 
 import dataclasses
 import os
@@ -21,14 +21,14 @@ _Path = str | os.PathLike[str] | None
 
 
 class FeatureNets(NamedTuple):
-    """Frozen networks that compare images; None where none is wanted."""
+    """Frozen networks that compare images; None is unused."""
 
     vgg16: Params | None = None
     lpips: Params | None = None
     own: FrozenNetwork | None = None
 
     def put(self, sharding: Sharding) -> "FeatureNets":
-        """The same on other devices."""
+        """The networks on other devices."""
         own = self.own
         vgg16, lpips = jax.device_put((self.vgg16, self.lpips), sharding)
         if own is not None:
@@ -36,7 +36,7 @@ class FeatureNets(NamedTuple):
         return FeatureNets(vgg16, lpips, own)
 
     def contents(self) -> Iterator[bytes]:
-        """Bytes of the networks, for `resuming.identity`; nothing without any."""
+        """Bytes of the networks, for `resuming.identity`."""
         yield from resuming.contents((self.vgg16, self.lpips))
         if self.own is not None:
             yield self.own.name.encode()
@@ -53,16 +53,15 @@ def load_features(
     lpips_path: _Path = None,
     own: FrozenNetwork | None = None,
 ) -> FeatureNets:
-    """Loads the networks that a recipe has weights for, and no others.
+    """Loads only the networks that a recipe has weights for.
 
     Args:
-        recipe: whose terms they are for.
-        vgg16_path: your own copy of torchvision's weights; otherwise they are fetched.
+        vgg16_path: a copy of torchvision's weights; fetched by default.
         lpips_path: likewise, of LPIPS's linear layers.
-        own: a network of your own.
+        own: a custom network.
 
     Raises:
-        UserError: weights cannot be had; says how to go on without them.
+        UserError: weights cannot be had.
     """
     wanted = Weights(
         **{
@@ -90,13 +89,9 @@ def load_features(
 def make_terms(
     stage: Stage, targets: Array, start: Code, features: FeatureNets
 ) -> tuple[Term, ...]:
-    """The terms of a stage.
+    """The terms of a stage that have a weight.
 
-    Args:
-        stage: with the weights; terms without weight are left out.
-        targets: what the images should be, `[N, H, W, C]` in [-1, 1].
-        start: where the stage begins.
-        features: the networks that the terms need.
+    `targets` are `[N, H, W, C]` in [-1, 1]; the stage begins at `start`.
 
     Raises:
         UserError: a network is missing, or all weights are 0.

@@ -17,7 +17,7 @@ from stylegan_jax.io.listing import list_images, photographs
 
 
 class Photo(NamedTuple):
-    """An image as a network wants it."""
+    """A photograph at a network's size and channels."""
 
     name: str  # of the file, without ending
     path: Path
@@ -26,17 +26,17 @@ class Photo(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A file that cannot be inverted, and why."""
+    """A file that cannot be inverted, and the reason."""
 
     path: Path
     reason: str
 
 
 def listed(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The files that are named, and the images below the folders that are, sorted.
+    """The files among the paths and the images below the folders, sorted.
 
     Raises:
-        UserError: nothing is there, or a folder has no images.
+        UserError: a path is missing, or a folder has no images.
     """
     found: list[Path] = []
     for path in map(Path, paths):
@@ -60,22 +60,17 @@ def read(
     aligned: bool,
     landmarks: Path | None = None,
 ) -> tuple[list[Photo], list[Rejected]]:
-    """Reads images; those that cannot be read do not stop the others.
+    """Reads images; returns the photographs and the rejected files.
 
     Args:
-        paths: of the files.
-        resolution: what they become, by the mean over each pixel's area.
-        num_channels: likewise.
-        aligned: cuts the largest face out, as FFHQ's are, not the central square.
-        landmarks: for `aligned`, instead of looking for faces: a file of one image's
-            landmarks (`alignment.landmarks`), or a folder with a file for each.
-
-    Returns:
-        The images, and the files that are none.
+        resolution: target side; pixels are area means.
+        aligned: crops the largest face as FFHQ does, instead of the central square.
+        landmarks: for `aligned`, in place of detection: a file of one image's landmarks
+            (`alignment.landmarks`), or a folder with a file for each.
 
     Raises:
-        UserError: faces are wanted and nothing is there that finds them, or one file
-            of landmarks is given for several images.
+        UserError: no face detector installed, or one file of landmarks for several
+            images.
     """
     if landmarks is not None and not landmarks.is_dir() and len(paths) != 1:
         raise UserError(

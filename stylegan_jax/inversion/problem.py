@@ -1,7 +1,6 @@
-"""Searches for the latents and the noise of images: `fit`.
+"""Search for the latents and noise of images: `fit`.
 
-Image2StyleGAN++ found it stable to move latents first and noise after them, and then
-never to touch the latents again.
+Image2StyleGAN++ recommends latents first, then noise with the latents fixed.
 """
 
 import dataclasses
@@ -43,7 +42,7 @@ class Jitter:
     __repr__ = short_repr
 
     def __call__(self, ws: Array, step: Array, progress: Array) -> Array:
-        """`[N, L, D]` shifted; each image by draws of its own."""
+        """`[N, L, D]` shifted, each image by its own draws."""
         size = self.std * self.scale * jnp.maximum(0.0, 1 - progress / self.until) ** 2
         keys = jax.vmap(jax.random.fold_in, (0, None))(self.keys, step)
         return ws + size * jax.vmap(lambda k: jax.random.normal(k, ws.shape[1:]))(keys)
@@ -51,7 +50,7 @@ class Jitter:
 
 @struct.dataclass
 class LatentProblem:
-    """The terms as a function of what moves, a dict of `latent` and `noise`."""
+    """The terms as a function of the variables, a dict of `latent` and `noise`."""
 
     generator: Generator
     terms: tuple[Term, ...]
@@ -74,7 +73,7 @@ class LatentProblem:
         return objective.total(self.terms, codes.draw(self.generator, code), code)
 
     def project(self, moving: Moving) -> Moving:
-        """With `renormalise`, noise of mean 0 and mean square 1."""
+        """With `renormalise`, noise scaled to mean 0 and mean square 1."""
         if not self.renormalise or "noise" not in moving:
             return moving
 
@@ -102,16 +101,16 @@ class LatentProblem:
 
 @struct.dataclass
 class Solution:
-    """What a search has found so far, for N images.
+    """Best result of a search so far, for N images.
 
     Attributes:
         code: the best of each image.
-        latent: the variable itself, in its space; None if only noise moved.
+        latent: the variable in its space; None if only noise moved.
         loss: of the code, `[N]`; of the last iteration where the last is kept.
-        history: losses by iteration, `[iterations, N]`; a stopped image's is constant.
+        history: losses `[iterations, N]`; a stopped image's is constant.
         steps: iterations of each image, `[N]`.
         failed: images whose loss was not finite, `[N]`; their code is the best before.
-        state: the solver's, which the next iterations use up.
+        state: the solver's, donated to the next iterations.
     """
 
     code: Code
@@ -125,7 +124,7 @@ class Solution:
     __repr__ = short_repr
 
     def take(self, images: np.ndarray) -> "Solution":
-        """Of some of the images, without the state."""
+        """A subset of the images, without the state."""
         return Solution(
             code=self.code[images],
             latent=None if self.latent is None else self.latent[images],
@@ -153,24 +152,23 @@ def fit(
     chunk: int = 50,
     resume: Any = None,
 ) -> Iterator[Solution]:
-    """Searches for latents, noise or both from which images minimise terms.
+    """Searches for latents, noise or both that minimise terms.
 
         for found in fit(generator, start, terms, Plan(steps=500)):
             print(len(found.history), found.loss)
         result = found.code
 
     Args:
-        generator: draws the images.
-        start: where the search begins; what does not move stays exactly as it is.
-        terms: what is minimised, as in `terms`; plain functions will do.
-        plan: optimizer, iterations, when to stop. The papers' learning rates are 0.01
-            for latents, and `recipes.noise_rate` for noise.
-        moves: the latents, the noise, or both, as the projector of StyleGAN2 does.
-        space: where the latent moves.
+        start: the initial code; what does not move stays exactly as it is.
+        terms: as in `terms`; plain functions will do.
+        plan: the papers' learning rates are 0.01 for latents, and `recipes.noise_rate`
+            for noise.
+        moves: latents, noise, or both, as the projector of StyleGAN2 does.
+        space: of the latent.
         layers: rows of `ws` that move, 0 to L - 1; None moves all.
         noise_layers: which noise images move; None moves all.
-        latent: where to begin in z or z+, `[N, 1 or number of layers, z_dim]`; in the
-            other spaces the start is that of `ws`.
+        latent: start in z or z+, `[N, 1 or number of layers, z_dim]`; in the other
+            spaces it is `start.ws`.
         labels: `[N or 1, label_size]`, for z of conditional networks.
         jitter: random shifts of w; only in w and w+.
         renormalise: scales noise to mean 0, mean square 1 after every iteration.

@@ -1,7 +1,6 @@
 """Recipes of inversion: stages, weights and learning rates of published methods.
 
-Weights are in the units of `terms`. docs/inversion.md says what is published and what
-is inferred.
+docs/inversion.md says what is published and what is inferred.
 """
 
 import dataclasses
@@ -85,24 +84,23 @@ _EXPONENTS = {"invert": 1 / 4, "inpaint": 1 / 2, "edit": 4 / 3}
 def noise_rate(
     resolution: int, purpose: Literal["invert", "inpaint", "edit"] = "invert"
 ) -> float:
-    """The learning rate of noise: the papers' 5 at 1024 px, less below.
+    """The learning rate of noise, `5 (resolution / 1024)^p`: the papers' 5 at 1024 px.
 
-    The derivative by a pixel of noise grows as 1 / resolution^2. At 1024 px it is below
-    Adam's epsilon of 1e-8, and steps are small; at 32 px it is far above, and every
-    step is of the whole rate. `5 (resolution / 1024)^p`, at 32 px:
+    The gradient of a noise pixel grows as 1 / resolution^2: at 1024 px it is below
+    Adam's epsilon of 1e-8 and steps are small; at 32 px it is far above, and every step
+    is of the whole rate. At 32 px:
 
     - invert, p = 1/4, 2.1: noise may restore all of an image.
     - inpaint, p = 1/2, 0.88: the hole is held meanwhile.
-    - edit, p = 4/3, 0.05: the image must not be found in the noise, for its latents are
-      to be moved.
+    - edit, p = 4/3, 0.05: the image must stay in the latents, which are edited.
 
-    The exponents are ours, as docs/inversion.md and docs/editing.md measure.
+    The exponents are ours, measured in docs/inversion.md and docs/editing.md.
     """
     return 5.0 * (resolution / 1024) ** _EXPONENTS[purpose]
 
 
 def _rounds(count: int) -> tuple[Stage, ...]:
-    """Stages of Image2StyleGAN++ by turns: 5000 iterations of w, 3000 of noise."""
+    """Image2StyleGAN++'s alternation: 5000 iterations of w, 3000 of noise."""
     latent = Plan(steps=5000 // count)
     noise = Plan(steps=3000 // count, optimizer=Optimizer(learning_rate=5.0))
     stages: list[Stage] = []
@@ -150,7 +148,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe(name: str, resolution: int) -> Recipe:
-    """A recipe by name, with `noise_rate` for images of `resolution` pixels.
+    """A recipe by name, with `noise_rate` for `resolution`.
 
     Raises:
         UserError: there is no such recipe.
@@ -172,7 +170,7 @@ def recipe(name: str, resolution: int) -> Recipe:
 def with_steps(
     recipe: Recipe, steps: int | None = None, noise_steps: int | None = None
 ) -> Recipe:
-    """The recipe with other numbers of iterations; None leaves them, 0 drops stages.
+    """The recipe with other numbers of iterations; None keeps them, 0 drops stages.
 
     `noise_steps` are those of stages that move noise only.
     """
@@ -191,10 +189,10 @@ def with_steps(
 
 
 def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:
-    """The recipe with another perceptual term, which takes over the weight.
+    """The recipe with another perceptual term of the same weight.
 
-    LPIPS is of the order 1, VGG16's term of the order of levels squared. With "none" a
-    stage without pixels gets them in its place.
+    LPIPS is of order 1, VGG16's term of the order of levels squared. With "none" a
+    stage without pixels compares them instead.
     """
     if kind == "preset":
         return recipe

@@ -1,8 +1,8 @@
-"""Results of an inversion, and the files that are written of them.
+"""Results of an inversion, and their files.
 
 For an image NAME: `NAME.safetensors` (latents, noise, configuration, seed, scores),
-`NAME.png` (the picture of the code), `NAME_stages.png` (the image and what each stage
-made of it), `NAME_loss.png` (the losses), and `NAME.mp4` if it is wanted.
+`NAME.png` (the code's picture), `NAME_stages.png` (the image and the picture of each
+stage), `NAME_loss.png` (the losses), and optionally `NAME.mp4`.
 """
 
 import dataclasses
@@ -28,11 +28,10 @@ class StageResult:
     """A stage of one image.
 
     Attributes:
-        name: of the stage.
-        code: at its end, of this one image.
+        code: at the end of the stage.
         picture: of the code, uint8 `[H, W, C]`.
         loss: of the code.
-        history: losses by iteration, `[iterations]`, until it stopped.
+        history: losses `[iterations]`, until it stopped.
         failed: the loss was not finite; the code is the best before that.
     """
 
@@ -51,10 +50,10 @@ class Inversion:
     """The inversion of one image.
 
     Attributes:
-        index: of the image, in the order they were given.
-        start: the one that led to the best result.
+        index: of the image among those given.
+        start: the name of the start with the best result.
         stages: in order; the last one's code is the result.
-        frames: pictures on the way, uint8 `[frames, H, W, C]`; None if not wanted.
+        frames: pictures on the way, uint8 `[frames, H, W, C]`, or None.
     """
 
     index: int
@@ -80,7 +79,7 @@ class Progress(NamedTuple):
 
     Attributes:
         stage: its name.
-        iterations: since the last time, times images.
+        iterations: since the last step, times images.
         loss: mean of the images.
         finished: images whose inversion is complete.
     """
@@ -101,10 +100,10 @@ def write(
     psnr: Sequence[float] | np.ndarray,
     fps: int | None = None,
 ) -> None:
-    """Writes the files of one image; the code last, so that it marks a whole set.
+    """Writes the files of one image, the code last: it marks a complete set.
 
-    `target` is the image, uint8 `[H, W, C]`, `about` is stored with the code, `psnr` is
-    that of each stage in dB, and `fps` of a video; None makes none.
+    `target` is uint8 `[H, W, C]`, `about` metadata of the code, `psnr` of each stage in
+    dB; `fps` of None makes no video.
     """
     pictures = [target, *(stage.picture for stage in found.stages)]
     labels = ["image"] + [
@@ -135,7 +134,7 @@ def _row(pictures: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
 
 
 def is_done(outdir: Path, name: str, about: dict[str, Any]) -> bool:
-    """Whether the files of an image are there, of the same image and settings.
+    """Whether the files of an image exist, of the same image and settings.
 
     Raises:
         UserError: they are of other ones.

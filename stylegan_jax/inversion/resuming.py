@@ -1,7 +1,7 @@
-"""Files of unfinished inversions, which are replaced at once.
+"""Checkpoints of unfinished inversions, replaced atomically.
 
-A file is named after all that determines the result, so that only the same work is
-continued. In it are the stages that are done and the solver's state in the next one.
+A file has the finished stages and the solver's state in the next one. Its name is a
+hash of everything that determines the result, so that only the same work is resumed.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 
 def contents(tree: Any) -> Iterator[bytes]:
-    """What the arrays of a tree hold, with their names and shapes, for `identity`."""
+    """Names, shapes and bytes of a tree's arrays, for `identity`."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         array = np.asarray(leaf)
         name = jax.tree_util.keystr(path)
@@ -38,7 +38,7 @@ def contents(tree: Any) -> Iterator[bytes]:
 
 
 def identity(parts: Iterable[bytes]) -> str:
-    """A name for what determines a result."""
+    """A name for parts that determine a result."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(hashlib.sha256(part).digest())
@@ -46,15 +46,15 @@ def identity(parts: Iterable[bytes]) -> str:
 
 
 class ProgressFile:
-    """Where the work of a batch is kept until it is done."""
+    """The checkpoint of a batch."""
 
     def __init__(self, folder: Path, name: str, every_seconds: float) -> None:
-        """Of a name from `identity`, in a folder below `folder`."""
+        """Checkpoint `name` (an `identity`) in a folder below `folder`."""
         self._path = folder / FOLDER / f"{name}.npz"
         self._every, self._saved = every_seconds, time.monotonic()
 
     def load(self) -> Arrays:
-        """What was kept; nothing if it is damaged."""
+        """The stored arrays; none if the file is missing or damaged."""
         try:
             with np.load(self._path, allow_pickle=False) as archive:
                 return dict(archive)
@@ -65,18 +65,18 @@ class ProgressFile:
             return {}
 
     def is_due(self) -> bool:
-        """Whether the last saving is long enough ago."""
+        """Whether `every_seconds` have passed since the last save."""
         return time.monotonic() - self._saved >= self._every
 
     def save(self, arrays: Arrays) -> None:
-        """Keeps arrays instead of those before."""
+        """Replaces the stored arrays."""
         stream = io.BytesIO()
         np.savez(stream, allow_pickle=False, **arrays)
         atomic_write(self._path, stream.getvalue())
         self._saved = time.monotonic()
 
     def remove(self) -> None:
-        """Deletes the file, and the folder when it was the last."""
+        """Deletes the file, and the folder if it is empty."""
         self._path.unlink(missing_ok=True)
         if self._path.parent.is_dir() and not any(self._path.parent.iterdir()):
             self._path.parent.rmdir()
@@ -88,7 +88,7 @@ def packed(
     number: int,
     found: Solution,
 ) -> Arrays:
-    """The stages that are done, the starts they chose, and stage `number` so far."""
+    """Arrays of the finished stages, their chosen starts, and stage `number` so far."""
     arrays: Arrays = {}
     for stage, solution in enumerate(done):
         parts = {
@@ -113,7 +113,7 @@ def packed(
 
 
 def unpacked(kept: Arrays) -> list[Solution]:
-    """The stages that were done."""
+    """The finished stages."""
     done: list[Solution] = []
     while f"{len(done)}.ws" in kept:
         stage = f"{len(done)}."
@@ -139,6 +139,5 @@ def unpacked_state(
 
 
 def _numbered(kept: Arrays, prefix: str) -> list[np.ndarray]:
-    """The arrays `prefix`0, `prefix`1, ..."""
     count = sum(1 for name in kept if re.fullmatch(re.escape(prefix) + r"\d+", name))
     return [kept[f"{prefix}{place}"] for place in range(count)]

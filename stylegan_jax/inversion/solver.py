@@ -1,8 +1,8 @@
 """Minimisation of a loss per image, all images at once, in chunks of iterations.
 
-Losses are summed over images and Adam works number by number, so images do not affect
-each other: each keeps its own best, stops on its own plateau, and where its loss is not
-finite goes back to its best and stops.
+Images do not affect each other: losses are summed and Adam is elementwise. Each keeps
+its own best, stops on its own plateau, and returns to its best and stops where its loss
+is not finite.
 """
 
 import collections
@@ -28,20 +28,20 @@ T = TypeVar("T")
 
 
 class Problem(Protocol):
-    """What `solve` minimises: a pytree, so that it compiles once per shape."""
+    """A minimisation problem: a pytree, compiled once per shape."""
 
     def losses(self, moving: Moving, step: Array, progress: Array) -> Array:
-        """One number per image, `[N]`; `progress` runs from 0 to 1."""
+        """Losses `[N]`; `progress` runs from 0 to 1."""
         ...
 
     def project(self, moving: Moving) -> Moving:
-        """Where an iteration ends, such as with noise scaled to unit deviation."""
+        """Projection after an iteration, such as noise scaled to unit deviation."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Adam, or gradient descent, and its learning rate over the iterations.
+    """Adam or gradient descent with a learning-rate schedule.
 
     The defaults are those of Image2StyleGAN.
     """
@@ -68,7 +68,7 @@ class Optimizer:
             )
 
     def rate(self, step: ArrayLike, steps: ArrayLike) -> Array:
-        """The learning rate of an iteration, of `steps`.
+        """The learning rate at `step` of `steps`.
 
         Source: `lr_ramp` of NVlabs/stylegan2-ada-pytorch, `projector.py`.
         """
@@ -90,7 +90,7 @@ class Optimizer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plateau:
-    """When an image has had enough iterations.
+    """Early stopping of an image.
 
     It stops when its best loss has not fallen by the share `gain` within `patience`
     iterations.
@@ -109,7 +109,7 @@ class Plateau:
 
 @struct.dataclass
 class State:
-    """Where a minimisation stands; what a resumed one begins with."""
+    """State of a minimisation, from which it can resume."""
 
     step: Array  # iterations done
     moving: Moving
@@ -127,16 +127,16 @@ class State:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How to minimise.
+    """Settings of a minimisation.
 
     Attributes:
-        optimizer: turns gradients into steps.
+        optimizer: with its learning rate.
         steps: iterations at most.
-        plateau: when an image may stop earlier; None never.
+        plateau: early stopping; None never.
         keep: the "best" iterate by its loss, or the "last", where losses of randomly
             shifted latents do not compare.
-        dtype: of the activations of a generator: "float32", or the "network"'s own,
-            which in bfloat16 is faster and finds less.
+        dtype: of a generator's activations: "float32", or the "network"'s own; bfloat16
+            is faster and finds less.
     """
 
     optimizer: Optimizer = Optimizer()
@@ -153,30 +153,27 @@ class Plan:
 def solve(
     problem: Problem, start: Moving, plan: Plan, *, chunk: int = 50, resume: Any = None
 ) -> Iterator[tuple[State, np.ndarray]]:
-    """Minimises `problem.losses` over what moves; yields after every few iterations.
+    """Minimises `problem.losses`; yields after every chunk of iterations.
 
         for state, losses in solve(problem, start, plan):
             print(int(state.step), losses[-1])
 
-    Leaving the loop stops the search. The last state's `best` is the result and
-    `best_loss` its loss.
+    The last state's `best` is the result and `best_loss` its loss.
 
     Args:
         problem: a pytree; compiled once for each shape, optimizer, plateau and `chunk`,
-            and not for each number of iterations.
+            for any number of iterations.
         start: a tree of arrays `[N, ...]`.
-        plan: how.
         chunk: iterations per call of the compiled program, at most.
-        resume: a state of an earlier call with the same problem, start and plan, or a
-            list of its leaves. The result equals that of a run which did not stop.
+        resume: a state (or list of its leaves) of an earlier call with the same
+            problem, start and plan. The result equals that of an uninterrupted run.
 
     Yields:
-        The state and the losses of the chunk's iterations, `[iterations, N]`; at least
-        once, even if nothing was left to do. The next chunk uses the state's arrays up:
-        keep `jax.tree.map(np.array, state)`.
+        The state and the chunk's losses `[iterations, N]`, at least once. The next
+        chunk donates the state: keep `jax.tree.map(np.array, state)`.
 
     Raises:
-        UserError: `chunk` below 1, or `resume` is of something else.
+        UserError: `chunk` below 1, or `resume` of another search.
     """
     if chunk < 1:
         raise UserError(f"chunks of {chunk} iterations: at least one")
@@ -207,7 +204,7 @@ def solve(
 
 
 def last(found: Iterable[T]) -> T:
-    """The last of what a search yields: its result."""
+    """The last item of a search: its result."""
     return collections.deque(found, maxlen=1).pop()
 
 
@@ -256,7 +253,7 @@ def _restored(empty: State, stored: Sequence[np.ndarray]) -> State:
 
 @jax.jit
 def _keep_last(problem: Problem, state: State) -> State:
-    """The last iterate as the best, where it is finite, with its loss at the end."""
+    """The last iterate as the best, where it is finite, with its final loss."""
     losses = problem.losses(state.moving, state.step, jnp.float32(1))
     finite = [
         jnp.isfinite(x).all(tuple(range(1, x.ndim)))
@@ -285,12 +282,10 @@ def run_chunk(
     plateau: Plateau | None,
     most: int,
 ) -> tuple[State, Array]:
-    """`length` of `steps` iterations, at most `most`; uses `state` up.
+    """`length` of `steps` iterations, at most `most`; donates `state`.
 
-    Both are traced: one program serves searches of any length.
-
-    Returns:
-        The state, and the losses `[most, N]`, of which `length` rows are filled.
+    `steps` and `length` are traced: one program serves searches of any length. `length`
+    rows of the losses `[most, N]` are filled.
     """
     steps = jnp.asarray(steps, jnp.int32)
     transformation = optimizer.transformation(steps)

@@ -1,4 +1,4 @@
-"""Spaces of latents, and where a search begins.
+"""Spaces of latents, and starts of a search.
 
 | space | variable | moves |
 |---|---|---|
@@ -7,8 +7,8 @@
 | w | `[N, 1, w_dim]` | one w for all layers |
 | w+ | `[N, L, w_dim]` | one per layer |
 
-A search begins at the mean of w, at random, or where a linear regression guesses from
-how an image looks when it is small: seconds at 32 px, and nothing is trained or kept.
+A search begins at the mean of w, at random, or at a linear regression's guess from the
+shrunk image, which takes seconds at 32 px and stores nothing.
 """
 
 from functools import partial
@@ -37,7 +37,7 @@ _BATCH_PIXELS = 2**18  # of the images that are drawn together
 
 
 class Statistics(NamedTuple):
-    """Of w.
+    """Statistics of w.
 
     Attributes:
         mean: `[w_dim]`.
@@ -53,9 +53,9 @@ class Statistics(NamedTuple):
 def to_ws(
     generator: Generator, latent: Array, space: Space, labels: Array | None = None
 ) -> Array:
-    """One w per layer of a variable: `[N, L or 1, dim]` to `[N, L or 1, w_dim]`.
+    """w of a variable: `[N, L or 1, dim]` to `[N, L or 1, w_dim]`.
 
-    Of conditional networks in z, labels are `[N or 1, label_size]`.
+    Labels, of conditional networks in z, are `[N or 1, label_size]`.
     """
     if space in ("w", "w+"):
         return latent
@@ -75,7 +75,7 @@ def w_statistics(
     seed: int = 123,
     labels: np.ndarray | None = None,
 ) -> Statistics:
-    """Mean and spread of w.
+    """Mean and spread of w over `count` samples.
 
     The spread is `sqrt(sum ||w - mean||^2 / count)`: that of a vector, sqrt(w_dim)
     times that of a number.
@@ -104,15 +104,14 @@ def start_latent(
     labels: Array | None = None,
     guess: Array | None = None,
 ) -> Array:
-    """Where a search begins, `[N, 1 or L, dim]`, as the table of spaces says.
+    """The start of a search, `[N, 1 or L, dim]`.
 
     Args:
-        generator: whose latents they are.
         keys: `[N]`, typed; an image's start depends on its own key only.
         space: of the variable.
-        start: "mean" is that of w (or the z whose w is nearest to it); "random" maps
-            one z per image; "uniform" draws numbers in [-1, 1], the paper's start for
-            pictures that are no faces; "regressed" is `guess`.
+        start: "mean" of w (or the z whose w is nearest to it); "random" maps one z per
+            image; "uniform" draws numbers in [-1, 1], the paper's start for non-faces;
+            "regressed" is `guess`.
         statistics: of w.
         labels: `[N or 1, label_size]`, for "random" of conditional networks.
         guess: w of each image, `[N, w_dim]`, of `regression`.
@@ -141,7 +140,7 @@ def start_latent(
 
 
 def check_start(start: Start, space: Space) -> None:
-    """Raises UserError for a start that does not go with a space."""
+    """Raises UserError for a start that the space does not have."""
     if start == "regressed" and space.startswith("z"):
         raise UserError(
             "the start regressed is a guess of w; it goes with the spaces w and w+, "
@@ -166,16 +165,13 @@ class Regression:
     offset: Array  # [w_dim]
 
     def __call__(self, images: Array) -> Array:
-        """Guesses of w, `[N, w_dim]`, of images `[N, H, W, C]` in [-1, 1]."""
+        """Guesses of w, `[N, w_dim]`, for images `[N, H, W, C]` in [-1, 1]."""
         x = shrunk(images)
         return jnp.dot(x, self.weights, precision="highest") + self.offset[None]
 
 
 def shrunk(images: Array) -> Array:
-    """Means over blocks, no more than `SIDE` a side, `[N, pixels]`.
-
-    Values beyond [-1, 1], which no photograph has, saturate.
-    """
+    """Block means of images clipped to [-1, 1], `[N, pixels]`, at most `SIDE` a side."""
     count, side, _, channels = images.shape
     small = min(side, SIDE)
     blocks = images.reshape(count, small, side // small, small, side // small, channels)
@@ -185,8 +181,8 @@ def shrunk(images: Array) -> Array:
 def ridge(x: np.ndarray, y: np.ndarray, strength: float = STRENGTH) -> Regression:
     """Minimises `mean |x @ weights + offset - y|^2 + penalty |weights|^2` in float64.
 
-    Of samples x `[N, pixels]` and y `[N, w_dim]`. The offset is free, and the penalty
-    is `strength` times the mean variance of the columns of `x`.
+    x is `[N, pixels]`, y `[N, w_dim]`, the penalty `strength` times the mean variance
+    of the columns of `x`; the offset is not penalised.
 
     Source: Hoerl and Kennard 1970.
     """
@@ -208,12 +204,9 @@ def samples(
     seed: int = 123,
     labels: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images with noise of their own, not truncated, and the w that they are drawn of.
+    """`shrunk` images `[count, pixels]` and their w `[count, w_dim]`, float32.
 
-    All are of the class of `labels`, `[1, label_size]`.
-
-    Returns:
-        `shrunk` images `[count, pixels]` and w `[count, w_dim]`, float32.
+    Untruncated, with random noise; all are of the class of `labels`, `[1, label_size]`.
     """
     config = generator.config
     batch = int(np.clip(_BATCH_PIXELS // generator.resolution**2, 1, 256))
@@ -233,7 +226,7 @@ def samples(
 
 
 def regression(generator: Generator, *, labels: np.ndarray | None = None) -> Regression:
-    """Of a network; the same for the same network."""
+    """The regression of a network; deterministic."""
     return ridge(*samples(generator, labels=labels))
 
 

@@ -21,18 +21,16 @@ from stylegan_jax.networks.generator import Generator
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Images to invert together, and what determines their results; on the devices.
+    """Images to invert together and all that determines their results; on the devices.
 
     Attributes:
-        generator: what should draw the images.
         targets: `[N, H, W, C]` in [-1, 1].
         keys: `[N]`, of each image.
-        recipe: what to do.
         features: networks for the terms.
         statistics: of w.
         labels: `[1, label_size]` or None.
         code: a further start, or None.
-        regression: for the start "regressed"; None where that is not wanted.
+        regression: for the start "regressed", or None.
     """
 
     generator: Generator
@@ -52,12 +50,12 @@ class Batch:
 
 
 class Result(NamedTuple):
-    """What became of a batch.
+    """Result of a batch.
 
     Attributes:
         stages: a solution each, on the host.
         start: `[N]`, index into `Batch.starts`.
-        frames: uint8 `[N, H, W, C]`, one for every chunk, if they were wanted.
+        frames: uint8 `[N, H, W, C]`, one per chunk, if requested.
     """
 
     stages: list[Solution]
@@ -73,14 +71,13 @@ def run(
     frames: bool,
     file: resuming.ProgressFile | None,
 ) -> Steps[Progress, None, Result]:
-    """Runs all stages, from where a file says that they were left.
+    """Runs all stages, resuming from `file`.
 
     Args:
-        batch: images, recipe and what else determines the result.
         count: images of the batch that progress counts; the others fill it up.
         chunk: iterations per call of the compiled program.
         frames: also draws pictures after each chunk.
-        file: where unfinished work is kept.
+        file: the checkpoint of unfinished work.
     """
     kept = {} if file is None else file.load()
     done, start = resuming.unpacked(kept), kept.get("0.start")
@@ -150,7 +147,7 @@ def _search(
 
 
 def _first_code(batch: Batch) -> tuple[Code, Array | None]:
-    """The start of each image and each kind, `[N x kinds]`; neighbours are of one."""
+    """The start of each image and kind, `[N x kinds]`, an image's side by side."""
     generator, recipe, labels = batch.generator, batch.recipe, batch.labels
     pairs = jax.vmap(jax.random.split)(batch.keys)
     found: list[tuple[Code, Array | None]] = []
@@ -197,7 +194,7 @@ def _interleaved(parts: Sequence[Array]) -> Array:
 
 
 def _best_starts(found: Solution, count: int) -> tuple[Solution, np.ndarray]:
-    """Of every image the start with the lowest loss, and which one that is."""
+    """For every image the start with the lowest loss, and its index."""
     loss = np.where(np.isfinite(found.loss), found.loss, np.inf).reshape(count, -1)
     start = loss.argmin(1)
     return found.take(np.arange(count) * loss.shape[1] + start), start

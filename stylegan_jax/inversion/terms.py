@@ -1,14 +1,12 @@
-"""What inversion and editing minimise: a tuple of terms.
+"""Terms that inversion and editing minimise.
 
-A term is a function of the images `[N, H, W, C]` in [-1, 1] and their `Code`, and
-returns one number per image, `[N]`. Those here are frozen pytrees; what belongs to
-their targets is computed once, when the term is made.
+A term maps images `[N, H, W, C]` in [-1, 1] and their `Code` to one number per image,
+`[N]`. Those here are frozen pytrees; target features are computed once.
 
-Units: differences of pixels are those of levels 0 to 255, so that the weight 1e-5 of
-Image2StyleGAN++ means what it means there. Features are of torchvision's VGG16, which
-sees ImageNet-normalised images, times 255: with equal weights, pixels and features are
-in the proportion of Image2StyleGAN, whose images are in [0, 1]. A weight of 1e-5 here
-is 0.65 there.
+Units: differences of pixels are those of levels 0 to 255, as the weight 1e-5 of
+Image2StyleGAN++ expects. Features are of torchvision's VGG16 (ImageNet-normalised
+images), times 255, so that equal weights have Image2StyleGAN's proportion of pixels to
+features (images in [0, 1]). A weight of 1e-5 here is 0.65 there.
 
 Masks are `[N or 1, H, W, 1]` in [0, 1], 1 counts; None is 1 everywhere. They multiply
 the difference before it is squared.
@@ -57,10 +55,10 @@ def total(terms: Sequence[Term], images: Array, code: Code) -> Array:
 
 
 def as_term(function: Term) -> Term:
-    """A term as a pytree: what is not one, such as a plain function, is wrapped.
+    """A term as a pytree; plain functions are wrapped.
 
-    Each function is compiled anew, with the arrays that it closes over in the program;
-    large ones belong in a dataclass of `flax.struct`, as those below.
+    A function is compiled anew each time, with its closed-over arrays as constants;
+    large arrays belong in a `flax.struct` dataclass.
     """
     if not jax.tree_util.all_leaves([function]):
         return function
@@ -103,7 +101,7 @@ class PixelTerm:
 class PerceptualTerm:
     """`weight sum_j 1/N_j ||mask_j (F_j(images) - F_j(target))||^2`.
 
-    F_j are ReLUs of VGG16, N_j their numbers of values. `perceptual_term` makes one.
+    F_j are ReLUs of VGG16, N_j their numbers of values.
     """
 
     targets: tuple[Array, ...]  # features
@@ -135,7 +133,7 @@ def perceptual_term(
     """The term of target images `[N, H, W, C]` in [-1, 1].
 
     `params` are of `features.vgg16.load`, `layers` indices of ReLUs in torchvision's
-    VGG16, and `mask` is resampled to the size of each layer (linear, antialiased).
+    VGG16; `mask` is resampled to each layer (linear, antialiased).
     """
     targets = vgg_features(params, target, layers)
     masks = masks_like(mask, targets)
@@ -147,12 +145,12 @@ Normalisation = Literal["chw", "hw", "gatys"]
 
 @struct.dataclass
 class StyleTerm:
-    """`weight` times what differs in the Gram matrices of masked features.
+    """`weight` times a distance of Gram matrices of masked features.
 
     `G = (mask F)^T (mask F)`, summed over pixels; D is the difference of two. The
-    papers do not say how it is normalised: "chw" is `mean(D / (C H W))^2` (Barbershop,
-    of the same authors), "hw" is `mean(D / (H W))^2`, "gatys" is
-    `sum D^2 / (4 C^2 (H W)^2)` (Gatys et al. 2016). `style_term` makes one.
+    papers give no normalisation: "chw" is `mean(D / (C H W))^2` (Barbershop, of the
+    same authors), "hw" is `mean(D / (H W))^2`, "gatys" is `sum D^2 / (4 C^2 (H W)^2)`
+    (Gatys et al. 2016).
     """
 
     targets: tuple[Array, ...]  # Gram matrices, [N, C, C]
@@ -197,7 +195,7 @@ def style_term(
 
 
 def gram(features: Array, mask: Array | None = None) -> Array:
-    """`F^T F` of features `[N, H, W, C]`, masked first: `[N, C, C]`."""
+    """Masked `F^T F` of features `[N, H, W, C]`: `[N, C, C]`."""
     features = features if mask is None else mask * features
     return jnp.einsum("nhwc,nhwd->ncd", features, features)
 
@@ -211,7 +209,7 @@ def _grams(
 def gram_distance(
     a: Array, b: Array, shape: Sequence[int], normalisation: Normalisation
 ) -> Array:
-    """The distance of Gram matrices `[N, C, C]` of features of `shape`: `[N]`."""
+    """The distance `[N]` of Gram matrices `[N, C, C]` of features of `shape`."""
     _, height, width, channels = shape
     pixels = height * width
     scale = pixels * channels if normalisation == "chw" else pixels
@@ -221,7 +219,7 @@ def gram_distance(
 
 @struct.dataclass
 class LpipsTerm:
-    """`weight` times LPIPS; `lpips_term` makes one."""
+    """`weight` times LPIPS; see `lpips_term`."""
 
     targets: tuple[Array, ...]  # of lpips.units
     weight: Array | float
@@ -277,7 +275,7 @@ def vgg_features(
 
 
 def as_rgb(images: Array) -> Array:
-    """`[N, H, W, 1 or 3]` with three channels; raises UserError for others."""
+    """`[N, H, W, 1 or 3]` as three channels; UserError for others."""
     if images.shape[-1] not in (1, 3):
         raise UserError(
             f"images of {images.shape[-1]} channels cannot be looked at; leave the "
@@ -287,7 +285,7 @@ def as_rgb(images: Array) -> Array:
 
 
 def seen(images: Array) -> Array:
-    """Images as frozen networks are shown them: in colour, not above 256 px."""
+    """Images at the size of frozen networks: RGB, at most 256 px."""
     images = as_rgb(images)
     factor = images.shape[1] // FEATURE_RESOLUTION
     if factor <= 1:
@@ -337,7 +335,7 @@ class StayTerm:
 
 @struct.dataclass
 class NoiseWhiteTerm:
-    """Keeps noise white: neighbours, at every scale down to 8 px, uncorrelated.
+    """Decorrelates neighbouring noise at every scale down to 8 px.
 
     Source: `noise_reg` of NVlabs/stylegan2-ada-pytorch, `projector.py`, weight 1e5.
     """
@@ -353,7 +351,7 @@ class NoiseWhiteTerm:
 
 
 def _correlation(noise: Array) -> Array:
-    """The squared correlations of neighbours, summed over scales, `[N]`."""
+    """Squared correlations of neighbours, summed over scales, `[N]`."""
     count, size = noise.shape[:2]
     loss = jnp.zeros(count)
     for _ in range(max(1, int(math.log2(size)) - 2)):
