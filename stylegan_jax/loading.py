@@ -139,11 +139,7 @@ def located(name: str | Path) -> Path:
 
 
 def trained_on(name: str | Path) -> tuple[DataConfig | None, str]:
-    """The training data of a run or built-in network, or None; and its owner.
-
-    Raises:
-        UserError: nothing of that name, or an unreadable run configuration.
-    """
+    """The training data of a run or built-in network, or None; and its owner."""
     bare = public_name(str(name))
     if bare is not None:
         return pretrained.DATA.get(bare), f"the network {name}"

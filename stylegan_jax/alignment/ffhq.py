@@ -26,9 +26,6 @@ def face_quad(landmarks: np.ndarray) -> np.ndarray:
     Its x axis halves the angle between the line of the eyes and the normal to the line
     from eyes to mouth; its half side is the larger of 2 x the distance of the eyes and
     1.8 x that from eyes to mouth.
-
-    Raises:
-        LandmarkError: the landmarks describe no face.
     """
     points = key_points(landmarks)
     eyes = (points.left_eye + points.right_eye) / 2
@@ -60,9 +57,6 @@ def settled(quad: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
     That is a picture within the quad but for a tenth, with less than 1 / 1.15 of its
     area: FFHQ's recipe would only add its mirror image.
-
-    Raises:
-        LandmarkError: the quad lies outside the picture, or dwarfs it.
     """
     _check_inside(quad, shape)
     height, width = shape[:2]

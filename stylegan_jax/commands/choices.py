@@ -12,11 +12,7 @@ _MAX_SEEDS = 1_000_000
 
 
 def parse_seeds(text: str, flag: str = "--seeds") -> tuple[int, ...]:
-    """Seeds and inclusive ranges of `1,5,8-10`, each seed once.
-
-    Raises:
-        UserError: another form, a descending range, or far too many.
-    """
+    """Seeds and inclusive ranges of `1,5,8-10`, each seed once."""
     ranges: list[range] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
@@ -40,11 +36,7 @@ def parse_seeds(text: str, flag: str = "--seeds") -> tuple[int, ...]:
 
 
 def parse_numbers(text: str, flag: str = "--psi") -> tuple[float, ...]:
-    """Numbers of `1,0.7,-0.5`, each once.
-
-    Raises:
-        UserError: not a finite number.
-    """
+    """Numbers of `1,0.7,-0.5`, each once."""
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:

@@ -70,11 +70,7 @@ class Workbench:
     # --- Inputs --------------------------------------------------------------------
 
     def items(self, words: Sequence[str]) -> list[Item]:
-        """Reads inputs; rejected ones are reported at once and at the end.
-
-        Raises:
-            UserError: nothing is left.
-        """
+        """Reads inputs; rejected ones are reported at once and at the end."""
         found, rejected = self._read(words)
         if not found:
             raise UserError(rejected[0] if rejected else "no images are given")

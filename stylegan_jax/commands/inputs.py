@@ -89,11 +89,7 @@ class Reader:
     landmarks: Path | None = None
 
     def read(self, words: Sequence[str]) -> tuple[list[Item], list[str]]:
-        """The items, and the reasons for rejected words or pictures.
-
-        Raises:
-            MissingLandmarkerError: faces are to be found, and dlib is not installed.
-        """
+        """The items, and the reasons for rejected words or pictures."""
         items: list[Item] = []
         rejected: list[str] = []
         for word in words:

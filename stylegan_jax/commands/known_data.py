@@ -37,11 +37,7 @@ class KnownData:
 
     @functools.cached_property
     def source(self) -> Source:
-        """The opened data.
-
-        Raises:
-            UserError: it is not known, missing or unusable.
-        """
+        """The opened data."""
         if self.config is None:
             raise UserError(
                 f"{self.owner}: it is not known what this was trained on; give the "
@@ -75,9 +71,6 @@ def parse(
     Returns:
         The flags, and the network's data; if that is unknown, the flags' `data` is
         meaningless.
-
-    Raises:
-        UserError: the run's configuration cannot be read, or flags do not go together.
     """
 
     def read(data: DataConfig) -> Any:

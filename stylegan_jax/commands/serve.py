@@ -76,21 +76,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def find_directions(args: ServeArgs) -> tuple[Direction, ...]:
-    """The given directions, or those beside the network.
-
-    Raises:
-        UserError: those given cannot be read.
-    """
+    """The given directions, or those beside the network."""
     path = args.directions or beside(args.network)
     return load_directions(path)[:_MAX_SLIDERS] if path else ()
 
 
 def find_frame(args: ServeArgs) -> FaceFrame:
-    """The position of faces in the pictures.
-
-    Raises:
-        UserError: the network is a run with an unreadable configuration.
-    """
+    """The position of faces in the pictures."""
     if args.face != "auto":
         return FRAMES[args.face]
     data, _ = loading.trained_on(args.network)
@@ -99,11 +91,7 @@ def find_frame(args: ServeArgs) -> FaceFrame:
 
 
 def find_features(args: ServeArgs) -> FeatureNets:
-    """The feature networks of searches.
-
-    Raises:
-        UserError: requested weights cannot be had.
-    """
+    """The feature networks of searches."""
     if args.perceptual == "none":
         return FeatureNets()
     here = cache.folder("features") / public_weights.VGG16.file_name

@@ -132,11 +132,7 @@ def with_init(
 
 
 def source_of(name: str) -> transfer.Source:
-    """All networks of a path, to start from.
-
-    Raises:
-        UserError: see `loading.load`.
-    """
+    """All networks of a path, to start from."""
     bundle = loading.load_bundle(name)
     generator, discriminator = bundle.generator, bundle.discriminator
     raw = bundle.raw or generator

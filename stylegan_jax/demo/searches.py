@@ -68,11 +68,7 @@ class Progress:
 def invert(
     session: Session, photo: np.ndarray, effort: Effort, stop: threading.Event
 ) -> Iterator[Progress]:
-    """Searches for the code of a photograph, uint8 `[R, R, C]`: latents, then noise.
-
-    Raises:
-        UserError: a photograph of another size, or a loss that is not finite.
-    """
+    """Searches for the code of a photograph, uint8 `[R, R, C]`: latents, then noise."""
     expected = (session.resolution,) * 2 + (session.generator.config.num_channels,)
     if photo.shape != expected:
         raise UserError(f"the photograph is {photo.shape}, not {expected}")

@@ -55,9 +55,6 @@ class Session:
         """Compiles everything that drawing needs.
 
         Without `features` searches compare pixels alone.
-
-        Raises:
-            UserError: a network that draws no pictures, or directions of another one.
         """
         config = generator.config
         if generator.resolution == 1:

@@ -42,9 +42,6 @@ def transfer(
         layers: number of layers before the features are taken.
         share: interpolates the latents behind the features towards those of the second;
             0 in the paper.
-
-    Raises:
-        UserError: no such layer.
     """
     own = generator.features(first.ws, first.noise, layers=layers)
     other = generator.features(second.ws, second.noise, layers=layers)

@@ -121,9 +121,6 @@ def attribute_boundaries(
     """`find_boundary` for each attribute, all by default.
 
     `samples` are those of `metrics.separability.sample_for_separability`.
-
-    Raises:
-        UserError: an attribute without scores; or as `find_boundary`.
     """
     names = samples.names if names is None else tuple(names)
     unknown = [name for name in names if name not in samples.names]
@@ -160,9 +157,6 @@ def condition_on_each_other(
     - "samples": length in standard deviations of the `latents` `[N, D]` (Mahalanobis),
       because a step where w hardly varies leaves the distribution. The plane then goes
       through the mean of the samples.
-
-    Raises:
-        UserError: nothing is left of a direction.
 
     Source: InterFaceGAN, section 3.2; the metric of the samples is ours.
     """

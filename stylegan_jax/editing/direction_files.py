@@ -75,11 +75,7 @@ def directions_of(network: str | Path) -> dict[str, Direction]:
 
 
 def save_directions(path: str | Path, directions: Sequence[Direction]) -> None:
-    """Writes directions to a `.safetensors` file; atomically.
-
-    Raises:
-        UserError: none, or two of one name.
-    """
+    """Writes directions to a `.safetensors` file; atomically."""
     names = [direction.name for direction in directions]
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names or twice:
@@ -121,9 +117,6 @@ def read_boundary(path: str | Path, *, space: Space | None = None) -> Direction:
     """One direction of a `.npy`, read without pickles.
 
     InterFaceGAN's file names give attribute and space; `space` is for others.
-
-    Raises:
-        UserError: no such file, no space known, or another than the name says.
     """
     path = Path(path)
     name, own_space = parse_boundary_name(path.stem)

@@ -109,9 +109,6 @@ class Direction:
         """The step of each layer for an amount of 1, float64 `[L, D]`.
 
         `layers` replace the direction's own.
-
-        Raises:
-            UserError: a direction in z, another number of layers, or no such layer.
         """
         if self.space == "z":
             self._refuse("is in z; add it to z before mapping")
@@ -173,9 +170,6 @@ def move(code: Code, direction: Direction, amount: Array | float) -> Code:
     """`apply`, relative, of a `Code`; noise stays.
 
     `amount` is a scalar or `[N]`.
-
-    Raises:
-        UserError: a direction of z, or of another network.
     """
     if direction.space != "w":
         raise UserError(

@@ -95,11 +95,7 @@ def with_stds(
 def in_layers(
     directions: Sequence[Direction], layers: tuple[int, ...] | None
 ) -> list[Direction]:
-    """The directions restricted to `layers`; None leaves them as they are.
-
-    Raises:
-        UserError: a direction in z, which has no layers.
-    """
+    """The directions restricted to `layers`; None leaves them as they are."""
     if layers is None:
         return list(directions)
     for direction in directions:

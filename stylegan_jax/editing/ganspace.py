@@ -37,9 +37,6 @@ def statistics_of_w(
     """Mean and covariance of w over `count` random samples.
 
     Sample i depends on `seed` and i alone; `labels` are drawn per sample.
-
-    Raises:
-        UserError: fewer than 2 samples.
     """
 
     running = RunningStatistics(generator.config.w_dim)
@@ -68,9 +65,6 @@ def principal_directions(
 
     Their planes go through the mean, so an absolute distance is a coordinate; `std` is
     the component's. `layers` are those where they act, all by default.
-
-    Raises:
-        UserError: more components than dimensions in which w varies.
     """
     vectors, values = principal_axes(statistics.covariance)
     limit = max(len(values) * np.finfo(np.float64).eps * values[0], 0.0)
@@ -95,11 +89,7 @@ def principal_directions(
 
 
 def with_std_of(direction: Direction, statistics: Statistics) -> Direction:
-    """The direction with the standard deviation of samples along it (1 in z).
-
-    Raises:
-        UserError: a direction of another size.
-    """
+    """The direction with the standard deviation of samples along it (1 in z)."""
     if direction.space == "z":
         return dataclasses.replace(direction, std=1.0)
     if direction.dim != len(statistics.mean):

@@ -34,11 +34,7 @@ class Place:
         unedited: np.ndarray | None = None,
         feather: float = 0.1,
     ) -> np.ndarray:
-        """The photograph with an edited crop, as `alignment.pasting.paste_back`.
-
-        Raises:
-            UserError: the photograph is missing, no image, or another one.
-        """
+        """The photograph with an edited crop, as `alignment.pasting.paste_back`."""
         path = self.photograph
         if not path.is_file():
             raise UserError(f"{path}: the photograph of this picture is not there")
@@ -57,11 +53,7 @@ class Place:
 
 
 def place_of(about: Mapping[str, Any]) -> Place | None:
-    """The place in a code file's metadata, if any.
-
-    Raises:
-        UserError: `quad` is not four points.
-    """
+    """The place in a code file's metadata, if any."""
     photograph = about.get("photograph") or about.get("file")
     if about.get("quad") is None or not photograph:
         return None

@@ -130,9 +130,6 @@ def rescore(
         psi: truncation of all layers, before a direction in w is added; 1 is none.
         seed: of latents, noise and labels; should differ from that of the samples which
             the directions were found from.
-
-    Raises:
-        UserError: nothing to measure, or a direction that does not fit the network.
     """
     if not directions or not classifiers or len(directions) != len(amounts):
         raise UserError(
@@ -183,11 +180,7 @@ def summarize(
     attributes: tuple[str, ...],
     amounts: np.ndarray,
 ) -> Rescoring:
-    """The table of `[N, 1 + K, A]` logits, before and along each direction.
-
-    Raises:
-        UserError: fewer than two samples, or a constant classifier.
-    """
+    """The table of `[N, 1 + K, A]` logits, before and along each direction."""
     logits = logits.astype(np.float64)
     count = len(logits)
     if count < 2:
@@ -251,11 +244,7 @@ def correct(directions: Sequence[Direction], table: Rescoring) -> list[Direction
 def moves(
     generator: Generator, directions: Sequence[Direction], amounts: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Steps in z and ws, the first zero: float32 `[1 + K, z_dim]`, `[1 + K, L, w_dim]`.
-
-    Raises:
-        UserError: a direction that does not fit the network.
-    """
+    """Steps in z and ws, the first zero: float32 `[1 + K, z_dim]`, `[1 + K, L, w_dim]`."""
     config = generator.config
     steps_z = np.zeros((1 + len(directions), config.z_dim), np.float32)
     steps_w = np.zeros((1 + len(directions), config.num_ws, config.w_dim), np.float32)
@@ -294,9 +283,6 @@ def draw_rows(
         labels: one-hot `[1, label_size]` of all of them, for a conditional network.
         psi: truncation, before a direction in w is added.
         cutoff: layers from this one on are not truncated; None truncates all.
-
-    Raises:
-        UserError: a direction does not fit the network.
     """
 
     @jax.jit

@@ -52,11 +52,7 @@ def named_rows(name: str, num_layers: int) -> tuple[int, ...]:
 
 
 def parse_rows(text: str, num_layers: int) -> tuple[int, ...]:
-    """The rows of `coarse`, `0-3`, `middle,7`: names, rows and inclusive ranges.
-
-    Raises:
-        UserError: no such name or row.
-    """
+    """The rows of `coarse`, `0-3`, `middle,7`: names, rows and inclusive ranges."""
     rows: set[int] = set()
     known = f"this network has rows 0 to {num_layers - 1}"
     for part in (part.strip() for part in text.split(",")):

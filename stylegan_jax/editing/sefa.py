@@ -18,11 +18,7 @@ from stylegan_jax.networks.generator import Generator
 
 
 def factorize(weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """`principal_axes` of normalised matrices `[D, C]`, applied as `w @ weight`.
-
-    Raises:
-        UserError: no weights, mismatched or empty sizes, or not finite.
-    """
+    """`principal_axes` of normalised matrices `[D, C]`, applied as `w @ weight`."""
     if len({weight.shape[0] for weight in weights}) != 1:
         raise UserError(
             f"weights of shapes {[weight.shape for weight in weights]} cannot be "
@@ -57,9 +53,6 @@ def style_weights(
 
     Layers above the active resolution count too. A network without styles has the
     weights `[w_dim, 16 C]` of its first layer.
-
-    Raises:
-        UserError: no such layer, or a network without such weights.
     """
     config, params = generator.config, generator.params["synthesis"]
     if config.mlp_layers:
@@ -87,9 +80,6 @@ def sefa_directions(
 
     `layers` are those whose styles are factorised and where the directions act; all by
     default. The paper's groups at 1024 px are 0-1, 2-5 and 6-13.
-
-    Raises:
-        UserError: as `style_weights`, or more than w_dim directions.
     """
     if not 1 <= number <= generator.config.w_dim:
         raise UserError(

@@ -92,9 +92,6 @@ def make_terms(
     """The terms of a stage that have a weight.
 
     `targets` are `[N, H, W, C]` in [-1, 1]; the stage begins at `start`.
-
-    Raises:
-        UserError: a network is missing, or all weights are 0.
     """
     weights, nets = stage.weights, features
     needed = {

@@ -33,11 +33,7 @@ class Rejected(NamedTuple):
 
 
 def listed(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The files among the paths and the images below the folders, sorted.
-
-    Raises:
-        UserError: a path is missing, or a folder has no images.
-    """
+    """The files among the paths and the images below the folders, sorted."""
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():

@@ -148,11 +148,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe(name: str, resolution: int) -> Recipe:
-    """A recipe by name, with `noise_rate` for `resolution`.
-
-    Raises:
-        UserError: there is no such recipe.
-    """
+    """A recipe by name, with `noise_rate` for `resolution`."""
     if name not in RECIPES:
         raise UserError(f"no preset {name}; they are {', '.join(RECIPES)}")
 

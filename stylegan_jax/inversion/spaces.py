@@ -115,9 +115,6 @@ def start_latent(
         statistics: of w.
         labels: `[N or 1, label_size]`, for "random" of conditional networks.
         guess: w of each image, `[N, w_dim]`, of `regression`.
-
-    Raises:
-        UserError: "regressed" in z or z+, or without a guess.
     """
     config, count = generator.config, len(keys)
     in_z = space.startswith("z")
@@ -171,7 +168,7 @@ class Regression:
 
 
 def shrunk(images: Array) -> Array:
-    """Block means of images clipped to [-1, 1], `[N, pixels]`, at most `SIDE` a side."""
+    """Block means of images clipped to [-1, 1], `[N, pixels]`, at most `SIDE` wide."""
     count, side, _, channels = images.shape
     small = min(side, SIDE)
     blocks = images.reshape(count, small, side // small, small, side // small, channels)
