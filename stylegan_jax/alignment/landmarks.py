@@ -93,11 +93,8 @@ def read_landmarks(path: str | os.PathLike) -> list[np.ndarray]:
 
     `.npy` holds `[K, 2]` or `[faces, K, 2]`; `.txt` or `.csv` one face, a point `x y`
     or `x, y` per line; `.json` nested lists, or an object with them under `landmarks`
-    or `face_landmarks` (as FFHQ's metadata).
-
-    Raises:
-        LandmarkError: the file is of another kind, or holds something else.
-        FileNotFoundError: there is no such file.
+    or `face_landmarks` (as FFHQ's metadata). LandmarkError for others, and
+    FileNotFoundError.
     """
     path = Path(path)
     readers = {".npy": _npy, ".txt": _text, ".csv": _text, ".json": _json}

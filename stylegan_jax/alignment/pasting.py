@@ -21,7 +21,6 @@ def paste_back(
     where its pixels are invented.
 
     Args:
-        photograph: uint8 `[H, W, 3]`.
         crop: uint8 `[S, S, 3]`.
         quad: `[4, 2]`, `Aligned.quad`: a parallelogram.
         feather: width of the fade, as a share of the crop's side; in [0, 0.5].

@@ -46,7 +46,6 @@ def parse(
 
     Args:
         entry: a dataclass; its fields are the flags, its docstring the description.
-        argv: words after the program's name; None takes `sys.argv`.
         prog: the program in usage messages, such as `python -m stylegan_jax.sample`.
         defaults: of fields, in place of the class's.
 
@@ -73,21 +72,14 @@ def parse_recipe(
     prog: str,
     adapt: Callable[[Any, Sequence[str]], Any] | None = None,
 ) -> tuple[Any, Args]:
-    """Parses a recipe, flags that override it, and the entry point's own flags.
+    """Parses a recipe with flags that override it; returns configuration and own flags.
 
-    Args:
-        entry: a dataclass of the flags outside the configuration.
-        argv: the recipe, then flags; None takes `sys.argv`.
-        prog: the program in usage messages.
-        adapt: changes the recipe's configuration, given the words after it, before
-            flags override it.
-
-    Returns:
-        The configuration and the entry's flags.
+    `entry` has the flags outside the configuration; `adapt` changes the recipe's
+    configuration, given the words after it, before flags override it.
 
     Raises:
         UserError: the recipe is missing or does not give a configuration.
-        SystemExit: 0 after `--help`, 2 after an explained mistake in the flags.
+        SystemExit: as `parse`.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     if words and words[0] in ("-h", "--help"):

@@ -163,12 +163,8 @@ class Workbench:
     ) -> Edit:
         """Runs an algorithm of `editing.local` with a progress bar.
 
-        Args:
-            algorithm: such as `local.crossover`.
-            given: its arguments after the generator; items become their pictures,
-                `[N, H, W, C]` in [-1, 1].
-            plan: of the search for latents, without `w_steps`.
-            options: of the algorithm.
+        Items in `given` become their pictures, `[N, H, W, C]` in [-1, 1]; `plan` is
+        that of the latents, without `w_steps`.
         """
         if self.flags.w_steps is not None:
             plan = dataclasses.replace(plan, steps=self.flags.w_steps)
@@ -196,12 +192,9 @@ class Workbench:
     ) -> np.ndarray:
         """Writes and returns a picture per name, with its code where there is one.
 
-        Args:
-            names: of the files.
-            edited: codes, or pictures without a code, uint8 `[N, R, R, C]`.
-            items: the edited ones; faces are also pasted into their photographs.
-            unedited: uint8 `[N, R, R, C]`, before the edit; None takes the items'
-                pictures.
+        `edited` are codes or, without a code, pictures uint8 `[N, R, R, C]`; `unedited`
+        those before the edit, by default the items'. Faces are also pasted into
+        photographs.
         """
         code = edited if isinstance(edited, Code) else None
         pictures = (
@@ -260,11 +253,8 @@ class Workbench:
     ) -> None:
         """Writes each item in several strengths, and a grid with a column for each.
 
-        Args:
-            items: the edited ones.
-            columns: suffix of the names, caption, and codes of the items.
-            before: pictures of the items, uint8 `[N, R, R, C]`.
-            first: captions and pictures of columns shared by all rows.
+        `columns` have suffix of the names, caption, and codes; `before` is uint8
+        `[N, R, R, C]`; `first` are columns of pictures shared by all rows.
         """
         written = [
             self.write([f"{item.name}_{end}" for item in items], code, items, before)

@@ -98,11 +98,7 @@ def write(figure: Figure, studio: Studio, outputs: Outputs, name: str) -> None:
 
 
 def draw_all(flags: Figure, studio: Studio, outputs: Outputs) -> None:
-    """Draws every figure with its default flags; prints those that cannot be drawn.
-
-    Raises:
-        UserError: none can.
-    """
+    """Draws every figure with its default flags; UserError if none can be drawn."""
     shared = {
         field.name: getattr(flags, field.name) for field in dataclasses.fields(Figure)
     }

@@ -37,7 +37,7 @@ class KnownData:
 
     @functools.cached_property
     def source(self) -> Source:
-        """The opened data."""
+        """The opened data; UserError if unknown, missing or unusable."""
         if self.config is None:
             raise UserError(
                 f"{self.owner}: it is not known what this was trained on; give the "
@@ -61,16 +61,8 @@ def parse(
     """Parses the flags of an entry point with `network` and `data`.
 
     `--data.path` alone moves a run's data, and decides its kind; a `--data.name` other
-    than the run's is other data with the usual defaults.
-
-    Args:
-        entry: a dataclass; `network` may be None, `data` is a `DataConfig`.
-        argv: words after the program's name; None takes `sys.argv`.
-        prog: the program in usage messages.
-
-    Returns:
-        The flags, and the network's data; if that is unknown, the flags' `data` is
-        meaningless.
+    than the run's is other data with the usual defaults. If the network's data is
+    unknown, the flags' `data` is meaningless.
     """
 
     def read(data: DataConfig) -> Any:

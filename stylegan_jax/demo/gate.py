@@ -90,12 +90,8 @@ class Gate:
     ) -> None:
         """A filter before `inner`.
 
-        Args:
-            is_own: predicate of host names.
-            uploads: files that values may name.
-            visitors: counts connections.
-            admit: whether there is room for a visitor.
-            functions: indices that can be called.
+        `is_own` and `admit` are predicates of host names and visitors, `functions` the
+        indices that can be called.
         """
         self._inner, self._is_own = inner, is_own
         self._uploads, self._visitors, self._admit = uploads, visitors, admit

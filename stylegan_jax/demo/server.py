@@ -23,11 +23,7 @@ _SWEEP_SECONDS = 60
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket at an address; port 0 takes a free one.
-
-    Raises:
-        UserError: the port is taken, or the address is not this machine's.
-    """
+    """A socket at an address, port 0 for a free one; UserError if it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

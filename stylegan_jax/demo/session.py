@@ -52,10 +52,7 @@ class Session:
         sliders: Sequence[Direction] = (),
         features: FeatureNets = NO_FEATURES,
     ) -> None:
-        """Compiles everything that drawing needs.
-
-        Without `features` searches compare pixels alone.
-        """
+        """Compiles all drawing; without `features` searches compare pixels only."""
         config = generator.config
         if generator.resolution == 1:
             raise UserError("this network draws points, not pictures; nothing to show")

@@ -35,13 +35,9 @@ SAVE_FILE = """
 def figure(
     picture: np.ndarray | None, caption: str, name: str | None = None, empty: str = ""
 ) -> str:
-    """A picture with a caption, and a link that saves it if it has a name.
+    """A captioned picture, uint8 `[H, W, C]`, with a link that saves it as `name`.
 
-    Args:
-        picture: uint8 `[H, W, C]`; None shows a placeholder with the text `empty`.
-        caption: plain text.
-        name: of the saved file, without extension.
-        empty: plain text.
+    None shows a placeholder with the text `empty`; texts are plain.
     """
     text, link = html.escape(caption), ""
     if picture is None:

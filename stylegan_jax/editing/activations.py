@@ -1,9 +1,9 @@
 """Feature transfer: activations of two images combined at a layer.
 
-Both codes are drawn up to a layer, the features (taken behind the layer's style) are
-combined, and the network continues with the latents and noise of the first.
+The features behind a layer's style are combined; the network continues with the latents
+and noise of the first.
 
-Source: Abdal et al. 2020 (Image2StyleGAN++), `I_att` and "attribute level feature
+Source: Abdal et al. 2020 (Image2StyleGAN++), `I_att`, "attribute level feature
 transfer".
 """
 
@@ -97,8 +97,8 @@ def masked_morph(
 ) -> Array:
     """Morph of the inside of a mask `[1, H, W, 1]`, float32 `[T, H, W, C]`.
 
-    Features outside and noise stay those of `first`; latents behind `layers` layers are
-    interpolated by `t`, `[T]`, where 0 is the first image. Both codes are of one image.
+    `t` is `[T]`, 0 the first image. It interpolates the latents behind `layers`;
+    features outside and noise stay the first's. Both codes are of one image.
     """
     between = morph(first, second, t)
     between = Code(between.ws, first.noise)

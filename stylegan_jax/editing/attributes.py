@@ -27,7 +27,6 @@ class Boundary:
         validation_accuracy: share of held-out extreme samples on their side.
         rest_accuracy: the same of the samples between the extremes, labelled by the
             middle between the highest and lowest score; NaN if there are none.
-        num_train: samples the plane was fitted to.
     """
 
     direction: Direction
@@ -118,10 +117,7 @@ def attribute_boundaries(
     space: Space = "w",
     **options: Any,
 ) -> list[Boundary]:
-    """`find_boundary` for each attribute, all by default.
-
-    `samples` are those of `metrics.separability.sample_for_separability`.
-    """
+    """`find_boundary` for some attributes, all by default."""
     names = samples.names if names is None else tuple(names)
     unknown = [name for name in names if name not in samples.names]
     if unknown:

@@ -45,10 +45,10 @@ _FIELDS: dict[str, tuple[type, ...]] = {
 
 
 def beside(network: str | Path) -> Path | None:
-    """The file of directions beside a network, if there is one.
+    """The file of directions beside a network, or None.
 
-    `NAME_directions.safetensors` beside a file, `directions.safetensors` in a run or
-    its folder `directions`; `network` is as for `loading.load`.
+    `NAME_directions.safetensors` beside a file; `directions.safetensors` in a run or
+    its folder `directions`.
     """
     path = loading.located(network)
     if path.is_dir():
@@ -60,11 +60,7 @@ def beside(network: str | Path) -> Path | None:
 
 
 def directions_of(network: str | Path) -> dict[str, Direction]:
-    """The directions beside a network (`beside`), by name.
-
-    Raises:
-        UserError: no directions, or no such network.
-    """
+    """The directions beside a network by name; UserError if there are none."""
     path = beside(network)
     if path is None:
         raise UserError(
@@ -114,10 +110,7 @@ def load_directions(
 
 
 def read_boundary(path: str | Path, *, space: Space | None = None) -> Direction:
-    """One direction of a `.npy`, read without pickles.
-
-    InterFaceGAN's file names give attribute and space; `space` is for others.
-    """
+    """One direction of a `.npy`, without pickles; `space` where its name has none."""
     path = Path(path)
     name, own_space = parse_boundary_name(path.stem)
     try:

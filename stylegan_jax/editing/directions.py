@@ -106,10 +106,7 @@ class Direction:
         return _acting(self.vector, self.layers).mean(axis=0)
 
     def rows(self, num_layers: int, layers: Sequence[int] | None = None) -> np.ndarray:
-        """The step of each layer for an amount of 1, float64 `[L, D]`.
-
-        `layers` replace the direction's own.
-        """
+        """The step of each layer for an amount of 1, float64 `[L, D]`."""
         if self.space == "z":
             self._refuse("is in z; add it to z before mapping")
         if self.vector.ndim == 2 and len(self.vector) != num_layers:
@@ -186,7 +183,7 @@ def signed_distance(
 ) -> Array:
     """Signed distance of codes from the direction's plane, `[N]`.
 
-    For `[N, L, D]` the mean over the acting layers. Args and raises: as `apply`.
+    For `[N, L, D]` the mean over the acting layers.
     """
     codes = jnp.asarray(codes)
     rows = jnp.asarray(_rows_for(codes.shape, direction, layers), codes.dtype)

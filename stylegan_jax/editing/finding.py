@@ -36,16 +36,10 @@ def attribute_directions(
     provenance: str = "",
     quiet: bool = False,
 ) -> tuple[list[Boundary], list[Direction]]:
-    """Samples, classifies and separates: InterFaceGAN's protocol.
+    """Boundaries by InterFaceGAN's protocol, and directions conditioned on each other.
 
-    Args:
-        generator: sampled untruncated.
-        extremes: as of `attributes.find_boundary`, and `fit`.
-        conditional: conditions the directions on each other: "orthogonal", or "likely"
-            by deviations of the samples.
-
-    Returns:
-        The boundaries, and the conditioned directions.
+    `extremes` and `fit` are as of `attributes.find_boundary`; `conditional` is
+    "orthogonal" or "likely" (by deviations of the samples). Samples are untruncated.
 
     Source: Shen et al. 2020, sections 3.2 and 3.3.
     """

@@ -34,10 +34,7 @@ def statistics_of_w(
     seed: int = 0,
     quiet: bool = False,
 ) -> Statistics:
-    """Mean and covariance of w over `count` random samples.
-
-    Sample i depends on `seed` and i alone; `labels` are drawn per sample.
-    """
+    """Mean and covariance of w; sample i of `count` depends on `seed` and i alone."""
 
     running = RunningStatistics(generator.config.w_dim)
     together = min(count, _TOGETHER)
@@ -61,10 +58,9 @@ def _draw_ws(
 def principal_directions(
     statistics: Statistics, number: int = 10, layers: Sequence[int] | None = None
 ) -> list[Direction]:
-    """The first principal components, called pca1, pca2, ...
+    """The first principal components, pca1, pca2, ..., with their `std`.
 
-    Their planes go through the mean, so an absolute distance is a coordinate; `std` is
-    the component's. `layers` are those where they act, all by default.
+    Their planes go through the mean, so an absolute distance is a coordinate.
     """
     vectors, values = principal_axes(statistics.covariance)
     limit = max(len(values) * np.finfo(np.float64).eps * values[0], 0.0)

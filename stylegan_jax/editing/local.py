@@ -62,13 +62,7 @@ class Search:
 
 
 class Edit(NamedTuple):
-    """Progress of an edit.
-
-    Attributes:
-        latents: the code before noise moved.
-        iterations: so far, of both searches.
-        loss: of the last iteration, the mean of the images.
-    """
+    """Progress of an edit; `latents` is the code before noise moved, `loss` a mean."""
 
     latents: Code
     code: Code
@@ -82,10 +76,9 @@ def quick_recipe(
     w_steps: int | None = None,
     noise_steps: int | None = None,
 ) -> Recipe:
-    """The recipe that inverts photographs for edits.
+    """Image2StyleGAN++'s recipe with fewer and longer steps, for photographs to edit.
 
-    Image2StyleGAN++'s with fewer and longer steps: 500 of each kind by default, rates
-    0.05 for w and `noise_rate` for noise.
+    500 iterations of each kind by default; rates 0.05 for w and `noise_rate` for noise.
     """
     plan = Plan(optimizer=Optimizer(learning_rate=0.05), steps=w_steps or 500)
     stages = [Stage(name="w", moves="latent", plan=plan)]
@@ -121,8 +114,7 @@ def mean_start(
 ) -> Code:
     """The mean latent with the stored noise, the start of the papers' searches.
 
-    `spread` adds U[-spread, spread] of `key`, one vector per image, to all rows; 0.4 in
-    Image2StyleGAN++, for several solutions.
+    `spread` adds U[-spread, spread], one vector per image, to all rows (paper: 0.4).
     """
     config = generator.config
     w_avg = jnp.zeros(config.w_dim) if generator.w_avg is None else generator.w_avg
@@ -262,11 +254,10 @@ def swap_face(
     *,
     match: bool = True,
 ) -> Iterator[Edit]:
-    """The donors' faces in images: a crossover after colours are matched.
+    """The donors' faces in images: a crossover, by default after colours are matched.
 
-    Both are aligned alike, the mask is blurred, such as that of `masks.part("face",
-    ...)`, and `start` is the code of `images`. `match` gives the donors the images'
-    colours inside the mask.
+    Both are aligned alike, the mask is blurred, such as a `masks.part` "face", and
+    `start` is the code of `images`.
     """
     donors = match_colours(donors, images, mask) if match else donors
     return crossover(generator, donors, images, mask, start, search)

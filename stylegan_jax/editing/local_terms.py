@@ -54,10 +54,7 @@ def colour_term(target: Array, mask: Array | None) -> ColourTerm:
 
 
 def colour_gram(images: Array, mask: Array) -> Array:
-    """First and second moments of colour inside a mask, `[N, C + 1, C + 1]`.
-
-    Gram matrices of the pixels (R, G, B, 1), divided by the mask's sum.
-    """
+    """Masked mean of the outer products of (R, G, B, 1): `[N, C + 1, C + 1]`."""
     pixels = jnp.concatenate([images, jnp.ones_like(images[..., :1])], -1)
     mask = jnp.broadcast_to(mask, (*images.shape[:3], 1))
     moments = jnp.einsum("nhwc,nhwd,nhwe->ncd", pixels, pixels, mask)
@@ -65,7 +62,7 @@ def colour_gram(images: Array, mask: Array) -> Array:
 
 
 def make_perceptual(features: FeatureNets) -> MakeTerm | None:
-    """The perceptual term of local edits, of whichever network there is.
+    """The perceptual term of the available network.
 
     LPIPS and custom networks have no masked features: outside the mask images are grey.
     """

@@ -134,10 +134,7 @@ def dilate(mask: Mask, radius: float) -> Mask:
 
 
 def resize(mask: AnyMask, resolution: int) -> AnyMask:
-    """The mask `[1, R, R, 1]` resampled by nearest neighbours of pixel centres.
-
-    Source: Image2StyleGAN++, masks of activation tensors.
-    """
+    """The mask resampled by nearest pixel centres, as Image2StyleGAN++'s."""
     places = (2 * np.arange(resolution) + 1) * mask.shape[1] // (2 * resolution)
     return mask[:, places][:, :, places]
 
@@ -226,15 +223,11 @@ def read_picture(
 
     Alpha counts where it varies, otherwise luminance. Values are relative to the file's
     range if they use more than half of it, else to their largest; of two values, one of
-    them 0, the other is inside.
-
-    Args:
-        soft: keeps values in between; otherwise a half and more is inside.
-        value: the class that is inside, for pictures of class numbers.
+    them 0, the other is inside. Cut at a half unless `soft`; `value` is the class
+    inside.
 
     Raises:
-        UserError: no such file, not a picture, another size, empty or full, or
-            ambiguous.
+        UserError: missing file, no picture, another size, empty, full, or ambiguous.
     """
     try:
         levels, kind = images.read_levels(path)

@@ -49,10 +49,7 @@ def concatenate(codes: Sequence[Code]) -> Code:
 
 
 def mix(content: Code, style: Code, rows: Sequence[int]) -> Code:
-    """`content` with some rows (from 0) of `style`; noise stays the content's.
-
-    Each is of N images or of one.
-    """
+    """`content` with some rows (from 0) of `style`; noise stays the content's."""
     check_alike(content, style)
     count = max(len(content), len(style))
     content, style = (
@@ -125,10 +122,7 @@ def morph(first: Code, second: Code, t: ArrayLike) -> Code:
 
 
 def morph_z(first: Array, second: Array, t: ArrayLike) -> Array:
-    """Input latents on the great circle between two `[1, z_dim]`: `[T, z_dim]`.
-
-    Lengths are interpolated linearly; mappings that normalise z ignore them.
-    """
+    """Input latents on the great circle between two `[1, z_dim]`, lengths linear."""
     lengths = [jnp.linalg.norm(z, axis=-1, keepdims=True) for z in (first, second)]
     weight = jnp.asarray(t, first.dtype)[:, None]
     frames = (weight.shape[0], first.shape[1])

@@ -86,8 +86,7 @@ def paste_edit(
         whole: pastes the whole picture, not the difference.
 
     Raises:
-        UserError: several images, a code without a photograph, or a photograph that is
-            missing or too small.
+        UserError: several images, or a missing, unknown or too small photograph.
     """
     if len(edited) != 1 or len(inverted.code) != 1:
         raise UserError(

@@ -244,7 +244,7 @@ def correct(directions: Sequence[Direction], table: Rescoring) -> list[Direction
 def moves(
     generator: Generator, directions: Sequence[Direction], amounts: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Steps in z and ws, the first zero: float32 `[1 + K, z_dim]`, `[1 + K, L, w_dim]`."""
+    """Steps in z and ws, float32 `[1 + K, z_dim]` and `[1 + K, L, w_dim]`, first 0."""
     config = generator.config
     steps_z = np.zeros((1 + len(directions), config.z_dim), np.float32)
     steps_w = np.zeros((1 + len(directions), config.num_ws, config.w_dim), np.float32)

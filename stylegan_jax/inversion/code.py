@@ -110,7 +110,7 @@ def from_array(ws: Array | np.ndarray, generator: Generator) -> Code:
     """The code of an array of w, with the stored noise.
 
     The array is `[D]` or `[1, D]`, one w for all layers; `[L, D]`, one image; `[N, 1,
-    D]` or `[N, L, D]`. UserError for other shapes and values that are not finite.
+    D]` or `[N, L, D]`. UserError for others and for values that are not finite.
     """
     num_ws, w_dim = generator.config.num_ws, generator.config.w_dim
     array = np.asarray(ws)
@@ -137,9 +137,7 @@ def save(path: str | os.PathLike[str], code: Code, about: Mapping[str, Any]) -> 
 def load(
     path: str | os.PathLike[str], generator: Generator | None = None
 ) -> StoredCode:
-    """Reads a file of `save`, or a .npy or .npz of what `from_array` takes.
-
-    .npy and .npz need the generator.
+    """Reads a file of `save`; given a generator also a .npy or .npz as `from_array`.
 
     Raises:
         UserError: no such file, not a code, damaged, or of another network.

@@ -1,8 +1,8 @@
 """Inversion of images: stage by stage, in batches over the devices, resumable.
 
-An image's result depends on neither the other images nor the number of devices: its
-random numbers come from the seed and its own pixels, batches are filled up, and each
-device runs the program of `batch_size` images.
+A result is independent of the other images and the number of devices: random numbers
+come from the seed and the image, batches are filled up, and each device runs the
+program of `batch_size` images.
 """
 
 import json
@@ -56,7 +56,6 @@ def invert(
         given: a start for each image, noise included, besides those of the recipe.
         batch_size: images per device; results depend on it by rounding only.
         chunk: iterations between two steps.
-        mesh: all devices by default.
         folder: of unfinished work, which is resumed; None keeps nothing.
         save_seconds: between two checkpoints.
         frames: keeps a picture per chunk.

@@ -55,13 +55,8 @@ def load_features(
 ) -> FeatureNets:
     """Loads only the networks that a recipe has weights for.
 
-    Args:
-        vgg16_path: a copy of torchvision's weights; fetched by default.
-        lpips_path: likewise, of LPIPS's linear layers.
-        own: a custom network.
-
-    Raises:
-        UserError: weights cannot be had.
+    Paths are of torchvision's VGG16 and LPIPS's linear layers, which are fetched by
+    default; `own` is a custom network. UserError if weights cannot be had.
     """
     wanted = Weights(
         **{
@@ -89,10 +84,7 @@ def load_features(
 def make_terms(
     stage: Stage, targets: Array, start: Code, features: FeatureNets
 ) -> tuple[Term, ...]:
-    """The terms of a stage that have a weight.
-
-    `targets` are `[N, H, W, C]` in [-1, 1]; the stage begins at `start`.
-    """
+    """The weighted terms of a stage that begins at `start`, for targets in [-1, 1]."""
     weights, nets = stage.weights, features
     needed = {
         "vgg16": weights.perceptual or weights.style,

@@ -56,7 +56,7 @@ def read(
     aligned: bool,
     landmarks: Path | None = None,
 ) -> tuple[list[Photo], list[Rejected]]:
-    """Reads images; returns the photographs and the rejected files.
+    """The photographs and the rejected files.
 
     Args:
         resolution: target side; pixels are area means.
@@ -65,8 +65,7 @@ def read(
             (`alignment.landmarks`), or a folder with a file for each.
 
     Raises:
-        UserError: no face detector installed, or one file of landmarks for several
-            images.
+        UserError: no face detector, or one file of landmarks for several images.
     """
     if landmarks is not None and not landmarks.is_dir() and len(paths) != 1:
         raise UserError(

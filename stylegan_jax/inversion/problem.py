@@ -104,7 +104,6 @@ class Solution:
     """Best result of a search so far, for N images.
 
     Attributes:
-        code: the best of each image.
         latent: the variable in its space; None if only noise moved.
         loss: of the code, `[N]`; of the last iteration where the last is kept.
         history: losses `[iterations, N]`; a stopped image's is constant.
@@ -161,14 +160,11 @@ def fit(
     Args:
         start: the initial code; what does not move stays exactly as it is.
         terms: as in `terms`; plain functions will do.
-        plan: the papers' learning rates are 0.01 for latents, and `recipes.noise_rate`
-            for noise.
+        plan: the papers' rates are 0.01 for latents, `recipes.noise_rate` for noise.
         moves: latents, noise, or both, as the projector of StyleGAN2 does.
-        space: of the latent.
         layers: rows of `ws` that move, 0 to L - 1; None moves all.
         noise_layers: which noise images move; None moves all.
-        latent: start in z or z+, `[N, 1 or number of layers, z_dim]`; in the other
-            spaces it is `start.ws`.
+        latent: start in z or z+, `[N, 1 or number of layers, z_dim]`; else `start.ws`.
         labels: `[N or 1, label_size]`, for z of conditional networks.
         jitter: random shifts of w; only in w and w+.
         renormalise: scales noise to mean 0, mean square 1 after every iteration.
@@ -176,8 +172,8 @@ def fit(
         resume: as of `solve`.
 
     Raises:
-        UserError: unknown layers or space, a network without noise, or a start of
-            another network.
+        UserError: unknown layers or space, no noise to move, or a start of another
+            network.
     """
     problem = LatentProblem(
         generator=generator,

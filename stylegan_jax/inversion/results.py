@@ -25,14 +25,9 @@ _SHOWN = 128  # pixels of a picture in a row, at least
 
 @dataclasses.dataclass(frozen=True)
 class StageResult:
-    """A stage of one image.
+    """A stage of one image: its last code and uint8 picture, losses by iteration.
 
-    Attributes:
-        code: at the end of the stage.
-        picture: of the code, uint8 `[H, W, C]`.
-        loss: of the code.
-        history: losses `[iterations]`, until it stopped.
-        failed: the loss was not finite; the code is the best before that.
+    If the loss was not finite (`failed`), the code is the best before that.
     """
 
     name: str
@@ -52,7 +47,6 @@ class Inversion:
     Attributes:
         index: of the image among those given.
         start: the name of the start with the best result.
-        stages: in order; the last one's code is the result.
         frames: pictures on the way, uint8 `[frames, H, W, C]`, or None.
     """
 
@@ -78,7 +72,6 @@ class Progress(NamedTuple):
     """A step of `invert`.
 
     Attributes:
-        stage: its name.
         iterations: since the last step, times images.
         loss: mean of the images.
         finished: images whose inversion is complete.
@@ -134,11 +127,7 @@ def _row(pictures: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
 
 
 def is_done(outdir: Path, name: str, about: dict[str, Any]) -> bool:
-    """Whether the files of an image exist, of the same image and settings.
-
-    Raises:
-        UserError: they are of other ones.
-    """
+    """Whether an image's files exist; UserError if of another image or settings."""
     path = outdir / f"{name}.safetensors"
     if not path.exists():
         return False

@@ -1,8 +1,7 @@
 """Minimisation of a loss per image, all images at once, in chunks of iterations.
 
 Images do not affect each other: losses are summed and Adam is elementwise. Each keeps
-its own best, stops on its own plateau, and returns to its best and stops where its loss
-is not finite.
+its own best, stops on its own plateau, or at a loss that is not finite.
 """
 
 import collections
@@ -41,10 +40,7 @@ class Problem(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Adam or gradient descent with a learning-rate schedule.
-
-    The defaults are those of Image2StyleGAN.
-    """
+    """Adam or gradient descent, and its learning rates; defaults are Image2StyleGAN's."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 0.01
@@ -90,10 +86,9 @@ class Optimizer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plateau:
-    """Early stopping of an image.
+    """Stops an image if `patience` iterations lower its best loss by less than `gain`.
 
-    It stops when its best loss has not fallen by the share `gain` within `patience`
-    iterations.
+    `gain` is a share of the loss.
     """
 
     patience: int = 300
@@ -130,8 +125,6 @@ class Plan:
     """Settings of a minimisation.
 
     Attributes:
-        optimizer: with its learning rate.
-        steps: iterations at most.
         plateau: early stopping; None never.
         keep: the "best" iterate by its loss, or the "last", where losses of randomly
             shifted latents do not compare.
@@ -161,8 +154,7 @@ def solve(
     The last state's `best` is the result and `best_loss` its loss.
 
     Args:
-        problem: a pytree; compiled once for each shape, optimizer, plateau and `chunk`,
-            for any number of iterations.
+        problem: compiled once per shape, optimizer, plateau and `chunk`.
         start: a tree of arrays `[N, ...]`.
         chunk: iterations per call of the compiled program, at most.
         resume: a state (or list of its leaves) of an earlier call with the same

@@ -40,7 +40,6 @@ class Statistics(NamedTuple):
     """Statistics of w.
 
     Attributes:
-        mean: `[w_dim]`.
         std: a scalar, the root of the mean squared distance from the mean.
         nearest_z: `[z_dim]`, the z whose w was nearest to the mean.
     """
@@ -53,10 +52,7 @@ class Statistics(NamedTuple):
 def to_ws(
     generator: Generator, latent: Array, space: Space, labels: Array | None = None
 ) -> Array:
-    """w of a variable: `[N, L or 1, dim]` to `[N, L or 1, w_dim]`.
-
-    Labels, of conditional networks in z, are `[N or 1, label_size]`.
-    """
+    """w of a variable: `[N, L or 1, dim]` to `[N, L or 1, w_dim]`."""
     if space in ("w", "w+"):
         return latent
     count, rows, dim = latent.shape
@@ -77,8 +73,7 @@ def w_statistics(
 ) -> Statistics:
     """Mean and spread of w over `count` samples.
 
-    The spread is `sqrt(sum ||w - mean||^2 / count)`: that of a vector, sqrt(w_dim)
-    times that of a number.
+    The spread is `sqrt(sum ||w - mean||^2 / count)`, that of a vector.
 
     Source: `w_avg` and `w_std` of NVlabs/stylegan2-ada-pytorch, `projector.py`.
     """
@@ -108,11 +103,9 @@ def start_latent(
 
     Args:
         keys: `[N]`, typed; an image's start depends on its own key only.
-        space: of the variable.
         start: "mean" of w (or the z whose w is nearest to it); "random" maps one z per
             image; "uniform" draws numbers in [-1, 1], the paper's start for non-faces;
             "regressed" is `guess`.
-        statistics: of w.
         labels: `[N or 1, label_size]`, for "random" of conditional networks.
         guess: w of each image, `[N, w_dim]`, of `regression`.
     """
@@ -168,7 +161,7 @@ class Regression:
 
 
 def shrunk(images: Array) -> Array:
-    """Block means of images clipped to [-1, 1], `[N, pixels]`, at most `SIDE` wide."""
+    """Block means of clipped images, at most `SIDE` blocks a side: `[N, pixels]`."""
     count, side, _, channels = images.shape
     small = min(side, SIDE)
     blocks = images.reshape(count, small, side // small, small, side // small, channels)

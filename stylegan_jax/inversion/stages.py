@@ -25,9 +25,6 @@ class Batch:
 
     Attributes:
         targets: `[N, H, W, C]` in [-1, 1].
-        keys: `[N]`, of each image.
-        features: networks for the terms.
-        statistics: of w.
         labels: `[1, label_size]` or None.
         code: a further start, or None.
         regression: for the start "regressed", or None.
@@ -73,11 +70,8 @@ def run(
 ) -> Steps[Progress, None, Result]:
     """Runs all stages, resuming from `file`.
 
-    Args:
-        count: images of the batch that progress counts; the others fill it up.
-        chunk: iterations per call of the compiled program.
-        frames: also draws pictures after each chunk.
-        file: the checkpoint of unfinished work.
+    `count` images are counted in progress, the others fill the batch; `frames` also
+    draws pictures after each chunk of iterations.
     """
     kept = {} if file is None else file.load()
     done, start = resuming.unpacked(kept), kept.get("0.start")
