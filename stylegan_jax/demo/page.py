@@ -21,8 +21,8 @@ from stylegan_jax.inversion.code import Code
 SEED, PHOTO = "Seed", "Photograph"
 PSI = 0.7  # truncation at first
 _MOST_SEEDS = 1_000_000  # that a random one is drawn from
-# Calls of each queue that run at once. Drawing goes on while somebody searches or a
-# large photograph is read; two searches at once would both be slow.
+# Concurrent calls per queue. Drawing continues during searches and uploads; two
+# searches at once would both be slow.
 _LANES = {"draw": 2, "read": 1, SEARCH: 1}
 
 _log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-# --- What a visitor has set ----------------------------------------------------------
+# --- Settings of a visitor -----------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)

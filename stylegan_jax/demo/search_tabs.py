@@ -26,7 +26,7 @@ from stylegan_jax.inversion.code import Code
 
 INPAINT, SCRIBBLE = "Fill in", "Scribble"
 _PARTS = ("eyes", "brows", "nose", "mouth", "face", "hair")
-# In the browser, before the server is asked: its answer might come after the last word.
+# In the browser first: the server's answer might come after the final state.
 _STOPPING = """
 () => {
   const note = document.querySelector("#%s .note");

@@ -26,7 +26,7 @@ from stylegan_jax.inversion.recipes import Recipe
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.io.images import from_uint8
 
-# Not the paper's descent, which by pixels alone stops far from what is known.
+# Not the paper's descent, which by pixels alone stops far from the known pixels.
 INPAINTING_PLAN = Plan(optimizer=Optimizer(learning_rate=0.05))
 FEATHER = 0.03  # deviation of the blur of masks, of the side, as in `edit`
 

@@ -69,7 +69,7 @@ def make_app(demo: Demo, *, bound: str, host: str) -> Gate:
         mcp_server=False,
         show_error=False,  # but for messages, which are meant to be shown
     )
-    # Otherwise gradio does not check paths: only its own `launch` sets it.
+    # Only gradio's `launch` sets it, and without it paths are not checked.
     blocks.has_launched = True
 
     admit = functools.partial(_has_room, blocks, demo.visitors)

@@ -39,7 +39,7 @@ class Sample:
     __repr__ = short_repr
 
 
-# What can be edited: a sample, or the code that a photograph became.
+# Input of an edit: a sample, or the code of a photograph.
 Source = Sample | Code
 
 
@@ -80,7 +80,7 @@ class Session:
         self._mapped = functools.lru_cache(_KEPT)(self._map_seed)
         pictures = max(_KEPT_PIXELS // generator.resolution**2, 1)
         self._drawn = functools.lru_cache(pictures)(self._draw_sample)
-        # Once through everything, so that nobody waits for a compiler.
+        # Run everything once, to compile before the first visitor.
         first = Sample(0, class_index=0 if self.num_classes else None)
         noisy = dataclasses.replace(first, noise_seed=0)
         code = self.turned(first, [0.0] * len(self.sliders))

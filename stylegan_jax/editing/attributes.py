@@ -200,7 +200,7 @@ def _with_std(direction: Direction, latents: np.ndarray) -> Direction:
 
 
 def _svm_plane(latents: np.ndarray, has_it: np.ndarray) -> tuple[np.ndarray, float]:
-    # Imported here: it takes a second, and nothing else needs it.
+    # Imported here: scikit-learn takes a second.
     from sklearn.svm import SVC
 
     machine = SVC(kernel="linear", C=1.0).fit(latents, has_it)
@@ -213,7 +213,7 @@ def _regression_plane(
     latents, scores = latents.astype(np.float64), scores.astype(np.float64)
     center, middle = latents.mean(axis=0), scores.mean()
     spread = latents - center
-    # Least squares, so that a w that varies in fewer dimensions than it has will do.
+    # Least squares, because w may vary in fewer dimensions than it has.
     slopes, *_ = np.linalg.lstsq(
         spread.T @ spread, spread.T @ (scores - middle), rcond=None
     )

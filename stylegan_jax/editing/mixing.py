@@ -16,8 +16,7 @@ from stylegan_jax.inversion.code import Code, check_alike, stored_noise
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents
 
-# Rows of a difference that are shorter do not move. Of the papers' networks, whose w
-# has 512 numbers.
+# Rows of a difference that are shorter do not move; for w of 512 numbers.
 THRESHOLD = 1.0
 
 

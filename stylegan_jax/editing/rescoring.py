@@ -153,7 +153,7 @@ def rescore(
             images = generator.synthesize(ws + steps[1][None], noise)
             return jnp.stack([c.logit(images) for c in classifiers.values()], axis=1)
 
-        # One direction after the other: the images of all would not fit at 1024 px.
+        # One direction at a time: the images of all would not fit at 1024 px.
         return jnp.moveaxis(jax.lax.map(logits_after, (steps_z, steps_w)), 0, 1)
 
     logits = streaming.stream(

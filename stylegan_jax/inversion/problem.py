@@ -217,7 +217,7 @@ def fit(
 
 @jax.jit
 def _copied(problem: LatentProblem, moving: Moving) -> tuple[Code, Array | None]:
-    # Copies: the next iterations use the state's arrays up.
+    # Copies: the state is donated.
     moving = jax.tree.map(jnp.copy, moving)
     return problem.code(moving), moving.get("latent")
 

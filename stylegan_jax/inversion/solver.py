@@ -40,7 +40,7 @@ class Problem(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Adam or gradient descent, and its learning rates; defaults are Image2StyleGAN's."""
+    """Adam or gradient descent and its learning rates; Image2StyleGAN's by default."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 0.01
@@ -322,7 +322,7 @@ def _judge(state: State, losses: Array, plateau: Plateau | None) -> State:
         stopped = stopped | (waited >= plateau.patience)
     return dataclasses.replace(
         state,
-        # An image that fails goes back to its best.
+        # A failed image returns to its best.
         moving=_where(failed, best, state.moving),
         best=best,
         best_loss=jnp.where(better, losses, state.best_loss),

@@ -28,9 +28,8 @@ Start = Literal["mean", "random", "uniform", "regressed"]
 SPACES: tuple[Space, ...] = ("z", "z+", "w", "w+")
 
 SIDE = 16  # pixels of a side that the regression sees
-# Share of the pixels' mean variance that is added to each: neighbouring pixels are
-# nearly the same, and what only noise tells apart should count for nothing. The best
-# power of ten for pictures that the network has not drawn (docs/inversion.md).
+# Ridge penalty as a share of the pixels' mean variance, because neighbouring pixels are
+# nearly equal. The best power of ten for real pictures (docs/inversion.md).
 STRENGTH = 0.1
 _SAMPLES = 10_000
 _BATCH_PIXELS = 2**18  # of the images that are drawn together

@@ -38,7 +38,7 @@ IMAGE2STYLEGAN_LAYERS = (1, 3, 13, 20)
 # ... conv1_1, conv1_2, conv2_2, conv3_3 of its second part, and conv3_3 for style.
 IMAGE2STYLEGAN2_LAYERS = (1, 3, 8, 15)
 STYLE_LAYERS = (15,)
-# Images are shrunk to this before they are looked at.
+# Side of the images that feature networks get.
 FEATURE_RESOLUTION = 256
 
 
