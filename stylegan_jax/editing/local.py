@@ -36,7 +36,7 @@ from stylegan_jax.networks.generator import Generator
 # Searches for latents.
 PLAN = Plan()
 INPAINTING_PLAN = Plan(optimizer=Optimizer(name="sgd", learning_rate=0.8), steps=200)
-# Of gradient descent by pixels alone; docs/editing.md has the measurement.
+# Of gradient descent by pixels alone, as docs/results.md measures.
 PIXELS_RATE = 20.0
 SCRIBBLE_PLAN = Plan(optimizer=Optimizer(learning_rate=0.1))
 

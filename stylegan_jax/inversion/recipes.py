@@ -94,7 +94,7 @@ def noise_rate(
     - inpaint, p = 1/2, 0.88: the hole is held meanwhile.
     - edit, p = 4/3, 0.05: the image must stay in the latents, which are edited.
 
-    The exponents are ours, measured in docs/inversion.md and docs/editing.md.
+    The exponents are ours, measured in docs/results.md.
     """
     return 5.0 * (resolution / 1024) ** _EXPONENTS[purpose]
 

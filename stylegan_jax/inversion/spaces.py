@@ -29,7 +29,7 @@ SPACES: tuple[Space, ...] = ("z", "z+", "w", "w+")
 
 SIDE = 16  # pixels of a side that the regression sees
 # Ridge penalty as a share of the pixels' mean variance, because neighbouring pixels are
-# nearly equal. The best power of ten for real pictures (docs/inversion.md).
+# nearly equal. The best power of ten for real pictures (docs/results.md).
 STRENGTH = 0.1
 _SAMPLES = 10_000
 _BATCH_PIXELS = 2**18  # of the images that are drawn together
