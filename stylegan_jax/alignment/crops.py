@@ -42,8 +42,7 @@ def align(
     Args:
         image: uint8 `[H, W, 3]`, upright as `images.read_image` returns it.
         size: side of the crops in pixels.
-        landmarks: of one face `[K, 2]` or of several; detected by default.
-        landmarker: the detector; dlib by default.
+        landmarks: of one face `[K, 2]` or of several; by default `landmarker`'s (dlib).
 
     Raises:
         NoFaceError: none is found.

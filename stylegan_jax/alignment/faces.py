@@ -42,13 +42,10 @@ class MissingLandmarkerError(UserError):
 
 @functools.cache
 def load_landmarker() -> Landmarker:
-    """dlib's detector and 68 landmarks.
+    """dlib's detector and 68 landmarks; MissingLandmarkerError if not installed.
 
     Without a confident upright face the picture is also tried turned by multiples of 45
     degrees; the turn with the most confident face counts.
-
-    Raises:
-        MissingLandmarkerError: dlib or its model is not installed.
     """
     dlib, model = _library()
     detector = dlib.get_frontal_face_detector()

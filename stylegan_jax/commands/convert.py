@@ -7,7 +7,7 @@
         --module-src stylegan/training/networks_stylegan.py
     python -m stylegan_jax.convert runs/portraits sampler.jaxexport
 
-The written weights (of a sampler the images) are read back and compared exactly.
+The written weights (of a sampler the images) are read back and compared one by one.
 """
 
 import dataclasses

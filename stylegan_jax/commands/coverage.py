@@ -154,9 +154,9 @@ def kept(args: CoverageArgs) -> list[tuple[int, Path]]:
 
 
 def draw(generator: Generator, source: Source, count: int, seed: int) -> np.ndarray:
-    """Untruncated samples: points `[N, D]`, or images uint8 `[N, R, R, C]`.
+    """Untruncated samples, points `[N, D]` or images uint8 `[N, R, R, C]`.
 
-    Labels of conditional networks follow the data's distribution.
+    Labels follow the data's distribution.
     """
     z = np.random.RandomState(seed).randn(count, generator.config.z_dim)
     known = labels_for(generator, source)

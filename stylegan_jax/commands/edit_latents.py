@@ -1,7 +1,4 @@
-"""Operations of `stylegan_jax.edit` that compute with codes, without a search.
-
-Photographs among their inputs are inverted first.
-"""
+"""Operations of `stylegan_jax.edit` that compute with codes, without a search."""
 
 import dataclasses
 from functools import partial

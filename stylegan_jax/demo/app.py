@@ -31,10 +31,7 @@ class Demo(NamedTuple):
 
 
 def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> Demo:
-    """The page of a network.
-
-    `frame` is the position of faces in its pictures, for the named parts of masks.
-    """
+    """The page of a network, whose faces lie as in `frame`."""
     uploads, visitors = Uploads(), Visitors()  # before components, which look there
     with gr.Blocks(
         title=f"{title} · stylegan_jax",

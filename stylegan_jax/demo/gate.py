@@ -183,10 +183,7 @@ class Gate:
 
 
 def check_origin(request: Request, is_own: Callable[[str], bool]) -> None:
-    """HTTP 421 for a foreign `Host`, 403 for a foreign `Origin` or page.
-
-    Foreign pages may only link to the page itself.
-    """
+    """HTTP 421 for a foreign `Host`, 403 for a foreign `Origin` or page; links pass."""
     hosts = request.headers.getlist("host")
     name, port = _split("//" + hosts[0]) if len(hosts) == 1 else (None, None)
     if name is None or not is_own(name):

@@ -105,13 +105,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
-    """A visitor's photograph, or another result of a search; session state.
-
-    Attributes:
-        picture: the target, uint8 `[R, R, C]`.
-        code: the result.
-        latents: the result with the network's stored noise.
-    """
+    """Result of a search for `picture`; `latents` is `code` with the stored noise."""
 
     picture: np.ndarray
     code: Code

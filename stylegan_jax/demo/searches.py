@@ -47,13 +47,10 @@ EFFORTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Progress of a search.
+    """Progress of a search; losses of noise and of latents do not compare.
 
-    Attributes:
-        loss: of the last iteration; those of noise and of latents do not compare.
-        code: the best so far, of one image; on the host.
-        latents: the best before noise moved.
-        picture: of the code, uint8 `[H, W, C]`.
+    `code` is the best so far, of one image, on the host; `latents` the best before
+    noise moved; `picture` that of the code.
     """
 
     done: int
@@ -85,10 +82,7 @@ def inpaint(
     effort: Effort,
     stop: threading.Event,
 ) -> Iterator[Progress]:
-    """Fills a hole, `[1, R, R, 1]` above 0, of a picture, uint8 `[R, R, C]`.
-
-    Source: `editing.local.inpaint`.
-    """
+    """Fills a hole, `[1, R, R, 1]` above 0, of a picture; `editing.local.inpaint`."""
     if not hole.any():
         raise UserError("nothing is marked: paint over what should be filled anew")
     if (hole > 0).all():
@@ -114,16 +108,14 @@ def scribble(
     *,
     colours: bool = False,
 ) -> Iterator[Progress]:
-    """Turns strokes painted on a picture into image content.
+    """Turns strokes on a picture into image content; `editing.local.scribble`.
 
     Args:
-        source: the picture's code.
+        source: the picture before painting.
         painted: the picture with strokes, uint8 `[R, R, C]`.
         touched: `[1, R, R, 1]`, mask of the strokes.
         colours: moves all rows, nearly freely; otherwise the paper's first six of 18,
             which are for shapes.
-
-    Source: `editing.local.scribble`.
     """
     if not touched.any():
         raise UserError("no stroke is on the picture: paint what should be there")

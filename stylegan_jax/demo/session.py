@@ -106,11 +106,10 @@ class Session:
         return self._drawn(source)
 
     def turned(self, source: Source, amounts: Sequence[float]) -> Code:
-        """A source moved along all `sliders`.
+        """A source moved along all `sliders` by `amounts` in standard deviations.
 
-        `amounts` are in standard deviations of the samples along each, or where unknown
-        in units of the latent space. UserError for another number of amounts, or a
-        photograph along a direction in z.
+        In units of the latent space where those are unknown. UserError for another
+        number of amounts, or a photograph along a direction in z.
         """
         if len(amounts) != len(self.sliders):
             raise UserError(f"{len(amounts)} amounts for {len(self.sliders)} sliders")

@@ -47,10 +47,10 @@ class Visitors:
 
     @contextlib.contextmanager
     def connected(self, visitor: str, *, listens: bool) -> Iterator[None]:
-        """Context of a visitor's open connection; its end stops their search.
+        """Context of a visitor's open connection.
 
-        A connection that `listens` receives results, others only show that the page is
-        open.
+        Connections that `listens` receive results, others only show that the page is
+        open. A visitor's search stops when none listens any more.
         """
         count = self._open[listens]
         count[visitor] += 1

@@ -77,10 +77,7 @@ def scale_style(
 
 
 def difference(start: Code, end: Code, threshold: float = THRESHOLD) -> Array:
-    """`end - start`, `[N, L, w_dim]`, without small rows.
-
-    Rows with an L2 norm below `threshold` become 0, so that backgrounds stay.
-    """
+    """`end - start`, `[N, L, w_dim]`; rows with an L2 norm below `threshold` are 0."""
     check_alike(start, end)
     change = end.ws - start.ws
     norms = jnp.linalg.norm(change, axis=-1, keepdims=True)
@@ -94,10 +91,9 @@ def transfer_expression(
     strength: Array | float = 1.0,
     threshold: float = THRESHOLD,
 ) -> Code:
-    """The subject with another person's expression, `w1 + t (w3 - w2)`.
+    """The subject with another person's expression: `w1 + t (w3 - w2)`.
 
-    w1 is `subject`, whose noise stays, t `strength`; w2 and w3 are one other person,
-    `neutral` and `expressive`. `threshold` is as in `difference`.
+    w1 is `subject`, whose noise stays; w2 and w3 are `neutral` and `expressive`.
     """
     check_alike(subject, neutral)
     change = difference(neutral, expressive, threshold)
@@ -134,9 +130,8 @@ def stops(
 ) -> np.ndarray:
     """Positions of a film's frames on a path through `count` codes.
 
-    float64 `[frames * legs + 1]`, in a loop (back to the first code) `[frames * legs]`:
-    the integer part is the index of the code left behind, the fraction t. `frames` are
-    those from one code to the next; `ease` slows down at every code (`3 t^2 - 2 t^3`).
+    float64 `[frames * legs + 1]`, in a loop `[frames * legs]`: the integer part is the
+    index of the code left behind, the fraction t, eased by `3 t^2 - 2 t^3`.
     """
     legs = count if loop else count - 1
     t = np.arange(frames) / frames

@@ -205,11 +205,8 @@ def correct(directions: Sequence[Direction], table: Rescoring) -> list[Direction
     """Mixtures of directions that change their own attribute alone, to first order.
 
     The rows of the inverse of the changes per length. `directions` are named after
-    different attributes, in one space, in the order of `table`; judge the result by
-    rescoring it on other samples.
-
-    Raises:
-        UserError: no such directions, or changes that cannot be told apart.
+    different attributes, in one space, in the order of `table`. UserError if changes
+    cannot be told apart.
     """
     own = [table.own(row) for row in range(len(directions))]
     names = tuple(direction.name for direction in directions)
@@ -275,14 +272,12 @@ def draw_rows(
     """A captioned grid of people moved along directions, uint8 `[H, W, C]`.
 
     Args:
-        generator: with its stored noise.
         directions: a row each per person.
         steps: a column each, relative, in units of the direction's `std` (1 if
             unknown).
         z: `[P, z_dim]`, of the people.
         labels: one-hot `[1, label_size]` of all of them, for a conditional network.
-        psi: truncation, before a direction in w is added.
-        cutoff: layers from this one on are not truncated; None truncates all.
+        psi: truncation, before a direction in w is added; `cutoff` likewise.
     """
 
     @jax.jit

@@ -23,11 +23,8 @@ from stylegan_jax.networks.generator import Generator
 class Batch:
     """Images to invert together and all that determines their results; on the devices.
 
-    Attributes:
-        targets: `[N, H, W, C]` in [-1, 1].
-        labels: `[1, label_size]` or None.
-        code: a further start, or None.
-        regression: for the start "regressed", or None.
+    Targets are in [-1, 1], keys one per image, labels `[1, label_size]`; `code` and
+    `regression` are further starts.
     """
 
     generator: Generator
@@ -47,12 +44,10 @@ class Batch:
 
 
 class Result(NamedTuple):
-    """Result of a batch.
+    """Result of a batch: a solution per stage, on the host.
 
-    Attributes:
-        stages: a solution each, on the host.
-        start: `[N]`, index into `Batch.starts`.
-        frames: uint8 `[N, H, W, C]`, one per chunk, if requested.
+    `start` is `[N]`, index into `Batch.starts`; `frames` uint8 `[N, H, W, C]` per
+    chunk.
     """
 
     stages: list[Solution]
