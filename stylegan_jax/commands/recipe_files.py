@@ -94,7 +94,7 @@ def all_recipes() -> dict[str, Path]:
 
 
 class _Former(ModuleType):
-    """A stand-in for a removed module, with the package's names."""
+    """A module that is gone, whose names are those of the package."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(stylegan_jax, name)

@@ -50,7 +50,7 @@ class PlainLines:
 
 
 class LiveDisplay:
-    """A live display at the bottom of a terminal."""
+    """A few lines at the bottom of a terminal that keep themselves up to date."""
 
     def __init__(self, stream: TextIO, progress: Progress) -> None:
         """Starts drawing `progress`, which its owner updates in place."""

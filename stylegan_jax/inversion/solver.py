@@ -40,7 +40,10 @@ class Problem(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Adam or gradient descent and its learning rates; Image2StyleGAN's by default."""
+    """Adam, or gradient descent, and its learning rate over the iterations.
+
+    The defaults are those of Image2StyleGAN.
+    """
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 0.01
@@ -86,9 +89,10 @@ class Optimizer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plateau:
-    """Stops an image if `patience` iterations lower its best loss by less than `gain`.
+    """When an image has had enough iterations.
 
-    `gain` is a share of the loss.
+    It stops when its best loss has not fallen by the share `gain` within `patience`
+    iterations.
     """
 
     patience: int = 300
@@ -122,14 +126,16 @@ class State:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Settings of a minimisation.
+    """How to minimise.
 
     Attributes:
-        plateau: early stopping; None never.
+        optimizer: turns gradients into steps.
+        steps: iterations at most.
+        plateau: when an image may stop earlier; None never.
         keep: the "best" iterate by its loss, or the "last", where losses of randomly
             shifted latents do not compare.
-        dtype: of a generator's activations: "float32", or the "network"'s own; bfloat16
-            is faster and finds less.
+        dtype: of the activations of a generator: "float32", or the "network"'s own,
+            which in bfloat16 is faster and finds less.
     """
 
     optimizer: Optimizer = Optimizer()
