@@ -76,7 +76,6 @@ def made_up(quad: np.ndarray, shape: tuple[int, ...]) -> float:
 
 
 def _sides(quad: np.ndarray) -> np.ndarray:
-    """Vectors along a quad's upper and left side, one per row."""
     return np.stack([quad[3] - quad[0], quad[1] - quad[0]])
 
 

@@ -78,7 +78,6 @@ def _check(
 def _warp(
     crop: np.ndarray, into: np.ndarray, quad: np.ndarray, box: ffhq.Box
 ) -> np.ndarray:
-    """The crop resampled to the pixels of `box`."""
     side = max(round(ffhq.quad_side(quad)), 1)
     if side < len(crop):  # else bicubic sampling would skip pixels
         crop = resampling.resize(crop, (side, side))

@@ -172,7 +172,6 @@ def _format(args: ConvertArgs, destination: Path) -> Format:
 
 
 def _check(args: ConvertArgs, destination: Path, file_format: Format) -> None:
-    """Raises UserError for flags that do not go together."""
     if destination.is_dir():
         raise UserError(f"{destination} is a folder; give the name of a file")
     if destination.exists():

@@ -212,7 +212,6 @@ def _layers(text: str, num_layers: int) -> tuple[int, ...] | None:
 def _classifiers(
     generator: Generator, args: DirectionsArgs, data: KnownData, *, quiet: bool
 ) -> dict[str, Classifier]:
-    """Classifiers of the attributes; none where not needed or not available."""
     needed = not args.file and args.method == "interfacegan"
     if not needed and not args.measured and not args.correct:
         return {}

@@ -262,11 +262,7 @@ def _write(
     before: Mapping[str, Sequence[Item] | Sequence[np.ndarray] | np.ndarray],
     unedited: np.ndarray | None = None,
 ) -> None:
-    """Writes results, and a grid.
-
-    `before` has its first columns by caption: items, pictures, or one mask `[1, R, R,
-    1]` for all rows.
-    """
+    """Writes results and a grid; `before` are its first columns by caption."""
     columns = [
         [shown(value, items[0].picture.shape[-1])] * len(items)
         if isinstance(value, np.ndarray) and value.dtype != np.uint8

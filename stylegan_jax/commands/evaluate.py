@@ -198,7 +198,6 @@ def _identity(
     what: str,
     of: dict[str, Any],
 ) -> dict[str, Any]:
-    """The key under which scores of a measure are recorded."""
     files = {
         name: cache.sha256(path) if (path := getattr(args, name)) else None
         for name in ("inception", "vgg16", "lpips", "features")

@@ -181,7 +181,6 @@ class Reader:
         return items
 
     def _stored(self, path: Path) -> list[Item]:
-        """The codes of a file, with the photograph of a face's."""
         code, about = codes.load(path, self.generator)
         if len(code) > 1:
             return self._items([f"{path.stem}_{i}" for i in range(len(code))], code)

@@ -264,7 +264,6 @@ def _abouts(
     features: FeatureNets,
     read: Sequence[Photo],
 ) -> list[dict[str, Any]]:
-    """Metadata that determine the result of each image."""
     weights = list(features.contents())
     common = {
         "recipe": to_json(recipe),
@@ -286,7 +285,6 @@ def fingerprint(generator: Generator) -> str:
 
 
 def _forget(outdir: Path) -> None:
-    """Removes the unfinished work of earlier calls."""
     for file in (outdir / resuming.FOLDER).glob("*.npz"):
         file.unlink()
 
@@ -299,7 +297,6 @@ def _finish(
     features: FeatureNets,
     who: Extractor | None,
 ) -> None:
-    """Scores, writes and prints one image."""
     drawn = np.stack([stage.picture for stage in found.stages])
     targets = np.broadcast_to(photo.pixels, drawn.shape)
     scores = report(targets, drawn, lpips_params=features.lpips, identity=who)
@@ -333,7 +330,6 @@ def _finish(
 
 
 def _report(out: Outputs, names: Sequence[str]) -> None:
-    """Writes and prints the scores of all images, by stage."""
     folder = out.folder
     abouts = {name: codes.load(folder / f"{name}.safetensors").about for name in names}
     scores = {

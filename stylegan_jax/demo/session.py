@@ -203,7 +203,6 @@ def _draw_noise(generator: Generator, key: Array) -> Noise:
 
 @jax.jit
 def _moved(codes: Array, steps: Array, amounts: Array) -> Array:
-    """All of `directions.apply`, relative, at once."""
     return codes + jnp.tensordot(amounts, steps, 1)[None]
 
 

@@ -183,7 +183,6 @@ def _interleaved(parts: Sequence[Array]) -> Array:
 
 
 def _best_starts(found: Solution, count: int) -> tuple[Solution, np.ndarray]:
-    """For every image the start with the lowest loss, and its index."""
     loss = np.where(np.isfinite(found.loss), found.loss, np.inf).reshape(count, -1)
     start = loss.argmin(1)
     return found.take(np.arange(count) * loss.shape[1] + start), start
