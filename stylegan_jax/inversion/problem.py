@@ -153,6 +153,8 @@ def fit(
 ) -> Iterator[Solution]:
     """Searches for latents, noise or both that minimise terms.
 
+    For example::
+
         for found in fit(generator, start, terms, Plan(steps=500)):
             print(len(found.history), found.loss)
         result = found.code
