@@ -13,6 +13,7 @@ import errno
 import json
 import logging
 import math
+import resource
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -123,8 +124,7 @@ class Checkpoints:
         try:
             if path.exists():
                 return
-            if sum(x.nbytes for x in leaves.values()) > _free(self.directory):
-                raise OSError(errno.ENOSPC, "too little space")
+            _check_space(self.directory, sum(x.nbytes for x in leaves.values()))
             stored.write_step(nimg, path, leaves, metadata)
             every = self._config.keep_every_kimg
             every_nimg = None if every is None else max(1, round(every * 1000))
@@ -265,8 +265,14 @@ def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
     raise UserError(f"none of the {len(steps)} checkpoints in {path} can be read")
 
 
-def _free(directory: Path) -> float:
-    return shutil.disk_usage(directory).free if directory.is_dir() else math.inf
+def _check_space(directory: Path, size: int) -> None:
+    """Raises OSError for what Orbax would complain of in every one of its threads."""
+    if directory.is_dir() and size > shutil.disk_usage(directory).free:
+        raise OSError(errno.ENOSPC, "too little space")
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Its data lie in files of up to 2 GB.
+    if limit != resource.RLIM_INFINITY and min(size, 2**31) > limit:
+        raise OSError(errno.EFBIG, "a file may not grow that large")
 
 
 def _reason(error: BaseException) -> str:

@@ -75,9 +75,9 @@ def train(
     """
     mesh = mesh or parallel.make_mesh()
     source = source or open_source(config.data)
+    best = criterion(config.metrics.best, evaluators)
     config = starting.prepare(workdir, config, source, mesh, beginning, change=change)
     model, run, final = config.model, config.run, config.model.resolution
-    best = criterion(config.metrics.best, evaluators)
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpoints(workdir, config.checkpoint))
         watchdog = watchdog or stack.enter_context(Watchdog(run.stall_seconds))

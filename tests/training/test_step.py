@@ -265,7 +265,7 @@ def test_a_minibatch_in_parts_gives_the_result_of_the_whole(accumulate, devices)
     for field in dataclasses.fields(whole):  # everything that a step carries on
         expected, found = (getattr(state, field.name) for state in (whole, parts))
         if field.name in ("g_params", "d_params", "g_ema"):
-            assert_active_close(expected, found, 2e-4, STABLE)
+            assert_active_close(expected, found, 5e-4, STABLE)
         elif not field.name.endswith("opt_state"):  # squared gradients round more
             chex.assert_trees_all_close(expected, found, rtol=1e-4, atol=1e-6)
         else:
