@@ -193,7 +193,7 @@ def _tyro(
     )
     try:
         with terminal.obeyed():
-            return read(args=words)
+            return typing.cast(Args, read(args=words))
     except SystemExit as left:
         if left.code:
             shown = io.StringIO()

@@ -125,7 +125,7 @@ def write_step(
     metadata: Mapping[str, Any],
 ) -> None:
     """Writes a checkpoint to a temporary directory, renames and seals it."""
-    alone = {"multiprocessing_options": _alone()}
+    alone: dict[str, Any] = {"multiprocessing_options": _alone()}
     handler = ocp.CompositeCheckpointHandler(
         state=ocp.StandardCheckpointHandler(**alone),
         meta=ocp.JsonCheckpointHandler(**alone),
