@@ -1,6 +1,7 @@
-"""Python in the pages: what it imports exists, and so do the functions it names."""
+"""Python in the pages: it needs one import, and the functions it names exist."""
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -33,6 +34,11 @@ def dotted(node):
 def resolves(dotted):
     """Whether `module.module.name.attribute` is something."""
     words = dotted.split(".")
+    # First without imports: that of `stylegan_jax.train` would put what starts the
+    # command in the place of the function.
+    with contextlib.suppress(AttributeError):
+        functools.reduce(getattr, words[1:], importlib.import_module(words[0]))
+        return True
     for count in range(len(words), 0, -1):
         try:
             module = importlib.import_module(".".join(words[:count]))
