@@ -248,8 +248,10 @@ def test_flags_that_are_given_are_found_in_any_spelling():
         ("`sg.Config` and `f(x)` stay", "`sg.Config` and `f(x)` stay"),
     ],
 )
-def test_settings_in_messages_are_flags(message, flags):
+def test_settings_in_messages_are_flags(message, flags, capsys):
     assert cli.as_flags(message) == flags
+    cli.say(UserError(message))
+    assert capsys.readouterr().out == f"{flags}\n"
 
     @cli.entry
     def main():

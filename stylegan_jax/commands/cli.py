@@ -19,7 +19,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TextIO, TypeVar
 
 import tyro
 
@@ -156,6 +156,11 @@ def as_flags(text: str) -> str:
         return f"--{name} {value}".rstrip()
 
     return _SETTING.sub(flag, text)
+
+
+def say(message: object, file: TextIO | None = None) -> None:
+    """Prints a message of the library with settings as flags, as by `as_flags`."""
+    print(as_flags(str(message)), file=file, flush=True)
 
 
 def entry(main: Callable[..., None]) -> Callable[..., None]:

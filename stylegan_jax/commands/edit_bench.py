@@ -13,6 +13,7 @@ import numpy as np
 
 from stylegan_jax import loading
 from stylegan_jax.classifiers import own
+from stylegan_jax.commands import cli
 from stylegan_jax.commands.edit_flags import Flags
 from stylegan_jax.commands.flag_groups import layers_of
 from stylegan_jax.commands.inputs import Item, Reader
@@ -75,7 +76,7 @@ class Workbench:
         if not found:
             raise UserError(rejected[0] if rejected else "no images are given")
         for reason in rejected:
-            print(f"left out: {reason}", file=sys.stderr)
+            cli.say(f"left out: {reason}", sys.stderr)
         self.rejected += rejected
         return found
 
@@ -220,7 +221,7 @@ class Workbench:
                     unedited=before if self.flags.paste == "change" else None,
                 )
             except (UserError, images.UnreadableImageError, OSError) as error:
-                print(f"not pasted: {names[i]}: {error}", file=sys.stderr)
+                cli.say(f"not pasted: {names[i]}: {error}", sys.stderr)
                 continue
             write_png(path.with_name(f"{stem}_photograph.png"), photograph, "picture")
         return pictures

@@ -109,7 +109,7 @@ def draw_all(flags: Figure, studio: Studio, outputs: Outputs) -> None:
             write(figure, studio, outputs, name.replace("-", "_"))
             drawn += 1
         except UserError as error:
-            print(f"no {name}: {error}", file=sys.stderr)
+            cli.say(f"no {name}: {error}", sys.stderr)
     if not drawn:
         raise UserError("no figure could be drawn")
 

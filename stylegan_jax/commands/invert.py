@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for photo in read
     ]
     for file in rejected:
-        print(f"{file.path}: {file.reason}; left out", file=sys.stderr)
+        cli.say(f"{file.path}: {file.reason}; left out", sys.stderr)
     if read:
         features = load_features(
             recipe,

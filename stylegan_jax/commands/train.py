@@ -168,4 +168,4 @@ def describe(config: Config) -> str:
         for phase in phases(config.schedule, config.model.resolution)
     ]
     short = shortfall(config.schedule, config.model.resolution)
-    return "\n".join([*lines, *([f"warning: {short}"] if short else [])])
+    return "\n".join([*lines, *([f"warning: {cli.as_flags(short)}"] if short else [])])

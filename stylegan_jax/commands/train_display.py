@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stylegan_jax.commands.cli import as_flags, say
 from stylegan_jax.io.timing import hms
 from stylegan_jax.training.progress import Progress, Reporter
 
@@ -41,7 +42,7 @@ class PlainLines:
         if self._stream is None:
             return
         try:
-            print(message, file=self._stream, flush=True)
+            say(message, self._stream)
         except BrokenPipeError:  # `| head` is no reason to stop training
             self._stream = None
 
@@ -70,7 +71,7 @@ class LiveDisplay:
 
     def note(self, message: str) -> None:
         """Prints a line above the display."""
-        self._console.print(message, markup=False, soft_wrap=True)
+        self._console.print(as_flags(message), markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Draws a last time and restores the cursor."""

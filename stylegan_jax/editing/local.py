@@ -215,9 +215,7 @@ def scribble(
         rows = rows_of_18(SCRIBBLE_ROWS, generator.config.num_ws)
     seen = [*_look(search, painted, None), StayTerm(start.ws, stay)]
     latents = yield from _latents(generator, start, seen, search, SCRIBBLE_PLAN, rows)
-    drawn = _draw(generator, latents.code)
-    targets = _pixels(painted, region), _pixels(drawn, 1 - region)
-    yield from _detail(generator, latents, targets, search)
+    yield from _restored(generator, latents, painted, region, search)
 
 
 def transfer_local_style(
@@ -239,9 +237,7 @@ def transfer_local_style(
     """
     seen = [*_look(search, images, mask), make_style(styles, 1 - mask)]
     latents = yield from _latents(generator, start, seen, search, PLAN)
-    drawn = _draw(generator, latents.code)
-    targets = _pixels(images, mask), _pixels(drawn, 1 - mask)
-    yield from _detail(generator, latents, targets, search)
+    yield from _restored(generator, latents, images, mask, search)
 
 
 def swap_face(
@@ -311,6 +307,15 @@ def _latents(
         edit = _edit(found.code, found, 0)
         yield edit
     return edit
+
+
+def _restored(
+    generator: Generator, latents: Edit, images: Array, mask: Array, search: Search
+) -> Iterator[Edit]:
+    """Noise that restores images in a mask and elsewhere keeps what latents gave."""
+    drawn = _draw(generator, latents.code)
+    targets = _pixels(images, mask), _pixels(drawn, 1 - mask)
+    yield from _detail(generator, latents, targets, search)
 
 
 def _detail(

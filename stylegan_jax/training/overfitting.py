@@ -28,6 +28,8 @@ HELD_OUT, R_V = "scores/held_out", "overfitting/r_v"
 def validation_ratio(train: Array, held_out: Array, fake: Array) -> Array:
     """r_v of mean scores: 0 without overfitting, 1 where held-out images look fake.
 
+    Not finite where samples score as training images do: it has no meaning there.
+
     Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
     Data", section 3.1, equation 1.
     """
@@ -61,7 +63,8 @@ def observer(
         ]
         key = jax.random.fold_in(jax.random.key(config.run.seed), nimg)
         inputs = parallel.place((*batches, key), everywhere)
-        return jax.device_get(compiled(phase)(state, *inputs))
+        found = jax.device_get(compiled(phase)(state, *inputs))
+        return {name: float(x) for name, x in found.items() if np.isfinite(x)}
 
     return observe
 

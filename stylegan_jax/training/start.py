@@ -68,6 +68,11 @@ def check(config: Config, source: Source, devices: int) -> Config:
     problems = [part_problem(config.model, phase, devices) for phase in schedule]
     if any(problems):
         raise UserError("\n  ".join(dict.fromkeys(filter(None, problems))))
+    if config.data.holdout and config.data.part != "train":
+        raise UserError(
+            f"data.part is {config.data.part}: images that are held out would be "
+            "trained on; leave `data.part` out, or set `data.holdout` to 0"
+        )
     for resolution in {phase.resolution for phase in schedule}:
         source.image(0, resolution)  # prepared data may lack a resolution
     return config

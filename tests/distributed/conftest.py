@@ -26,7 +26,9 @@ def get_config():
             resolution=8, z_dim=4, w_dim=4, mapping_width=4, mapping_layers=1,
             channel_max=4,
         ),
-        data=DataConfig(portraits_size=24, labels="eyeglasses", mirror=True),
+        data=DataConfig(
+            portraits_size=24, labels="eyeglasses", mirror=True, holdout=0.25
+        ),
         optimizer=OptimizerConfig(learning_rate=ByResolution(0.01), epsilon=100.0),
         schedule=ScheduleConfig(
             total_kimg=0.096, repeats=1, batch_size=ByResolution(16)

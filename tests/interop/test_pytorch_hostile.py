@@ -232,12 +232,6 @@ NAMES = [
 
 
 @pytest.fixture(scope="module")
-def sentinel(tmp_path_factory):
-    """What exists once something has run."""
-    return tmp_path_factory.mktemp("hostile") / "sentinel"
-
-
-@pytest.fixture(scope="module")
 def files(sentinel):
     return hostile(sentinel)
 

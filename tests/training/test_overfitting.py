@@ -5,11 +5,14 @@ import json
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import open_source
+from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.pair import discriminator_network
 from stylegan_jax.training import overfitting
 from stylegan_jax.training.config import Config, RunConfig
@@ -35,6 +38,23 @@ def test_r_v_is_the_papers():
     assert overfitting.validation_ratio(2.0, 1.0, -2.0) == pytest.approx(0.25)
     assert overfitting.validation_ratio(2.0, 2.0, -2.0) == 0
     assert overfitting.validation_ratio(2.0, -2.0, -2.0) == 1
+
+
+def test_nothing_is_said_of_r_v_where_it_has_no_meaning(monkeypatch):
+    """At first the scores of samples and of images may be equal."""
+    means = {overfitting.HELD_OUT: np.float32(0), overfitting.R_V: np.float32("nan")}
+    monkeypatch.setattr(overfitting, "make_scores", lambda *_: lambda *_: means)
+    source = open_source(CONFIG.data)
+    observe = overfitting.observer(CONFIG, source, parallel.make_mesh(1))
+    assert observe(8, jnp.zeros(()), PHASE) == {overfitting.HELD_OUT: 0.0}
+
+
+@pytest.mark.parametrize("part", ["all", "held_out"])
+def test_images_that_are_held_out_are_not_trained_on(tmp_path, part):
+    data = dataclasses.replace(CONFIG.data, part=part)
+    with pytest.raises(UserError, match=f"data.part is {part}: images that are held"):
+        train(dataclasses.replace(CONFIG, data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_scores_are_the_discriminators_minibatch_by_minibatch(key):

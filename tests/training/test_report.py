@@ -159,7 +159,7 @@ def a_tick(workdir, reporter):
         report.begin_phase("32 px, fading in", 32, 1.0)
         report.defer(100_000, {"loss/g": jnp.float32(0.5)})
         report.flush(100_000, 0.42)
-        report.note("a note")
+        report.note("a note of `augment.mode=ada`")
 
 
 LINE = "kimg 100.0/400    32px alpha 0.42  images/s "
@@ -169,7 +169,7 @@ def test_the_library_logs_its_lines(tmp_path, caplog, capsys):
     with caplog.at_level("INFO"):
         a_tick(tmp_path, LogLines)
     _, tick, note = caplog.messages
-    assert tick.startswith(LINE) and note == "a note"
+    assert tick.startswith(LINE) and note == "a note of `augment.mode=ada`"
     assert capsys.readouterr().out == ""
 
 
@@ -183,7 +183,7 @@ def test_a_terminal_gets_a_display_and_a_file_a_line_per_tick(
     monkeypatch.setenv("TERM", "xterm")
     a_tick(tmp_path, train_display.show)
     shown = stream.getvalue()
-    assert "32 px, fading in" in shown and "a note" in shown
+    assert "32 px, fading in" in shown and "a note of --augment.mode ada" in shown
     if not terminal:
         _, tick, _ = shown.splitlines()
         assert "\x1b" not in shown and tick.startswith(LINE)
