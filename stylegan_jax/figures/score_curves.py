@@ -14,9 +14,9 @@ _TRAINED = "metrics/"  # before the names of scores in metrics.jsonl
 # Panels of overfitting: training metrics by line name.
 _SIGNS = {
     "mean scores": {
-        "in training": "scores/real",
-        "held out": "scores/held_out",
-        "samples": "scores/fake",
+        "in training": "overfitting/train",
+        "held out": "overfitting/held_out",
+        "samples": "overfitting/fake",
     },
     "overfitting": {"r_t": "augment/r_t", "r_v": "overfitting/r_v"},
     "augmentation": {"p": "augment/p"},
@@ -76,9 +76,7 @@ def overfitting(run: Path) -> np.ndarray:
     The discriminator's mean scores of training, held-out and generated images; r_t and
     r_v; the augmentation probability p. Raises UserError if there are none.
     """
-    log = records.read_log(run / "metrics.jsonl", {"nimg": int}, inside=run)
-
-    log = [*log]
+    log = [*records.read_log(run / "metrics.jsonl", {"nimg": int}, inside=run)]
 
     def course(name: str) -> tuple[list[float], list[float]]:
         known = [record for record in log if name in record]
@@ -88,7 +86,7 @@ def overfitting(run: Path) -> np.ndarray:
         title: {line: course(name) for line, name in lines.items() if course(name)[0]}
         for title, lines in _SIGNS.items()
     }
-    if not panels["overfitting"]:
+    if not any(panels.values()):
         raise UserError(
             f"{run} has no record of overfitting: train with `data.holdout=0.1`, or "
             "`augment.mode=ada`"

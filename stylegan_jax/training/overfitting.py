@@ -22,7 +22,9 @@ from stylegan_jax.training.state import TrainState, select
 from stylegan_jax.training.step import to_float
 
 _MINIBATCHES = 4
-HELD_OUT, R_V = "scores/held_out", "overfitting/r_v"
+# Metrics: mean scores of samples and of images in training and held out, and r_v.
+FAKE, TRAIN = "overfitting/fake", "overfitting/train"
+HELD_OUT, R_V = "overfitting/held_out", "overfitting/r_v"
 
 
 def validation_ratio(train: Array, held_out: Array, fake: Array) -> Array:
@@ -41,9 +43,8 @@ def observer(
 ) -> Callable[[int, TrainState, Phase], Mapping[str, float]] | None:
     """Makes `(nimg, state, phase) -> metrics`; None if `data.holdout` is 0.
 
-    Metrics are `scores/held_out` and r_v, `overfitting/r_v`, of four minibatches each
-    of training images (`source`), held-out images and samples, augmented with the
-    present strength. Every process computes all of it.
+    Metrics are of four minibatches each of training images (`source`), held-out images
+    and samples, augmented with the present strength. Every process computes all of it.
     """
     if not config.data.holdout:
         return None
@@ -113,7 +114,8 @@ def make_scores(config: Config, phase: Phase) -> Callable[..., Mapping[str, Arra
         keys = jax.random.split(key, _MINIBATCHES)
         means = lax.map(one, (train, held_out, keys))
         fake, real, other = (mean.mean() for mean in means)
-        return {HELD_OUT: other, R_V: validation_ratio(real, other, fake)}
+        ratio = validation_ratio(real, other, fake)
+        return {FAKE: fake, TRAIN: real, HELD_OUT: other, R_V: ratio}
 
     return scores
 

@@ -178,6 +178,7 @@ def transposed(x, y, z, values):
     return out, back, pull_again(z)[0]
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("size", [8, pytest.param(4, marks=pytest.mark.thorough)])
 def test_gradients_are_transposes_and_probability_zero_is_bitwise_nothing(size):
     shape = (3, size, size, 4)

@@ -41,7 +41,7 @@ def test_processes_and_devices_share_out_the_same_minibatch(
     assert_same_run(one_by_four, run)
     # Metrics are those of the whole minibatch; one process writes and speaks.
     keys = {"nimg", "loss/D", "loss/G", "r1", "scores/real", "scores/fake"}
-    keys.add("scores/held_out")
+    keys |= {f"overfitting/{x}" for x in ("train", "held_out", "fake")}
     assert keys <= set().union(*lines(run))
     for ours, theirs in zip(lines(run), lines(one_by_four), strict=True):
         for key in keys & theirs.keys():

@@ -65,8 +65,8 @@ def test_overfitting_has_a_panel_for_all_that_was_recorded(run, monkeypatch):
     ):
         score_curves.overfitting(run)
     lines = [
-        {"nimg": 1000, "scores/real": 1.0, "scores/fake": -1.0},
-        {"nimg": 1000, "scores/held_out": 0.5, "overfitting/r_v": 0.25},
+        {"nimg": 1000, "overfitting/train": 1.0, "overfitting/fake": -1.0},
+        {"nimg": 1000, "overfitting/held_out": 0.5, "overfitting/r_v": 0.25},
     ]
     (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
     score_curves.overfitting(run)

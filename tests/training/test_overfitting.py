@@ -68,16 +68,23 @@ def test_scores_are_the_discriminators_minibatch_by_minibatch(key):
     scores = jax.jit(overfitting.make_scores(CONFIG, PHASE))
     found = scores(state, train_batch, held_out, key)
     network = discriminator_network(CONFIG.model, strided_groups=False)
-    expected = [
-        network.apply({"params": state.d_params}, image, labels[0])
-        for image in (pixels[1] / 127.5 - 1).astype(np.float32)
-    ]
-    np.testing.assert_allclose(
-        found[overfitting.HELD_OUT], np.mean(expected), rtol=1e-4
+    for name, images in zip(
+        (overfitting.TRAIN, overfitting.HELD_OUT), pixels, strict=False
+    ):
+        expected = [
+            network.apply({"params": state.d_params}, image, labels[0])
+            for image in (images / 127.5 - 1).astype(np.float32)
+        ]
+        np.testing.assert_allclose(found[name], np.mean(expected), rtol=1e-4)
+    fake, train_score, held_out_score, ratio = (
+        float(found[f"overfitting/{name}"])
+        for name in ("fake", "train", "held_out", "r_v")
     )
+    assert len({fake, train_score, held_out_score}) == 3
+    expected = (train_score - held_out_score) / (train_score - fake)
+    assert ratio == pytest.approx(expected, rel=1e-4)
     same = scores(state, train_batch, train_batch, key)
     assert same[overfitting.R_V] == 0
-    assert found[overfitting.R_V] != 0
 
 
 @pytest.mark.thorough
