@@ -5,7 +5,6 @@ if the file is unchanged (RFC 9110, 13.1.5 and 14.2).
 """
 
 import contextlib
-import dataclasses
 import errno
 import http.client
 import json
@@ -16,12 +15,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import cache, web
 from stylegan_jax.io.atomic import atomic_write
-from stylegan_jax.io.terminal import megabytes, transfer
+from stylegan_jax.io.terminal import megabytes, progress_bar
 from stylegan_jax.io.web import Changed, Offline, Setback, UnavailableError
 
 _DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before each further attempt
@@ -109,32 +107,6 @@ def _from_any(
     raise UserError(f"{content} cannot be fetched: {'; '.join(problems)}; {by_hand}")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    url: str
-    path: Path
-    max_bytes: int
-
-    @property
-    def part(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.part")
-
-    @property
-    def part_info(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.part.json")
-
-    def discard(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.part_info.unlink(missing_ok=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Begun:
-    done: int = 0  # bytes
-    validator: str = ""  # an ETag or a date, as the server wrote it
-    total: int | None = None  # bytes in the end, if the server said
-
-
 def download(url: str, path: Path, *, max_bytes: int) -> None:
     """Downloads a file that is not a web page; hold `cache.exclusive` meanwhile.
 
@@ -144,15 +116,15 @@ def download(url: str, path: Path, *, max_bytes: int) -> None:
         UnavailableError: no connection, server error, web page, or too many bytes.
         UserError: the file cannot be written.
     """
-    job = _Job(url, path, max_bytes)
+    part = _Part(url, path, max_bytes)
     setbacks, received_any = 0, False
     while True:
-        before = _begun(job).done
+        before = part.done
         try:
-            _attempt(job)
+            part.complete()
             break
         except Setback as error:
-            received = _begun(job).done - before
+            received = part.done - before
             received_any |= received > 0
             setbacks = 0 if received >= _PROGRESS else setbacks + 1
             hopeless = isinstance(error, Offline) and not received_any
@@ -160,104 +132,128 @@ def download(url: str, path: Path, *, max_bytes: int) -> None:
                 tries = f" ({setbacks} attempts)" if setbacks > 1 else ""
                 raise UnavailableError(f"{error}{tries}") from error
             if isinstance(error, Changed):
-                job.discard()
+                part.discard()
             delay = _DELAYS[max(setbacks - 1, 0)]
             _log.warning("%s; trying again in %g s", error, delay)
             time.sleep(delay)
-    with _local_errors(job):
-        os.replace(job.part, path)
-        job.part_info.unlink(missing_ok=True)
+    with part.local_errors():
+        os.replace(part.path, path)
+        part.info.unlink(missing_ok=True)
 
 
-def _attempt(job: _Job) -> None:
-    """Completes the part file, or raises."""
-    begun = _begun(job)
-    if begun.done and begun.done == begun.total:
-        return  # only the renaming was missing
-    headers = {}
-    if begun.done:
-        headers = {"Range": f"bytes={begun.done}-", "If-Range": begun.validator}
-    with web.open_file(job.url, headers) as response:
-        if response.status == 206:
-            _check_rest(job, begun, response)
-        else:  # from the beginning: it changed, or the server does not know ranges
-            begun = _Begun(0, "", _number(response.headers["Content-Length"]))
-        if begun.total is not None and begun.total > job.max_bytes:
-            raise UnavailableError(
-                f"{job.url}: {begun.total} bytes, more than the {job.max_bytes} allowed"
+class _Part:
+    """The bytes that have arrived, and what is known of the rest."""
+
+    def __init__(self, url: str, path: Path, max_bytes: int) -> None:
+        self.path = path.with_name(f"{path.name}.part")
+        self.info = path.with_name(f"{path.name}.part.json")
+        self.done, self._validator = 0, ""  # an ETag or a date, as the server wrote it
+        self._total: int | None = None  # bytes in the end, if the server said
+        self._url, self._name, self._max_bytes = url, path.name, max_bytes
+        # Nothing there, or nothing of use.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            info = json.loads(self.info.read_text())
+            total, done = info["total"], self.path.stat().st_size
+            if info["url"] == url and (total is None or done <= total):
+                self.done, self._total = done, total
+                self._validator = str(info["validator"])
+
+    def discard(self) -> None:
+        self.done = 0
+        self.path.unlink(missing_ok=True)
+        self.info.unlink(missing_ok=True)
+
+    def complete(self) -> None:
+        """Requests what is missing and appends it, or raises."""
+        if self.done and self.done == self._total:
+            return  # only the renaming was missing
+        headers = {}
+        if self.done and self._validator:
+            headers = {"Range": f"bytes={self.done}-", "If-Range": self._validator}
+        with web.open_file(self._url, headers) as response:
+            if response.status == 206:
+                self._check_rest(response)
+            else:  # from the beginning: it changed, or the server does not know ranges
+                self.done = 0
+                self._total = _number(response.headers["Content-Length"])
+                self._validator = _validator(response)
+            with self.local_errors():
+                self._check_size()
+                if not self.done:
+                    # First, so that old bytes never meet new information.
+                    self.path.unlink(missing_ok=True)
+                    info = {"url": self._url, "validator": self._validator}
+                    atomic_write(self.info, json.dumps(info | {"total": self._total}))
+                self._append(response)
+        if self._total is not None and self.done < self._total:
+            raise Setback(
+                f"{self._url}: the connection was cut after {megabytes(self.done)} of "
+                f"{megabytes(self._total)}"
             )
-        with _local_errors(job):
-            _check_space(job, (begun.total or 0) - begun.done)
-            if not begun.done:
-                # First, so that old bytes never meet new information.
-                job.part.unlink(missing_ok=True)
-                info = {"url": job.url, "validator": _validator(response)}
-                atomic_write(job.part_info, json.dumps(info | {"total": begun.total}))
-            done = _save(job, response, begun)
-    if begun.total is not None and done < begun.total:
-        raise Setback(
-            f"{job.url}: the connection was cut after {megabytes(done)} of "
-            f"{megabytes(begun.total)}"
-        )
 
+    def _check_rest(self, response: http.client.HTTPResponse) -> None:
+        """Raises Changed unless a 206 continues these bytes."""
+        header = response.headers.get("Content-Range", "")
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header.strip())
+        if (
+            match is None
+            or int(match[1]) != self.done
+            or _number(match[2]) not in (None, self._total)
+            or _validator(response) not in ("", self._validator)
+        ):
+            raise Changed(f"{self._url}: the file there changed; starting over")
 
-def _check_rest(job: _Job, begun: _Begun, response: http.client.HTTPResponse) -> None:
-    """Raises Changed unless a 206 continues the part file."""
-    header = response.headers.get("Content-Range", "")
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header.strip())
-    if (
-        match is None
-        or int(match[1]) != begun.done
-        or _number(match[2]) not in (None, begun.total)
-        or _validator(response) not in ("", begun.validator)
-    ):
-        raise Changed(f"{job.url}: the file there changed; starting over")
+    def _check_size(self) -> None:
+        total, folder = self._total or 0, self.path.parent
+        if total > self._max_bytes:
+            raise UnavailableError(
+                f"{self._url}: {total} bytes, more than the {self._max_bytes} allowed"
+            )
+        needed = total - self.done + _MARGIN
+        if (free := shutil.disk_usage(folder).free) < needed:
+            raise UserError(
+                f"{folder} has {megabytes(free)} free, {self._name} needs "
+                f"{megabytes(needed)}; make room or choose another folder"
+            )
 
+    def _append(self, response: http.client.HTTPResponse) -> None:
+        limit = self._total or self._max_bytes
+        with (
+            open(self.path, "ab") as file,
+            progress_bar(of_bytes=True) as bar,
+        ):
+            size = "" if self._total is None else f", {megabytes(self._total)}"
+            _log.info("downloading %s%s", self._name, size)
+            task = bar.add_task(self._name, completed=self.done, total=self._total)
+            while True:
+                with web.network_errors(self._url):
+                    # Not `read`: if a connection breaks, that loses what had arrived.
+                    chunk = response.read1(_CHUNK)
+                if not chunk:
+                    break
+                if self.done + len(chunk) > limit:
+                    self.discard()
+                    raise UnavailableError(
+                        f"{self._url}: sends more than {limit} bytes"
+                    )
+                file.write(chunk)
+                self.done += len(chunk)
+                bar.advance(task, len(chunk))
+            file.flush()
+            os.fsync(file.fileno())
 
-def _check_space(job: _Job, needed: int) -> None:
-    free = shutil.disk_usage(job.path.parent).free
-    if free < needed + _MARGIN:
-        raise UserError(
-            f"{job.path.parent} has {megabytes(free)} free, {job.path.name} needs "
-            f"{megabytes(needed + _MARGIN)}; make room or choose another folder"
-        )
-
-
-def _save(job: _Job, response: http.client.HTTPResponse, begun: _Begun) -> int:
-    """Appends the response to the part file; returns its size."""
-    done, limit = begun.done, begun.total or job.max_bytes
-    with (
-        open(job.part, "ab") as file,
-        transfer(job.path.name, done=done, total=begun.total) as advance,
-    ):
-        while True:
-            with web.network_errors(job.url):
-                # Not `read`: when a connection breaks, that loses what had arrived.
-                chunk = response.read1(_CHUNK)
-            if not chunk:
-                break
-            done += len(chunk)
-            if done > limit:
-                job.discard()
-                raise UnavailableError(f"{job.url}: sends more than {limit} bytes")
-            file.write(chunk)
-            advance(len(chunk))
-        file.flush()
-        os.fsync(file.fileno())
-    return done
-
-
-def _begun(job: _Job) -> _Begun:
-    try:
-        info: Any = json.loads(job.part_info.read_text())
-        if info["url"] == job.url and info["validator"]:
-            total = None if info["total"] is None else int(info["total"])
-            done = job.part.stat().st_size
-            if total is None or done <= total:
-                return _Begun(done, str(info["validator"]), total)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # nothing there, or nothing of use
-    return _Begun()
+    @contextlib.contextmanager
+    def local_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            advice = (
+                "make room, and it is continued" if full else "choose another folder"
+            )
+            raise UserError(
+                f"{self.path} cannot be written ({error.strerror}); {advice}"
+            ) from error
 
 
 def _validator(response: http.client.HTTPResponse) -> str:
@@ -268,15 +264,3 @@ def _validator(response: http.client.HTTPResponse) -> str:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() else None
-
-
-@contextlib.contextmanager
-def _local_errors(job: _Job) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "make room, and it is continued" if full else "choose another folder"
-        raise UserError(
-            f"{job.part} cannot be written ({error.strerror}); {advice}"
-        ) from error

@@ -3,8 +3,7 @@
 import contextlib
 import re
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +17,6 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-_SECONDS_BETWEEN_LINES = 10.0
 # Control characters but newline and tab, lone surrogates, and what hides or turns the
 # text around it (Unicode's Bidi_Control, zero widths, separators of lines, tags).
 _OBEYED = re.compile(
@@ -27,54 +25,18 @@ _OBEYED = re.compile(
 )
 
 
-def progress_bar(*, quiet: bool = False) -> Progress:
+def progress_bar(*, quiet: bool = False, of_bytes: bool = False) -> Progress:
     """A bar with title, count and time left, on terminals; a context manager."""
     console = Console(stderr=True)
+    counts = (DownloadColumn(), TransferSpeedColumn())
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        *(counts if of_bytes else [MofNCompleteColumn()]),
         TimeRemainingColumn(),
         console=console,
         disable=quiet or not console.is_terminal,
     )
-
-
-@contextlib.contextmanager
-def transfer(
-    name: str, *, done: int, total: int | None
-) -> Iterator[Callable[[int], None]]:
-    """Progress of a file transfer: a bar, or lines without a terminal.
-
-    Yields a function of the number of bytes since its last call; `done` came before.
-    """
-    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-    if not console.is_interactive:
-        yield _lines(console, name, done, total)
-        return
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    title = TextColumn("{task.description}", markup=False)
-    with Progress(title, *columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task(name, completed=done, total=total)
-        yield lambda count: progress.advance(task, count)
-
-
-def _lines(
-    console: Console, name: str, done: int, total: int | None
-) -> Callable[[int], None]:
-    whole = "" if total is None else f" of {megabytes(total)}"
-    so_far, last = done, time.monotonic()
-    console.print(f"{name}: {megabytes(done)}{whole}")
-
-    def advance(count: int) -> None:
-        nonlocal so_far, last
-        so_far += count
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES or so_far == total:
-            console.print(f"{name}: {megabytes(so_far)}{whole}")
-            last = now
-
-    return advance
 
 
 def megabytes(count: int) -> str:
@@ -109,16 +71,19 @@ class _Shown:
 @contextlib.contextmanager
 def only_shown() -> Iterator[None]:
     """Makes all that is printed or logged `printable`; rich keeps its colours."""
-    output: Any = _Shown(sys.stdout)
-    errors: Any = _Shown(sys.stderr)
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+    with _streams(_Shown(sys.stdout), _Shown(sys.stderr)):
         yield
 
 
 @contextlib.contextmanager
 def obeyed() -> Iterator[None]:
     """Gives the terminal back to a library that prints its own colours."""
-    output = getattr(sys.stdout, "rich_proxied_file", sys.stdout)
-    errors = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+    streams = (getattr(x, "rich_proxied_file", x) for x in (sys.stdout, sys.stderr))
+    with _streams(*streams):
+        yield
+
+
+@contextlib.contextmanager
+def _streams(output: Any, errors: Any) -> Iterator[None]:
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
         yield

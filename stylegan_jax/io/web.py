@@ -3,6 +3,7 @@
 Only Google Drive's page that confirms the download of large files is followed.
 """
 
+import collections
 import contextlib
 import html.parser
 import http.client
@@ -50,13 +51,12 @@ def check_url(url: str, origin: str | None = None) -> None:
     `origin` is the URL that led to it; https does not lead to http.
     """
     parts = urllib.parse.urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
-        return
-    from_here = origin is None or urllib.parse.urlsplit(origin).scheme == "http"
-    if parts.scheme == "http" and parts.hostname in _LOOPBACK and from_here:
-        return
-    by = "" if origin is None else f"{origin} leads to "
-    raise UnavailableError(f"{by}{url}: refused, since only https is fetched")
+    local = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    if local and origin is not None:
+        local = urllib.parse.urlsplit(origin).scheme == "http"
+    if not local and not (parts.scheme == "https" and parts.hostname):
+        by = "" if origin is None else f"{origin} leads to "
+        raise UnavailableError(f"{by}{url}: refused, since only https is fetched")
 
 
 def open_file(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
@@ -68,9 +68,8 @@ def open_file(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         Setback: no connection, or a transient failure of the server.
         UnavailableError: the server refuses, or answers with a web page.
     """
-    opener = urllib.request.build_opener(
-        _CheckedRedirects(), urllib.request.HTTPCookieProcessor()
-    )
+    cookies = urllib.request.HTTPCookieProcessor()
+    opener = urllib.request.build_opener(_CheckedRedirects(), cookies)
     place, origin = url, None
     for _ in range(_MAX_PAGES):
         check_url(place, origin)
@@ -81,8 +80,8 @@ def open_file(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
             if not is_page(response.headers.get_content_type(), head):
                 return response
             with response:
-                page = Page(response.read(_PAGE_BYTES))
-        if page.is_quota() or page.action is None:
+                page = _Page(response.read(_PAGE_BYTES))
+        if page.quota or page.action is None:
             raise page.error(url)
         place, origin = page.target(response.url), response.url
     raise UnavailableError(f"{url}: one page leads to another, none to the file")
@@ -104,35 +103,31 @@ def network_errors(url: str) -> Iterator[None]:
             raise _status_error(url, error) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)  # what a URLError wraps
-        text = str(reason) or type(reason).__name__
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            raise UnavailableError(
-                f"{url}: the server's certificate is not trusted ({text})"
-            ) from error
         passing = (TimeoutError, ConnectionResetError, http.client.HTTPException)
-        if isinstance(reason, passing):
-            raise Setback(f"{url}: the connection failed ({text})") from error
-        raise Offline(f"{url} cannot be reached ({text})") from error
+        kind, what = Offline, "cannot be reached"
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            kind, what = UnavailableError, "the server's certificate is not trusted"
+        elif isinstance(reason, passing):
+            kind, what = Setback, "the connection failed"
+        text = str(reason) or type(reason).__name__
+        raise kind(f"{url}: {what} ({text})") from error
 
 
 def _status_error(url: str, error: urllib.error.HTTPError) -> Exception:
-    status = _one_line(f"{error.code} {error.reason}")
     if error.code == 416:  # the part file is longer than the server's file
         return Changed(f"{url}: the file there changed; starting over")
     content = b""
     with contextlib.suppress(OSError, http.client.HTTPException):
         content = error.read(_PAGE_BYTES)
-    page = Page(content)
-    if page.is_quota():
+    page = _Page(content)
+    if page.quota:
         return page.error(url)
+    status = _one_line(f"{error.code} {error.reason}")
     if error.code in _PASSING:
         return Setback(f"{url}: the server answered {status}")
-    if error.code in (404, 410):
-        return UnavailableError(f"{url}: the server has no such file ({status})")
-    return UnavailableError(f"{url}: the server refused ({status})")
-
-
-# --- Web pages -----------------------------------------------------------------------
+    missing = error.code in (404, 410)
+    what = "has no such file" if missing else "refused"
+    return UnavailableError(f"{url}: the server {what} ({status})")
 
 
 def is_page(content_type: str, head: bytes) -> bool:
@@ -143,23 +138,20 @@ def is_page(content_type: str, head: bytes) -> bool:
     )
 
 
-class Page(html.parser.HTMLParser):
-    """Title and text of a web page; `action` of Google Drive's form, None elsewhere."""
+class _Page(html.parser.HTMLParser):
+    """Texts of a web page; `action` of Google Drive's form, None elsewhere."""
 
     def __init__(self, content: bytes) -> None:
-        """Parses the page."""
         super().__init__()
-        self.title = self._text = ""
         self.action: str | None = None
         self._fields: dict[str, str] = {}
-        self._inside = ""  # "title", "form", or a tag whose text is ignored
+        self._texts = collections.defaultdict(str)  # by the tag around them
+        self._inside = ""  # of these tags, or "" in all others
         self.feed(content.decode("utf-8", "replace"))
         self.close()
-
-    def is_quota(self) -> bool:
-        """Whether it says that the file was downloaded too often."""
-        text = " ".join(f"{self.title} {self._text}".split()).lower()
-        return any(sign in text for sign in _QUOTA)
+        text = " ".join(self._texts[tag] for tag in ("title", "form", ""))
+        # That the file was downloaded too often.
+        self.quota = any(sign in " ".join(text.split()).lower() for sign in _QUOTA)
 
     def target(self, url: str) -> str:
         """URL that the form of a page from `url` requests."""
@@ -169,17 +161,16 @@ class Page(html.parser.HTMLParser):
         return parts._replace(query=urllib.parse.urlencode(fields)).geturl()
 
     def error(self, url: str) -> UnavailableError:
-        """The error of a page in place of a file."""
-        if self.is_quota():
+        if self.quota:
             return UnavailableError(
                 f"{url}: quota exceeded, too many people downloaded it lately; it is "
                 "given out again within a day or so"
             )
-        title = f' titled "{_one_line(self.title)}"' if self.title else ""
+        title = _one_line(self._texts["title"])
+        title = f' titled "{title}"' if title else ""
         return UnavailableError(f"{url}: answered with a web page{title}, not the file")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Called by the parser."""
         values = {name: value or "" for name, value in attrs}
         if tag in ("title", "script", "style"):
             self._inside = tag
@@ -189,16 +180,11 @@ class Page(html.parser.HTMLParser):
             self._fields[values["name"]] = values.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
-        """Called by the parser."""
         if tag == self._inside:
             self._inside = ""
 
     def handle_data(self, data: str) -> None:
-        """Called by the parser."""
-        if self._inside == "title":
-            self.title += data
-        elif self._inside not in ("script", "style"):
-            self._text += data
+        self._texts[self._inside] += data
 
 
 def _one_line(text: str) -> str:
