@@ -25,6 +25,7 @@ _MAX_BOXES = 1 << 24  # bytes of what describes an AVIF
 _PNG_KEPT = {b"IHDR": 13, b"PLTE": 768, b"tRNS": 256, b"IDAT": 2**31, b"IEND": 0}
 _RAW_PROFILE = re.compile(rb"Raw profile type (?:exif|APP1)\0")
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"  # before it, in a JPEG
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _AVIF_METADATA = re.compile(rb"Exif|mime|(?<=colr)(?:prof|rICC)")
 _MAX_TEXT = 1 << 20
@@ -55,26 +56,19 @@ def show(file: IO[bytes], *, header: bool = False) -> Shown | None:
     if kind is None:
         return None
     size = file.seek(0, os.SEEK_END)
-    pieces, orientation, scans = _WALKS[kind](file, size, header)
+    pieces, turns = _WALKS[kind](file, size, header)
     stream = io.BufferedReader(_View(file, pieces), 1 << 16)
+    orientation = next((turn for turn in turns if turn != 1), 1)
+    scans = 1
+    if kind == "JPEG" and not header:
+        scans = sum(marker == 0xDA for marker, *_ in _segments(file, size))
     return Shown(kind, stream, orientation, scans)
 
 
 class _View(io.RawIOBase):
     def __init__(self, file: IO[bytes], pieces: Sequence[Piece]) -> None:
-        self._file, self._at = file, 0
-        self._pieces: list[Piece] = []
-        for piece in filter(len, pieces):
-            last = self._pieces[-1] if self._pieces else b""
-            if (
-                isinstance(last, range)
-                and isinstance(piece, range)
-                and last.stop == piece.start
-            ):
-                piece = range(last.start, piece.stop)
-                self._pieces.pop()
-            self._pieces.append(piece)
-        self._starts = [0, *accumulate(map(len, self._pieces))]
+        self._file, self._pieces, self._at = file, pieces, 0
+        self._starts = [0, *accumulate(map(len, pieces))]
 
     def readable(self) -> bool:
         return True
@@ -89,10 +83,10 @@ class _View(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # pyright: ignore
         place = bisect_right(self._starts, self._at) - 1
-        if place >= len(self._pieces):
+        if place == len(self._pieces):
             return 0
-        piece, inside = self._pieces[place], self._at - self._starts[place]
-        part = piece[inside : inside + len(buffer)]
+        inside = self._at - self._starts[place]
+        part = self._pieces[place][inside : inside + len(buffer)]
         if isinstance(part, range):
             part = read_at(self._file, part.start, len(part))
         buffer[: len(part)] = part
@@ -100,44 +94,57 @@ class _View(io.RawIOBase):
         return len(part)
 
 
-_Walk = tuple[list[Piece], int, int]
+# Of each format: what is kept, and orientations, of which the first but 1 counts.
+_Walk = tuple[list[Piece], list[int]]
 
 
 def _whole(file: IO[bytes], size: int, header: bool) -> _Walk:
-    return [range(size)], 1, 1
+    return [range(size)], []
 
 
 def _bmp(file: IO[bytes], size: int, header: bool) -> _Walk:
     compression = read_at(file, 30, 4)
     if compression in (b"\1\0\0\0", b"\2\0\0\0") and size > 1 << 23:
         raise AbsurdFileError("a run-length coded BMP of more than 8 MB")
-    return [range(size)], 1, 1
+    return [range(size)], []
+
+
+def _chunks(
+    file: IO[bytes], size: int, at: int, form: str
+) -> Iterator[tuple[bytes, int, int, range]]:
+    """Name, length and start of the data, and place, of each part of PNG or WebP."""
+    for _ in range(_MAX_PARTS):
+        if at >= size:
+            return
+        words = struct.unpack(form, read_at(file, at, 8).ljust(8, b"\0"))
+        if form == ">I4s":
+            length, name = words
+            stop = at + 12 + length
+        else:
+            name, length = words
+            stop = at + 8 + length + length % 2
+        yield name, length, at + 8, range(at, min(stop, size))
+        at = stop
+    raise AbsurdFileError(f"more than {_MAX_PARTS} parts")
 
 
 def _png(file: IO[bytes], size: int, header: bool) -> _Walk:
     pieces: list[Piece] = [range(8)]
-    orientations: dict[bytes, int] = {}
-    at = 8
-    for _ in range(_MAX_PARTS):
-        length, name = struct.unpack(">I4s", read_at(file, at, 8).ljust(8, b"\0"))
-        stop = at + 12 + length
-        if name in _PNG_KEPT:
-            if length > _PNG_KEPT[name]:
-                raise AbsurdFileError(f"{length} bytes of {name.decode()}")
-            if header and name == b"IDAT":
-                pieces.append(range(at, size))
-                break
-            pieces.append(range(at, min(stop, size)))
-        elif name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
-            text = read_at(file, at + 8, min(length, _MAX_TEXT))
-            orientations.setdefault(name, _png_orientation(name, text))
-        at = stop
-        if name == b"IEND" or at >= size:
+    turns: dict[bytes, int] = {}
+    for name, length, start, place in _chunks(file, size, 8, ">I4s"):
+        if length > _PNG_KEPT.get(name, length):
+            raise AbsurdFileError(f"{length} bytes of {name.decode()}")
+        if header and name == b"IDAT":
+            pieces.append(range(place.start, size))
             break
-    else:
-        raise AbsurdFileError(f"more than {_MAX_PARTS} parts")
-    turned = [o for _, o in sorted(orientations.items()) if o != 1]  # eXIf comes first
-    return pieces, turned[0] if turned else 1, 1
+        if name in _PNG_KEPT:
+            pieces.append(place)
+        elif name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+            text = read_at(file, start, min(length, _MAX_TEXT))
+            turns.setdefault(name, _png_orientation(name, text))
+        if name == b"IEND":
+            break
+    return pieces, [turn for _, turn in sorted(turns.items())]  # eXIf comes first
 
 
 def _png_orientation(name: bytes, data: bytes) -> int:
@@ -169,27 +176,26 @@ def _jpeg(file: IO[bytes], size: int, header: bool) -> _Walk:
     exif, xmp = 1, 1
     for marker, at, stop in _segments(file, size):
         if marker == 0xDA:
-            scans = 1 if header else _scans(file, size, at)
-            return [*pieces, range(at, size)], exif if exif != 1 else xmp, scans
+            pieces.append(range(at, size))
+            break
         head = read_at(file, at + 4, 29) if marker & 0xF0 == 0xE0 else b""
         if marker == 0xE1 and head.startswith(b"Exif\0\0"):
             exif = tiff.orientation(read_at(file, at + 10, stop - at - 10))
-        elif marker == 0xE1 and head.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+        elif marker == 0xE1 and head.startswith(_XMP):
             xmp = _xmp_orientation(read_at(file, at + 33, stop - at - 33))
-        needed = 0xC0 <= marker <= 0xCF or marker in (0xDB, 0xDC, 0xDD)
-        if (
-            needed
+        elif (
+            0xC0 <= marker <= 0xCF
+            or marker in (0xDB, 0xDC, 0xDD)
             or (marker == 0xE0 and head.startswith(b"JFIF"))
             or (marker == 0xEE and head.startswith(b"Adobe"))
         ):
             pieces.append(range(at, stop))
-    return pieces, 1, 1  # without pixels, which the decoder will say
+    return pieces, [exif, xmp]
 
 
-def _segments(
-    file: IO[bytes], size: int, at: int = 2
-) -> Iterator[tuple[int, int, int]]:
-    """Marker, start (at the marker) and end of each segment."""
+def _segments(file: IO[bytes], size: int) -> Iterator[tuple[int, int, int]]:
+    """Marker, start (at the marker) and end of each segment of a JPEG."""
+    at = 2
     for _ in range(_MAX_PARTS):
         head = read_at(file, at, 4)
         while not _MARKER.match(head):  # over coded pixels or junk
@@ -211,10 +217,6 @@ def _segments(
     raise AbsurdFileError(f"more than {_MAX_PARTS} parts")
 
 
-def _scans(file: IO[bytes], size: int, at: int) -> int:
-    return sum(marker == 0xDA for marker, _, _ in _segments(file, size, at))
-
-
 def _gif(file: IO[bytes], size: int, header: bool) -> _Walk:
     flags = read_at(file, 10, 1)
     at = 13 + (3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0)
@@ -224,7 +226,7 @@ def _gif(file: IO[bytes], size: int, header: bool) -> _Walk:
     for _ in range(_MAX_PARTS):
         head = read_at(file, at, 2)
         if not head:
-            return pieces, 1, 1
+            return pieces, []
         if in_text:
             in_text, at = head[0] > 0, at + 1 + head[0]
         elif head[:1] == b"!":
@@ -232,7 +234,7 @@ def _gif(file: IO[bytes], size: int, header: bool) -> _Walk:
                 control = range(at, min(at + 8, size))
             in_text, at = True, at + 2
         elif head[:1] == b",":
-            return [*pieces, control, range(at, size)], 1, 1
+            return [*pieces, control, range(at, size)], []
         else:
             at += 1
     raise AbsurdFileError(f"more than {_MAX_PARTS} parts before the picture")
@@ -240,26 +242,19 @@ def _gif(file: IO[bytes], size: int, header: bool) -> _Walk:
 
 def _webp(file: IO[bytes], size: int, header: bool) -> _Walk:
     kept: list[Piece] = []
-    exif, xmp, at = 1, 1, 12
-    for _ in range(_MAX_PARTS):
-        head = read_at(file, at, 9).ljust(9, b"\0")
-        name, (length,) = head[:4], struct.unpack("<I", head[4:8])
-        stop = min(at + 8 + length + length % 2, size)
+    exif, xmp = 1, 1
+    for name, length, start, place in _chunks(file, size, 12, "<4sI"):
         if name == b"VP8X":  # clears the flags of metadata
-            kept += [head[:8] + bytes([head[8] & ~0x2C]), range(at + 9, stop)]
+            head = read_at(file, place.start, 9).ljust(9, b"\0")
+            kept += [head[:8] + bytes([head[8] & ~0x2C]), place[9:]]
         elif name in (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"):
-            kept.append(range(at, stop))
+            kept.append(place)
         elif name == b"EXIF":
-            exif = tiff.orientation(read_at(file, at + 8, length))
+            exif = tiff.orientation(read_at(file, start, length))
         elif name == b"XMP ":
-            xmp = _xmp_orientation(read_at(file, at + 8, min(length, _MAX_TEXT)))
-        at += 8 + length + length % 2
-        if at >= size:
-            break
-    else:
-        raise AbsurdFileError(f"more than {_MAX_PARTS} parts")
+            xmp = _xmp_orientation(read_at(file, start, min(length, _MAX_TEXT)))
     riff = b"RIFF" + struct.pack("<I", 4 + sum(map(len, kept))) + b"WEBP"
-    return [riff, *kept], exif if exif != 1 else xmp, 1
+    return [riff, *kept], [exif, xmp]
 
 
 def _avif(file: IO[bytes], size: int, header: bool) -> _Walk:
@@ -270,8 +265,12 @@ def _avif(file: IO[bytes], size: int, header: bool) -> _Walk:
         head = read_at(file, at, 16)
         if len(head) < 8:
             break
-        length = _box_length(head, size - at)
-        stop = min(at + length, size)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if 0 < length < 8:
+            raise AbsurdFileError(f"a box of {length} bytes")
+        stop = min(at + (length or size), size)
         if head[4:8] in (b"mdat", b"free", b"skip"):
             pieces.append(range(at, stop))
         else:
@@ -282,18 +281,7 @@ def _avif(file: IO[bytes], size: int, header: bool) -> _Walk:
             _check_extents(box, size)
             pieces.append(_AVIF_METADATA.sub(b"skip", box))
         at = stop
-        if at >= size:
-            break
-    return pieces, 1, 1
-
-
-def _box_length(head: bytes, rest: int) -> int:
-    length = int.from_bytes(head[:4], "big")
-    if length == 1:
-        length = int.from_bytes(head[8:16], "big")
-    if length and length < 8:
-        raise AbsurdFileError(f"a box of {length} bytes")
-    return length or rest
+    return pieces, []
 
 
 def _check_extents(box: bytes, size: int) -> None:
@@ -335,12 +323,6 @@ _SIGNATURES = re.compile(
     re.DOTALL,
 )
 _WALKS = {
-    "PNG": _png,
-    "JPEG": _jpeg,
-    "WEBP": _webp,
-    "AVIF": _avif,
-    "GIF": _gif,
-    "TIFF": tiff.walk,
-    "BMP": _bmp,
-    "PPM": _whole,
+    **{"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "AVIF": _avif, "GIF": _gif},
+    **{"TIFF": tiff.walk, "BMP": _bmp, "PPM": _whole},
 }

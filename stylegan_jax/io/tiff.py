@@ -67,7 +67,7 @@ def orientation(exif: bytes) -> int:
         return 1
 
 
-def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], int, int]:
+def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], list[int]]:
     """The first image of a TIFF file, for `containers.show`; or AbsurdFileError."""
     directory = _read(file, size)
     entries = [e for e in directory.entries if e[0] in _PIXEL_TAGS and e[1] in _SIZES]
@@ -96,7 +96,7 @@ def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], int, in
     start = read_at(file, 0, 8 if big else 4) + struct.pack(order + rows, place)
     pieces: list[Piece] = [start, range(len(start), size), bytes(size % 2)]
     pieces.append(count + table + bytes(len(rows) * 8))
-    return pieces, directory.orientation(), 1
+    return pieces, [directory.orientation()]
 
 
 def _read(file: IO[bytes], size: int) -> _Directory:
