@@ -12,7 +12,6 @@ import json
 import os
 import resource
 import signal
-import struct
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ _MAX_FILE_BYTES = 1 << 32
 _PATIENCE = 10  # wall-clock time over CPU time, on busy machines
 _FREE_BYTES = 4 << 30  # of memory for JAX and a small program; larger files take more
 _BYTES_PER_BYTE = 8
+_DAMAGED = "is damaged or no jax.export file"
 
 
 def write(
@@ -55,11 +55,8 @@ def read(path: str | os.PathLike[str], *, again: str) -> export.Exported:
         if program.has_vjp():
             program.vjp().mlir_module()
     except Exception as error:  # flatbuffers and MLIR have no common class
-        known = isinstance(error, struct.error | ValueError | OSError)
-        detail = str(error).splitlines()[0][:100] if known and str(error) else ""
         raise UserError(
-            f"{path} is damaged or no jax.export file "
-            f"({detail or type(error).__name__}); write it again with {again}"
+            f"{path} {_DAMAGED} ({_reason(error)}); write it again with {again}"
         ) from error
     return program
 
@@ -91,7 +88,7 @@ def require(
             digest = hashlib.sha256(data).hexdigest()
     except (OSError, UserError) as error:
         raise UserError(f"{path} cannot be read ({error})") from error
-    how = json.dumps(None if shapes is None else [list(shape) for shape in shapes])
+    how = json.dumps(shapes)
     key = hashlib.sha256(f"{digest} {how} {jax.__version__} 1".encode()).hexdigest()
     passed = cache.folder("programs") / key
     if not passed.exists():
@@ -108,28 +105,22 @@ def require(
 def _tried(path: Path, shapes: str) -> str | None:
     max_bytes = _FREE_BYTES + _BYTES_PER_BYTE * path.stat().st_size
     words = [sys.executable, "-m", __name__, path, shapes, str(max_bytes), str(SECONDS)]
-    found = Path(__file__).resolve().parents[2]
+    package = str(Path(__file__).resolve().parents[2])
+    places = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
     # One CPU process: the accelerators are this process's.
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join([str(found), os.environ.get("PYTHONPATH", "")]),
-    }
-    too_long = f"takes more than {SECONDS} seconds for a first image"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": places}
+    seconds = _PATIENCE * SECONDS
     try:
         done = subprocess.run(
-            words,
-            env=environment,
-            capture_output=True,
-            timeout=_PATIENCE * SECONDS,
-            check=False,
+            words, env=environment, capture_output=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        return too_long
+        done = None
+    if done is None or done.returncode == -signal.SIGXCPU:
+        return f"takes more than {SECONDS} seconds for a first image"
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     if done.returncode == 0 and lines:
         return json.loads(lines[-1])
-    if done.returncode == -signal.SIGXCPU:
-        return too_long
     return f"ends the process that runs it (status {done.returncode})"
 
 
@@ -155,7 +146,7 @@ def problem(path: str, shapes: list[list[int]] | None) -> str | None:
     except RejectedProgramError as error:
         return str(error)
     except Exception as error:  # those of flatbuffers and MLIR have no common class
-        return f"is damaged or no jax.export file ({_reason(error)})"
+        return f"{_DAMAGED} ({_reason(error)})"
     if shapes is None or "cpu" not in program.platforms:
         return None
     zeros = [

@@ -4,8 +4,7 @@ Source: the StableHLO specification, https://openxla.org/stablehlo.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from jax import export
 from jax.extend.mlir import deserialize_portable_artifact, ir
@@ -55,31 +54,30 @@ class RejectedProgramError(UserError):
     """A program with forbidden content; the message does not name the file."""
 
 
+class _Function(NamedTuple):
+    count: int  # operations
+    depth: int  # of nesting
+    calls: list[tuple[str, int]]  # with their depth
+
+
 def check_operations(program: export.Exported) -> None:
     """Raises RejectedProgramError for forbidden content, also of the derivative."""
-    _check_module(program)
-    if program.has_vjp():
-        _check_module(program.vjp())
-
-
-def _check_module(program: export.Exported) -> None:
-    with mlir.make_ir_context():
-        module = deserialize_portable_artifact(program.mlir_module_serialized)
-        functions: dict[str, Any] = {}
-        for operation in module.body:
-            if operation.operation.name != "func.func":
-                raise RejectedProgramError(f"holds {_shown(operation.operation.name)}")
-            name = ir.StringAttr(operation.attributes["sym_name"]).value
-            if name in functions or not len(operation.regions[0].blocks):
-                raise RejectedProgramError(
-                    f"has a function {_shown(name)} that is there twice or without body"
-                )
-            functions[name] = operation.operation
-        if "main" not in functions:
-            raise RejectedProgramError("has no function main")
-        _check_signature(program, functions["main"])
-        calls = {name: _look(name, each) for name, each in functions.items()}
-    _check_calls(calls)
+    for each in [program, program.vjp()] if program.has_vjp() else [program]:
+        with mlir.make_ir_context():
+            module = deserialize_portable_artifact(each.mlir_module_serialized)
+            functions: dict[str, _Function] = {}
+            for top in module.body:
+                if top.operation.name != "func.func":
+                    raise RejectedProgramError(f"holds {_shown(top.operation.name)}")
+                name = ir.StringAttr(top.attributes["sym_name"]).value
+                if name in functions or not len(top.regions[0].blocks):
+                    raise RejectedProgramError(
+                        f"has a function {_shown(name)} twice or without body"
+                    )
+                if name == "main":
+                    _check_signature(each, top)
+                functions[name] = _look(name, top.operation)
+        _check_calls("main", functions, {}, ())
 
 
 def _check_signature(program: export.Exported, main: Any) -> None:
@@ -101,12 +99,14 @@ def _fits(aval: Any, found: Any) -> bool:
     )
 
 
-def _look(name: str, function: Any) -> tuple[int, int, list[tuple[str, int]]]:
-    """Number of operations, depth of nesting, and calls with their depth."""
+def _look(name: str, function: Any) -> _Function:
+    """Checks the operations of a function, but not those of others that it calls."""
     count, deepest, calls = 0, 0, []
-    for operation, depth in _operations(function):
+    waiting = [(function, 0)]
+    while waiting:
+        operation, depth = waiting.pop()
         count, deepest = count + 1, max(deepest, depth)
-        kind = operation.name
+        kind, attributes = operation.name, operation.attributes
         if kind not in _ALLOWED or (kind == "func.func" and depth):
             raise RejectedProgramError(f"holds {_shown(kind)}, no array operation")
         if depth > _MAX_DEPTH or count > _MAX_OPERATIONS:
@@ -114,33 +114,23 @@ def _look(name: str, function: Any) -> tuple[int, int, list[tuple[str, int]]]:
                 f"nests {depth} deep or has {count} operations in {_shown(name)}"
             )
         if kind == "func.call":
-            callee = ir.FlatSymbolRefAttr(operation.attributes["callee"]).value
+            callee = ir.FlatSymbolRefAttr(attributes["callee"]).value
             calls.append((callee, depth))
         if kind == "stablehlo.custom_call":
-            _check_target(operation.attributes)
+            target = ir.StringAttr(attributes["call_target_name"]).value
+            called = "called_computations"
+            others = called in attributes and len(ir.ArrayAttr(attributes[called]))
+            if target not in _TARGETS or others:
+                raise RejectedProgramError(
+                    f"calls {_shown(target)}, which is outside the program and not "
+                    "trusted"
+                )
         for result in operation.results:
             _check_size(result.type)
-    return count, deepest, calls
-
-
-def _operations(function: Any) -> Iterator[tuple[Any, int]]:
-    waiting = [(function, 0)]
-    while waiting:
-        operation, depth = waiting.pop()
-        yield operation, depth
         for region in operation.regions:
             for block in region.blocks:
                 waiting += [(each.operation, depth + 1) for each in block.operations]
-
-
-def _check_target(attributes: Any) -> None:
-    target = ir.StringAttr(attributes["call_target_name"]).value
-    called = "called_computations"
-    calls = called in attributes and len(ir.ArrayAttr(attributes[called]))
-    if target not in _TARGETS or calls:
-        raise RejectedProgramError(
-            f"calls {_shown(target)}, which is outside the program and not trusted"
-        )
+    return _Function(count, deepest, calls)
 
 
 def _check_size(kind: Any) -> None:
@@ -151,35 +141,29 @@ def _check_size(kind: Any) -> None:
         raise RejectedProgramError(f"holds an array {_shown(str(kind))}")
 
 
-def _check_calls(functions: dict[str, tuple[int, int, list[tuple[str, int]]]]) -> None:
-    """Rejects recursion, and bounds the program with its calls written out."""
-    sizes: dict[str, tuple[int, int]] = {}  # operations and depth with all calls
-    entered: set[str] = set()
-    waiting = ["main"]
-    while waiting:
-        name = waiting[-1]
-        if name in sizes:
-            waiting.pop()
-            continue
-        if name not in functions:
-            raise RejectedProgramError(f"calls {_shown(name)}, which is not there")
+def _check_calls(
+    name: str,
+    functions: dict[str, _Function],
+    known: dict[str, tuple[int, int]],
+    above: tuple[str, ...],
+) -> tuple[int, int]:
+    """Operations and depth of a function with its calls written out, in bounds."""
+    if name not in functions:
+        raise RejectedProgramError(f"has no function {_shown(name)}")
+    if name in above:
+        raise RejectedProgramError(f"has a function {_shown(name)} that calls itself")
+    if name not in known:
         count, deepest, calls = functions[name]
-        missing = {callee for callee, _ in calls} - sizes.keys()
-        if missing:
-            if name in entered:
-                raise RejectedProgramError(
-                    f"has a function {_shown(name)} that calls itself"
-                )
-            entered.add(name)
-            waiting += missing
-            continue
-        count += sum(sizes[callee][0] for callee, _ in calls)
-        deepest = max([deepest, *(depth + sizes[callee][1] for callee, depth in calls)])
-        if count > _MAX_OPERATIONS or deepest > _MAX_DEPTH:
+        if len(above) < _MAX_DEPTH:
+            for callee, depth in calls:
+                more = _check_calls(callee, functions, known, (*above, name))
+                count, deepest = count + more[0], max(deepest, depth + more[1])
+        if count > _MAX_OPERATIONS or max(deepest, len(above)) >= _MAX_DEPTH:
             raise RejectedProgramError(
                 f"nests {deepest} deep or has {count} operations with all calls"
             )
-        sizes[name] = count, deepest
+        known[name] = count, deepest
+    return known[name]
 
 
 def _shown(text: str) -> str:
