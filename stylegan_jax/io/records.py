@@ -6,6 +6,7 @@ with any keys, or `object` for anything.
 """
 
 import codecs
+import contextlib
 import dataclasses
 import enum
 import functools
@@ -15,6 +16,7 @@ import json
 import logging
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,14 +32,11 @@ _MAX_LINE = 1 << 20  # characters
 _MAX_DEPTH = 32
 _NAMED_LINES = 5  # of the damaged ones, in a warning
 _LONGEST_INTEGER = 20  # characters of one in 64 bits
-# Longer marks come first: that of UTF-32 begins with that of UTF-16.
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig"}
+_MARKS |= dict.fromkeys([codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE], "utf-16")
+_NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+_NAMES |= {int: "a whole number", float: "a number", type(None): "null"}
+_NO_NAME = re.compile("[\0\ud800-\udfff]")  # no file has such a name
 _log = logging.getLogger(__name__)
 
 
@@ -97,13 +96,8 @@ def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> 
 
 
 def read_json(source: str | os.PathLike[str] | bytes) -> Any:
-    """Any JSON, from a file or its bytes; ValueError if too long or too deep."""
-    if not isinstance(source, bytes):
-        source = read_bytes(source, MAX_BYTES)
-    try:
-        return json.loads(source)
-    except RecursionError:
-        raise UserError("nested too deeply") from None
+    """Any JSON, from a file or its bytes, as `parse`."""
+    return parse(source if isinstance(source, bytes) else read_bytes(source, MAX_BYTES))
 
 
 def read_log(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Any]:
@@ -116,7 +110,7 @@ def read_log(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[
             damaged.append(line.number)
         else:
             yield line.value
-    warn_of_damage(path, damaged)
+    warn_of_damage(path, tuple(damaged))
 
 
 def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator[Line]:
@@ -137,35 +131,27 @@ def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator
                 for number, text in enumerate(lines, 1):
                     if number > _MAX_LINES:
                         raise UserError(f"over {_MAX_LINES} lines")
-                    yield Line(number, text, _line_value(text, shape))
+                    value = None
+                    with contextlib.suppress(ValueError):
+                        value = _parsed(text, shape)
+                    yield Line(number, text, value)
     except (OSError, ValueError) as error:
         raise DamagedRecordError(
             f"{path} is no log ({error}); move it away to go on without it"
         ) from error
 
 
-def _line_value(text: str, shape: Any) -> Any:
-    try:
-        return _parsed(text, shape)
-    except ValueError:
-        return None
-
-
-def warn_of_damage(path: Path, numbers: list[int]) -> None:
+@functools.lru_cache  # once for each damage: a log is read for every score
+def warn_of_damage(path: Path, numbers: tuple[int, ...]) -> None:
     """Warns of damaged lines of a log, if there are any."""
     if numbers:
         shown = ", ".join(map(str, numbers[:_NAMED_LINES]))
         more = len(numbers) - _NAMED_LINES
-        others = f" and {more} more are" if more > 0 else " are"
-        _warn(
-            path, f"line {shown} is" if len(numbers) == 1 else f"lines {shown}{others}"
+        others = f" and {more} more" if more > 0 else ""
+        lines = (
+            f"line {shown} is" if len(numbers) == 1 else f"lines {shown}{others} are"
         )
-
-
-@functools.lru_cache
-def _warn(path: Path, which: str) -> None:
-    """Once for each file and damage: a log is read for every score."""
-    _log.warning("%s: %s damaged and left out", path, which)
+        _log.warning("%s: %s damaged and left out", path, lines)
 
 
 def set_aside(path: Path) -> Path:
@@ -194,7 +180,7 @@ def add_line(path: Path, value: dict[str, Any]) -> None:
 def _parsed(source: bytes | str, shape: Any) -> Any:
     value = parse(source)
     check(value, shape)
-    _check_texts_and_depth(value)
+    _check_texts_and_depth(value, 0)
     return value
 
 
@@ -235,26 +221,17 @@ def _integer(text: str) -> int:
     return value
 
 
-def _check_texts_and_depth(value: Any) -> None:
-    values = [value]
-    for _ in range(_MAX_DEPTH):
-        below: list[Any] = []
-        for each in values:
-            if isinstance(each, dict):
-                below += [*each, *each.values()]
-            elif isinstance(each, list):
-                below += each
-            elif isinstance(each, str) and "\0" in each:
-                raise UserError("a text with a zero byte")
-            elif isinstance(each, str) and not each.isascii():
-                try:
-                    os.fsencode(each)
-                except UnicodeError:
-                    raise UserError("a text that is not Unicode") from None
-        if not below:
-            return
-        values = below
-    raise UserError("nested too deeply")
+def _check_texts_and_depth(value: Any, depth: int) -> None:
+    if depth == _MAX_DEPTH:
+        raise UserError("nested too deeply")
+    if isinstance(value, dict | list):
+        for each in value:
+            _check_texts_and_depth(each, depth + 1)
+    if isinstance(value, dict):
+        for each in value.values():
+            _check_texts_and_depth(each, depth + 1)
+    elif isinstance(value, str) and _NO_NAME.search(value):
+        raise UserError("a text with a zero byte, or that is not Unicode")
 
 
 def check(value: Any, shape: Any, name: str = "it") -> None:
@@ -281,17 +258,6 @@ def check(value: Any, shape: Any, name: str = "it") -> None:
 def _check_type(value: Any, kinds: tuple[type, ...], name: str) -> None:
     if type(value) not in kinds:
         raise UserError(f"{name} is {_NAMES.get(type(value), 'something else')}")
-
-
-_NAMES = {
-    dict: "an object",
-    list: "a list",
-    str: "a text",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    type(None): "null",
-}
 
 
 # --- Configurations ------------------------------------------------------------------

@@ -67,7 +67,7 @@ def drop_lines_after(path: Path, nimg: int) -> None:
         elif line.value["nimg"] <= nimg:
             kept.append(line.text)
     if damaged and damaged != [count]:
-        records.warn_of_damage(path, damaged)
+        records.warn_of_damage(path, tuple(damaged))
         _log.warning("the file as it was is now %s", records.set_aside(path))
     elif len(kept) == count:
         return

@@ -121,7 +121,10 @@ REFUSED = {
         program(ZEROS, arguments="tensor<1x8x8x4xf32>"),
         "other arguments",
     ),
-    "no function 'main'": (program(ZEROS).replace("@main", "@other"), "no function main"),
+    "no function main": (
+        program(ZEROS).replace("@main", "@other"),
+        "no function 'main'",
+    ),
 }
 
 
