@@ -177,8 +177,8 @@ def _label_columns(
             "stored), or classifiers by `classifiers`"
         )
     labels = np.stack([source.label(int(i)) for i in indices])
-    known = tuple(getattr(unwrapped(source, [])[0], "label_names", ()))
-    names = known or tuple(f"label{i}" for i in range(source.label_size))
+    numbered = tuple(f"label{i}" for i in range(source.label_size))
+    names = source.label_names or numbered
     columns = dict(zip(names, labels.T, strict=True))
     one_hot = np.all(np.sort(labels, axis=1)[:, :-1] == 0) and np.all(
         labels.max(axis=1) == 1

@@ -23,8 +23,7 @@ from stylegan_jax import loading
 from stylegan_jax.by_resolution import parse_by_resolution
 from stylegan_jax.classifiers.classifier import train_classifier
 from stylegan_jax.commands import cli
-from stylegan_jax.data.arrays import Points
-from stylegan_jax.data.sources import Source, open_source, spread
+from stylegan_jax.data.sources import Points, Source, open_source, spread
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, outputs, plots
 from stylegan_jax.io.atomic import atomic_write

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import math
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ import numpy as np
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.bucket import is_remote
 from stylegan_jax.io.depth import FULL, Whites
+from stylegan_jax.io.listing import is_called_image
 from stylegan_jax.limits import (
     require,
     require_not_negative,
@@ -22,31 +24,32 @@ from stylegan_jax.limits import (
 
 POINTS = {"ring": 2, "gaussian": 1}  # sets of points, and their dimensions
 NAMES = ("portraits", "folder", "zip", "pyramid", *POINTS)
-_CROPS = ("center", "none")
-_PARTS = ("train", "held_out", "all")
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+# Labels by source, a pattern and its meaning; other sources check theirs when opened.
+_OF_FILES = (
+    "none|folders|json|.*csv",
+    "none, folders, json, csv or the name of a .csv file",
+)
+_LABELS = {"folder": _OF_FILES, "zip": _OF_FILES}
+_LABELS |= {"pyramid": ("none|stored", "none or stored")}
+_LABELS |= dict.fromkeys(POINTS, ("none", "none"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """The images, their labels, and how they are made square.
 
-    Labels, by source: "none" everywhere; the name of an attribute for `portraits`;
-    for `folder` and `zip` "folders" (the first level of sub-folders that differ),
-    "json" (the `dataset.json` of StyleGAN2-ADA), "csv" (`labels.csv`) or the name of
-    another .csv file inside; for TFDS "tfds" (the only class label) or the name of a
-    feature; for `pyramid` "stored". Images without a label are left out.
-
-    Raises:
-        UserError: a value is unknown, or does not go with another.
+    Images without a label are left out. Raises UserError if a value is unknown, or does
+    not go with another.
     """
 
     # portraits, folder, zip, tfds:<data set>, pyramid; or points: ring, gaussian
     name: str = "portraits"
     path: str | None = None  # the folder, zip file, prepared pyramid, or TFDS data_dir
     split: str = "train"  # of a TFDS data set, sub-splits such as train[:90%] too
-    # Class labels: none; an attribute of the portraits; folders, json, csv or NAME.csv
-    # (folder, zip); tfds or the name of a TFDS feature; stored (pyramid).
+    # Class labels: none; an attribute of the portraits; folders (the first level of
+    # sub-folders that differ), json (the dataset.json of StyleGAN2-ADA), csv
+    # (labels.csv) or NAME.csv (folder, zip); tfds (the only one) or the name of a TFDS
+    # feature; stored (pyramid).
     labels: str = "none"
     mirror: bool = False  # flip each image with probability 1/2, each time it is seen
     num_channels: int = 3  # 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha
@@ -79,8 +82,8 @@ class DataConfig:
             )
         if kind in ("folder", "zip", "pyramid") and not self.path:
             raise UserError(f"data {self.name!r} needs a path; set data.path")
-        require_one_of(self, "data", _CROPS, "crop")
-        require_one_of(self, "data", _PARTS, "part")
+        require_one_of(self, "data", ("center", "none"), "crop")
+        require_one_of(self, "data", ("train", "held_out", "all"), "part")
         require_positive(self, "data", "points_std", "ring_modes")
         require_not_negative(self, "data", "cache_gb")
         sizes = ("points_size", "portraits_size", "max_images")
@@ -102,21 +105,9 @@ class DataConfig:
                 "data.part is held_out, and nothing is held out; give data.holdout, "
                 "such as 0.1"
             )
-        self._check_labels(kind)
-
-    def _check_labels(self, kind: str) -> None:
-        labels = self.labels
-        if labels == "none" or kind in ("portraits", "tfds"):
-            return  # attributes and features are checked by those who know them
-        if kind in POINTS:
-            allowed, right = "none", False
-        elif kind == "pyramid":
-            allowed, right = "none or stored", labels == "stored"
-        else:
-            allowed = "none, folders, json, csv or the name of a .csv file"
-            right = labels in ("folders", "json") or labels.endswith("csv")
-        if not right:
-            raise UserError(f"labels {labels!r} of a {kind} must be {allowed}")
+        pattern, allowed = _LABELS.get(kind, (".*", ""))
+        if not re.fullmatch(pattern, self.labels):
+            raise UserError(f"labels {self.labels!r} of a {kind} must be {allowed}")
 
     @property
     def dataset(self) -> str:
@@ -133,11 +124,6 @@ class DataConfig:
         """uint8 for images, float32 for points."""
         return np.float32 if self.name in POINTS else np.uint8
 
-    @property
-    def cache_bytes(self) -> int:
-        """`cache_gb` in bytes."""
-        return int(self.cache_gb * 1e9)
-
 
 def kind_of(path: str | Path) -> str:
     """Kind of data at a path: `zip`, `pyramid` (prepared) or `folder`."""
@@ -152,42 +138,19 @@ def by_path(config: DataConfig, *, named: bool) -> tuple[DataConfig, str | None]
 
     Raises UserError if the user's name (`named`) contradicts the path.
     """
-    path, name = config.path, config.name
-    kind = None if path is None or is_remote(path) else _kind_at(config)
-    if kind is None or kind == name:
-        check_path(config)
+    if config.path is None or is_remote(config.path):
+        return config, None
+    path, kind = Path(config.path).expanduser(), kind_of(config.path)
+    if kind == "folder" and not path.is_dir():
+        return config, None
+    if kind == "folder" and config.dataset:  # may be the data_dir of TFDS
+        kind = kind if any(map(is_called_image, os.listdir(path))) else config.name
+    if kind == config.name:
         return config, None
     if named:
         raise UserError(
-            f"{path} is a {kind}, and data.name is {name}: leave `data.name` out, or "
-            f"give `data.name` {kind}"
+            f"{path} is a {kind}, and data.name is {config.name}: leave `data.name` "
+            f"out, or give `data.name` {kind}"
         )
     other = dataclasses.replace(config, name=kind)
-    return other, f"{path} is a {kind}: data.name is {kind}, not {name}"
-
-
-def check_path(config: DataConfig) -> None:
-    """Raises UserError for a path given to a drawn source."""
-    if config.path is not None and config.name in ("portraits", *POINTS):
-        raise UserError(
-            f"data.path {config.path} is nothing that {config.name!r} could use, which "
-            "is drawn; there is no folder, zip file or prepared data at that path"
-            if not Path(config.path).expanduser().exists()
-            else f"data.path {config.path} is given, and {config.name!r} is drawn: set "
-            "data.name to folder, zip or pyramid, or leave data.path out"
-        )
-
-
-def _kind_at(config: DataConfig) -> str | None:
-    path = Path(config.path or "").expanduser()
-    kind = kind_of(path)
-    if kind == "folder" and not path.is_dir():
-        return None
-    if kind == "folder" and config.dataset and not _has_pictures(path):
-        return None  # the data_dir of TFDS
-    return kind
-
-
-def _has_pictures(path: Path) -> bool:
-    with os.scandir(path) as entries:
-        return any(entry.name.lower().endswith(_PICTURES) for entry in entries)
+    return other, f"{path} is a {kind}: data.name is {kind}, not {config.name}"

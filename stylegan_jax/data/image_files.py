@@ -5,47 +5,51 @@ is clear; `EncodedSource` handles later damage. Zip members are never extracted,
 their names cannot reach outside; encrypted members and zip bombs are skipped.
 """
 
+import dataclasses
 import io
 import logging
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import IO, NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 
 from stylegan_jax.data import labels as label_files
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.stored_images import EncodedSource, Skipped
+from stylegan_jax.data.sources import choose
+from stylegan_jax.data.stored_images import EncodedSource
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import archives, depth, images, listing
 from stylegan_jax.io.decoding import MAX_FILE_BYTES, UnreadableImageError
-from stylegan_jax.io.listing import is_junk, list_files
 
 MIN_IMAGES = 2  # with fewer, the path or the labels are surely wrong
 _MAX_LISTED = 5
-_CHUNK = 64  # files decoded before it is asked whether more are needed
 # Enough for a header, without unpacking the whole member.
 _HEAD_BYTES = 2**17
 _logger = logging.getLogger(__name__)
 
 
-class _Place(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """A folder or zip file; its functions are called from several threads."""
+
     name: str
     files: list[str]  # relative, with forward slashes
     open: Callable[[str], tuple[IO[bytes], bool]]  # stream, and whether its end is near
-    read: Callable[[str], bytes]  # called from several threads
+    read: Callable[[str], bytes]
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)  # with reasons
 
 
-class _Image(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Image:
     file: str
-    side: int  # the shorter one
-    is_square: bool
-    shape: str  # width and height for messages
+    height: int
+    width: int
     kind: str  # of a sample, see `Header`
-    label: label_files.Label | None = None
+    written: str | None  # by a command of ours, see `listing.made_by_us`
 
 
 def open_image_files(config: DataConfig) -> EncodedSource:
@@ -56,50 +60,46 @@ def open_image_files(config: DataConfig) -> EncodedSource:
     """
     path = Path(config.path or "").expanduser()
     place = _zip(path) if config.name == "zip" else _folder(path)
-    files = sorted(place.files)
-    tables = {file for file in files if label_files.is_table(file)}
-    found, skipped = _examine(place, [file for file in files if file not in tables])
-    whites, broken = _find_whites(config, place, found)
-    skipped += broken
-    bad = {file for file, _ in broken}
-    found = [image for image in found if image.file not in bad]
-    _require(len(found), place, skipped)
-    found, unlabelled = _labelled(config, place, tables, found)
-    skipped += [Skipped(file, "no label") for file in unlabelled]
-    _require(len(found), place, skipped)
-    odd = [image for image in found if not image.is_square]
+    tables = {file for file in place.files if label_files.is_table(file)}
+    found = _examine(place, sorted(set(place.files) - tables))
+    whites = _find_whites(config, place, found)
+    found = _usable(place, found)
+    table = None
+    if config.labels != "none":
+        files = [image.file for image in found]
+        read = label_files.read
+        labels = read(config.labels, files, tables, place.read, place.name)
+        place.skipped.update(dict.fromkeys({*files} - labels.keys(), "no label"))
+        found = _usable(place, found)
+        table = label_files.make_table([labels[image.file] for image in found])
+    else:
+        _hint_at_labels(place, tables)
+    odd = [image for image in found if image.height != image.width]
     if config.crop == "none" and odd:
         raise UserError(
             f"{len(odd)} of {len(found)} images of {place.name} are not square, for "
-            f"example {odd[0].file!r} with {odd[0].shape}; use crop=center"
+            f"example {odd[0].file!r} with {odd[0].width}x{odd[0].height}; use "
+            "crop=center"
+        )
+    if place.skipped:
+        listed = [f"{file!r} ({why})" for file, why in sorted(place.skipped.items())]
+        more = ", ..." if len(listed) > _MAX_LISTED else ""
+        _logger.warning(
+            f"{len(listed)} of {len(place.files)} files of {place.name} are skipped: "
+            f"{', '.join(listed[:_MAX_LISTED])}{more}"
         )
     chosen = choose(len(found), config)
-    table = None
-    if config.labels != "none":
-        table = label_files.make_table([x.label for x in found if x.label is not None])
-        table = table.take(chosen)
-    _report(place, skipped)
     found = [found[i] for i in chosen]
     return EncodedSource(
+        place.name,
         lambda index: place.read(found[index].file),
-        len(found),
-        name=place.name,
-        num_channels=config.num_channels,
-        labels=table,
-        sides=np.array([image.side for image in found]),
+        np.array([min(image.height, image.width) for image in found]),
+        config,
+        labels=table and table.take(chosen),
         whites=whites,
-        skipped=sorted(skipped),
-        allow_crop=config.crop == "center",
         pad=bool(config.pad),
+        skipped=place.skipped,
     )
-
-
-def choose(count: int, config: DataConfig) -> np.ndarray:
-    """Indices of all images, or of random `config.max_images`: files may be sorted."""
-    if config.max_images is None or config.max_images >= count:
-        return np.arange(count)
-    order = np.random.default_rng(config.seed).permutation(count)
-    return np.sort(order[: config.max_images])
 
 
 def _folder(root: Path) -> _Place:
@@ -120,7 +120,8 @@ def _folder(root: Path) -> _Place:
         with open_file(file)[0] as stream:
             return stream.read()
 
-    return _Place(f"folder {str(root)!r}", list_files(root), open_file, read)
+    files = listing.list_files(root)
+    return _Place(f"folder {str(root)!r}", files, open_file, read)
 
 
 def _zip(path: Path) -> _Place:
@@ -165,68 +166,56 @@ def _zip(path: Path) -> _Place:
     return _Place(f"zip {str(path)!r}", list(members), open_file, read)
 
 
-def _examine(place: _Place, files: Sequence[str]) -> tuple[list[_Image], list[Skipped]]:
-    """Images found by their headers, and the files that are none."""
-    kinds: dict[str, str | None] = {}  # of the pictures that our commands write
+def _examine(place: _Place, files: Sequence[str]) -> list[_Image]:
+    """Images by their headers; skips other files, and what our commands wrote."""
 
-    def look(file: str) -> _Image | Skipped:
-        if is_junk(file):
-            return Skipped(file, "a hidden or system file")
+    def look(file: str) -> _Image | None:
+        if listing.is_junk(file):
+            place.skipped[file] = "a hidden or system file"
+            return None
         try:
             stream, check_end = place.open(file)
             with stream:
                 written = listing.made_by_us(stream)
                 header = images.read_header(stream, check_end=check_end)
         except (UnreadableImageError, OSError) as error:
-            return Skipped(file, str(error))
-        kinds[file] = written
-        height, width, kind = header
-        shape = f"{width}x{height}"
-        return _Image(file, min(height, width), height == width, shape, kind)
+            place.skipped[file] = str(error)
+            return None
+        return _Image(file, *header, written)
 
     with ThreadPoolExecutor(8) as pool:
-        looked = list(pool.map(look, files))
-    ours = listing.left_out({file: kinds[file] for file in files if file in kinds})
-    skipped = [
-        Skipped(x.file, "written by a command of this package")
-        if isinstance(x, _Image)
-        else x
-        for x in looked
-        if isinstance(x, Skipped) or x.file in ours
-    ]
-    found = [x for x in looked if isinstance(x, _Image) and x.file not in ours]
-    return found, skipped
+        found = [image for image in pool.map(look, files) if image]
+    ours = listing.left_out({image.file: image.written for image in found})
+    place.skipped.update(dict.fromkeys(ours, "written by a command of this package"))
+    return [image for image in found if image.file not in ours]
 
 
 def _find_whites(
     config: DataConfig, place: _Place, found: Sequence[_Image]
-) -> tuple[depth.Whites, list[Skipped]]:
-    """White levels by kind of deep sample, and the unreadable files."""
-    skipped: list[Skipped] = []
+) -> depth.Whites:
+    """White levels by kind of deep sample; skips unreadable files."""
     whites = dict(config.whites)
 
-    def look(file: str) -> float | Skipped:
+    def look(file: str) -> float | str:
         try:
             return depth.largest(images.read_levels(place.read(file))[0])
         except (ValueError, OSError) as error:
-            return Skipped(file, str(error))
+            return str(error)
 
     for kind in sorted({image.kind for image in found} - {"8-bit", *whites}):
         of_kind = [image.file for image in found if image.kind == kind]
         high, largest_file = 0.0, of_kind[0]
         with ThreadPoolExecutor(8) as pool:
-            for start in range(0, len(of_kind), _CHUNK):
-                chunk = of_kind[start : start + _CHUNK]
-                for file, level in zip(chunk, pool.map(look, chunk), strict=True):
-                    if isinstance(level, Skipped):
-                        skipped.append(level)
-                    elif level > high:
-                        high, largest_file = level, file
+            for file, level in zip(of_kind, pool.map(look, of_kind), strict=True):
+                if isinstance(level, str):  # not by `look`: the order decides which
+                    place.skipped[file] = level
+                elif level > high:
+                    high, largest_file = level, file
                 if kind == "16-bit" and depth.white_of(kind, high) == depth.FULL[kind]:
                     break  # more files cannot change it
         try:
             white = depth.white_of(kind, high)
-        except ValueError as error:
+        except UserError as error:
             raise UserError(
                 f"{largest_file!r} of {place.name} has {error}; save it with 8 or 16 "
                 f"bits, or say what is white: `data.white` {high:g}"
@@ -234,73 +223,33 @@ def _find_whites(
         if white != depth.FULL[kind]:
             whites[kind] = white
             _logger.warning(
-                "%d %s files of %s, %s; `data.white` %g says otherwise",
-                len(of_kind),
-                kind,
-                place.name,
-                depth.reading(kind, high, white),
-                depth.FULL[kind],
+                f"{len(of_kind)} {kind} files of {place.name}, "
+                f"{depth.reading(kind, high, white)}; `data.white` "
+                f"{depth.FULL[kind]:g} says otherwise"
             )
-    return whites, skipped
+    return whites
 
 
-def _labelled(
-    config: DataConfig, place: _Place, tables: Iterable[str], found: list[_Image]
-) -> tuple[list[_Image], list[str]]:
-    """Images with a label, and the files that lack one."""
-    files = [image.file for image in found]
+def _hint_at_labels(place: _Place, tables: set[str]) -> None:
+    names = {PurePosixPath(file).name for file in tables}
+    for wanted, table in label_files.TABLES.items():
+        if table in names:
+            _logger.warning(
+                f"{place.name} has labels in {table}, which are not used; "
+                f"`data.labels` {wanted} uses them"
+            )
+            return
 
-    def read(wanted: str) -> list[label_files.Label | None]:
-        return label_files.read(wanted, files, tables, place.read, place.name)
 
-    if config.labels != "none":
-        labelled = [
-            image._replace(label=label)
-            for image, label in zip(found, read(config.labels), strict=True)
-        ]
-        kept = [image for image in labelled if image.label is not None]
-        return kept, [image.file for image in labelled if image.label is None]
-    for wanted, table in label_files.TABLES.items():  # say once that there are labels
-        try:
-            count = sum(label is not None for label in read(wanted))
-        except UserError:
-            continue
-        _logger.warning(
-            "%s has labels of %d of %d images in %s, which are not used; "
-            "`data.labels` %s uses them",
-            place.name,
-            count,
-            len(files),
-            table,
-            wanted,
+def _usable(place: _Place, found: Sequence[_Image]) -> list[_Image]:
+    """Images that are not skipped; UserError if there are too few."""
+    usable = [image for image in found if image.file not in place.skipped]
+    if len(usable) < MIN_IMAGES:
+        reasons = Counter(place.skipped.values()).most_common(_MAX_LISTED)
+        listed = ", ".join(f"{number} {reason}" for reason, number in reasons)
+        raise UserError(
+            f"{place.name} has {len(usable)} usable images, at least {MIN_IMAGES} are "
+            f"needed; {len(place.files)} files were seen, {len(place.skipped)} of them "
+            f"skipped" + (f": {listed} (such as {min(place.skipped)!r})" * bool(listed))
         )
-        break
-    return found, []
-
-
-def _require(count: int, place: _Place, skipped: list[Skipped]) -> None:
-    if count >= MIN_IMAGES:
-        return
-    message = f"{place.name} has {count} usable images, at least {MIN_IMAGES} are "
-    message += f"needed; {len(place.files)} files were seen, {len(skipped)} of them "
-    message += "skipped"
-    reasons = Counter(skip.reason for skip in skipped).most_common(_MAX_LISTED)
-    if reasons:
-        message += ": " + ", ".join(f"{number} {reason}" for reason, number in reasons)
-        message += f" (the first is {skipped[0].name!r})"
-    raise UserError(message)
-
-
-def _report(place: _Place, skipped: list[Skipped]) -> None:
-    if not skipped:
-        return
-    listed = ", ".join(f"{file!r} ({reason})" for file, reason in skipped[:_MAX_LISTED])
-    more = ", ..." if len(skipped) > _MAX_LISTED else ""
-    _logger.warning(
-        "%d of %d files of %s are skipped: %s%s",
-        len(skipped),
-        len(place.files),
-        place.name,
-        listed,
-        more,
-    )
+    return usable

@@ -44,13 +44,9 @@ def write_pyramid(
     """Writes `source` at `resolution` and all levels down to 4; returns the count.
 
     Damaged images are left out; the folder appears under its name only when complete.
-
-    Args:
-        shard_bytes: size of a file, before compression.
-        advance: called with the number of images finished since the last call.
-
-    Raises:
-        UserError: `dest` is in use, the resolution is wrong or the disk too small.
+    `shard_bytes` is the size of a file before compression, `advance` is called with the
+    number of images finished since the last call. Raises UserError if `dest` is in use,
+    the resolution is wrong or the disk too small.
     """
     dest = Path(dest).expanduser().resolve()
     check_destination(dest, resolution)
@@ -118,19 +114,16 @@ def _write_levels(
     shard_bytes: int,
     advance: Callable[[int], None],
 ) -> int:
-    sizes = [resolution >> i for i in range(resolution.bit_length() - 2)]
-    levels = {
-        size: _Level(
-            folder, size, max(1, shard_bytes // (size**2 * source.num_channels))
-        )
-        for size in sizes
-    }
+    levels: list[_Level] = []  # from the highest
+    for size in (resolution >> i for i in range(resolution.bit_length() - 2)):
+        per_file = max(1, shard_bytes // (size**2 * source.num_channels))
+        levels.append(_Level(folder, size, per_file))
     damaged: Mapping[int, str] = getattr(source, "replaced", {})
     written: list[int] = []
 
     def make(index: int) -> list[np.ndarray]:
         made = [source.image(index, resolution)]
-        while len(made) < len(sizes):
+        while len(made) < len(levels):
             made.append(halve(made[-1]))
         return made
 
@@ -138,13 +131,12 @@ def _write_levels(
         for start in range(0, len(source), _CHUNK):
             chunk = range(start, min(start + _CHUNK, len(source)))
             for index, made in zip(chunk, pool.map(make, chunk), strict=True):
-                if index in damaged:
-                    continue
-                written.append(index)
-                for image in made:
-                    levels[image.shape[0]].write(image)
+                if index not in damaged:
+                    written.append(index)
+                    for level, image in zip(levels, made, strict=True):
+                        level.write(image)
             advance(len(chunk))
-    for level in levels.values():
+    for level in levels:
         level.close()
     index_data = {
         "format": FORMAT,
@@ -152,7 +144,7 @@ def _write_levels(
         "num_images": len(written),
         "num_channels": source.num_channels,
         "labels": _write_labels(source, written, folder),
-        "levels": {str(size): level.files for size, level in levels.items()},
+        "levels": {str(resolution >> i): x.files for i, x in enumerate(levels)},
     }
     (folder / "index.json").write_text(json.dumps(index_data, indent=1) + "\n")
     return len(written)
@@ -171,5 +163,5 @@ def _write_labels(
             values = np.stack([source.label(index) for index in indices])
             break
     np.save(folder / "labels.npy", values)
-    names = list(getattr(source, "label_names", ()))
+    names = list(source.label_names)
     return {"file": "labels.npy", "size": source.label_size, "names": names}

@@ -1,89 +1,57 @@
 """Sources of training images, and opening the configured one."""
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
-from stylegan_jax.data.config import POINTS, DataConfig, check_path
+from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.io.images import convert_channels
-
-_PORTRAIT_CLASSES = {"pose": ("left", "right")}  # those that mirroring exchanges
+from stylegan_jax.io.resampling import square_box
 
 
-class Source(Protocol):
+class Source:
     """Random access to square images at any resolution, and their labels.
 
-    `name` is for messages and provenance; `label_size` 0 means no labels.
+    `name` is for messages and provenance, `label_size` 0 without labels, `label_names`
+    () without classes, `side` that of the smallest image in pixels, None if any.
     """
 
     name: str
     num_channels: int
-    label_size: int
-
-    def __len__(self) -> int: ...
-
-    def image(self, index: int, resolution: int) -> np.ndarray:
-        """One image, uint8 `[resolution, resolution, num_channels]`.
-
-        Points (`data/arrays.py`) are float32 `[1, 1, dimensions]`.
-        """
-        ...
-
-    def label(self, index: int) -> np.ndarray:
-        """Its label, float32 `[label_size]`: one-hot, or the data set's own vector."""
-        ...
-
-    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Digest of images by indices, or of the first `which`; nothing is decoded.
-
-        Equal digests mean equal images; equal images in other files may differ.
-        """
-        ...
-
-
-class Converted:
-    """A source with another number of channels, and perhaps class names."""
-
-    def __init__(
-        self, source: Source, num_channels: int, label_names: tuple[str, ...] = ()
-    ) -> None:
-        """Wraps `source`."""
-        self.name, self.label_size = source.name, source.label_size
-        self.label_names = label_names or getattr(source, "label_names", ())
-        self.num_channels, self.source = num_channels, source
+    label_size: int = 0
+    label_names: tuple[str, ...] = ()
+    side: int | None = None
 
     def __len__(self) -> int:
-        return len(self.source)
+        raise NotImplementedError
 
     def image(self, index: int, resolution: int) -> np.ndarray:
         """One image, uint8 `[resolution, resolution, num_channels]`."""
-        return convert_channels(self.source.image(index, resolution), self.num_channels)
+        raise NotImplementedError
 
     def label(self, index: int) -> np.ndarray:
-        """Its label, float32 `[label_size]`."""
-        return self.source.label(index)
+        """Its label, float32 `[label_size]`: one-hot, or the data set's own vector."""
+        return np.zeros(0, np.float32)
 
-    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Digest of the images; see `Source`."""
-        of_source = self.source.fingerprint(which, resolution)
-        if self.num_channels == self.source.num_channels:
-            return of_source
-        return f"{of_source} in {self.num_channels} channels"
+    def fingerprint(self, indices: Sequence[int], resolution: int) -> str:
+        """Digest of some images; nothing is decoded.
+
+        Equal digests mean equal images; equal images in other files may differ.
+        """
+        raise NotImplementedError
 
 
-class Subset:
+class Subset(Source):
     """Selected images of a source, under new indices."""
 
     def __init__(self, source: Source, indices: np.ndarray) -> None:
         """Selects `indices`, integers `[N]`, of `source`."""
         self.name, self.num_channels = source.name, source.num_channels
-        self.label_size = source.label_size
-        self.label_names = getattr(source, "label_names", ())
-        self.source, self.indices = source, indices
+        self.label_size, self.label_names = source.label_size, source.label_names
+        self.source, self.indices, self.side = source, indices, source.side
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -96,33 +64,153 @@ class Subset:
         """Its label, float32 `[label_size]`."""
         return self.source.label(int(self.indices[index]))
 
-    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Digest of the images; see `Source`."""
-        chosen = range(which) if isinstance(which, int) else which
-        theirs = [int(self.indices[index]) for index in chosen]
+    def fingerprint(self, indices: Sequence[int], resolution: int) -> str:
+        """Digest of some images; see `Source`."""
+        theirs = [int(self.indices[index]) for index in indices]
         # The digest of a drawn source covers the whole set.
         digest = hashlib.sha256(repr(theirs).encode()).hexdigest()[:16]
         return f"{self.source.fingerprint(theirs, resolution)} at {digest}"
 
 
+@dataclasses.dataclass(eq=False)
+class ArraySource(Source):
+    """Unlabelled images in memory, uint8 `[N, H, W, C]`, of which squares are cut."""
+
+    values: np.ndarray
+    name: str = "the array"
+
+    def __post_init__(self) -> None:
+        dtype, shape = self.values.dtype, self.values.shape
+        if dtype != np.uint8 or len(shape) != 4 or shape[3] > 4:
+            raise UserError(
+                f"{self.name} is {dtype} {list(shape)}; images are uint8 [N, H, W, C] "
+                "(io.images.to_uint8 makes them of floats in [-1, 1])"
+            )
+        self.num_channels, self.side = shape[3], min(shape[1:3])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def image(self, index: int, resolution: int) -> np.ndarray:
+        """Central square of one image, uint8 `[resolution, resolution, C]`."""
+        return square_box(self.values[index], resolution)
+
+    def fingerprint(self, indices: Sequence[int], resolution: int) -> str:
+        """Digest of the values; see `Source`."""
+        found = hashlib.sha256(str(self.values.shape[1:]).encode())
+        for index in indices:
+            found.update(self.values[index].tobytes())
+        return found.hexdigest()
+
+
+class Points(ArraySource):
+    """Sample of an equal mixture of normal distributions, reproducible for its seed.
+
+    A point is a one-pixel image, float32 `[1, 1, dimensions]`, whose channels are its
+    coordinates; `centers` is float32 `[modes, dimensions]`.
+    """
+
+    def __init__(self, config: DataConfig) -> None:
+        """Draws a ring in the plane, or one distribution around 1 on the line."""
+        centers = np.ones((1, 1))
+        if config.name == "ring":
+            angles = 2 * np.pi * np.arange(config.ring_modes) / config.ring_modes
+            centers = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        size = min(config.points_size, config.max_images or config.points_size)
+        rng = np.random.Generator(np.random.Philox(config.seed))
+        modes = rng.integers(len(centers), size=size)
+        spread = config.points_std * rng.standard_normal((size, centers.shape[1]))
+        self.name, self.num_channels = config.name, centers.shape[1]
+        self.centers, self.std = centers.astype(np.float32), config.points_std
+        self.values = (centers[modes] + spread).astype(np.float32)
+
+    def image(self, index: int, resolution: int) -> np.ndarray:
+        """One point; `resolution` is 1."""
+        return self.values[index].reshape(1, 1, -1)
+
+
 def unwrapped(
     source: Source, indices: Sequence[int] | np.ndarray
 ) -> tuple[Source, np.ndarray]:
-    """The innermost source, and the indices of images in it."""
+    """A source, or that of which it is a `Subset`, and indices of images in it."""
     indices = np.asarray(indices, int)
-    while isinstance(source, Converted | Subset):
-        if isinstance(source, Subset):
-            indices = source.indices[indices]
-        source = source.source
+    if isinstance(source, Subset):
+        return source.source, source.indices[indices]
     return source, indices
 
 
-def parted(source: Source, config: DataConfig) -> Source:
-    """The part of a source by `config.part`; all of it without `holdout`.
+def spread(size: int, count: int) -> np.ndarray:
+    """Up to `count` of `size` indices, evenly spread: files may be sorted by class."""
+    count = min(count, size)
+    return np.arange(count) * size // max(count, 1)
 
-    Which images are held out depends on `seed` and their number alone. Raises UserError
-    if a part would have fewer than two images.
-    """
+
+def choose(count: int, config: DataConfig) -> np.ndarray:
+    """Indices of all images, or of random `config.max_images`: files may be sorted."""
+    if config.max_images is None or config.max_images >= count:
+        return np.arange(count)
+    order = np.random.default_rng(config.seed).permutation(count)
+    return np.sort(order[: config.max_images])
+
+
+def require_classes(source: Source) -> None:
+    """Raises UserError unless every label is one-hot; reads no image."""
+    if source.label_names or not source.label_size:
+        return
+    for index in range(len(source)):
+        label = source.label(index)
+        if np.count_nonzero(label) != 1 or label.max() != 1:
+            shown = ", ".join(f"{value:g}" for value in label[:8])
+            raise UserError(
+                f"the label of image {index} of {source.name} is the vector ({shown}"
+                f"{', ...' if len(label) > 8 else ''}), not one class, which networks "
+                "are conditioned on: give a number or name per image in the json or "
+                "csv file, or train with `data.labels` none"
+            )
+
+
+def open_source(config: DataConfig) -> Source:
+    """Opens the configured images; raises UserError if missing or unusable."""
+    if config.path is not None and config.name in ("portraits", *POINTS):
+        raise UserError(
+            f"data.path {config.path} is nothing that {config.name!r} could use, which "
+            "is drawn: set data.name to folder, zip or pyramid if that is there, or "
+            "leave data.path out"
+        )
+    source = _part(_open(config), config)
+    if config.mirror and (sided := _sided_classes(source.label_names)):
+        raise UserError(
+            f"labels {config.labels!r} tell left from right ({sided}), and mirroring "
+            "would make half of them wrong; leave `data.mirror` off"
+        )
+    return source
+
+
+def _open(config: DataConfig) -> Source:
+    # Lazy imports: most runs use one kind, and TFDS takes a second.
+    if config.name in POINTS:
+        return Points(config)
+    if config.name == "portraits":
+        from stylegan_jax.data.portraits.source import Portraits
+
+        size = min(config.portraits_size, config.max_images or config.portraits_size)
+        label = None if config.labels == "none" else config.labels
+        return Portraits(size, config.seed, label, config.num_channels)
+    if config.name in ("folder", "zip"):
+        from stylegan_jax.data.image_files import open_image_files
+
+        return open_image_files(config)
+    if config.name == "pyramid":
+        from stylegan_jax.data.pyramid import open_pyramid
+
+        return open_pyramid(config)
+    from stylegan_jax.data.tfds_source import open_tfds
+
+    return open_tfds(config)
+
+
+def _part(source: Source, config: DataConfig) -> Source:
+    """The images of `config.part`, which depend on `seed` and their number alone."""
     if not config.holdout or config.part == "all":
         return source
     total = len(source)
@@ -137,86 +225,11 @@ def parted(source: Source, config: DataConfig) -> Source:
     return Subset(source, np.sort(chosen))
 
 
-def spread(size: int, count: int) -> np.ndarray:
-    """Up to `count` of `size` indices, evenly spread: files may be sorted by class."""
-    count = min(count, size)
-    return np.arange(count) * size // max(count, 1)
-
-
-def require_classes(source: Source) -> None:
-    """Raises UserError unless every label is one-hot; reads no image."""
-    if getattr(source, "label_names", ()):
-        return
-    for index in range(len(source)) if source.label_size else ():
-        label = source.label(index)
-        if np.count_nonzero(label) != 1 or label.max() != 1:
-            shown = ", ".join(f"{value:g}" for value in label[:8])
-            raise UserError(
-                f"the label of image {index} of {source.name} is the vector ({shown}"
-                f"{', ...' if len(label) > 8 else ''}), not one class. Networks are "
-                "conditioned on classes: the discriminator has a score for each and "
-                "takes that of the image's, so that vectors would be added up, and "
-                "zeros would teach nothing. Give one class per image, as a number or a "
-                "name in the json or csv file, or train with `data.labels` none"
-            )
-
-
-def open_source(config: DataConfig) -> Source:
-    """Opens the configured images; raises UserError if missing or unusable."""
-    check_path(config)
-    source = parted(_open(config), config)
-    if config.mirror and (sided := _sided_classes(source)):
-        raise UserError(
-            f"labels {config.labels!r} tell left from right ({sided}), and mirroring "
-            "would make half of them wrong; leave `data.mirror` off"
-        )
-    return source
-
-
-def _sided_classes(source: Source) -> str:
+def _sided_classes(names: Sequence[str]) -> str:
     """Two classes that mirroring exchanges, or ""."""
-    names = tuple(getattr(source, "label_names", ()))
     swap = {"left": "right", "right": "left"}
-    pairs = (
-        f"{name} and {other}"
-        for name in names
-        if (other := re.sub("left|right", lambda m: swap[m[0]], name)) != name
-        and other in names
-    )
-    return next(pairs, "")
-
-
-def _open(config: DataConfig) -> Source:
-    # Lazy imports: most runs use one kind, and TFDS takes a second.
-    if config.name == "portraits":
-        return _open_portraits(config)
-    if config.name in POINTS:
-        from stylegan_jax.data.arrays import open_points
-
-        return open_points(config)
-    if config.name in ("folder", "zip"):
-        from stylegan_jax.data.image_files import open_image_files
-
-        return open_image_files(config)
-    if config.name == "pyramid":
-        from stylegan_jax.data.pyramid import open_pyramid
-
-        return open_pyramid(config)
-    from stylegan_jax.data.tfds_source import open_tfds
-
-    return open_tfds(config)
-
-
-def _open_portraits(config: DataConfig) -> Source:
-    from stylegan_jax.data.portraits.source import Portraits
-
-    size = min(config.portraits_size, config.max_images or config.portraits_size)
-    label = None if config.labels == "none" else config.labels
-    try:
-        portraits = Portraits(size, config.seed, label)
-    except UserError as error:
-        raise UserError(f"portraits: {error}") from error
-    names = _PORTRAIT_CLASSES.get(config.labels, ())
-    if config.num_channels == portraits.num_channels and not names:
-        return portraits
-    return Converted(portraits, config.num_channels, names)
+    for name in names:
+        other = re.sub("left|right", lambda m: swap[m[0]], name)
+        if other != name and other in names:
+            return f"{name} and {other}"
+    return ""

@@ -7,59 +7,35 @@ restart, so that one file does not end a run.
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from stylegan_jax.data.config import DataConfig
+from stylegan_jax.data.labels import LabelTable
+from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, resampling
 from stylegan_jax.io.depth import Whites
 
 _MAX_LISTED = 5
-_STAND_INS = 8  # images further on, which may replace damaged ones at the end
 _logger = logging.getLogger(__name__)
 
 
-class Skipped(NamedTuple):
-    """An unused file and the reason."""
-
-    name: str
-    reason: str
-
-
-class Labels(Protocol):
-    """Label vectors by image."""
-
-    @property
-    def size(self) -> int:
-        """Length of a label vector."""
-        ...
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the classes; () for vectors."""
-        ...
-
-    def vector(self, index: int) -> np.ndarray:
-        """Label of one image, float32 `[size]`."""
-        ...
-
-
-class StoredSource:
-    """Random access to stored images; a thread-safe `Source`.
+class StoredSource(Source):
+    """Random access to stored images; thread-safe.
 
     `replaced` maps damaged images found since opening to the reason.
     """
 
     def __init__(
-        self, name: str, count: int, *, num_channels: int, labels: Labels | None
+        self, name: str, count: int, num_channels: int, labels: LabelTable | None
     ) -> None:
         """Declares `count` images, presumed sound."""
         self.name, self.num_channels = name, num_channels
-        self.label_size = labels.size if labels else 0
-        self.label_names = labels.names if labels else ()
+        if labels:
+            self.label_size, self.label_names = labels.size, labels.names
         self.replaced: dict[int, str] = {}
         self._count, self._labels = count, labels
         self._lock = threading.Lock()
@@ -82,7 +58,7 @@ class StoredSource:
     def label(self, index: int) -> np.ndarray:
         """Label of `index` or its replacement, float32; call `image` first."""
         if self._labels is None:
-            return np.zeros(0, np.float32)
+            return super().label(index)
         return self._labels.vector(self._actual(index))
 
     def _load(self, index: int, resolution: int) -> np.ndarray:
@@ -106,50 +82,44 @@ class StoredSource:
             self.replaced[index] = reason
             if count <= _MAX_LISTED:
                 _logger.warning(
-                    "image %d of %s is damaged (%s); the next one takes its place",
-                    index,
-                    self.name,
-                    reason,
+                    f"image {index} of {self.name} is damaged ({reason}); the next one "
+                    "takes its place"
                 )
 
 
 class EncodedSource(StoredSource):
-    """Images kept as the bytes of PNG, JPEG and other files.
+    """Images kept as the bytes of PNG, JPEG and other files, read by several threads.
 
-    `sides` are shorter sides in pixels, `[N]`, if known; `skipped` the unused files.
+    `skipped` are unused files, and the reasons.
     """
 
     def __init__(
         self,
-        read: Callable[[int], bytes],
-        count: int,
-        *,
         name: str,
-        num_channels: int,
-        labels: Labels | None = None,
-        sides: np.ndarray | None = None,
-        skipped: Sequence[Skipped] = (),
-        whites: Whites | None = None,
-        allow_crop: bool = True,
-        pad: bool = False,
+        read: Callable[[int], bytes],
+        sides: np.ndarray,
+        config: DataConfig,
+        *,
+        labels: LabelTable | None,
+        whites: Whites,
+        pad: bool,
+        skipped: Mapping[str, str] | None = None,
     ) -> None:
-        """Wraps `read`, index -> encoded bytes, which several threads call.
+        """Wraps `read`, index -> encoded bytes, of images with shorter `sides`, `[N]`.
 
-        Args:
-            whites: see `images.read_image`; by default the full range of a file.
-            allow_crop: False makes an image that is not square an error.
-            pad: see `resampling.square_box`.
+        Sides are 0 if unknown; `whites` are those of `images.read_image`, and `pad` is
+        that of `resampling.square_box`.
         """
-        super().__init__(name, count, num_channels=num_channels, labels=labels)
-        self.sides, self.skipped = sides, tuple(skipped)
-        self._read, self._allow_crop, self._pad = read, allow_crop, pad
-        self._whites = dict(whites or {})
+        super().__init__(name, len(sides), config.num_channels, labels)
+        if pad:
+            sides = np.exp2(np.ceil(np.log2(np.maximum(sides, 1)))) * (sides > 0)
+        self.side, self.skipped = int(sides.min()) or None, dict(skipped or {})
+        self._read, self._whites, self._sides = read, dict(whites), sides
+        self._pad, self._crops = pad, config.crop == "center"
         self._warned: set[int] = set()  # resolutions
 
-    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
-        """Digest of files, including possible replacements at the end; see `Source`."""
-        if isinstance(which, int):
-            which = range(min(self._count, which + _STAND_INS))
+    def fingerprint(self, indices: Sequence[int], resolution: int) -> str:
+        """Digest of some files; see `Source`."""
 
         def digest(index: int) -> bytes:
             try:
@@ -158,7 +128,7 @@ class EncodedSource(StoredSource):
                 return f"unreadable: {error}".encode()
 
         with ThreadPoolExecutor(8) as pool:
-            found = hashlib.sha256(b"\n".join(pool.map(digest, which)))
+            found = hashlib.sha256(b"\n".join(pool.map(digest, indices)))
         how = f"{self.num_channels} channels, padded {self._pad}"
         how += f", white {self._whites}" if self._whites else ""
         return f"{found.hexdigest()} of {self._count}, {how}"
@@ -166,30 +136,20 @@ class EncodedSource(StoredSource):
     def _load(self, index: int, resolution: int) -> np.ndarray:
         def squared(pixels: np.ndarray) -> np.ndarray:
             height, width = pixels.shape[:2]
-            if height != width and not self._allow_crop:
+            if height != width and not self._crops:
                 raise UserError(
                     f"image {index} of {self.name} is {width}x{height}, not square; "
                     "use crop=center"
                 )
-            if resolution not in self._warned:
-                self._warn_of_small(resolution, min(height, width))
             return resampling.square_box(pixels, resolution, pad=self._pad)
 
-        data = self._read(index)
+        if resolution not in self._warned:
+            self._warned.add(resolution)
+            if count := np.sum((self._sides > 0) & (self._sides < resolution)):
+                _logger.warning(
+                    f"{count} of {self._count} images of {self.name} are smaller than "
+                    f"{resolution} px and will be enlarged"
+                )
         return images.read_image(
-            data, self.num_channels, whites=self._whites, shrink=squared
+            self._read(index), self.num_channels, whites=self._whites, shrink=squared
         )
-
-    def _warn_of_small(self, resolution: int, side: int) -> None:
-        if self.sides is not None:
-            self._warned.add(resolution)
-            count = int(np.sum(self.sides < resolution))
-            which = f"{count} of {self._count} images of {self.name} are"
-        else:
-            count = int(side < resolution)
-            which = f"an image of {self.name} is"
-        if count:
-            self._warned.add(resolution)
-            _logger.warning(
-                "%s smaller than %d px and will be enlarged", which, resolution
-            )

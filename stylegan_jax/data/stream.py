@@ -7,13 +7,14 @@ unchanged with another batch size, resolution or number of processes.
 
 import functools
 import itertools
+import os
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
 
@@ -21,6 +22,63 @@ Batch = dict[str, np.ndarray]
 
 _AHEAD_BYTES = 256 * 2**20  # of prepared batches, beyond the two that are always made
 _MAX_AHEAD = 8
+
+
+class Decoded:
+    """Images of a source, of which those of one resolution are kept in memory.
+
+    Thread-safe. Phases that share an instance share the memory of `cache_bytes`; a new
+    resolution replaces the images.
+    """
+
+    def __init__(
+        self, source: Source, cache_bytes: int, dtype: type[np.generic] = np.uint8
+    ) -> None:
+        """Wraps `source`, whose images have type `dtype`."""
+        self.source, self._cache_bytes = source, cache_bytes
+        self._dtype = np.dtype(dtype)
+        self._held = (0, np.zeros((0, 0, 0, 0), dtype), np.zeros(0, bool))
+        self._lock = threading.Lock()
+        # Decoding and drawing mostly run without the interpreter lock.
+        self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 16), "decode")
+
+    def images(self, indices: np.ndarray, resolution: int) -> np.ndarray:
+        """Images at `indices`, `[N]`: `[N, resolution, resolution, C]`."""
+        pixels, filled = self._memory(resolution)
+        images = np.empty((len(indices), *pixels.shape[1:]), self._dtype)
+        held = indices < len(pixels)
+        ready = held.copy()
+        ready[held] = filled[indices[held]]
+        if ready.all():  # `take` copies without the interpreter lock
+            return pixels.take(indices, axis=0, out=images, mode="clip")
+        images[ready] = pixels[indices[ready]]
+
+        def decode(place: int) -> None:
+            index = int(indices[place])
+            images[place] = self.source.image(index, resolution)
+            if held[place]:  # two threads may do this at once, with the same result
+                pixels[index] = images[place]
+                filled[index] = True
+
+        list(self._pool.map(decode, np.flatnonzero(~ready)))
+        return images
+
+    def labels(self, indices: np.ndarray) -> np.ndarray:
+        """Labels of images already decoded: float32 `[N, label_size]`."""
+        if not self.source.label_size:
+            return np.zeros((len(indices), 0), np.float32)
+        return np.stack([self.source.label(int(index)) for index in indices])
+
+    def _memory(self, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+        with self._lock:
+            if resolution != self._held[0]:
+                shape = (resolution, resolution, self.source.num_channels)
+                size = int(np.prod(shape)) * self._dtype.itemsize
+                capacity = min(len(self.source), self._cache_bytes // size)
+                # Pages of an empty array take no memory until written.
+                pixels = np.empty((capacity, *shape), self._dtype)
+                self._held = resolution, pixels, np.zeros(capacity, bool)
+            return self._held[1:]
 
 
 class Order:
@@ -59,39 +117,8 @@ def mirrored(images: np.ndarray) -> np.ndarray:
     return flipped
 
 
-class Batches(Iterator[Batch]):
-    """Endless iterator of batches made ahead by a thread; `close` it or use `with`."""
-
-    def __init__(self, make: Callable[[int], Batch], ahead: int) -> None:
-        """Starts making `make(0)`, `make(1)`, ..., up to `ahead` in advance."""
-        self._make, self._steps = make, itertools.count()
-        self._thread = ThreadPoolExecutor(1, "batches")
-        self._pending: deque[Future[Batch]] = deque()
-        for _ in range(ahead):
-            self._submit()
-
-    def __next__(self) -> Batch:
-        batch = self._pending[0].result()  # an error stays the next element
-        self._pending.popleft()
-        self._submit()
-        return batch
-
-    def close(self) -> None:
-        """Stops the thread; a batch being made is finished and dropped."""
-        self._thread.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> "Batches":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _submit(self) -> None:
-        self._pending.append(self._thread.submit(self._make, next(self._steps)))
-
-
 def batches(
-    source: Source,
+    decoded: Decoded,
     *,
     resolution: int,
     repeats: int,
@@ -101,38 +128,25 @@ def batches(
     mirror: bool,
     process_index: int = 0,
     process_count: int = 1,
-    cache_bytes: int = 0,
-) -> Batches:
-    """Iterator over this process's share of the stream, from image `start_nimg` on.
+) -> Generator[Batch, None, None]:
+    """Yields this process's share of the stream without end, from `start_nimg` on.
 
-    `batch_size` and `start_nimg` count images over all processes.
+    `batch_size` and `start_nimg` count images over all processes; `repeats` are the
+    minibatches per element, and `mirror` flips each image with probability 1/2. A
+    thread makes elements ahead until the generator is closed (`contextlib.closing`).
 
-    Args:
-        source: a `DecodedSource` keeps its cache between phases.
-        repeats: minibatches per element.
-        mirror: flip each image with probability 1/2.
-        cache_bytes: memory for decoded images, unless `source` is a `DecodedSource`.
-
-    Returns:
+    Yields:
         `{"images": uint8 [repeats, N, R, R, C], "labels": float32 [repeats, N,
         label_size]}` with `N = batch_size // process_count`, a block of each minibatch.
 
     Raises:
         UserError: the batch cannot be divided among the processes.
     """
-    if repeats < 1 or batch_size < 1 or start_nimg < 0:
-        raise UserError(
-            f"repeats {repeats} and batch_size {batch_size} must be at least 1, "
-            f"start_nimg {start_nimg} at least 0"
-        )
     if batch_size % process_count:
         raise UserError(
             f"batch_size {batch_size} is not divisible by {process_count} processes"
         )
-    if not 0 <= process_index < process_count:
-        raise UserError(f"process {process_index} is not one of {process_count}")
-    if not isinstance(source, DecodedSource):
-        source = DecodedSource(source, cache_bytes)
+    source = decoded.source
     order = Order(len(source), seed=seed, mirror=mirror)
 
     def make(step: int) -> Batch:
@@ -141,9 +155,9 @@ def batches(
         # A block: the minibatch and its order do not depend on the process count.
         places = places.reshape(repeats, process_count, -1)[:, process_index].ravel()
         indices, flips = order.at(places)
-        images = source.gather(indices, resolution)
+        images = decoded.images(indices, resolution)
         images[flips] = mirrored(images[flips])
-        labels = source.labels(indices)  # after the images, see `Source`
+        labels = decoded.labels(indices)  # after the images, see `StoredSource`
         lead = (repeats, batch_size // process_count)
         return {
             "images": images.reshape(*lead, *images.shape[1:]),
@@ -151,4 +165,13 @@ def batches(
         }
 
     size = repeats * batch_size // process_count * resolution**2 * source.num_channels
-    return Batches(make, min(max(_AHEAD_BYTES // size, 2), _MAX_AHEAD))
+    ahead = min(max(_AHEAD_BYTES // size, 2), _MAX_AHEAD)
+    thread = ThreadPoolExecutor(1, "batches")
+    try:
+        pending = deque(thread.submit(make, step) for step in range(ahead))
+        for step in itertools.count(ahead):
+            batch = pending.popleft().result()
+            pending.append(thread.submit(make, step))
+            yield batch
+    finally:
+        thread.shutdown(cancel_futures=True)

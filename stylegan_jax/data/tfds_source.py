@@ -1,50 +1,35 @@
 """TensorFlow Datasets (TFDS) in ArrayRecord or Parquet, without TensorFlow."""
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from stylegan_jax.data.config import DataConfig
-from stylegan_jax.data.image_files import MIN_IMAGES, choose
+from stylegan_jax.data.image_files import MIN_IMAGES
+from stylegan_jax.data.labels import LabelTable
+from stylegan_jax.data.sources import choose
 from stylegan_jax.data.stored_images import EncodedSource
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.decoding import UnreadableImageError
 
-_UNKNOWN = -2  # TFDS itself marks an example without label with -1
+_UNREAD = -2  # TFDS itself marks an example without label with -1
 
 
-class FeatureLabels:
-    """Class labels, read on first use."""
-
-    def __init__(
-        self,
-        read: Callable[[int], dict[str, Any]],
-        count: int,
-        feature: str,
-        names: Sequence[str],
-    ) -> None:
-        """Declares the labels of `count` records without reading them."""
-        self.size, self.names = len(names), tuple(names)
-        self._read, self._feature = read, feature
-        self._values = np.full(count, _UNKNOWN)
-
-    def note(self, index: int, record: dict[str, Any]) -> None:
-        """Caches the label of a record read for its image."""
-        self._values[index] = record[self._feature]
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _LabelsOnDemand(LabelTable):
+    read: Callable[[int], int]
 
     def vector(self, index: int) -> np.ndarray:
-        """Label of one image, one-hot float32 `[size]`."""
-        if self._values[index] == _UNKNOWN:
-            self.note(index, self._read(index))
-        value = int(self._values[index])
-        if value < 0:
+        if self.values[index] == _UNREAD:
+            self.values[index] = self.read(index)
+        if self.values[index] < 0:
             raise UserError(
-                f"example {index} has no {self._feature}; choose another split, or "
-                f"labels=none"
+                f"example {index} has no label; choose another split, or labels=none"
             )
-        return np.eye(1, self.size, value, np.float32)[0]
+        return super().vector(index)
 
 
 def open_tfds(config: DataConfig) -> EncodedSource:
@@ -54,13 +39,24 @@ def open_tfds(config: DataConfig) -> EncodedSource:
         UserError: unknown, without random access, or without split, image or label.
     """
     builder = _builder(config)
-    name = f"TFDS {config.dataset!r}"
-    image = _image_feature(builder.info.features, name)
-    label = _label_feature(builder.info.features, config.labels, name)
-    # Undecoded, so that this package's rules for colours and damage apply.
-    skip = tfds.decode.SkipDecoding()
-    decoders = dict.fromkeys(_images(builder.info.features), skip)
+    name, features = f"TFDS {config.dataset!r}", builder.info.features
+    pictures = _of_kind(features, tfds.features.Image)
+    image = "image" if "image" in pictures else next(iter(pictures), "")
+    if not pictures or (image != "image" and len(pictures) > 1):
+        raise UserError(
+            f"{name} must have one image, or one of the name image; it has features "
+            f"{', '.join(features)}"
+        )
+    classes = _of_kind(features, tfds.features.ClassLabel)
+    label = config.labels
+    if label == "tfds" and len(classes) == 1:
+        (label,) = classes
+    if label not in ("none", *classes):
+        known = ", ".join(classes) or "none"
+        raise UserError(f"{name} has no class labels {label!r}; it has: {known}")
     try:
+        # Undecoded, so that this package's rules for colours and damage apply.
+        decoders = dict.fromkeys(pictures, tfds.decode.SkipDecoding())
         records = builder.as_data_source(config.split, decoders=decoders)
     except Exception as error:  # TFDS has no common class for a wrong split
         known = ", ".join(builder.info.splits)
@@ -71,10 +67,13 @@ def open_tfds(config: DataConfig) -> EncodedSource:
         raise UserError(f"split {config.split!r} of {name} has {len(records)} images")
     chosen = choose(len(records), config)
     labels = None
-    if label is not None:
-        names = builder.info.features[label].names
-        labels = FeatureLabels(
-            lambda i: records[int(chosen[i])], len(chosen), label, names
+    if label != "none":
+        names = tuple(classes[label].names)
+        labels = _LabelsOnDemand(
+            values=np.full(len(chosen), _UNREAD),
+            size=len(names),
+            names=names,
+            read=lambda index: records[int(chosen[index])][label],
         )
 
     def read(index: int) -> bytes:
@@ -83,30 +82,26 @@ def open_tfds(config: DataConfig) -> EncodedSource:
         except RuntimeError as error:  # a wrong checksum in the file
             raise UnreadableImageError(str(error)) from error
         if labels is not None:
-            labels.note(index, record)
+            labels.values[index] = record[label]
         return record[image]
 
-    height, width = builder.info.features[image].shape[:2]
-    pad, sides = config.pad, None
-    if pad is None:
-        pad = _is_nearly_power_of_two(height, width)
-    if height and width:
-        if height != width and config.crop == "none":
-            raise UserError(f"{name} is {width}x{height}, not square; use crop=center")
-        side = min(height, width)
-        side = 1 << (side - 1).bit_length() if pad else side
-        sides = np.full(len(chosen), side)
+    height, width = (side or 0 for side in pictures[image].shape[:2])
+    # MNIST's 28 px are padded to 32; see `DataConfig.pad`.
+    short = (1 << max(height - 1, 0).bit_length()) - height
+    nearly = height == width and 0 < short <= (height + short) // 8
     return EncodedSource(
+        name,
         read,
-        len(chosen),
-        name=name,
-        num_channels=config.num_channels,
+        np.full(len(chosen), min(height, width)),
+        config,
         labels=labels,
-        sides=sides,
         whites=config.whites,
-        allow_crop=config.crop == "center",
-        pad=pad,
+        pad=nearly if config.pad is None else config.pad,
     )
+
+
+def _of_kind(features: Any, kind: type) -> dict[str, Any]:
+    return {name: x for name, x in features.items() if isinstance(x, kind)}
 
 
 def _builder(config: DataConfig) -> Any:
@@ -139,35 +134,3 @@ def _builder(config: DataConfig) -> Any:
             f"access; prepare it with file_format='array_record'"
         )
     return builder
-
-
-def _images(features: Any) -> list[str]:
-    return [k for k, f in features.items() if isinstance(f, tfds.features.Image)]
-
-
-def _image_feature(features: Any, name: str) -> str:
-    found = _images(features)
-    if not found:
-        raise UserError(f"{name} has no images, only {', '.join(features)}")
-    if len(found) > 1 and "image" not in found:
-        raise UserError(f"{name} has several images: {', '.join(found)}")
-    return "image" if "image" in found else found[0]
-
-
-def _label_feature(features: Any, wanted: str, name: str) -> str | None:
-    if wanted == "none":
-        return None
-    found = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
-    if wanted in found:
-        return wanted
-    if wanted == "tfds" and len(found) == 1:
-        return found[0]
-    known = ", ".join(found) or "none"
-    raise UserError(f"{name} has no class labels {wanted!r}; it has: {known}")
-
-
-def _is_nearly_power_of_two(height: int | None, width: int | None) -> bool:
-    if not height or height != width:
-        return False
-    power = 1 << (height - 1).bit_length()
-    return 0 < power - height <= power // 8

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.data.arrays import ArraySource
 from stylegan_jax.data.config import DataConfig, kind_of
-from stylegan_jax.data.sources import Source, open_source
+from stylegan_jax.data.sources import ArraySource, Source, open_source
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.measures import MeasureOptions, Scores, take
 from stylegan_jax.metrics.names import parse_measures
@@ -89,14 +88,11 @@ def open_images(images: Images) -> Source:
 
 def common_side(source: Source) -> int:
     """Side in pixels of the smallest image; raises UserError if sizes are arbitrary."""
-    sides = getattr(source, "sides", None)
-    if sides is None:
-        sides = getattr(source, "resolutions", (0,))[-1:]
-    if not np.min(sides):
+    if source.side is None:
         raise UserError(
             f"{source.name} has images of any size; give the resolution to compare at"
         )
-    return int(np.min(sides))
+    return source.side
 
 
 def _only(scores: Scores) -> float:

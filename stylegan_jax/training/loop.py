@@ -10,7 +10,6 @@ import jax
 from jax.sharding import Mesh
 
 from stylegan_jax.data import stream
-from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.distributed import parallel
 from stylegan_jax.distributed.watchdog import Watchdog
@@ -27,7 +26,7 @@ from stylegan_jax.training.interrupt import StopSignal
 from stylegan_jax.training.progress import LogLines, Progress, Reporter
 from stylegan_jax.training.report import Report
 from stylegan_jax.training.sample_grids import Samples
-from stylegan_jax.training.schedule import Phase, TimeLeft, phases, shortfall
+from stylegan_jax.training.schedule import TimeLeft, phases, shortfall
 from stylegan_jax.training.state import TrainState
 from stylegan_jax.training.ticks import Ticks
 from stylegan_jax.training.transfer import Beginning
@@ -117,21 +116,8 @@ def train(
         reseeding = _PRIME * rollbacks
         key = jax.random.fold_in(jax.random.key(run.seed + reseeding), 1)
         key = parallel.place(key, parallel.replicated(mesh))
-        images = DecodedSource(source, config.data.cache_bytes, config.data.dtype)
-
-        def open_batches(phase: Phase, nimg: int) -> stream.Batches:
-            return stream.batches(
-                images,
-                resolution=phase.resolution,
-                repeats=phase.minibatches,
-                batch_size=phase.batch_size,
-                start_nimg=nimg,
-                seed=config.data.seed + reseeding,
-                mirror=config.data.mirror,
-                process_index=jax.process_index(),
-                process_count=jax.process_count(),
-            )
-
+        cache_bytes = int(config.data.cache_gb * 1e9)
+        decoded = stream.Decoded(source, cache_bytes, config.data.dtype)
         ticks.evaluate_missed(nimg, state, scores)
         phase = None
         graph = (facts.get("resolution"), facts.get("alpha") is not None)
@@ -151,7 +137,18 @@ def train(
                 state = states.place(state, mesh, spread=run.shard_state)
             ticks.health.new_phase()
             watchdog.new_phase()
-            batches = stack.enter_context(open_batches(phase, nimg))
+            batches = stream.batches(
+                decoded,
+                resolution=phase.resolution,
+                repeats=phase.minibatches,
+                batch_size=phase.batch_size,
+                start_nimg=nimg,
+                seed=config.data.seed + reseeding,
+                mirror=config.data.mirror,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            )
+            stack.enter_context(contextlib.closing(batches))
             in_flight = collections.deque()
             while nimg < phase.end_nimg and not stop.agreed:
                 batch = parallel.put_batch(next(batches), mesh, axis=1)

@@ -16,7 +16,7 @@ from stylegan_jax.classifiers.attribute_classifiers import (
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.labels import make_table
 from stylegan_jax.data.portraits.source import Portraits
-from stylegan_jax.data.sources import Converted, open_source
+from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images as pictures
 
@@ -98,7 +98,7 @@ def test_numbers_are_cut_at_the_median_and_bools_are_not():
         assert values[classes == 1].min() > values[classes == 0].max()
     wearing = [people.attributes(i).eyeglasses for i in range(101)]
     assert attribute_classes(people, "eyeglasses", range(101)).tolist() == wearing
-    grey = attribute_table(Converted(people, 1), ("eyeglasses",), range(101))
+    grey = attribute_table(Portraits(101, num_channels=1), ("eyeglasses",), range(101))
     assert grey["eyeglasses"].tolist() == wearing
 
 

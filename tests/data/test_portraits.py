@@ -269,7 +269,7 @@ def test_other_resolutions_are_refused_by_name(resolution):
     [
         (lambda: Portraits(0), UserError, "size is 0"),
         (lambda: Portraits(1, seed=-1), UserError, "seed"),
-        (lambda: Portraits(1, label="hat"), UserError, "'hat' is unknown; choose one"),
+        (lambda: Portraits(1, label="hat"), UserError, "no label 'hat'; choose one"),
         (lambda: PortraitAttributes(smile=1.5), UserError,
          r"smile is 1.5, .* \[-1, 1\]",),
         (lambda: PortraitAttributes(hair_style="mohawk"), UserError,

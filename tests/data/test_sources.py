@@ -1,5 +1,6 @@
 """The data section, the built-in set, points, and TFDS."""
 
+import contextlib
 import shutil
 
 import numpy as np
@@ -7,7 +8,6 @@ import pytest
 
 from stylegan_jax.data import stream
 from stylegan_jax.data.config import DataConfig, by_path
-from stylegan_jax.data.decoded_cache import DecodedSource
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
 from tests import tiny
@@ -65,7 +65,7 @@ def test_portraits_are_labelled_by_an_attribute():
 
 def test_drawn_sets_are_told_by_what_makes_them():
     def mark(**options):
-        return open_source(DataConfig(**options)).fingerprint(2, 8)
+        return open_source(DataConfig(**options)).fingerprint([0, 1], 8)
 
     portraits = [{}, {"seed": 1}, {"portraits_size": 9}, {"num_channels": 1}]
     points = [{"name": "ring", "num_channels": 2, "seed": seed} for seed in (0, 1)]
@@ -105,9 +105,10 @@ def test_the_line_has_mean_one_and_the_deviation_asked_for():
 
 def test_batches_of_points_are_float32_as_they_are():
     source, points = all_points(RING)
-    decoded = DecodedSource(source, RING.cache_bytes, RING.dtype)
+    decoded = stream.Decoded(source, 10**6, RING.dtype)
     options = {"resolution": 1, "repeats": 2, "batch_size": 8, "seed": 0}
-    with stream.batches(decoded, start_nimg=0, mirror=False, **options) as batches:
+    batches = stream.batches(decoded, start_nimg=0, mirror=False, **options)
+    with contextlib.closing(batches):
         first = next(batches)
     assert first["images"].shape == (2, 8, 1, 1, 2)
     assert first["images"].dtype == np.float32
@@ -203,10 +204,11 @@ def test_a_path_decides_its_kind(tmp_path):
     assert found.name == "folder" and "data.name is folder, not portraits" in said
     with pytest.raises(UserError, match=r"leave `data\.name` out"):
         by_path(portraits, named=True)
-    with pytest.raises(UserError, match="no folder, zip file"):
-        by_path(DataConfig(path=str(tmp_path / "nowhere")), named=False)
-    with pytest.raises(UserError, match="is drawn"):
-        open_source(portraits)
+    nowhere = DataConfig(path=str(tmp_path / "nowhere"))
+    assert by_path(nowhere, named=False) == (nowhere, None)
+    for config in (portraits, nowhere):
+        with pytest.raises(UserError, match=r"'portraits' could use, which is drawn"):
+            open_source(config)
     packed = shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
     for name in ("folder", "pyramid", "portraits", "tfds:mnist"):
         assert by_path(DataConfig(name=name, path=packed), named=False)[0].name == "zip"

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stylegan_jax.data.arrays import ArraySource
+from stylegan_jax.data.sources import ArraySource
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics.frechet import RunningStatistics, statistics_of

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stylegan_jax.data.arrays import ArraySource
 from stylegan_jax.data.portraits.source import Portraits
+from stylegan_jax.data.sources import ArraySource
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.images import write_png
 from stylegan_jax.metrics.comparing import compare, fid, kid, precision_recall
@@ -70,7 +70,7 @@ def test_images_are_not_counted_twice(count):
     said = about(near, ArraySource(DATA), Measure("pr", count), options)
     assert said["reals"] == said["images"] == 24
     assert said["samples"] == min(count, 48)
-    assert said["fingerprint"] == ArraySource(DATA).fingerprint(24, 8)
+    assert said["fingerprint"] == ArraySource(DATA).fingerprint(range(24), 8)
 
 
 def test_a_generator_draws_as_many_as_are_asked_for_or_as_there_are():

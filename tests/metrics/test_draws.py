@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.commands import coverage
-from stylegan_jax.data.arrays import ArraySource
+from stylegan_jax.data.sources import ArraySource
 from stylegan_jax.editing.ganspace import statistics_of_w
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import measures, task

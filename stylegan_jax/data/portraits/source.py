@@ -14,7 +14,9 @@ from stylegan_jax.data.portraits.people import (
     attributes,
     label_class,
 )
+from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
+from stylegan_jax.io.images import convert_channels
 
 __all__ = ["PortraitAttributes", "Portraits", "attributes", "draw"]
 
@@ -55,30 +57,38 @@ def draw(
     return image
 
 
-class Portraits:
-    """`size` portraits as a `Source`, drawn on request."""
+class Portraits(Source):
+    """`size` portraits, drawn on request."""
 
     name = "portraits"
-    num_channels = 3
 
-    def __init__(self, size: int, seed: int = 0, label: str | None = None) -> None:
+    def __init__(
+        self,
+        size: int,
+        seed: int = 0,
+        label: str | None = None,
+        num_channels: int = 3,
+    ) -> None:
         """Declares `size` people, for one-hot labels by `label`.
 
         Labels: "eyeglasses" (without, with), "pose" (left, right), "smile" (no, yes),
         "age" (below, from 0.5), "gender" (feminine, masculine), "hair_style"
         (`HAIR_STYLES`). Raises UserError for others, or a size that is not positive.
         """
-        if size < 1:
-            raise UserError(f"size is {size}, but a data set needs at least 1 image")
-        if seed < 0:
-            raise UserError(f"seed is {seed}, but must not be negative")
+        if size < 1 or seed < 0:
+            raise UserError(
+                f"size is {size} and seed {seed}; portraits need 1 or more, from seed 0"
+            )
         if label is not None and label not in LABEL_SIZES:
             raise UserError(
-                f"label {label!r} is unknown; choose one of {sorted(LABEL_SIZES)}"
+                f"portraits have no label {label!r}; choose one of "
+                f"{', '.join(sorted(LABEL_SIZES))}"
             )
         self._size, self._seed, self._label = size, seed, label
+        self.num_channels = num_channels
         self.label_size = LABEL_SIZES[label] if label else 0
-        self.label_names = tuple(map(str, range(self.label_size)))
+        numbers = tuple(map(str, range(self.label_size)))
+        self.label_names = ("left", "right") if label == "pose" else numbers
 
     def __len__(self) -> int:
         return self._size
@@ -90,19 +100,22 @@ class Portraits:
         return attributes(int(index), seed=self._seed)
 
     def image(self, index: int, resolution: int) -> np.ndarray:
-        """Portrait, uint8 `[R, R, 3]`."""
+        """Portrait, uint8 `[R, R, num_channels]`."""
         person = self.attributes(index)
         detail_seed = (self._seed << 64) + int(index)
-        return draw(person, resolution=resolution, detail_seed=detail_seed)
+        image = draw(person, resolution=resolution, detail_seed=detail_seed)
+        return convert_channels(image, self.num_channels)
 
     def label(self, index: int) -> np.ndarray:
         """Label, one-hot float32 `[label_size]`; `[0]` without labels."""
-        person = self.attributes(index)
-        one_hot = np.zeros(self.label_size, np.float32)
-        if self._label:
-            one_hot[label_class(person, self._label)] = 1
-        return one_hot
+        if not self._label:
+            return super().label(index)
+        number = label_class(self.attributes(index), self._label)
+        return np.eye(1, self.label_size, number, np.float32)[0]
 
-    def fingerprint(self, which: int | Sequence[int], resolution: int) -> str:
+    def fingerprint(self, indices: Sequence[int], resolution: int) -> str:
         """Digest of the set and of the drawing's version; see `Source`."""
-        return f"portraits {self._size} {self._seed} drawn by {DRAWING}"
+        digest = f"portraits {self._size} {self._seed} drawn by {DRAWING}"
+        if self.num_channels == 3:
+            return digest
+        return f"{digest} in {self.num_channels} channels"
