@@ -173,7 +173,8 @@ def test_one_png_per_seed_and_a_grid_with_captions(tmp_path, capsys):
     grid = drawn["grid"]
     # Three rows of two enlarged pictures below and beside the captions.
     assert grid.shape[0] > 3 * 64 and grid.shape[1] > 2 * 64
-    last = grid[-64:, -2 * 64 - 2 : -64 - 2]
+    # With a gap of 2 pixels, and a margin of 4.
+    last = grid[-68:-4, -2 * 64 - 6 : -64 - 6, :1]
     np.testing.assert_array_equal(last[::4, ::4], drawn["seed0010_class2"])
     assert "5 images in" in capsys.readouterr().out
     # Neither batches nor a grid change the files; another class does.
@@ -190,7 +191,7 @@ def test_several_psis_make_a_column_each(tmp_path):
     drawn = run(tmp_path, "--seeds", "3-4", "--class", "0", "--psi", "1,0,-1")
     names = [f"seed{s:04d}_class0_psi{p}" for s in (3, 4) for p in (-1, 0, 1)]
     assert sorted(drawn) == sorted(["grid", *names])
-    bottom = drawn["grid"][-64:]
+    bottom = drawn["grid"][-68:-4, :-4, :1]
     for place, psi in [(0, -1), (1, 0), (2, 1)]:
         end = bottom.shape[1] - place * 66
         np.testing.assert_array_equal(

@@ -229,19 +229,17 @@ class Workbench:
     def write_grid(
         self,
         rows: Sequence[Sequence[np.ndarray]],
-        row_labels: Sequence[str] | None,
+        row_labels: Sequence[str],
         column_labels: Sequence[str],
         name: str = "grid",
     ) -> None:
         """Writes a captioned grid; small pictures are enlarged."""
-        cells = np.stack([picture for row in rows for picture in row])
-        factor = -(-_CELL // cells.shape[1])
-        grid = grids.grid(
-            cells.repeat(factor, axis=1).repeat(factor, axis=2),
+        grid = grids.labelled(
+            [picture for row in rows for picture in row],
             len(rows[0]),
-            padding=2,
             row_labels=row_labels,
             column_labels=column_labels,
+            at_least=_CELL,
         )
         print(self.outputs.write_png(f"{name}.png", grid, "sheet"))
 

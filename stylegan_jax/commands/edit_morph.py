@@ -72,7 +72,7 @@ class Morph(Command):
         film = np.stack(pictures)
         chosen = np.linspace(0, len(film) - 1, min(_SHOWN_FRAMES, len(film)))
         row = film[np.rint(chosen).astype(int)]
-        bench.write_grid([list(row)], None, [f"frame {round(c)}" for c in chosen])
+        bench.write_grid([list(row)], (), [f"frame {round(c)}" for c in chosen])
         if self.film:
             path = bench.outputs.path("morph.mp4")
             video.write(path, film, self.fps)

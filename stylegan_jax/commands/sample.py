@@ -158,12 +158,10 @@ def make_grid(
     rows = [seeds[i : i + width] for i in range(0, len(seeds), width)]
     above = [f"psi {psi:g}" for psi in psis]
     above += [""] * (columns - len(above))
-    factor = -(-_MIN_CELL // pictures[0].shape[0])
-    enlarged = np.stack(pictures).repeat(factor, axis=1).repeat(factor, axis=2)
-    return grids.grid(
-        enlarged,
+    return grids.labelled(
+        pictures,
         columns,
-        padding=2,
         row_labels=[format_seeds(row) for row in rows],
-        column_labels=above if psis else None,
+        column_labels=above if psis else (),
+        at_least=_MIN_CELL,
     )

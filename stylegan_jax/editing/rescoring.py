@@ -297,12 +297,10 @@ def draw_rows(
             drawn = draw(generator, person, (in_z[1:], in_w[1:]))
             pictures.append(images.to_uint8(np.asarray(drawn)))
         names += [direction.name, *[""] * (len(z) - 1)]
-    drawn = np.concatenate(pictures)
-    factor = -(-_MIN_CELL // drawn.shape[1])
-    return grids.grid(
-        drawn.repeat(factor, axis=1).repeat(factor, axis=2),
+    return grids.labelled(
+        np.concatenate(pictures),
         len(steps),
-        padding=2,
         row_labels=names,
         column_labels=[f"{step:+g}" if step else "0" for step in steps],
+        at_least=_MIN_CELL,
     )

@@ -104,7 +104,8 @@ def write(
         for stage, decibels in zip(found.stages, psnr, strict=True)
     ]
     write_png(outdir / f"{name}.png", found.stages[-1].picture, "picture")
-    write_png(outdir / f"{name}_stages.png", _row(pictures, labels), "sheet")
+    row = grids.labelled(pictures, len(pictures), column_labels=labels, at_least=_SHOWN)
+    write_png(outdir / f"{name}_stages.png", row, "sheet")
     plot = plots.curves(
         {stage.name: stage.history for stage in found.stages},
         title=name,
@@ -118,12 +119,6 @@ def write(
             outdir / f"{name}.mp4", np.concatenate([target_too, found.frames], 2), fps
         )
     codes.save(outdir / f"{name}.safetensors", found.code, about)
-
-
-def _row(pictures: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
-    factor = -(-_SHOWN // pictures[0].shape[0])
-    enlarged = np.stack(pictures).repeat(factor, axis=1).repeat(factor, axis=2)
-    return grids.grid(enlarged, len(pictures), padding=2, column_labels=labels)
 
 
 def is_done(outdir: Path, name: str, about: dict[str, Any]) -> bool:

@@ -23,7 +23,6 @@ _STRIP = 1 << 20  # pixels converted at a time
 _MAX_SCANS = 100  # as libtiff, which counts those of a TIFF
 _SCANNED = 3 * 10**9  # pixels times scans: some 10 s
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 # Bytes per pixel in Pillow, if not 4; and upper bounds within decoders.
 _KEPT = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}
@@ -73,11 +72,6 @@ def read_header(file: IO[bytes]) -> Header:
     """The header; UnreadableImageError for no image, or one too large to decode."""
     with _readable():
         shown = _show(file, header=True)
-        if shown.kind == "PPM":
-            found = pnm.read_header(shown.stream)
-            _pnm_cost(found)
-            kind = "16-bit" if found.largest == 65535 else "8-bit"
-            return Header(found.height, found.width, kind)
         image = _open(shown)
         _cost(image, shown)
         return Header(image.height, image.width, _kind(image))
@@ -101,22 +95,20 @@ def decoded(
     with contextlib.ExitStack() as held:
         with _readable():
             shown = _show(file)
-            if shown.kind == "PPM":
-                header = pnm.read_header(shown.stream)
-                held.enter_context(budget.take(_pnm_cost(header)))
-                pixels, kind = _decode_pnm(shown.stream, header)
+            image = _open(shown)
+            held.enter_context(budget.take(_cost(image, shown)))
+            turned, kind = shown.orientation, _kind(image)
+            if isinstance(image, pnm.Header):
+                pixels = pnm.read_samples(shown.stream, image)
                 if channels and kind == "8-bit":
                     pixels = to_channels(pixels, channels)
             else:
-                image = _open(shown)
-                held.enter_context(budget.take(_cost(image, shown)))
-                turned, kind = shown.orientation, _kind(image)
                 if shown.kind == "AVIF":  # Pillow converts its properties to EXIF
                     turned = tiff.orientation(image.info.get("exif", b""))
                 deep = kind == "16-bit"
                 pixels = _deep(image, shown) if deep else _loaded(image, channels)
-                del image
-                pixels = _upright(pixels, turned)
+            del image
+            pixels = _upright(pixels, turned)
         yield pixels, kind
 
 
@@ -140,43 +132,44 @@ def _show(file: IO[bytes], *, header: bool = False) -> containers.Shown:
     return shown
 
 
-def _open(shown: containers.Shown) -> ImageFile.ImageFile:
+def _open(shown: containers.Shown) -> Any:
     shown.stream.seek(0)
+    if shown.kind == "PPM":
+        return pnm.read_header(shown.stream)
     # Image.open would warn of large pictures and try all formats.
     factory, _ = Image.OPEN[shown.kind]
-    image = factory(shown.stream, "")
-    assert isinstance(image, ImageFile.ImageFile)
-    return image
+    return factory(shown.stream, "")
 
 
-def _cost(image: ImageFile.ImageFile, shown: containers.Shown) -> int:
-    pixels = image.width * image.height
+def _cost(image: Any, shown: containers.Shown) -> int:
+    """Bytes that decoding takes at most; UnreadableImageError if they are too many."""
+    pixels, size = image.width * image.height, f"{image.width}x{image.height}"
     if not pixels:
         raise UnreadableImageError("no pixels")
-    kept = _KEPT.get(image.mode, 4)
-    held = _HELD.get(shown.kind, 0)
-    multiple = shown.scans > 1 or image.info.get("progressive")
-    if shown.kind == "JPEG" and multiple:
-        held = 2 * len(image.getbands())  # all coefficients
-        scans = max(shown.scans, 2)
-        if scans > _MAX_SCANS or scans * pixels > _SCANNED:
-            size = f"{image.width}x{image.height}"
-            raise UnreadableImageError(f"{scans} scans of {size} pixels")
-    made = 4 if image.mode == "P" else len(image.getbands())
-    made *= {"8-bit": 1, "16-bit": 2}.get(_kind(image), 4)
-    return _affordable(image.width, image.height, kept + max(held, made))
-
-
-def _affordable(width: int, height: int, each: int) -> int:
-    if width * height * each > MAX_BYTES:
+    if isinstance(image, pnm.Header):
+        each = image.held
+    else:
+        held = _HELD.get(shown.kind, 0)
+        multiple = shown.scans > 1 or image.info.get("progressive")
+        if shown.kind == "JPEG" and multiple:
+            held = 2 * len(image.getbands())  # all coefficients
+            scans = max(shown.scans, 2)
+            if scans > _MAX_SCANS or scans * pixels > _SCANNED:
+                raise UnreadableImageError(f"{scans} scans of {size} pixels")
+        made = 4 if image.mode == "P" else len(image.getbands())
+        made *= {"8-bit": 1, "16-bit": 2}.get(_kind(image), 4)
+        each = _KEPT.get(image.mode, 4) + max(held, made)
+    if pixels * each > MAX_BYTES:
         raise UnreadableImageError(
-            f"{width}x{height} pixels would take {width * height * each / 1e9:.1f} GB "
-            f"to decode, over {MAX_BYTES / 1e9:.0f} GB"
+            f"{size} pixels would take {pixels * each / 1e9:.1f} GB to decode, over "
+            f"{MAX_BYTES / 1e9:.0f} GB"
         )
-    return width * height * each
+    return pixels * each
 
 
-def _kind(image: ImageFile.ImageFile) -> str:
+def _kind(image: Any) -> str:
+    if isinstance(image, pnm.Header):
+        return "16-bit" if image.largest == 65535 else "8-bit"
     if image.mode.startswith("I;16"):
         return "16-bit"
     if image.mode in ("I", "F"):
@@ -274,20 +267,3 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     across = orientation in (2, 3, 6, 7)
     pixels = pixels[:: -1 if down else 1, :: -1 if across else 1]
     return np.ascontiguousarray(pixels)
-
-
-def _decode_pnm(file: IO[bytes], header: pnm.Header) -> tuple[np.ndarray, str]:
-    levels = pnm.read_samples(file, header)
-    if header.largest == 65535:
-        return levels, "16-bit"
-    if header.largest != 255:
-        scale = np.arange(header.largest + 1) * 255 / header.largest
-        levels = np.rint(scale).astype(np.uint8)[levels]
-    return levels, "8-bit"
-
-
-def _pnm_cost(header: pnm.Header) -> int:
-    if not header.width * header.height:
-        raise UnreadableImageError("no pixels")
-    each = {1: 4, 2: 12, 3: 12}.get(header.kind, 4) * header.channels
-    return _affordable(header.width, header.height, each)

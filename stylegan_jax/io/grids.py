@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ImageDraw, ImageFont
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io.decoding import from_array
+from stylegan_jax.io.decoding import from_array, to_channels
 
 Font = ImageFont.FreeTypeFont
 Groups = Sequence[tuple[str, int]]  # label and number of rows or columns
@@ -25,41 +25,48 @@ def grid(
     columns: int | None = None,
     *,
     padding: int = 0,
-    row_labels: Sequence[str] | None = None,
-    column_labels: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Lays uint8 images `[N, H, W, C]` out in rows on white, `padding` pixels apart.
 
-    By default there is a column per label, else the squarest grid.
+    By default it is the squarest grid.
     """
     images = np.asarray(images)
     if images.ndim != 4 or not len(images) or images.dtype != np.uint8:
         shape = f"{images.dtype} {images.shape}"
         raise UserError(f"a grid takes uint8 images [N, H, W, C], N > 0, got {shape}")
     count, height, width, channels = images.shape
-    columns = columns or len(column_labels or ()) or int(np.ceil(np.sqrt(count)))
+    columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    _check("row labels", row_labels or (), rows)
-    _check("column labels", column_labels or (), columns)
-    y_step, x_step = height + padding, width + padding
-    letters = min(max(height // 6, 11), 28)
-    while letters > 8 and not _fit(letters, x_step, column_labels or ()):
-        letters -= 1
-    font = load_font(letters)
-    line = sum(font.getmetrics()) + 4
-    left = max((int(font.getlength(text)) + 8 for text in row_labels or ()), default=0)
-    top = line if column_labels else 0
-    shape = (top + rows * y_step - padding, left + columns * x_step - padding, channels)
-    canvas = np.full(shape, 255, np.uint8)
-    for i, image in enumerate(images):
-        y, x = top + i // columns * y_step, left + i % columns * x_step
-        canvas[y : y + height, x : x + width] = image
-    places: list[_Place] = []
-    for row, text in enumerate(row_labels or ()):
-        places.append((left - 4, top + row * y_step + height // 2, "rm", text))
-    for column, text in enumerate(column_labels or ()):
-        places.append((left + column * x_step + width // 2, line // 2, "mm", text))
-    return _write(canvas, places, font) if places else canvas
+    canvas = np.full((rows, columns, *images.shape[1:]), 255, np.uint8)
+    canvas.reshape(-1, height, width, channels)[:count] = images
+    gaps = ((0, 0), (0, 0), (0, padding), (0, padding), (0, 0))
+    canvas = np.pad(canvas, gaps, constant_values=255).swapaxes(1, 2)
+    canvas = canvas.reshape(rows * (height + padding), -1, channels)
+    return canvas[: len(canvas) - padding, : canvas.shape[1] - padding]
+
+
+def labelled(
+    pictures: Sequence[np.ndarray],
+    columns: int,
+    *,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    at_least: int,
+) -> np.ndarray:
+    """A grid with labels, of square pictures enlarged to `at_least` pixels.
+
+    They are uint8 `[h, w, 1-4]` of one shape; the page is uint8 `[H, W, 3]`.
+    """
+    rows = -(-len(pictures) // columns)
+    sheet = make_sheet(
+        rows,
+        columns,
+        pictures[0].shape[0],
+        row_labels=row_labels,
+        column_labels=column_labels,
+        at_least=at_least,
+    )
+    return sheet.fill([*pictures, *[None] * (rows * columns - len(pictures))])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,14 +86,14 @@ class Sheet:
     def fill(self, pictures: Sequence[np.ndarray | None]) -> np.ndarray:
         """Fills the cells, row by row, None with white; a new uint8 `[H, W, 3]`.
 
-        Pictures are uint8 `[h, w, 1 or 3]`, enlarged to the cell as by `enlarge`.
+        Pictures are uint8 `[h, w, 1-4]`, enlarged to the cell as by `enlarge`.
         """
         if len(pictures) != len(self.cells):
             raise UserError(f"{len(pictures)} pictures for {len(self.cells)} cells")
         filled, (height, width) = self.page.copy(), self.size
         for (top, left), picture in zip(self.cells, pictures, strict=True):
             if picture is not None:
-                enlarged = enlarge(picture, self.size)
+                enlarged = enlarge(to_channels(picture, 3), self.size)
                 filled[top : top + height, left : left + width] = enlarged
         return filled
 
@@ -167,7 +174,7 @@ def make_sheet(
         places.append((x + cell // 2, top - line // 2 - 1, "mm", text))
     for (y, x), text in zip(cells, captions, strict=False):
         places.append((x + cell // 2, y + cell + line // 2, "mm", text))
-    page = _write(page, places, font).copy()
+    page = _write(page, places, font)
     # In the transposed page groups of rows are above, mirrored.
     for view, starts, of in (
         (page, xs, column_groups),
@@ -225,7 +232,6 @@ def load_font(size: int) -> Font:
 def _write(canvas: np.ndarray, places: Sequence[_Place], font: Font) -> np.ndarray:
     image = from_array(canvas)
     draw = ImageDraw.Draw(image)
-    ink = {"L": 0, "LA": (0, 255), "RGB": (0, 0, 0), "RGBA": (0, 0, 0, 255)}[image.mode]
     for x, y, anchor, text in places:
-        draw.text((x, y), text, fill=ink, font=font, anchor=anchor)
-    return np.asarray(image).reshape(canvas.shape)
+        draw.text((x, y), text, fill=(0, 0, 0), font=font, anchor=anchor)
+    return np.array(image)

@@ -32,6 +32,11 @@ class Header(NamedTuple):
         """1 of grey, 3 of RGB."""
         return 3 if self.kind in (3, 6) else 1
 
+    @property
+    def held(self) -> int:
+        """Bytes that reading takes for each pixel."""
+        return (12 if self.kind in (2, 3) else 4) * self.channels
+
 
 def read_header(file: IO[bytes]) -> Header:
     """Parses the header."""
@@ -50,7 +55,7 @@ def read_header(file: IO[bytes]) -> Header:
 
 
 def read_samples(file: IO[bytes], header: Header) -> np.ndarray:
-    """The samples, uint8 or uint16 `[height, width, channels]`; white is `largest`."""
+    """Pixels `[height, width, channels]`: uint8, but uint16 of samples up to 65535."""
     kind, width, height, largest, start = header
     count = width * height * header.channels
     file.seek(start)
@@ -76,8 +81,11 @@ def read_samples(file: IO[bytes], header: Header) -> np.ndarray:
         samples = np.frombuffer(file.read(count * form.itemsize), form)
     if len(samples) < count:
         raise UserError(f"truncated: {len(samples)} of {count} samples")
-    samples = samples[:count]
+    samples = samples[:count].reshape(height, width, header.channels)
     if count and samples.max() > largest:
         raise UserError(f"a sample of {samples.max():g}, above {largest}")
-    pixels = samples.astype(np.uint8 if largest < 256 else np.uint16)
-    return pixels.reshape(height, width, header.channels)
+    samples = samples.astype(np.uint8 if largest < 256 else np.uint16)
+    if largest not in (255, 65535):
+        scale = np.arange(largest + 1) * 255 / largest
+        samples = np.rint(scale).astype(np.uint8)[samples]
+    return samples

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from stylegan_jax.io import grids
+from stylegan_jax.io import grids, images
 from stylegan_jax.io.grids import enlarge, make_sheet
 
 
@@ -24,10 +24,12 @@ def test_a_grid_places_each_image_in_its_cell():
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_captions_add_margins_with_ink_and_leave_the_images_alone(channels):
-    tiles = noise(4, 64, 64, channels)
-    plain = grids.grid(tiles, 2)
-    sheet = grids.grid(tiles, row_labels=["psi", "0.7"], column_labels=["a", "b"])
+def test_labels_add_margins_with_ink_and_leave_the_images_alone(channels):
+    tiles = noise(3, 64, 64, channels)
+    seen = np.stack([images.convert_channels(tile, 3) for tile in tiles])
+    plain = grids.grid(seen, 2, padding=2)
+    labels = {"row_labels": ["psi", "0.7"], "column_labels": ["a", "b"]}
+    sheet = grids.labelled(tiles, 2, at_least=64, **labels)[:-4, :-4]
     top, left = np.subtract(sheet.shape[:2], plain.shape[:2])
     assert min(top, left) > 8
     np.testing.assert_array_equal(sheet[top:, left:], plain)
@@ -114,7 +116,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="3 columns in groups, not 2"):
         make_sheet(2, 2, 8, column_groups=[("a", 3)])
     with pytest.raises(ValueError, match="2 row labels, not 1"):
-        grids.grid(noise(2, 4, 4, 3), 2, row_labels=["a", "b"])
+        grids.labelled(noise(2, 4, 4, 3), 2, row_labels=["a", "b"], at_least=8)
     with pytest.raises(ValueError, match="float32"):
         grids.grid(np.zeros((2, 4, 4, 3), np.float32))
     with pytest.raises(ValueError, match="N > 0"):
