@@ -97,11 +97,8 @@ def _iterations(
     args: argparse.Namespace,
 ) -> tuple[Callable[[], Any], measure.Cost]:
     """The compiled program of a chunk, called again and again with what it returns."""
-    layers = tuple(range(start.ws.shape[1])) if stage == "w" else ()
-    noise_layers = () if stage == "w" else tuple(range(len(start.noise)))
-    problem = problems.LatentProblem(
-        generator, seen, start, None, None, "w+", layers, noise_layers, False
-    )
+    layers = tuple(range(start.ws.shape[1]))
+    problem = problems.LatentProblem(generator, seen, start, layers=layers)
     moving = {"latent": start.ws} if stage == "w" else {"noise": start.noise}
     plan = solver.Plan(steps=10**6)
     state = solver.begin(moving, plan)

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from stylegan_jax.inversion.code import Code, check_alike, stored_noise
+from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents
 
@@ -49,7 +49,7 @@ def concatenate(codes: Sequence[Code]) -> Code:
 
 def mix(content: Code, style: Code, rows: Sequence[int]) -> Code:
     """`content` with some rows (from 0) of `style`; noise stays the content's."""
-    check_alike(content, style)
+    latents.check_ws(style.ws, *content.ws.shape[1:])
     count = max(len(content), len(style))
     content, style = (
         jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape[1:])), code)
@@ -78,7 +78,7 @@ def scale_style(
 
 def difference(start: Code, end: Code, threshold: float = THRESHOLD) -> Array:
     """`end - start`, `[N, L, w_dim]`; rows with an L2 norm below `threshold` are 0."""
-    check_alike(start, end)
+    latents.check_ws(end.ws, *start.ws.shape[1:])
     change = end.ws - start.ws
     norms = jnp.linalg.norm(change, axis=-1, keepdims=True)
     return jnp.where(norms < threshold, 0.0, change)
@@ -95,7 +95,7 @@ def transfer_expression(
 
     w1 is `subject`, whose noise stays; w2 and w3 are `neutral` and `expressive`.
     """
-    check_alike(subject, neutral)
+    latents.check_ws(neutral.ws, *subject.ws.shape[1:])
     change = difference(neutral, expressive, threshold)
     return Code(subject.ws + strength * change, subject.noise)
 
@@ -107,7 +107,7 @@ def morph(first: Code, second: Code, t: ArrayLike) -> Code:
 
     Differs: the paper's weight counts from the second image.
     """
-    check_alike(first, second)
+    latents.check_ws(second.ws, *first.ws.shape[1:])
 
     def between(a: Array, b: Array) -> Array:
         weight = jnp.asarray(t, a.dtype).reshape(-1, *[1] * (a.ndim - 1))

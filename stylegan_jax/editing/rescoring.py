@@ -21,7 +21,7 @@ from stylegan_jax.editing.directions import Direction
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import grids, images
 from stylegan_jax.metrics import draws, streaming
-from stylegan_jax.metrics.draws import LabelDistribution, draw_labels
+from stylegan_jax.metrics.draws import LabelDistribution
 from stylegan_jax.metrics.separability import BinaryClassifier
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import truncate
@@ -141,10 +141,7 @@ def rescore(
 
     def compute(given: Any, indices: Array) -> Array:
         generator, labels, steps_z, steps_w = given
-        keys = draws.sample_keys(seed, indices, 3)
-        z = draws.draw_normal(keys[0], generator.config.z_dim)
-        y = draw_labels(generator, labels, keys[1])
-        noise = draws.draw_noise(generator, keys[2], "random")
+        z, y, noise = draws.draw_inputs(generator, labels, seed, indices)
 
         def logits_after(steps: tuple[Array, Array]) -> Array:
             ws = generator.map(z + steps[0][None], y)

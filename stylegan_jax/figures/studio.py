@@ -11,10 +11,10 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.io import images
 from stylegan_jax.io.grids import Sheet, make_sheet
+from stylegan_jax.metrics.draws import draw_noise
 from stylegan_jax.networks.config import num_layers
 from stylegan_jax.networks.generator import Generator, Noise
 from stylegan_jax.networks.seeds import require_pictures
@@ -227,4 +227,4 @@ def _padded(array: np.ndarray, size: int) -> np.ndarray:
 
 _map = jax.jit(_map_and_truncate, static_argnames="cutoff")
 _synthesize = jax.jit(Generator.synthesize)
-_draw_noise = jax.jit(spaces.draw_noise)
+_draw_noise = jax.jit(draw_noise)

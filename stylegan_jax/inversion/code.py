@@ -7,7 +7,6 @@ projector, and `.npy` of InterFaceGAN and encoders. No file can run code.
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,13 +98,6 @@ def check(generator: Generator, code: Code) -> None:
         )
 
 
-def check_alike(first: Code, *others: Code) -> None:
-    """Raises UserError unless codes have equal layers and sizes of w."""
-    latents.check_ws(first.ws)
-    for other in others:
-        latents.check_ws(other.ws, *first.ws.shape[1:])
-
-
 def from_array(ws: Array | np.ndarray, generator: Generator) -> Code:
     """The code of an array of w, with the stored noise.
 
@@ -145,66 +137,46 @@ def load(
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
-    if path.suffix in (".npy", ".npz"):
-        return _load_array(path, generator)
     try:
-        found, metadata = array_files.read_safetensors(path)
+        if path.suffix in (".npy", ".npz"):
+            if generator is None:
+                raise UserError("w of which network? Give it")
+            return StoredCode(from_array(_read_array(path), generator), {})
+        arrays, metadata = array_files.read_safetensors(path)
         about = records.read_json(metadata.get("about", "{}").encode())
-    except (ValueError, OSError) as error:
-        raise UserError(
-            f"{path} is not a code or is damaged ({error}); "
-            "python -m stylegan_jax.invert makes one"
-        ) from error
-    try:
-        code = _code_of(metadata, found)
+        code = _code_of(metadata, arrays)
         if generator is not None:
             check(generator, code)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"{path} is no code of this network, or damaged: {error}; "
+            "python -m stylegan_jax.invert makes codes"
+        ) from error
     return StoredCode(code, about if isinstance(about, dict) else {})
 
 
-def _load_array(path: Path, generator: Generator | None) -> StoredCode:
-    try:
-        if path.suffix == ".npy":
-            array = array_files.read_npy(path)
-        else:
-            found = array_files.read_npz(path)
-            keys = [key for key in _KEYS if key in found] or list(found)
-            if len(keys) > 1 and keys[0] not in _KEYS:
-                raise UserError(f"arrays {', '.join(keys)[:80]}, and none is called w")
-            array = found[keys[0]]
-        if generator is None:
-            raise UserError("a .npy or .npz of w does not say whose; give the network")
-        return StoredCode(from_array(array, generator), {})
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: {error}") from error
+def _read_array(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return array_files.read_npy(path)
+    found = array_files.read_npz(path)
+    keys = [key for key in _KEYS if key in found] or list(found)
+    if len(keys) > 1 and keys[0] not in _KEYS:
+        raise UserError(f"arrays {', '.join(keys)[:80]}, and none is called w")
+    return found[keys[0]]
 
 
-def _code_of(metadata: Mapping[str, str], found: Mapping[str, np.ndarray]) -> Code:
-    if metadata.get("kind") != _KIND or "ws" not in found:
-        raise UserError(
-            "a .safetensors, but not a code; python -m stylegan_jax.invert makes one"
-        )
-    layers = sorted(
-        int(match[1])
-        for name in found
-        if (match := re.fullmatch(r"noise\.(\d{1,2})", name))
-    )
-    ranks_wrong = found["ws"].ndim != 3 or any(
-        found[f"noise.{layer}"].ndim != 4 for layer in layers
-    )
-    if not found["ws"].size:
-        raise UserError("a code of no images; the file is damaged")
-    if layers != list(range(len(layers))) or ranks_wrong:
-        raise UserError("arrays are missing or have other axes; the file is damaged")
-    for name, array in found.items():
+def _code_of(metadata: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Code:
+    if metadata.get("kind") != _KIND or "ws" not in arrays:
+        raise UserError("not a code")
+    for name, array in arrays.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise UserError(f"{name} is not of finite numbers")
-    noise = [found[f"noise.{layer}"].astype(np.float32) for layer in layers]
-    return Code(
-        jnp.asarray(found["ws"].astype(np.float32)), tuple(map(jnp.asarray, noise))
-    )
+    names = ["ws", *(f"noise.{layer}" for layer in range(len(arrays) - 1))]
+    ranks = [arrays[name].ndim for name in names if name in arrays]
+    if not arrays["ws"].size or ranks != [3] + [4] * (len(arrays) - 1):
+        raise UserError("arrays are missing or have other axes; the file is damaged")
+    ws, *noise = (jnp.asarray(arrays[name].astype(np.float32)) for name in names)
+    return Code(ws, tuple(noise))
 
 
 def _num_noise(generator: Generator) -> int:

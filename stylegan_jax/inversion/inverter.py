@@ -5,12 +5,14 @@ come from the seed and the image, batches are filled up, and each device runs th
 program of `batch_size` images.
 """
 
+import dataclasses
 import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
@@ -18,13 +20,15 @@ from jax.sharding import Mesh
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import resuming, spaces, stages
-from stylegan_jax.inversion.code import Code, draw_pictures
-from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets
+from stylegan_jax.inversion import resuming, spaces
+from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
+from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets, make_terms
+from stylegan_jax.inversion.problem import Jitter, Solution, fit
 from stylegan_jax.inversion.recipes import Recipe
 from stylegan_jax.inversion.results import Inversion, Progress, StageResult
 from stylegan_jax.io import images
 from stylegan_jax.io.records import to_json
+from stylegan_jax.metrics.draws import draw_noise
 from stylegan_jax.networks.generator import Generator
 
 
@@ -70,72 +74,25 @@ def invert(
     everywhere, share = parallel.replicated(mesh), parallel.split(mesh)
     statistics = spaces.w_statistics(generator, labels=labels)
     wanted = "regressed" in recipe.starts and len(targets) > 0
-    guesses = spaces.regression(generator, labels=labels) if wanted else None
-    generator, statistics, labels_there, guesses = jax.device_put(
-        (generator, statistics, labels, guesses), everywhere
-    )
+    regression = spaces.regression(generator, labels=labels) if wanted else None
     features = features.put(everywhere)
+    copied = jax.device_put((generator, statistics, regression, labels), everywhere)
     together = batch_size * mesh.size
     for first in range(0, len(targets), together):
-        some = np.arange(first, min(first + together, len(targets)))
+        indices = range(first, min(first + together, len(targets)))
         # Filled up with the last image.
-        padded = np.minimum(np.arange(first, first + together), some[-1])
+        padded = np.minimum(np.arange(first, first + together), indices[-1])
         pixels = np.stack([targets[i] for i in padded])
         start = None if given is None else given[padded]
-        batch = stages.Batch(
-            generator=generator,
-            targets=jax.device_put(images.from_uint8(pixels), share),
-            keys=jax.device_put(_keys(pixels, recipe.seed), share),
-            recipe=recipe,
-            features=features,
-            statistics=statistics,
-            labels=labels_there,
-            code=None if start is None else jax.device_put(start, share),
-            regression=guesses,
-        )
+        own = (images.from_uint8(pixels), _keys(pixels, recipe.seed), start)
+        batch = _Batch(recipe, features, *copied, *jax.device_put(own, share))
         file = None
         if folder is not None:
             name = _identity(batch, pixels, chunk)
             file = resuming.ProgressFile(folder, name, save_seconds)
-        result = yield from stages.run(
-            batch, len(some), chunk=chunk, frames=frames, file=file
-        )
-        finished = tuple(_inversions(batch, result, some))
-        last = finished[-1].stages[-1]
-        yield Progress(last.name, 0, last.loss, finished)
+        yield from batch.run(indices, chunk, file, frames=frames)
         if file is not None:
             file.remove()
-
-
-def _inversions(
-    batch: stages.Batch, result: stages.Result, indices: np.ndarray
-) -> Iterator[Inversion]:
-    sharding = batch.targets.sharding
-    pictures = [
-        draw_pictures(batch.generator, jax.device_put(found.code, sharding))
-        for found in result.stages
-    ]
-    for place, index in enumerate(indices):
-        yield Inversion(
-            index=int(index),
-            start=batch.starts[result.start[place]],
-            stages=tuple(
-                StageResult(
-                    name=stage.name,
-                    code=found.code[np.array([place])],
-                    picture=picture[place],
-                    loss=float(found.loss[place]),
-                    history=found.history[: found.steps[place] + 1, place],
-                    failed=bool(found.failed[place]),
-                )
-                for stage, found, picture in zip(
-                    batch.recipe.stages, result.stages, pictures, strict=True
-                )
-            ),
-            frames=np.stack([frame[place] for frame in result.frames])
-            if result.frames
-            else None,
-        )
 
 
 def _check(
@@ -155,11 +112,14 @@ def _check(
             )
     if not recipe.stages or not (recipe.starts or given is not None):
         raise UserError("a recipe needs a stage, and somewhere to start")
-    for start in recipe.starts:
-        spaces.check_start(start, recipe.space)
-    if not generator.config.use_noise and any(
-        s.moves != "latent" for s in recipe.stages
-    ):
+    in_z = recipe.space.startswith("z")
+    if in_z and "regressed" in recipe.starts:
+        raise UserError(
+            "the start regressed is a guess of w; it goes with the spaces w and w+, "
+            f"not {recipe.space}"
+        )
+    moves = {stage.moves for stage in recipe.stages}
+    if not generator.config.use_noise and moves != {"latent"}:
         raise UserError(
             "this network has no noise; take a preset that moves latents only, such as "
             "image2stylegan"
@@ -167,7 +127,7 @@ def _check(
     if given is None:
         return
     codes.check(generator, given)
-    if len(given) != len(targets) or recipe.space.startswith("z"):
+    if len(given) != len(targets) or in_z:
         raise UserError(
             f"{len(given)} codes to begin with for {len(targets)} images in space "
             f"{recipe.space}; give one for each, in w or w+"
@@ -181,9 +141,190 @@ def _keys(pixels: np.ndarray, seed: int) -> Array:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, marks)
 
 
-def _identity(batch: stages.Batch, pixels: np.ndarray, chunk: int) -> str:
-    arrays = (batch.generator.params, batch.generator.noise, batch.labels, batch.code)
-    settings = (batch.recipe, batch.generator.config, chunk)
+# --- A batch -------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Batch:
+    """Images to invert together and all that determines their results; on the devices.
+
+    Targets are in [-1, 1], keys one per image; `given` are further starts.
+    """
+
+    recipe: Recipe
+    features: FeatureNets
+    generator: Generator
+    statistics: spaces.Statistics
+    regression: spaces.Regression | None
+    labels: Array | None
+    targets: Array
+    keys: Array
+    given: Code | None
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        return (*self.recipe.starts, *(["given"] if self.given is not None else []))
+
+    def run(
+        self,
+        indices: Sequence[int],
+        chunk: int,
+        file: resuming.ProgressFile | None,
+        *,
+        frames: bool,
+    ) -> Iterator[Progress]:
+        """Runs all stages, resuming from `file`; images beyond `indices` fill up."""
+        kept = {} if file is None else file.load()
+        done, start, state, before = resuming.unpacked(kept)
+        film: list[np.ndarray] = []
+        for stage in self.recipe.stages[len(done) :]:
+            drawn, seen = [], 0
+            for found in self._search(done, chunk, state):
+                losses, seen = found.history[seen:], len(found.history)
+                if before is not None:
+                    history = np.concatenate([before, found.history])
+                    found = dataclasses.replace(found, history=history)
+                if not len(losses):
+                    continue
+                if frames:
+                    drawn.append(draw_pictures(self.generator, found.code))
+                if file is not None and file.is_due():
+                    file.save(resuming.packed(done, start, found))
+                count, loss = len(indices) * len(losses), float(losses[-1].mean())
+                yield Progress(stage.name, count, loss)
+            if not done:
+                chosen, start = _best_starts(found.loss, len(self.targets))
+                found = found.take(chosen)
+                drawn = [pictures[chosen] for pictures in drawn]
+            done.append(jax.device_get(dataclasses.replace(found, state=None)))
+            film += drawn
+            state = before = None
+        assert start is not None
+        finished = tuple(self._finished(indices, done, start, film))
+        last = finished[-1].stages[-1]
+        yield Progress(last.name, 0, last.loss, finished)
+
+    def _search(
+        self,
+        done: Sequence[Solution],
+        chunk: int,
+        state: Sequence[np.ndarray] | None,
+    ) -> Iterator[Solution]:
+        """The next minimisation; the first one with every image once per start."""
+        stage = self.recipe.stages[len(done)]
+        if done:
+            code, latent, repeats = done[-1].code, done[-1].latent, 1
+        else:
+            code, latent = self._first_code()
+            repeats = len(self.starts)
+        # Images stay on their device: the starts of one are neighbours.
+        targets = jnp.repeat(self.targets, repeats, axis=0)
+        keys = jnp.repeat(self.keys, repeats, axis=0)
+        targets, keys, code, latent = jax.device_put(
+            (targets, keys, code, latent), self.targets.sharding
+        )
+        found = fit(
+            self.generator,
+            code,
+            make_terms(stage, targets, code, self.features),
+            stage.plan,
+            moves=stage.moves,
+            space=self.recipe.space,
+            latent=latent,
+            labels=self.labels,
+            jitter=Jitter(self.statistics.std, keys) if stage.jitter else None,
+            renormalise=stage.renormalise,
+            chunk=chunk,
+            resume=state,
+        )
+        for solution in found:
+            if solution.latent is None:  # only noise has moved
+                solution = dataclasses.replace(solution, latent=latent)
+            yield solution
+
+    def _first_code(self) -> tuple[Code, Array | None]:
+        """The start of each image and kind, `[N x kinds]`, an image's side by side."""
+        generator, recipe, labels = self.generator, self.recipe, self.labels
+        pairs = jax.vmap(jax.random.split)(self.keys)
+        count, num_ws = len(self.keys), generator.config.num_ws
+        noise = (
+            draw_noise(generator, pairs[:, 0])
+            if recipe.noise == "random"
+            else stored_noise(generator, count)
+        )
+        guess = None
+        if self.regression is not None:
+            guess = _guessed(self.regression, self.targets)
+        found: list[Code] = []
+        latents: list[Array] = []
+        for start in recipe.starts:
+            latent = spaces.start_latent(
+                generator,
+                pairs[:, 1],
+                space=recipe.space,
+                start=start,
+                statistics=self.statistics,
+                labels=labels,
+                guess=guess,
+            )
+            ws = spaces.to_ws(generator, latent, recipe.space, labels)
+            ws = jnp.broadcast_to(ws, (count, num_ws, ws.shape[2]))
+            found.append(Code(ws, noise))
+            latents.append(latent)
+        if self.given is not None:
+            found.append(self.given)
+        code = jax.tree.map(lambda *parts: _interleaved(parts), *found)
+        return code, _interleaved(latents) if self.given is None else None
+
+    def _finished(
+        self,
+        indices: Sequence[int],
+        done: Sequence[Solution],
+        start: np.ndarray,
+        film: Sequence[np.ndarray],
+    ) -> Iterator[Inversion]:
+        put = [jax.device_put(found.code, self.targets.sharding) for found in done]
+        pictures = [draw_pictures(self.generator, code) for code in put]
+        names = [stage.name for stage in self.recipe.stages]
+        for place, index in enumerate(indices):
+            stages = tuple(
+                StageResult(
+                    name=name,
+                    code=found.code[place : place + 1],
+                    picture=picture[place],
+                    loss=float(found.loss[place]),
+                    history=found.history[: found.steps[place] + 1, place],
+                    failed=bool(found.failed[place]),
+                )
+                for name, found, picture in zip(names, done, pictures, strict=True)
+            )
+            frames = np.stack([frame[place] for frame in film]) if film else None
+            yield Inversion(index, self.starts[start[place]], stages, frames)
+
+
+@jax.jit
+def _guessed(regression: spaces.Regression, targets: Array) -> Array:
+    # One at a time: a guess does not depend on the other images.
+    return jax.lax.map(lambda target: regression(target[None])[0], targets)
+
+
+def _interleaved(parts: Sequence[Array]) -> Array:
+    """`[N, ...]` each to `[N x parts, ...]`, those of an image side by side."""
+    stacked = jnp.stack(list(parts), 1)
+    return stacked.reshape(-1, *stacked.shape[2:])
+
+
+def _best_starts(loss: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the best of each image's starts, and which start each is, `[N]`."""
+    loss = np.where(np.isfinite(loss), loss, np.inf).reshape(count, -1)
+    start = loss.argmin(1)
+    return np.arange(count) * loss.shape[1] + start, start
+
+
+def _identity(batch: _Batch, pixels: np.ndarray, chunk: int) -> str:
+    generator = batch.generator
+    arrays = (generator.params, generator.noise, batch.labels, batch.given)
+    settings = (batch.recipe, generator.config, chunk)
     return resuming.identity(
         [
             *resuming.contents(arrays),

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from stylegan_jax.features import lpips, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.inversion import resuming, terms
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.recipes import Recipe, Stage, Weights
+from stylegan_jax.inversion.recipes import Recipe, Stage
 from stylegan_jax.inversion.terms import Term
 
 _Path = str | os.PathLike[str] | None
@@ -58,21 +59,20 @@ def load_features(
     Paths are of torchvision's VGG16 and LPIPS's linear layers, which are fetched by
     default; `own` is a custom network. UserError if weights cannot be had.
     """
-    wanted = Weights(
-        **{
-            name: max(getattr(stage.weights, name) for stage in recipe.stages)
-            for name in Weights.__dataclass_fields__
-        }
-    )
-    if wanted.own and own is None:
+    wanted = {
+        name: any(getattr(stage.weights, name) for stage in recipe.stages)
+        for name in ("perceptual", "style", "lpips", "own")
+    }
+    if wanted["own"] and own is None:
         raise UserError("`perceptual` own needs `features` FILE, a network of your own")
+    looks = wanted["perceptual"] or wanted["style"]
     try:
         return FeatureNets(
-            vgg16=vgg16.load(vgg16_path) if wanted.perceptual or wanted.style else None,
-            lpips=lpips.load(trunk=vgg16_path, linear=lpips_path)
-            if wanted.lpips
+            vgg16.load(vgg16_path) if looks else None,
+            lpips.load(trunk=vgg16_path, linear=lpips_path)
+            if wanted["lpips"]
             else None,
-            own=own if wanted.own else None,
+            own if wanted["own"] else None,
         )
     except UserError as error:
         raise UserError(
@@ -85,30 +85,21 @@ def make_terms(
     stage: Stage, targets: Array, start: Code, features: FeatureNets
 ) -> tuple[Term, ...]:
     """The weighted terms of a stage that begins at `start`, for targets in [-1, 1]."""
-    weights, nets = stage.weights, features
-    needed = {
-        "vgg16": weights.perceptual or weights.style,
-        "lpips": weights.lpips,
-        "own": weights.own,
-    }
-    for name, weight in needed.items():
-        if weight and getattr(nets, name) is None:
-            raise UserError(f"stage {stage.name} needs the network {name}")
+    weights = stage.weights
     made: list[Term] = []
     if weights.pixel:
         made.append(terms.PixelTerm(targets, weight=weights.pixel))
-    if weights.perceptual and nets.vgg16 is not None:
-        made.append(
-            terms.perceptual_term(
-                targets, nets.vgg16, weight=weights.perceptual, layers=stage.layers
-            )
-        )
-    if weights.style and nets.vgg16 is not None:
-        made.append(terms.style_term(targets, nets.vgg16, weight=weights.style))
-    if weights.lpips and nets.lpips is not None:
-        made.append(terms.lpips_term(targets, nets.lpips, weight=weights.lpips))
-    if weights.own and nets.own is not None:
-        made.append(terms.feature_term(targets, nets.own, weight=weights.own))
+    for field, network, make in (
+        ("perceptual", "vgg16", partial(terms.perceptual_term, layers=stage.layers)),
+        ("style", "vgg16", terms.style_term),
+        ("lpips", "lpips", terms.lpips_term),
+        ("own", "own", terms.feature_term),
+    ):
+        weight, loaded = getattr(weights, field), getattr(features, network)
+        if weight and loaded is None:
+            raise UserError(f"stage {stage.name} needs the network {network}")
+        if weight:
+            made.append(make(targets, loaded, weight=weight))
     if not made:
         raise UserError(f"stage {stage.name} has no weight on the image; give it one")
     if weights.stay:

@@ -21,7 +21,6 @@ from stylegan_jax.inversion.solver import Moving, Plan, State, solve
 from stylegan_jax.inversion.spaces import SPACES, Space, to_ws
 from stylegan_jax.inversion.terms import Term
 from stylegan_jax.io.summary import short_repr
-from stylegan_jax.networks.config import num_layers
 from stylegan_jax.networks.generator import Generator
 
 Moves = Literal["latent", "noise", "both"]
@@ -36,14 +35,12 @@ class Jitter:
 
     std: Array  # of w; the scalar of `spaces.w_statistics`
     keys: Array  # [N], typed keys
-    scale: float = struct.field(pytree_node=False, default=0.05)
-    until: float = struct.field(pytree_node=False, default=0.75)
 
     __repr__ = short_repr
 
     def __call__(self, ws: Array, step: Array, progress: Array) -> Array:
         """`[N, L, D]` shifted, each image by its own draws."""
-        size = self.std * self.scale * jnp.maximum(0.0, 1 - progress / self.until) ** 2
+        size = self.std * 0.05 * jnp.maximum(0.0, 1 - progress / 0.75) ** 2
         keys = jax.vmap(jax.random.fold_in, (0, None))(self.keys, step)
         return ws + size * jax.vmap(lambda k: jax.random.normal(k, ws.shape[1:]))(keys)
 
@@ -55,12 +52,11 @@ class LatentProblem:
     generator: Generator
     terms: tuple[Term, ...]
     fixed: Code
-    labels: Array | None
-    jitter: Jitter | None
-    space: Space = struct.field(pytree_node=False)
-    layers: tuple[int, ...] = struct.field(pytree_node=False)  # of ws that move
-    noise_layers: tuple[int, ...] = struct.field(pytree_node=False)
-    renormalise: bool = struct.field(pytree_node=False)
+    labels: Array | None = None
+    jitter: Jitter | None = None
+    space: Space = struct.field(pytree_node=False, default="w+")
+    layers: tuple[int, ...] = struct.field(pytree_node=False, default=())  # that move
+    renormalise: bool = struct.field(pytree_node=False, default=False)
 
     __repr__ = short_repr
 
@@ -86,17 +82,14 @@ class LatentProblem:
 
     def code(self, moving: Moving) -> Code:
         """The code of all layers."""
-        ws, noise = self.fixed.ws, list(self.fixed.noise)
+        ws = self.fixed.ws
         if "latent" in moving:
             moved = to_ws(self.generator, moving["latent"], self.space, self.labels)
             shape = (ws.shape[0], len(self.layers), ws.shape[2])
             moved = jnp.broadcast_to(moved, shape)
             rows = np.asarray(self.layers)
             ws = moved if shape == ws.shape else ws.at[:, rows].set(moved)
-        if "noise" in moving:
-            for layer, image in zip(self.noise_layers, moving["noise"], strict=True):
-                noise[layer] = image
-        return Code(ws, tuple(noise))
+        return Code(ws, moving.get("noise", self.fixed.noise))
 
 
 @struct.dataclass
@@ -124,14 +117,10 @@ class Solution:
 
     def take(self, images: np.ndarray) -> "Solution":
         """A subset of the images, without the state."""
-        return Solution(
-            code=self.code[images],
-            latent=None if self.latent is None else self.latent[images],
-            loss=self.loss[images],
-            history=self.history[:, images],
-            steps=self.steps[images],
-            failed=self.failed[images],
-        )
+        latent = None if self.latent is None else self.latent[images]
+        code, history = self.code[images], self.history[:, images]
+        loss, steps, failed = (x[images] for x in (self.loss, self.steps, self.failed))
+        return Solution(code, latent, loss, history, steps, failed)
 
 
 def fit(
@@ -143,7 +132,6 @@ def fit(
     moves: Moves = "latent",
     space: Space = "w+",
     layers: Sequence[int] | None = None,
-    noise_layers: Sequence[int] | None = None,
     latent: Array | None = None,
     labels: Array | None = None,
     jitter: Jitter | None = None,
@@ -165,7 +153,6 @@ def fit(
         plan: the papers' rates are 0.01 for latents, `recipes.noise_rate` for noise.
         moves: latents, noise, or both, as the projector of StyleGAN2 does.
         layers: rows of `ws` that move, 0 to L - 1; None moves all.
-        noise_layers: which noise images move; None moves all.
         latent: start in z or z+, `[N, 1 or number of layers, z_dim]`; else `start.ws`.
         labels: `[N or 1, label_size]`, for z of conditional networks.
         jitter: random shifts of w; only in w and w+.
@@ -177,6 +164,24 @@ def fit(
         UserError: unknown layers or space, no noise to move, or a start of another
             network.
     """
+    codes.check(generator, start)
+    num_ws = generator.config.num_ws
+    rows = tuple(range(num_ws) if layers is None else sorted(set(layers)))
+    if not rows or not set(rows) <= set(range(num_ws)):
+        raise UserError(
+            f"layers {list(rows)}: this network has {num_ws}, 0 to {num_ws - 1}"
+        )
+    if space not in SPACES:
+        raise UserError(f"space {space!r} is not one of {', '.join(SPACES)}")
+    if jitter is not None and space.startswith("z"):
+        raise UserError(f"jitter is of w; it does not go with the space {space}")
+    if moves != "latent" and not generator.config.use_noise:
+        raise UserError("this network has no noise to optimise; leave that stage out")
+    moving: dict[str, Any] = {}
+    if moves != "noise":
+        moving["latent"] = _first_latent(start, space, rows, latent)
+    if moves != "latent":
+        moving["noise"] = start.noise
     problem = LatentProblem(
         generator=generator,
         terms=tuple(map(objective.as_term, terms)),
@@ -184,22 +189,9 @@ def fit(
         labels=labels,
         jitter=jitter,
         space=space,
-        layers=_layers(layers, generator.config.num_ws, "layers"),
-        noise_layers=()
-        if moves == "latent"
-        else _noise_layers(generator, noise_layers),
+        layers=rows,
         renormalise=renormalise,
     )
-    codes.check(generator, start)
-    if space not in SPACES:
-        raise UserError(f"space {space!r} is not one of {', '.join(SPACES)}")
-    if jitter is not None and space.startswith("z"):
-        raise UserError(f"jitter is of w; it does not go with the space {space}")
-    moving: dict[str, Any] = {}
-    if moves != "noise":
-        moving["latent"] = _first_latent(start, space, problem.layers, latent)
-    if moves != "latent":
-        moving["noise"] = tuple(start.noise[layer] for layer in problem.noise_layers)
     if plan.dtype == "float32":
         problem = dataclasses.replace(problem, generator=generator.in_float32())
     history = np.zeros((0, len(start)), np.float32)
@@ -238,21 +230,3 @@ def _first_latent(
             f"{given}; w has no way back to z"
         )
     return latent
-
-
-def _layers(layers: Sequence[int] | None, count: int, name: str) -> tuple[int, ...]:
-    if layers is None:
-        return tuple(range(count))
-    if not layers or not set(layers) <= set(range(count)):
-        raise UserError(
-            f"{name} {list(layers)}: this network has {count}, 0 to {count - 1}"
-        )
-    return tuple(sorted(set(layers)))
-
-
-def _noise_layers(
-    generator: Generator, layers: Sequence[int] | None
-) -> tuple[int, ...]:
-    if not generator.config.use_noise:
-        raise UserError("this network has no noise to optimise; leave that stage out")
-    return _layers(layers, num_layers(generator.resolution), "noise layers")

@@ -6,8 +6,8 @@ hash of everything that determines the result, so that only the same work is res
 
 import hashlib
 import io
+import itertools
 import logging
-import re
 import time
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +25,7 @@ from stylegan_jax.io.atomic import atomic_write
 Arrays = dict[str, np.ndarray]
 
 FOLDER = "unfinished"
+_NUMBERS = ("loss", "history", "steps", "failed")  # of a `Solution`, by image
 _logger = logging.getLogger(__name__)
 
 
@@ -83,37 +84,29 @@ class ProgressFile:
 
 
 def packed(
-    done: Sequence[Solution],
-    start: np.ndarray | None,
-    number: int,
-    found: Solution,
+    done: Sequence[Solution], start: np.ndarray | None, found: Solution
 ) -> Arrays:
-    """Arrays of the finished stages, their chosen starts, and stage `number` so far."""
-    arrays: Arrays = {}
-    for stage, solution in enumerate(done):
-        parts = {
-            "ws": solution.code.ws,
-            "latent": solution.latent,
-            "loss": solution.loss,
-            "history": solution.history,
-            "steps": solution.steps,
-            "failed": solution.failed,
-            "start": start,
-            **{f"noise.{i}": noise for i, noise in enumerate(solution.code.noise)},
-        }
-        arrays |= {
-            f"{stage}.{name}": np.asarray(x)
-            for name, x in parts.items()
-            if x is not None
-        }
+    """Arrays of the finished stages, their chosen starts, and the next stage so far."""
+    arrays: Arrays = {f"{len(done)}.part": found.history}
     for place, leaf in enumerate(jax.tree.leaves(found.state)):
-        arrays[f"{number}.state.{place}"] = np.asarray(leaf)
-    arrays[f"{number}.part"] = found.history
+        arrays[f"{len(done)}.state.{place}"] = np.asarray(leaf)
+    for stage, solution in enumerate(done):
+        code, latent = solution.code, solution.latent
+        parts = {"ws": code.ws, "latent": latent, "start": start}
+        parts |= {f"noise.{i}": noise for i, noise in enumerate(code.noise)}
+        parts |= {name: getattr(solution, name) for name in _NUMBERS}
+        for name, array in parts.items():
+            if array is not None:
+                arrays[f"{stage}.{name}"] = np.asarray(array)
     return arrays
 
 
-def unpacked(kept: Arrays) -> list[Solution]:
-    """The finished stages."""
+def unpacked(
+    kept: Arrays,
+) -> tuple[
+    list[Solution], np.ndarray | None, list[np.ndarray] | None, np.ndarray | None
+]:
+    """The finished stages, their starts, and the next one's solver state and losses."""
     done: list[Solution] = []
     while f"{len(done)}.ws" in kept:
         stage = f"{len(done)}."
@@ -122,22 +115,13 @@ def unpacked(kept: Arrays) -> list[Solution]:
             Solution(
                 code=Code(jnp.asarray(kept[f"{stage}ws"]), tuple(noise)),
                 latent=kept.get(f"{stage}latent"),
-                loss=kept[f"{stage}loss"],
-                history=kept[f"{stage}history"],
-                steps=kept[f"{stage}steps"],
-                failed=kept[f"{stage}failed"],
+                **{name: kept[f"{stage}{name}"] for name in _NUMBERS},
             )
         )
-    return done
-
-
-def unpacked_state(
-    kept: Arrays, number: int
-) -> tuple[list[np.ndarray] | None, np.ndarray | None]:
-    """Leaves of the solver's state in a stage and its losses, if it had begun."""
-    return _numbered(kept, f"{number}.state.") or None, kept.get(f"{number}.part")
+    state = _numbered(kept, f"{len(done)}.state.") or None
+    return done, kept.get("0.start"), state, kept.get(f"{len(done)}.part")
 
 
 def _numbered(kept: Arrays, prefix: str) -> list[np.ndarray]:
-    count = sum(1 for name in kept if re.fullmatch(re.escape(prefix) + r"\d+", name))
-    return [kept[f"{prefix}{place}"] for place in range(count)]
+    names = (f"{prefix}{place}" for place in itertools.count())
+    return [kept[name] for name in itertools.takewhile(kept.__contains__, names)]

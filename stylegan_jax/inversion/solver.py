@@ -34,7 +34,7 @@ class Problem(Protocol):
         ...
 
     def project(self, moving: Moving) -> Moving:
-        """Projection after an iteration, such as noise scaled to unit deviation."""
+        """Projection after an iteration."""
         ...
 
 

@@ -20,8 +20,8 @@ import numpy as np
 from flax import struct
 from jax import Array
 
-from stylegan_jax.errors import UserError
-from stylegan_jax.networks.generator import Generator, Noise
+from stylegan_jax.metrics.draws import draw_noise
+from stylegan_jax.networks.generator import Generator
 
 Space = Literal["z", "z+", "w", "w+"]
 Start = Literal["mean", "random", "uniform", "regressed"]
@@ -31,7 +31,7 @@ SIDE = 16  # pixels of a side that the regression sees
 # Ridge penalty as a share of the pixels' mean variance, because neighbouring pixels are
 # nearly equal. The best power of ten for real pictures (docs/results.md).
 STRENGTH = 0.1
-_SAMPLES = 10_000
+_SAMPLES, _SEED = 10_000, 123
 _BATCH_PIXELS = 2**18  # of the images that are drawn together
 
 
@@ -56,9 +56,8 @@ def to_ws(
         return latent
     count, rows, dim = latent.shape
     if labels is not None:
-        size = labels.shape[-1]
-        labels = jnp.broadcast_to(labels[:, None], (count, rows, size))
-        labels = labels.reshape(-1, size)
+        labels = jnp.broadcast_to(labels[:, None], (count, rows, labels.shape[-1]))
+        labels = labels.reshape(count * rows, -1)
     ws = generator.map(latent.reshape(-1, dim), labels)
     return ws[:, 0].reshape(count, rows, -1)
 
@@ -66,8 +65,7 @@ def to_ws(
 def w_statistics(
     generator: Generator,
     *,
-    count: int = 10_000,
-    seed: int = 123,
+    count: int = _SAMPLES,
     labels: np.ndarray | None = None,
 ) -> Statistics:
     """Mean and spread of w over `count` samples.
@@ -76,7 +74,7 @@ def w_statistics(
 
     Source: `w_avg` and `w_std` of NVlabs/stylegan2-ada-pytorch, `projector.py`.
     """
-    z = np.random.RandomState(seed).randn(count, generator.config.z_dim)
+    z = np.random.RandomState(_SEED).randn(count, generator.config.z_dim)
 
     @jax.jit
     def moments(generator: Generator, z: Array) -> Statistics:
@@ -116,9 +114,7 @@ def start_latent(
         draw = partial(jax.random.uniform, minval=-1.0, maxval=1.0)
         return jax.vmap(lambda key: draw(key, (rows, dim)))(keys)
     if start == "regressed":
-        check_start(start, space)
-        if guess is None:
-            raise UserError("the start regressed needs a guess of w")
+        assert guess is not None
         return jnp.broadcast_to(guess[:, None], (count, rows, dim))
     if start == "mean":
         mean = statistics.nearest_z if in_z else statistics.mean
@@ -126,21 +122,6 @@ def start_latent(
     z = jax.vmap(lambda key: jax.random.normal(key, (1, config.z_dim)))(keys)
     latent = z if in_z else to_ws(generator, z, "z", labels)
     return jnp.broadcast_to(latent, (count, rows, dim))
-
-
-def check_start(start: Start, space: Space) -> None:
-    """Raises UserError for a start that the space does not have."""
-    if start == "regressed" and space.startswith("z"):
-        raise UserError(
-            "the start regressed is a guess of w; it goes with the spaces w and w+, "
-            f"not {space}"
-        )
-
-
-def draw_noise(generator: Generator, keys: Array) -> Noise:
-    """Unit normal noise, `[N, R, R, 1]` each; an image's depends on its key only."""
-    layers = jax.vmap(lambda key: generator.draw_noise(key, 1))(keys)
-    return tuple(layer[:, 0] for layer in layers)
 
 
 # --- Regression ----------------------------------------------------------------------
@@ -190,7 +171,6 @@ def samples(
     generator: Generator,
     *,
     count: int = _SAMPLES,
-    seed: int = 123,
     labels: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`shrunk` images `[count, pixels]` and their w `[count, w_dim]`, float32.
@@ -200,8 +180,8 @@ def samples(
     config = generator.config
     batch = int(np.clip(_BATCH_PIXELS // generator.resolution**2, 1, 256))
     rounds = -(-count // batch)
-    z = np.random.RandomState(seed).randn(rounds, batch, config.z_dim)
-    keys = jax.random.split(jax.random.key(seed), (rounds, batch))
+    z = np.random.RandomState(_SEED).randn(rounds, batch, config.z_dim)
+    keys = jax.random.split(jax.random.key(_SEED), (rounds, batch))
 
     @jax.jit
     def draw(generator: Generator, z: Array, keys: Array) -> tuple[Array, Array]:

@@ -16,7 +16,6 @@ Source: Abdal et al. 2019 (Image2StyleGAN) and 2020 (Image2StyleGAN++), equation
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import chex
 import jax
@@ -57,8 +56,8 @@ def total(terms: Sequence[Term], images: Array, code: Code) -> Array:
 def as_term(function: Term) -> Term:
     """A term as a pytree; plain functions are wrapped.
 
-    A function is compiled anew each time, with its closed-over arrays as constants;
-    large arrays belong in a `flax.struct` dataclass.
+    Arrays that a function closes over are compiled in as constants; large ones belong
+    in a `flax.struct` dataclass.
     """
     if not jax.tree_util.all_leaves([function]):
         return function
@@ -140,17 +139,12 @@ def perceptual_term(
     return PerceptualTerm(targets, masks, weight, params, tuple(layers))
 
 
-Normalisation = Literal["chw", "hw", "gatys"]
-
-
 @struct.dataclass
 class StyleTerm:
-    """`weight` times a distance of Gram matrices of masked features.
+    """`weight mean(D / (C H W))^2`, D the difference of Gram matrices of features.
 
-    `G = (mask F)^T (mask F)`, summed over pixels; D is the difference of two. The
-    papers give no normalisation: "chw" is `mean(D / (C H W))^2` (Barbershop, of the
-    same authors), "hw" is `mean(D / (H W))^2`, "gatys" is `sum D^2 / (4 C^2 (H W)^2)`
-    (Gatys et al. 2016).
+    A Gram matrix is `(mask F)^T (mask F)`, summed over pixels. The papers give no
+    normalisation; this one is Barbershop's, of the same authors.
     """
 
     targets: tuple[Array, ...]  # Gram matrices, [N, C, C]
@@ -158,7 +152,6 @@ class StyleTerm:
     weight: Array | float
     params: Params
     layers: tuple[int, ...] = struct.field(pytree_node=False)
-    normalisation: Normalisation = struct.field(pytree_node=False, default="chw")
 
     __repr__ = short_repr
 
@@ -169,7 +162,7 @@ class StyleTerm:
         for features, g, target in zip(
             found, _grams(found, self.masks), self.targets, strict=True
         ):
-            loss += gram_distance(g, target, features.shape, self.normalisation)
+            loss += gram_distance(g, target, features.shape)
         return self.weight * loss
 
 
@@ -180,18 +173,12 @@ def style_term(
     mask: Array | None = None,
     weight: Array | float = 5e-7,
     layers: Sequence[int] = STYLE_LAYERS,
-    normalisation: Normalisation = "chw",
-    target_mask: Array | None = None,
 ) -> StyleTerm:
-    """The term of target images; arguments as of `perceptual_term`.
-
-    `target_mask` is that of the target where it is another than `mask`.
-    """
+    """The term of target images; arguments as of `perceptual_term`."""
     features = vgg_features(params, target, layers)
     masks = masks_like(mask, features)
-    seen = masks if target_mask is None else masks_like(target_mask, features)
-    grams = _grams(features, seen)
-    return StyleTerm(grams, masks, weight, params, tuple(layers), normalisation)
+    grams = _grams(features, masks)
+    return StyleTerm(grams, masks, weight, params, tuple(layers))
 
 
 def gram(features: Array, mask: Array | None = None) -> Array:
@@ -206,15 +193,9 @@ def _grams(
     return tuple(map(gram, features, masks or [None] * len(features)))
 
 
-def gram_distance(
-    a: Array, b: Array, shape: Sequence[int], normalisation: Normalisation
-) -> Array:
+def gram_distance(a: Array, b: Array, shape: Sequence[int]) -> Array:
     """The distance `[N]` of Gram matrices `[N, C, C]` of features of `shape`."""
-    _, height, width, channels = shape
-    pixels = height * width
-    scale = pixels * channels if normalisation == "chw" else pixels
-    loss = jnp.mean(((a - b) / scale) ** 2, (1, 2))
-    return loss / 4 if normalisation == "gatys" else loss
+    return jnp.mean(((a - b) / math.prod(shape[1:])) ** 2, (1, 2))
 
 
 @struct.dataclass

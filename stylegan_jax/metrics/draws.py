@@ -5,7 +5,6 @@ frequencies: other ones would count as a difference from the data.
 """
 
 from collections import Counter
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,6 @@ from jax import Array
 from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks.generator import Generator, Noise
-
-NoiseKind = Literal["random", "stored"]
 
 
 def sample_keys(seed: int, indices: Array, number: int) -> Array:
@@ -35,10 +32,8 @@ def draw_normal(keys: Array, size: int) -> Array:
     return jax.vmap(lambda key: jax.random.normal(key, (size,)))(keys)
 
 
-def draw_noise(generator: Generator, keys: Array, kind: NoiseKind) -> Noise:
-    """Noise of one image per key, `[N, R, R, 1]` each, or the stored `[1, R, R, 1]`."""
-    if kind == "stored":
-        return generator.noise
+def draw_noise(generator: Generator, keys: Array) -> Noise:
+    """Noise of one image per key, `[N, R, R, 1]` each."""
     layers = jax.vmap(lambda key: generator.draw_noise(key, 1))(keys)
     return tuple(layer[:, 0] for layer in layers)
 
@@ -109,3 +104,13 @@ def draw_labels(
             f"({size}) for all classes equally often"
         )
     return labels.draw(keys)
+
+
+def draw_inputs(
+    generator: Generator, labels: LabelDistribution | None, seed: int, indices: Array
+) -> tuple[Array, Array | None, Noise]:
+    """Latents `[N, z_dim]`, labels and noise of the samples with these indices."""
+    keys = sample_keys(seed, indices, 3)
+    z = draw_normal(keys[0], generator.config.z_dim)
+    y = draw_labels(generator, labels, keys[1])
+    return z, y, draw_noise(generator, keys[2])

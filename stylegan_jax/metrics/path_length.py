@@ -16,7 +16,7 @@ from jax import Array
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import draws, streaming
 from stylegan_jax.metrics.checks import require_finite
-from stylegan_jax.metrics.draws import LabelDistribution, NoiseKind, draw_labels
+from stylegan_jax.metrics.draws import LabelDistribution, draw_labels
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents, resample
 
@@ -48,7 +48,6 @@ def path_length(
     count: int = 100_000,
     seed: int = 0,
     labels: LabelDistribution | None = None,
-    noise: NoiseKind = "random",
     **options: Any,
 ) -> PathLength:
     """Perceptual path length of a generator, untruncated, in float32.
@@ -60,15 +59,12 @@ def path_length(
         sampling: steps begin anywhere on a path ("full") or at its start ("end").
         crop: compares the face region only (`crop_face`).
         labels: of conditional networks, drawn for each path.
-        noise: "random" draws noise per path, "stored" takes the generator's; both
-            images of a path share it.
         options: `batch_size`, `mesh`, `quiet` and `partial` of `streaming.stream`.
 
     Differs from NVlabs/stylegan: noise is new for each path, not for each minibatch, so
     the score does not depend on the batch; conditional networks get the data's labels.
     """
     _check("sampling", sampling, ("full", "end"))
-    _check("noise", noise, ("random", "stored"))
     generator = generator.in_float32()
 
     def compute(given: Networks, indices: Array) -> Array:
@@ -79,13 +75,12 @@ def path_length(
         if sampling == "end":
             t = jnp.zeros_like(t)
         y = draw_labels(generator, labels, keys[3])
-        drawn = draws.draw_noise(generator, keys[4], noise)
-        y = None if y is None else _twice(y)
-        if noise == "random":
-            drawn = tuple(map(_twice, drawn))
+        noise = draws.draw_noise(generator, keys[4])
+        # Both images of a path share label and noise.
+        y, noise = jax.tree.map(lambda x: jnp.concatenate([x, x]), (y, noise))
         return path_distances(
             lambda z: generator.map(z, y),
-            lambda ws: generator.synthesize(ws, drawn),
+            lambda ws: generator.synthesize(ws, noise),
             distance,
             (z0, z1, t),
             space=space,
@@ -165,10 +160,6 @@ def trimmed_mean(distances: np.ndarray) -> float:
     high = np.percentile(distances, 99, method="higher")
     kept = distances[(low <= distances) & (distances <= high)]
     return float(np.mean(kept))
-
-
-def _twice(x: Array) -> Array:
-    return jnp.concatenate([x, x])
 
 
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:

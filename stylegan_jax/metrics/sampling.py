@@ -55,13 +55,8 @@ def fakes(
 
     def compute(networks: Any, indices: Array) -> Array:
         generator, labels, params = networks
-        keys = draws.sample_keys(seed, indices, 3)
-        images = generator.sample(
-            draws.draw_normal(keys[0], generator.config.z_dim),
-            labels=draws.draw_labels(generator, labels, keys[1]),
-            psi=1.0,
-            noise=draws.draw_noise(generator, keys[2], "random"),
-        )
+        z, y, noise = draws.draw_inputs(generator, labels, seed, indices)
+        images = generator.sample(z, labels=y, psi=1.0, noise=noise)
         with jax.default_matmul_precision("highest"):
             found = network.function(params, to_rgb_levels(images))
         # As levels, NaNs would be an even grey.

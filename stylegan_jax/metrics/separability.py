@@ -16,7 +16,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.metrics import draws, streaming
 from stylegan_jax.metrics.checks import require_finite
-from stylegan_jax.metrics.draws import LabelDistribution, draw_labels
+from stylegan_jax.metrics.draws import LabelDistribution
 from stylegan_jax.networks.generator import Generator
 
 
@@ -125,10 +125,8 @@ def sample_for_separability(
         given: tuple[Generator, LabelDistribution | None], indices: Array
     ) -> tuple[Array, Array, Array]:
         generator, labels = given
-        keys = draws.sample_keys(seed, indices, 3)
-        z = draws.draw_normal(keys[0], generator.config.z_dim)
-        ws = generator.map(z, draw_labels(generator, labels, keys[1]))
-        noise = draws.draw_noise(generator, keys[2], "random")
+        z, y, noise = draws.draw_inputs(generator, labels, seed, indices)
+        ws = generator.map(z, y)
         images = generator.synthesize(ws, noise)
         logits = [classifier.logit(images) for classifier in classifiers.values()]
         return z, ws[:, -1], jnp.stack(logits, axis=1)

@@ -90,7 +90,7 @@ def test_samples_are_moved_truncated_and_classified(generator):
     # The same samples by hand: keys as documented in `metrics.draws`.
     keys = draws.sample_keys(1, jnp.arange(10), 3)
     z = draws.draw_normal(keys[0], 6)
-    noise = draws.draw_noise(generator, keys[2], "random")
+    noise = draws.draw_noise(generator, keys[2])
 
     @jax.jit
     def logits(z, step):

@@ -82,8 +82,6 @@ def test_every_row_begins_at_the_guess_of_w(small):
     for space, rows in [("w", 1), ("w+", 4)]:
         expected = np.broadcast_to(guess[:, None], (2, rows, 12))
         np.testing.assert_array_equal(begin(space=space, guess=guess), expected)
-    with pytest.raises(UserError, match="needs a guess of w"):
-        begin(space="w")
     stages = (Stage(name="w", moves="latent"),)
     recipe = Recipe(stages=stages, starts=("regressed",), space="z+")
     with pytest.raises(UserError, match=r"spaces w and w\+, not z\+"):

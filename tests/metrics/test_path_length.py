@@ -146,12 +146,11 @@ def test_both_images_of_a_path_have_the_same_noise(small):
     def seen(a, b):
         return jnp.mean(jnp.square(a - b), axis=(1, 2, 3)) * module.EPSILON**2
 
-    random = path_length(small, seen, count=8)
-    stored = path_length(small, seen, count=8, noise="stored")
-    assert random.distances.max() < 1e-4
-    assert stored.distances.max() < 1e-4
-    # But noise is new for each path: it changes what is measured.
-    assert np.all(random.distances != stored.distances)
+    found = path_length(small, seen, count=8)
+    assert found.distances.max() < 1e-4
+    silent = small.replace(noise=jax.tree.map(jnp.zeros_like, small.noise))
+    again = path_length(silent, seen, count=8)
+    np.testing.assert_array_equal(again.distances, found.distances)  # not the stored
 
 
 @pytest.mark.thorough
@@ -208,7 +207,6 @@ def test_crops_the_face_and_shrinks_to_256_pixels():
     [
         ({"space": "W"}, "space is 'W'; it must be one of z, w"),
         ({"sampling": "start"}, "sampling is 'start'"),
-        ({"noise": "none"}, "noise is 'none'"),
         ({"distance": lambda a, b: jnp.sum(a - b)}, r"gave shape \(\) for 4 pairs"),
         ({"count": 0}, "count is 0"),
     ],
