@@ -7,5 +7,5 @@ source launch/environment.sh
 
 make_environment ".[test]"
 export JAX_PLATFORMS=cpu
-.venv/bin/python -m pytest --numprocesses 2 --dist loadfile \
+.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
     -m "not slow and not services and not thorough" "$@"

@@ -30,14 +30,22 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 # Of services rather than formulas; `.ci/run` has them, `launch/test.sh` does without.
 _SERVICES = {"benchmarks", "demo", "distributed", "docs", "end_to_end", "launch"}
+# Files of the longest tests begin first, so that no worker ends with one.
+_LONGEST = [
+    *("test_notebook.py", "test_kill.py", "test_augment.py", "test_loop.py"),
+    *("test_step.py", "test_face.py", "test_equality.py", "test_survival.py"),
+    *("test_coverage.py", "test_commands.py", "test_official.py", "test_browser.py"),
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of services."""
+    """Marks the tests of services; orders the files."""
     here = Path(__file__).parent
     for item in items:
         if item.path.relative_to(here).parts[0] in _SERVICES:
             item.add_marker(pytest.mark.services)
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture

@@ -47,8 +47,8 @@ FLAGS = {
     "interpolation": ["--frames", "2", "--seeds", "0-3", "--paths", "2", "--no-film"],
     "morph": ["--frames", "2", "--no-film"],
 }
-OF_RUNS = ("growing", "overfitting", "reconstruction", "scores")
-STILLS = [name for name in figures.FIGURES if name not in OF_RUNS]
+OF_MORE = ("growing", "nearest", "overfitting", "reconstruction", "scores")
+STILLS = [name for name in figures.FIGURES if name not in OF_MORE]
 
 
 @pytest.mark.parametrize("name", STILLS)
@@ -109,3 +109,16 @@ def test_help_lists_the_figures(capsys):
     figures.main(["--help"])
     told = capsys.readouterr().out
     assert all(name in told for name in [*figures.FIGURES, "all"])
+
+
+def test_nearest_images_and_how_many_pairs_are_copies(run, tiny_photos, capsys):
+    words = ["--seeds", "0-2", "--count", "2", "--samples", "3"]
+    with pytest.raises(UserError, match="it is not known what this was trained on"):
+        run("nearest", *words)
+    words += ["--data", str(tiny_photos), "--held-out", str(tiny_photos)]
+    assert run("nearest", *words) == ["nearest.png"]
+    # The images held out are the training images: none is nearer.
+    printed = capsys.readouterr().out
+    assert "3 samples are nearer to a training image than 3 held-out images in 0%" in (
+        printed
+    )

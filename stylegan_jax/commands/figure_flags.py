@@ -1,18 +1,27 @@
 """Figures of `stylegan_jax.figures` and their flags."""
 
 import dataclasses
+import functools
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from stylegan_jax import loading
+from stylegan_jax.classifiers import own
+from stylegan_jax.commands import cli
 from stylegan_jax.commands.choices import parse_numbers, parse_seeds
 from stylegan_jax.commands.flag_groups import ClassIndex, OfNetwork
 from stylegan_jax.commands.inputs import Reader
+from stylegan_jax.data.sources import Source, open_source, spread
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import (
     between,
     growing_rows,
+    nearest_rows,
     noise,
     reconstruction_sheet,
     samples,
@@ -21,8 +30,19 @@ from stylegan_jax.figures import (
 )
 from stylegan_jax.figures.studio import Film, Studio
 from stylegan_jax.io import video
+from stylegan_jax.metrics.comparing import open_images
+from stylegan_jax.metrics.nearest import copying
+from stylegan_jax.metrics.nearest import nearest as find_nearest
 
 Drawn = np.ndarray | Film
+T = TypeVar("T")
+
+
+def bar(title: str, items: Iterable[T], total: int) -> Iterable[T]:
+    """The items, with a progress bar on a terminal."""
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    return track(items, title, total=total, console=console, disable=hidden)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -266,6 +286,70 @@ class Overfitting(Figure):
 
     def draw(self, studio: Studio) -> Drawn:  # noqa: D102
         return score_curves.overfitting(loading.located(self.network))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Nearest(Figure):
+    """Samples and the training images nearest to them: a look for copies.
+
+    With images that were held out, it also prints how often a sample is nearer to a
+    training image than these are: 0.5 without copying, towards 1 with it.
+    """
+
+    seeds: str = "0-15"
+    psi: float = 1.0
+    count: int = 2  # nearest images of each sample
+    # Folder, zip file or prepared data to look in; by default what the network was
+    # trained on.
+    data: Path | None = None
+    held_out: Path | None = None  # real images that were not trained on
+    features: Path | None = None  # a network's file, else pixels (docs/metrics.md)
+    samples: int = 200  # compared with images that were held out
+
+    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
+        _at_least("--count", self.count, 1)
+        _at_least("--samples", self.samples, 2)
+        train, held_out = self._data(studio.resolution)
+        network = own.load(self.features) if self.features else None
+        seeds = parse_seeds(self.seeds)
+        drawn = studio.draw(studio.ws(seeds, psi=self.psi))
+        progress = functools.partial(bar, "nearest images")
+        found = find_nearest(
+            drawn, train, self.count, features=network, progress=progress
+        )
+        if held_out is not None:
+            more = studio.draw(studio.ws(range(self.samples), psi=self.psi))
+            both = np.concatenate([more, held_out])
+            distances = find_nearest(
+                both, train, features=network, progress=progress
+            ).distances[:, 0]
+            share = copying(distances[: len(more)], distances[len(more) :])
+            cli.say(
+                f"{len(more)} samples are nearer to a training image than "
+                f"{len(held_out)} held-out images in {share:.0%} of all pairs (50%: no "
+                "copying; towards 100%: copies)"
+            )
+        return nearest_rows.nearest(studio, drawn, found)
+
+    def _data(self, resolution: int) -> tuple[Source, np.ndarray | None]:
+        """The training images, and up to `samples` that were held out."""
+        config, owner = loading.trained_on(self.network)
+        held_out = open_images(self.held_out) if self.held_out else None
+        if self.data is not None:
+            train = open_images(self.data)
+        elif config is None:
+            raise UserError(
+                f"{owner}: it is not known what this was trained on; give its training "
+                "images, --data FOLDER"
+            )
+        else:
+            train = open_source(config)
+            if held_out is None and config.holdout:
+                held_out = open_source(dataclasses.replace(config, part="held_out"))
+        if held_out is None:
+            return train, None
+        places = spread(len(held_out), min(self.samples, len(held_out)))
+        return train, np.stack([held_out.image(int(i), resolution) for i in places])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

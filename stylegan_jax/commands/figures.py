@@ -12,9 +12,6 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.progress import track
-
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
 from stylegan_jax.commands import figure_flags as commands
@@ -38,6 +35,7 @@ FIGURES: dict[str, type[Figure]] = {
     "growing": commands.Growing,
     "scores": commands.Scores,
     "overfitting": commands.Overfitting,
+    "nearest": commands.Nearest,
     "reconstruction": commands.Reconstruction,
 }
 _ALL = "all"
@@ -85,14 +83,8 @@ def write(figure: Figure, studio: Studio, outputs: Outputs, name: str) -> None:
     strip = drawn.strip if isinstance(drawn, Film) else drawn
     print(outputs.write_png(f"{name}.png", strip, "sheet"), flush=True)
     if isinstance(drawn, Film) and isinstance(figure, Moving) and figure.film:
-        path, console = outputs.path(f"{name}.mp4"), Console(stderr=True)
-        frames = track(
-            drawn.frames,
-            path.name,
-            total=drawn.count,
-            console=console,
-            disable=not console.is_terminal,
-        )
+        path = outputs.path(f"{name}.mp4")
+        frames = commands.bar(path.name, drawn.frames, drawn.count)
         video.write(path, frames, figure.fps)
         print(path, flush=True)
 

@@ -1,5 +1,6 @@
 from .between import interpolation as interpolation
 from .between import morph as morph
+from .nearest_rows import nearest as nearest
 from .noise import noise_layers as noise_layers
 from .noise import stochastic_variation as stochastic_variation
 from .reconstruction_sheet import Inverted as Inverted

@@ -7,6 +7,8 @@ from .frechet import frechet_distance as frechet_distance
 from .frechet import statistics_of as statistics_of
 from .measures import take as take
 from .names import Measure as Measure
+from .nearest import copying as copying
+from .nearest import nearest as nearest
 from .reconstruction import psnr as psnr
 from .reconstruction import report as report
 from .reconstruction import ssim as ssim

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import noise, samples, styles
+from stylegan_jax.figures import nearest_rows, noise, samples, styles
 from stylegan_jax.figures.studio import Studio, gain_for
+from stylegan_jax.metrics.nearest import nearest
 from stylegan_jax.networks.generator import Generator
 
 
@@ -207,3 +208,19 @@ def test_one_program_draws_everything(studio):
     studio.draw(ws[:1], studio.generator.draw_noise(jax.random.key(0), 1))
     list(studio.draw_fresh(ws))
     assert room._synthesize._cache_size() - before <= 1
+
+
+def test_nearest_images_stand_below_their_samples(studio, cells, same):
+    drawn = studio.draw(studio.ws(range(3)))
+    data = np.random.RandomState(0).randint(0, 256, (5, 16, 16, 3), np.uint8)
+    found = nearest(drawn, data, 2)
+    nearest_rows.nearest(studio, drawn, found, columns=2)
+    (shown,) = cells
+    rows = [shown[i : i + 2] for i in range(0, 12, 2)]
+    for place in range(3):
+        group, column = divmod(place, 2)
+        same(rows[3 * group][column], drawn[place])
+        for rank in range(2):
+            expected = data[found.indices[place, rank]]
+            same(rows[3 * group + 1 + rank][column], expected)
+    assert shown[7] is shown[9] is shown[11] is None

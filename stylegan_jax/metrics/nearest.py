@@ -1,0 +1,105 @@
+"""Nearest images of a data set, and a test for copying.
+
+Sources: Goodfellow et al. 2014, figure 2; Meehan et al. 2020, "A non-parametric test to
+detect data-copying in generative models", section 3.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from stylegan_jax.data.sources import Source
+from stylegan_jax.errors import UserError
+from stylegan_jax.features.extractor import Extractor
+from stylegan_jax.metrics.comparing import Images, open_images
+from stylegan_jax.metrics.sampling import as_rgb
+
+_BLOCK = 256
+
+# Wraps the iterable of blocks of images, of which there are that many.
+Progress = Callable[[Iterable[np.ndarray], int], Iterable[np.ndarray]]
+
+
+class Neighbours(NamedTuple):
+    """Nearest images of each query, nearest first, all `[N, count]`.
+
+    `indices` are places in the data; `distances` are root mean squared differences of
+    levels, 0 to 255, or Euclidean distances of features; `images` is `[N, count, H, W,
+    C]`, uint8.
+    """
+
+    indices: np.ndarray
+    distances: np.ndarray
+    images: np.ndarray
+
+
+def nearest(
+    queries: np.ndarray,
+    data: Images,
+    count: int = 1,
+    *,
+    features: Extractor | None = None,
+    progress: Progress = lambda blocks, total: blocks,
+) -> Neighbours:
+    """Nearest images of `data`, exhaustively, to `queries`, uint8 `[N, H, W, C]`.
+
+    In pixels, or in a network's features. Takes the memory of a block of images. Raises
+    UserError for other channels and for fewer images than `count`.
+    """
+    source = open_images(data)
+    if source.num_channels != queries.shape[3]:
+        raise UserError(
+            f"{source.name} has {source.num_channels} channels and the images to find "
+            f"neighbours of have {queries.shape[3]}"
+        )
+    if not 1 <= count <= len(source):
+        raise UserError(f"`count` {count}: {source.name} has {len(source)} images")
+    wanted = _vectors(queries, features)
+    best = np.full((len(queries), 0), np.inf)
+    places = np.zeros((len(queries), 0), int)
+    start = 0
+    blocks = _blocks(source, queries.shape[1])
+    for images in progress(blocks, -(-len(source) // _BLOCK)):
+        found = _vectors(images, features)
+        distances = np.stack([np.linalg.norm(found - x, axis=1) for x in wanted])
+        numbers = np.broadcast_to(start + np.arange(len(images)), distances.shape)
+        best = np.concatenate([best, distances], axis=1)
+        places = np.concatenate([places, numbers], axis=1)
+        order = np.argsort(best, axis=1, kind="stable")[:, :count]
+        best = np.take_along_axis(best, order, axis=1)
+        places = np.take_along_axis(places, order, axis=1)
+        start += len(images)
+    if features is None:
+        best = best / np.sqrt(wanted.shape[1])
+    shown = [[source.image(int(i), queries.shape[1]) for i in row] for row in places]
+    return Neighbours(places, best, np.array(shown))
+
+
+def copying(samples: np.ndarray, held_out: np.ndarray) -> float:
+    """Share of pairs in which a sample is nearer to training images than real ones.
+
+    Both are distances to the nearest training image, `[N]` of samples and `[M]` of
+    images that were not trained on. 0.5 is what new images of the same kind have; near
+    1 the generator copies. Meehan's U statistic over N M, ties counted half.
+    """
+    if not (len(samples) and len(held_out)):
+        raise UserError("there are no distances to compare")
+    difference = held_out[None, :] - samples[:, None]
+    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+
+
+def _blocks(source: Source, resolution: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(source), _BLOCK):
+        stop = min(start + _BLOCK, len(source))
+        yield np.stack([source.image(i, resolution) for i in range(start, stop)])
+
+
+def _vectors(images: np.ndarray, features: Extractor | None) -> np.ndarray:
+    if features is None:
+        return images.reshape(len(images), -1).astype(np.float32)
+    parts = [
+        np.asarray(features(as_rgb(images[i : i + 32])))
+        for i in range(0, len(images), 32)
+    ]
+    return np.concatenate(parts)
