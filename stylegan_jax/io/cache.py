@@ -40,7 +40,7 @@ def exclusive(
     """Locks `path` against other processes; UserError if its folder is not writable.
 
     `NAME.lock` stays: removing it would let two processes hold "the" lock. `on_wait` is
-    called if another process holds it; by default a warning is logged.
+    called if another process holds it, before a warning that this one waits.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,10 +52,9 @@ def exclusive(
         ) from error
     with lock:  # closing it gives the lock back
         if not locks.take(lock):
-            if on_wait is None:
-                _log.warning("waiting for another process: %s", path.name)
-            else:
+            if on_wait is not None:
                 on_wait()
+            _log.warning("waiting for another process: %s", path.name)
             locks.take(lock, wait=True)
         yield
 

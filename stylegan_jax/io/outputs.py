@@ -42,8 +42,7 @@ class Outputs:
             raise UserError(f"{folder} is a file; `outdir` must be a folder")
         self.folder = folder
         self._inputs: list[Path] = []
-        self._fixed = {_key(name) for name in fixed}
-        self._taken: set[str] = set()
+        self._fixed, self._taken = {_key(name) for name in fixed}, set[str]()
         self.protect(inputs)
 
     def protect(self, inputs: Iterable[Path]) -> None:
@@ -93,14 +92,11 @@ class Outputs:
 
 def files_named_in(flags: Any) -> list[Path]:
     """The files that exist among the values of a dataclass of flags."""
-    found: list[Path] = []
-    for field in dataclasses.fields(flags):
-        value = getattr(flags, field.name)
-        for word in value if isinstance(value, tuple) else (value,):
-            # `Path.is_file` raises for names that are too long, such as lists of seeds.
-            if isinstance(word, str | Path) and os.path.isfile(word):
-                found.append(Path(word))
-    return found
+    values = (getattr(flags, field.name) for field in dataclasses.fields(flags))
+    words = [x for y in values for x in (y if isinstance(y, tuple) else (y,))]
+    # `Path.is_file` raises for names that are too long, such as lists of seeds.
+    named = [x for x in words if isinstance(x, str | Path) and os.path.isfile(x)]
+    return [Path(x) for x in named]
 
 
 def write_png(path: Path, image: np.ndarray, kind: Kind) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import collections
 import time
 
-from stylegan_jax.errors import UserError
-
 
 def hms(seconds: float) -> str:
     """Formats a duration: `1d 04h 12m`, `4h 12m`, `12m 33s`, `7s`; unknown ones `?`."""
@@ -28,13 +26,11 @@ def hms(seconds: float) -> str:
 
 
 def due(nimg: int, last_nimg: int, every_kimg: float) -> bool:
-    """Whether a multiple of `every_kimg`, at least 0.001, lies in `(last_nimg, nimg]`.
+    """Whether a multiple of `every_kimg`, or of an image, lies in `(last_nimg, nimg]`.
 
     Multiples, not distances, keep a resumed run in step with a straight one.
     """
-    every_nimg = round(every_kimg * 1000)
-    if every_nimg < 1:
-        raise UserError(f"every_kimg {every_kimg} is less than one image (0.001)")
+    every_nimg = max(1, round(every_kimg * 1000))
     return nimg // every_nimg > last_nimg // every_nimg
 
 
@@ -51,23 +47,16 @@ class RateMeter:
         """Leaves out everything since the last `update`."""
         self._mark = (nimg, time.monotonic() if now is None else now)
 
-    def forget(self) -> None:
-        """Drops the window: the speed is about to change (another resolution)."""
-        self._spans.clear()
-        self._mark = None
-
     def update(self, nimg: int, now: float | None = None) -> float | None:
         """Adds the span since the last mark; returns images/s, None if unknown."""
         now = time.monotonic() if now is None else now
         if self._mark is not None and nimg > self._mark[0] and now > self._mark[1]:
             self._spans.append((nimg - self._mark[0], now - self._mark[1]))
         self._mark = (nimg, now)
-        while (
-            len(self._spans) > 1
-            and sum(seconds for _, seconds in self._spans) > self._window_seconds
-        ):
-            self._spans.popleft()
         if not self._spans:
             return None
-        images = sum(images for images, _ in self._spans)
-        return images / sum(seconds for _, seconds in self._spans)
+        images, seconds = map(sum, zip(*self._spans, strict=True))
+        while len(self._spans) > 1 and seconds > self._window_seconds:
+            oldest = self._spans.popleft()
+            images, seconds = images - oldest[0], seconds - oldest[1]
+        return images / seconds

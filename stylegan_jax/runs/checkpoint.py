@@ -25,6 +25,7 @@ import numpy as np
 from stylegan_jax.distributed import parallel, processes
 from stylegan_jax.errors import UserError, place_trouble
 from stylegan_jax.io import timing
+from stylegan_jax.limits import require
 from stylegan_jax.runs import retention, stored
 from stylegan_jax.runs.retention import Criterion, Scores
 
@@ -45,17 +46,10 @@ class CheckpointConfig:
     on_error: Literal["continue", "stop"] = "continue"
 
     def __post_init__(self) -> None:
-        if self.every_kimg < 0.001:
-            raise UserError(f"every_kimg {self.every_kimg} is less than one image")
-        if self.keep_last < 1:
-            raise UserError(
-                f"keep_last {self.keep_last} would keep nothing; use 1 or more"
-            )
-        if self.keep_every_kimg is not None and self.keep_every_kimg < 0.001:
-            raise UserError(
-                f"keep_every_kimg {self.keep_every_kimg} is less than one image;"
-                " None keeps no milestones"
-            )
+        image = "less than one image; `keep_every_kimg` None keeps no milestones"
+        cadences = ("every_kimg", "keep_every_kimg")
+        require(self, "checkpoint", lambda x: x >= 0.001, image, *cadences)
+        require(self, "checkpoint", lambda x: x >= 1, "not 1 or more", "keep_last")
 
 
 class Restored(NamedTuple):
@@ -133,17 +127,14 @@ class Checkpoints:
             self._remove_leftovers()
             if place_trouble(error) is None:
                 raise
-            if self._config.on_error == "stop":
-                raise UserError(
-                    f"checkpoint at {nimg / 1000:.1f} kimg was not written to "
-                    f"{self.directory} ({_reason(error)}); earlier ones are intact, "
-                    "and checkpoint.on_error is stop"
-                ) from error
-            _log.warning(
-                "checkpoint at %.1f kimg was not written (%s); earlier ones are intact,"
-                " free space in %s, or make it writable, before the next is due",
-                *(nimg / 1000, _reason(error), self.directory),
+            message = (
+                f"checkpoint at {nimg / 1000:.1f} kimg was not written ("
+                f"{place_trouble(error)}); earlier ones are intact, "
             )
+            if self._config.on_error == "stop":
+                raise UserError(f"{message}and checkpoint.on_error is stop") from error
+            way_out = f"free space in {self.directory}, or make it writable, before the"
+            _log.warning("%s%s next is due", message, way_out)
 
     def record_scores(
         self,
@@ -167,7 +158,7 @@ class Checkpoints:
             if best is not None:
                 retention.choose_best(self.directory, best)
         except OSError as error:
-            _log.warning("scores of %s were not kept (%s)", path.name, _reason(error))
+            _log.warning("scores of %s were not kept (%s)", path.name, error)
 
     def restore_latest(self, template: Any) -> Restored | None:
         """Restores the newest readable checkpoint; None when there is none at all.
@@ -189,16 +180,13 @@ class Checkpoints:
     def _read_latest(self) -> Restored | None:
         steps = stored.step_directories(self.directory)
         for nimg, path in steps:
-            try:
-                step = stored.read_step(nimg, path)
-            except stored.UnreadableCheckpoint as error:
-                _log.warning("skipping checkpoint %s: %s", path.name, error)
-                # In place it would block a save at the same count, and displace a good
-                # checkpoint from the newest.
-                retention.set_aside(path, "unreadable")
-                continue
-            scores = retention.read_scores(path)
-            return Restored(nimg, step.leaves, step.metadata, scores)
+            step = _read(nimg, path)
+            if step is not None:
+                scores = retention.read_scores(path)
+                return Restored(nimg, step.leaves, step.metadata, scores)
+            # In place it would block a save at the same count, and displace a good
+            # checkpoint from the newest.
+            retention.set_aside(path, "unreadable")
         if steps:
             raise UserError(
                 f"none of the {len(steps)} checkpoints in {self.directory} can be read;"
@@ -248,10 +236,8 @@ def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
             f"no checkpoint in {path}; give a run directory or one of its checkpoints"
         )
     for nimg, step_path in steps:
-        try:
-            step = stored.read_step(nimg, step_path, names)
-        except stored.UnreadableCheckpoint as error:
-            _log.warning("skipping checkpoint %s: %s", step_path.name, error)
+        step = _read(nimg, step_path, names)
+        if step is None:
             continue
         tree = stored.tree_of(step.leaves)
         missing = [name for name in names if name not in tree]
@@ -265,6 +251,16 @@ def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
     raise UserError(f"none of the {len(steps)} checkpoints in {path} can be read")
 
 
+def _read(
+    nimg: int, path: Path, names: Sequence[str] | None = None
+) -> stored.StoredStep | None:
+    try:
+        return stored.read_step(nimg, path, names)
+    except stored.UnreadableCheckpoint as error:
+        _log.warning("skipping checkpoint %s: %s", path.name, error)
+        return None
+
+
 def _check_space(directory: Path, size: int) -> None:
     """Raises OSError for what Orbax would complain of in every one of its threads."""
     if directory.is_dir() and size > shutil.disk_usage(directory).free:
@@ -273,10 +269,6 @@ def _check_space(directory: Path, size: int) -> None:
     # Its data lie in files of up to 2 GB.
     if limit != resource.RLIM_INFINITY and min(size, 2**31) > limit:
         raise OSError(errno.EFBIG, "a file may not grow that large")
-
-
-def _reason(error: BaseException) -> str:
-    return place_trouble(error) or f"{type(error).__name__}: {error}"
 
 
 def _share(found: Restored | None) -> Restored | None:
@@ -327,17 +319,14 @@ def _place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
 def _differences(
     leaves: Mapping[str, np.ndarray], named: Mapping[str, Any]
 ) -> Iterator[str]:
-    for name, like in named.items():
-        if name not in leaves:
-            if math.prod(like.shape) and not name.startswith(_AUGMENTATION):
+    for name in {**named, **leaves}:
+        value, like = leaves.get(name), named.get(name)
+        if value is not None and like is not None:
+            shapes = [f"{x.dtype}{list(x.shape)}" for x in (value, like)]
+            if shapes[0] != shapes[1]:
+                yield f"{name} is {shapes[0]}, not {shapes[1]}"
+        elif not name.startswith(_AUGMENTATION):
+            if value is not None:
+                yield f"{name} is not expected"
+            elif math.prod(like.shape):
                 yield f"{name} is missing"
-            continue
-        value = leaves[name]
-        if value.shape != tuple(like.shape) or value.dtype != like.dtype:
-            yield (
-                f"{name} is {value.dtype}{list(value.shape)}, not"
-                f" {like.dtype}{list(like.shape)}"
-            )
-    for name in leaves:
-        if name not in named and not name.startswith(_AUGMENTATION):
-            yield f"{name} is not expected"

@@ -5,6 +5,7 @@ The latter lists every start: code version, packages, machine, command, time, ch
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import fnmatch
@@ -19,7 +20,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import records
 from stylegan_jax.io.atomic import atomic_write
@@ -50,7 +50,7 @@ def start_run(
     """
     workdir = Path(workdir)
     changed = [*changes(workdir, config).values()]
-    start = provenance(devices=devices) | {"changes": changed} | dict(facts or {})
+    start = provenance() | {"devices": [*devices], "changes": changed, **(facts or {})}
     listed = [*starts(workdir), start]
     atomic_write(workdir / "config.json", json.dumps(to_json(config), indent=2) + "\n")
     atomic_write(workdir / "provenance.json", json.dumps(listed, indent=2) + "\n")
@@ -84,7 +84,7 @@ def changes(workdir: Path, config: Any) -> dict[str, str]:
                     f"{workdir} holds {name} but no config.json; give another `workdir`"
                 )
         return {}
-    stored = stored_config(workdir)
+    stored = records.read(path, {}, way_on=CONFIG_AGAIN, inside=workdir)
     if not stored.keys() & to_json(config).keys():
         raise UserError(f"{path} is not that of a run; give another `workdir`")
     old, new, defaults = flatten(stored), flatten(config), _defaults(config)
@@ -96,12 +96,6 @@ def changes(workdir: Path, config: Any) -> dict[str, str]:
         if before != after:
             found[name] = f"{name}: {_shown(before)} -> {_shown(after)}"
     return found
-
-
-def stored_config(workdir: Path) -> dict[str, Any]:
-    """The stored configuration as plain JSON values; UserError if it is damaged."""
-    path = workdir / "config.json"
-    return records.read(path, {}, way_on=CONFIG_AGAIN, inside=workdir)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -120,28 +114,25 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _defaults(config: Any, prefix: str = "") -> dict[str, Any]:
+def _defaults(config: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
-        name, value = f"{prefix}{field.name}", getattr(config, field.name)
         if field.default is not dataclasses.MISSING:
-            found.update(flatten({name: field.default}))
+            found[field.name] = field.default
         elif field.default_factory is not dataclasses.MISSING:
-            found.update(flatten({name: field.default_factory()}))
-        elif dataclasses.is_dataclass(value) and not isinstance(value, ByResolution):
-            found.update(_defaults(value, f"{name}."))
-    return found
+            found[field.name] = field.default_factory()
+        elif dataclasses.is_dataclass(value := getattr(config, field.name)):
+            found[field.name] = _defaults(value)
+    return flatten(found)
 
 
-def provenance(*, devices: Sequence[str] = ()) -> dict[str, Any]:
+def provenance() -> dict[str, Any]:
     """Code version, package versions, machine, command and time."""
     sha, dirty = _git_version(Path(__file__).resolve().parents[1])
     packages = {}
     for name in _PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             packages[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
         "command": [sys.executable, *sys.argv],
@@ -150,7 +141,6 @@ def provenance(*, devices: Sequence[str] = ()) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": platform.node(),
-        "devices": list(devices),
         "packages": packages,
     }
 
@@ -160,10 +150,9 @@ def _git_version(package: Path) -> tuple[str | None, bool | None]:
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(package), *words]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=20
-        )
-        return done.stdout.strip()
+        return subprocess.check_output(
+            command, stderr=subprocess.DEVNULL, text=True, timeout=20
+        ).strip()
 
     try:
         git("ls-files", "--error-unmatch", "__init__.py")

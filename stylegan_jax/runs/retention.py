@@ -60,11 +60,10 @@ def remove_old(directory: Path, keep_last: int, every_nimg: int | None) -> None:
     if every_nimg is not None:
         earliest = {nimg // every_nimg: nimg for nimg, _ in steps}
         kept |= {nimg for interval, nimg in earliest.items() if interval}
-    best = _read_best(directory)
-    if best is None:  # damaged: any that was scored may be the one
+    if best := read_best(directory):
+        kept.add(best.nimg)
+    elif (directory / _BEST).exists():  # damaged: any that was scored may be the one
         kept |= {nimg for nimg, path in steps if (path / _SCORES).exists()}
-    else:
-        kept.add(best.get("nimg"))
     for nimg, path in steps:
         if nimg not in kept:
             shutil.rmtree(path)
@@ -88,7 +87,7 @@ def read_scores(path: Path) -> Scores:
 
 def _scores_of(path: Path) -> dict[str, Any]:
     way_on = "its scores are left out until they are taken again"
-    return _read(path / _SCORES, _SCORES_SHAPE, way_on) or {}
+    return _read(path / _SCORES, _SCORES_SHAPE, way_on)
 
 
 def add_scores(
@@ -102,12 +101,17 @@ def add_scores(
 
 def read_best(directory: Path) -> Best | None:
     """The best checkpoint; None if none was chosen or, after a warning, if damaged."""
-    found = _read_best(directory)
-    return Best(*(found[name] for name in Best._fields)) if found else None
+    found = _read(directory / _BEST, _BEST_SHAPE, "the next score writes it again")
+    if not found:
+        return None
+    if not stored.is_step(found["checkpoint"], found["nimg"]):
+        _log.warning("%s names no checkpoint; the next score does", directory / _BEST)
+        return None
+    return Best(*(found[name] for name in Best._fields))
 
 
-def choose_best(directory: Path, criterion: Criterion) -> Best | None:
-    """Chooses the best of the scored checkpoints and writes `best.json`.
+def choose_best(directory: Path, criterion: Criterion) -> None:
+    """Writes `best.json`: the best of the scored checkpoints, if there are any.
 
     Only those of the highest resolution take part, as scores compare images of one
     size. Of equals the newest is the best.
@@ -120,53 +124,35 @@ def choose_best(directory: Path, criterion: Criterion) -> Best | None:
             if score in scores:
                 found = record["resolution"], score, scores[score], larger
                 candidates.append(Best(path.name, nimg, *found))
-    sign = 1 if larger else -1
-    best = max(
-        candidates, key=lambda b: (b.resolution, sign * b.value, b.nimg), default=None
-    )
-    if best is not None:
+    if candidates:
+        sign = 1 if larger else -1
+        best = max(candidates, key=lambda b: (b.resolution, sign * b.value, b.nimg))
         _write(directory / _BEST, best._asdict())
-    return best
 
 
 def best_path(directory: Path) -> Path:
     """Path of the best checkpoint; UserError if none was chosen or it is gone."""
     best = read_best(directory)
-    if best is None and (directory / _BEST).exists():
-        raise UserError(
-            f"{directory / _BEST} is damaged; training names the best checkpoint again "
-            "with its next score, until then give the run or one of its checkpoints"
-        )
-    if best is None:
-        raise UserError(
-            f"{directory} has no best checkpoint, for nothing was scored in training"
-            " (metrics.names); give the run or one of its checkpoints"
-        )
-    if not (directory / best.checkpoint).is_dir():
-        raise UserError(
-            f"{best.checkpoint}, which {directory / _BEST} names, is gone; give the run"
-            " or one of its checkpoints"
-        )
-    return directory / best.checkpoint
+    if best is not None and (directory / best.checkpoint).is_dir():
+        return directory / best.checkpoint
+    if best is not None:
+        reason = f"{best.checkpoint}, which {directory / _BEST} names, is gone"
+    elif (directory / _BEST).exists():
+        reason = f"{directory / _BEST} is damaged until the next score in training"
+    else:
+        reason = f"nothing was scored in training (metrics.names) in {directory}"
+    raise UserError(f"{reason}; give the run or one of its checkpoints")
 
 
-def _read(path: Path, shape: Any, way_on: str) -> Any:
-    """The record; {} if missing; None, after a warning, if damaged."""
+def _read(path: Path, shape: Any, way_on: str) -> dict[str, Any]:
+    """The record; {} if missing or, after a warning, if damaged."""
     try:
         return records.read(path, shape, way_on=way_on, inside=path.parent)
     except FileNotFoundError:
         return {}
     except records.DamagedRecordError as error:
         _log.warning("%s", error)
-        return None
-
-
-def _read_best(directory: Path) -> Any:
-    found = _read(directory / _BEST, _BEST_SHAPE, "the next score writes it again")
-    if found and not stored.is_step(found["checkpoint"], found["nimg"]):
-        _log.warning("%s names no checkpoint; the next score does", directory / _BEST)
-        return None
-    return found
+        return {}
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@
 
 import logging
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,37 +64,32 @@ def read_config(
 
 def data_config(run: Path) -> DataConfig:
     """Data configuration of a run; UserError also for other versions' runs."""
-    section = read_config(run)["data"]
-    hints = typing.get_type_hints(DataConfig)
-    shape = {name: _types(hint) for name, hint in hints.items()}
-    try:
-        records.check(section, {name: shape.get(name, object) for name in section})
-        return DataConfig(**section)
-    except (TypeError, ValueError) as error:
-        raise _undescribed(run, "data", error) from error
-
-
-def _types(hint: Any) -> Any:
-    """Types of a field for `records`; a `Literal` is text."""
-    if typing.get_origin(hint) is typing.Literal:
-        return str
-    return typing.get_args(hint) or hint
+    return _described(run, "data", _stored_data_config)
 
 
 def model_config(run: Path) -> ModelConfig:
     """Architecture of a run's networks; UserError also for other versions' runs."""
-    section = read_config(run)["model"]
+    return _described(run, "model", stored_model_config)
+
+
+def _described(run: Path, section: str, make: Callable[[dict[str, Any]], Any]) -> Any:
+    stored = read_config(run)[section]
     try:
-        return stored_model_config(section)
-    except ValueError as error:
-        raise _undescribed(run, "a network", error) from error
+        return make(stored)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{run / 'config.json'} does not describe the {section} ({error}); if no "
+            f"other version made the run, {provenance.CONFIG_AGAIN}"
+        ) from error
 
 
-def _undescribed(run: Path, what: str, error: Exception) -> UserError:
-    return UserError(
-        f"{run / 'config.json'} does not describe {what} ({error}); if no other "
-        f"version made the run, {provenance.CONFIG_AGAIN}"
-    )
+def _stored_data_config(section: dict[str, Any]) -> DataConfig:
+    shape = {}
+    for name, hint in typing.get_type_hints(DataConfig).items():
+        text = typing.get_origin(hint) is typing.Literal
+        shape[name] = str if text else typing.get_args(hint) or hint
+    records.check(section, {name: shape.get(name, object) for name in section})
+    return DataConfig(**section)
 
 
 def begin(
@@ -116,22 +111,16 @@ def begin(
         way = "goes on" if nimg is not None else "has no checkpoint: it begins anew,"
         _log.warning("%s %s with %s", workdir, way, "; ".join(changed.values()))
     some = [*map(int, spread(len(source), _FINGERPRINTED))]
-    data = {
-        "name": source.name,
-        "count": len(source),
-        "fingerprint": source.fingerprint(some, resolution),
-    }
-    known = [
-        x["data"] for x in provenance.starts(workdir) if isinstance(x.get("data"), dict)
-    ]
-    if nimg is not None and known:
-        before = known[-1]
-        if before.get("fingerprint") != data["fingerprint"]:
-            _log.warning(
-                "other images than at the last start: %s of %s then, %s of %s now; "
-                "training goes on with those of now",
-                *(before.get("count"), before.get("name")),
-                *(data["count"], data["name"]),
-            )
+    fingerprint = source.fingerprint(some, resolution)
+    data = {"name": source.name, "count": len(source), "fingerprint": fingerprint}
+    known = [x.get("data") for x in provenance.starts(workdir)]
+    known = [x for x in known if isinstance(x, dict)]
+    if nimg is not None and known and known[-1].get("fingerprint") != fingerprint:
+        _log.warning(
+            "other images than at the last start: %s of %s then, %s of %s now; "
+            "training goes on with those of now",
+            *(known[-1].get("count"), known[-1].get("name")),
+            *(data["count"], data["name"]),
+        )
     facts = {"nimg": nimg or 0, "data": data}
     provenance.start_run(workdir, config, devices=devices, facts=facts)

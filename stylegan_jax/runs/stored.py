@@ -139,7 +139,10 @@ def write_step(
         writer.save(path, args=items)
     # Without space for the seal, the arrays' own CRCs remain.
     with contextlib.suppress(OSError):
-        seal(path)
+        files = sorted(x for x in path.rglob("*") if x.is_file())
+        crcs = {x.relative_to(path).as_posix(): _file_crc(x) for x in files}
+        content = {"files": crcs, "crc32": _record_crc({"files": crcs})}
+        atomic_write(path / _SEAL, json.dumps(content, indent=2) + "\n")
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
@@ -156,11 +159,8 @@ def describe(
     nimg: int, leaves: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The `meta` item: every leaf's type, shape and CRC-32, and a CRC of itself."""
-    record: dict[str, Any] = {
-        "nimg": nimg,
-        "metadata": dict(metadata),
-        "leaves": {name: _fingerprint(leaf) for name, leaf in leaves.items()},
-    }
+    fingerprints = {name: _fingerprint(leaf) for name, leaf in leaves.items()}
+    record = {"nimg": nimg, "metadata": dict(metadata), "leaves": fingerprints}
     return record | {"crc32": _record_crc(record)}
 
 
@@ -172,17 +172,6 @@ def _fingerprint(array: np.ndarray) -> list[Any]:
 def _record_crc(record: Mapping[str, Any]) -> int:
     rest = {key: value for key, value in record.items() if key != "crc32"}
     return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
-
-
-def seal(path: Path) -> None:
-    """Writes the CRC-32 of every file of a finished checkpoint."""
-    crcs = {
-        file.relative_to(path).as_posix(): _file_crc(file)
-        for file in sorted(path.rglob("*"))
-        if file.is_file()
-    }
-    content = {"files": crcs, "crc32": _record_crc({"files": crcs})}
-    atomic_write(path / _SEAL, json.dumps(content, indent=2) + "\n")
 
 
 def _file_crc(path: Path) -> int:
@@ -205,13 +194,14 @@ def read_step(
     such as `g_ema`. Raises UnreadableCheckpoint if anything is missing or changed.
     """
     try:
-        sizes = stored_files(path)
+        sizes = _stored_files(path)
         # Path of Orbax's JSON handler.
-        record = records.read(path / "meta" / "metadata", _RECORD, way_on="")
-        if record["crc32"] != _record_crc(record) or record["nimg"] != nimg:
-            raise UnreadableCheckpoint("its meta record has changed (CRC mismatch)")
+        record = _read_record(path / "meta" / "metadata", _RECORD)
+        if record["nimg"] != nimg:
+            raise UnreadableCheckpoint(f"its meta record is of {record['nimg']} images")
         _check_described(record["leaves"], sum(sizes.values()))
-        check_seal(path)
+        if _SEAL in sizes:
+            _check_seal(path, sizes)
         wanted = None if subtrees is None else set(subtrees)
         fingerprints = {
             name: fingerprint
@@ -221,8 +211,6 @@ def read_step(
         leaves = _read_arrays(path / "state", fingerprints) if fingerprints else {}
     except UnreadableCheckpoint:
         raise
-    except records.DamagedRecordError as error:
-        raise UnreadableCheckpoint(f"its meta record: {error.__cause__}") from error
     except Exception as error:  # Orbax raises KeyError, ValueError, bare Exception ...
         reason = (str(error).strip() or "no message").splitlines()[0][:200]
         raise UnreadableCheckpoint(f"{type(error).__name__}: {reason}") from error
@@ -230,6 +218,16 @@ def read_step(
         if _fingerprint(array) != fingerprints[name]:
             raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
     return StoredStep(leaves, record["metadata"], sorted(record["leaves"]))
+
+
+def _read_record(path: Path, shape: Any) -> Any:
+    try:
+        record = records.read(path, shape, way_on="")
+    except records.DamagedRecordError as error:
+        raise UnreadableCheckpoint(f"{path.name}: {error.__cause__}") from error
+    if record["crc32"] != _record_crc(record):
+        raise UnreadableCheckpoint(f"{path.name} has changed (CRC mismatch)")
+    return record
 
 
 def _read_arrays(
@@ -249,13 +247,19 @@ def _read_arrays(
     handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
     # The checkpointer's would warn of a file that is not written here.
     described: Any = handler.metadata(path)  # pyright: ignore[reportArgumentType]
-    _check_stored(described, fingerprints)
+    stored = jax.tree_util.tree_flatten_with_path(described.tree)[0]
+    found = {_name(keys): tuple(leaf.shape) for keys, leaf in stored}
+    for name, leaf in shapes.items():  # missing chunks would read as 0
+        if found.get(name) != leaf.shape:
+            raise UnreadableCheckpoint(
+                f"{name} is of shape {found.get(name)} on disk, not {leaf.shape}"
+            )
     with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as reader:
         tree = reader.restore(path, args=options)
     return {name: np.asarray(x) for name, x in flatten_dict(tree, sep="/").items()}
 
 
-def stored_files(path: Path) -> dict[str, int]:
+def _stored_files(path: Path) -> dict[str, int]:
     """Name and size of every file of a checkpoint; nothing else is ever read.
 
     Raises UnreadableCheckpoint for irregular files and links that lead elsewhere.
@@ -278,20 +282,9 @@ def stored_files(path: Path) -> dict[str, int]:
     return found
 
 
-def check_seal(path: Path) -> None:
-    """Compares every file with the seal, if any; raises UnreadableCheckpoint."""
-    found = stored_files(path)
-    if _SEAL not in found:
-        return
-    try:
-        shape = {"files": {...: int}, "crc32": int}
-        content = records.read(path / _SEAL, shape, way_on="")
-        intact = content["crc32"] == _record_crc(content)
-    except UserError:
-        content, intact = {}, False
-    if not intact:
-        raise UnreadableCheckpoint(f"{_SEAL} has changed (CRC mismatch)")
-    for name, crc in content["files"].items():
+def _check_seal(path: Path, found: Mapping[str, int]) -> None:
+    shape = {"files": {...: int}, "crc32": int}
+    for name, crc in _read_record(path / _SEAL, shape)["files"].items():
         if name not in found:
             raise UnreadableCheckpoint(f"{name} is gone")
         if _file_crc(path / name) != crc:
@@ -318,17 +311,3 @@ def _check_described(fingerprints: Mapping[str, list[Any]], stored: int) -> None
         raise UnreadableCheckpoint(f"it claims {total} bytes of arrays in {stored}")
     if stored > 2 * total + _FREE_BYTES:
         raise UnreadableCheckpoint(f"its files have {stored} bytes, its arrays {total}")
-
-
-def _check_stored(metadata: Any, fingerprints: Mapping[str, list[Any]]) -> None:
-    """Raises unless stored arrays agree with the record; missing chunks read as 0."""
-    tree = getattr(metadata, "tree", None)
-    if tree is None:
-        raise UnreadableCheckpoint("its arrays are not described")
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    found = {_name(keys): tuple(leaf.shape) for keys, leaf in leaves}
-    for name, (_, shape, _) in fingerprints.items():
-        if found.get(name) != tuple(shape):
-            raise UnreadableCheckpoint(
-                f"{name} is of shape {found.get(name)} on disk, not {tuple(shape)}"
-            )

@@ -64,7 +64,7 @@ class Report:
         progress = self._progress
         progress.title, progress.resolution = title, resolution
         progress.alpha, progress.compiling = None, True
-        self._rate.forget()
+        self._rate = timing.RateMeter()  # the speed is another one
         self.note(f"kimg {progress.kimg}  {title}")
 
     def defer(self, nimg: int, metrics: Mapping[str, Any]) -> None:
