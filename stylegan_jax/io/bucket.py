@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -96,12 +96,8 @@ class Bucket:
 
     def get(self, files: dict[str, Path]) -> None:
         """Downloads objects to files by name; "" is the object of the URL itself."""
-
-        def one(name: str) -> None:
-            files[name].parent.mkdir(parents=True, exist_ok=True)
-            self._files.get_file(f"{self._root}/{name}".rstrip("/"), str(files[name]))
-
-        _each(one, files)
+        objects = [f"{self._root}/{name}".rstrip("/") for name in files]
+        self._files.get(objects, [str(path) for path in files.values()])
 
     def put(self, names: Iterable[str], folder: Path) -> list[str]:
         """Uploads files; returns the names of those that still exist."""
@@ -114,19 +110,12 @@ class Bucket:
                     raise
 
         names = list(names)
-        _each(one, names)
+        with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(one, names))
         return [name for name in names if (folder / name).exists()]
 
     def remove(self, names: Iterable[str]) -> None:
         """Removes objects; missing ones are ignored."""
-
-        def one(name: str) -> None:
+        for name in names:
             with contextlib.suppress(FileNotFoundError):
                 self._files.rm_file(f"{self._root}/{name}")
-
-        _each(one, names)
-
-
-def _each(do: Callable[[str], None], names: Iterable[str]) -> None:
-    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(do, names))

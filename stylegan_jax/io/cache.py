@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from stylegan_jax.errors import UserError
@@ -34,13 +34,11 @@ def folder(kind: str) -> Path:
 
 
 @contextlib.contextmanager
-def exclusive(
-    path: Path, *, on_wait: Callable[[], object] | None = None
-) -> Iterator[None]:
+def exclusive(path: Path, *, refusal: str = "") -> Iterator[None]:
     """Locks `path` against other processes; UserError if its folder is not writable.
 
-    `NAME.lock` stays: removing it would let two processes hold "the" lock. `on_wait` is
-    called if another process holds it, before a warning that this one waits.
+    `NAME.lock` stays: removing it would let two processes hold "the" lock. If another
+    process holds it, `refusal` is a UserError; without one this process waits.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +50,8 @@ def exclusive(
         ) from error
     with lock:  # closing it gives the lock back
         if not locks.take(lock):
-            if on_wait is not None:
-                on_wait()
+            if refusal:
+                raise UserError(refusal)
             _log.warning("waiting for another process: %s", path.name)
             locks.take(lock, wait=True)
         yield

@@ -1,24 +1,25 @@
-"""Downloads of public files: once, bounded, resumable and with checksums.
+"""Downloads of public files: once, bounded and with checksums.
 
-Bytes collect in `NAME.part`, their origin in `NAME.part.json`; the rest is requested
-if the file is unchanged (RFC 9110, 13.1.5 and 14.2).
+A broken connection is resumed if the file is unchanged (RFC 9110, 13.1.5 and 14.2).
 """
 
 import contextlib
+import dataclasses
 import errno
 import http.client
-import json
 import logging
-import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
+
+from rich.progress import Progress, TaskID
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import cache, web
-from stylegan_jax.io.atomic import atomic_write
+from stylegan_jax.io.atomic import atomic_file
 from stylegan_jax.io.terminal import megabytes, progress_bar
 from stylegan_jax.io.web import Changed, Offline, Setback, UnavailableError
 
@@ -110,150 +111,110 @@ def _from_any(
 def download(url: str, path: Path, *, max_bytes: int) -> None:
     """Downloads a file that is not a web page; hold `cache.exclusive` meanwhile.
 
-    The URL is https, or http of this machine; the folder of `path` exists.
+    The URL is https, or http of this machine.
 
     Raises:
         UnavailableError: no connection, server error, web page, or too many bytes.
         UserError: the file cannot be written.
     """
-    part = _Part(url, path, max_bytes)
     setbacks, received_any = 0, False
-    while True:
-        before = part.done
-        try:
-            part.complete()
-            break
-        except Setback as error:
-            received = part.done - before
-            received_any |= received > 0
-            setbacks = 0 if received >= _PROGRESS else setbacks + 1
-            hopeless = isinstance(error, Offline) and not received_any
-            if hopeless or setbacks > len(_DELAYS):
-                tries = f" ({setbacks} attempts)" if setbacks > 1 else ""
-                raise UnavailableError(f"{error}{tries}") from error
-            if isinstance(error, Changed):
-                part.discard()
-            delay = _DELAYS[max(setbacks - 1, 0)]
-            _log.warning("%s; trying again in %g s", error, delay)
-            time.sleep(delay)
-    with part.local_errors():
-        os.replace(part.path, path)
-        part.info.unlink(missing_ok=True)
+    with (
+        _local_errors(path),
+        atomic_file(path) as file,
+        progress_bar(of_bytes=True) as bar,
+    ):
+        task = bar.add_task(path.name, total=None)
+        transfer = _Transfer(url, path.name, file, max_bytes, bar, task)
+        while True:
+            before = transfer.done
+            try:
+                return transfer.attempt()
+            except Setback as error:
+                received = transfer.done - before
+                received_any |= received > 0
+                setbacks = 0 if received >= _PROGRESS else setbacks + 1
+                hopeless = isinstance(error, Offline) and not received_any
+                if hopeless or setbacks > len(_DELAYS):
+                    tries = f" ({setbacks} attempts)" if setbacks > 1 else ""
+                    raise UnavailableError(f"{error}{tries}") from error
+                if isinstance(error, Changed):
+                    transfer.done = 0
+                delay = _DELAYS[max(setbacks - 1, 0)]
+                _log.warning("%s; trying again in %g s", error, delay)
+                time.sleep(delay)
 
 
-class _Part:
-    """The bytes that have arrived, and what is known of the rest."""
+@dataclasses.dataclass
+class _Transfer:
+    url: str
+    name: str
+    file: BinaryIO
+    max_bytes: int
+    bar: Progress
+    task: TaskID
+    done: int = 0  # bytes
+    total: int | None = None  # bytes in the end, if the server said
+    validator: str = ""  # an ETag or a date, as the server wrote it
 
-    def __init__(self, url: str, path: Path, max_bytes: int) -> None:
-        self.path = path.with_name(f"{path.name}.part")
-        self.info = path.with_name(f"{path.name}.part.json")
-        self.done, self._validator = 0, ""  # an ETag or a date, as the server wrote it
-        self._total: int | None = None  # bytes in the end, if the server said
-        self._url, self._name, self._max_bytes = url, path.name, max_bytes
-        # Nothing there, or nothing of use.
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            info = json.loads(self.info.read_text())
-            total, done = info["total"], self.path.stat().st_size
-            if info["url"] == url and (total is None or done <= total):
-                self.done, self._total = done, total
-                self._validator = str(info["validator"])
-
-    def discard(self) -> None:
-        self.done = 0
-        self.path.unlink(missing_ok=True)
-        self.info.unlink(missing_ok=True)
-
-    def complete(self) -> None:
-        """Requests what is missing and appends it, or raises."""
-        if self.done and self.done == self._total:
-            return  # only the renaming was missing
+    def attempt(self) -> None:
+        """Requests what is missing and writes it; Setback if some remains."""
         headers = {}
-        if self.done and self._validator:
-            headers = {"Range": f"bytes={self.done}-", "If-Range": self._validator}
-        with web.open_file(self._url, headers) as response:
+        if self.done and self.validator:
+            headers = {"Range": f"bytes={self.done}-", "If-Range": self.validator}
+        with web.open_file(self.url, headers) as response:
             if response.status == 206:
                 self._check_rest(response)
             else:  # from the beginning: it changed, or the server does not know ranges
-                self.done = 0
-                self._total = _number(response.headers["Content-Length"])
-                self._validator = _validator(response)
-            with self.local_errors():
+                self.done, self.validator = 0, _validator(response)
+                self.total = _number(response.headers["Content-Length"])
                 self._check_size()
-                if not self.done:
-                    # First, so that old bytes never meet new information.
-                    self.path.unlink(missing_ok=True)
-                    info = {"url": self._url, "validator": self._validator}
-                    atomic_write(self.info, json.dumps(info | {"total": self._total}))
-                self._append(response)
-        if self._total is not None and self.done < self._total:
+            self.file.seek(self.done)
+            self.file.truncate()
+            self._save(response)
+        if self.total is not None and self.done < self.total:
             raise Setback(
-                f"{self._url}: the connection was cut after {megabytes(self.done)} of "
-                f"{megabytes(self._total)}"
+                f"{self.url}: the connection was cut after {megabytes(self.done)} of "
+                f"{megabytes(self.total)}"
             )
 
     def _check_rest(self, response: http.client.HTTPResponse) -> None:
-        """Raises Changed unless a 206 continues these bytes."""
         header = response.headers.get("Content-Range", "")
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header.strip())
         if (
             match is None
             or int(match[1]) != self.done
-            or _number(match[2]) not in (None, self._total)
-            or _validator(response) not in ("", self._validator)
+            or _number(match[2]) not in (None, self.total)
+            or _validator(response) not in ("", self.validator)
         ):
-            raise Changed(f"{self._url}: the file there changed; starting over")
+            raise Changed(f"{self.url}: the file there changed; starting over")
 
     def _check_size(self) -> None:
-        total, folder = self._total or 0, self.path.parent
-        if total > self._max_bytes:
+        folder, needed = Path(self.file.name).parent, (self.total or 0) + _MARGIN
+        if (self.total or 0) > self.max_bytes:
             raise UnavailableError(
-                f"{self._url}: {total} bytes, more than the {self._max_bytes} allowed"
+                f"{self.url}: {self.total} bytes, more than {self.max_bytes} allowed"
             )
-        needed = total - self.done + _MARGIN
         if (free := shutil.disk_usage(folder).free) < needed:
             raise UserError(
-                f"{folder} has {megabytes(free)} free, {self._name} needs "
+                f"{folder} has {megabytes(free)} free, {self.name} needs "
                 f"{megabytes(needed)}; make room or choose another folder"
             )
+        size = "" if self.total is None else f", {megabytes(self.total)}"
+        _log.info("downloading %s%s", self.name, size)
 
-    def _append(self, response: http.client.HTTPResponse) -> None:
-        limit = self._total or self._max_bytes
-        with (
-            open(self.path, "ab") as file,
-            progress_bar(of_bytes=True) as bar,
-        ):
-            size = "" if self._total is None else f", {megabytes(self._total)}"
-            _log.info("downloading %s%s", self._name, size)
-            task = bar.add_task(self._name, completed=self.done, total=self._total)
-            while True:
-                with web.network_errors(self._url):
-                    # Not `read`: if a connection breaks, that loses what had arrived.
-                    chunk = response.read1(_CHUNK)
-                if not chunk:
-                    break
-                if self.done + len(chunk) > limit:
-                    self.discard()
-                    raise UnavailableError(
-                        f"{self._url}: sends more than {limit} bytes"
-                    )
-                file.write(chunk)
-                self.done += len(chunk)
-                bar.advance(task, len(chunk))
-            file.flush()
-            os.fsync(file.fileno())
-
-    @contextlib.contextmanager
-    def local_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            advice = (
-                "make room, and it is continued" if full else "choose another folder"
-            )
-            raise UserError(
-                f"{self.path} cannot be written ({error.strerror}); {advice}"
-            ) from error
+    def _save(self, response: http.client.HTTPResponse) -> None:
+        limit = self.total or self.max_bytes
+        while True:
+            with web.network_errors(self.url):
+                # Not `read`: when a connection breaks, that loses what had arrived.
+                chunk = response.read1(_CHUNK)
+            if not chunk:
+                break
+            if self.done + len(chunk) > limit:
+                raise UnavailableError(f"{self.url}: sends more than {limit} bytes")
+            self.file.write(chunk)
+            self.done += len(chunk)
+            self.bar.update(self.task, completed=self.done, total=self.total)
 
 
 def _validator(response: http.client.HTTPResponse) -> str:
@@ -264,3 +225,15 @@ def _validator(response: http.client.HTTPResponse) -> str:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() else None
+
+
+@contextlib.contextmanager
+def _local_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "make room" if full else "choose another folder"
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}); {advice}"
+        ) from error

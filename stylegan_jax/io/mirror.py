@@ -46,40 +46,37 @@ def mirrored(path: str, *, active: bool = True) -> Iterator[Path]:
         yield Path(path)
         return
     url = as_url(path)
-    folder = local_folder(url)
+    folder = _local_folder(url)
     if not active:
         yield folder
         return
-    with cache.exclusive(folder, on_wait=lambda: _refuse(url)):
-        mirror = Mirror(Bucket(url), folder)
+    refusal = f"another process on this machine works on {url}"
+    with cache.exclusive(folder, refusal=refusal):
+        mirror = _Mirror(Bucket(url), folder)
         mirror.pull()
         ended = threading.Event()
         thread = threading.Thread(target=mirror.repeat, args=(ended,), name="mirror")
         thread.start()
-        error = None
+        tries = 1  # after an error
         try:
             yield folder
-        except BaseException as raised:
-            error = raised
-            raise
+            tries = _TRIES
         finally:
             ended.set()
             thread.join()
-            mirror.finish(error)
+            mirror.finish(tries)
 
 
-def local_folder(url: str) -> Path:
-    """The folder for the copy of a URL, in `cache.folder("runs")`."""
+def _local_folder(url: str, ending: str = "") -> Path:
     digest = hashlib.sha256(url.encode()).hexdigest()[:8]
     words = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-60:]
-    return cache.folder("runs") / f"{words}-{digest}"
+    return cache.folder("runs") / f"{words}-{digest}{ending}"
 
 
-class Mirror:
+class _Mirror:
     """A local folder and its copy in a bucket."""
 
     def __init__(self, bucket: Bucket, folder: Path) -> None:
-        """Copies nothing yet."""
         self._bucket, self._folder = bucket, folder
         self._sent: dict[str, tuple[int, int]] = {}  # name -> time and size
 
@@ -92,8 +89,8 @@ class Mirror:
         folder = self._folder
         try:
             there = self._bucket.names()
-            ours, theirs = _newest(self._files()), _newest(there)
-            if ours > theirs:
+            ours = _newest(self._files())
+            if ours > _newest(there):
                 aside = folder.with_name(f"{folder.name}_unsent")
                 shutil.rmtree(aside, ignore_errors=True)
                 folder.rename(aside)
@@ -116,10 +113,10 @@ class Mirror:
         """Uploads new and changed files, and removes old checkpoints."""
         local = self._files()
         sealed = {_folder(name) for name in local if _rank(name) == 2}
+        # Unsealed and not downloaded: still being written.
         local = {
             name: stamp
             for name, stamp in local.items()
-            # Unsealed and not downloaded: still being written.
             if _rank(name) != 1 or _folder(name) in sealed or name in self._sent
         }
         changed = [n for n, stamp in local.items() if self._sent.get(n) != stamp]
@@ -127,12 +124,10 @@ class Mirror:
             names = [name for name in changed if _rank(name) == rank]
             for name in self._bucket.put(names, self._folder):
                 self._sent[name] = local[name]
-        gone = [name for name in self._sent if name not in local]
         # Seals first: a partly removed checkpoint is not complete.
-        for rank in (2, 1, 3):
-            self._bucket.remove(name for name in gone if _rank(name) == rank)
-        for name in gone:
-            del self._sent[name]
+        gone = [name for name in self._sent if _rank(name) and name not in local]
+        self._bucket.remove(sorted(gone, key=lambda name: _rank(name) != 2))
+        self._sent = {n: stamp for n, stamp in self._sent.items() if n in local}
 
     def repeat(self, ended: threading.Event) -> None:
         """Pushes periodically until `ended`; warns once when it fails."""
@@ -150,24 +145,23 @@ class Mirror:
                     )
                 failing = True
 
-    def finish(self, error: BaseException | None) -> None:
-        """Pushes the rest, with several tries; after an error one, and no UserError."""
+    def finish(self, tries: int) -> None:
+        """Pushes the rest; UserError if no try succeeds, after one only a warning."""
         reason = ""
-        for attempt in range(1 if error else _TRIES):
+        for attempt in range(tries):
             if attempt:
                 time.sleep(_PAUSE_SECONDS)
             try:
-                self.push()
-                return
+                return self.push()
             except Exception as failure:
                 reason = in_a_line(failure)
-        if error:
-            _log.warning("%s was not brought up to date: %s", self._bucket.url, reason)
-            return
-        raise UserError(
+        message = (
             f"{self._bucket.url} could not be brought up to date ({reason}); the run "
             f"is whole in {self._folder}: copy it there before you start it again"
         )
+        if tries > 1:
+            raise UserError(message)
+        _log.warning("%s", message)
 
     def _files(self) -> dict[str, tuple[int, int]]:
         found = {}
@@ -189,8 +183,8 @@ def fetched(url: str) -> Path:
     `.../best`, in its run directory.
     """
     run, separator, checkpoint = url.partition(f"/{_CHECKPOINTS}/")
-    folder = local_folder(run).with_name(f"{local_folder(run).name}_read")
-    with cache.exclusive(folder, on_wait=lambda: None):
+    folder = _local_folder(run, "_read")
+    with cache.exclusive(folder):
         try:
             whole = Bucket(url)
             if not separator and whole.is_object():
@@ -208,12 +202,12 @@ def fetched(url: str) -> Path:
             if not parts or "config.json" not in names:
                 raise UserError(f"{url} is neither a file nor a run with a checkpoint")
             bucket.get({"config.json": folder / "config.json"})
-            seals = [name for name in parts if _rank(name) == 2]
-            # A seal has the checksum of every file.
-            here = [folder / x for x in seals if (folder / x).exists()]
-            if not here or here[0].read_bytes() != bucket.read(seals[0]):
-                for some in (set(parts) - set(seals), seals):
-                    bucket.get({name: folder / name for name in some})
+            seal = f"{_CHECKPOINTS}/{checkpoint}/{_SEAL}"
+            here = seal in parts and (folder / seal).exists()
+            # A seal, which is fetched last, has the checksum of every file.
+            if not here or (folder / seal).read_bytes() != bucket.read(seal):
+                bucket.get({name: folder / name for name in parts if name != seal})
+                bucket.get({name: folder / name for name in parts if name == seal})
         except UserError:
             raise
         except Exception as error:
@@ -240,7 +234,3 @@ def _rank(name: str) -> int:
     if len(parts) == 3 and parts[2] == _SEAL:
         return 2
     return 3 if len(parts) == 2 else 1
-
-
-def _refuse(url: str) -> None:
-    raise UserError(f"another process on this machine works on {url}")

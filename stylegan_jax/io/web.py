@@ -3,10 +3,10 @@
 Only Google Drive's page that confirms the download of large files is followed.
 """
 
-import collections
 import contextlib
-import html.parser
+import html
 import http.client
+import re
 import ssl
 import urllib.error
 import urllib.parse
@@ -17,7 +17,7 @@ from stylegan_jax.errors import UserError
 
 TIMEOUT = 30.0  # seconds without a byte
 
-_PAGE_BYTES = 1 << 20  # of a web page, more than any that matters
+_PAGE_BYTES = 1 << 18  # of a web page, more than any that matters
 _MAX_PAGES = 3
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # transient statuses
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -138,18 +138,21 @@ def is_page(content_type: str, head: bytes) -> bool:
     )
 
 
-class _Page(html.parser.HTMLParser):
-    """Texts of a web page; `action` of Google Drive's form, None elsewhere."""
+class _Page:
+    """A web page in place of a file."""
 
     def __init__(self, content: bytes) -> None:
-        super().__init__()
-        self.action: str | None = None
-        self._fields: dict[str, str] = {}
-        self._texts = collections.defaultdict(str)  # by the tag around them
-        self._inside = ""  # of these tags, or "" in all others
-        self.feed(content.decode("utf-8", "replace"))
-        self.close()
-        text = " ".join(self._texts[tag] for tag in ("title", "form", ""))
+        page = content.decode("utf-8", "replace")
+        title = re.search(r"<title[^<>]*>([^<]*)", page, re.IGNORECASE)
+        self._title = _one_line(html.unescape(title[1])) if title else ""
+        form = re.search(
+            r'<form[^<>]*\bid="download-?form"[^<>]*>', page, re.IGNORECASE
+        )
+        # Of Google Drive's form, None elsewhere.
+        self.action = _attribute("action", form[0]) if form else None
+        inputs = re.findall("<input[^<>]*>", page[form.end() :]) if form else []
+        self._fields = {_attribute("name", x): _attribute("value", x) for x in inputs}
+        text = re.sub(r"<(script|style)[^<>]*>[^<]*|<[^<>]*>", " ", page)
         # That the file was downloaded too often.
         self.quota = any(sign in " ".join(text.split()).lower() for sign in _QUOTA)
 
@@ -158,6 +161,7 @@ class _Page(html.parser.HTMLParser):
         parts = urllib.parse.urlsplit(urllib.parse.urljoin(url, self.action or ""))
         # A later field of the same name replaces what the address had.
         fields = dict(urllib.parse.parse_qsl(parts.query)) | self._fields
+        fields.pop("", None)
         return parts._replace(query=urllib.parse.urlencode(fields)).geturl()
 
     def error(self, url: str) -> UnavailableError:
@@ -166,25 +170,13 @@ class _Page(html.parser.HTMLParser):
                 f"{url}: quota exceeded, too many people downloaded it lately; it is "
                 "given out again within a day or so"
             )
-        title = _one_line(self._texts["title"])
-        title = f' titled "{title}"' if title else ""
+        title = f' titled "{self._title}"' if self._title else ""
         return UnavailableError(f"{url}: answered with a web page{title}, not the file")
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attrs}
-        if tag in ("title", "script", "style"):
-            self._inside = tag
-        elif tag == "form" and values.get("id") in ("download-form", "downloadForm"):
-            self._inside, self.action = tag, values.get("action", "")
-        elif tag == "input" and self._inside == "form" and values.get("name"):
-            self._fields[values["name"]] = values.get("value", "")
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag == self._inside:
-            self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        self._texts[self._inside] += data
+def _attribute(name: str, tag: str) -> str:
+    found = re.search(rf"""\b{name}=["']([^"']*)""", tag, re.IGNORECASE)
+    return html.unescape(found[1]) if found else ""
 
 
 def _one_line(text: str) -> str:

@@ -51,18 +51,20 @@ def test_who_comes_second_waits_and_says_so(tmp_path, caplog):
     path = tmp_path / "new" / "file.bin"
     order = []
 
-    def second(**options):
-        with cache.exclusive(path, **options):
+    def second():
+        with cache.exclusive(path):
             order.append("second")
 
-    for options in ({}, {"on_wait": lambda: order.append("waits")}):
-        thread = threading.Thread(target=second, kwargs=options)
-        with cache.exclusive(path):
-            thread.start()
-            thread.join(0.2)
-            order.append("first")
-        thread.join()
-    assert order == ["first", "second", "waits", "first", "second"]
+    thread = threading.Thread(target=second)
+    with cache.exclusive(path):
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+        refused = cache.exclusive(path, refusal="it is in use")
+        with pytest.raises(UserError, match="it is in use"), refused:
+            pass
+    thread.join()
+    assert order == ["first", "second"]
     assert caplog.messages == ["waiting for another process: file.bin"]
 
 
@@ -70,6 +72,6 @@ def test_a_folder_that_cannot_be_made_names_the_way_out(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(UserError, match=r"cannot be written to.*STYLEGAN_JAX_CACHE"),
-        cache.exclusive(tmp_path / "file" / "x", on_wait=lambda: None),
+        cache.exclusive(tmp_path / "file" / "x", refusal="no"),
     ):
         pass

@@ -34,14 +34,6 @@ def names(folder):
     return sorted(file.name for file in folder.iterdir())
 
 
-def cut_for_good(site, path):
-    """The beginning of a file, of a server that hangs up five times."""
-    site.cuts = [1000, 0, 0, 0, 0]
-    with pytest.raises(UnavailableError, match=r"cut after 0\.0 MB.*\(5 attempts\)"):
-        download(site, path)
-    site.requests.clear()
-
-
 def test_a_file_arrives_whole_with_the_usual_mode_and_nothing_beside_it(site, path):
     mask = os.umask(0o027)
     try:
@@ -80,30 +72,6 @@ def test_after_a_cut_the_rest_is_asked_for_if_it_is_surely_the_same(
     assert ranges(site) == asked
 
 
-def test_a_later_call_continues_an_earlier_one(site, path):
-    cut_for_good(site, path)
-    assert not path.exists()
-    download(site, path)
-    assert ranges(site) == ["bytes=1000-"]
-
-
-def test_a_call_that_ended_before_the_renaming_asks_for_nothing(
-    site, path, monkeypatch
-):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        # The information about the part is written by a renaming, too.
-        patch.setattr(fetch, "atomic_write", lambda path, text: path.write_text(text))
-        patch.setattr(os, "replace", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            download(site, path)
-    site.requests.clear()
-    download(site, path)
-    assert site.requests == []
-
-
 def test_attempts_that_get_on_do_not_count(site, path):
     site.content = os.urandom(9 << 20)
     site.cuts = [1 << 20] * 7
@@ -112,37 +80,30 @@ def test_attempts_that_get_on_do_not_count(site, path):
 
 
 @pytest.mark.parametrize("answer", [None, "etag", "start", "total", "416"])
-def test_a_rest_of_another_file_is_not_appended(answer, site, path):
-    cut_for_good(site, path)
+def test_a_rest_of_another_file_is_not_appended(answer, site, path, monkeypatch):
     size = len(site.content)
-    site.content = site.content[::-1] + b"more"
-    site.headers = {"ETag": '"2"'}
     start, total = {"start": (999, size), "total": (1000, size + 4)}.get(
         answer, (1000, size)
     )
-    headers = {"Content-Range": f"bytes {start}-{total - 1}/{total}"}
-    if answer == "etag":
-        headers |= site.headers
-    if answer == "416":
-        site.answers = [(416, {}, b"")]
-    elif answer is not None:
-        site.answers = [(206, headers, site.content[start:total])]
+
+    def change(seconds):
+        site.content = site.content[::-1] + b"more"
+        site.headers = {"ETag": '"2"'}
+        headers = {"Content-Range": f"bytes {start}-{total - 1}/{total}"}
+        if answer == "etag":
+            headers |= site.headers
+        if answer == "416":
+            site.answers = [(416, {}, b"")]
+        elif answer is not None:
+            site.answers = [(206, headers, site.content[start:total])]
+        monkeypatch.undo()
+
+    site.cuts = [1000]
+    monkeypatch.setattr(fetch, "_DELAYS", (0.0,) * 4)
+    monkeypatch.setattr(time, "sleep", change)
     download(site, path)
-    assert ranges(site) == ["bytes=1000-", None][: 1 if answer is None else 2]
-
-
-def test_a_part_of_another_address_or_without_information_is_no_part(site, path):
-    for info in (
-        None,
-        "{",
-        '{"url": "https://elsewhere/", "validator": "\\"1\\"", "total": null}',
-        f'{{"url": "{site.url}", "validator": "\\"1\\"", "total": 6}}',
-    ):
-        path.with_name("file.bin.part").write_bytes(b"rubbish")
-        if info is not None:
-            path.with_name("file.bin.part.json").write_text(info)
-        download(site, path)
-    assert ranges(site) == [None] * 4
+    expected = [None, "bytes=1000-", None]
+    assert ranges(site) == expected[: 2 if answer is None else 3]
 
 
 def test_a_stalled_connection_is_given_up_and_continued(site, path, monkeypatch):
@@ -206,22 +167,19 @@ def test_a_full_disk_is_noticed_before_it_is_full(site, path, monkeypatch):
     assert names(path.parent) == []
 
 
-def test_a_disk_that_fills_up_keeps_the_part_to_continue(site, path, monkeypatch):
+def test_a_disk_that_fills_up_is_said_and_nothing_stays(site, path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(fetch, "atomic_write", lambda path, text: path.write_text(text))
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(UserError, match=r"No space left.*make room"):
-            download(site, path)
-    download(site, path)
-    assert len(site.requests) == 1
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"No space left.*make room"):
+        download(site, path)
+    assert names(path.parent) == []
 
 
 def test_a_folder_that_does_not_take_files_is_named(site, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file\.bin.* cannot be written \(Not a dir"):
+    with pytest.raises(UserError, match=r"file\.bin.* cannot be written \(File exists"):
         download(site, tmp_path / "file" / "file.bin")
 
 
