@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Generic, TypeVar
 
 from stylegan_jax.errors import UserError
@@ -23,17 +24,16 @@ class ByResolution(Generic[Number]):
     exceptions: tuple[tuple[int, Number], ...] = ()
 
     def __post_init__(self) -> None:
-        pairs = tuple(sorted((r, value) for r, value in self.exceptions))
+        pairs = tuple(sorted(self.exceptions))
         object.__setattr__(self, "exceptions", pairs)
-        resolutions = [resolution for resolution, _ in pairs]
-        for resolution in resolutions:
-            if resolution < 1 or resolution & (resolution - 1):
+        sizes = [size for size, _ in pairs]
+        for size in sizes:
+            if size < 1 or size & (size - 1) or sizes.count(size) > 1:
                 raise UserError(
-                    f"resolution {resolution} is not a power of two; use 4, 8, 16, ..."
+                    f"resolution {size} is not a power of two (4, 8, 16, ...), or "
+                    "listed more than once"
                 )
-            if resolutions.count(resolution) > 1:
-                raise UserError(f"resolution {resolution} is listed more than once")
-        for value in (self.default, *(value for _, value in pairs)):
+        for value in self.values():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise UserError(f"value {value!r} is not a number")
 
@@ -75,40 +75,23 @@ def parse_by_resolution(
     Without `number` it takes int if every value is one, else float. UserError for an
     unreadable part, or not exactly one default.
     """
-    defaults: list[str] = []
-    pairs: list[tuple[int, str]] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        resolution, colon, value = part.rpartition(":")
-        if not colon:
-            defaults.append(value)
-            continue
-        try:
-            pairs.append((int(resolution), value.strip()))
-        except ValueError:
-            raise UserError(
-                f"{part!r} in {text!r} is not resolution:value, such as 8:256"
-            ) from None
+    parts = [part.strip().rpartition(":") for part in text.split(",") if part.strip()]
+    defaults = [value for _, colon, value in parts if not colon]
     if len(defaults) != 1:
         raise UserError(
             f"{text!r} has {len(defaults)} bare numbers; exactly one is needed, the"
             " value at every resolution that is not listed, such as 32,4:512,8:256"
         )
-    texts = [*defaults, *(value for _, value in pairs)]
     if number is None:
-        number = int if all(map(_is_int, texts)) else float
+        whole = all(re.fullmatch(r"\s*[+-]?\d+", value) for *_, value in parts)
+        number = int if whole else float
     try:
-        default, *values = [number(value) for value in texts]
+        pairs = tuple((int(size), number(x)) for size, colon, x in parts if colon)
+        return ByResolution(number(defaults[0]), pairs)
+    except UserError:
+        raise
     except ValueError:
         raise UserError(
-            f"{text!r} holds a value that is not {number.__name__}"
+            f"{text!r} is not a default and pairs resolution:value, such as 32,8:256, "
+            f"or holds a value that is not {number.__name__}"
         ) from None
-    resolutions = [resolution for resolution, _ in pairs]
-    return ByResolution(default, tuple(zip(resolutions, values, strict=True)))
-
-
-def _is_int(text: str) -> bool:
-    try:
-        int(text)
-    except ValueError:
-        return False
-    return True

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -22,51 +22,28 @@ from stylegan_jax.interop import (
 from stylegan_jax.interop.bundle import (
     Bundle,
     TrainedDiscriminator,
+    Which,
     build_generator,
 )
-from stylegan_jax.interop.public_networks import NETWORKS
+from stylegan_jax.interop.registry import NETWORKS
 from stylegan_jax.io import mirror, programs
 from stylegan_jax.io.bucket import as_url, is_remote
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.pickles import torch_file
 from stylegan_jax.runs import checkpoint, retention, run_directory
-
-Which = Literal["ema", "raw"]
 
 _NAME = "name:"  # before a name: no path is meant
 _MANY = 10_000  # files of a folder that are looked through for a suggestion
 
-
-class _Kind(NamedTuple):
-    recognises: Callable[[Path], bool]
-    load: Callable[[Path, Which], Generator]
-    load_bundle: Callable[[Path], Bundle]
-
-
-def _load_pickle(path: Path, which: Which) -> Generator:
-    return stylegan_tf.load_pickle(path, "Gs" if which == "ema" else "G")
-
-
-def _load_pytorch(path: Path, which: Which) -> Generator:
-    return pytorch.load_pytorch(path, "smooth" if which == "ema" else "generator")
-
-
-def _load_pytorch_bundle(path: Path) -> Bundle:
-    return Bundle(
-        generator=_load_pytorch(path, "ema"),
-        raw=_load_pytorch(path, "raw"),
-        source=path.name,
-    )
-
-
-_PICKLE = _Kind(unpickle.is_official_pickle, _load_pickle, stylegan_tf.load_bundle)
-# Tried in this order; the last one's errors describe unknown files.
-_FILES: tuple[_Kind, ...] = (
-    _Kind(
-        exported.is_exported, lambda path, _: exported.load(path), exported.load_bundle
-    ),
-    _Kind(pytorch.is_pytorch_file, _load_pytorch, _load_pytorch_bundle),
-    _PICKLE,
+# What recognises a file, and what loads it, tried in this order; the last one's errors
+# describe unknown files.
+_FILES: tuple[
+    tuple[Callable[[Path], bool], Callable[[Path, Which | None], Bundle]], ...
+] = (
+    (exported.is_exported, lambda path, _: exported.load_bundle(path)),
+    (torch_file.is_pytorch_file, pytorch.load_bundle),
+    (unpickle.is_official_pickle, stylegan_tf.load_bundle),
 )
 
 
@@ -79,7 +56,7 @@ def load(path: str | Path, which: Which = "ema") -> Generator:
             `.safetensors` of `stylegan_jax.convert`, a pickle of NVlabs/stylegan or
             ProGAN, a PyTorch checkpoint of genforce or
             rosinality/style-based-gan-pytorch, "portraits" (built in), or the name of a
-            public network (`interop/public_networks.py`), fetched on first use.
+            public network (`interop/registry.py`), fetched on first use.
             `./portraits` is a run or file of that name; a `Path` drops the `./`, text
             keeps it. May lie in a bucket, `gs://...` or `s3://...`.
         which: "ema", the moving average, or "raw", the generator under training; a file
@@ -88,18 +65,23 @@ def load(path: str | Path, which: Which = "ema") -> Generator:
     Raises:
         UserError: nothing there, or something else; the message says what.
     """
-    path = located(path)
-    if path.is_dir():
-        return _load_run(path, which)
-    return _kind_of(path).load(path, which)
+    if which not in get_args(Which):
+        raise UserError(f'which is {which!r}; the generators are "ema" and "raw"')
+    return load_bundle(path, which).generator
 
 
-def load_bundle(path: str | Path) -> Bundle:
-    """Loads all networks of a path; otherwise as `load`."""
+def load_bundle(path: str | Path, only: Which | None = None) -> Bundle:
+    """Loads all networks of a path, or `only` one generator; otherwise as `load`."""
     path = located(path)
     if path.is_dir():
-        return _load_run_bundle(path)
-    return _kind_of(path).load_bundle(path)
+        return _load_run(path, only)
+    if path.suffix == programs.SUFFIX:
+        raise UserError(
+            f"{path} is a program that draws, and its network cannot be taken out of "
+            "it; give the network that it was made from"
+        )
+    known = (load for recognises, load in _FILES if recognises(path))
+    return next(known, stylegan_tf.load_bundle)(path, only)
 
 
 def located(name: str | Path) -> Path:
@@ -117,8 +99,9 @@ def located(name: str | Path) -> Path:
     bare = public_name(text)
     if bare is not None:
         if text == bare and (path.is_file() or _is_run(path)):
+            kind = "file" if path.is_file() else "run"
             raise UserError(
-                f"{bare} is the name of a network and of a {_kind_word(path)} here: "
+                f"{bare} is the name of a network and of a {kind} here: "
                 f"give ./{bare} for that, {_NAME}{bare} for the network"
             )
         return pretrained.network(bare) or registry.fetch(bare)
@@ -165,10 +148,6 @@ def _is_run(path: Path) -> bool:
         return False
 
 
-def _kind_word(path: Path) -> str:
-    return "file" if path.is_file() else "run"
-
-
 def _names_in(folder: Path) -> list[str]:
     try:
         return [path.name for path in itertools.islice(folder.iterdir(), _MANY)]
@@ -176,28 +155,19 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def _kind_of(path: Path) -> _Kind:
-    if path.suffix == programs.SUFFIX:
-        raise UserError(
-            f"{path} is a program that draws, and its network cannot be taken out of "
-            "it; give the network that it was made from"
-        )
-    return next((kind for kind in _FILES if kind.recognises(path)), _FILES[-1])
-
-
-def _load_run(path: Path, which: Which) -> Generator:
-    params = "g_ema" if which == "ema" else "g_params"
-    config, restored = _restore(path, [params])
-    return _generator(config, restored, params)
-
-
-def _load_run_bundle(path: Path) -> Bundle:
-    config, restored = _restore(path, ["g_ema", "g_params", "d_params"])
-    params = jax.tree.map(jnp.asarray, restored.state["d_params"])
+def _load_run(path: Path, only: Which | None) -> Bundle:
+    fields = {"ema": ["g_ema"], "raw": ["g_params"]}
+    names = fields[only] if only else ["g_ema", "g_params", "d_params"]
+    config, restored = _restore(path, names)
+    generator, *raw = [_generator(config, restored, name) for name in names[:2]]
+    discriminator = None
+    if only is None:
+        params = jax.tree.map(jnp.asarray, restored.state["d_params"])
+        discriminator = TrainedDiscriminator(params=params, config=config)
     return Bundle(
-        generator=_generator(config, restored, "g_ema"),
-        raw=_generator(config, restored, "g_params"),
-        discriminator=TrainedDiscriminator(params=params, config=config),
+        generator=generator,
+        raw=raw[0] if raw else None,
+        discriminator=discriminator,
         source=f"{path.absolute().name} at {restored.nimg / 1000:g} kimg",
     )
 

@@ -103,7 +103,7 @@ def test_a_configuration_that_is_not_ours_is_refused(text, tmp_path):
 def test_pytorch_checkpoints_load_and_convert(name, tmp_path):
     path = Path(__file__).parent / "data" / "pytorch" / f"{name}.pth"
     generator = stylegan_jax.load(path)
-    expected = pytorch.load_pytorch(path)
+    expected = pytorch.load_bundle(path).generator
     chex.assert_trees_all_equal(generator, expected)
     convert.main([str(path), str(tmp_path / "x.safetensors")])
     again = stylegan_jax.load(tmp_path / "x.safetensors")

@@ -19,7 +19,7 @@ from stylegan_jax.io import mirror
 from stylegan_jax.io.bucket import is_remote
 from stylegan_jax.metrics.names import parse_measures
 from stylegan_jax.runs import provenance, run_directory, stored
-from stylegan_jax.training import changes, start, transfer
+from stylegan_jax.training import start, transfer
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.recovery import train
 from stylegan_jax.training.schedule import phases, shortfall
@@ -50,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def adapt(recipe: Config, words: Sequence[str]) -> Config:
         nonlocal beginning
-        recipe, networks = with_init(recipe, words)
-        beginning = None if networks is None else transfer.Beginning(networks)
+        recipe, beginning = with_init(recipe, words)
         return recipe
 
     config, flags = cli.parse_recipe(
@@ -60,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if flags.init_kimg and not flags.init:
         raise UserError("--init-kimg goes with --init; add it, or leave both out")
     if beginning is not None:
-        beginning = beginning._replace(kimg=flags.init_kimg)
+        beginning = dataclasses.replace(beginning, kimg=flags.init_kimg)
     named = cli.is_given("data.name", argv)
     data, said = data_config.by_path(config.data, named=named)
     config = dataclasses.replace(config, data=data)
@@ -86,10 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if flags.workdir and is_remote(flags.workdir):
                 return
             workdir = Path(flags.workdir) if flags.workdir else None
-            if workdir is not None:
-                changes.check(workdir, config, change=flags.change)
-            if workdir is None or run_directory.shown(workdir) is None:
-                transfer.check_frozen(config.optimizer, beginning)
+            start.check_workdir(workdir, config, beginning, change=flags.change)
             return
         with mirror.mirrored(flags.workdir, active=first) as workdir:
             train(
@@ -109,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def with_init(
     recipe: Config, words: Sequence[str]
-) -> tuple[Config, transfer.Source | None]:
+) -> tuple[Config, transfer.Beginning | None]:
     """The recipe, before flags, with the networks of --init or of the run.
 
     Returns the networks too if a new run starts from them. UserError if unreadable.
@@ -131,7 +127,7 @@ def with_init(
     return transfer.with_networks(recipe, theirs, begun), source
 
 
-def source_of(name: str) -> transfer.Source:
+def source_of(name: str) -> transfer.Beginning:
     """All networks of a path, to start from."""
     bundle = loading.load_bundle(name)
     generator, discriminator = bundle.generator, bundle.discriminator
@@ -151,7 +147,7 @@ def source_of(name: str) -> transfer.Source:
             mbstd_group_size=theirs.mbstd_group_size,
             mbstd_num_features=theirs.mbstd_num_features,
         )
-    return transfer.Source(
+    return transfer.Beginning(
         name=name,
         config=config,
         resolution=generator.resolution,

@@ -13,7 +13,7 @@ from stylegan_jax.features.public_weights import WeightFile
 from stylegan_jax.io import array_files, cache
 from stylegan_jax.io import fetch as fetching
 from stylegan_jax.pickles import torch_file
-from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
+from stylegan_jax.pickles.pickle_machine import shown
 from stylegan_jax.pickles.torch_pickle import Tensor
 
 Arrays = dict[str, np.ndarray]
@@ -102,11 +102,11 @@ def read(path: str | os.PathLike[str]) -> Arrays:
 
 def _pytorch_arrays(value: object) -> Arrays:
     if not isinstance(value, Mapping):
-        raise NotAStyleGANPickleError(f"a {type(value).__name__}, no state_dict()")
+        raise UserError(f"a {type(value).__name__}, no state_dict()")
     found: Arrays = {}
     for name, tensor in value.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise NotAStyleGANPickleError(f"{shown(name)} is no tensor")
+            raise UserError(f"{shown(name)} is no tensor")
         found[name] = tensor.array()
     return found
 

@@ -7,7 +7,7 @@ in a generator, `block8/conv0/weight` in a discriminator.
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from stylegan_jax.networks.pair import discriminator_network
 from stylegan_jax.pickles.pickle_machine import shown
 
 MAX_LISTED = 8  # problems spelt out in one error
+Which = Literal["ema", "raw"]  # the generator's moving average, or the one in training
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,51 +57,54 @@ class Bundle:
 
 def generator_arrays(generator: Generator) -> dict[str, np.ndarray]:
     """Arrays of a generator but `alpha`, by path."""
-    flat = dict(_flat(generator.params))
-    flat |= {f"noise/{i}": image for i, image in enumerate(generator.noise)}
-    if generator.w_avg is not None:
-        flat["w_avg"] = generator.w_avg
-    return {path: np.asarray(leaf) for path, leaf in flat.items()}
+    return {path: np.asarray(x) for path, x in _flat(_tree(generator)).items()}
 
 
 def discriminator_arrays(discriminator: TrainedDiscriminator) -> dict[str, np.ndarray]:
     """Arrays of a discriminator, by path."""
-    flat = _flat(discriminator.params)
-    return {path: np.asarray(leaf) for path, leaf in flat.items()}
+    return {path: np.asarray(x) for path, x in _flat(discriminator.params).items()}
 
 
 def generator_shapes(
     config: ModelConfig, *, has_w_avg: bool
 ) -> dict[str, tuple[int, ...]]:
-    """Shapes of a generator's arrays by path, without allocation.
-
-    Raises ArithmeticError, TypeError or ValueError for impossible networks.
-    """
+    """Shapes of a generator's arrays by path; UserError for impossible networks."""
     mean = {"w_avg": (config.w_dim,)} if has_w_avg else {}
-    return _generator_shapes(config) | mean
-
-
-@functools.lru_cache(maxsize=8)  # tracing takes a second, and files hold G and Gs
-def _generator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    ours = jax.eval_shape(lambda: init_generator(jax.random.key(0), config))
-    shapes = {path: leaf.shape for path, leaf in _flat(ours.params).items()}
-    return shapes | {f"noise/{i}": leaf.shape for i, leaf in enumerate(ours.noise)}
+    return _shapes(config, of_generator=True) | mean
 
 
 def discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Shapes of a discriminator's arrays; as `generator_shapes`."""
-    return dict(_discriminator_shapes(config))
+    return dict(_shapes(config, of_generator=False))
 
 
-@functools.lru_cache(maxsize=8)
-def _discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    images = (1, config.resolution, config.resolution, config.num_channels)
-    ours = jax.eval_shape(
-        lambda: discriminator_network(config).init(
-            jax.random.key(0), jnp.zeros(images), jnp.zeros((1, config.label_size))
+@functools.lru_cache(maxsize=16)  # tracing takes a second, and files hold G and Gs
+def _shapes(config: ModelConfig, *, of_generator: bool) -> dict[str, tuple[int, ...]]:
+    def init() -> dict[str, Any]:
+        key = jax.random.key(0)
+        if of_generator:
+            return _tree(init_generator(key, config).replace(w_avg=None))
+        images = jnp.zeros(
+            (1, config.resolution, config.resolution, config.num_channels)
         )
-    )
-    return {path: leaf.shape for path, leaf in _flat(ours["params"]).items()}
+        labels = jnp.zeros((1, config.label_size))
+        return discriminator_network(config).init(key, images, labels)["params"]
+
+    try:
+        shapes = jax.eval_shape(init)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise UserError(f"describes no possible network: {error}") from None
+    return {path: leaf.shape for path, leaf in _flat(shapes).items()}
+
+
+def _tree(generator: Generator) -> dict[str, Any]:
+    noise = {str(i): image for i, image in enumerate(generator.noise)}
+    mean = {} if generator.w_avg is None else {"w_avg": generator.w_avg}
+    return {**generator.params, "noise": noise, **mean}
+
+
+def _flat(params: Any) -> dict[str, Any]:
+    return traverse_util.flatten_dict(params, sep="/")
 
 
 def check_fit(
@@ -165,7 +169,3 @@ def nested(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Tree of parameters from arrays by path, on the default device."""
     on_device = {path: jnp.asarray(array) for path, array in arrays.items()}
     return traverse_util.unflatten_dict(on_device, sep="/")
-
-
-def _flat(params: Any) -> dict[str, Any]:
-    return traverse_util.flatten_dict(params, sep="/")

@@ -1,5 +1,6 @@
 """Conversion of networks between formats, verified by reading back."""
 
+import dataclasses
 import secrets
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,6 @@ from stylegan_jax.interop import (
     stylegan_tf,
 )
 from stylegan_jax.interop.bundle import Bundle, discriminator_arrays, generator_arrays
-from stylegan_jax.networks.generator import Generator
 
 Format = Literal["safetensors", "pkl", "jaxexport"]
 DType = Literal["float32", "bfloat16"]
@@ -72,49 +72,41 @@ def write(
 def compare(expected: Bundle, found: Bundle, dtype: DType) -> float:
     """The largest relative difference of two bundles; float32 must agree bitwise.
 
-    Networks that only `found` has are ignored. Raises UserError beyond rounding.
+    Networks that only `found` has are ignored, and a raw generator that only `expected`
+    has. Raises UserError beyond rounding.
     """
-    pairs = [(expected.generator, found.generator)]
-    if expected.raw is not None and found.raw is not None:
-        pairs.append((expected.raw, found.raw))
-    arrays = [(generator_arrays(a), generator_arrays(b)) for a, b in pairs]
-    for ours, theirs in pairs:
-        _compare_growth(ours, theirs)
-    if expected.discriminator is not None:
-        if found.discriminator is None:
-            raise UserError("read back, the discriminator is missing")
-        both = expected.discriminator, found.discriminator
-        arrays.append((discriminator_arrays(both[0]), discriminator_arrays(both[1])))
-    return max(_deviation(ours, theirs, dtype) for ours, theirs in arrays)
-
-
-def _compare_growth(expected: Generator, found: Generator) -> None:
-    a, b = (1.0 if g.alpha is None else float(g.alpha) for g in (expected, found))
-    if expected.resolution != found.resolution or abs(a - b) > _ALPHA_TOLERANCE:
-        raise UserError(
-            f"read back, the network is at {found.resolution} px, alpha {b}, "
-            f"not {expected.resolution} px, alpha {a}"
-        )
-
-
-def _deviation(
-    expected: dict[str, np.ndarray], found: dict[str, np.ndarray], dtype: str
-) -> float:
-    if expected.keys() != found.keys():
-        odd = ", ".join(sorted(expected.keys() ^ found.keys())[:8])
-        raise UserError(f"read back, these arrays are missing or new: {odd}")
-    largest = 0.0
-    for path, ours in expected.items():
-        theirs = found[path]
-        if ours.shape != theirs.shape:
-            raise UserError(f"read back, {path} is {theirs.shape}, not {ours.shape}")
-        if dtype == "float32":
+    if found.raw is None:
+        expected = dataclasses.replace(expected, raw=None)
+    largest, others = 0.0, _arrays(found)
+    for path, ours in _arrays(expected).items():
+        if path not in others or others[path].shape != ours.shape:
+            raise UserError(f"read back, {path} is missing or of another shape")
+        theirs = others[path]
+        if path.endswith(("resolution", "alpha")):
+            if abs(ours - theirs) > _ALPHA_TOLERANCE:
+                raise UserError(f"read back, {path} is {theirs}, not {ours}")
+        elif dtype == "float32":
             if ours.tobytes() != theirs.tobytes():
                 raise UserError(f"read back, {path} has other numbers")
-            continue
-        scale = np.maximum(np.abs(ours), np.finfo(np.float32).tiny)
-        worst = float(np.max(np.abs(ours - theirs) / scale, initial=0.0))
-        if not worst <= _TOLERANCE[dtype]:
-            raise UserError(f"read back, {path} differs by {worst:.2g} of its size")
-        largest = max(largest, worst)
+        else:
+            scale = np.maximum(np.abs(ours), np.finfo(np.float32).tiny)
+            worst = float(np.max(np.abs(ours - theirs) / scale, initial=0.0))
+            if not worst <= _TOLERANCE[dtype]:
+                raise UserError(f"read back, {path} differs by {worst:.2g} of its size")
+            largest = max(largest, worst)
     return largest
+
+
+def _arrays(bundle: Bundle) -> dict[str, np.ndarray]:
+    """The arrays, resolution and alpha of all networks."""
+    found: dict[str, np.ndarray] = {}
+    for name, generator in (("generator", bundle.generator), ("raw", bundle.raw)):
+        if generator is not None:
+            alpha = 1.0 if generator.alpha is None else generator.alpha
+            growth = {"resolution": generator.resolution, "alpha": alpha}
+            arrays = generator_arrays(generator) | growth
+            found |= {f"{name}/{path}": np.asarray(x) for path, x in arrays.items()}
+    if bundle.discriminator is not None:
+        arrays = discriminator_arrays(bundle.discriminator)
+        found |= {f"discriminator/{path}": array for path, array in arrays.items()}
+    return found

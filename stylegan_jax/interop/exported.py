@@ -25,7 +25,6 @@ from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 import stylegan_jax
@@ -41,13 +40,11 @@ from stylegan_jax.interop.bundle import (
     generator_shapes,
     nested,
 )
+from stylegan_jax.io import array_files, records
 from stylegan_jax.io.atomic import atomic_write
-from stylegan_jax.networks.config import (
-    ModelConfig,
-    check_resolution,
-    stored_model_config,
-)
+from stylegan_jax.networks.config import check_resolution, stored_model_config
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.pickles.pickle_machine import reading
 
 FORMAT = "stylegan_jax networks"
 VERSION = 1
@@ -55,23 +52,17 @@ DTYPES = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16}
 
 _KEY = "stylegan_jax"
 _GENERATOR, _DISCRIMINATOR = "generator/", "discriminator/"
-_STORED = {"F32": "float32", "BF16": "bfloat16"}
-_MAX_HEADER_BYTES = 1 << 20  # at 1024 px, discriminator included, it has 31 kB
 
-_METADATA: dict[str, tuple[type, ...]] = {
-    "format": (str,),
-    "version": (int,),
-    "config": (dict,),
-    "resolution": (int,),
+_DESCRIPTION = {
+    "format": str,
+    "version": int,
+    "config": {},
+    "resolution": int,
     "alpha": (float, type(None)),
-    "has_w_avg": (bool,),
+    "has_w_avg": bool,
     "discriminator": (dict, type(None)),
-    "provenance": (dict,),
+    "provenance": {},
 }
-
-
-class NotAnExportedFileError(UserError):
-    """The file was not written by `save`, or is damaged."""
 
 
 def save(
@@ -122,15 +113,43 @@ def save(
 def load(path: str | Path) -> Generator:
     """Generator of a file that `save` wrote, in float32.
 
-    Raises:
-        NotAnExportedFileError: another, damaged, later or inconsistent file.
+    Raises UserError for another, damaged, later or inconsistent file.
     """
-    return _load(path, with_discriminator=False).generator
+    return load_bundle(path).generator
 
 
 def load_bundle(path: str | Path) -> Bundle:
     """All networks of a file that `save` wrote; raises as `load`."""
-    return _load(path, with_discriminator=True)
+    with reading(path, "; fetch or convert it again"):
+        found = _description(array_files.read_safetensors_header(path))
+        shapes = _shapes(found)
+        stored, _ = array_files.read_safetensors(path)
+        described = {name: (x.shape, x.dtype.name) for name, x in stored.items()}
+        check_fit(described, shapes, dtypes=tuple(DTYPES))
+
+    def arrays(prefix: str) -> dict[str, np.ndarray]:
+        return {
+            name.removeprefix(prefix): array.astype(np.float32)
+            for name, array in stored.items()
+            if name.startswith(prefix)
+        }
+
+    discriminator = None
+    if found["discriminator"] is not None:
+        discriminator = TrainedDiscriminator(
+            params=nested(arrays(_DISCRIMINATOR)), config=found["discriminator"]
+        )
+    return Bundle(
+        generator=build_generator(
+            arrays(_GENERATOR),
+            found["config"],
+            resolution=found["resolution"],
+            alpha=found["alpha"],
+        ),
+        discriminator=discriminator,
+        source=str(found["provenance"].get("source") or Path(path).name),
+        licence=str(found["provenance"].get("licence") or ""),
+    )
 
 
 def is_exported(path: str | Path) -> bool:
@@ -142,133 +161,53 @@ def is_exported(path: str | Path) -> bool:
     except OSError:
         return False
     length = int.from_bytes(head[:8], "little")
-    return head[8:] == b"{" and (2 <= length <= max(size, _MAX_HEADER_BYTES))
-
-
-def stored_dtype(path: str | Path) -> str:
-    """Type of a file's arrays, "float32" or "bfloat16"; raises as `load`."""
-    with _opened(path) as file:
-        return _STORED.get(file.get_slice(next(iter(file.keys()))).get_dtype(), "?")
+    return head[8:] == b"{" and 2 <= length <= max(size, 1 << 20)
 
 
 def _prefixed(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {prefix + path: array for path, array in arrays.items()}
 
 
-def _opened(path: str | Path) -> Any:
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-    if length > _MAX_HEADER_BYTES:
-        raise NotAnExportedFileError(
-            f"{path}: a header of {length} bytes, more than the {_MAX_HEADER_BYTES} "
-            "allowed: this is another kind of file, or damaged"
-        )
-    try:
-        return safetensors.safe_open(os.fspath(path), framework="numpy")
-    except (
-        Exception
-    ) as error:  # the library has an error of its own, and lets others by
-        detail = " ".join(str(error).split())[:200]
-        raise NotAnExportedFileError(
-            f"{path}: damaged, cut off or not a .safetensors file ({detail}); "
-            "fetch or convert it again"
-        ) from None
-
-
-def _load(path: str | Path, *, with_discriminator: bool) -> Bundle:
-    with _opened(path) as file:
-        try:
-            metadata = _read_metadata(file.metadata() or {})
-            configs, shapes = _described(metadata)
-            _check_arrays(file, shapes)
-        except UserError as error:
-            raise NotAnExportedFileError(f"{path}: {error}") from None
-
-        def read(prefix: str) -> dict[str, np.ndarray]:
-            # Copied: the library may return a view of the mapped file.
-            return {
-                name.removeprefix(prefix): np.array(file.get_tensor(name), np.float32)
-                for name in shapes
-                if name.startswith(prefix)
-            }
-
-        generator = build_generator(
-            read(_GENERATOR),
-            configs[_GENERATOR],
-            resolution=metadata["resolution"],
-            alpha=metadata["alpha"],
-        )
-        discriminator = None
-        if with_discriminator and _DISCRIMINATOR in configs:
-            discriminator = TrainedDiscriminator(
-                params=nested(read(_DISCRIMINATOR)), config=configs[_DISCRIMINATOR]
-            )
-    provenance = metadata["provenance"]
-    return Bundle(
-        generator=generator,
-        discriminator=discriminator,
-        source=str(provenance.get("source") or Path(path).name),
-        licence=str(provenance.get("licence") or ""),
-    )
-
-
-def _read_metadata(header: Mapping[str, str]) -> dict[str, Any]:
-    text = header.get(_KEY)
-    if text is None:
+def _description(header: Mapping[str, str]) -> dict[str, Any]:
+    """The description, checked, with its architectures as `ModelConfig`."""
+    if _KEY not in header:
         raise UserError(
             "a .safetensors file of another program; what can be read are those that "
             "python -m stylegan_jax.convert writes"
         )
     try:
-        metadata = json.loads(text)
-    except (ValueError, RecursionError):
-        metadata = None
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        found = records.parse(header[_KEY])
+        records.check(found, {"format": str, "version": int})
+    except ValueError:
+        found = {"format": None}
+    if found["format"] != FORMAT:
         raise UserError(f"its description is not that of {FORMAT!r}")
-    if metadata.get("version") != VERSION:
-        version = ascii(metadata.get("version"))[:20]
+    if found["version"] != VERSION:
         raise UserError(
-            f"written in version {version} of the format, and this program reads "
-            f"version {VERSION}; update stylegan_jax"
+            f"written in version {found['version']} of the format, and this program "
+            f"reads version {VERSION}; update stylegan_jax"
         )
-    for key in sorted(metadata.keys() ^ _METADATA.keys()):
-        kind = "an unknown" if key in metadata else "no"
-        raise UserError(f"a description with {kind} {ascii(key)[:40]}")
-    for key, kinds in _METADATA.items():
-        if type(metadata[key]) not in kinds:
-            raise UserError(f"a description with an odd {key}")
-    return metadata
+    records.check(found, _DESCRIPTION)
+    found["config"] = config = stored_model_config(found["config"])
+    if found["discriminator"] is not None:
+        found["discriminator"] = stored_model_config(found["discriminator"])
+    low = config.resolution if config.mlp_layers else 4  # those do not grow
+    check_resolution("resolution", found["resolution"], low)
+    if found["resolution"] > config.resolution:
+        raise UserError(
+            f"resolution {found['resolution']} of a network of {config.resolution}"
+        )
+    if found["alpha"] is not None and not 0 <= found["alpha"] <= 1:
+        raise UserError(f"alpha is {found['alpha']}, not 0 to 1")
+    return found
 
 
-def _described(
-    metadata: dict[str, Any],
-) -> tuple[dict[str, ModelConfig], dict[str, tuple[int, ...]]]:
-    """Architectures by prefix, and shapes of arrays by name in the file."""
-    config = stored_model_config(metadata["config"])
-    configs = {_GENERATOR: config}
-    if metadata["discriminator"] is not None:
-        configs[_DISCRIMINATOR] = stored_model_config(metadata["discriminator"])
-    resolution, alpha = metadata["resolution"], metadata["alpha"]
-    try:
-        low = config.resolution if config.mlp_layers else 4  # those do not grow
-        check_resolution("resolution", resolution, low)
-        if resolution > config.resolution:
-            raise UserError(
-                f"resolution {resolution} of a network of {config.resolution}"
-            )
-        if alpha is not None and not 0 <= alpha <= 1:
-            raise UserError(f"alpha is {alpha}, not 0 to 1")
-        found = generator_shapes(config, has_w_avg=metadata["has_w_avg"])
-        shapes = _prefixed(_GENERATOR, found)
-        if _DISCRIMINATOR in configs:
-            found = discriminator_shapes(configs[_DISCRIMINATOR])
-            shapes |= _prefixed(_DISCRIMINATOR, found)
-    except (ArithmeticError, TypeError, ValueError) as error:
-        raise UserError(f"describes no possible network: {error}") from None
-    return configs, shapes
-
-
-def _check_arrays(file: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-    found = {name: (tuple(x.get_shape()), x.get_dtype()) for name, x in slices.items()}
-    check_fit(found, shapes, dtypes=tuple(_STORED))
+def _shapes(described: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shapes of all arrays by name in the file."""
+    has_w_avg = described["has_w_avg"]
+    generator = generator_shapes(described["config"], has_w_avg=has_w_avg)
+    shapes = _prefixed(_GENERATOR, generator)
+    if described["discriminator"] is not None:
+        discriminator = discriminator_shapes(described["discriminator"])
+        shapes |= _prefixed(_DISCRIMINATOR, discriminator)
+    return shapes

@@ -15,7 +15,6 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.interop.bundle import build_generator, check_fit, generator_shapes
 from stylegan_jax.networks.config import ModelConfig, num_layers
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError
 
 Variables = Mapping[str, np.ndarray]
 
@@ -24,9 +23,6 @@ NCHW = (0, 2, 3, 1)
 OUT_IN = (1, 0)
 OUT_IN_HW = (2, 3, 1, 0)
 IN_OUT_HW = (2, 3, 0, 1)
-
-# Errors of an impossible architecture.
-IMPOSSIBLE = (ArithmeticError, TypeError, ValueError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +95,7 @@ def match(
 ) -> dict[str, np.ndarray]:
     """Parameters by path, float32, each read from exactly one variable.
 
-    `shapes` are those of all parameters. Raises NotAStyleGANPickleError that lists
+    `shapes` are those of all parameters. Raises UserError that lists
     variables missing, left over, given twice, of a wrong shape or not numbers.
     """
     # Of several names of a parameter, the one present counts.
@@ -109,10 +105,7 @@ def match(
             chosen[path] = theirs, row
     wanted = {name: row.their_shape(shapes[p]) for p, (name, row) in chosen.items()}
     found = {name: (x.shape, x.dtype.name) for name, x in variables.items()}
-    try:
-        check_fit(found, wanted, kind="variables")
-    except UserError as error:
-        raise NotAStyleGANPickleError(str(error)) from None
+    check_fit(found, wanted, kind="variables")
     return {path: row.read(variables[name]) for path, (name, row) in chosen.items()}
 
 
@@ -140,7 +133,7 @@ def growth(lod: np.ndarray | float, resolution: int) -> tuple[int, float | None]
     value = float(lod) if np.ndim(lod) == 0 else math.nan
     coarsest = math.log2(resolution) - 2
     if not 0 <= value <= coarsest:
-        raise NotAStyleGANPickleError(f"lod is {value:g}, not 0 to {coarsest:g}")
+        raise UserError(f"lod is {value:g}, not 0 to {coarsest:g}")
     fade = value % 1
     return resolution >> math.floor(value), None if fade == 0 else 1 - fade
 
@@ -163,12 +156,7 @@ def generator(
         absent: arrays that such files lack, in our layout.
     """
     absent = absent or {}
-    try:
-        shapes = generator_shapes(config, has_w_avg=has_w_avg)
-    except IMPOSSIBLE as error:
-        raise NotAStyleGANPickleError(
-            f"it describes no possible network: {error}"
-        ) from None
+    shapes = generator_shapes(config, has_w_avg=has_w_avg)
     wanted = {path: shape for path, shape in shapes.items() if path not in absent}
     resolution, alpha = growth(lod, config.resolution)
     arrays = {**match(variables, rows, wanted, config), **absent}

@@ -9,15 +9,12 @@ Source: `StyleGANGenerator` in genforce, `models/stylegan_generator.py`.
 
 import numpy as np
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import foreign, state_dict
 from stylegan_jax.interop.foreign import NCHW, OUT_IN, OUT_IN_HW, Row
 from stylegan_jax.interop.state_dict import Variables, count_of, shape_of
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError
-
-# Keys in a checkpoint by `which`.
-WHICH = {"smooth": "generator_smooth", "generator": "generator"}
 
 # A name unique to this family's generators.
 MARK = "synthesis.layer0.apply_noise.weight"
@@ -39,9 +36,7 @@ def _config(found: Variables) -> ModelConfig:
     blocks = count_of(found, "synthesis.output{i}.weight", 9)
     layers = count_of(found, "mapping.dense{i}.weight", state_dict.MAX_MAPPING_LAYERS)
     if found[MARK].ndim != 1:
-        raise NotAStyleGANPickleError(
-            "its noise_type is 'channel'; only 'spatial' is supported"
-        )
+        raise UserError("its noise_type is 'channel'; only 'spatial' is supported")
     label_size = 0
     if "mapping.label_weight" in found:
         label_size = shape_of(found, "mapping.label_weight", 2)[0]
@@ -49,7 +44,7 @@ def _config(found: Variables) -> ModelConfig:
     (w_dim,) = shape_of(found, "truncation.w_avg", 1)
     styled = shape_of(found, "synthesis.layer0.style.weight", 2)[1]
     if w_dim != styled:
-        raise NotAStyleGANPickleError(
+        raise UserError(
             f"w has {w_dim} numbers for layers that take {styled}: it was trained with "
             "repeat_w=False, which is not supported"
         )
@@ -75,7 +70,7 @@ def _config(found: Variables) -> ModelConfig:
 def _dense(kernel: np.ndarray) -> np.ndarray:
     """4x4 kernel `[out, w_dim, 4, 4]` as dense weights `[w_dim, 16 * out]`, turned."""
     if kernel.ndim != 4 or kernel.shape[2:] != (4, 4):
-        raise NotAStyleGANPickleError(
+        raise UserError(
             f"synthesis.layer0.weight is {kernel.shape}, not of a 4x4 convolution"
         )
     turned = kernel[:, :, ::-1, ::-1].transpose(1, 2, 3, 0)

@@ -15,7 +15,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.interop.bundle import MAX_LISTED
 from stylegan_jax.interop.unpickle import PickledNetwork
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
+from stylegan_jax.pickles.pickle_machine import shown
 
 # Our field of an official argument, where named differently.
 _FIELD = {
@@ -101,11 +101,11 @@ _MAX_MAPPING_LAYERS = 64
 def model_config(network: PickledNetwork) -> ModelConfig:
     """Architecture described by a network's arguments.
 
-    Raises NotAStyleGANPickleError for unsupported networks or arguments (all named).
+    Raises UserError for unsupported networks or arguments (all named).
     """
     kind = network.build_func_name
     if kind not in _DEFAULTS:
-        raise NotAStyleGANPickleError(
+        raise UserError(
             f"the network {shown(network.name)} was built by {shown(kind)}"
             + (", which is StyleGAN2" if kind.startswith(("G_main", "D_style")) else "")
             + f"; supported are {', '.join(_DEFAULTS)}"
@@ -124,13 +124,12 @@ def model_config(network: PickledNetwork) -> ModelConfig:
     values: dict[str, Any] = {}
     for key, default in _DEFAULTS[kind].items():
         try:
-            values[_FIELD.get(key, key)] = _value(
-                key, kwargs.get(key, default), default
-            )
-        except NotAStyleGANPickleError as error:
+            found = _value(key, kwargs.get(key, default), default)
+            values[_FIELD.get(key, key)] = found
+        except UserError as error:
             bad.append(str(error))
     if bad:
-        raise NotAStyleGANPickleError(
+        raise UserError(
             f"{kind} {shown(network.name)} has arguments that are not supported: "
             + "; ".join(bad[:MAX_LISTED])
         )
@@ -140,7 +139,10 @@ def model_config(network: PickledNetwork) -> ModelConfig:
             values |= _progan_sizes(values)
         return ModelConfig(**values)
     except (ArithmeticError, TypeError, ValueError) as error:
-        raise impossible(network, error) from None
+        raise UserError(
+            f"the arguments of {shown(network.name)} describe no possible network: "
+            f"{error}"
+        ) from None
 
 
 def official_kwargs(config: ModelConfig, kind: str) -> dict[str, Any]:
@@ -189,14 +191,10 @@ def _official_value(key: str, config: ModelConfig, default: Any) -> Any:
     if key == "fmap_base":
         return value // 2
     if key == "fused_scale":
-        choices = (default, *({True, False} - {default}))
-        same = [choice for choice in choices if _FUSED_FROM[choice] == value]
-        same += [
-            choice
-            for choice in choices
-            if _flipped(config, _FUSED_FROM[choice]) == _flipped(config, value)
-        ]
-        return same[0] if same else default
+        for choice in (default, True, False):
+            if _flipped(config, _FUSED_FROM[choice]) == _flipped(config, value):
+                return choice
+        return default
     return value
 
 
@@ -223,33 +221,24 @@ def _read_by(kind: str, config: ModelConfig) -> dict[str, Any]:
     return {field: value for field, value in fields.items() if field not in idle}
 
 
-def impossible(network: PickledNetwork, error: Exception) -> NotAStyleGANPickleError:
-    """The error for arguments whose network cannot be built."""
-    return NotAStyleGANPickleError(
-        f"the arguments of {shown(network.name)} describe no possible network: {error}"
-    )
-
-
 def _value(key: str, value: Any, default: Any) -> Any:
-    if key == "blur_filter":
-        if value is None or (isinstance(value, list | tuple) and len(value) == 0):
-            return False
-        if isinstance(value, list | tuple) and list(value) == [1, 2, 1]:
-            return True
-    elif key == "fused_scale":
-        if isinstance(value, bool) or value == default:
-            return _FUSED_FROM[value]
-    elif key == "latent_size" and value is None and default is None:
+    """Our value of an official argument; UserError if it is not supported."""
+    if key == "blur_filter" and value in (None, [], ()):
+        return False
+    if key == "blur_filter" and value in ([1, 2, 1], (1, 2, 1)):
+        return True
+    if key == "fused_scale" and (isinstance(value, bool) or value == default):
+        return _FUSED_FROM[value]
+    if value is None and default is None:  # latent_size
         return None
-    elif isinstance(default, bool):
-        if isinstance(value, bool):
-            return value
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, bool) and isinstance(default, bool):
+        return value
+    if type(value) in (int, float) and type(default) in (int, float, type(None)):
         limit = _MAX_MAPPING_LAYERS if key == "mapping_layers" else _MAX_SIZE
         if 0 <= value <= limit and (isinstance(default, float) or value % 1 == 0):
             value = float(value) if isinstance(default, float) else int(value)
             return 2 * value if key == "fmap_base" else value
-    raise NotAStyleGANPickleError(f"{key}={shown(value)}")
+    raise UserError(f"{key}={shown(value)}")
 
 
 def _progan_sizes(values: dict[str, Any]) -> dict[str, int]:

@@ -10,7 +10,6 @@ Source of the layout: `Network.__getstate__` and `__setstate__` in NVlabs/styleg
 """
 
 import ast
-import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -35,18 +34,10 @@ from stylegan_jax.io.atomic import atomic_file
 from stylegan_jax.networks.generator import Generator
 
 STATE_VERSION = 3
-_MODULES = {
-    "G_style": "networks_stylegan.py",
-    "D_basic": "networks_stylegan.py",
-    "G_paper": "networks_progan.py",
-    "D_paper": "networks_progan.py",
-}
 
 
-def save_pickle(
-    path: str | Path, bundle: Bundle, *, module_src: str = ""
-) -> tuple[str, ...]:
-    """Writes an official pickle atomically; returns its networks' names.
+def save_pickle(path: str | Path, bundle: Bundle, *, module_src: str = "") -> None:
+    """Writes an official pickle atomically.
 
     Networks with a mean of w become `G_style` and `D_basic`, others `G_paper` and
     `D_paper` (ProGAN).
@@ -61,26 +52,16 @@ def save_pickle(
         UserError: no official equivalent, or `module_src` lacks the build function.
     """
     ema = bundle.generator
-    g_ema = _generator_state("Gs", ema, module_src)
-    if bundle.discriminator is None:
-        names, value = ("Gs",), g_ema
-    else:
+    value = g_ema = _generator_state("Gs", ema, module_src)
+    if bundle.discriminator is not None:
         # Shared arrays are written once.
-        raw = dataclasses.replace(g_ema, state=g_ema.state | {"name": "G"})
+        raw = NetworkState(g_ema.state | {"name": "G"})
         if bundle.raw is not None:
             raw = _generator_state("G", bundle.raw, module_src)
         d = _discriminator_state(bundle.discriminator, ema, module_src)
-        names, value = ("G", "D", "Gs"), (raw, d, g_ema)
+        value = (raw, d, g_ema)
     with atomic_file(path) as file:
         pickle_emitter.dump(value, file)
-    return names
-
-
-def build_functions(generator: Generator) -> tuple[str, str]:
-    """Official names of the kinds of generator and discriminator."""
-    # Of the two, only StyleGAN keeps a mean of w.
-    is_style = generator.w_avg is not None
-    return ("G_style", "D_basic") if is_style else ("G_paper", "D_paper")
 
 
 def level_of_detail(generator: Generator) -> np.ndarray:
@@ -97,7 +78,9 @@ def level_of_detail(generator: Generator) -> np.ndarray:
 
 
 def _generator_state(name: str, generator: Generator, module_src: str) -> NetworkState:
-    config, (kind, _) = generator.config, build_functions(generator)
+    config = generator.config
+    # Of the two, only StyleGAN keeps a mean of w.
+    kind = "G_paper" if generator.w_avg is None else "G_style"
     kwargs = official_arguments.official_kwargs(config, kind)
     variables = foreign.spell(
         generator_arrays(generator),
@@ -105,35 +88,29 @@ def _generator_state(name: str, generator: Generator, module_src: str) -> Networ
         config,
         unfused=official_arguments.is_unfused(kind, kwargs),
     )
-    lod = {"lod": level_of_detail(generator)}
-    parts: dict[str, dict[str, np.ndarray]] = {"": dict(lod), "synthesis": dict(lod)}
+    lod = level_of_detail(generator)
+    parts = {"": {"lod": lod}, "synthesis": {"lod": lod}, "mapping": {}}
     for official, array in variables.items():
-        component, _, local = official.partition("/")
-        if not local:  # dlatent_avg
-            component, local = "", component
-        parts.setdefault(component, {})[local] = array
+        component, slash, local = official.partition("/")
+        if not slash:  # dlatent_avg
+            component, local = "", official
+        parts[component][local] = array
     if kind == "G_paper":
-        return _network(name, kind, kwargs, {}, parts["synthesis"], module_src)
+        return _network(name, kind, kwargs, parts["synthesis"], module_src)
+    more = {"synthesis": {}, "mapping": {"dlatent_broadcast": config.num_ws}}
     components = {
-        "synthesis": _network(
-            "G_synthesis", "G_synthesis", kwargs, {}, parts["synthesis"], module_src
-        ),
-        "mapping": _network(
-            "G_mapping",
-            "G_mapping",
-            {"dlatent_broadcast": config.num_ws, **kwargs},
-            {},
-            parts.get("mapping", {}),
-            module_src,
-        ),
+        part: _network(
+            f"G_{part}", f"G_{part}", added | kwargs, parts[part], module_src
+        )
+        for part, added in more.items()
     }
-    return _network(name, kind, kwargs, components, parts[""], module_src)
+    return _network(name, kind, kwargs, parts[""], module_src, components)
 
 
 def _discriminator_state(
     discriminator: TrainedDiscriminator, generator: Generator, module_src: str
 ) -> NetworkState:
-    _, kind = build_functions(generator)
+    kind = "D_paper" if generator.w_avg is None else "D_basic"
     kwargs = official_arguments.official_kwargs(discriminator.config, kind)
     variables = foreign.spell(
         discriminator_arrays(discriminator),
@@ -142,16 +119,16 @@ def _discriminator_state(
         unfused=official_arguments.is_unfused(kind, kwargs),
     )
     variables = {"lod": level_of_detail(generator), **variables}
-    return _network("D", kind, kwargs, {}, variables, module_src)
+    return _network("D", kind, kwargs, variables, module_src)
 
 
 def _network(
     name: str,
     kind: str,
     kwargs: dict[str, Any],
-    components: dict[str, NetworkState],
     variables: dict[str, np.ndarray],
     module_src: str,
+    components: dict[str, NetworkState] | None = None,
 ) -> NetworkState:
     _check_module(module_src, kind)
     return NetworkState(
@@ -159,7 +136,7 @@ def _network(
             "version": STATE_VERSION,
             "name": name,
             "static_kwargs": kwargs,
-            "components": components,
+            "components": components or {},
             "build_module_src": module_src,
             "build_func_name": kind,
             "variables": list(variables.items()),
@@ -168,17 +145,14 @@ def _network(
 
 
 def _check_module(module_src: str, kind: str) -> None:
-    if not module_src:
-        return
     try:
         body = ast.parse(module_src).body
     except (SyntaxError, ValueError) as error:
         raise UserError(f"the module source is not Python: {error}") from None
-    if not any(
-        isinstance(node, ast.FunctionDef) and node.name == kind for node in body
-    ):
-        module = _MODULES.get(kind, "networks_stylegan.py")
+    functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    if module_src and kind not in functions:
+        family = "progan" if kind.endswith("_paper") else "stylegan"
         raise UserError(
-            f"the module source has no function {kind}; give training/{module} of "
-            "NVlabs/stylegan"
+            f"the module source has no function {kind}; give "
+            f"training/networks_{family}.py of NVlabs/stylegan"
         )

@@ -25,19 +25,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import foreign, state_dict
 from stylegan_jax.interop.foreign import IN_OUT_HW, NCHW, OUT_IN, OUT_IN_HW, Row
 from stylegan_jax.interop.state_dict import Variables, count_of, shape_of
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents
-from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError
 
 W_AVG_SAMPLES = 10 * 1024
 SEED = 0  # of the latents behind w_avg, and of the noise
-
-# Keys in a checkpoint by `which`.
-WHICH = {"smooth": "g_running", "generator": "generator"}
 
 # A name unique to this family's generators.
 MARK = "generator.progression.0.conv1.input"
@@ -47,27 +44,20 @@ _MAX_Z_DIM = 4096  # nothing real comes near
 _MAX_LAYERS = state_dict.MAX_MAPPING_LAYERS
 
 
-def convert(found: Variables, resolution: int | None = None) -> Generator:
+def convert(found: Variables) -> Generator:
     """Generator of a state dictionary of `StyledGenerator`; raises as `match`.
 
-    `resolution` None takes the highest trained one, where noise strengths and biases
-    are not all zero; blocks above it are dropped.
+    Its resolution is the highest trained one, where noise strengths and biases are not
+    all zero; blocks above it are dropped.
     """
     if "generator.progression.1.conv1.conv.weight_orig" in found:
-        raise NotAStyleGANPickleError(
+        raise UserError(
             "its code is older than July 2019 and resampled in another way, which is "
             "not supported; the newer checkpoints of its README are"
         )
     blocks = count_of(found, "generator.to_rgb.{i}.conv.weight_orig", 9)
-    top = blocks - 1 if resolution is None else int(math.log2(max(resolution, 1))) - 2
-    if resolution is None:
-        trained = [i for i in range(1, blocks) if _is_trained(found, i)]
-        top = trained[-1] if trained else top
-    elif resolution != 4 << max(top, 0) or not 1 <= top < blocks:
-        raise NotAStyleGANPickleError(
-            f"it has no {resolution} px; its sizes are powers of two from 8 to "
-            f"{4 << (blocks - 1)}"
-        )
+    trained = [i for i in range(1, blocks) if _is_trained(found, i)]
+    top = trained[-1] if trained else blocks - 1
     found = {name: array for name, array in found.items() if _block(name) <= top}
     config = _config(found, top)
     fused = [size >= config.fused_from for size in config.resolutions]
@@ -103,17 +93,17 @@ def _config(found: Variables, top: int) -> ModelConfig:
     dense = [f"style.{2 * i + 1}.linear.weight_orig" for i in range(1 + _MAX_LAYERS)]
     layers = sum(name in found for name in dense)
     if not 1 <= layers <= _MAX_LAYERS:
-        raise NotAStyleGANPickleError(f"its mapping has {layers} layers")
+        raise UserError(f"its mapping has {layers} layers")
     width, z_dim = shape_of(found, dense[0], 2)
     if z_dim > _MAX_Z_DIM:
-        raise NotAStyleGANPickleError(f"its latents have {z_dim} numbers")
+        raise UserError(f"its latents have {z_dim} numbers")
     widths = {
         4 << i: shape_of(found, f"generator.progression.{i}.conv2.conv.bias", 1)[0]
         for i in range(top + 1)
     }
     fused = [i for i in range(1, top + 1) if _fused_weight(i) in found]
     if fused and fused != list(range(fused[0], top + 1)):
-        raise NotAStyleGANPickleError(
+        raise UserError(
             "fused and plain up-convolutions alternate, which is not supported"
         )
     channel_base, channel_max = state_dict.channel_rule(widths)

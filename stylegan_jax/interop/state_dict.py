@@ -1,11 +1,12 @@
-"""Readers of PyTorch state dictionaries, which raise NotAStyleGANPickleError."""
+"""Readers of PyTorch state dictionaries, which raise UserError."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, shown
+from stylegan_jax.pickles.pickle_machine import shown
 from stylegan_jax.pickles.torch_pickle import Tensor
 
 Variables = dict[str, np.ndarray]
@@ -19,9 +20,7 @@ def variables(state: Mapping[object, object]) -> Variables:
     found: Variables = {}
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise NotAStyleGANPickleError(
-                f"the state dictionary's {shown(name)} is no tensor"
-            )
+            raise UserError(f"the state dictionary's {shown(name)} is no tensor")
         found[name.removeprefix("module.")] = value.array()
     return found
 
@@ -31,7 +30,7 @@ def shape_of(found: Variables, name: str, ndim: int) -> tuple[int, ...]:
     array = found.get(name)
     if array is None or array.ndim != ndim:
         what = "is missing" if array is None else f"is {array.shape}, not {ndim}-D"
-        raise NotAStyleGANPickleError(f"{name} {what}")
+        raise UserError(f"{name} {what}")
     return array.shape
 
 
@@ -41,9 +40,7 @@ def count_of(found: Variables, name: str, limit: int) -> int:
     while name.format(i=count) in found and count <= limit:
         count += 1
     if not 1 <= count <= limit:
-        raise NotAStyleGANPickleError(
-            f"there are {count} of {name.format(i='N')}, not 1 to {limit}"
-        )
+        raise UserError(f"there are {count} of {name.format(i='N')}, not 1 to {limit}")
     return count
 
 
@@ -53,7 +50,7 @@ def channel_rule(widths: Mapping[int, int]) -> tuple[int, int]:
     channel_base = max(size * width for size, width in widths.items())
     for size, width in widths.items():
         if min(channel_base // size, channel_max) != width:
-            raise NotAStyleGANPickleError(
+            raise UserError(
                 f"{width} channels at {size} px are not min({channel_base} / {size}, "
                 f"{channel_max}): its widths follow no rule of StyleGAN's"
             )
@@ -65,9 +62,9 @@ def drop_blur(found: Variables, names: Sequence[str]) -> None:
     for name in names:
         kernel = found.pop(name, None)
         if kernel is None or kernel.ndim != 4 or kernel.shape[1:] != (1, 3, 3):
-            raise NotAStyleGANPickleError(f"{name} is missing or no 3x3 filter")
+            raise UserError(f"{name} is missing or no 3x3 filter")
         if not np.allclose(kernel, _BLUR, rtol=1e-3):
-            raise NotAStyleGANPickleError(f"{name} is another filter than [1, 2, 1]")
+            raise UserError(f"{name} is another filter than [1, 2, 1]")
 
 
 def layer_paths(config: ModelConfig) -> list[str]:

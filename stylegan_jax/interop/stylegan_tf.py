@@ -3,10 +3,7 @@
 Whatever cannot be represented is rejected by name.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 
@@ -15,19 +12,16 @@ from stylegan_jax.interop import foreign, official_variables
 from stylegan_jax.interop.bundle import (
     Bundle,
     TrainedDiscriminator,
+    Which,
     discriminator_shapes,
     nested,
 )
 from stylegan_jax.interop.foreign import Row
-from stylegan_jax.interop.official_arguments import impossible, model_config
-from stylegan_jax.interop.unpickle import (
-    NotAStyleGANPickleError,
-    PickledNetwork,
-    read_networks,
-)
+from stylegan_jax.interop.official_arguments import model_config
+from stylegan_jax.interop.unpickle import PickledNetwork, read_networks
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.pickles.pickle_machine import shown
+from stylegan_jax.pickles.pickle_machine import reading, shown
 
 LICENCE = (
     "read from an official pickle: weights that NVIDIA published are licensed under "
@@ -35,36 +29,23 @@ LICENCE = (
 )
 
 
-def load_pickle(
-    path: str | os.PathLike[str], which: Literal["G", "Gs"] = "Gs"
-) -> Generator:
-    """Generator of an official StyleGAN or ProGAN pickle, at the saved growth.
+def load_bundle(path: str | os.PathLike[str], only: Which | None = None) -> Bundle:
+    """All networks of an official StyleGAN or ProGAN pickle, or `only` one generator.
 
-    `which` is "Gs", the moving average, or "G", the one under training; a file with a
-    single network has only that one.
-
-    Raises:
-        NotAStyleGANPickleError: another, damaged, unsafe or unsupported file.
+    Generators are as far grown as they were saved. Raises UserError for another,
+    damaged, unsafe or unsupported file.
     """
-    if which not in ("G", "Gs"):
-        raise UserError(f'which is {which!r}; the generators are "G" and "Gs"')
-    networks = read_networks(path)
-    network = networks[which] if which in networks else next(iter(networks.values()))
-    with _naming(path):
-        return generator_from_pickle(network)
-
-
-def load_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """All networks of an official pickle; raises as `load_pickle`."""
     networks = read_networks(path)
     raw = discriminator = None
-    with _naming(path):
-        if "Gs" not in networks or "D" not in networks:
-            generator = generator_from_pickle(next(iter(networks.values())))
+    with reading(path):
+        if len(networks) == 1:
+            (network,) = networks.values()
+            generator = generator_from_pickle(network)
         else:
-            discriminator = discriminator_from_pickle(networks["D"])
-            generator = generator_from_pickle(networks["Gs"])
+            generator = generator_from_pickle(networks["G" if only == "raw" else "Gs"])
+        if len(networks) > 1 and only is None:
             raw = generator_from_pickle(networks["G"])
+            discriminator = discriminator_from_pickle(networks["D"])
     return Bundle(
         generator=generator,
         raw=raw,
@@ -74,23 +55,15 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     )
 
 
-@contextlib.contextmanager
-def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    try:
-        yield
-    except NotAStyleGANPickleError as error:
-        raise NotAStyleGANPickleError(f"{os.fspath(path)}: {error}") from None
-
-
 def generator_from_pickle(network: PickledNetwork) -> Generator:
     """Generator of a `G_style` or `G_paper`, at the saved growth.
 
-    Raises NotAStyleGANPickleError for unsupported options, or variables missing, left
+    Raises UserError for unsupported options, or variables missing, left
     over or of a wrong shape (all listed).
     """
     config = model_config(network)
     if network.build_func_name not in ("G_style", "G_paper"):
-        raise NotAStyleGANPickleError(
+        raise UserError(
             f"{network.build_func_name} is not a generator (G_style or G_paper)"
         )
     is_style = network.build_func_name == "G_style"
@@ -113,18 +86,17 @@ def discriminator_from_pickle(network: PickledNetwork) -> TrainedDiscriminator:
     Only the fields of its `config` that a discriminator reads are meaningful.
     """
     if not network.build_func_name.startswith("D_"):
-        raise NotAStyleGANPickleError(
+        raise UserError(
             f"{shown(network.build_func_name)} is not a discriminator "
             "(D_basic or D_paper)"
         )
     config = model_config(network)
-    try:
-        shapes = discriminator_shapes(config)
-    except foreign.IMPOSSIBLE as error:
-        raise impossible(network, error) from None
-    variables = _without_state(network.variables)
-    rows = official_variables.DISCRIMINATOR
-    found = foreign.match(variables, rows, shapes, config)
+    found = foreign.match(
+        _without_state(network.variables),
+        official_variables.DISCRIMINATOR,
+        discriminator_shapes(config),
+        config,
+    )
     return TrainedDiscriminator(params=nested(found), config=config)
 
 

@@ -10,28 +10,15 @@ tkarras/progressive_growing_of_gans (version 2, without components).
 
 import dataclasses
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import records
 from stylegan_jax.pickles import official_pickle, pickle_machine
-from stylegan_jax.pickles.pickle_machine import (
-    NotAStyleGANPickleError,
-    UnsafePickleError,
-    require,
-    shown,
-)
-
-__all__ = [
-    "NotAStyleGANPickleError",
-    "PickledNetwork",
-    "UnsafePickleError",
-    "is_official_pickle",
-    "read_networks",
-]
+from stylegan_jax.pickles.pickle_machine import UnsafePickleError, require, shown
 
 MAX_FILE_BYTES = 1 << 30  # the largest official file, FFHQ at 1024, has 0.3 GB
 MAX_TEXT = 1000  # characters of a name or of a string setting
@@ -40,7 +27,7 @@ MAX_COMPONENTS = 8
 STATE_VERSIONS = (2, 3, 4)
 
 _WANTED = (
-    "what can be read are pickles of NVlabs/stylegan (and of the ProGAN of tkarras), "
+    "; what can be read are pickles of NVlabs/stylegan (and of the ProGAN of tkarras), "
     "such as karras2019stylegan-ffhq-1024x1024.pkl"
 )
 
@@ -62,9 +49,6 @@ _MAGIC = {
 }
 
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PickledNetwork:
     """State of one pickled `Network`, without its source code."""
@@ -73,13 +57,11 @@ class PickledNetwork:
     build_func_name: str  # "G_style", "D_basic", ...
     version: int = 3  # of the state: 2 ProGAN, 3 StyleGAN, 4 written by StyleGAN2
     class_path: str = ""  # "dnnlib.tflib.network.Network" or "tfutil.Network"
-    static_kwargs: dict[str, Any] = dataclasses.field(
-        default_factory=dict
-    )  # what was given; the rest are defaults
+    # What was given; the rest are defaults.
+    static_kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
     components: dict[str, "PickledNetwork"] = dataclasses.field(default_factory=dict)
-    variables: dict[str, np.ndarray] = dataclasses.field(
-        default_factory=dict
-    )  # by local name, in the official layout
+    # By local name, in the official layout.
+    variables: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def read_networks(path: str | os.PathLike[str]) -> dict[str, PickledNetwork]:
@@ -89,30 +71,20 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, PickledNetwork]:
 
     Raises:
         UnsafePickleError: a class or operation that is not on the list.
-        NotAStyleGANPickleError: damaged, too large, or something else.
+        UserError: damaged, too large, or something else.
     """
-    path = Path(path)
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise NotAStyleGANPickleError(
-            f"{path}: {size} bytes, more than the {MAX_FILE_BYTES} allowed; {_WANTED}"
-        )
-    data = path.read_bytes()
-    try:
+    size = Path(path).stat().st_size
+    with pickle_machine.reading(path, _WANTED):
+        if size > MAX_FILE_BYTES:
+            raise UserError(f"{size} bytes, more than the {MAX_FILE_BYTES} allowed")
+        data = Path(path).read_bytes()
         if not data:
-            raise NotAStyleGANPickleError("the file is empty")
+            raise UserError("the file is empty")
         if kind := kind_of(data[:64]):
-            raise NotAStyleGANPickleError(f"this is {kind}")
+            raise UserError(f"this is {kind}")
         return _networks(
             pickle_machine.run(data, official_pickle.DIALECT, budget=2 * len(data))
         )
-    except NotAStyleGANPickleError as error:
-        raise type(error)(f"{path}: {error}; {_WANTED}") from None
-    except Exception as error:  # damaged bytes surface as almost any exception
-        detail = shown(f"{type(error).__name__}: {error}")
-        raise NotAStyleGANPickleError(
-            f"{path}: damaged or not a pickle ({detail}); {_WANTED}"
-        ) from error
 
 
 def is_official_pickle(path: str | os.PathLike[str]) -> bool:
@@ -135,29 +107,23 @@ def kind_of(head: bytes) -> str | None:
 
 
 def _networks(value: object) -> dict[str, PickledNetwork]:
-    match value:
-        case official_pickle.Network():
-            network = _checked(value, depth=0)
-            return {network.name: network}
-        case (
-            official_pickle.Network(),
-            official_pickle.Network(),
-            official_pickle.Network(),
-        ):
-            names = ("G", "D", "Gs")
-            return {n: _checked(v, depth=0) for n, v in zip(names, value, strict=True)}
+    if isinstance(value, official_pickle.Network):
+        network = _checked(value, depth=0)
+        return {network.name: network}
+    if isinstance(value, tuple) and len(value) == 3:
+        names = ("G", "D", "Gs")
+        return {n: _checked(v, depth=0) for n, v in zip(names, value, strict=True)}
     size = f" of {len(value)}" if isinstance(value, tuple | list | dict) else ""
-    raise NotAStyleGANPickleError(
+    raise UserError(
         f"holds a {type(value).__name__}{size}, not the tuple (G, D, Gs) or one network"
     )
 
 
-# Keys of a state and their types.
-_STATE: dict[str, type] = {
+_STATE = {
     "version": int,
     "name": str,
-    "static_kwargs": dict,
-    "components": dict,
+    "static_kwargs": {},
+    "components": {},
     "build_module_src": str,
     "build_func_name": str,
     "variables": list,
@@ -167,27 +133,24 @@ _STATE: dict[str, type] = {
 def _checked(value: object, *, depth: int) -> PickledNetwork:
     """Network of a stand-in; `depth` bounds nested components."""
     if not isinstance(value, official_pickle.Network) or value.state is None:
-        raise NotAStyleGANPickleError("a network without a state")
+        raise UserError("a network without a state")
     require(depth <= 2, "networks nested too deeply")
     state = {"components": {}, **value.state}
-    version = state.get("version")
-    if type(version) is not int or version not in STATE_VERSIONS:
-        raise NotAStyleGANPickleError(
-            "a network state whose version is none of "
+    records.check(state, _STATE, "a network state")
+    for key in state.keys() - _STATE.keys():
+        raise UserError(f"a network state with an unknown {shown(key)}")
+    if state["version"] not in STATE_VERSIONS:
+        raise UserError(
+            f"a network state of version {state['version']}, not one of "
             f"{', '.join(map(str, STATE_VERSIONS))}"
         )
-    for key in sorted(state.keys() ^ _STATE.keys()):
-        kind = "an unknown" if key in state else "no"
-        raise NotAStyleGANPickleError(f"a network state with {kind} {shown(key)}")
-    for key, kind in _STATE.items():
-        require(isinstance(state[key], kind), f"a network state with an odd {key}")
     for key in ("name", "build_func_name"):
         require(len(state[key]) <= MAX_TEXT, f"a network whose {key} is too long")
     require(len(state["components"]) <= MAX_COMPONENTS, "too many components")
     return PickledNetwork(
         name=state["name"],
         build_func_name=state["build_func_name"],
-        version=version,
+        version=state["version"],
         class_path=value.class_path,
         static_kwargs=_plain(state["static_kwargs"], [MAX_SETTINGS], depth=0),
         components={
@@ -207,9 +170,7 @@ def _variables(pairs: list[Any]) -> dict[str, np.ndarray]:
                 require(name not in variables, f"the variable {shown(name)} twice")
                 variables[name] = array
             case _:
-                raise NotAStyleGANPickleError(
-                    "a variable that is not a name with an array"
-                )
+                raise UserError("a variable that is not a name with an array")
     return variables
 
 

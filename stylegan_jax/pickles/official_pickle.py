@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.pickles.pickle_machine import (
     Dialect,
     Global,
     Machine,
-    NotAStyleGANPickleError,
     UnsafePickleError,
     require,
     shown,
@@ -43,23 +43,6 @@ _NAMES: dict[tuple[str, str], str] = {
     ("_codecs", "encode"): "encode",  # how protocol 2 of Python 3 writes bytes
 }
 _DTYPES = {f"{kind}{size}" for kind in "fiu" for size in (2, 4, 8)} | {"i1", "u1", "b1"}
-
-# Kinds of foreign pickles by module prefix.
-_FOREIGN = {
-    "torch_utils": "a StyleGAN2-ADA-PyTorch or StyleGAN3 pickle, which carries code",
-    "training.networks": "a StyleGAN2-ADA-PyTorch pickle, which carries code",
-    "torch": "a PyTorch checkpoint",
-    "network": "a ProGAN pickle of the Theano version",
-    "lasagne": "a Theano model",
-    "theano": "a Theano model",
-    "keras": "a Keras model",
-    "tensorflow": "a TensorFlow object",
-    "dnnlib": "a pickle of another NVIDIA project",
-    "flax": "a Flax object",
-    "jax": "a JAX object",
-    "sklearn": "a scikit-learn model",
-    "pandas": "a pandas table",
-}
 
 
 @dataclasses.dataclass
@@ -100,7 +83,7 @@ def to_array(
     )
     count = math.prod(shape)
     if len(data) != count * dtype.value.itemsize:
-        raise NotAStyleGANPickleError(
+        raise UserError(
             f"an array of shape {shape} and type {dtype.value} has {len(data)} bytes "
             "of data"
         )
@@ -159,7 +142,6 @@ def _make(cls: Global) -> object:
 DIALECT = Dialect(
     family="StyleGAN pickle",
     names=_NAMES,
-    foreign=_FOREIGN,
     call=call,
     make=_make,
     set_state=set_state,

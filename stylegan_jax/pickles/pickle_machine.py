@@ -10,20 +10,53 @@ every allocation, so a hostile file costs one error.
 Source of the opcodes: the standard library's `pickletools`.
 """
 
+import contextlib
 import dataclasses
+import os
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from stylegan_jax.errors import UserError
 
+_CODE = "which carries code; load it in PyTorch and save its state_dict() instead"
+# What a pickle is that names a module; the first prefix counts.
+_FOREIGN = {
+    "torch_utils": f"a StyleGAN2-ADA-PyTorch or StyleGAN3 pickle, {_CODE}",
+    "training.networks": f"a StyleGAN2-ADA-PyTorch pickle, {_CODE}",
+    **dict.fromkeys(("torch.nn", "model", "models"), f"a whole model, {_CODE}"),
+    **dict.fromkeys(("torch.jit", "__torch__"), f"a TorchScript program, {_CODE}"),
+    "torch": "a PyTorch checkpoint",
+    "network": "a ProGAN pickle of the Theano version",
+    **dict.fromkeys(("lasagne", "theano"), "a Theano model"),
+    "keras": "a Keras model",
+    "tensorflow": "a TensorFlow object",
+    "dnnlib": "a pickle of another NVIDIA project",
+    **dict.fromkeys(("flax", "jax"), "a Flax or JAX object"),
+    "sklearn": "a scikit-learn model",
+    "pandas": "a pandas table",
+}
 
-class NotAStyleGANPickleError(UserError):
-    """The file holds no readable network, or is damaged."""
 
-
-class UnsafePickleError(NotAStyleGANPickleError):
+class UnsafePickleError(UserError):
     """The file imports, calls or builds something that is not data."""
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str], hint: str = "") -> Iterator[None]:
+    """Errors of the block name the file, and end with `hint`.
+
+    Damaged bytes surface as almost any exception; all become UserErrors.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f"{os.fspath(path)}: {error}{hint}") from None
+    except Exception as error:
+        detail = shown(f"{type(error).__name__}: {error}")
+        raise UserError(
+            f"{os.fspath(path)}: damaged, or another kind of file ({detail}){hint}"
+        ) from error
 
 
 def shown(text: object) -> str:
@@ -51,7 +84,6 @@ class Dialect:
 
     family: str  # such a pickle, for messages
     names: Mapping[tuple[str, str], str]  # the kind of each, by module and name
-    foreign: Mapping[str, str]  # module prefixes that tell what another file is
     call: Callable[["Machine", Global, tuple[Any, ...]], object]  # answers REDUCE
     make: Callable[[Global], object]  # answers NEWOBJ; it gets no arguments
     set_state: Callable[["Machine", object, object], None]  # answers BUILD
@@ -166,7 +198,7 @@ def _global(machine: Machine, module: object, name: object) -> None:
         machine.stack.append(Global(kind, f"{module}.{name}"))
         return
     full = shown(f"{module}.{name}")
-    for prefix, what in dialect.foreign.items():
+    for prefix, what in _FOREIGN.items():
         if module == prefix or module.startswith(prefix + "."):
             raise UnsafePickleError(f"names {full}: this looks like {what}")
     raise UnsafePickleError(

@@ -15,9 +15,10 @@ import zipfile
 import zlib
 from typing import IO
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.io import archives
 from stylegan_jax.pickles import pickle_machine, torch_pickle
-from stylegan_jax.pickles.pickle_machine import NotAStyleGANPickleError, require, shown
+from stylegan_jax.pickles.pickle_machine import require, shown
 from stylegan_jax.pickles.torch_pickle import Storage
 
 MAX_FILE_BYTES = 1 << 33  # networks and optimisers at 1024 px have 1 GB
@@ -49,30 +50,28 @@ def read(path: str | os.PathLike[str]) -> object:
 
     Raises:
         UnsafePickleError: a class or operation that is not on the list.
-        NotAStyleGANPickleError: damaged, too large, or something else.
+        UserError: damaged, too large, or something else.
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if not size:
-            raise NotAStyleGANPickleError("the file is empty")
+            raise UserError("the file is empty")
         if size > MAX_FILE_BYTES:
-            raise NotAStyleGANPickleError(
-                f"{size} bytes, more than the {MAX_FILE_BYTES} allowed"
-            )
+            raise UserError(f"{size} bytes, more than the {MAX_FILE_BYTES} allowed")
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
             if data[:4] == ZIP_MAGIC:
                 return _read_zip(file, data)
             return _read_legacy(data)
-        except NotAStyleGANPickleError:
+        except UserError:
             raise
         except zipfile.BadZipFile:
-            raise NotAStyleGANPickleError(
+            raise UserError(
                 "an archive that is cut short or damaged; fetch it again"
             ) from None
         except Exception as error:  # damaged bytes surface as almost any exception
             detail = shown(f"{type(error).__name__}: {error}")
-            raise NotAStyleGANPickleError(
+            raise UserError(
                 f"damaged, or not a PyTorch file ({detail}); fetch it again"
             ) from error
 
@@ -81,7 +80,7 @@ def _read_zip(file: IO[bytes], data: mmap.mmap) -> object:
     try:
         archives.check_directory(file, len(data))
     except archives.SuspiciousArchiveError as error:
-        raise NotAStyleGANPickleError(f"an archive with {error}") from None
+        raise UserError(f"an archive with {error}") from None
     with zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         _check_members(archive.infolist(), len(data))
@@ -89,10 +88,10 @@ def _read_zip(file: IO[bytes], data: mmap.mmap) -> object:
         name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl")
     ]
     if len(roots) != 1 or roots[0].count("/") != 1:
-        raise NotAStyleGANPickleError("a zip archive, but not one of torch.save")
+        raise UserError("a zip archive, but not one of torch.save")
     root = roots[0]
     if any(name.startswith(f"{root}code/") for name in members):
-        raise NotAStyleGANPickleError(
+        raise UserError(
             "a TorchScript archive, which is a program; save the state_dict() instead"
         )
     order = members.get(f"{root}byteorder")
@@ -103,10 +102,10 @@ def _read_zip(file: IO[bytes], data: mmap.mmap) -> object:
         if key not in storages:
             info = members.get(f"{root}data/{key}")
             if info is None:
-                raise NotAStyleGANPickleError(f"no data of the storage {shown(key)}")
+                raise UserError(f"no data of the storage {shown(key)}")
             found = Storage(code, count, _member(data, info), info.CRC, big_endian)
             if info.file_size != found.num_bytes:
-                raise NotAStyleGANPickleError(
+                raise UserError(
                     f"the storage {shown(key)} has {info.file_size} bytes, not the "
                     f"{found.num_bytes} it should have"
                 )
@@ -117,7 +116,7 @@ def _read_zip(file: IO[bytes], data: mmap.mmap) -> object:
     require(info.file_size <= MAX_PICKLE_BYTES, "a pickle that is too large")
     pickle = bytes(_member(data, info))
     if zlib.crc32(pickle) != info.CRC:
-        raise NotAStyleGANPickleError("the file is damaged; fetch it again")
+        raise UserError("the file is damaged; fetch it again")
     return pickle_machine.run(pickle, torch_pickle.dialect(find), budget=2 * len(data))
 
 
@@ -147,8 +146,7 @@ def _member(data: mmap.mmap, info: zipfile.ZipInfo) -> memoryview:
 
 
 def _read_legacy(data: mmap.mmap) -> object:
-    if data[: len(LEGACY_MAGIC)] != LEGACY_MAGIC:
-        raise NotAStyleGANPickleError("not a file of torch.save")
+    require(data[: len(LEGACY_MAGIC)] == LEGACY_MAGIC, "not a file of torch.save")
     data.seek(len(LEGACY_MAGIC))
     storages: dict[str, Storage] = {}
 
@@ -168,7 +166,7 @@ def _read_legacy(data: mmap.mmap) -> object:
     for key in keys:
         storage = storages.get(key) if isinstance(key, str) else None
         if storage is None or storage.data is not None:
-            raise NotAStyleGANPickleError("a storage that is not used, or twice")
+            raise UserError("a storage that is not used, or twice")
         (count,) = struct.unpack_from("<q" if little else ">q", data, at)
         end = at + 8 + storage.num_bytes
         require(count == storage.count, "a storage of another size than declared")

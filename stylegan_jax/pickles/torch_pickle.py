@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.pickles import official_pickle
 from stylegan_jax.pickles.pickle_machine import (
     Dialect,
     Global,
     Machine,
-    NotAStyleGANPickleError,
     UnsafePickleError,
     require,
     shown,
@@ -53,16 +53,6 @@ _NAMES = {
     ("numpy._core.multiarray", "scalar"): "scalar",
     ("_codecs", "encode"): "encode",
 }
-_CODE = "which carries code; load it in PyTorch and save its state_dict() instead"
-_FOREIGN = {
-    "torch_utils": f"a StyleGAN2-ADA-PyTorch or StyleGAN3 pickle, {_CODE}",
-    "torch.nn": f"a whole model, {_CODE}",
-    "__torch__": f"a TorchScript program, {_CODE}",
-    "torch.jit": f"a TorchScript program, {_CODE}",
-    "model": f"a whole model, {_CODE}",
-    "models": f"a whole model, {_CODE}",
-    "dnnlib": "an NVIDIA pickle",
-}
 
 
 @dataclasses.dataclass(eq=False)
@@ -94,9 +84,9 @@ class Tensor:
         """Read-only view of the file; bfloat16 as a float32 copy."""
         storage, size = self.storage, int(self.storage.code[1:])
         if storage.data is None or storage.data.nbytes != storage.num_bytes:
-            raise NotAStyleGANPickleError("a tensor without its data")
+            raise UserError("a tensor without its data")
         if storage.crc is not None and zlib.crc32(storage.data) != storage.crc:
-            raise NotAStyleGANPickleError(
+            raise UserError(
                 "numbers do not agree with their checksum: the file is damaged; fetch "
                 "it again"
             )
@@ -136,7 +126,6 @@ def dialect(find: Callable[[str, str, int], Storage]) -> Dialect:
     return Dialect(
         family="PyTorch state dictionary",
         names=_NAMES,
-        foreign=_FOREIGN,
         call=_call,
         make=_make,
         set_state=_set_state,

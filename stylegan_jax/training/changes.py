@@ -42,8 +42,6 @@ FROM_HERE = (
     *("loss.*", "augment.*", "data.*", "schedule.*"),
     *("model.dtype", "run.matmul_precision", "run.seed"),
 )
-
-
 _GROWING = ("initial_resolution", "stable_kimg", "fade_kimg")
 
 
@@ -57,36 +55,30 @@ def check(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
     nimg = run_directory.shown(workdir)
     if not found or nimg is None:
         return found
-    stored = run_directory.read_config(workdir)
-    old = stored["data"].get("path")
-    if old and str(Path(old).expanduser().absolute()) == config.data.path:
-        found.pop("data.path", None)  # relative, of an older version
     rest = {name: x for name, x in found.items() if not matches(name, FREE)}
     network = [x for name, x in rest.items() if not matches(name, FROM_HERE)]
-    before = f"{workdir} was trained with other values (stored -> given):\n  "
-    if network:
-        raise UserError(
-            before
-            + "\n  ".join(network)
-            + "\nthese make another network: give the stored values to continue this "
-            f"run, or `workdir` NEW `init` {workdir} for a new one from its networks"
+    if network or (rest and not change):
+        way = (
+            "these make another network: give the stored values to continue this run"
+            if network
+            else "`change` trains on with the new ones from its last checkpoint; give "
+            "the stored values to continue as before"
         )
-    if rest and not change:
+        listed = "\n  ".join(network or rest.values())
         raise UserError(
-            before + "\n  ".join(rest.values()) + "\n`change` trains on with the new "
-            "ones from its last checkpoint; give the stored values to continue as "
-            f"before, or `workdir` NEW `init` {workdir} for a new run from its networks"
+            f"{workdir} was trained with other values (stored -> given):\n  {listed}\n"
+            f"{way}, or `workdir` NEW `init` {workdir} for a new run from its networks"
         )
     if any(f"schedule.{name}" in found for name in _GROWING):
-        growing = {name: stored["schedule"][name] for name in _GROWING}
-        schedules = (ScheduleConfig(**growing), config.schedule)
+        stored = run_directory.read_config(workdir)["schedule"]
+        before = ScheduleConfig(**{name: stored[name] for name in _GROWING})
         final = config.model.resolution
-        size, new_size = (resolution_at(x, final, nimg) for x in schedules)
-        if new_size < size:
+        size, new = (resolution_at(x, final, nimg) for x in (before, config.schedule))
+        if new < size:
             raise UserError(
                 f"{workdir} has grown to {size} px, and with these schedule.initial_"
-                f"resolution, stable_kimg and fade_kimg it would be at {new_size} px "
-                f"after {nimg / 1000:g} kimg; give smaller ones, or another `workdir`"
+                f"resolution, stable_kimg and fade_kimg it would be at {new} px after "
+                f"{nimg / 1000:g} kimg; give smaller ones, or another `workdir`"
             )
     return found
 
@@ -94,15 +86,15 @@ def check(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
 def after_divergence(config: Config) -> str:
     """Advice on resuming after numbers became infinite."""
     rate = config.optimizer.learning_rate
-    slower = _scaled(rate, 0.5)
+    lower = tuple((size, value / 2) for size, value in rate.exceptions)
     text = (
         "The same command with `optimizer.learning_rate` "
-        f"{slower} `change` goes on from there at half the rate"
+        f"{ByResolution(rate.default / 2, lower)} `change` goes on from there at half "
+        "the rate"
     )
     gamma = config.loss.resolved().r1_gamma
-    if gamma:
-        text += f", with `loss.r1_gamma` {2 * gamma:g} `change` at twice the penalty"
-    return text
+    twice = f", with `loss.r1_gamma` {2 * (gamma or 0):g} `change` at twice the penalty"
+    return text + twice if gamma else text
 
 
 @contextlib.contextmanager
@@ -125,28 +117,18 @@ def memory_explained(
 
 def _leaner(config: Config, phase: Phase, devices: int) -> list[str]:
     found = [] if config.model.remat else ["`model.remat`"]
-    size, parts, at = phase.batch_size, phase.accumulate, phase.resolution
-
-    def usable(size: int, parts: int) -> bool:
-        other = dataclasses.replace(phase, batch_size=size, accumulate=parts)
-        return not part_problem(config.model, other, devices)
-
-    more = [n for n in range(parts + 1, size + 1) if size % n == 0 and usable(size, n)]
-    if more:
-        table = _with(config.schedule.accumulate, at, more[0])
-        found.append(f"`schedule.accumulate` {table} `change`")
-    less = [n for n in range(size // 2, 0, -1) if n % parts == 0 and usable(n, parts)]
-    if less:
-        table = _with(config.schedule.batch_size, at, less[0])
-        found.append(f"`schedule.batch_size` {table} `change`")
+    size, parts = phase.batch_size, phase.accumulate
+    values = {
+        "accumulate": [n for n in range(parts + 1, size + 1) if size % n == 0],
+        "batch_size": [n for n in range(size // 2, 0, -1) if n % parts == 0],
+    }
+    for name, candidates in values.items():
+        table = getattr(config.schedule, name)
+        for value in candidates:
+            leaner = dataclasses.replace(phase, **{name: value})
+            if not part_problem(config.model, leaner, devices):
+                exceptions = dict(table.exceptions) | {phase.resolution: value}
+                table = ByResolution(table.default, tuple(exceptions.items()))
+                found.append(f"`schedule.{name}` {table} `change`")
+                break
     return found or ["another machine: no flag"]
-
-
-def _with(table: ByResolution[int], resolution: int, value: int) -> ByResolution[int]:
-    exceptions = dict(table.exceptions) | {resolution: value}
-    return ByResolution(table.default, tuple(exceptions.items()))
-
-
-def _scaled(table: ByResolution[float], factor: float) -> ByResolution[float]:
-    exceptions = tuple((size, value * factor) for size, value in table.exceptions)
-    return ByResolution(table.default * factor, exceptions)

@@ -1,8 +1,7 @@
 """Compilation of the next phase's step during training."""
 
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +12,7 @@ from stylegan_jax.distributed import parallel
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import Phase
-from stylegan_jax.training.state import (
-    TrainState,
-    init_state,
-    shardings,
-)
+from stylegan_jax.training.state import TrainState, init_state, shardings
 from stylegan_jax.training.step import Batch, TrainStep, make_step
 
 
@@ -39,17 +34,19 @@ def abstract_batch(
     lead = (phase.minibatches, phase.batch_size)
     size = (phase.resolution, phase.resolution, model.num_channels)
     place = parallel.split(mesh, axis=1)
-    images = jax.ShapeDtypeStruct((*lead, *size), dtype, sharding=place)
-    labels = (*lead, model.label_size)
-    labels = jax.ShapeDtypeStruct(labels, jnp.float32, sharding=place)
-    return {"images": images, "labels": labels}
+    return {
+        "images": jax.ShapeDtypeStruct((*lead, *size), dtype, sharding=place),
+        "labels": jax.ShapeDtypeStruct(
+            (*lead, model.label_size), jnp.float32, sharding=place
+        ),
+    }
 
 
 def compile_step(config: Config, phase: Phase, mesh: Mesh) -> TrainStep:
     """Traces and compiles the training step of a phase; takes seconds to minutes."""
-    model, state = config.model, abstract_state(config, mesh)
+    state = abstract_state(config, mesh)
     step = make_step(
-        model,
+        config.model,
         config.loss,
         config.optimizer,
         phase,
@@ -57,7 +54,7 @@ def compile_step(config: Config, phase: Phase, mesh: Mesh) -> TrainStep:
         jax.tree.map(lambda x: x.sharding, state),
         config.augment,
     )
-    batch = abstract_batch(model, phase, mesh, config.data.dtype)
+    batch = abstract_batch(config.model, phase, mesh, config.data.dtype)
     key = jax.eval_shape(lambda: jax.random.key(0))
     key = _at(key, parallel.replicated(mesh))
     return step.lower(state, batch, key).compile()  # type: ignore[attr-defined]
@@ -73,31 +70,16 @@ def steps_ahead(
     `wait` takes a predicate (next step compiled?) and blocks until it holds; returning
     False instead ends the iteration.
     """
-    ahead: Future[TrainStep] | None = None
+    # Python waits for its thread at exit: XLA crashes if a program ends as it compiles.
+    thread = ThreadPoolExecutor(1, "compile")
+    ahead = [thread.submit(compiled, phase) for phase in phases[:1]]
     for i, phase in enumerate(phases):
-        ahead = ahead or _in_background(compiled, phase)
-        if not wait(ahead.done):
+        current = ahead.pop()
+        if not wait(current.done):
             return
-        step = ahead.result()
-        following = phases[i + 1 : i + 2]
-        ahead = _in_background(compiled, *following) if following else None
+        step = current.result()
+        ahead = [thread.submit(compiled, after) for after in phases[i + 1 : i + 2]]
         yield phase, step
-
-
-def _in_background(
-    function: Callable[[Phase], TrainStep], phase: Phase
-) -> Future[TrainStep]:
-    """Runs in a non-daemon thread: XLA crashes if a program ends as it compiles."""
-    future: Future[TrainStep] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function(phase))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="compile").start()
-    return future
 
 
 def _at(x: jax.ShapeDtypeStruct, sharding: Sharding) -> jax.ShapeDtypeStruct:

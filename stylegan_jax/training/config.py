@@ -77,7 +77,6 @@ class Config:
                 f"{self.data.name!r}: points ({', '.join(POINTS)}) have 1 pixel, "
                 "images more"
             )
-        self._check_frozen()
         if self.augment.mode != "none" and self.data.name in POINTS:
             raise UserError(
                 f"augment.mode is {self.augment.mode}, but data.name "
@@ -90,13 +89,6 @@ class Config:
                 f"below {lowest}; multi-layer perceptrons do not grow, the others "
                 "begin at 4 px or above"
             )
-        if self.schedule.initial_resolution > self.model.resolution:
-            raise UserError(
-                f"schedule.initial_resolution {self.schedule.initial_resolution} is "
-                f"above model.resolution {self.model.resolution}"
-            )
-
-    def _check_frozen(self) -> None:
         freeze_d = self.optimizer.freeze_d
         lowest = self.schedule.initial_resolution
         # Colours, two layers for each resolution above 4 px, three at 4 px.

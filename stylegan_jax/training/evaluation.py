@@ -9,13 +9,11 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import timing
 from stylegan_jax.limits import require, require_positive
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.runs.retention import Criterion, Scores
+from stylegan_jax.runs.retention import Criterion
 
 _log = logging.getLogger(__name__)
 
@@ -74,24 +72,6 @@ def criterion(best: str | None, evaluators: Sequence[Evaluator]) -> Criterion | 
             f" best checkpoint; those are {', '.join(known) or 'none'}"
         )
     return Criterion(best, known[best])
-
-
-def due(
-    evaluators: Sequence[Evaluator], nimg: int, last_nimg: int, *, at_end: bool
-) -> list[str]:
-    """Names of the evaluators due at `nimg`, after a checkpoint at `last_nimg`."""
-    return [
-        evaluator.name
-        for evaluator in evaluators
-        if at_end or timing.due(nimg, last_nimg, evaluator.every_kimg)
-    ]
-
-
-def missed(facts: Mapping[str, Any], scores: Scores) -> list[str]:
-    """Evaluators due by a checkpoint's metadata (`facts`) but without scores."""
-    names = facts.get("due")
-    names = names if isinstance(names, list) else []
-    return [name for name in map(str, names) if name not in scores]
 
 
 def evaluate(

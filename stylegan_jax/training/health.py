@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.limits import require, require_not_negative, require_positive
@@ -73,13 +73,17 @@ class Monitor:
         `diversity` is the spread of the samples relative to the data's, None if
         unknown.
         """
-        symptoms = dict(self._symptoms(metrics, diversity))
+        found = {
+            "r1": self._r1_symptom(metrics),
+            "scores": self._score_symptom(metrics),
+        }
+        if diversity is not None:
+            found["diversity"] = self._diversity_symptom(diversity)
         reported = None
-        for name in [*self._ticks]:
-            # Diversity is not known at every tick.
-            if name not in symptoms and (name != "diversity" or diversity is not None):
-                del self._ticks[name]
-        for name, sentence in symptoms.items():
+        for name, sentence in found.items():
+            if sentence is None:
+                self._ticks.pop(name, None)
+                continue
             if name not in self._ticks:
                 self._ticks[name], self._healthy[name] = 0, self._nimg
             self._ticks[name] += 1
@@ -94,20 +98,8 @@ class Monitor:
             self._nimg = nimg
         return reported
 
-    def _symptoms(
-        self, metrics: Mapping[str, float], diversity: float | None
-    ) -> Iterator[tuple[str, str]]:
-        if sentence := self._look_at_r1(metrics.get("r1")):
-            yield "r1", sentence
-        if self._loss.objective.startswith("logistic"):
-            scores = [metrics.get(f"scores/{kind}", 0.0) for kind in ("real", "fake")]
-            if sentence := self._look_at_scores(*scores):
-                yield "scores", sentence
-        if diversity is not None and (sentence := self._look_at_diversity(diversity)):
-            yield "diversity", sentence
-
-    def _look_at_r1(self, r1: float | None) -> str | None:
-        gamma = self._loss.r1_gamma
+    def _r1_symptom(self, metrics: Mapping[str, float]) -> str | None:
+        r1, gamma = metrics.get("r1"), self._loss.r1_gamma
         if r1 is None or not gamma:
             return None
         usual = statistics.median(self._r1) if len(self._r1) >= _ENOUGH else math.inf
@@ -120,32 +112,33 @@ class Monitor:
         self._r1.append(r1)
         return None
 
-    def _look_at_scores(self, real: float, fake: float) -> str | None:
+    def _score_symptom(self, metrics: Mapping[str, float]) -> str | None:
+        if not self._loss.objective.startswith("logistic"):
+            return None
+        real, fake = (metrics.get(f"scores/{kind}", 0.0) for kind in ("real", "fake"))
         sure = math.log(self._config.certainty / (1 - self._config.certainty))
+        seen = f"(scores {real:.3g} of reals, {fake:.3g} of fakes)"
         if real > sure and fake < -sure:
             return (
-                f"the discriminator is always right (scores {real:.3g} of reals, "
-                f"{fake:.3g} of fakes) and teaches the generator nothing: raise "
-                "loss.r1_gamma, lower optimizer.d_rate, or train on more images "
-                "(`data.mirror` doubles them)"
+                f"the discriminator is always right {seen} and teaches the generator "
+                "nothing: raise loss.r1_gamma, lower optimizer.d_rate, or train on "
+                "more images (`data.mirror` doubles them)"
             )
         if min(real, fake) > sure or max(real, fake) < -sure:
-            verdict = "real" if real > 0 else "fake"
             return (
-                f"the discriminator calls everything {verdict} (scores {real:.3g} of "
-                f"reals, {fake:.3g} of fakes): lower optimizer.learning_rate or "
-                "loss.r1_gamma"
+                f"the discriminator calls everything {'real' if real > 0 else 'fake'} "
+                f"{seen}: lower optimizer.learning_rate or loss.r1_gamma"
             )
         return None
 
-    def _look_at_diversity(self, diversity: float) -> str | None:
+    def _diversity_symptom(self, diversity: float) -> str | None:
         # Low diversity early in training is no collapse.
         self._best_diversity = max(self._best_diversity, diversity)
         collapse = self._config.collapse
         if diversity >= collapse or self._best_diversity < 2 * collapse:
             return None
         return (
-            f"samples are nearly all the same (spread {diversity:.2f} of the "
-            f"data's, it was {self._best_diversity:.2f}): lower "
-            "optimizer.learning_rate, raise loss.r1_gamma or the minibatch"
+            f"samples are nearly all the same (spread {diversity:.2f} of the data's, "
+            f"it was {self._best_diversity:.2f}): lower optimizer.learning_rate, raise "
+            "loss.r1_gamma or the minibatch"
         )

@@ -10,11 +10,12 @@ import jax
 from jax.sharding import Mesh
 
 from stylegan_jax.data import stream
+from stylegan_jax.data.config import POINTS
 from stylegan_jax.data.sources import Source, open_source
 from stylegan_jax.distributed import parallel
 from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.runs.checkpoint import Checkpoints
-from stylegan_jax.training import compiling, overfitting
+from stylegan_jax.training import adaptive, compiling, overfitting
 from stylegan_jax.training import schedule as schedules
 from stylegan_jax.training import start as starting
 from stylegan_jax.training import state as states
@@ -111,7 +112,9 @@ def train(
             facts=facts,
         )
         if nimg == 0 or begun:
-            report.note(starting.notes(config, source, begun))
+            report.note(begun or "")
+            if config.data.name not in POINTS:
+                report.note(adaptive.advice(config.augment, len(source)) or "")
             ticks.samples.write_reals()
         reseeding = _PRIME * rollbacks
         key = jax.random.fold_in(jax.random.key(run.seed + reseeding), 1)
@@ -137,9 +140,10 @@ def train(
                 state = states.place(state, mesh, spread=run.shard_state)
             ticks.health.new_phase()
             watchdog.new_phase()
+            in_flight = collections.deque()
             batches = stream.batches(
                 decoded,
-                resolution=phase.resolution,
+                resolution=size,
                 repeats=phase.minibatches,
                 batch_size=phase.batch_size,
                 start_nimg=nimg,
@@ -148,21 +152,19 @@ def train(
                 process_index=jax.process_index(),
                 process_count=jax.process_count(),
             )
-            stack.enter_context(contextlib.closing(batches))
-            in_flight = collections.deque()
-            while nimg < phase.end_nimg and not stop.agreed:
-                batch = parallel.put_batch(next(batches), mesh, axis=1)
-                state, metrics = train_step(state, batch, key)
-                nimg += phase.step_nimg
-                report.defer(nimg, metrics)
-                in_flight.append(metrics)
-                if len(in_flight) > _IN_FLIGHT:
-                    jax.block_until_ready(in_flight.popleft())
-                watchdog.step()
-                stop.agree()
-                ticks.after_step(nimg, state, phase)
-            watchdog.begin()
-            batches.close()
+            with contextlib.closing(batches):
+                while nimg < phase.end_nimg and not stop.agreed:
+                    batch = parallel.put_batch(next(batches), mesh, axis=1)
+                    state, metrics = train_step(state, batch, key)
+                    nimg += phase.step_nimg
+                    report.defer(nimg, metrics)
+                    in_flight.append(metrics)
+                    if len(in_flight) > _IN_FLIGHT:
+                        jax.block_until_ready(in_flight.popleft())
+                    watchdog.step()
+                    stop.agree()
+                    ticks.after_step(nimg, state, phase)
+                watchdog.begin()
             if stop.agreed:
                 break
         if stop.agreed:

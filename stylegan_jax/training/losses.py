@@ -65,38 +65,23 @@ class LossConfig:
         return dataclasses.replace(self, **missing)
 
 
-def _wasserstein_generator(fakes: Array) -> Array:
-    return -fakes
-
-
-def _logistic_discriminator(reals: Array, fakes: Array) -> Array:
-    return softplus(fakes) + softplus(-reals)
-
-
-def _wasserstein_discriminator(reals: Array, fakes: Array) -> Array:
-    return fakes - reals
-
-
-def _hinge_discriminator(reals: Array, fakes: Array) -> Array:
-    return jnp.maximum(0.0, 1 + fakes) + jnp.maximum(0.0, 1 - reals)
-
-
 # Of scores of fakes: `G_logistic_nonsaturating` (Goodfellow et al. 2014, section 3),
 # `G_logistic_saturating` (equation 1 there), `G_wgan`.
 GENERATOR_LOSSES: dict[str, Callable[[Array], Array]] = {
     "logistic": lambda fakes: softplus(-fakes),
     "logistic_saturating": lambda fakes: -softplus(fakes),
-    "wgan": _wasserstein_generator,
-    "wgan_gp": _wasserstein_generator,
-    "hinge": _wasserstein_generator,
+    **dict.fromkeys(("wgan", "wgan_gp", "hinge"), lambda fakes: -fakes),
 }
 # Of scores of reals and of fakes: `D_logistic`, `D_wgan` without drift, `D_hinge`.
 DISCRIMINATOR_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
-    "logistic": _logistic_discriminator,
-    "logistic_saturating": _logistic_discriminator,
-    "wgan": _wasserstein_discriminator,
-    "wgan_gp": _wasserstein_discriminator,
-    "hinge": _hinge_discriminator,
+    **dict.fromkeys(
+        ("logistic", "logistic_saturating"),
+        lambda reals, fakes: softplus(fakes) + softplus(-reals),
+    ),
+    **dict.fromkeys(("wgan", "wgan_gp"), lambda reals, fakes: fakes - reals),
+    "hinge": lambda reals, fakes: (
+        jnp.maximum(0.0, 1 + fakes) + jnp.maximum(0.0, 1 - reals)
+    ),
 }
 
 
@@ -114,11 +99,6 @@ def register_loss(
         raise UserError(f"there is an objective {name!r} already; give another name")
     GENERATOR_LOSSES[name] = generator
     DISCRIMINATOR_LOSSES[name] = discriminator
-
-
-def drift_penalty(real_logits: Array) -> Array:
-    """Squares of the scores of reals. Source: `D_wgan`; ProGAN, appendix A.1."""
-    return jnp.square(real_logits)
 
 
 def logits_and_gradient_norms(

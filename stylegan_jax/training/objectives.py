@@ -140,7 +140,8 @@ def make_discriminator_loss(
             metrics["gradient_penalty"] = penalties.mean()
             penalty += loss.gp_lambda * penalties.mean()
         if loss.drift:
-            penalty += loss.drift * losses.drift_penalty(real_logits).mean()
+            # Of `D_wgan`; ProGAN, appendix A.1.
+            penalty += loss.drift * jnp.square(real_logits).mean()
         value = adversarial(real_logits, fake_logits).mean() + penalty
         metrics |= {
             "loss/D": value,

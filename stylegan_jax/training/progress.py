@@ -22,16 +22,12 @@ class Progress:
     compiling: bool = True  # the phase's first step has not returned yet
     rate: float | None = None  # images per second; None: not known yet
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    seconds_left: float | None = None  # None: at the present rate
+    seconds_left: float | None = None  # None: not known yet
 
     @property
     def left(self) -> str:
         """Time left, as text."""
-        if self.seconds_left is not None:
-            return timing.hms(self.seconds_left)
-        if not self.rate:
-            return "?"
-        return timing.hms(max(0, self.total_nimg - self.nimg) / self.rate)
+        return "?" if self.seconds_left is None else timing.hms(self.seconds_left)
 
     @property
     def kimg(self) -> str:
@@ -67,7 +63,7 @@ class Reporter(Protocol):
         """The run has ended."""
 
 
-class LogLines:
+class LogLines(Reporter):
     """Default reporter: one `logging` line per tick, of level INFO."""
 
     def __init__(self, progress: Progress) -> None:
@@ -81,6 +77,3 @@ class LogLines:
     def note(self, message: str) -> None:
         """Logs a line."""
         _log.info("%s", message)
-
-    def close(self) -> None:
-        """Does nothing."""

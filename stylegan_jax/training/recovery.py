@@ -6,16 +6,12 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
-from stylegan_jax.data.sources import Source
 from stylegan_jax.distributed import processes
-from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.errors import AgreedError, UserError
 from stylegan_jax.io import locks, records
 from stylegan_jax.io.atomic import atomic_write
@@ -23,34 +19,20 @@ from stylegan_jax.runs import provenance, retention, run_directory, stored
 from stylegan_jax.training import loop
 from stylegan_jax.training.changes import after_divergence
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.evaluation import Evaluator
 from stylegan_jax.training.health import Unhealthy
-from stylegan_jax.training.progress import LogLines, Progress, Reporter
 from stylegan_jax.training.report import NonFiniteError
 from stylegan_jax.training.state import TrainState
-from stylegan_jax.training.transfer import Beginning
 
 _log = logging.getLogger(__name__)
 
 
-def train(
-    config: Config,
-    workdir: Path,
-    *,
-    mesh: Mesh | None = None,
-    evaluators: Sequence[Evaluator] = (),
-    watchdog: Watchdog | None = None,
-    source: Source | None = None,
-    change: bool = False,
-    beginning: Beginning | None = None,
-    reporter: Callable[[Progress], Reporter] = LogLines,
-) -> TrainState:
+def train(config: Config, workdir: Path, **options: Any) -> TrainState:
     """As `loop.train`, with up to `health.rollbacks` rollbacks when training fails.
 
-    A rollback renames the checkpoints since `unhealthy_...` and resumes with another
-    seed. `rollbacks.json` lists them, so that a resumed run keeps its seed. `workdir`
-    is locked; UserError if another process trains there, or no healthy checkpoint is
-    left. `Unhealthy` is raised only after the rollbacks, as `NonFiniteError`.
+    `options` are those of `loop.train`. A rollback renames the checkpoints since
+    `unhealthy_...` and resumes with another seed. `rollbacks.json` lists them, so that
+    a resumed run keeps its seed. `workdir` is locked; UserError if another process
+    trains there, or no healthy checkpoint is left.
     """
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
@@ -58,21 +40,10 @@ def train(
             lock = workdir / run_directory.LOCK
             stack.enter_context(locks.held(lock, str(workdir)))
         while True:
-            past = json.dumps(_read(workdir)).encode()
-            count = len(json.loads(processes.broadcast(past)))
+            past = str(len(_read(workdir))).encode()
+            count = int(processes.broadcast(past))
             try:
-                return loop.train(
-                    config,
-                    workdir,
-                    mesh=mesh,
-                    evaluators=evaluators,
-                    watchdog=watchdog,
-                    source=source,
-                    change=change,
-                    rollbacks=count,
-                    beginning=beginning,
-                    reporter=reporter,
-                )
+                return loop.train(config, workdir, rollbacks=count, **options)
             except (Unhealthy, NonFiniteError) as error:
                 if count >= config.health.rollbacks:
                     advice = after_divergence(config)
@@ -80,8 +51,7 @@ def train(
                 # Only process 0 sees the checkpoints.
                 first = jax.process_index() == 0
                 refusal = _roll_back(workdir, error) if first else ""
-                refusal = processes.broadcast(refusal.encode()).decode()
-                if refusal:
+                if refusal := processes.broadcast(refusal.encode()).decode():
                     raise AgreedError(refusal) from error
 
 
@@ -98,8 +68,7 @@ def _roll_back(workdir: Path, error: UserError) -> str:
     for _, path in steps[: len(steps) - len(healthy)]:
         retention.set_aside(path, "unhealthy")
     nimg = healthy[0][0]
-    past = _read(workdir)
-    past.append({"to_nimg": nimg, "because": str(error)})
+    past = [*_read(workdir), {"to_nimg": nimg, "because": str(error)}]
     atomic_write(workdir / "rollbacks.json", json.dumps(past, indent=2) + "\n")
     _log.warning(
         "%s; going back to %.3f kimg with another seed (%d of health.rollbacks)",

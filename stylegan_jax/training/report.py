@@ -7,17 +7,21 @@ shows.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import tensorboardX
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import outputs, timing
-from stylegan_jax.training.metrics_log import MetricsLog
+from stylegan_jax.io import outputs, records, timing
+from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.training.progress import LogLines, Progress, Reporter
 
 _log = logging.getLogger(__name__)
@@ -28,7 +32,10 @@ class NonFiniteError(UserError):
 
 
 class Report:
-    """Metrics, images and progress of one run; close it, or use `with`."""
+    """Metrics, images and progress of one run, in a context.
+
+    Writes `metrics.jsonl`, `tensorboard/` and `samples/` of the run directory.
+    """
 
     def __init__(
         self,
@@ -50,8 +57,10 @@ class Report:
         self._time_left = time_left or (lambda *speed: None)
         self._progress = Progress(total_nimg, restored_nimg)
         self._reporter: Reporter | None = None
+        self._tensorboard: tensorboardX.SummaryWriter | None = None
         if jax.process_index() == 0:
-            self._metrics = MetricsLog(workdir, restored_nimg)
+            _drop_lines_after(workdir / "metrics.jsonl", restored_nimg)
+            self._open_tensorboard(restored_nimg)
             self._reporter = reporter(self._progress)
 
     def due(self, nimg: int) -> bool:
@@ -105,33 +114,42 @@ class Report:
         progress.seconds_left = self._time_left(nimg, resolution, rate)
         facts = {"resolution": resolution, "alpha": alpha, "images_per_second": rate}
         known = {name: value for name, value in facts.items() if value is not None}
-        self._write(nimg, known | means)
+        self.write(nimg, known | means)
         if self._reporter is not None:
             self._reporter.tick()
-        _check_finite(nimgs, fetched, last_checkpoint)
+        for count, metrics in zip(nimgs, fetched, strict=True):
+            bad = [name for name, x in metrics.items() if not np.isfinite(x).all()]
+            if bad:
+                raise NonFiniteError(
+                    f"{', '.join(bad)} not finite at {count / 1000:.3f} kimg: training "
+                    f"has diverged; the last good checkpoint is "
+                    f"{last_checkpoint or 'not written yet'}"
+                )
         return means
 
-    def write(
-        self, nimg: int, results: Mapping[str, float], *, show: bool = True
-    ) -> None:
-        """Writes results that are on the host, such as a score, and shows them."""
-        self._write(nimg, results)
-        if not show:
-            return
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in results.items())
-        self.note(f"kimg {nimg / 1000:.1f}  {shown}")
-
-    def write_grid(self, name: str, nimg: int, image: np.ndarray) -> Path | None:
-        """Writes a uint8 image to `samples/NAME_KIMG.png`; returns the path, if so."""
+    def write(self, nimg: int, numbers: Mapping[str, float]) -> None:
+        """Writes numbers that are on the host."""
         if self._reporter is None:
-            return None
+            return
+        record: dict[str, Any] = {"nimg": nimg, "kimg": nimg / 1000}
+        record["time"] = round(time.time(), 3)
+        for name, value in numbers.items():  # JSON has no NaN
+            record[name] = float(value) if math.isfinite(value) else None
+        with self._forgiving():
+            records.add_line(self._workdir / "metrics.jsonl", record)
+            if self._tensorboard is None:
+                self._open_tensorboard(nimg)
+            for name, value in numbers.items():
+                self._tensorboard.add_scalar(name, float(value), nimg)
+            self._tensorboard.flush()
+
+    def write_grid(self, name: str, nimg: int, image: np.ndarray) -> None:
+        """Writes a uint8 image to `samples/NAME_KIMG.png`."""
+        if self._reporter is None:
+            return
         path = self._workdir / "samples" / f"{name}_{nimg / 1000:010.3f}.png"
-        try:
+        with self._forgiving():
             outputs.write_png(path, image, "sheet")
-        except OSError as error:
-            self._forgive(error)
-            return None
-        return path
 
     def warn(self, message: str) -> None:
         """Logs a warning, once for all processes."""
@@ -143,43 +161,48 @@ class Report:
         if self._reporter is not None and message:
             self._reporter.note(message)
 
-    def close(self) -> None:
-        """Ends the reporter and closes the files; may be called twice."""
-        reporter, self._reporter = self._reporter, None
-        if reporter is not None:
-            reporter.close()
-            self._metrics.close()
-
     def __enter__(self) -> Report:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def _write(self, nimg: int, numbers: Mapping[str, float]) -> None:
         if self._reporter is not None:
-            try:
-                self._metrics.write(nimg, numbers)
-            except OSError as error:
-                self._forgive(error)
+            self._reporter.close()
+        if self._tensorboard is not None:
+            with contextlib.suppress(OSError):
+                self._tensorboard.close()
 
-    def _forgive(self, error: OSError) -> None:
-        self._metrics.tensorboard = None  # its file may end in half a record
-        self.warn(f"{self._workdir} cannot be written ({error}); training goes on")
+    def _open_tensorboard(self, nimg: int) -> None:
+        # A full disk ends its thread; a short queue would then block for ever.
+        self._tensorboard = tensorboardX.SummaryWriter(
+            str(self._workdir / "tensorboard"),
+            purge_step=nimg + 1 if nimg else None,
+            max_queue=10_000,
+        )
+
+    @contextlib.contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._tensorboard = None  # its file may end in half a record
+            self.warn(f"{self._workdir} cannot be written ({error}); training goes on")
 
 
-def _check_finite(
-    nimgs: list[int], fetched: list[dict[str, Any]], last_checkpoint: Path | None
-) -> None:
-    for nimg, metrics in zip(nimgs, fetched, strict=True):
-        bad = [name for name, value in metrics.items() if not np.isfinite(value).all()]
-        if bad:
-            back = (
-                "no checkpoint had been written"
-                if last_checkpoint is None
-                else f"the last good checkpoint is {last_checkpoint}"
-            )
-            raise NonFiniteError(
-                f"{', '.join(bad)} not finite at {nimg / 1000:.3f} kimg: training has"
-                f" diverged; {back}"
-            )
+def _drop_lines_after(path: Path, nimg: int) -> None:
+    """Removes lines beyond `nimg` or cut short; keeps a copy of a damaged file."""
+    if not path.exists():
+        return
+    kept, damaged, count = [], [], 0
+    for line in records.log_lines(path, {"nimg": int}, inside=path.parent):
+        count = line.number
+        if line.value is None:
+            damaged.append(count)
+        elif line.value["nimg"] <= nimg:
+            kept.append(line.text)
+    if damaged and damaged != [count]:
+        records.warn_of_damage(path, tuple(damaged))
+        _log.warning("the file as it was is now %s", records.set_aside(path))
+    elif len(kept) == count:
+        return
+    content = "".join(kept).encode("utf-8", "surrogateescape")
+    atomic_write(path, content)

@@ -28,12 +28,18 @@ class Samples:
     ) -> None:
         """Draws the reals; `write` takes a name, an image count and a uint8 picture."""
         self._config, self._model, self._write = config, model, write
-        make = make_draw_points if model.resolution == 1 else make_draw
-        self._draw = make(config, model, source)
-        self._reals = grid_of_reals(config, source, model.resolution)
+        if model.resolution == 1:
+            reals = first_points(source)
+            self._draw = make_draw_points(config, model, span_of(reals))
+            self._reals = plots.panels([(source.name, reals)], span=span_of(reals))
+        else:
+            self._draw = make_draw(config, model, source)
+            shown = range(config.grid_columns * config.grid_rows)
+            reals = [source.image(i % len(source), model.resolution) for i in shown]
+            self._reals = grids.grid(np.stack(reals), columns=config.grid_columns)
 
     def write_reals(self) -> None:
-        """Writes the first images of the data."""
+        """Writes the first images of the data, in the data's own order."""
         self._write("reals", 0, self._reals)
 
     def write_fakes(self, nimg: int, generator: Generator) -> float | None:
@@ -80,10 +86,9 @@ def make_draw(
 
 
 def make_draw_points(
-    config: RunConfig, model: ModelConfig, source: Source
+    config: RunConfig, model: ModelConfig, span: tuple[float, float]
 ) -> Callable[[Generator], np.ndarray]:
     """Makes the function from a generator to a uint8 picture of its points."""
-    span = span_of(first_points(source))
     z = np.random.RandomState(config.seed).randn(_POINTS, model.z_dim)
     draw = jax.jit(lambda generator, z: generator.sample(z, psi=1.0)[:, 0, 0])
 
@@ -92,16 +97,6 @@ def make_draw_points(
         return plots.panels([("samples", points)], span=span)
 
     return draw_points
-
-
-def grid_of_reals(config: RunConfig, source: Source, resolution: int) -> np.ndarray:
-    """The first images of the data in a uint8 grid, in the data's own order."""
-    if resolution == 1:
-        reals = first_points(source)
-        return plots.panels([(source.name, reals)], span=span_of(reals))
-    count = config.grid_columns * config.grid_rows
-    reals = [source.image(i % len(source), resolution) for i in range(count)]
-    return grids.grid(np.stack(reals), columns=config.grid_columns)
 
 
 def diversity(

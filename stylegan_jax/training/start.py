@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from stylegan_jax.data.config import POINTS
 from stylegan_jax.data.sources import Source, require_classes
 from stylegan_jax.distributed import processes
 from stylegan_jax.errors import UserError
@@ -15,7 +14,7 @@ from stylegan_jax.io import records
 from stylegan_jax.io.bucket import is_remote
 from stylegan_jax.runs import run_directory
 from stylegan_jax.runs.checkpoint import Checkpoints, Restored
-from stylegan_jax.training import adaptive, changes, compiling, transfer
+from stylegan_jax.training import changes, compiling, transfer
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import phases
 from stylegan_jax.training.state import init_state, place
@@ -43,9 +42,7 @@ def prepare(
         "configuration and data", [records.to_json(config), source.name, len(source)]
     )
     if jax.process_index() == 0:
-        changed = changes.check(workdir, config, change=change)
-        if run_directory.shown(workdir) is None:
-            transfer.check_frozen(config.optimizer, beginning)
+        changed = check_workdir(workdir, config, beginning, change=change)
         run_directory.begin(
             workdir,
             config,
@@ -55,6 +52,20 @@ def prepare(
             changed=changed,
         )
     return config
+
+
+def check_workdir(
+    workdir: Path | None,
+    config: Config,
+    beginning: Beginning | None,
+    *,
+    change: bool,
+) -> dict[str, str]:
+    """Checks that a run can begin or resume in a folder; as `changes.check`."""
+    changed = {} if workdir is None else changes.check(workdir, config, change=change)
+    if workdir is None or run_directory.shown(workdir) is None:
+        transfer.check_frozen(config.optimizer, beginning)
+    return changed
 
 
 def check(config: Config, source: Source, devices: int) -> Config:
@@ -116,18 +127,10 @@ def restore_or_init(
     state = init_state(key, config.model, config.optimizer, config.augment)
     nimg, facts = 0, {}
     if beginning is not None:
-        source = beginning.source
-        state, rows = transfer.adopt(state, config.model, source)
+        state, rows = transfer.adopt(state, config.model, beginning)
         nimg = transfer.first_image(
             config.schedule, config.model.resolution, beginning.kimg
         )
         state = dataclasses.replace(state, nimg=jnp.asarray(nimg, jnp.int32))
-        facts[BEGUN] = transfer.table(source, rows)
+        facts[BEGUN] = transfer.table(beginning, rows)
     return Restored(nimg, place(state, mesh, spread=config.run.shard_state), facts, {})
-
-
-def notes(config: Config, source: Source, begun: str | None) -> str:
-    """Notes on the networks and the data of a new run."""
-    few = adaptive.advice(config.augment, len(source))
-    known = None if config.data.name in POINTS else few
-    return "\n".join(filter(None, (begun, known)))

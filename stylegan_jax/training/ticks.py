@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from stylegan_jax.distributed import parallel
 from stylegan_jax.distributed.watchdog import Watchdog
+from stylegan_jax.io import timing
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.runs.checkpoint import Checkpoints
 from stylegan_jax.runs.retention import Criterion, Scores
@@ -66,10 +67,11 @@ class Ticks:
         self.watchdog.begin()
         self.count += 1
         if self.observe is not None:
-            self.report.write(nimg, self.observe(nimg, state, phase), show=False)
+            self.report.write(nimg, self.observe(nimg, state, phase))
         diversity = None
         if last or self.count % self.config.run.grid_ticks == 0:
-            generator = self._everywhere(generator_of(state, model, phase))
+            generator = generator_of(state, model, phase)
+            generator = parallel.copy_everywhere(generator, self.mesh)
             diversity = self.samples.write_fakes(nimg, generator)
         if trouble := self.health.observe(nimg, means, diversity):
             if self.rollbacks < self.config.health.rollbacks:
@@ -81,8 +83,12 @@ class Ticks:
             "schedule": self.schedule,
         }
         if save or self.stop.agreed:
-            last_nimg = self.checkpoints.last_nimg
-            due = evaluation.due(self.evaluators, nimg, last_nimg, at_end=at_end)
+            before = self.checkpoints.last_nimg
+            due = [
+                x.name
+                for x in self.evaluators
+                if at_end or timing.due(nimg, before, x.every_kimg)
+            ]
             self.checkpoints.save(nimg, state, {**self.facts, "due": due})
             if save and due:
                 self._evaluate(due, nimg, generator_of(state, model, phase))
@@ -92,29 +98,31 @@ class Ticks:
 
     def evaluate_missed(self, nimg: int, state: TrainState, scores: Scores) -> None:
         """Takes the scores that the checkpoint of `state` still lacks."""
-        if missed := evaluation.missed(self.facts, scores):
+        due = self.facts.get("due")
+        missed = [x for x in due if x not in scores] if isinstance(due, list) else []
+        if missed:
             alpha, resolution = self.facts.get("alpha"), self.facts["resolution"]
             generator = averaged(state, self.config.model, resolution, alpha)
             self._evaluate(missed, nimg, generator)
 
     def _evaluate(self, names: Sequence[str], nimg: int, generator: Generator) -> None:
         self.watchdog.pause()
-        chosen = [x for x in self.evaluators if x.name in names]
         # A copy: the step donates the state's buffers, and measures have their own
         # shardings.
-        host = jax.device_get(self._everywhere(generator)) if chosen else None
+        host = jax.device_get(parallel.copy_everywhere(generator, self.mesh))
         generator = jax.tree.map(jnp.array, host)
-        for evaluator in chosen:
+        for evaluator in (x for x in self.evaluators if x.name in names):
             # Not with other processes, which may not have the signal yet.
             if self.stop.received and jax.process_count() == 1:
                 return
-            self.report.note(f"kimg {nimg / 1000:.1f}  taking {evaluator.name}")
+            kimg = f"kimg {nimg / 1000:.1f}  "
+            self.report.note(f"{kimg}taking {evaluator.name}")
             scores = evaluation.evaluate(evaluator, nimg, generator)
             if scores is not None:
-                self.report.write(nimg, {f"metrics/{k}": x for k, x in scores.items()})
+                named = {f"metrics/{name}": value for name, value in scores.items()}
+                self.report.write(nimg, named)
+                shown = (f"{name} {value:.4g}" for name, value in named.items())
+                self.report.note(kimg + "  ".join(shown))
                 self.checkpoints.record_scores(
                     nimg, evaluator.name, scores, generator.resolution, self.best
                 )
-
-    def _everywhere(self, generator: Generator) -> Generator:
-        return parallel.copy_everywhere(generator, self.mesh)

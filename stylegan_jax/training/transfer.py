@@ -37,19 +37,13 @@ _KIMG = 100.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
-    """Trained networks to begin from; `fields` are those of its train state."""
+class Beginning:
+    """Trained networks to begin from; `fields` are those of their train state."""
 
     name: str  # for people
     config: ModelConfig
     resolution: int  # as far as they have grown, in pixels
     fields: Mapping[str, Any]
-
-
-class Beginning(NamedTuple):
-    """Start of a run from trained networks."""
-
-    source: Source
     kimg: float = 0.0  # thousands of images that count as shown
 
 
@@ -94,22 +88,21 @@ def first_image(config: ScheduleConfig, final_resolution: int, kimg: float) -> i
 
 def check_frozen(config: OptimizerConfig, beginning: Beginning | None) -> None:
     """Raises UserError if a new run would freeze layers of random weights."""
-    frozen = config.freeze_d
-    if not frozen or (beginning is not None and "d_params" in beginning.source.fields):
+    if not config.freeze_d or (beginning and "d_params" in beginning.fields):
         return
     lacks = (
-        "there is no network to begin from"
-        if beginning is None
-        else f"{beginning.source.name} comes without its discriminator"
+        f"{beginning.name} comes without its discriminator"
+        if beginning
+        else "there is no network to begin from"
     )
     raise UserError(
-        f"optimizer.freeze_d {frozen} would keep random weights as they are: {lacks}; "
-        "give `init` a run or a pickle that has one, or leave it 0"
+        f"optimizer.freeze_d {config.freeze_d} would keep random weights as they are: "
+        f"{lacks}; give `init` a run or a pickle that has one, or leave it 0"
     )
 
 
 def adopt(
-    state: TrainState, model: ModelConfig, source: Source
+    state: TrainState, model: ModelConfig, beginning: Beginning
 ) -> tuple[TrainState, list[Row]]:
     """A new state with the other networks' arrays that fit by name and shape.
 
@@ -122,15 +115,22 @@ def adopt(
     for field, part in _FIELDS.items():
         whole = getattr(state, field)
         ours = stored.named_leaves({field: whole})
-        there = {field: source.fields[field]} if field in source.fields else {}
-        theirs, found, fresh = stored.named_leaves(there), {}, collections.Counter()
+        theirs = stored.named_leaves({field: beginning.fields.get(field)})
+        found, fresh = {}, collections.Counter()
         for name, leaf in ours.items():
             value = theirs.get(name)
-            fitted = _fitted(name, value, leaf.shape, source.config, model)
-            if fitted is None:
-                fresh[_reason(value, bool(there), leaf.shape)] += 1
-            else:
+            fitted = _fitted(name, value, leaf.shape, beginning.config, model)
+            if fitted is not None:
                 found[name] = fitted
+            elif not theirs:
+                fresh["not in the file"] += 1
+            elif value is None:
+                fresh["of a resolution or layer that it lacks"] += 1
+            else:
+                sizes = [
+                    "x".join(map(str, shape)) for shape in (value.shape, leaf.shape)
+                ]
+                fresh["of another size ({}, not {})".format(*sizes)] += 1
         rows.append(Row(part, len(found), len(ours), fresh))
         if found:
             leaves = [jnp.array(found.get(name, x)) for name, x in ours.items()]
@@ -138,22 +138,22 @@ def adopt(
     if not rows[0].copied:
         reasons = ", ".join(rows[0].fresh)
         raise UserError(
-            f"`init` {source.name} has nothing in common with the networks to be "
+            f"`init` {beginning.name} has nothing in common with the networks to be "
             f"trained ({reasons}); leave flags of the model out to take its "
             "architecture, or leave `init` out"
         )
     return dataclasses.replace(state, **changed), rows
 
 
-def table(source: Source, rows: list[Row]) -> str:
+def table(beginning: Beginning, rows: list[Row]) -> str:
     """Table of copied and fresh parts, with reasons."""
-    lines = [f"begun from {source.name}, {source.resolution} px:"]
+    lines = [f"begun from {beginning.name}, {beginning.resolution} px:"]
     for row in rows:
-        if not row.total:
-            continue
-        because = "; ".join(f"{count} {why}" for why, count in row.fresh.items())
-        fresh = f"   fresh: {because}" if because else ""
-        lines.append(f"  {row.part:<14} {row.copied:>3} of {row.total} arrays{fresh}")
+        if row.total:
+            because = "; ".join(f"{count} {why}" for why, count in row.fresh.items())
+            fresh = f"   fresh: {because}" if because else ""
+            counts = f"{row.copied:>3} of {row.total}"
+            lines.append(f"  {row.part:<14} {counts} arrays{fresh}")
     return "\n".join(lines)
 
 
@@ -181,15 +181,3 @@ def _fitted(
     if "block4/dense1/" in name and array.shape[:-1] == shape[:-1]:
         return np.broadcast_to(array.mean(axis=-1, keepdims=True), shape)
     return None
-
-
-def _reason(value: Array | None, there: bool, shape: tuple[int, ...]) -> str:
-    if not there:
-        return "not in the file"
-    if value is None:
-        return "of a resolution or layer that it lacks"
-    return f"of another size ({_text(value.shape)}, not {_text(shape)})"
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "1"

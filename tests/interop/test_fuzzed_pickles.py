@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import official_writer, stylegan_tf
 from stylegan_jax.interop.bundle import Bundle
-from stylegan_jax.interop.unpickle import NotAStyleGANPickleError, read_networks
+from stylegan_jax.interop.unpickle import read_networks
 from tests import tiny
 from tests.interop.official import SAMPLE
 from tests.interop.opcodes import text
@@ -64,7 +65,7 @@ def read_all(files, path):
             _seen, refusal = [], None
             try:
                 read_networks(path)
-            except NotAStyleGANPickleError as error:
+            except UserError as error:
                 refusal = str(error)
             finally:
                 events, _seen = _seen, None
@@ -258,7 +259,7 @@ def test_arguments_out_of_bounds_never_reach_the_networks(
             break
         for end in ends:
             path.write_bytes(good[:place] + end + good[place + 5 :])
-            with pytest.raises(NotAStyleGANPickleError) as caught:
+            with pytest.raises(UserError) as caught:
                 stylegan_tf.load_bundle(path)
             assert str(caught.value).isprintable()
             tried += 1

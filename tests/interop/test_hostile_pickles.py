@@ -12,11 +12,7 @@ from pathlib import Path
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop.unpickle import (
-    NotAStyleGANPickleError,
-    UnsafePickleError,
-    read_networks,
-)
+from stylegan_jax.interop.unpickle import UnsafePickleError, read_networks
 from tests.interop import opcodes
 from tests.interop.opcodes import MARK, PROTO, STOP, laughs, number, text
 
@@ -252,7 +248,7 @@ def files(sentinel):
 
 def refusal(sentinel, data):
     path = sentinel.with_name("hostile.pkl")
-    return opcodes.refused(read_networks, path, data, NotAStyleGANPickleError)
+    return opcodes.refused(read_networks, path, data, UserError)
 
 
 LIVE = ["REDUCE os.system", "REDUCE eval", "OBJ", "INST", "nested REDUCE"]
@@ -287,7 +283,7 @@ def test_a_hostile_file_is_refused_and_nothing_runs(sentinel, files, name):
         ("array of objects", "O8"),
         ("huge shape", "has 4 bytes"),
         ("a dictionary", "holds a dict of 1"),
-        ("state of version 1", "none of 2, 3, 4"),
+        ("state of version 1", "not one of 2, 3, 4"),
         ("state with an unknown key", "an unknown scope"),
     ],
 )
@@ -303,4 +299,3 @@ def test_code_is_told_apart_from_damage(sentinel, files):
     data = files["REDUCE eval"]
     assert isinstance(refusal(sentinel, data), UnsafePickleError)
     assert not isinstance(refusal(sentinel, data[:5]), UnsafePickleError)
-    assert issubclass(NotAStyleGANPickleError, UserError)

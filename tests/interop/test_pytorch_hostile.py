@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop.pytorch import load_pytorch
+from stylegan_jax.interop.pytorch import load_bundle
 from stylegan_jax.pickles import torch_file
 from stylegan_jax.pickles.pickle_machine import UnsafePickleError
 from stylegan_jax.pickles.torch_pickle import Tensor
@@ -238,7 +238,7 @@ def files(sentinel):
 
 def refusal(sentinel, data):
     path = sentinel.with_name("hostile.pth")
-    return opcodes.refused(load_pytorch, path, data, UserError)
+    return opcodes.refused(load_bundle, path, data, UserError)
 
 
 def test_the_layouts_of_this_file_can_be_read(tmp_path):
@@ -302,7 +302,7 @@ def test_a_hostile_file_is_refused_and_nothing_runs(sentinel, files, name):
         ("a whole module", "a whole model, which carries code"),
         ("ADA", "StyleGAN2-ADA-PyTorch or StyleGAN3"),
         ("StyleGAN2", "rosinality's StyleGAN2"),
-        ("plain tensor", "a plain tensor of shape"),
+        ("plain tensor", "holds a Tensor, no network"),
         ("10^9 elements of one", "beyond its 1 numbers"),
         ("deflate bomb", "compressed"),
         ("huge directory", "a directory of"),
@@ -341,6 +341,6 @@ def test_files_with_bytes_changed_load_or_are_refused(tmp_path, name):
             changed[at] = rng.randint(256)
         path.write_bytes(changed)
         try:
-            load_pytorch(path)
+            load_bundle(path)
         except UserError as error:
             assert str(error).isprintable()

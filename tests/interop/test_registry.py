@@ -11,8 +11,8 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import registry
-from stylegan_jax.interop.public_networks import CC_BY_NC, NETWORKS, PublicNetwork
-from stylegan_jax.interop.stylegan_tf import load_pickle
+from stylegan_jax.interop.registry import CC_BY_NC, NETWORKS, PublicNetwork
+from stylegan_jax.interop.stylegan_tf import load_bundle
 from stylegan_jax.io import cache
 from tests.interop.official import SAMPLE
 
@@ -115,7 +115,7 @@ def test_a_network_is_fetched_once_and_its_licence_shown_once(
     assert registry.fetch("small") == path
     assert caplog.messages == [NOTICE]
     assert len(site.requests) == 1
-    assert load_pickle(path).config.resolution == 16
+    assert load_bundle(path).generator.config.resolution == 16
 
 
 def test_what_cannot_be_fetched_says_how_to_bring_it(small, site, folder):
@@ -167,7 +167,7 @@ def test_two_processes_fetch_a_network_once(small, site, folder):
     program = f"""if True:
         import dataclasses
         from stylegan_jax.interop import registry
-        from stylegan_jax.interop.public_networks import NETWORKS
+        from stylegan_jax.interop.registry import NETWORKS
         NETWORKS["small"] = dataclasses.replace(
             NETWORKS["cat"],
             file_name="small.pkl",
@@ -231,10 +231,6 @@ def test_a_copy_that_fails_leaves_things_as_they_were(small, folder, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfile", half)
         with pytest.raises(UserError, match=r"cannot be written \(No space left"):
-            registry.fetch("small", from_file=SAMPLE)
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", lambda a, b: Path(b).write_bytes(b"other"))
-        with pytest.raises(UserError, match="changed while it was copied"):
             registry.fetch("small", from_file=SAMPLE)
     assert [file.name for file in folder.iterdir()] == ["small.pkl.lock"]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.interop import unpickle
 from stylegan_jax.interop.unpickle import (
-    NotAStyleGANPickleError,
     PickledNetwork,
     is_official_pickle,
     read_networks,
@@ -154,7 +154,7 @@ def test_progan_and_older_paths_are_known(tmp_path):
 
 def refused(path):
     """Reads what must be refused and returns the message, which is one line."""
-    with pytest.raises(NotAStyleGANPickleError) as caught:
+    with pytest.raises(UserError) as caught:
         read_networks(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and message.isprintable()
@@ -172,7 +172,7 @@ def refused(path):
         (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "PyTorch checkpoint"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
         (b"\x93NUMPY\x01\x00", "NumPy"),
-        (b"hello, world\n", "damaged or not a pickle"),
+        (b"hello, world\n", "damaged, or another kind of file"),
     ],
 )
 def test_other_kinds_of_file_are_named(tmp_path, data, words):
@@ -185,7 +185,7 @@ def test_other_kinds_of_file_are_named(tmp_path, data, words):
 def test_a_file_above_the_limit_is_not_even_read(tmp_path, monkeypatch):
     monkeypatch.setattr(unpickle, "MAX_FILE_BYTES", 100)
     monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("was read"))
-    with pytest.raises(NotAStyleGANPickleError, match="more than the 100 allowed"):
+    with pytest.raises(UserError, match="more than the 100 allowed"):
         read_networks(SAMPLE)
 
 
@@ -214,7 +214,7 @@ def test_flipped_bytes_give_networks_or_one_clear_error(tmp_path):
         path.write_bytes(damaged)
         try:
             networks = read_networks(path)
-        except NotAStyleGANPickleError as error:
+        except UserError as error:
             assert str(error).isprintable()
             outcomes["refused"] += 1
         else:

@@ -79,7 +79,8 @@ def networks(path: Path) -> tuple[Any, Discriminator, dict[str, Any]]:
     """Our generator, discriminator and the latter's parameters."""
     pickled = unpickle.read_networks(path)["D"]
     found = stylegan_tf.discriminator_from_pickle(pickled)
-    return stylegan_tf.load_pickle(path), Discriminator(found.config), found.params
+    generator = stylegan_tf.load_bundle(path, "ema").generator
+    return generator, Discriminator(found.config), found.params
 
 
 def levels(expected: Reference) -> list[str]:

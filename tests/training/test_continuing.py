@@ -323,17 +323,6 @@ def test_other_images_are_noticed_with_both_counts(
     assert starts(workdir)[-1]["data"]["count"] == 5
 
 
-def test_a_relative_path_of_an_older_version_is_the_same(
-    photographs, tmp_path, caplog, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    begin(tmp_path / "run", "photos", caplog)
-    path = tmp_path / "run" / "config.json"
-    path.write_text(path.read_text().replace(str(photographs), "photos"))
-    begin(tmp_path / "run", "photos", caplog)
-    assert "goes on with" not in caplog.text
-
-
 @pytest.mark.thorough
 def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
     tmp_path, monkeypatch, caplog

@@ -109,7 +109,7 @@ def test_without_a_healthy_checkpoint_all_processes_end_alike(
         raise Unhealthy("R1 explodes", healthy_nimg=0)
 
     refusal = b"R1 explodes; there is no checkpoint from before it to go back to"
-    heard = [b"[]", refusal]  # by another process, in this order
+    heard = [b"0", refusal]  # by another process, in this order
 
     def broadcast(content):
         said = heard.pop(0)

@@ -27,7 +27,7 @@ from stylegan_jax.training.losses import LossConfig
 from stylegan_jax.training.schedule import ScheduleConfig
 from stylegan_jax.training.state import OptimizerConfig, init_state, is_trained, select
 from stylegan_jax.training.step import make_step
-from stylegan_jax.training.transfer import Beginning, Source
+from stylegan_jax.training.transfer import Beginning
 from tests import tiny
 from tests.tiny import MODEL
 
@@ -37,14 +37,15 @@ PHASE = tiny.phase(16)
 new_state = tiny.state
 
 
-def source(model=MODEL, *, without=(), resolution=None):
+def source(model=MODEL, *, without=(), kimg=0.0):
     state = new_state(model, 1)
     names = ("g_params", "g_ema", "d_params", "w_avg", "noise")
-    return Source(
+    return Beginning(
         name="old",
         config=model,
-        resolution=resolution or model.resolution,
+        resolution=model.resolution,
         fields={name: getattr(state, name) for name in names if name not in without},
+        kimg=kimg,
     )
 
 
@@ -234,13 +235,13 @@ def test_a_run_begins_from_networks_counts_on_and_resumes_without_them(
 ):
     caplog.set_level("INFO")
     mesh = parallel.make_mesh(1)
-    beginning = Beginning(source(), kimg=0.033)  # the call that ends at 32 images
+    beginning = source(kimg=0.033)  # the call that ends at 32 images
     rate = dataclasses.replace(CONFIG.optimizer, learning_rate=ByResolution(1e-9))
     config = dataclasses.replace(CONFIG, optimizer=rate)
     state = train(config, tmp_path / "run", mesh=mesh, beginning=beginning)
     assert state.nimg == 64
     # Hardly moved from where it began.
-    lower = flat(beginning.source.fields["g_params"])
+    lower = flat(beginning.fields["g_params"])
     for name, value in flat(state.g_params).items():
         np.testing.assert_allclose(value, lower[name], atol=1e-6, err_msg=name)
     text = caplog.text
@@ -305,13 +306,15 @@ def test_freezing_all_is_refused():
 def test_layers_of_random_weights_are_not_frozen(tmp_path):
     optimizer = OptimizerConfig(freeze_d=2)
     config = Config(model=MODEL, optimizer=optimizer)
-    nothing = Source(name="box", config=MODEL, resolution=16, fields={"g_params": {}})
+    nothing = Beginning(
+        name="box", config=MODEL, resolution=16, fields={"g_params": {}}
+    )
     for beginning, lacks in (
         (None, "no network to begin from"),
-        (Beginning(nothing), "box comes without its discriminator"),
+        (nothing, "box comes without its discriminator"),
     ):
         with pytest.raises(UserError, match=lacks):
             train(config, tmp_path / "run", beginning=beginning)
         assert not (tmp_path / "run").exists()
     whole = dataclasses.replace(nothing, fields={"d_params": {}})
-    transfer.check_frozen(optimizer, Beginning(whole))
+    transfer.check_frozen(optimizer, whole)
