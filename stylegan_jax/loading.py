@@ -27,7 +27,7 @@ from stylegan_jax.interop.bundle import (
 )
 from stylegan_jax.interop.registry import NETWORKS
 from stylegan_jax.io import mirror, programs
-from stylegan_jax.io.bucket import as_url, is_remote
+from stylegan_jax.io.mirror import as_url, is_remote
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles import torch_file

@@ -16,7 +16,7 @@ from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluators import make_evaluators
 from stylegan_jax.io import mirror
-from stylegan_jax.io.bucket import is_remote
+from stylegan_jax.io.mirror import is_remote
 from stylegan_jax.metrics.names import parse_measures
 from stylegan_jax.runs import provenance, run_directory, stored
 from stylegan_jax.training import start, transfer

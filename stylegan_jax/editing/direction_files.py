@@ -164,7 +164,7 @@ def _load_safetensors(path: Path) -> tuple[Direction, ...]:
         raise UserError(f"{path} is too large for a file of directions")
     try:
         vectors, metadata = array_files.read_safetensors(path)
-    except array_files.UnreadableArraysError as error:
+    except UserError as error:
         raise UserError(
             f"{path} is damaged or not a .safetensors file ({error})"
         ) from None

@@ -5,18 +5,14 @@
 
 import contextlib
 import hashlib
-import logging
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-from stylegan_jax.errors import UserError
 from stylegan_jax.io import locks
 from stylegan_jax.io.atomic import atomic_write
 
 FOLDER_VARIABLE = "STYLEGAN_JAX_CACHE"
-_log = logging.getLogger(__name__)
 
 
 def folder(kind: str) -> Path:
@@ -33,28 +29,11 @@ def folder(kind: str) -> Path:
     return home / "stylegan_jax" / kind
 
 
-@contextlib.contextmanager
-def exclusive(path: Path, *, refusal: str = "") -> Iterator[None]:
-    """Locks `path` against other processes; UserError if its folder is not writable.
-
-    `NAME.lock` stays: removing it would let two processes hold "the" lock. If another
-    process holds it, `refusal` is a UserError; without one this process waits.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(path.with_name(f"{path.name}.lock"), "ab")  # noqa: SIM115
-    except OSError as error:
-        raise UserError(
-            f"{path.parent} cannot be written to ({error.strerror}); set "
-            f"{FOLDER_VARIABLE} to a folder that can"
-        ) from error
-    with lock:  # closing it gives the lock back
-        if not locks.take(lock):
-            if refusal:
-                raise UserError(refusal)
-            _log.warning("waiting for another process: %s", path.name)
-            locks.take(lock, wait=True)
-        yield
+def exclusive(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Locks `path`, waiting for others; UserError if its folder is not writable."""
+    hint = f"; set {FOLDER_VARIABLE} to a folder that can"
+    lock = path.with_name(f"{path.name}.lock")
+    return locks.held(lock, str(path), wait=True, hint=hint)
 
 
 def sha256(path: Path) -> str:

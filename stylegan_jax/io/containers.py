@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import IO, NamedTuple
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.io import tiff
-from stylegan_jax.io.tiff import AbsurdFileError, Piece, read_at
+from stylegan_jax.io.tiff import Piece, read_at
 
 _MAX_PARTS = 100_000  # 512 MB of PNG in pieces of 8 kB, as usual, are 65,536
 _MAX_BOXES = 1 << 24  # bytes of what describes an AVIF
@@ -50,7 +51,7 @@ def show(file: IO[bytes], *, header: bool = False) -> Shown | None:
     """Strips the metadata of a seekable image file; None if it is no image.
 
     The file must stay open. With `header`, for sizes only, the walk ends at the pixels.
-    Raises AbsurdFileError for parts that no honest file has.
+    Raises UserError for parts that no honest file has.
     """
     kind = kind_of(read_at(file, 0, 16))
     if kind is None:
@@ -105,7 +106,7 @@ def _whole(file: IO[bytes], size: int, header: bool) -> _Walk:
 def _bmp(file: IO[bytes], size: int, header: bool) -> _Walk:
     compression = read_at(file, 30, 4)
     if compression in (b"\1\0\0\0", b"\2\0\0\0") and size > 1 << 23:
-        raise AbsurdFileError("a run-length coded BMP of more than 8 MB")
+        raise UserError("a run-length coded BMP of more than 8 MB")
     return [range(size)], []
 
 
@@ -125,7 +126,7 @@ def _chunks(
             stop = at + 8 + length + length % 2
         yield name, length, at + 8, range(at, min(stop, size))
         at = stop
-    raise AbsurdFileError(f"more than {_MAX_PARTS} parts")
+    raise UserError(f"more than {_MAX_PARTS} parts")
 
 
 def _png(file: IO[bytes], size: int, header: bool) -> _Walk:
@@ -133,7 +134,7 @@ def _png(file: IO[bytes], size: int, header: bool) -> _Walk:
     turns: dict[bytes, int] = {}
     for name, length, start, place in _chunks(file, size, 8, ">I4s"):
         if length > _PNG_KEPT.get(name, length):
-            raise AbsurdFileError(f"{length} bytes of {name.decode()}")
+            raise UserError(f"{length} bytes of {name.decode()}")
         if header and name == b"IDAT":
             pieces.append(range(place.start, size))
             break
@@ -214,7 +215,7 @@ def _segments(file: IO[bytes], size: int) -> Iterator[tuple[int, int, int]]:
             stop += max(int.from_bytes(head[2:], "big"), 2)
         yield marker, at, min(stop, size)
         at = stop
-    raise AbsurdFileError(f"more than {_MAX_PARTS} parts")
+    raise UserError(f"more than {_MAX_PARTS} parts")
 
 
 def _gif(file: IO[bytes], size: int, header: bool) -> _Walk:
@@ -237,7 +238,7 @@ def _gif(file: IO[bytes], size: int, header: bool) -> _Walk:
             return [*pieces, control, range(at, size)], []
         else:
             at += 1
-    raise AbsurdFileError(f"more than {_MAX_PARTS} parts before the picture")
+    raise UserError(f"more than {_MAX_PARTS} parts before the picture")
 
 
 def _webp(file: IO[bytes], size: int, header: bool) -> _Walk:
@@ -269,14 +270,14 @@ def _avif(file: IO[bytes], size: int, header: bool) -> _Walk:
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
         if 0 < length < 8:
-            raise AbsurdFileError(f"a box of {length} bytes")
+            raise UserError(f"a box of {length} bytes")
         stop = min(at + (length or size), size)
         if head[4:8] in (b"mdat", b"free", b"skip"):
             pieces.append(range(at, stop))
         else:
             described += stop - at
             if described > _MAX_BOXES:
-                raise AbsurdFileError(f"over {_MAX_BOXES >> 20} MB that describe it")
+                raise UserError(f"over {_MAX_BOXES >> 20} MB that describe it")
             box = read_at(file, at, stop - at)
             _check_extents(box, size)
             pieces.append(_AVIF_METADATA.sub(b"skip", box))
@@ -292,7 +293,7 @@ def _check_extents(box: bytes, size: int) -> None:
         except (IndexError, struct.error):
             total = 0  # cut off, or not such a table
         if total > 2 * size:
-            raise AbsurdFileError(f"items of {total} bytes in {size}")
+            raise UserError(f"items of {total} bytes in {size}")
         at = box.find(b"iloc", at + 4)
 
 

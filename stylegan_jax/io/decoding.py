@@ -83,14 +83,9 @@ def decoded(
 ) -> Iterator[tuple[np.ndarray, str]]:
     """Decodes the first image of a seekable file, upright; or UnreadableImageError.
 
-    Its memory counts until the context ends; other threads may wait until then.
-
-    Args:
-        channels: 1 to 4, of 8-bit pixels; None: as in the file.
-
-    Yields:
-        `[H, W, C]` and its kind, as in `Header`: uint8 with `channels`; deeper files
-        uint16, int32 or float32, values and 1 to 4 channels as in the file.
+    Yields `[H, W, C]` and its kind, as in `Header`: uint8 with `channels` (1 to 4, by
+    default the file's); deeper files uint16, int32 or float32, values and channels as
+    in the file. The memory counts until the context ends; other threads may wait.
     """
     with contextlib.ExitStack() as held:
         with _readable():
@@ -118,8 +113,6 @@ def _readable() -> Iterator[None]:
         yield
     except UnreadableImageError:
         raise
-    except containers.AbsurdFileError as error:
-        raise UnreadableImageError(f"not an honest file: {error}") from error
     except Exception as error:  # damaged files raise almost anything
         raise UnreadableImageError(f"damaged: {error}") from error
 

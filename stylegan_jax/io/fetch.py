@@ -41,19 +41,12 @@ def fetch(
     sha256: str | None = None,
     check: Callable[[Path], object] = lambda path: None,
 ) -> Path:
-    """A public file in the cache, downloaded and checked on first use.
+    """The public file `path` of the cache, downloaded and checked on first use.
 
-    Its SHA-256 must then stay the same (trust on first use). A file put there by hand
-    is checked and accepted. UserError without the right file, or if it has changed.
-
-    Args:
-        path: in `cache.folder`; returned.
-        urls: in the order to try.
-        content: description, for messages.
-        notice: licence, logged the first time.
-        by_hand: the manual way, for the message.
-        sha256: or its first digits, as far as they are published.
-        check: raises UserError for other content.
+    Its SHA-256 (`sha256` or its first digits, if published) must then stay the same. A
+    file put there by hand is checked and accepted. UserError without the right file, or
+    if it has changed: `content` says what it is, `by_hand` the manual way. `notice`,
+    the licence, is logged the first time; `check` raises UserError for other content.
     """
     wrong = f"{path} is not {content}, or damaged:"
     again = "; remove it to have it fetched again"
@@ -109,13 +102,10 @@ def _from_any(
 
 
 def download(url: str, path: Path, *, max_bytes: int) -> None:
-    """Downloads a file that is not a web page; hold `cache.exclusive` meanwhile.
+    """Downloads a file that is not a web page, by https or from this machine.
 
-    The URL is https, or http of this machine.
-
-    Raises:
-        UnavailableError: no connection, server error, web page, or too many bytes.
-        UserError: the file cannot be written.
+    UnavailableError without a connection, for errors of the server, web pages, and too
+    many bytes; UserError if the file cannot be written.
     """
     setbacks, received_any = 0, False
     with (

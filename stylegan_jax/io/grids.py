@@ -14,7 +14,7 @@ from stylegan_jax.io.decoding import from_array, to_channels
 
 Font = ImageFont.FreeTypeFont
 Groups = Sequence[tuple[str, int]]  # label and number of rows or columns
-_Place = tuple[int, int, str, str]  # x, y, the text's point there (Pillow), the text
+_Place = tuple[int, int, str]  # x, y, and the text's point there (Pillow)
 
 _SMALLEST, _LARGEST = 12, 26  # pixels of letters on a page
 _RULE = 110  # grey of the lines beside groups
@@ -71,17 +71,11 @@ def labelled(
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """A page with labels and empty cells, filled once or for every frame of a film.
+    """A page with labels and empty cells, filled once or for every frame of a film."""
 
-    Attributes:
-        page: uint8 `[H, W, 3]`.
-        cells: (top, left) of each cell, row by row.
-        size: (height, width) of a cell.
-    """
-
-    page: np.ndarray
-    cells: tuple[tuple[int, int], ...]
-    size: tuple[int, int]
+    page: np.ndarray  # uint8 [H, W, 3]
+    cells: tuple[tuple[int, int], ...]  # (top, left) of each, row by row
+    size: tuple[int, int]  # (height, width) of a cell
 
     def fill(self, pictures: Sequence[np.ndarray | None]) -> np.ndarray:
         """Fills the cells, row by row, None with white; a new uint8 `[H, W, 3]`.
@@ -139,10 +133,10 @@ def make_sheet(
     groups = [*row_groups, *column_groups, *((text, columns) for text in room_for)]
 
     def fits(letters: int, cell: int) -> bool:
-        one_wide = [*column_labels, *captions]
-        return _fit(letters, cell - letters / 2, one_wide) and all(
-            _fit(letters, cell * count, [text]) for text, count in groups
-        )
+        room = [(text, cell - letters / 2) for text in (*column_labels, *captions)]
+        room += [(text, cell * count) for text, count in groups]
+        font = load_font(letters)
+        return all(font.getlength(text) <= width for text, width in room)
 
     factor = -(-at_least // side)
     while not fits(_SMALLEST, factor * side):
@@ -167,23 +161,24 @@ def make_sheet(
     page = np.full(
         (ys[-1] + heights[-1] + margin, xs[-1] + cell + margin, 3), 255, np.uint8
     )
-    places: list[_Place] = []
-    for y, text in zip(ys, row_labels, strict=False):
-        places.append((left - 2 * margin, y + cell // 2, "rm", text))
-    for x, text in zip(xs, column_labels, strict=False):
-        places.append((x + cell // 2, top - line // 2 - 1, "mm", text))
-    for (y, x), text in zip(cells, captions, strict=False):
-        places.append((x + cell // 2, y + cell + line // 2, "mm", text))
-    page = _write(page, places, font)
+    half = cell // 2
+    places = [
+        *((left - 2 * margin, y + half, "rm") for y in ys if row_labels),
+        *((x + half, top - line // 2 - 1, "mm") for x in xs if column_labels),
+        *((x + half, y + cell + line // 2, "mm") for y, x in cells if captions),
+    ]
+    page = _write(page, places, [*row_labels, *column_labels, *captions], font)
     # In the transposed page groups of rows are above, mirrored.
-    for view, starts, of in (
-        (page, xs, column_groups),
-        (page.swapaxes(0, 1), ys, row_groups),
-    ):
-        for label, first, last in _spans(of, starts, cell):
+    mirrored = page.swapaxes(0, 1)
+    for view, starts, of in ((page, xs, column_groups), (mirrored, ys, row_groups)):
+        ends = itertools.accumulate(count for _, count in of)
+        for (label, count), end in zip(of, ends, strict=True):
+            if not label:
+                continue
+            first, last = starts[end - count], starts[end - 1] + cell
             strip = np.full((line, last - first, 3), 255, np.uint8)
-            middle = ((last - first) // 2, line // 2, "mm", label)
-            strip = _write(strip, [middle], font)
+            middle = [((last - first) // 2, line // 2, "mm")]
+            strip = _write(strip, middle, [label], font)
             upright = strip if view is page else strip[:, ::-1]
             view[margin : margin + line, first:last] = upright
             view[margin + line + 1, first:last] = _RULE
@@ -195,10 +190,6 @@ def _check(name: str, labels: Sequence, count: int) -> None:
         raise UserError(f"{len(labels)} {name}, not {count}")
 
 
-def _fit(letters: int, width: float, texts: Sequence[str]) -> bool:
-    return all(load_font(letters).getlength(text) <= width for text in texts)
-
-
 def _starts(first: int, sizes: Sequence[int], gap: int, groups: Groups) -> list[int]:
     """Start of each row or column; groups are four gaps farther apart."""
     divided = set(itertools.accumulate(count for _, count in groups))
@@ -206,18 +197,6 @@ def _starts(first: int, sizes: Sequence[int], gap: int, groups: Groups) -> list[
     for place, size in enumerate(sizes[:-1], start=1):
         starts.append(starts[-1] + size + gap * (5 if place in divided else 1))
     return starts
-
-
-def _spans(
-    groups: Groups, starts: Sequence[int], size: int
-) -> list[tuple[str, int, int]]:
-    """Label, start and end of each labelled group."""
-    ends = list(itertools.accumulate(count for _, count in groups))
-    return [
-        (label, starts[end - count], starts[end - 1] + size)
-        for (label, count), end in zip(groups, ends, strict=True)
-        if label
-    ]
 
 
 @functools.cache
@@ -229,9 +208,11 @@ def load_font(size: int) -> Font:
     return ImageFont.truetype(folder / "DejaVuSans.ttf", size)
 
 
-def _write(canvas: np.ndarray, places: Sequence[_Place], font: Font) -> np.ndarray:
+def _write(
+    canvas: np.ndarray, places: Sequence[_Place], texts: Sequence[str], font: Font
+) -> np.ndarray:
     image = from_array(canvas)
     draw = ImageDraw.Draw(image)
-    for x, y, anchor, text in places:
+    for (x, y, anchor), text in zip(places, texts, strict=True):
         draw.text((x, y), text, fill=(0, 0, 0), font=font, anchor=anchor)
     return np.array(image)

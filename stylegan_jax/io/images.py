@@ -58,12 +58,9 @@ def read_image(
 
     Applies EXIF rotation, takes the first frame of an animation, and composites
     transparency over white unless alpha is wanted. UnreadableImageError if damaged.
-
-    Args:
-        source: path, or content of a file.
-        whites: of files of more than 8 bits, by kind of sample: the value that becomes
-            255. By default the largest value of each file decides.
-        shrink: of the result; until it is done other threads wait with large images.
+    `whites` are the values that become 255 in files of more than 8 bits, by kind of
+    sample; by default the largest value of each file decides. Until `shrink` of the
+    result is done, other threads wait with large images.
     """
     if num_channels not in MODES:
         raise UserError(f"num_channels {num_channels} is not 1, 2, 3 or 4")

@@ -1,4 +1,4 @@
-"""Run directory in object storage, with a local working copy.
+"""Runs in object storage, `gs://BUCKET/NAME` or `s3://BUCKET/NAME`, and local copies.
 
 Objects cannot be renamed or appended to, and a bucket may be unreachable for a while: a
 thread uploads changes, the files of a checkpoint first, its `checksums.json` last. A
@@ -7,6 +7,7 @@ checkpoint without one was cut off, or written by an older version.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
 import hashlib
@@ -17,10 +18,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import cache, records
-from stylegan_jax.io.bucket import Bucket, as_url, in_a_line, is_remote
+from stylegan_jax.io import cache, locks, records
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,29 @@ _TRIES, _PAUSE_SECONDS = 4, 5.0  # of the last copy
 _CHECKPOINTS = "checkpoints"
 _SEAL = "checksums.json"
 _UNREAD = ("samples", "tensorboard")  # nothing continues from these
+_AT_ONCE = 8  # objects
+_EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}
+# `Path` collapses repeated slashes to one.
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.ASCII)
+
+
+def is_remote(path: str | Path) -> bool:
+    """Whether this is a URL, also after conversion to a `Path`."""
+    return _SCHEME.match(str(path)) is not None
+
+
+def as_url(path: str | Path) -> str:
+    """The URL, with the slashes that a `Path` drops, and none at the end."""
+    match = _SCHEME.match(str(path))
+    assert match is not None
+    slashes = ":///" if match[1] == "file" else "://"
+    return match[1] + slashes + str(path)[match.end() :].rstrip("/")
+
+
+def _in_a_line(error: BaseException) -> str:
+    """An error's class and the first line of its message, cut to 200 characters."""
+    text = (str(error).strip() or "no message").splitlines()[0][:200]
+    return f"{type(error).__name__}: {text}"
 
 
 @contextlib.contextmanager
@@ -36,11 +60,8 @@ def mirrored(path: str, *, active: bool = True) -> Iterator[Path]:
     """The local folder to work in: `path` itself, or a copy of a URL's content.
 
     Downloaded at the start, uploaded meanwhile and at the end, removals of checkpoints
-    included. Only the `active` process copies.
-
-    Raises:
-        UserError: no library for the URL, storage not readable or writable, another
-            process on the same copy, or an incomplete upload at the end.
+    included. Only the `active` process copies. UserError without a library for the URL,
+    for storage that cannot be read or written, or another process on the same copy.
     """
     if not is_remote(path):
         yield Path(path)
@@ -50,8 +71,7 @@ def mirrored(path: str, *, active: bool = True) -> Iterator[Path]:
     if not active:
         yield folder
         return
-    refusal = f"another process on this machine works on {url}"
-    with cache.exclusive(folder, refusal=refusal):
+    with locks.held(folder.with_name(f"{folder.name}.lock"), url):
         mirror = _Mirror(Bucket(url), folder)
         mirror.pull()
         ended = threading.Event()
@@ -105,7 +125,7 @@ class _Mirror:
             self._bucket.get({name: folder / name for name in wanted})
         except Exception as error:
             raise UserError(
-                f"{self._bucket.url} cannot be read ({in_a_line(error)})"
+                f"{self._bucket.url} cannot be read ({_in_a_line(error)})"
             ) from error
         self._sent = self._files()
 
@@ -141,7 +161,7 @@ class _Mirror:
                     _log.warning(
                         "%s cannot be written (%s); training goes on in %s, and is "
                         "copied when it can be again",
-                        *(self._bucket.url, in_a_line(error), self._folder),
+                        *(self._bucket.url, _in_a_line(error), self._folder),
                     )
                 failing = True
 
@@ -154,7 +174,7 @@ class _Mirror:
             try:
                 return self.push()
             except Exception as failure:
-                reason = in_a_line(failure)
+                reason = _in_a_line(failure)
         message = (
             f"{self._bucket.url} could not be brought up to date ({reason}); the run "
             f"is whole in {self._folder}: copy it there before you start it again"
@@ -211,7 +231,7 @@ def fetched(url: str) -> Path:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"{url} cannot be read ({in_a_line(error)})") from error
+            raise UserError(f"{url} cannot be read ({_in_a_line(error)})") from error
     return folder / _CHECKPOINTS / checkpoint if separator else folder
 
 
@@ -234,3 +254,88 @@ def _rank(name: str) -> int:
     if len(parts) == 3 and parts[2] == _SEAL:
         return 2
     return 3 if len(parts) == 2 else 1
+
+
+class Bucket:
+    """Objects with a common prefix, as files named by the rest."""
+
+    def __init__(self, url: str) -> None:
+        """Raises UserError without a library for the URL."""
+        import fsspec
+
+        self.url = url
+        scheme = url.split(":", 1)[0]
+        if scheme in ("http", "https"):
+            raise UserError(
+                f"{url} is no bucket; fetch it, and give the file or folder"
+            )
+        try:
+            options = {"auto_mkdir": True} if scheme == "file" else {}
+            files, root = fsspec.core.url_to_fs(url, **options)
+        except ImportError as error:
+            extra = _EXTRAS.get(scheme)
+            way = f"pip install 'stylegan_jax[{extra}]'" if extra else str(error)
+            raise UserError(f"{url} needs another library: {way}") from error
+        except Exception as error:  # no such scheme; something about credentials
+            raise UserError(f"{url} cannot be used ({_in_a_line(error)})") from error
+        self._files: Any = files
+        self._root = root.rstrip("/")
+
+    def check(self) -> None:
+        """Raises UserError unless the bucket can be written."""
+        try:
+            self._files.pipe_file(f"{self._root}/.writable", b"")
+            self._files.rm_file(f"{self._root}/.writable")
+        except Exception as error:
+            raise UserError(
+                f"{self.url} cannot be used ({_in_a_line(error)}); is the bucket's "
+                "name right, and are there credentials that may read and write it?"
+            ) from error
+
+    def is_object(self) -> bool:
+        """Whether the URL names one object, not a prefix."""
+        return self._files.isfile(self._root)
+
+    def names(self) -> list[str]:
+        """The names of all objects; UserError if one would leave the folder."""
+        self._files.invalidate_cache()
+        try:
+            found = self._files.find(self._root)
+        except FileNotFoundError:
+            return []
+        names = [str(path)[len(self._root) + 1 :] for path in found]
+        for name in names:
+            # An object may be called `../x`.
+            if not name or PurePosixPath(name).is_absolute() or ".." in name.split("/"):
+                raise UserError(f"it holds an object called {name!a}")
+        return names
+
+    def read(self, name: str) -> bytes:
+        """The content of an object."""
+        return self._files.cat_file(f"{self._root}/{name}")
+
+    def get(self, files: dict[str, Path]) -> None:
+        """Downloads objects to files by name; "" is the object of the URL itself."""
+        objects = [f"{self._root}/{name}".rstrip("/") for name in files]
+        self._files.get(objects, [str(path) for path in files.values()])
+
+    def put(self, names: Iterable[str], folder: Path) -> list[str]:
+        """Uploads files; returns the names of those that still exist."""
+
+        def one(name: str) -> None:
+            try:
+                self._files.put_file(str(folder / name), f"{self._root}/{name}")
+            except FileNotFoundError:
+                if (folder / name).exists():
+                    raise
+
+        names = list(names)
+        with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(one, names))
+        return [name for name in names if (folder / name).exists()]
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Removes objects; missing ones are ignored."""
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(f"{self._root}/{name}")

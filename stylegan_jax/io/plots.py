@@ -1,5 +1,6 @@
 """Plots by matplotlib: distributions, curves, panels of lines."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,14 +17,13 @@ def panels(
     pictures: Sequence[tuple[str, np.ndarray]],
     *,
     span: tuple[float, float] = (-1.0, 1.0),
-    columns: int = 7,
 ) -> np.ndarray:
     """Draws distributions side by side, with titles; uint8 `[H, W, 3]`.
 
     Samples are points on the line `[N, 1]` (a histogram), in the plane `[N, 2]` (a
     density) within `span`, or images, uint8 `[N, H, W, C]` (a grid).
     """
-    figure, axes = _axes(len(pictures), columns, (_INCHES, _INCHES))
+    figure, axes = _axes(len(pictures), 7, (_INCHES, _INCHES))
     for axis, (title, samples) in zip(axes, pictures, strict=True):
         axis.set_title(title, fontsize=10)
         if samples.ndim == 4:
@@ -46,10 +46,9 @@ def curves(
 ) -> np.ndarray:
     """Draws positive numbers on a log scale, line after line; uint8 `[H, W, 3]`."""
     figure, (axis,) = _axes(1 if lines else 0, 1, (6.4, 3.6))
-    start = 0
-    for name, values in lines.items():
-        axis.plot(np.arange(start, start + len(values)), values, label=name, lw=1)
-        start += len(values)
+    ends = itertools.accumulate(map(len, lines.values()))
+    for (name, values), end in zip(lines.items(), ends, strict=True):
+        axis.plot(np.arange(end - len(values), end), values, label=name, lw=1)
     axis.set(title=title, xlabel=x_label, ylabel=y_label, yscale="log")
     axis.legend()
     return _pixels(figure)
@@ -59,14 +58,13 @@ def panels_of_lines(
     panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
     *,
     x_label: str,
-    columns: int = 3,
     from_zero: bool = True,
 ) -> np.ndarray:
     """Draws lines with dots, panel by panel; uint8 `[H, W, 3]`.
 
     `panels` maps titles to lines: names to (x, y). `from_zero`: y axes begin at 0.
     """
-    figure, axes = _axes(len(panels), columns, (3.0, 2.4))
+    figure, axes = _axes(len(panels), 3, (3.0, 2.4))
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         for name, (x, y) in lines.items():
             axis.plot(x, y, marker="o", ms=3, lw=1.2, label=name)

@@ -82,9 +82,7 @@ def read_bytes(
 def read(path: Path, shape: Any, *, way_on: str, inside: Path | None = None) -> Any:
     """The value of a JSON file in UTF-8, UTF-16 or UTF-32, checked against `shape`.
 
-    Raises:
-        DamagedRecordError: it is something else; `way_on` is the remedy.
-        FileNotFoundError: there is no such file.
+    Raises FileNotFoundError, or DamagedRecordError with the remedy `way_on`.
     """
     try:
         return _parsed(read_bytes(path, MAX_BYTES, inside), shape)

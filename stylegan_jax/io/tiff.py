@@ -29,10 +29,6 @@ _PIXEL_TAGS |= {339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530,
 _PIXEL_TAGS |= {532}
 
 
-class AbsurdFileError(UserError):
-    """A file with parts that no honest one has."""
-
-
 class _Directory(NamedTuple):
     order: str  # of bytes: < or >
     big: bool
@@ -63,25 +59,25 @@ def orientation(exif: bytes) -> int:
     exif = exif.removeprefix(b"Exif\0\0")
     try:
         return _read(io.BytesIO(exif), len(exif)).orientation()
-    except AbsurdFileError:
+    except UserError:
         return 1
 
 
 def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], list[int]]:
-    """The first image of a TIFF file, for `containers.show`; or AbsurdFileError."""
+    """The first image of a TIFF file, for `containers.show`; or UserError."""
     directory = _read(file, size)
     entries = [e for e in directory.entries if e[0] in _PIXEL_TAGS and e[1] in _SIZES]
     for tag, _, count, _ in entries:
         if count > _MAX_VALUES:
-            raise AbsurdFileError(f"tag {tag} has {count} values")
+            raise UserError(f"tag {tag} has {count} values")
     total = sum(count * _SIZES[kind] for _, kind, count, _ in entries)
     if total > size:
-        raise AbsurdFileError(f"tags of {total} bytes in {size}")
+        raise UserError(f"tags of {total} bytes in {size}")
     height = directory.number(_LENGTH)
     for tag, side in ((_TILE_WIDTH, _WIDTH), (_TILE_LENGTH, _LENGTH)):
         tile, limit = directory.number(tag), 2 * directory.number(side) + 1024
         if tile > limit:
-            raise AbsurdFileError(f"tiles of {tile} pixels in {limit}")
+            raise UserError(f"tiles of {tile} pixels in {limit}")
     order, big = directory.order, directory.big
     form, rows = order + ("HHQ8s" if big else "HHI4s"), "Q" if big else "I"
     table = b"".join(
@@ -101,21 +97,19 @@ def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], list[in
 
 def _read(file: IO[bytes], size: int) -> _Directory:
     head = read_at(file, 0, 16)
-    order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
-    if not order:
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None:
         return _Directory("<", False, [])
     big = head[2:4] == struct.pack(order + "H", 43)
-    counter, place, form = ("Q", "Q", "HHQ8s") if big else ("H", "I", "HHI4s")
-    counter, place, form = order + counter, order + place, order + form
-    entries: list = []
-    if len(head) >= (16 if big else 8):
-        (at,) = struct.unpack_from(place, head, 8 if big else 4)
-        start = read_at(file, at, struct.calcsize(counter)) if at < size else b""
-        if len(start) == struct.calcsize(counter):
-            (count,) = struct.unpack(counter, start)
-            if count > _MAX_TAGS:
-                raise AbsurdFileError(f"a directory of {count} tags")
-            table = file.read(count * struct.calcsize(form))
-            whole = len(table) // struct.calcsize(form) * struct.calcsize(form)
-            entries = list(struct.iter_unpack(form, table[:whole]))
-    return _Directory(order, big, entries)
+    place, counter, form = ("Q", "Q", "HHQ8s") if big else ("I", "H", "HHI4s")
+    counter, form = struct.Struct(order + counter), struct.Struct(order + form)
+    try:
+        (at,) = struct.unpack_from(order + place, head, 8 if big else 4)
+        (count,) = counter.unpack(read_at(file, min(at, size), counter.size))
+    except struct.error:  # cut off
+        return _Directory(order, big, [])
+    if count > _MAX_TAGS:
+        raise UserError(f"a directory of {count} tags")
+    table = file.read(count * form.size)
+    whole = len(table) // form.size * form.size
+    return _Directory(order, big, list(form.iter_unpack(table[:whole])))

@@ -62,11 +62,8 @@ def check_url(url: str, origin: str | None = None) -> None:
 def open_file(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
     """Requests a file; the response has status 200 or 206 and is not a web page.
 
-    Proxies are those of the environment (`https_proxy`).
-
-    Raises:
-        Setback: no connection, or a transient failure of the server.
-        UnavailableError: the server refuses, or answers with a web page.
+    Setback without a connection, or for a transient failure of the server;
+    UnavailableError if it refuses. Proxies are the environment's (`https_proxy`).
     """
     cookies = urllib.request.HTTPCookieProcessor()
     opener = urllib.request.build_opener(_CheckedRedirects(), cookies)
@@ -150,7 +147,8 @@ class _Page:
         )
         # Of Google Drive's form, None elsewhere.
         self.action = _attribute("action", form[0]) if form else None
-        inputs = re.findall("<input[^<>]*>", page[form.end() :]) if form else []
+        inside = page[form.end() :].split("</form")[0] if form else ""
+        inputs = re.findall("<input[^<>]*>", inside)
         self._fields = {_attribute("name", x): _attribute("value", x) for x in inputs}
         text = re.sub(r"<(script|style)[^<>]*>[^<]*|<[^<>]*>", " ", page)
         # That the file was downloaded too often.

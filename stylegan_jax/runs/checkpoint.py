@@ -90,14 +90,10 @@ class Checkpoints:
     ) -> None:
         """Writes a checkpoint; the state's buffers may be donated on return.
 
-        Every process must call it. Existing checkpoints are left alone. Unless
-        `on_error` is `stop`, a full or unwritable disk is a warning, and the next due
-        save tries again. Errors of an earlier save are raised here.
-
-        Args:
-            nimg: real images shown so far; names the checkpoint.
-            state: a pytree of plain arrays on the devices, else UserError.
-            metadata: JSON values.
+        Every process must call it, with a pytree of arrays on the devices and metadata
+        of JSON values. Existing checkpoints are left alone. Unless `on_error` is
+        `stop`, a full or unwritable disk is a warning, and the next due save tries
+        again. Errors of an earlier save are raised here.
         """
         self.wait()
         self.last_nimg = nimg

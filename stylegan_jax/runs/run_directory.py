@@ -18,7 +18,7 @@ from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import Source, spread
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import mirror, records
-from stylegan_jax.io.bucket import as_url, is_remote
+from stylegan_jax.io.mirror import as_url, is_remote
 from stylegan_jax.networks.config import ModelConfig, stored_model_config
 from stylegan_jax.runs import provenance, stored
 

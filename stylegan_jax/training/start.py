@@ -11,7 +11,7 @@ from stylegan_jax.data.sources import Source, require_classes
 from stylegan_jax.distributed import processes
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import records
-from stylegan_jax.io.bucket import is_remote
+from stylegan_jax.io.mirror import is_remote
 from stylegan_jax.runs import run_directory
 from stylegan_jax.runs.checkpoint import Checkpoints, Restored
 from stylegan_jax.training import changes, compiling, transfer

@@ -13,7 +13,7 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import mirror
-from stylegan_jax.io.bucket import Bucket
+from stylegan_jax.io.mirror import Bucket
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

@@ -220,7 +220,7 @@ def test_a_file_is_fetched_once_and_its_licence_shown_once(site, path, caplog):
         assert fetched(site, path, sha256=digest[:8]) == path
     assert [asked for asked, _ in site.requests] == ["/file.bin?1", "/file.bin"]
     assert caplog.messages.count("the licence") == 1
-    assert names(path.parent) == ["file.bin", "file.bin.lock", "file.bin.sha256"]
+    assert names(path.parent) == ["file.bin", "file.bin.sha256"]
 
 
 def test_what_is_not_the_file_is_not_kept_and_the_users_own_is(site, path):
