@@ -34,12 +34,9 @@ def join(
 ) -> None:
     """Joins the job; to be called before anything touches a device.
 
-    Args:
-        coordinator: `HOST:PORT` of process 0, reachable from the others.
-        detect: let JAX detect the others: TPU pods, SLURM, Open MPI, Kubernetes.
-
-    Raises:
-        UserError: incomplete arguments, nothing detected, or no connection.
+    `coordinator` is `HOST:PORT` of process 0, reachable from the others; `detect` lets
+    JAX detect them: TPU pods, SLURM, Open MPI, Kubernetes. Raises UserError for
+    incomplete arguments, nothing detected, or no connection.
     """
     given = (bool(coordinator), num_processes is not None, process_id is not None)
     if not any(given) and not detect:

@@ -36,10 +36,9 @@ class Watchdog:
     def __init__(self, stall_seconds: float = 0.0) -> None:
         """Starts with the first call of `step` or `begin`.
 
-        Args:
-            stall_seconds: shortest time to expiry; 0 disables. A step may take 20 times
-                the longest of its phase, the first three of a phase or after other work
-                20 times `stall_seconds`, and other work (compiling, saving) 45 times.
+        `stall_seconds` is the shortest time to expiry; 0 disables. A step may take 20
+        times the longest of its phase, the first three of a phase or after other work
+        20 times `stall_seconds`, and other work (compiling, saving) 45 times.
         """
         self._stall = stall_seconds
         self._since, self._longest, self._lenient = time.monotonic(), 0.0, _FIRST

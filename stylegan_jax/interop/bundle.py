@@ -37,20 +37,13 @@ class TrainedDiscriminator:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """Networks of one run or file.
+    """Networks of one run or file."""
 
-    Attributes:
-        generator: the moving average of training.
-        raw: the generator under training, if available.
-        source: name of the file they were first read from.
-        licence: known terms of the weights; may be empty.
-    """
-
-    generator: Generator
-    raw: Generator | None = None
+    generator: Generator  # the moving average of training
+    raw: Generator | None = None  # the one under training
     discriminator: TrainedDiscriminator | None = None
-    source: str = ""
-    licence: str = ""
+    source: str = ""  # name of the file they were first read from
+    licence: str = ""  # known terms of the weights
 
     __repr__ = short_repr
 
@@ -148,17 +141,14 @@ def build_generator(
 
     Raises UserError for arrays missing, left over or of a wrong shape.
     """
-    flat = dict(arrays)
-    wanted = generator_shapes(config, has_w_avg="w_avg" in flat)
-    check_fit({path: (x.shape, x.dtype.name) for path, x in flat.items()}, wanted)
-    count = sum(path.startswith("noise/") for path in flat)
-    noise = tuple(jnp.asarray(flat.pop(f"noise/{i}")) for i in range(count))
-    w_avg = flat.pop("w_avg", None)
-    # A mapping without layers has no arrays.
+    wanted = generator_shapes(config, has_w_avg="w_avg" in arrays)
+    check_fit({path: (x.shape, x.dtype.name) for path, x in arrays.items()}, wanted)
+    params = {"mapping": {}, **nested(arrays)}  # without layers it has no arrays
+    noise, w_avg = params.pop("noise", {}), params.pop("w_avg", None)
     return Generator(
-        params={"mapping": {}} | nested(flat),
-        w_avg=None if w_avg is None else jnp.asarray(w_avg),
-        noise=noise,
+        params=params,
+        w_avg=w_avg,
+        noise=tuple(noise[str(i)] for i in range(len(noise))),
         alpha=None if alpha is None else jnp.asarray(alpha, jnp.float32),
         config=config,
         resolution=resolution,

@@ -36,14 +36,9 @@ def write(
     """Writes networks; the file appears once it is read back and compared.
 
     Official pickles are float32 and take `module_src` (see `official_writer`); samplers
-    (`jaxexport`) take the generator only.
-
-    Returns:
-        The largest difference relative to a number's size; of a sampler, the largest of
-        two images in [-1, 1].
-
-    Raises:
-        UserError: not representable in the format, or read back differently.
+    (`jaxexport`) take the generator only. Returns the largest difference relative to a
+    number's size; of a sampler, the largest of two images in [-1, 1]. Raises UserError
+    if not representable in the format, or read back differently.
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:

@@ -76,11 +76,9 @@ def save(
 ) -> None:
     """Writes a generator, its mean of w and its noise, atomically.
 
-    Args:
-        path: conventionally ends in `.safetensors`.
-        dtype: of all arrays; bfloat16 keeps 8 bits of precision, `load` gives float32.
-        source: name of the file that the weights come from.
-        licence: terms of the weights.
+    `path` conventionally ends in `.safetensors`. bfloat16 keeps 8 bits of precision;
+    `load` gives float32. `source` is the file that the weights come from, `licence`
+    their terms.
     """
     if dtype not in DTYPES:
         raise UserError(f"dtype is {dtype!r}, not one of {', '.join(DTYPES)}")

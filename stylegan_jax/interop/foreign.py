@@ -13,7 +13,7 @@ import numpy as np
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop.bundle import build_generator, check_fit, generator_shapes
-from stylegan_jax.networks.config import ModelConfig, num_layers
+from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 
 Variables = Mapping[str, np.ndarray]
@@ -30,7 +30,8 @@ class Row:
     """One kind of variable: foreign name `theirs`, path `ours`.
 
     Patterns in names: `{R}` is every resolution, `{lod}` its official number (0 is the
-    final one), `{i}` every layer.
+    final one), `{block}` counts them from 0, `{first}` and `{second}` are the paths of
+    its layers; `{i}` is every layer, `{layer}` its path, `{odd}` is 2i + 1.
 
     Attributes:
         axes: transposition from their axes to ours.
@@ -77,13 +78,22 @@ def _split(
 
 def names(rows: Sequence[Row], config: ModelConfig) -> dict[str, tuple[str, Row]]:
     """All foreign names of the rows: to our path, and the row."""
+    first = "const" if config.const_input else "dense"
+    paths = [f"synthesis/block4/{first}", "synthesis/block4/conv"]
+    for size in config.resolutions[1:]:
+        paths += [f"synthesis/block{size}/conv{i}" for i in (0, 1)]
+    sizes, patterns = config.resolutions, []
+    for i in range(max(len(paths), config.mapping_layers)):
+        block = min(i, len(sizes) - 1)
+        values = {"i": i, "odd": 2 * i + 1, "layer": "".join(paths[i : i + 1])}
+        values |= {"block": block, "R": sizes[block], "lod": len(sizes) - 1 - block}
+        values |= {"first": paths[2 * block], "second": paths[2 * block + 1]}
+        patterns.append(values)
     spelt: dict[str, tuple[str, Row]] = {}
     for row in rows:
-        for lod, resolution in enumerate(reversed(config.resolutions)):
-            for i in range(max(num_layers(config.resolution), config.mapping_layers)):
-                values = {"R": resolution, "lod": lod, "i": i}
-                theirs = row.theirs.format(**values)
-                spelt.setdefault(theirs, (row.ours.format(**values), row))
+        for values in patterns:
+            theirs = row.theirs.format(**values)
+            spelt.setdefault(theirs, (row.ours.format(**values), row))
     return spelt
 
 
@@ -149,11 +159,9 @@ def generator(
 ) -> Generator:
     """Generator of all variables, each read exactly once; raises as `match`.
 
-    Args:
-        rows: from variables to parameters, "w_avg" or "noise/3".
-        lod: official level of detail.
-        has_w_avg: False for ProGAN.
-        absent: arrays that such files lack, in our layout.
+    `rows` lead to parameters, "w_avg" and "noise/3"; `lod` is the official level of
+    detail; `has_w_avg` is False for ProGAN; `absent` are arrays that such files lack,
+    in our layout.
     """
     absent = absent or {}
     shapes = generator_shapes(config, has_w_avg=has_w_avg)

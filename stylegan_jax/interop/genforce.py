@@ -19,6 +19,23 @@ from stylegan_jax.networks.generator import Generator
 # A name unique to this family's generators.
 MARK = "synthesis.layer0.apply_noise.weight"
 
+_ROWS = (
+    Row("truncation.w_avg", "w_avg"),
+    Row("mapping.label_weight", "mapping/label_concat/weight"),
+    Row("mapping.dense{i}.weight", "mapping/dense{i}/weight", axes=OUT_IN),
+    Row("mapping.dense{i}.bias", "mapping/dense{i}/bias"),
+    Row("synthesis.layer0.const", "synthesis/block4/const/const", axes=NCHW),
+    Row("synthesis.layer0.weight", "synthesis/block4/dense/weight"),  # see `_dense`
+    Row("synthesis.layer{i}.weight", "{layer}/weight", axes=OUT_IN_HW),
+    Row("synthesis.layer{i}.bias", "{layer}/bias"),
+    Row("synthesis.layer{i}.apply_noise.weight", "{layer}/noise_weight"),
+    Row("synthesis.layer{i}.apply_noise.noise", "noise/{i}", axes=NCHW),
+    Row("synthesis.layer{i}.style.weight", "{layer}/style/weight", axes=OUT_IN),
+    Row("synthesis.layer{i}.style.bias", "{layer}/style/bias"),
+    Row("synthesis.output{block}.weight", "synthesis/to_rgb{R}/weight", axes=OUT_IN_HW),
+    Row("synthesis.output{block}.bias", "synthesis/to_rgb{R}/bias"),
+)
+
 
 def convert(found: Variables) -> Generator:
     """Generator of a `StyleGANGenerator`, at the saved growth; raises as `match`."""
@@ -29,7 +46,7 @@ def convert(found: Variables) -> Generator:
     state_dict.drop_blur(found, [f"synthesis.layer{i}.blur.kernel" for i in ups])
     if not config.const_input:
         found["synthesis.layer0.weight"] = _dense(found["synthesis.layer0.weight"])
-    return foreign.generator(found, _rows(config), config, lod=lod)
+    return foreign.generator(found, _ROWS, config, lod=lod)
 
 
 def _config(found: Variables) -> ModelConfig:
@@ -75,29 +92,3 @@ def _dense(kernel: np.ndarray) -> np.ndarray:
         )
     turned = kernel[:, :, ::-1, ::-1].transpose(1, 2, 3, 0)
     return turned.reshape(len(turned), -1)
-
-
-def _rows(config: ModelConfig) -> list[Row]:
-    rows = [
-        Row("truncation.w_avg", "w_avg"),
-        Row("mapping.label_weight", "mapping/label_concat/weight"),
-        Row("mapping.dense{i}.weight", "mapping/dense{i}/weight", axes=OUT_IN),
-        Row("mapping.dense{i}.bias", "mapping/dense{i}/bias"),
-        Row("synthesis.layer0.const", "synthesis/block4/const/const", axes=NCHW),
-        Row("synthesis.layer{i}.apply_noise.noise", "noise/{i}", axes=NCHW),
-    ]
-    for i, path in enumerate(state_dict.layer_paths(config)):
-        name = f"synthesis.layer{i}"
-        axes = None if path.endswith("dense") else OUT_IN_HW
-        rows += [
-            Row(f"{name}.weight", f"{path}/weight", axes=axes),
-            Row(f"{name}.bias", f"{path}/bias"),
-            Row(f"{name}.apply_noise.weight", f"{path}/noise_weight"),
-            Row(f"{name}.style.weight", f"{path}/style/weight", axes=OUT_IN),
-            Row(f"{name}.style.bias", f"{path}/style/bias"),
-        ]
-    for i, size in enumerate(config.resolutions):
-        name, path = f"synthesis.output{i}", f"synthesis/to_rgb{size}"
-        rows.append(Row(f"{name}.weight", f"{path}/weight", axes=OUT_IN_HW))
-        rows.append(Row(f"{name}.bias", f"{path}/bias"))
-    return rows

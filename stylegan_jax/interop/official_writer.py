@@ -40,16 +40,12 @@ def save_pickle(path: str | Path, bundle: Bundle, *, module_src: str = "") -> No
     """Writes an official pickle atomically.
 
     Networks with a mean of w become `G_style` and `D_basic`, others `G_paper` and
-    `D_paper` (ProGAN).
+    `D_paper` (ProGAN): `(G, D, Gs)`, or Gs alone if there is no discriminator. The
+    generator stands in for a missing raw one. `module_src` is the source text of
+    NVlabs/stylegan's `training/networks_stylegan.py` (ProGAN: `networks_progan.py`).
 
-    Args:
-        bundle: written as `(G, D, Gs)`; without a discriminator, the generator alone as
-            Gs. The generator stands in for a missing raw one.
-        module_src: the source text of `training/networks_stylegan.py`
-            (`networks_progan.py` for ProGAN) of NVlabs/stylegan.
-
-    Raises:
-        UserError: no official equivalent, or `module_src` lacks the build function.
+    Raises UserError without an official equivalent, or if `module_src` lacks the build
+    function.
     """
     ema = bundle.generator
     value = g_ema = _generator_state("Gs", ema, module_src)

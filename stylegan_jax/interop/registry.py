@@ -127,10 +127,8 @@ def fetch(name: str, *, from_file: str | os.PathLike[str] | None = None) -> Path
     """Cached pickle of a public network; downloaded, or copied from `from_file`.
 
     A new file must hold a network of the right kind and resolution; its licence is
-    logged. See `io.fetch`.
-
-    Raises:
-        UserError: unknown name, failed download, another file, or unwritable cache.
+    logged. See `io.fetch`. Raises UserError for an unknown name, a failed download,
+    another file, or an unwritable cache.
     """
     if name not in NETWORKS:
         hint = did_you_mean(name, NETWORKS) or f"known: {', '.join(NETWORKS)}"

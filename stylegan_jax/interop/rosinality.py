@@ -39,6 +39,36 @@ SEED = 0  # of the latents behind w_avg, and of the noise
 # A name unique to this family's generators.
 MARK = "generator.progression.0.conv1.input"
 
+_BLOCK = "generator.progression.{block}"
+_UP = "synthesis/block{R}/conv0/weight"
+_ROWS = (
+    Row(MARK, "synthesis/block4/const/const", axes=NCHW),
+    Row("style.{odd}.linear.weight_orig", "mapping/dense{i}/weight", axes=OUT_IN),
+    Row("style.{odd}.linear.bias", "mapping/dense{i}/bias"),
+    Row(f"{_BLOCK}.conv1.0.weight", _UP, axes=IN_OUT_HW),  # fused
+    Row(f"{_BLOCK}.conv1.0.bias", "{first}/bias"),
+    Row(f"{_BLOCK}.conv1.1.conv.weight_orig", _UP, axes=OUT_IN_HW),
+    Row(f"{_BLOCK}.conv1.1.conv.bias", "{first}/bias"),
+    Row(f"{_BLOCK}.conv2.conv.weight_orig", "{second}/weight", axes=OUT_IN_HW),
+    Row(f"{_BLOCK}.conv2.conv.bias", "{second}/bias"),
+    *(
+        row
+        for i, layer in ((1, "{first}"), (2, "{second}"))
+        for style in [f"{_BLOCK}.adain{i}.style.linear"]
+        for row in (
+            Row(f"{_BLOCK}.noise{i}.weight_orig", f"{layer}/noise_weight"),
+            Row(f"{style}.weight_orig", f"{layer}/style/weight", axes=OUT_IN),
+            Row(f"{style}.bias", f"{layer}/style/bias"),
+        )
+    ),
+    Row(
+        "generator.to_rgb.{block}.conv.weight_orig",
+        "synthesis/to_rgb{R}/weight",
+        axes=OUT_IN_HW,
+    ),
+    Row("generator.to_rgb.{block}.conv.bias", "synthesis/to_rgb{R}/bias"),
+)
+
 _UNFUSED = 2048  # as `fused_from`: no resolution reaches it
 _MAX_Z_DIM = 4096  # nothing real comes near
 _MAX_LAYERS = state_dict.MAX_MAPPING_LAYERS
@@ -60,12 +90,12 @@ def convert(found: Variables) -> Generator:
     top = trained[-1] if trained else blocks - 1
     found = {name: array for name, array in found.items() if _block(name) <= top}
     config = _config(found, top)
-    fused = [size >= config.fused_from for size in config.resolutions]
-    state_dict.drop_blur(found, _blurs(fused))
+    for i, size in enumerate(config.resolutions[1:], 1):
+        place = 1 if size >= config.fused_from else 2
+        blur = f"generator.progression.{i}.conv1.{place}"
+        state_dict.drop_blur(found, [f"{blur}.weight", f"{blur}.weight_flip"])
     found = {name: _folded(name, array) for name, array in found.items()}
-    generator = foreign.generator(
-        found, _rows(config, fused), config, absent=_absent(config)
-    )
+    generator = foreign.generator(found, _ROWS, config, absent=_absent(config))
     return dataclasses.replace(generator, w_avg=_mean_w(generator))
 
 
@@ -84,10 +114,6 @@ def _is_trained(found: Variables, block: int) -> bool:
     return any(np.any(found[name]) for name in names if name in found)
 
 
-def _fused_weight(block: int) -> str:
-    return f"generator.progression.{block}.conv1.0.weight"
-
-
 def _config(found: Variables, top: int) -> ModelConfig:
     # Modules of the mapping: a norm, then dense layers and activations in turn.
     dense = [f"style.{2 * i + 1}.linear.weight_orig" for i in range(1 + _MAX_LAYERS)]
@@ -101,7 +127,11 @@ def _config(found: Variables, top: int) -> ModelConfig:
         4 << i: shape_of(found, f"generator.progression.{i}.conv2.conv.bias", 1)[0]
         for i in range(top + 1)
     }
-    fused = [i for i in range(1, top + 1) if _fused_weight(i) in found]
+    fused = [
+        i
+        for i in range(1, top + 1)
+        if f"generator.progression.{i}.conv1.0.weight" in found
+    ]
     if fused and fused != list(range(fused[0], top + 1)):
         raise UserError(
             "fused and plain up-convolutions alternate, which is not supported"
@@ -122,15 +152,6 @@ def _config(found: Variables, top: int) -> ModelConfig:
         channel_base=channel_base,
         channel_max=channel_max,
     )
-
-
-def _blurs(fused: list[bool]) -> list[str]:
-    return [
-        f"generator.progression.{i}.conv1.{1 if is_fused else 2}.{name}"
-        for i, is_fused in enumerate(fused)
-        for name in ("weight", "weight_flip")
-        if i > 0
-    ]
 
 
 def _folded(name: str, array: np.ndarray) -> np.ndarray:
@@ -159,35 +180,6 @@ def _absent(config: ModelConfig) -> dict[str, np.ndarray]:
             f"noise/{i}": np.asarray(noise[i - i % 2]) for i in range(config.num_layers)
         },
     }
-
-
-def _rows(config: ModelConfig, fused: list[bool]) -> list[Row]:
-    rows = [Row(MARK, "synthesis/block4/const/const", axes=NCHW)]
-    for i in range(config.mapping_layers):
-        name, path = f"style.{2 * i + 1}.linear", f"mapping/dense{i}"
-        rows.append(Row(f"{name}.weight_orig", f"{path}/weight", axes=OUT_IN))
-        rows.append(Row(f"{name}.bias", f"{path}/bias"))
-    for layer, path in enumerate(state_dict.layer_paths(config)):
-        block, half = layer // 2, layer % 2 + 1
-        name = f"generator.progression.{block}"
-        conv, axes = f"{name}.conv2.conv", OUT_IN_HW
-        if half == 1:
-            conv = f"{name}.conv1.{0 if fused[block] else '1.conv'}"
-            axes = IN_OUT_HW if fused[block] else axes
-        weight = "weight" if half == 1 and fused[block] else "weight_orig"
-        style = f"{name}.adain{half}.style.linear"
-        rows += [
-            Row(f"{conv}.{weight}", f"{path}/weight", axes=axes),
-            Row(f"{conv}.bias", f"{path}/bias"),
-            Row(f"{name}.noise{half}.weight_orig", f"{path}/noise_weight"),
-            Row(f"{style}.weight_orig", f"{path}/style/weight", axes=OUT_IN),
-            Row(f"{style}.bias", f"{path}/style/bias"),
-        ]
-    for i, size in enumerate(config.resolutions):
-        name, path = f"generator.to_rgb.{i}.conv", f"synthesis/to_rgb{size}"
-        rows.append(Row(f"{name}.weight_orig", f"{path}/weight", axes=OUT_IN_HW))
-        rows.append(Row(f"{name}.bias", f"{path}/bias"))
-    return rows
 
 
 def _mean_w(generator: Generator) -> jax.Array:

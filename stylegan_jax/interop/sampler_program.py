@@ -36,14 +36,9 @@ def save(
 ) -> None:
     """Writes the sampler of a generator, with its stored noise.
 
-    Args:
-        path: conventionally ends in `.jaxexport`.
-        generator: without a mean of w, psi has no effect.
-        dtype: "bfloat16" halves the weights and computes activations in it.
-        cutoff: layers from this one on are not truncated; None truncates all.
-
-    Raises:
-        UserError: another dtype, or `flatbuffers` is missing.
+    `path` conventionally ends in `.jaxexport`. "bfloat16" halves the weights and
+    computes activations in it; layers from `cutoff` on are not truncated (None: all
+    are). Raises UserError for another dtype, or if `flatbuffers` is missing.
     """
     (count,) = export.symbolic_shape("n")
     config = generator.config

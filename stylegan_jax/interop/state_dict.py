@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.pickles.pickle_machine import shown
 from stylegan_jax.pickles.torch_pickle import Tensor
 
@@ -65,12 +64,3 @@ def drop_blur(found: Variables, names: Sequence[str]) -> None:
             raise UserError(f"{name} is missing or no 3x3 filter")
         if not np.allclose(kernel, _BLUR, rtol=1e-3):
             raise UserError(f"{name} is another filter than [1, 2, 1]")
-
-
-def layer_paths(config: ModelConfig) -> list[str]:
-    """Paths in `params` of all layers, in order."""
-    first = "const" if config.const_input else "dense"
-    paths = [f"synthesis/block4/{first}", "synthesis/block4/conv"]
-    for size in config.resolutions[1:]:
-        paths += [f"synthesis/block{size}/conv{i}" for i in (0, 1)]
-    return paths

@@ -68,10 +68,8 @@ def read_networks(path: str | os.PathLike[str]) -> dict[str, PickledNetwork]:
     """Networks of a pickle of `(G, D, Gs)` or of one `Network`; executes nothing.
 
     Keys are "G", "D" and "Gs", or the single network's name; arrays are read-only.
-
-    Raises:
-        UnsafePickleError: a class or operation that is not on the list.
-        UserError: damaged, too large, or something else.
+    Raises UnsafePickleError for a class or operation that is not on the list, and
+    UserError for anything damaged, too large, or else.
     """
     size = Path(path).stat().st_size
     with pickle_machine.reading(path, _WANTED):

@@ -46,11 +46,8 @@ def read(path: str | os.PathLike[str]) -> object:
     """Value that `torch.save` wrote, possibly cyclic.
 
     Plain values, lists, tuples, dictionaries with keys of text or whole numbers, and
-    `torch_pickle.Tensor`. Messages do not name the file.
-
-    Raises:
-        UnsafePickleError: a class or operation that is not on the list.
-        UserError: damaged, too large, or something else.
+    `torch_pickle.Tensor`. Raises as `unpickle.read_networks`; messages do not name the
+    file.
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size

@@ -54,12 +54,11 @@ class LossConfig:
 
     def resolved(self) -> "LossConfig":
         """The same with every None replaced by the objective's own value."""
-        logistic = self.objective in ("logistic", "logistic_saturating")
-        wasserstein = self.objective in ("wgan", "wgan_gp")
+        objective = self.objective
         defaults = {
-            "r1_gamma": 10.0 if logistic else 0.0,
-            "gp_lambda": 10.0 if self.objective == "wgan_gp" else 0.0,
-            "drift": 1e-3 if wasserstein else 0.0,
+            "r1_gamma": 10.0 * (objective in ("logistic", "logistic_saturating")),
+            "gp_lambda": 10.0 * (objective == "wgan_gp"),
+            "drift": 1e-3 * (objective in ("wgan", "wgan_gp")),
         }
         missing = {k: v for k, v in defaults.items() if getattr(self, k) is None}
         return dataclasses.replace(self, **missing)

@@ -30,10 +30,7 @@ HELD_OUT, R_V = "overfitting/held_out", "overfitting/r_v"
 def validation_ratio(train: Array, held_out: Array, fake: Array) -> Array:
     """r_v of mean scores: 0 without overfitting, 1 where held-out images look fake.
 
-    Not finite where samples score as training images do: it has no meaning there.
-
-    Source: Karras et al. 2020, "Training Generative Adversarial Networks with Limited
-    Data", section 3.1, equation 1.
+    Not finite where samples score as training images do. Source: section 3.1, eq. 1.
     """
     return (train - held_out) / (train - fake)
 
@@ -89,7 +86,7 @@ def make_scores(config: Config, phase: Phase) -> Callable[..., Mapping[str, Arra
                 images = objectives.augment(images, values)
             return discriminate(d_params, images, labels, alpha).mean()
 
-        def one(batches: tuple[Batch, Batch, Array]) -> tuple[Array, Array, Array]:
+        def one(batches: tuple[Batch, Batch, Array]) -> Array:
             reals, others, key = batches
             keys = jax.random.split(key, 5)
             z = jax.random.normal(keys[0], (phase.batch_size, model.z_dim))
@@ -108,12 +105,10 @@ def make_scores(config: Config, phase: Phase) -> Callable[..., Mapping[str, Arra
                 if alpha is not None:
                     images = growing.fade_reals(images, alpha)
                 means.append(score(images, batch["labels"], key))
-            fake, real, other = means
-            return fake, real, other
+            return jnp.stack(means)
 
         keys = jax.random.split(key, _MINIBATCHES)
-        means = lax.map(one, (train, held_out, keys))
-        fake, real, other = (mean.mean() for mean in means)
+        fake, real, other = lax.map(one, (train, held_out, keys)).mean(axis=0)
         ratio = validation_ratio(real, other, fake)
         return {FAKE: fake, TRAIN: real, HELD_OUT: other, R_V: ratio}
 
@@ -121,12 +116,9 @@ def make_scores(config: Config, phase: Phase) -> Callable[..., Mapping[str, Arra
 
 
 def _batch(source: Source, indices: np.ndarray, resolution: int) -> Batch:
-    flat = indices.ravel()
-    arrays = {
-        "images": np.stack([source.image(int(i), resolution) for i in flat]),
-        "labels": np.stack([source.label(int(i)) for i in flat]).astype(np.float32),
-    }
+    images = np.stack([source.image(int(i), resolution) for i in indices.flat])
+    labels = np.stack([source.label(int(i)) for i in indices.flat])
     return {
-        name: array.reshape(*indices.shape, *array.shape[1:])
-        for name, array in arrays.items()
+        "images": images.reshape(*indices.shape, *images.shape[1:]),
+        "labels": labels.reshape(*indices.shape, labels.shape[1]).astype("f"),
     }

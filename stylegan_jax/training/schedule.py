@@ -110,8 +110,7 @@ def phases(
             f"model.resolution {final_resolution}"
         )
     result: list[Phase] = []
-    nimg = start_nimg
-    total_nimg = config.total_kimg * 1000
+    nimg, total_nimg = start_nimg, config.total_kimg * 1000
     for resolution, fading, fade_start, end in _spans(config, final_resolution):
         if nimg >= total_nimg:
             break
@@ -130,10 +129,8 @@ def phases(
             late = not fading and config.fade_kimg > 0
             limit = math.floor(nominal) + 1 if late else math.ceil(nominal)
             calls = min(calls, limit)
-        if calls <= 0:
-            continue
-        result.append(
-            Phase(
+        if calls > 0:
+            phase = Phase(
                 resolution=resolution,
                 fading=fading,
                 start_nimg=nimg,
@@ -145,8 +142,8 @@ def phases(
                 fade_nimg=config.fade_kimg * 1000,
                 d_steps=config.d_steps,
             )
-        )
-        nimg = result[-1].end_nimg
+            result.append(phase)
+            nimg = phase.end_nimg
     return tuple(result)
 
 
@@ -157,7 +154,7 @@ def resolution_at(config: ScheduleConfig, final_resolution: int, nimg: int) -> i
 
 
 def shortfall(config: ScheduleConfig, final_resolution: int) -> str | None:
-    """A warning if the run ends before the networks have grown; None if it does not."""
+    """A warning if the run ends before the networks have grown, else None."""
     last = phases(config, final_resolution)[-1]
     doublings = math.log2(final_resolution / config.initial_resolution)
     needed = doublings * (config.stable_kimg + config.fade_kimg)
@@ -231,16 +228,13 @@ class TimeLeft:
             self._rates[resolution] = rate
         if not self._rates:
             return None
-        return math.fsum(
-            (phase.end_nimg - max(nimg, phase.start_nimg))
-            / self._rate(phase.resolution)
-            for phase in self._phases
-            if phase.end_nimg > nimg
-        )
-
-    def _rate(self, resolution: int) -> float:
-        if resolution in self._rates:
-            return self._rates[resolution]
-        known = max(self._rates)
-        factor = work(self._model, known) / work(self._model, resolution)
-        return self._rates[known] * factor
+        seconds, highest = 0.0, max(self._rates)
+        for phase in self._phases:
+            size, images = (
+                phase.resolution,
+                phase.end_nimg - max(nimg, phase.start_nimg),
+            )
+            more = work(self._model, size) / work(self._model, highest)
+            rate = self._rates.get(size, self._rates[highest] / more)
+            seconds += max(images, 0) / rate
+        return seconds

@@ -127,13 +127,9 @@ def shardings(state: TrainState, mesh: Mesh, *, spread: bool) -> TrainState:
     places = jax.tree.map(lambda _: everywhere, state)
     if not spread:
         return places
-    shared = {
-        name: jax.tree.map(
-            lambda x: parallel.spread(x.shape, mesh), getattr(state, name)
-        )
-        for name in ("g_ema", "g_opt_state", "d_opt_state")
-    }
-    return dataclasses.replace(places, **shared)
+    shared = jax.tree.map(lambda x: parallel.spread(x.shape, mesh), state)
+    names = ("g_ema", "g_opt_state", "d_opt_state")
+    return dataclasses.replace(places, **{x: getattr(shared, x) for x in names})
 
 
 def place(state: TrainState, mesh: Mesh, *, spread: bool) -> TrainState:
@@ -150,11 +146,6 @@ def reset_optimizers(state: TrainState, optimizer: OptimizerConfig) -> TrainStat
     return dataclasses.replace(
         state, g_opt_state=tx.init(state.g_params), d_opt_state=tx.init(state.d_params)
     )
-
-
-def generator_of(state: TrainState, model: ModelConfig, phase: Phase) -> Generator:
-    """The averaged generator at the phase's resolution."""
-    return averaged(state, model, phase.resolution, phase.alpha(state.nimg))
 
 
 def averaged(
@@ -174,17 +165,20 @@ def averaged(
     )
 
 
+def generator_of(state: TrainState, model: ModelConfig, phase: Phase) -> Generator:
+    """The averaged generator at the phase's resolution."""
+    return averaged(state, model, phase.resolution, phase.alpha(state.nimg))
+
+
 def is_active(path: tuple[str, ...], phase: Phase) -> bool:
     """Whether the phase's graph uses the parameter of this path."""
-    for name in path:
-        match = _SIZED.fullmatch(name)
-        if match:
-            size = int(match[2])
-            if match[1] == "block":
-                return size <= phase.resolution
-            coarse = phase.fading and size == phase.resolution // 2
-            return size == phase.resolution or coarse
-    return True
+    match = next(filter(None, map(_SIZED.fullmatch, path)), None)
+    if match is None:
+        return True
+    size = int(match[2])
+    if match[1] == "block":
+        return size <= phase.resolution
+    return size == phase.resolution or (phase.fading and 2 * size == phase.resolution)
 
 
 def is_trained(path: tuple[str, ...], phase: Phase, freeze_d: int) -> bool:
