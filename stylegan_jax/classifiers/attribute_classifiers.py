@@ -3,23 +3,23 @@
 The paper trains one network per CelebA attribute, of its discriminator's size.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.progress import track
 
 from stylegan_jax.classifiers import classifier_file, classifier_network
 from stylegan_jax.classifiers.classifier import Classifier, train_heads
-from stylegan_jax.data.portraits.source import Portraits
+from stylegan_jax.data.portraits.source import PortraitAttributes, Portraits
 from stylegan_jax.data.sources import Source, spread, unwrapped
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import cache
 
-ATTRIBUTES = ("eyeglasses", "smile", "pose", "age", "gender")
+ATTRIBUTES = ("eyeglasses", "smile", "pose", "age", "gender")  # of portraits
 MAX_RESOLUTION = 64  # larger samples are reduced
 COUNT = 5000
 STEPS = 2000
@@ -58,7 +58,7 @@ def classifiers_for(
             "give `data.path` and `data.labels`, or a file by `classifiers`"
         )
     size = min(resolution, MAX_RESOLUTION)
-    options: dict[str, Any] = {"count": count, "steps": steps, "seed": seed}
+    options = {"count": count, "steps": steps, "seed": seed}
 
     def train() -> dict[str, Classifier]:
         return attribute_classifiers(source, names, size, **options, quiet=quiet)
@@ -66,8 +66,9 @@ def classifiers_for(
     if cached:
         path = _stored_path(source, names, size, options)
         with cache.exclusive(path):
-            found = _stored(path)
-            if found is None:
+            try:
+                found = classifier_file.load(path)
+            except UserError:  # missing or damaged
                 found = train()
                 classifier_file.save(path, found, source=source.name)
     else:
@@ -102,12 +103,9 @@ def attribute_classifiers(
         steps: minibatches of 64.
     """
     chosen = spread(len(source), count)
-    if resolution < classifier_network.MIN_RESOLUTION:
-        raise UserError(
-            f"images of {resolution} px are too small to classify; it takes "
-            f"{classifier_network.MIN_RESOLUTION} px"
-        )
-    attribute_table(source, names, chosen)  # rejects invalid names early
+    # Rejects sizes and names before anything is read.
+    classifier_network.shapes(resolution, source.num_channels, 1)
+    attribute_table(source, names, chosen)
     reading = track(chosen, f"reading {source.name}", disable=quiet, transient=True)
     images = np.stack([source.image(int(i), resolution) for i in reading])
     # Again: damaged images have been replaced, labels included.
@@ -120,23 +118,25 @@ def attribute_classifiers(
 def attribute_table(
     source: Source, names: Sequence[str] | None, indices: Sequence[int] | np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Attributes of images, int `[N]` of 0 and 1 by name."""
-    if names is not None and not names:
-        raise UserError("no attributes; name some, or leave the names out for all")
-    people, persons = unwrapped(source, indices)
-    if isinstance(people, Portraits):
-        return {
-            name: attribute_classes(people, name, persons)
-            for name in names or ATTRIBUTES
+    """Attributes of images, int `[N]` by name: 1 has it, or more than the median."""
+    inner, inside = unwrapped(source, indices)
+    if isinstance(inner, Portraits):
+        people = [inner.attributes(int(i)) for i in inside]
+        columns = {
+            field.name: np.array([getattr(person, field.name) for person in people])
+            for field in dataclasses.fields(PortraitAttributes)
+            if field.type in (bool, float)
         }
-    columns = _label_columns(source, indices)
+        default = ATTRIBUTES
+    else:
+        default = columns = _label_columns(source, indices)
     unknown = [name for name in names or () if name not in columns]
-    if unknown:
+    if unknown or (names is not None and not names):
+        what = f"no label {unknown[0]!r}" if unknown else "labels, and none is named"
         raise UserError(
-            f"{source.name} has no label {unknown[0]!r}; its labels are "
-            f"{', '.join(columns)}"
+            f"{source.name} has {what}; its labels are {', '.join(columns)}"
         )
-    table = {name: _cut(columns[name]) for name in names or columns}
+    table = {name: _cut(columns[name]) for name in names or default}
     same = [name for name, classes in table.items() if len(np.unique(classes)) < 2]
     if (names and same) or len(same) == len(table):
         raise UserError(
@@ -144,26 +144,6 @@ def attribute_table(
             f"{source.name}; use more of them or another label"
         )
     return {name: classes for name, classes in table.items() if name not in same}
-
-
-def attribute_classes(
-    source: Portraits, name: str, indices: Sequence[int] | np.ndarray
-) -> np.ndarray:
-    """0 or 1 per portrait, int `[N]`: has the attribute, or more than the median."""
-    people = [source.attributes(int(i)) for i in indices]
-    values = [getattr(person, name, None) for person in people]
-    if not all(isinstance(value, bool | float) for value in values):
-        raise UserError(
-            f"attribute {name!r} is not a number or a bool of portraits; choose from "
-            f"{', '.join(ATTRIBUTES)}"
-        )
-    classes = _cut(np.array(values, np.float64))
-    if len(np.unique(classes)) < 2:
-        raise UserError(
-            f"attribute {name!r} is the same for all {len(people)} people; use more of "
-            "them"
-        )
-    return classes
 
 
 def _label_columns(
@@ -180,10 +160,8 @@ def _label_columns(
     numbered = tuple(f"label{i}" for i in range(source.label_size))
     names = source.label_names or numbered
     columns = dict(zip(names, labels.T, strict=True))
-    one_hot = np.all(np.sort(labels, axis=1)[:, :-1] == 0) and np.all(
-        labels.max(axis=1) == 1
-    )
-    if one_hot and len(names) == 2:
+    one_hot = (np.count_nonzero(labels, axis=1) == 1) & (labels.max(axis=1) == 1)
+    if one_hot.all() and len(names) == 2:
         del columns[names[0]]
     return columns
 
@@ -194,35 +172,23 @@ def _cut(values: np.ndarray) -> np.ndarray:
     return (values > threshold).astype(int)
 
 
-# --- Files -------------------------------------------------------------------------
-
-
 def _of_file(
     file: Path, resolution: int, names: Sequence[str] | None
 ) -> dict[str, Classifier]:
     found = classifier_file.load(file)
-    unknown = [name for name in names or () if name not in found]
-    if unknown:
-        raise UserError(
-            f"{file} has no classifier of {unknown[0]!r}; it has {', '.join(found)}"
-        )
-    found = {name: found[name] for name in names or found}
-    for name, one in found.items():
+    for name in names or found:
+        if name not in found:
+            raise UserError(
+                f"{file} has no classifier of {name!r}; it has {', '.join(found)}"
+            )
+        one = found[name]
         if one.num_classes != 2 or resolution % one.resolution:
             raise UserError(
                 f"{file}: the classifier of {name!r} has {one.num_classes} classes and "
                 f"sees images of {one.resolution} px; samples of {resolution} px "
                 "need two classes and a size that divides theirs: train others"
             )
-    return found
-
-
-def _stored(path: Path) -> dict[str, Classifier] | None:
-    """Cached classifiers; None if missing or damaged."""
-    try:
-        return classifier_file.load(path)
-    except UserError:
-        return None
+    return {name: found[name] for name in names or found}
 
 
 def _stored_path(

@@ -1,4 +1,4 @@
-"""Training of small classifiers of labelled images, several heads to a network."""
+"""Small classifiers of labelled images, several heads to a network, and training."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import Array, lax
+from jax import Array
 
 from stylegan_jax.classifiers import classifier_network
 from stylegan_jax.errors import UserError
@@ -17,9 +17,9 @@ from stylegan_jax.features.extractor import Params
 from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.ops import resample
 
+HEADS = ("heads.weight", "heads.bias")  # the parameters that heads do not share
 _HELD_OUT = 0.1  # share of the images held out for the accuracy
 _CHUNK = 500  # images classified at once
-_STEPS = 25  # minibatches in one program, at most
 _LEARNING_RATE = 2e-3  # initial; cosine decay to 0
 
 
@@ -50,16 +50,12 @@ class Classifier:
         `softmax([l, -l])` are the probabilities of class 1 and 0. Images are in
         [-1, 1]; a multiple of the resolution is reduced by means of cells.
         """
-        if self.num_classes != 2:
-            raise UserError(
-                f"the classifier has {self.num_classes} classes; a logit needs 2"
-            )
         size, channels = images.shape[1], images.shape[3]
-        if size % self.resolution or channels != self.channels:
+        if self.num_classes != 2 or size % self.resolution or channels != self.channels:
             raise UserError(
-                f"images of {size} px are not a multiple of the classifier's "
-                f"{self.resolution} px, or their {channels} channels are not its "
-                f"{self.channels}; train one at {size} px or below on such images"
+                f"a classifier of {self.num_classes} classes takes multiples of "
+                f"{self.resolution} px of {self.channels} channels, and a logit needs "
+                f"2 classes; train one for images of {size} px and {channels} channels"
             )
         images = resample.downsample(images, size // self.resolution)
         logits = classifier_network.logits(self.params, images)
@@ -94,95 +90,64 @@ def train_heads(
             "each with a label, are needed to train a classifier"
         )
     sizes = [int(size) for size in classes.max(axis=0) + 1]
+    ends = np.cumsum(sizes)[:-1]
     resolution, channels = images.shape[1], images.shape[3]
     key = jax.random.key(seed)
     params = classifier_network.init(key, resolution, channels, sum(sizes))
-    rng = np.random.RandomState(seed)
-    order = rng.permutation(len(images))
-    held_out, shown = np.split(order, [max(1, int(_HELD_OUT * len(images)))])
-    batches = rng.choice(shown, (steps, batch_size))
-    params = _trained(params, images, classes, sizes, batches, quiet=quiet)
-    heads = split_heads(params, sizes)
-    found = np.split(_logits(params, images[held_out]), np.cumsum(sizes)[:-1], axis=1)
-    rights = [
-        float(np.mean(logits.argmax(axis=1) == truth))
-        for logits, truth in zip(found, classes[held_out].T, strict=True)
-    ]
-    return [
-        Classifier(head, size, right, resolution)
-        for head, size, right in zip(heads, sizes, rights, strict=True)
-    ]
-
-
-def _trained(
-    params: dict[str, Array],
-    images: np.ndarray,
-    classes: np.ndarray,
-    sizes: list[int],
-    batches: np.ndarray,
-    *,
-    quiet: bool,
-) -> dict[str, Array]:
-    steps = len(batches)
     tx = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, steps))
 
     def loss(params: Params, images: Array, classes: Array) -> Array:
-        whole = classifier_network.logits(params, _scaled(images))
-        heads = jnp.split(whole, np.cumsum(sizes)[:-1], axis=1)
+        heads = jnp.split(_scaled_logits(params, images), ends, axis=1)
         losses = [
             optax.softmax_cross_entropy_with_integer_labels(head, classes[:, index])
             for index, head in enumerate(heads)
         ]
         return sum(losses, jnp.zeros(len(images))).mean()
 
-    def step(carry: Any, batch: Any) -> Any:
-        params, state = carry
-        updates, state = tx.update(jax.grad(loss)(params, *batch), state, params)
-        return (optax.apply_updates(params, updates), state), None
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(params: Any, state: Any, images: Array, classes: Array) -> Any:
+        updates, state = tx.update(jax.grad(loss)(params, images, classes), state)
+        return optax.apply_updates(params, updates), state
 
-    @functools.partial(jax.jit, donate_argnums=0)
-    def run(carry: Any, images: Array, classes: Array) -> Any:
-        return lax.scan(step, carry, (images, classes))[0]
-
-    carry = params, tx.init(params)
-    length = next(n for n in range(min(_STEPS, steps), 0, -1) if steps % n == 0)
+    rng = np.random.RandomState(seed)
+    order = rng.permutation(len(images))
+    held_out, shown = np.split(order, [max(1, int(_HELD_OUT * len(images)))])
+    state = tx.init(params)
     with progress_bar(quiet=quiet) as progress:
         task = progress.add_task("training a classifier", total=steps)
-        for chosen in batches.reshape(-1, length, batches.shape[1]):
-            carry = run(carry, images[chosen], classes[chosen])
-            progress.advance(task, length)
-    return carry[0]
+        for chosen in rng.choice(shown, (steps, batch_size)):
+            params, state = step(params, state, images[chosen], classes[chosen])
+            progress.advance(task)
+    found = np.split(_logits(params, images[held_out]), ends, axis=1)
+    rights = [
+        float(np.mean(logits.argmax(axis=1) == truth))
+        for logits, truth in zip(found, classes[held_out].T, strict=True)
+    ]
+    return split_heads(params, sizes, rights, resolution)
 
 
-def split_heads(params: Params, sizes: Sequence[int]) -> list[dict[str, Array]]:
-    """Parameters of each head; all other arrays are shared."""
-    found, start = [], 0
-    for size in sizes:
-        place = slice(start, start + size)
-        names = ("heads.weight", "heads.bias")
-        found.append(dict(params) | {name: params[name][..., place] for name in names})
-        start += size
+def split_heads(
+    params: Params, sizes: Sequence[int], accuracies: Sequence[float], resolution: int
+) -> list[Classifier]:
+    """Classifiers of the heads of a network, which share all other arrays."""
+    found, end = [], 0
+    for size, accuracy in zip(sizes, accuracies, strict=True):
+        place, end = slice(end, end + size), end + size
+        own = {name: params[name][..., place] for name in HEADS}
+        found.append(Classifier({**params, **own}, size, accuracy, resolution))
     return found
 
 
-def _scaled(images: Array) -> Array:
+def _scaled_logits(params: Params, images: Array) -> Array:
     if images.dtype == jnp.uint8:
-        return images.astype(jnp.float32) / 127.5 - 1
-    return images
+        images = images.astype(jnp.float32) / 127.5 - 1
+    return classifier_network.logits(params, images)
 
 
-@jax.jit
-def _classified(params: Params, images: Array) -> Array:
-    return classifier_network.logits(params, _scaled(images))
+_classified = jax.jit(_scaled_logits)
 
 
 def _logits(params: Params, images: np.ndarray) -> np.ndarray:
-    count = min(_CHUNK, len(images))
-    found = []
-    for start in range(0, len(images), count):
-        chunk = images[start : start + count]
-        # The last chunk is padded: one compiled program.
-        surplus = ((0, count - len(chunk)), (0, 0), (0, 0), (0, 0))
-        padded = np.pad(chunk, surplus, mode="edge")
-        found.append(np.asarray(_classified(params, padded))[: len(chunk)])
-    return np.concatenate(found)
+    starts = range(0, len(images), _CHUNK)
+    chunks = [_classified(params, images[i : i + _CHUNK]) for i in starts]
+    return np.concatenate(jax.device_get(chunks))

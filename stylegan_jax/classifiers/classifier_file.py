@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.numpy
 
 from stylegan_jax.classifiers import classifier_network
-from stylegan_jax.classifiers.classifier import Classifier, split_heads
+from stylegan_jax.classifiers.classifier import HEADS, Classifier, split_heads
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import weights
 from stylegan_jax.io import array_files, records
@@ -30,7 +30,9 @@ FORMAT = "stylegan_jax classifiers"
 VERSION = 1
 
 _KEY = "stylegan_jax"
-_MAX_SIZE = 1 << 14  # bound on resolution, heads and classes
+_MAX_SIZE = 1 << 14  # bound on resolution, channels, heads and classes
+_HEAD = {"name": str, "num_classes": int, "accuracy": float}
+_SHAPE = {"resolution": int, "channels": int, "heads": [_HEAD]}
 
 
 def save(
@@ -40,30 +42,30 @@ def save(
     source: str = "",
 ) -> None:
     """Writes classifiers of one network by name, atomically; `source` is the data."""
-    parts = list(classifiers.values())
-    params = [part.params for part in parts]
-    common = [name for name in params[0] if not name.startswith("heads.")]
+    params = [one.params for one in classifiers.values()]
+    common = params[0].keys() - {*HEADS}
     if any(one[name] is not params[0][name] for one in params for name in common):
         raise UserError(
             f"classifiers of {', '.join(classifiers)} are several networks; a file "
             "holds one: train them together, with train_heads"
         )
-    whole = dict(params[0]) | {
-        name: jnp.concatenate([one[name] for one in params], axis=-1)
-        for name in ("heads.weight", "heads.bias")
-    }
+    heads = {name: jnp.concatenate([x[name] for x in params], -1) for name in HEADS}
+    first = next(iter(classifiers.values()))
     metadata = {
         "format": FORMAT,
         "version": VERSION,
-        "resolution": parts[0].resolution,
-        "channels": parts[0].channels,
+        "resolution": first.resolution,
+        "channels": first.channels,
         "heads": [
             {"name": name, "num_classes": one.num_classes, "accuracy": one.accuracy}
             for name, one in classifiers.items()
         ],
         "source": source,
     }
-    arrays = {name: np.ascontiguousarray(x, np.float32) for name, x in whole.items()}
+    arrays = {
+        name: np.ascontiguousarray(x, np.float32)
+        for name, x in {**params[0], **heads}.items()
+    }
     data = safetensors.numpy.save(arrays, {_KEY: json.dumps(metadata)})
     atomic_write(Path(path), data)
 
@@ -77,32 +79,31 @@ def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
             "with `metrics` ls and `classifiers` FILE writes one"
         )
     try:
-        names = [str(head["name"]) for head in metadata["heads"]]
-        accuracies = [float(head["accuracy"]) for head in metadata["heads"]]
-        sizes = [_size(int(head["num_classes"])) for head in metadata["heads"]]
-        resolution, channels = (
-            _size(metadata["resolution"]),
-            _size(metadata["channels"]),
-        )
-        outputs = sum(sizes[: _size(len(sizes))])
-        table = classifier_network.shapes(resolution, channels, outputs)
-    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        records.check(metadata, _SHAPE)
+        resolution, channels = metadata["resolution"], metadata["channels"]
+        sizes = [head["num_classes"] for head in metadata["heads"]]
+        for size in (resolution, channels, len(sizes), *sizes):
+            if not 1 <= size <= _MAX_SIZE:
+                raise UserError(f"{size} is not 1 to {_MAX_SIZE}")
+        table = classifier_network.shapes(resolution, channels, sum(sizes))
+    except UserError as error:
         raise UserError(
             f"{path} describes no possible classifiers ({error}); train them again"
         ) from error
     arrays = weights.read(path)
-    wrong = [name for name in table if np.shape(arrays.get(name, 0)) != table[name]]
-    if wrong or arrays.keys() != table.keys():
-        name = wrong[0] if wrong else min(arrays.keys() - table.keys())
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != table:
+        wrong = min(x for x in table | found if table.get(x) != found.get(x))
         raise UserError(
-            f"{path} does not hold the arrays it describes ({name}); train them again"
+            f"{path} does not hold the arrays it describes ({wrong}); train them again"
         )
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise UserError(f"{path} holds values that are not finite; train them again")
-    params = {n: jnp.asarray(array, jnp.float32) for n, array in arrays.items()}
-    heads = zip(split_heads(params, sizes), sizes, accuracies, strict=True)
-    found = [Classifier(*head, resolution) for head in heads]
-    return dict(zip(names, found, strict=True))
+    params = {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
+    names = [head["name"] for head in metadata["heads"]]
+    accuracies = [float(head["accuracy"]) for head in metadata["heads"]]
+    heads = split_heads(params, sizes, accuracies, resolution)
+    return dict(zip(names, heads, strict=True))
 
 
 def is_classifier_file(path: str | os.PathLike[str]) -> bool:
@@ -127,9 +128,3 @@ def _metadata(path: Path) -> dict[str, Any] | None:
             f"and this program reads {VERSION}; update stylegan_jax"
         )
     return found
-
-
-def _size(number: Any) -> int:
-    if type(number) is not int or not 1 <= number <= _MAX_SIZE:
-        raise UserError(f"{ascii(number)[:20]} is not 1 to {_MAX_SIZE}")
-    return number

@@ -16,19 +16,18 @@ from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.frozen_layers import conv_relu
 from stylegan_jax.ops import resample
 
-MIN_RESOLUTION = 8
 SIZE = 128  # of the features
 
 _WIDTHS = (32, 64, 64)  # of the convolutions; more repeat the last
-_SMALLEST = 8  # final side of the maps at most
+_SMALLEST = 8  # side of images at least, and of the last maps at most
 
 
 def shapes(resolution: int, channels: int, outputs: int) -> dict[str, tuple[int, ...]]:
     """Shapes of the parameters by name; `outputs` are logits of all heads together."""
-    if resolution < MIN_RESOLUTION:
+    if resolution < _SMALLEST:
         raise UserError(
             f"images of {resolution} px are too small to classify; take at least "
-            f"{MIN_RESOLUTION} px"
+            f"{_SMALLEST} px"
         )
     table: dict[str, tuple[int, ...]] = {}
     side, before, count = resolution, channels, 0
@@ -49,17 +48,18 @@ def init(key: Array, resolution: int, channels: int, outputs: int) -> dict[str, 
     params: dict[str, Array] = {}
     for name, shape in shapes(resolution, channels, outputs).items():
         key, subkey = jax.random.split(key)
-        inputs = math.prod(shape[:-1])
-        scale = (2 / inputs) ** 0.5 if name.endswith("weight") else 0.0
+        scale = (2 / math.prod(shape[:-1])) ** 0.5 if name.endswith("weight") else 0.0
         params[name] = scale * jax.random.normal(subkey, shape)
     return params
 
 
 def features(params: Params, x: Array) -> Array:
     """Input of the last layer, `[N, SIZE]`, not negative."""
-    count = sum(name.startswith("conv") for name in params) // 2
-    for index in range(count):
-        x = _halved(conv_relu(params, f"conv{index}", x))
+    for index in range(sum(name.startswith("conv") for name in params) // 2):
+        x = conv_relu(params, f"conv{index}", x)
+        n, height, width, channels = x.shape
+        x = x[:, : height // 2 * 2, : width // 2 * 2]  # 2 x 2 max pooling
+        x = x.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))
     x = x.reshape(len(x), -1)
     return jax.nn.relu(x @ params["hidden.weight"] + params["hidden.bias"][None])
 
@@ -69,26 +69,12 @@ def logits(params: Params, x: Array) -> Array:
     return features(params, x) @ params["heads.weight"] + params["heads.bias"][None]
 
 
-def _fitted(x: Array, resolution: int, channels: int) -> Array:
-    """Images resized, and RGB as grey (0.299 R + 0.587 G + 0.114 B), for the network.
-
-    Multiples of the resolution by means of cells, others linearly and antialiased.
-    """
-    size = x.shape[1:3]
-    if size[0] == size[1] and size[0] % resolution == 0:
-        x = resample.downsample(x, size[0] // resolution)
-    else:
-        shape = (x.shape[0], resolution, resolution, x.shape[3])
-        x = jax.image.resize(x, shape, "linear")
-    if channels == 1 and x.shape[3] == 3:
-        return (x * jnp.array([0.299, 0.587, 0.114])[None, None, None]).sum(
-            -1, keepdims=True
-        )
-    return x
-
-
 def extractor(params: Params, *, resolution: int, name: str) -> FrozenNetwork:
-    """Features as an `Extractor` of RGB images of any size; UserError for RGBA."""
+    """Features of RGB images of any size; UserError for a network of RGBA.
+
+    Multiples of the resolution are reduced by means of cells, others resized linearly
+    and antialiased; a network of grey images sees 0.299 R + 0.587 G + 0.114 B.
+    """
     channels = params["conv0.weight"].shape[2]
     if channels not in (1, 3):
         raise UserError(
@@ -98,13 +84,15 @@ def extractor(params: Params, *, resolution: int, name: str) -> FrozenNetwork:
 
     def function(params: Params, images: Array) -> Array:
         x = images.astype(jnp.float32) / 127.5 - 1
-        return features(params, _fitted(x, resolution, channels))
+        n, height, width, _ = x.shape
+        if height == width and height % resolution == 0:
+            x = resample.downsample(x, height // resolution)
+        else:
+            x = jax.image.resize(x, (n, resolution, resolution, 3), "linear")
+        if channels == 1:
+            x = (x * jnp.array([0.299, 0.587, 0.114])[None, None, None]).sum(-1)[
+                ..., None
+            ]
+        return features(params, x)
 
     return FrozenNetwork(name, SIZE, params, function)
-
-
-def _halved(x: Array) -> Array:
-    """2 x 2 max pooling; an odd last row or column is dropped."""
-    n, height, width, channels = x.shape
-    x = x[:, : height // 2 * 2, : width // 2 * 2]
-    return x.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))

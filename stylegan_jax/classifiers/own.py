@@ -7,9 +7,7 @@
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,24 +15,12 @@ from jax import Array
 
 from stylegan_jax.classifiers import classifier_file, classifier_network
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import (
-    exported_function,
-    imagenet,
-    inception,
-    public_weights,
-    vgg16,
-    weights,
-)
+from stylegan_jax.features import exported_function, inception, vgg16, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
+from stylegan_jax.features.imagenet import TRUNKS, Trunk
+from stylegan_jax.io import programs
 
 _RESOLUTION = 224  # of the networks' ImageNet images
-
-EXPORTED = ".jaxexport"
-_KINDS = (
-    "a .jaxexport file, classifiers of stylegan_jax, or weights (.pth, .pt, "
-    ".safetensors, .npz) of the Inception of 2015 (pytorch-fid's names), VGG16, "
-    "AlexNet or SqueezeNet 1.1 (torchvision's names)"
-)
 
 
 def load(path: str | os.PathLike[str]) -> FrozenNetwork:
@@ -48,80 +34,39 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
     to 255, and is differentiable (if exported: with its derivative).
     """
     path = Path(path)
-    if path.suffix == EXPORTED:
+    if path.suffix == programs.SUFFIX:
         return exported_function.load(path)
     if path.suffix == ".safetensors" and classifier_file.is_classifier_file(path):
-        return _classifiers(path)
-    names = weights.read(path).keys()
-    for shapes, make in _ARCHITECTURES:
-        if names >= shapes.keys():
-            return make(path)
-    some = ", ".join(ascii(name)[:40] for name in sorted(names)[:3])
-    raise UserError(
-        f"{path} is of no known kind (it holds {some or 'nothing'}, ...); features are "
-        f"taken of {_KINDS}"
-    )
-
-
-def _classifiers(path: Path) -> FrozenNetwork:
-    classifier = next(iter(classifier_file.load(path).values()))
-    try:
+        classifier = next(iter(classifier_file.load(path).values()))
         return classifier_network.extractor(
             classifier.params, resolution=classifier.resolution, name=path.stem
         )
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    names = weights.read(path).keys()
+    if names >= inception.shapes().keys():
+        return inception.extractor(inception.load(path))
+    if names >= vgg16.shapes(dense=True).keys():
+        return vgg16.fc2_extractor(vgg16.load(path, dense=True))
+    for trunk in TRUNKS.values():
+        if names >= trunk.shapes.keys():
+            return _last_means(trunk, path)
+    some = ", ".join(ascii(name)[:40] for name in sorted(names)[:3])
+    raise UserError(
+        f"{path} is of no known kind (it holds {some or 'nothing'}, ...); features are "
+        "taken of a .jaxexport file, classifiers of stylegan_jax, or weights (.pth, "
+        ".pt, .safetensors, .npz) of the Inception of 2015 (pytorch-fid's names), "
+        "VGG16, AlexNet or SqueezeNet 1.1 (torchvision's names)"
+    )
 
 
-def _means(
-    name: str,
-    source: public_weights.WeightFile,
-    shapes: dict[str, Any],
-    last: Callable[[Params, Array], Array],
-) -> tuple[dict[str, Any], Callable[[Path], FrozenNetwork]]:
-    """Network of a layer's means over pixels `[N, h, w, size]`, normalising images."""
-
+def _last_means(trunk: Trunk, path: Path) -> FrozenNetwork:
     def function(params: Params, images: Array) -> Array:
         x = images.astype(jnp.float32)
         shape = (len(x), _RESOLUTION, _RESOLUTION, 3)
         if x.shape != shape:
             x = jax.image.resize(x, shape, "linear")
-        return last(params, vgg16.normalise(x / 255)).mean((1, 2))
+        return trunk.activations(params, vgg16.normalise(x / 255))[-1].mean((1, 2))
 
-    def make(path: Path) -> FrozenNetwork:
-        arrays = weights.load(source, shapes, path=path, unused=("classifier.",))
-        params = weights.parameters(arrays)
-        image = jax.ShapeDtypeStruct((1, _RESOLUTION, _RESOLUTION, 3), jnp.uint8)
-        size = jax.eval_shape(function, params, image).shape[1]
-        return FrozenNetwork(name, size, params, function)
-
-    return shapes, make
-
-
-_VGG16_LAST = vgg16.RELUS[-1]
-# The first whose array names are in the file.
-_ARCHITECTURES = (
-    (inception.shapes(), lambda path: inception.extractor(inception.load(path))),
-    (
-        vgg16.shapes(dense=True),
-        lambda path: vgg16.fc2_extractor(vgg16.load(path, dense=True)),
-    ),
-    _means(
-        "vgg16",
-        public_weights.VGG16,
-        vgg16.shapes(dense=False),
-        lambda params, x: vgg16.taps(params, x, [_VGG16_LAST])[_VGG16_LAST],
-    ),
-    _means(
-        "squeezenet1_1",
-        public_weights.SQUEEZENET,
-        imagenet.squeeze_shapes(),
-        lambda params, x: imagenet.squeeze_activations(params, x)[-1],
-    ),
-    _means(
-        "alexnet",
-        public_weights.ALEXNET,
-        imagenet.alex_shapes(),
-        lambda params, x: imagenet.alex_activations(params, x)[-1],
-    ),
-)
+    unused = ("classifier.",)
+    arrays = weights.load(trunk.source, trunk.shapes, path=path, unused=unused)
+    params = weights.parameters(arrays)
+    return FrozenNetwork(trunk.name, trunk.widths[-1], params, function)

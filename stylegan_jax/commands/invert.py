@@ -25,7 +25,7 @@ from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli
 from stylegan_jax.commands.flag_groups import ClassIndex, FeatureWeights
 from stylegan_jax.errors import UserError
-from stylegan_jax.features.extractor import Extractor
+from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos, recipes, results, resuming
 from stylegan_jax.inversion.inverter import invert
@@ -209,7 +209,7 @@ def _invert_all(
     generator: Generator,
     read: Sequence[Photo],
     features: FeatureNets,
-    who: Extractor | None,
+    who: FrozenNetwork | None,
 ) -> list[str]:
     """Inverts and writes; returns the names of images whose loss was not finite."""
     abouts = _abouts(args, recipe, generator, features, read)
@@ -295,7 +295,7 @@ def _finish(
     found: Inversion,
     about: dict[str, Any],
     features: FeatureNets,
-    who: Extractor | None,
+    who: FrozenNetwork | None,
 ) -> None:
     drawn = np.stack([stage.picture for stage in found.stages])
     targets = np.broadcast_to(photo.pixels, drawn.shape)

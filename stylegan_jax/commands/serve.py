@@ -23,7 +23,7 @@ from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.masks import FRAMES, FaceFrame
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import public_weights, vgg16
+from stylegan_jax.features import vgg16, weights
 from stylegan_jax.inversion.objective import FeatureNets
 from stylegan_jax.io import cache
 
@@ -94,7 +94,7 @@ def find_features(args: ServeArgs) -> FeatureNets:
     """The feature networks of searches."""
     if args.perceptual == "none":
         return FeatureNets()
-    here = cache.folder("features") / public_weights.VGG16.file_name
+    here = cache.folder("features") / weights.VGG16.file_name
     if args.perceptual == "auto" and args.vgg16 is None and not here.exists():
         return FeatureNets()
     return FeatureNets(vgg16=vgg16.load(args.vgg16))

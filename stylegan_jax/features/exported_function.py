@@ -19,14 +19,14 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, export, lax
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.io import programs
 
-_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+_GPUS = ("cuda", "rocm")
+_PLATFORMS = ("cpu", *_GPUS, "tpu")
 _AGAIN = "features.exported_function.save"
 
 
@@ -64,11 +64,15 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
     digest = programs.require(path, again=_AGAIN)
     exported = programs.read(path, again=_AGAIN)
     size = _check(exported, str(path))
-    _check_platform(exported, path)
+    backend = jax.default_backend()
+    if not {backend, *_GPUS * (backend == "gpu")} & {*exported.platforms}:
+        raise UserError(
+            f"{path} was exported for {', '.join(exported.platforms)}, not for "
+            f"{backend}; export it with platforms={_PLATFORMS}"
+        )
     call = _call(exported, path, digest)
     # Caches identify networks by parameters; here weights are in the program.
-    sha256 = np.frombuffer(bytes.fromhex(digest), np.uint8)
-    params = {"sha256": jnp.asarray(sha256)}
+    params = {"sha256": jnp.frombuffer(bytes.fromhex(digest), jnp.uint8)}
     return FrozenNetwork(path.stem, size, params, lambda _, images: call(images))
 
 
@@ -97,21 +101,11 @@ def _check(exported: export.Exported, name: str) -> int:
     return given[0].shape[1]
 
 
-def _check_platform(exported: export.Exported, path: Path) -> None:
-    backend = jax.default_backend()
-    names = {"gpu": {"cuda", "rocm"}}.get(backend, {backend})
-    if not names & set(exported.platforms):
-        raise UserError(
-            f"{path} was exported for {', '.join(exported.platforms)}, not for "
-            f"{backend}; export it with platforms=('cpu', 'cuda', 'tpu')"
-        )
-
-
 def _call(
     exported: export.Exported, path: Path, digest: str
 ) -> Callable[[Array], Array]:
     """Program for images of any size and number; a child tries each size first."""
-    count, height, width, _ = exported.in_avals[0].shape
+    count, *sides, _ = exported.in_avals[0].shape
     dtype = exported.in_avals[0].dtype
 
     def plain(images: Array) -> Array:
@@ -126,36 +120,33 @@ def _call(
         run.defvjp(lambda images: _no_derivative(path), lambda *_: ())
 
     def features(images: Array) -> Array:
-        shape = list(images.shape)
         # A symbolic side takes any size.
-        shape[1:3] = [
-            side if isinstance(side, int) else own
-            for side, own in zip((height, width), shape[1:3], strict=True)
-        ]
-        if tuple(shape) != images.shape:
+        pairs = zip(sides, images.shape[1:3], strict=True)
+        height, width = (x if isinstance(x, int) else own for x, own in pairs)
+        if (height, width) != images.shape[1:3]:
+            shape = (len(images), height, width, 3)
             images = jax.image.resize(images.astype(jnp.float32), shape, "linear")
-        called = [count if isinstance(count, int) else shape[0], *shape[1:]]
+        called = [count if isinstance(count, int) else len(images), height, width, 3]
         programs.require(path, [called], again=_AGAIN, digest=digest)
         try:
-            found = _grouped(run, images, count)
+            return _grouped(run, images, called[0]).astype(jnp.float32)
+        except UserError:
+            raise
         except ValueError as error:
-            if isinstance(error, UserError):
-                raise
             raise UserError(f"{path} refuses these images: {error}") from error
-        return found.astype(jnp.float32)
 
     return features
 
 
-def _grouped(run: Callable[[Array], Array], images: Array, count: int | Any) -> Array:
-    """`run` on groups of `count` images, if that is a number; the last padded."""
-    if not isinstance(count, int) or len(images) == count:
+def _grouped(run: Callable[[Array], Array], images: Array, count: int) -> Array:
+    """`run` on groups of `count` images; the last is padded."""
+    if len(images) == count:
         return run(images)
     groups = -(-len(images) // count)
     surplus = groups * count - len(images)
-    images = jnp.pad(images, ((0, surplus), (0, 0), (0, 0), (0, 0)), "edge")
-    found = lax.map(run, images.reshape(groups, count, *images.shape[1:]))
-    return found.reshape(groups * count, -1)[: groups * count - surplus]
+    padded = jnp.pad(images, ((0, surplus), (0, 0), (0, 0), (0, 0)), "edge")
+    found = lax.map(run, padded.reshape(groups, count, *images.shape[1:]))
+    return found.reshape(groups * count, -1)[: len(images)]
 
 
 def _no_derivative(path: Path) -> Any:

@@ -1,8 +1,7 @@
-"""Protocol of feature networks, and frozen networks."""
+"""Frozen feature networks."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import jax
 import numpy as np
@@ -13,38 +12,21 @@ from stylegan_jax.errors import UserError
 Params = Mapping[str, Array]  # by the names of the original network
 
 
-class Extractor(Protocol):
-    """Maps images to vectors of `size`; `name` identifies it in caches and reports."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def size(self) -> int: ...  # noqa: D102
-
-    def __call__(self, images: np.ndarray | Array) -> Array:
-        """Vectors `[N, size]`, float32, of uint8 images `[N, H, W, 3]`."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrozenNetwork:
-    """`Extractor` of parameters and a pure function, jitted.
+    """Maps images to vectors of `size` by parameters and a pure function, jitted.
 
-    Each new shape of images compiles anew. Products are in full float32 on every
-    device, since measures show the loss of faster ones.
+    `name` identifies it in caches and reports. Each new shape of images compiles anew.
+    Products are in full float32, since measures show the loss of faster ones.
     """
 
     name: str
     size: int
-    params: Params
+    params: Params = dataclasses.field(repr=False)
     function: Callable[[Params, Array], Array] = dataclasses.field(repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "function", jax.jit(self.function))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, size={self.size})"
 
     def __call__(self, images: np.ndarray | Array) -> Array:
         """Vectors `[N, size]`, float32, of uint8 images `[N, H, W, 3]`."""

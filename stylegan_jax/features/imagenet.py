@@ -1,16 +1,26 @@
-"""AlexNet and SqueezeNet 1.1 of torchvision, as far as LPIPS needs them.
+"""torchvision's networks before their dense layers, as LPIPS takes them.
 
-Sources: Krizhevsky 2014; Iandola et al. 2016; `torchvision/models/alexnet.py` and
-`squeezenet.py`, whose names the parameters have.
+Parameters have torchvision's names; images are normalised, `[N, H, W, 3]`.
+
+Sources: Simonyan & Zisserman 2015; Krizhevsky 2014; Iandola et al. 2016;
+`torchvision/models/{vgg,alexnet,squeezenet}.py`.
 """
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
 
+from stylegan_jax.features import vgg16, weights
 from stylegan_jax.features.extractor import Params
 from stylegan_jax.features.frozen_layers import conv_relu, max_pool, with_biases
 
-# Convolutions: index, channels in and out, kernel, stride, padding.
+Network = Literal["vgg", "alex", "squeeze"]
+
+_VGG_TAPS = (3, 8, 15, 22, 29)
+# Convolutions of AlexNet: index, channels in and out, kernel, stride, padding.
 _CONVOLUTIONS = (
     (0, 3, 64, 11, 4, 2),
     (3, 64, 192, 5, 1, "SAME"),
@@ -18,9 +28,7 @@ _CONVOLUTIONS = (
     (8, 384, 256, 3, 1, "SAME"),
     (10, 256, 256, 3, 1, "SAME"),
 )
-ALEX_WIDTHS = tuple(width for _, _, width, *_ in _CONVOLUTIONS)
-
-# Fires: index, channels in, squeezed, and half of those out.
+# Fires of SqueezeNet: index, channels in, squeezed, and half of those out.
 _FIRES = (
     (3, 64, 16, 64),
     (4, 128, 16, 64),
@@ -31,40 +39,35 @@ _FIRES = (
     (11, 384, 64, 256),
     (12, 512, 64, 256),
 )
-_TAPS = (4, 7, 9, 10, 11, 12)
-SQUEEZE_WIDTHS = (64, *(2 * half for i, _, _, half in _FIRES if i in _TAPS))
+_FIRE_TAPS = (4, 7, 9, 10, 11, 12)
 
 
-def alex_shapes() -> dict[str, tuple[int, ...]]:
-    """Shapes of AlexNet's parameters by name, in PyTorch's layout."""
-    return with_biases(
-        {f"features.{i}": (o, n, size, size) for i, n, o, size, *_ in _CONVOLUTIONS}
-    )
+@dataclasses.dataclass(frozen=True)
+class Trunk:
+    """A network: its weights, shapes in PyTorch's layout, and activations' widths."""
+
+    name: str
+    source: weights.WeightFile
+    shapes: dict[str, tuple[int, ...]]
+    widths: tuple[int, ...]
+    activations: Callable[[Params, Array], list[Array]]
 
 
-def alex_activations(params: Params, x: Array) -> tuple[Array, ...]:
-    """Outputs of the five ReLUs, of normalised images `[N, H, W, 3]`."""
+def _vgg(params: Params, x: Array) -> list[Array]:
+    return [*vgg16.taps(params, x, _VGG_TAPS).values()]
+
+
+def _alex(params: Params, x: Array) -> list[Array]:
     found: list[Array] = []
     for index, _, _, _, stride, padding in _CONVOLUTIONS:
         if index in (3, 6):
             x = max_pool(x, 3, 2)
         x = conv_relu(params, f"features.{index}", x, stride=stride, padding=padding)
         found.append(x)
-    return tuple(found)
+    return found
 
 
-def squeeze_shapes() -> dict[str, tuple[int, ...]]:
-    """Shapes of SqueezeNet's parameters by name, in PyTorch's layout."""
-    kernels = {"features.0": (64, 3, 3, 3)}
-    for index, before, between, half in _FIRES:
-        kernels[f"features.{index}.squeeze"] = (between, before, 1, 1)
-        kernels[f"features.{index}.expand1x1"] = (half, between, 1, 1)
-        kernels[f"features.{index}.expand3x3"] = (half, between, 3, 3)
-    return with_biases(kernels)
-
-
-def squeeze_activations(params: Params, x: Array) -> tuple[Array, ...]:
-    """Outputs of the first ReLU and six fires, of normalised images `[N, H, W, 3]`."""
+def _squeeze(params: Params, x: Array) -> list[Array]:
     x = conv_relu(params, "features.0", x, stride=2, padding="VALID")
     found = [x]
     for index, *_ in _FIRES:
@@ -74,6 +77,35 @@ def squeeze_activations(params: Params, x: Array) -> tuple[Array, ...]:
         x = conv_relu(params, f"{name}.squeeze", x)
         sides = [conv_relu(params, f"{name}.expand{k}x{k}", x) for k in (1, 3)]
         x = jnp.concatenate(sides, axis=-1)
-        if index in _TAPS:
+        if index in _FIRE_TAPS:
             found.append(x)
-    return tuple(found)
+    return found
+
+
+def _squeeze_shapes() -> dict[str, tuple[int, ...]]:
+    kernels = {"features.0": (64, 3, 3, 3)}
+    for index, before, between, half in _FIRES:
+        kernels[f"features.{index}.squeeze"] = (between, before, 1, 1)
+        for k in (1, 3):
+            kernels[f"features.{index}.expand{k}x{k}"] = (half, between, k, k)
+    return with_biases(kernels)
+
+
+_ALEX_KERNELS = {f"features.{i}": (o, n, k, k) for i, n, o, k, *_ in _CONVOLUTIONS}
+TRUNKS: dict[Network, Trunk] = {
+    "vgg": Trunk("vgg16", weights.VGG16, vgg16.shapes(dense=False), vgg16.WIDTHS, _vgg),
+    "squeeze": Trunk(
+        "squeezenet1_1",
+        weights.SQUEEZENET,
+        _squeeze_shapes(),
+        (64, 128, 256, 384, 384, 512, 512),
+        _squeeze,
+    ),
+    "alex": Trunk(
+        "alexnet",
+        weights.ALEXNET,
+        with_biases(_ALEX_KERNELS),
+        (64, 192, 384, 256, 256),
+        _alex,
+    ),
+}

@@ -17,14 +17,15 @@ import numpy as np
 from jax import Array, lax
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import public_weights, weights
+from stylegan_jax.features import weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.frozen_layers import conv_relu, resize_tf1
-from stylegan_jax.features.inception_layers import LAYERS, Conv, Fork, Layer, Pool
+from stylegan_jax.features.inception_layers import LAYERS, Conv, Fork, Layer
 
 RESOLUTION = 299
 NUM_CLASSES = 1008
 _BN_EPS = 1e-3
+_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
 # Number of layers before each pooled output.
 _DEPTHS = {"64": 4, "192": 7, "768": 15, "2048": len(LAYERS)}
@@ -32,49 +33,35 @@ _LOGITS = ("logits_unbiased", "logits")
 OUTPUTS = {name: int(name) for name in _DEPTHS} | dict.fromkeys(_LOGITS, NUM_CLASSES)
 
 
-# --- Parameters --------------------------------------------------------------------
-
-
 def shapes() -> dict[str, tuple[int, ...]]:
     """Shapes of the parameters by name, in PyTorch's layout."""
     table: dict[str, tuple[int, ...]] = {}
-    width = 3
-    for layer in LAYERS:
-        width = _list_shapes(layer, "", width, table)
-    table["fc.weight"] = (NUM_CLASSES, width)
-    table["fc.bias"] = (NUM_CLASSES,)
-    return table
+    width = _list_shapes(LAYERS, "", 3, table)
+    return table | {"fc.weight": (NUM_CLASSES, width), "fc.bias": (NUM_CLASSES,)}
 
 
 def _list_shapes(
-    layer: Layer, prefix: str, width: int, table: dict[str, tuple[int, ...]]
+    row: Sequence[Layer], prefix: str, width: int, table: dict[str, tuple[int, ...]]
 ) -> int:
-    """Adds a layer's shapes to `table`; returns its output width."""
-    match layer:
-        case Pool():
-            return width
-        case Conv():
+    """Adds the shapes of layers to `table`; returns the width of their output."""
+    for layer in row:
+        if isinstance(layer, Conv):
             name = prefix + layer.name
             table[f"{name}.conv.weight"] = (layer.width, width, *layer.kernel)
-            for part in ("weight", "bias", "running_mean", "running_var"):
-                table[f"{name}.bn.{part}"] = (layer.width,)
-            return layer.width
-        case Fork():
-            after = 0
-            for branch in layer.branches:
-                inner = width
-                for step in branch:
-                    inner = _list_shapes(step, prefix + layer.prefix, inner, table)
-                after += inner
-            return after
+            table.update({f"{name}.bn.{part}": (layer.width,) for part in _BATCH_NORM})
+            width = layer.width
+        elif isinstance(layer, Fork):
+            inner = prefix + layer.prefix
+            ends = [_list_shapes(x, inner, width, table) for x in layer.branches]
+            width = sum(ends)
+    return width
 
 
 def load(path: str | os.PathLike[str] | None = None) -> dict[str, Array]:
     """Parameters of pytorch-fid's file, or of another with its names."""
     unused = (".num_batches_tracked",)
-    return convert(
-        weights.load(public_weights.INCEPTION, shapes(), path=path, unused=unused)
-    )
+    arrays = weights.load(weights.INCEPTION, shapes(), path=path, unused=unused)
+    return convert(arrays)
 
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
@@ -88,17 +75,13 @@ def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
             continue
         name = name.removesuffix(".conv.weight")
         scale, bias, mean, variance = (
-            arrays[f"{name}.bn.{part}"].astype(np.float64)
-            for part in ("weight", "bias", "running_mean", "running_var")
+            arrays[f"{name}.bn.{part}"].astype(np.float64) for part in _BATCH_NORM
         )
         scale = scale / np.sqrt(variance + _BN_EPS)
         kernel = arrays[f"{name}.conv.weight"].transpose(2, 3, 1, 0) * scale
         params[f"{name}.weight"] = jnp.asarray(kernel, jnp.float32)
         params[f"{name}.bias"] = jnp.asarray(bias - mean * scale, jnp.float32)
     return params
-
-
-# --- The network -------------------------------------------------------------------
 
 
 def preprocess(images: Array) -> Array:
@@ -134,7 +117,7 @@ def features(params: Params, images: Array, outputs: Sequence[str]) -> dict[str,
 
 
 def extractor(params: Params, output: str = "2048") -> FrozenNetwork:
-    """One output as an `Extractor`."""
+    """Network of one output."""
     if output not in OUTPUTS:
         raise UserError(
             f"Inception has no output {output!r}; they are {', '.join(OUTPUTS)}"
@@ -147,30 +130,20 @@ def extractor(params: Params, output: str = "2048") -> FrozenNetwork:
 
 
 def _apply(params: Params, prefix: str, x: Array, layer: Layer) -> Array:
-    match layer:
-        case Conv():
-            padding = "VALID" if layer.stride else "SAME"
-            name, stride = prefix + layer.name, layer.stride or 1
-            return conv_relu(params, name, x, stride=stride, padding=padding)
-        case Pool():
-            return _pooled(x, layer)
-        case Fork():
-            step = functools.partial(_apply, params, prefix + layer.prefix)
-            ends = [functools.reduce(step, branch, x) for branch in layer.branches]
-            return jnp.concatenate(ends, axis=-1)
-
-
-def _pooled(x: Array, layer: Pool) -> Array:
-    """3 x 3 pooling; means exclude the padding."""
-    start, reduce = (-jnp.inf, lax.max) if layer.kind == "max" else (0.0, lax.add)
-    pool = functools.partial(
-        lax.reduce_window,
-        init_value=start,
-        computation=reduce,
-        window_dimensions=(1, 3, 3, 1),
-        window_strides=(1, layer.stride or 1, layer.stride or 1, 1),
-        padding="VALID" if layer.stride else "SAME",
-    )
+    if isinstance(layer, Fork):
+        step = functools.partial(_apply, params, prefix + layer.prefix)
+        ends = [functools.reduce(step, branch, x) for branch in layer.branches]
+        return jnp.concatenate(ends, axis=-1)
+    padding, stride = "VALID" if layer.stride else "SAME", layer.stride or 1
+    if isinstance(layer, Conv):
+        name = prefix + layer.name
+        return conv_relu(params, name, x, stride=stride, padding=padding)
+    window, strides = (1, 3, 3, 1), (1, stride, stride, 1)
     if layer.kind == "max":
-        return pool(x)
-    return pool(x) / pool(jnp.ones((1, *x.shape[1:3], 1)))
+        return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, padding)
+    ones = jnp.ones((1, *x.shape[1:3], 1))  # means exclude the padding
+    total, count = (
+        lax.reduce_window(values, 0.0, lax.add, window, strides, padding)
+        for values in (x, ones)
+    )
+    return total / count

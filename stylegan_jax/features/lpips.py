@@ -7,10 +7,8 @@ Source: Zhang et al. 2018 and richzhang/PerceptualSimilarity (lpips 0.1.4,
 `lpips/lpips.py`).
 """
 
-import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,45 +16,9 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import imagenet, public_weights, vgg16, weights
+from stylegan_jax.features import weights
 from stylegan_jax.features.extractor import Params
-
-Network = Literal["vgg", "alex", "squeeze"]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Trunk:
-    source: public_weights.WeightFile
-    shapes: dict[str, tuple[int, ...]]
-    widths: tuple[int, ...]  # of the activations
-    activations: Callable[[Params, Array], Sequence[Array]]
-
-
-_VGG_TAPS = (3, 8, 15, 22, 29)
-
-
-def _vgg_activations(params: Params, x: Array) -> list[Array]:
-    found = vgg16.taps(params, x, _VGG_TAPS)
-    return [found[index] for index in _VGG_TAPS]
-
-
-_TRUNKS: dict[Network, _Trunk] = {
-    "vgg": _Trunk(
-        public_weights.VGG16, vgg16.shapes(dense=False), vgg16.WIDTHS, _vgg_activations
-    ),
-    "alex": _Trunk(
-        public_weights.ALEXNET,
-        imagenet.alex_shapes(),
-        imagenet.ALEX_WIDTHS,
-        imagenet.alex_activations,
-    ),
-    "squeeze": _Trunk(
-        public_weights.SQUEEZENET,
-        imagenet.squeeze_shapes(),
-        imagenet.SQUEEZE_WIDTHS,
-        imagenet.squeeze_activations,
-    ),
-}
+from stylegan_jax.features.imagenet import TRUNKS, Network
 
 # Of images in [-1, 1]; nearly, but not quite, ImageNet's mean and deviation.
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
@@ -68,7 +30,7 @@ Units = Sequence[Array]
 
 def shapes(network: Network = "vgg") -> dict[str, tuple[int, ...]]:
     """Shapes of the channel weights by name, as in lpips's files."""
-    widths = enumerate(_TRUNKS[network].widths)
+    widths = enumerate(TRUNKS[network].widths)
     return {f"lin{i}.model.1.weight": (1, width, 1, 1) for i, width in widths}
 
 
@@ -79,14 +41,12 @@ def load(
     linear: str | os.PathLike[str] | None = None,
 ) -> dict[str, Array]:
     """Parameters of the published weights, or of copies; `trunk` is the network's."""
-    if network not in _TRUNKS:
+    if network not in TRUNKS:
         raise UserError(
-            f"LPIPS has no network {network!r}; they are {', '.join(_TRUNKS)}"
+            f"LPIPS has no network {network!r}; they are {', '.join(sorted(TRUNKS))}"
         )
-    source = public_weights.LPIPS[network]
-    channels = weights.load(source, shapes(network), path=linear)
-    whole = _TRUNKS[network]
-    unused = ("classifier.",)
+    whole, unused = TRUNKS[network], ("classifier.",)
+    channels = weights.load(weights.LPIPS[network], shapes(network), path=linear)
     arrays = weights.load(whole.source, whole.shapes, path=trunk, unused=unused)
     return convert(arrays, channels)
 
@@ -101,8 +61,11 @@ def convert(
 
 def units(params: Params, images: Array) -> tuple[Array, ...]:
     """Features of unit length, `[N, h, w, c]` per layer, to be reused by `compare`."""
+    known = [x for x in TRUNKS.values() if params.keys() >= x.shapes.keys()]
+    if not known:
+        raise UserError("these are not LPIPS's parameters; lpips.load has them")
     x = (images - _SHIFT[None, None, None]) / _SCALE[None, None, None]
-    return tuple(_unit(layer) for layer in _trunk_of(params).activations(params, x))
+    return tuple(_unit(layer) for layer in known[0].activations(params, x))
 
 
 def compare(params: Params, units_a: Units, units_b: Units) -> Array:
@@ -132,13 +95,6 @@ def distance_map(params: Params, a: Array, b: Array) -> Array:
         (jax.image.resize(layer, size, "linear", antialias=False) for layer in maps),
         jnp.zeros(size),
     )
-
-
-def _trunk_of(params: Params) -> _Trunk:
-    for trunk in _TRUNKS.values():
-        if params.keys() >= trunk.shapes.keys():
-            return trunk
-    raise UserError("these are not LPIPS's parameters; lpips.load has them")
 
 
 def _unit(x: Array) -> Array:

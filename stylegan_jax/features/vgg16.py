@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import public_weights, weights
+from stylegan_jax.features import weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.frozen_layers import (
     conv_relu,
@@ -57,7 +57,7 @@ def load(
     """Parameters of torchvision's weights, or of a file with their names."""
     unused = ("classifier.6.",) if dense else ("classifier.",)
     table = shapes(dense=dense)
-    return convert(weights.load(public_weights.VGG16, table, path=path, unused=unused))
+    return convert(weights.load(weights.VGG16, table, path=path, unused=unused))
 
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:

@@ -1,7 +1,12 @@
-"""Weights of the frozen networks, fetched, read without PyTorch, and checked."""
+"""Weights of the frozen networks, fetched, read without PyTorch, and checked.
 
+Sources of addresses: `torchvision/models/*.py`; `inception.py` of
+mseitzer/pytorch-fid; richzhang/PerceptualSimilarity.
+"""
+
+import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -9,7 +14,6 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.features.public_weights import WeightFile
 from stylegan_jax.io import array_files, cache
 from stylegan_jax.io import fetch as fetching
 from stylegan_jax.pickles import torch_file
@@ -18,7 +22,68 @@ from stylegan_jax.pickles.torch_pickle import Tensor
 
 Arrays = dict[str, np.ndarray]
 
-_SHOWN_NAMES = 4  # of many that are wrong
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeightFile:
+    """Published file of weights; `max_bytes` bounds the download.
+
+    `sha256` is as far as published: PyTorch's file names have the first 8 digits.
+    """
+
+    content: str
+    url: str
+    file_name: str
+    sha256: str
+    max_bytes: int
+    licence: str
+
+
+def _torchvision(content: str, name: str, sha256: str, max_bytes: int) -> WeightFile:
+    return WeightFile(
+        content=content,
+        url=f"https://download.pytorch.org/models/{name}-{sha256}.pth",
+        file_name=f"{name}-{sha256}.pth",
+        sha256=sha256,
+        max_bytes=max_bytes,
+        licence=f"{content}'s weights: torchvision's (BSD-3-Clause), trained on "
+        "ImageNet, whose terms may bind too; https://github.com/pytorch/vision",
+    )
+
+
+def _lpips(network: str, sha256: str) -> WeightFile:
+    site = "richzhang/PerceptualSimilarity"
+    return WeightFile(
+        content=f"LPIPS's weights for {network}",
+        url=f"https://raw.githubusercontent.com/{site}/master/lpips/weights/v0.1/"
+        f"{network}.pth",
+        file_name=f"lpips_v0.1_{network}.pth",
+        sha256=sha256,
+        max_bytes=100_000,
+        licence=f"LPIPS's weights: BSD-2-Clause; https://github.com/{site}",
+    )
+
+
+VGG16 = _torchvision("VGG16", "vgg16", "397923af", 600_000_000)
+ALEXNET = _torchvision("AlexNet", "alexnet-owt", "7be5be79", 300_000_000)
+SQUEEZENET = _torchvision("SqueezeNet 1.1", "squeezenet1_1", "b8a52dc0", 10_000_000)
+INCEPTION = WeightFile(
+    content="the Inception network of 2015",
+    url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    "pt_inception-2015-12-05-6726825d.pth",
+    file_name="pt_inception-2015-12-05-6726825d.pth",
+    sha256="6726825d",
+    max_bytes=150_000_000,
+    licence="Inception's weights: Google's of 2015, as pytorch-fid converted them "
+    "(Apache-2.0); https://github.com/mseitzer/pytorch-fid",
+)
+LPIPS = {
+    network: _lpips(network, sha256)
+    for network, sha256 in {
+        "vgg": "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+        "alex": "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        "squeeze": "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76",
+    }.items()
+}
 
 
 def load(
@@ -74,9 +139,6 @@ def fetch(source: WeightFile) -> Path:
     )
 
 
-# --- Files -------------------------------------------------------------------------
-
-
 def read(path: str | os.PathLike[str]) -> Arrays:
     """All arrays of a PyTorch, .safetensors or .npz file by name."""
     path = Path(path)
@@ -90,14 +152,10 @@ def read(path: str | os.PathLike[str]) -> Arrays:
         if path.suffix == ".npz":
             return array_files.read_npz(path)
         raise UserError("no PyTorch file, .safetensors or .npz")
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise UserError(
-            f"{path} is damaged ({shown(error)}); fetch it again"
-        ) from error
+    except (OSError, ValueError) as error:
+        ours = isinstance(error, UserError)
+        reason = str(error) if ours else f"damaged: {shown(error)}; fetch it again"
+        raise UserError(f"{path}: {reason}") from error
 
 
 def _pytorch_arrays(value: object) -> Arrays:
@@ -112,14 +170,15 @@ def _pytorch_arrays(value: object) -> Arrays:
 
 
 def _check(found: Arrays, shapes: Mapping[str, tuple[int, ...]], wrong: str) -> None:
-    """Raises unless arrays have these shapes and are finite."""
-    problems: list[str] = []
-    for what, names in (
-        ("missing", shapes.keys() - found.keys()),
-        ("surplus", found.keys() - shapes.keys()),
-    ):
-        if names:
-            problems.append(f"{what} {_listed(names)}")
+    """Raises unless arrays have these shapes and are finite; makes them float32."""
+    problems = [
+        f"{what} {_listed(sorted(names))}"
+        for what, names in (
+            ("missing", shapes.keys() - found.keys()),
+            ("surplus", found.keys() - shapes.keys()),
+        )
+        if names
+    ]
     for name in sorted(shapes.keys() & found.keys()):
         array = found[name]
         if array.shape != shapes[name]:
@@ -133,7 +192,6 @@ def _check(found: Arrays, shapes: Mapping[str, tuple[int, ...]], wrong: str) -> 
         raise UserError(f"{wrong} {'; '.join(problems[:4])}{more}")
 
 
-def _listed(names: set[str]) -> str:
-    some = [shown(name) for name in sorted(names)[:_SHOWN_NAMES]]
-    more = f" and {len(names) - len(some)} more" if len(names) > len(some) else ""
-    return ", ".join(some) + more
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(map(shown, names[:4])) + more

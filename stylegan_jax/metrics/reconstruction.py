@@ -20,7 +20,7 @@ from jax import Array
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import lpips
-from stylegan_jax.features.extractor import Extractor, Params
+from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.io.images import from_uint8, to_uint8
 from stylegan_jax.metrics.sampling import as_rgb
 
@@ -146,7 +146,7 @@ def cosine_similarity(a: Array, b: Array) -> Array:
 
 
 def identity_score(
-    extractor: Extractor, a: np.ndarray | Array, b: np.ndarray | Array
+    extractor: FrozenNetwork, a: np.ndarray | Array, b: np.ndarray | Array
 ) -> Array:
     """Cosine similarity of features of pairs of uint8 `[N, H, W, 3]` images, `[N]`.
 
@@ -161,7 +161,7 @@ def report(
     reconstructions: np.ndarray,
     *,
     lpips_params: Params | None = None,
-    identity: Extractor | None = None,
+    identity: FrozenNetwork | None = None,
 ) -> dict[str, np.ndarray]:
     """Scores of pairs of images by name, each float32 `[N]`.
 

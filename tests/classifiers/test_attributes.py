@@ -8,7 +8,6 @@ import pytest
 from stylegan_jax.classifiers import attribute_classifiers as module
 from stylegan_jax.classifiers import classifier_file, own
 from stylegan_jax.classifiers.attribute_classifiers import (
-    attribute_classes,
     attribute_classifiers,
     attribute_table,
     classifiers_for,
@@ -92,14 +91,14 @@ def test_logits_give_the_probabilities_and_larger_images_are_averaged(trained):
 def test_numbers_are_cut_at_the_median_and_bools_are_not():
     people = Portraits(101)
     for name in ("smile", "age", "gender", "pose"):
-        classes = attribute_classes(people, name, range(101))
+        classes = attribute_table(people, [name], range(101))[name]
         assert classes.sum() == 50
         values = np.array([getattr(people.attributes(i), name) for i in range(101)])
         assert values[classes == 1].min() > values[classes == 0].max()
     wearing = [people.attributes(i).eyeglasses for i in range(101)]
-    assert attribute_classes(people, "eyeglasses", range(101)).tolist() == wearing
-    grey = attribute_table(Portraits(101, num_channels=1), ("eyeglasses",), range(101))
-    assert grey["eyeglasses"].tolist() == wearing
+    for source in (people, Portraits(101, num_channels=1)):
+        table = attribute_table(source, ("eyeglasses",), range(101))
+        assert table["eyeglasses"].tolist() == wearing
 
 
 def test_labels_of_any_data_are_attributes():
@@ -217,13 +216,12 @@ def test_a_file_of_ones_own_is_written_read_and_a_feature_network(
 
 @pytest.mark.thorough
 def test_mistakes_are_explained(trained):
-    with pytest.raises(UserError, match="'hair_style' is not a number or a bool"):
-        attribute_classes(Portraits(20), "hair_style", range(20))
-    with pytest.raises(UserError, match="'hat' is not"):
-        attribute_classes(Portraits(20), "hat", range(20))
+    for name in ("hair_style", "hat"):  # neither a number nor a bool
+        with pytest.raises(UserError, match=f"no label '{name}'; its labels are pose"):
+            attribute_table(Portraits(20), [name], range(20))
     with pytest.raises(UserError, match="'eyeglasses' is the same for all 1"):
-        attribute_classes(Portraits(1), "eyeglasses", range(1))
-    with pytest.raises(UserError, match="no attributes"):
+        attribute_table(Portraits(1), ["eyeglasses"], range(1))
+    with pytest.raises(UserError, match="has labels, and none is named"):
         attribute_classifiers(Portraits(20), ())
     with pytest.raises(UserError, match="images of 4 px are too small to classify"):
         attribute_classifiers(Portraits(20), resolution=4)
@@ -236,7 +234,7 @@ def test_mistakes_are_explained(trained):
         attribute_table(labelled, ["c"], range(2))
     with pytest.raises(UserError, match="'b' is the same for all 1 images"):
         attribute_table(labelled, None, [0])
-    with pytest.raises(UserError, match="images of 24 px are not a multiple"):
+    with pytest.raises(UserError, match="train one for images of 24 px"):
         trained["pose"].logit(jax.numpy.zeros((1, 24, 24, 3)))
-    with pytest.raises(UserError, match="1 channels are not its 3"):
+    with pytest.raises(UserError, match="16 px and 1 channels"):
         trained["pose"].logit(jax.numpy.zeros((1, 16, 16, 1)))

@@ -8,11 +8,7 @@ import pytest
 import safetensors.numpy
 
 from stylegan_jax.classifiers import classifier_file, classifier_network, own
-from stylegan_jax.classifiers.classifier import (
-    Classifier,
-    split_heads,
-    train_classifier,
-)
+from stylegan_jax.classifiers.classifier import split_heads, train_classifier
 from stylegan_jax.errors import UserError
 
 
@@ -62,8 +58,8 @@ def test_too_few_images_or_labels_are_rejected():
 @pytest.fixture(scope="module")
 def stored():
     params = classifier_network.init(jax.random.key(0), 8, 3, 5)
-    smile, hat = split_heads(params, [2, 3])
-    return {"smile": Classifier(smile, 2, 0.9, 8), "hat": Classifier(hat, 3, 0.8, 8)}
+    smile, hat = split_heads(params, [2, 3], [0.9, 0.8], 8)
+    return {"smile": smile, "hat": hat}
 
 
 @pytest.mark.thorough

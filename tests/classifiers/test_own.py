@@ -8,7 +8,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from stylegan_jax.classifiers import own
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import exported_function, imagenet, vgg16
+from stylegan_jax.features import exported_function, vgg16
+from stylegan_jax.features.imagenet import TRUNKS
 
 MATRIX = np.random.RandomState(0).randn(3, 5).astype(np.float32)
 
@@ -147,7 +148,7 @@ def zeros(shapes):
 @pytest.mark.thorough
 def test_weights_are_known_by_their_names(tmp_path):
     bias = np.random.RandomState(2).randn(512).astype(np.float32)
-    arrays = zeros(imagenet.squeeze_shapes())
+    arrays = zeros(TRUNKS["squeeze"].shapes)
     arrays["features.12.expand1x1.bias"] = bias[:256]
     arrays["features.12.expand3x3.bias"] = bias[256:]
     arrays["classifier.1.weight"] = np.zeros((10, 512, 1, 1), np.float32)
@@ -165,7 +166,7 @@ def test_weights_are_known_by_their_names(tmp_path):
 def test_weights_see_images_as_imagenet_had_them(tmp_path):
     # Of AlexNet's kernels only the centres carry something, one colour each; grey
     # images of one level stay the same through resizing and inner pixels.
-    arrays = zeros(imagenet.alex_shapes())
+    arrays = zeros(TRUNKS["alex"].shapes)
     for index, middle in ((0, 5), (3, 2), (6, 1), (8, 1), (10, 1)):
         for channel in range(3):
             kernel = arrays[f"features.{index}.weight"]

@@ -29,7 +29,7 @@ def test_it_turns_images_into_vectors_and_compiles_once_per_shape(means):
     np.testing.assert_allclose(found, 2 * images.mean((1, 2)), rtol=1e-6)
     np.testing.assert_array_equal(network(jnp.asarray(images)), found)
     assert traced == [(4, 5, 6, 3)]
-    assert repr(network) == "FrozenNetwork('means', size=3)"
+    assert repr(network) == "FrozenNetwork(name='means', size=3)"
 
 
 def test_images_may_be_spread_over_devices(means):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import imagenet, lpips, public_weights, vgg16
+from stylegan_jax.features import lpips, vgg16, weights
+from stylegan_jax.features.imagenet import TRUNKS
 from tests.features import reference
 
 ARCHITECTURES = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
@@ -76,7 +77,7 @@ def test_the_gradient_and_the_map_agree_with_the_reference(params, expected, pai
 
 
 def test_the_digests_are_those_of_the_reference(expected, network):
-    assert public_weights.LPIPS[network].sha256 == expected["lin_pth_sha256"]
+    assert weights.LPIPS[network].sha256 == expected["lin_pth_sha256"]
 
 
 # --- Without the reference -----------------------------------------------------------
@@ -89,21 +90,15 @@ SQUEEZE = [1.2206171, 0.3616331, 0.190059, 0.1065304, 0.1274023, 0.1142784, 0.11
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    ("network", "table", "numbers"),
-    [
-        ("vgg", vgg16.shapes(dense=False), VGG),
-        ("alex", imagenet.alex_shapes(), ALEX),
-        ("squeeze", imagenet.squeeze_shapes(), SQUEEZE),
-    ],
-    ids=ARCHITECTURES,
+    ("network", "numbers"), [("vgg", VGG), ("alex", ALEX), ("squeeze", SQUEEZE)]
 )
 def test_layers_are_what_they_were_when_they_agreed_with_the_reference(
-    network, table, numbers
+    network, numbers
 ):
     """Of a picture and its mirror image, channels unweighted; this runs everywhere."""
     trunk = {
         name: reference.make_tensor(ARCHITECTURES[network], name, shape)
-        for name, shape in table.items()
+        for name, shape in TRUNKS[network].shapes.items()
     }
     ones = {name: np.ones(shape) for name, shape in lpips.shapes(network).items()}
     a = jnp.asarray(reference.picture()[:, :, :48], jnp.float32) / 127.5 - 1
@@ -116,8 +111,8 @@ def test_layers_are_weighted_by_channel_averaged_over_pixels_and_kept_apart():
     a = [np.zeros((1, 2, 2, 2), np.float32) for _ in range(5)]
     b = [np.zeros((1, 2, 2, 2), np.float32) for _ in range(5)]
     b[1][0, 1, 0] = [2, 3]
-    weights = {f"lin{i}.model.1.weight": jnp.array([1.0, 10.0]) for i in range(5)}
-    found = lpips.compare(weights, a, b)
+    params = {f"lin{i}.model.1.weight": jnp.array([1.0, 10.0]) for i in range(5)}
+    found = lpips.compare(params, a, b)
     np.testing.assert_array_equal(found, [[0, (4 + 90) / 4, 0, 0, 0]])
 
 
@@ -137,14 +132,14 @@ def test_features_that_are_all_zero_have_no_length_and_no_slope():
 
 def test_tables_count_what_torchvision_publishes():
     """61 100 840 and 1 235 496 parameters with classes."""
-    alex = sum(np.prod(shape) for shape in imagenet.alex_shapes().values())
+    alex = sum(np.prod(shape) for shape in TRUNKS["alex"].shapes.values())
     assert alex == 61_100_840 - 9217 * 4096 - 4097 * 4096 - 4097 * 1000
-    squeeze = sum(np.prod(shape) for shape in imagenet.squeeze_shapes().values())
+    squeeze = sum(np.prod(shape) for shape in TRUNKS["squeeze"].shapes.values())
     assert squeeze == 1_235_496 - 513 * 1000
 
 
 def test_unknown_networks_are_an_error():
-    with pytest.raises(UserError, match="'vgg19'; they are vgg, alex, squeeze"):
+    with pytest.raises(UserError, match="'vgg19'; they are alex, squeeze, vgg"):
         lpips.load("vgg19")
     with pytest.raises(UserError, match=r"not LPIPS's parameters; lpips\.load"):
         lpips.units({}, jnp.zeros((1, 8, 8, 3)))

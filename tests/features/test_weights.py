@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import inception, lpips, public_weights, vgg16, weights
+from stylegan_jax.features import inception, lpips, vgg16, weights
 from stylegan_jax.io import cache
 
 SOME = {
@@ -76,7 +76,7 @@ def published(site, tmp_path, monkeypatch):
     """`SOME`, on a site of this machine and by the right digits of its SHA-256."""
     monkeypatch.setenv("STYLEGAN_JAX_CACHE", str(tmp_path / "cache"))
     site.content = torch_bytes(SOME)
-    return public_weights.WeightFile(
+    return weights.WeightFile(
         content="a small network",
         url=site.url,
         file_name="small.pth",
@@ -199,10 +199,10 @@ def test_one_line_says_what_to_fetch_and_where_to_put_it(site, published):
 
 def test_published_digits_are_those_of_the_names_of_files():
     for source in (
-        public_weights.VGG16,
-        public_weights.ALEXNET,
-        public_weights.SQUEEZENET,
-        public_weights.INCEPTION,
+        weights.VGG16,
+        weights.ALEXNET,
+        weights.SQUEEZENET,
+        weights.INCEPTION,
     ):
         assert source.file_name.endswith(f"-{source.sha256}.pth")
         assert source.url.endswith(f"/{source.file_name}")
