@@ -11,7 +11,7 @@ import numpy as np
 
 from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
-from stylegan_jax.features.extractor import Extractor
+from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics.comparing import Images, open_images
 from stylegan_jax.metrics.sampling import as_rgb
 
@@ -39,7 +39,7 @@ def nearest(
     data: Images,
     count: int = 1,
     *,
-    features: Extractor | None = None,
+    features: FrozenNetwork | None = None,
     progress: Progress = lambda blocks, total: blocks,
 ) -> Neighbours:
     """Nearest images of `data`, exhaustively, to `queries`, uint8 `[N, H, W, C]`.
@@ -95,7 +95,7 @@ def _blocks(source: Source, resolution: int) -> Iterator[np.ndarray]:
         yield np.stack([source.image(i, resolution) for i in range(start, stop)])
 
 
-def _vectors(images: np.ndarray, features: Extractor | None) -> np.ndarray:
+def _vectors(images: np.ndarray, features: FrozenNetwork | None) -> np.ndarray:
     if features is None:
         return images.reshape(len(images), -1).astype(np.float32)
     parts = [
