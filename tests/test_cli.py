@@ -202,31 +202,6 @@ def test_a_faulty_recipe_is_named_with_its_fault(tmp_path, text, message):
     assert "faulty.py" in str(caught.value)
 
 
-def test_recipes_with_imports_of_before_still_work(tmp_path):
-    path = write(
-        tmp_path / "former.py",
-        """
-        from stylegan_jax.common.by_resolution import ByResolution
-        from stylegan_jax.training.config import Config
-
-        def get_config():
-            from stylegan_jax.training.checkpoint import CheckpointConfig
-            from stylegan_jax.training.state import OptimizerConfig
-
-            rate = ByResolution(0.5, ((8, 0.25),))
-            return Config(
-                checkpoint=CheckpointConfig(every_kimg=3),
-                optimizer=OptimizerConfig(learning_rate=rate),
-            )
-        """,
-    )
-    config = recipe_files.load_recipe(Path(path))
-    assert config.checkpoint.every_kimg == 3
-    assert config.optimizer.learning_rate == ByResolution(0.5, ((8, 0.25),))
-    with pytest.raises(ModuleNotFoundError):  # elsewhere they are gone
-        importlib.import_module("stylegan_jax.common.by_resolution")
-
-
 def test_flags_that_are_given_are_found_in_any_spelling():
     words = ["recipe.py", "--data.path", "data.name", "--run.grid_psi=1"]
     assert cli.is_given("data.path", words) and cli.is_given("run.grid_psi", words)
@@ -345,35 +320,6 @@ def test_a_command_does_not_wait_for_a_step_that_nobody_wants():
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert (result.returncode, result.stdout) == (0, "imported set()\n")
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("sample portraits --trunc 0.5 --outdir x", "--trunc is --psi here"),
-        ("sample --network=ffhq.pkl --outdir x", "--network: the network comes first"),
-        ("edit attribute portraits seed:1 --trunc=1 --outdir x", "--trunc is --psi"),
-        ("train quickstart --resume X --workdir x", "--resume: the same command with"),
-        ("train quickstart --outdir x", "--outdir is --workdir here"),
-        ("train quickstart --workdir x --batch 4", "is --schedule.batch-size here"),
-        ("invert me.png --network portraits --outdir x --num_steps 4", "is --steps"),
-    ],
-)
-def test_flags_of_other_programs_are_explained(words, said, capsys):
-    program, *words = words.split()
-    module = importlib.import_module(f"stylegan_jax.commands.{program}")
-    with pytest.raises(SystemExit) as caught:
-        module.main(words)
-    assert caught.value.code == 2
-    assert said in capsys.readouterr().err
-
-
-def test_a_flag_that_is_ours_is_not_explained_as_foreign(capsys):
-    with pytest.raises(SystemExit):
-        importlib.import_module("stylegan_jax.commands.sample").main(
-            ["--outdir", "x", "--no"]
-        )
-    assert "here" not in capsys.readouterr().err
 
 
 def test_the_package_lists_its_commands(monkeypatch, capsys):

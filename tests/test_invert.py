@@ -112,7 +112,7 @@ def test_a_code_can_begin_and_a_network_that_knows_people_adds_a_score(
         (["--features", "x.npz"], "goes with --perceptual own"),
         (["--landmarks", "x.npy"], "--landmarks goes with --align"),
         (["--landmarks", "x.npy", "--align"], "x.npy: there is no such file or folder"),
-        (["--pixel-weight", "-1"], "pixel weight is -1"),
+        (["--pixel-weight", "-1"], "--pixel-weight -1.0 is below 0"),
         (["--class", "2"], "this network is unconditional, leave --class out"),
         (["--learning-rate", "0"], "learning rate 0"),
         (["--perceptual", "vgg16", "--vgg16", "none.pth"], "--perceptual none"),

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from stylegan_jax.commands import choices, sample
+from stylegan_jax.commands import flag_groups, sample
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images
@@ -127,9 +127,9 @@ def test_truncation_moves_the_first_layers_to_the_mean(generator, draw_ws):
     ],
 )
 def test_seeds_are_read_and_written_as_they_are_read(text, seeds):
-    assert choices.parse_seeds(text) == seeds
-    assert choices.parse_seeds(choices.format_seeds(seeds)) == seeds
-    assert choices.format_seeds((1, 5, 8, 9, 10)) == "1,5,8-10"
+    assert flag_groups.parse_seeds(text) == seeds
+    assert flag_groups.parse_seeds(flag_groups.format_seeds(seeds)) == seeds
+    assert flag_groups.format_seeds((1, 5, 8, 9, 10)) == "1,5,8-10"
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_seeds_are_read_and_written_as_they_are_read(text, seeds):
 )
 def test_bad_seeds_are_refused_with_the_way_out(text, message):
     with pytest.raises(UserError, match=message):
-        choices.parse_seeds(text)
+        flag_groups.parse_seeds(text)
 
 
 def test_truncation_strengths_are_read_and_checked():
-    assert choices.parse_numbers("1,0.7,0,-0.5") == (1.0, 0.7, 0.0, -0.5)
+    assert flag_groups.parse_numbers("1,0.7,0,-0.5") == (1.0, 0.7, 0.0, -0.5)
     for text in ("", "a", "1,", "nan", "1,inf"):
         with pytest.raises(UserError, match="--psi"):
-            choices.parse_numbers(text)
+            flag_groups.parse_numbers(text)
 
 
 def run(outdir: Path, *words: str) -> dict[str, np.ndarray]:

@@ -9,23 +9,21 @@ value; `--section.field-name` and `--section.field_name` are the same.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import inspect
-import io
 import itertools
 import re
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TextIO, TypeVar
 
 import tyro
 
 from stylegan_jax.by_resolution import ByResolution, parse_by_resolution
-from stylegan_jax.commands import foreign_flags, recipe_files
-from stylegan_jax.errors import UserError
+from stylegan_jax.commands import recipe_files
+from stylegan_jax.errors import UserError, did_you_mean
 from stylegan_jax.io import terminal
 
 Args = TypeVar("Args")
@@ -63,6 +61,31 @@ def parse(
         default = entry(**(required | defaults))
     description = _description(entry)
     return _tyro(entry, words, prog=prog, description=description, default=default)
+
+
+def parse_chosen(
+    entries: Mapping[str, type[Args]],
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str,
+    kind: str,
+) -> tuple[str, Args] | None:
+    """Parses a name and the flags of its entry; lists the names for `--help`.
+
+    `kind` is what the names are of, such as "operation". None after the list.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(f"usage: {prog} {kind.upper()} NETWORK ... --outdir DIR\n")
+        for name, entry in entries.items():
+            print(f"  {name:<20} {_description(entry).splitlines()[0]}")
+        print(f"\n{prog} {kind.upper()} --help shows its flags.")
+        return None
+    name = words[0]
+    if name not in entries:
+        hint = did_you_mean(name, entries) or f"they are {', '.join(entries)}"
+        raise UserError(f"no {kind} {name!r}; {hint}")
+    return name, parse(entries[name], words[1:], prog=f"{prog} {name}")
 
 
 def parse_recipe(
@@ -187,25 +210,17 @@ def _tyro(
 ) -> Args:
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_by_resolution_rule)
-    read = functools.partial(
-        tyro.cli,
-        cls,
-        prog=prog,
-        description=description,
-        default=default,
-        registry=registry,
-        config=(tyro.conf.AvoidSubcommands,),
-    )
-    try:
-        with terminal.obeyed():
-            return typing.cast(Args, read(args=words))
-    except SystemExit as left:
-        if left.code:
-            shown = io.StringIO()
-            with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-                read(args=["--help"])
-            foreign_flags.explain(words, shown.getvalue())
-        raise
+    with terminal.obeyed():
+        found = tyro.cli(
+            cls,
+            args=words,
+            prog=prog,
+            description=description,
+            default=default,
+            registry=registry,
+            config=(tyro.conf.AvoidSubcommands,),
+        )
+    return typing.cast(Args, found)
 
 
 def _by_resolution_rule(

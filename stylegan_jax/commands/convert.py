@@ -1,12 +1,5 @@
 """Converts networks: `python -m stylegan_jax.convert SOURCE DESTINATION`.
 
-    python -m stylegan_jax.convert runs/portraits portraits.safetensors
-    python -m stylegan_jax.convert karras2019stylegan-ffhq-1024x1024.pkl \
-        ffhq.safetensors --dtype bfloat16
-    python -m stylegan_jax.convert runs/portraits portraits.pkl \
-        --module-src stylegan/training/networks_stylegan.py
-    python -m stylegan_jax.convert runs/portraits sampler.jaxexport
-
 The written weights (of a sampler the images) are read back and compared one by one.
 """
 
@@ -15,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import jax
 import tyro
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import registry, sampler_program
-from stylegan_jax.interop.bundle import Bundle, generator_arrays
+from stylegan_jax.interop.bundle import Bundle
 from stylegan_jax.interop.conversion import DType, Format, write
 from stylegan_jax.io import outputs
 from stylegan_jax.networks.generator import Generator
@@ -85,34 +79,35 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def convert(args: ConvertArgs, source: str, destination: Path) -> None:
     """Writes the networks of `source` to `destination` and prints a summary."""
-    file_format = _format(args, destination)
-    _check(args, destination, file_format)
-    module_src = ""
-    if args.module_src is not None:
-        try:
-            module_src = args.module_src.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError:
-            raise UserError(
-                f"--module-src {args.module_src} is not a text file"
-            ) from None
-    bundle = _chosen(loading.load_bundle(source), source, args, file_format)
-    deviation = write(
-        destination, bundle, file_format, dtype=args.dtype, module_src=module_src
-    )
-    print(f"{source} -> {destination}, {destination.stat().st_size / 1e6:.1f} MB")
-    lines = [*describe(bundle.generator), *_about(bundle, args, file_format)]
-    if file_format == "jaxexport":
-        lines.append(f"read back: images differ by at most {deviation:.2g}, of -1 to 1")
-    elif args.dtype == "float32":
-        lines.append("read back: bit-identical to the source")
-    else:
-        lines.append(
-            f"read back: numbers differ by at most {deviation:.2g} of their size"
+    kind = args.format
+    if kind == "auto":
+        kind = {f".{x}": x for x in _FORMATS}.get(destination.suffix.lower())
+    if kind is None:
+        endings = ", ".join(f".{name}" for name in _FORMATS)
+        raise UserError(
+            f"{destination} ends in none of {endings}; rename it or give --format"
         )
+    _check(args, destination, kind)
+    file, text = args.module_src, ""
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise UserError(f"--module-src {file} is not a text file") from None
+    bundle = _chosen(loading.load_bundle(source), source, args, kind)
+    deviation = write(destination, bundle, kind, dtype=args.dtype, module_src=text)
+    print(f"{source} -> {destination}, {destination.stat().st_size / 1e6:.1f} MB")
+    read_back = f"numbers differ by at most {deviation:.2g} of their size"
+    if kind == "jaxexport":
+        read_back = f"images differ by at most {deviation:.2g}, of -1 to 1"
+    elif args.dtype == "float32":
+        read_back = "bit-identical to the source"
+    lines = [*describe(bundle.generator), _holds(bundle, args, kind)]
+    lines.append(f"read back: {read_back}")
     if bundle.licence:
         lines.append(f"licence: {bundle.licence}")
     print("\n".join(f"  {line}" for line in lines))
-    if file_format == "jaxexport":
+    if kind == "jaxexport":
         print("It needs jax and flatbuffers, and is used like this:\n")
         print(sampler_program.usage(destination, bundle.generator))
 
@@ -122,11 +117,7 @@ def describe(generator: Generator) -> list[str]:
     config = generator.config
     family = "StyleGAN" if generator.w_avg is not None else "ProGAN"
     family = "multi-layer perceptron as" if config.mlp_layers else family
-    count = sum(
-        array.size
-        for path, array in generator_arrays(generator).items()
-        if path.startswith(("mapping/", "synthesis/"))
-    )
+    count = sum(leaf.size for leaf in jax.tree.leaves(generator.params))
     size = f"{generator.resolution} px"
     if generator.resolution != config.resolution:
         size += f" of {config.resolution} px"
@@ -139,39 +130,27 @@ def describe(generator: Generator) -> list[str]:
     ]
 
 
-def _about(bundle: Bundle, args: ConvertArgs, file_format: Format) -> list[str]:
-    if file_format == "jaxexport":
+def _holds(bundle: Bundle, args: ConvertArgs, kind: Format) -> str:
+    if kind == "jaxexport":
         platforms = ", ".join(sampler_program.PLATFORMS)
-        return [f"holds a program for {platforms}, in {args.dtype}"]
-    if file_format == "safetensors":
+        return f"holds a program for {platforms}, in {args.dtype}"
+    if kind == "safetensors":
         kept = "with" if bundle.discriminator else "without"
-        return [f"holds the generator, {kept} a discriminator, in {args.dtype}"]
-    lines = ["holds G, D, Gs"]
+        return f"holds the generator, {kept} a discriminator, in {args.dtype}"
+    text = "holds G, D, Gs"
     if bundle.discriminator is None:
-        lines = ["holds Gs alone, not the usual (G, D, Gs): no discriminator was given"]
+        text = "holds Gs alone, not the usual (G, D, Gs): no discriminator was given"
     elif bundle.raw is None:
-        lines[0] += "; G is Gs again, as the source has one generator"
+        text += "; G is Gs again, as the source has one generator"
     if args.module_src is None:
-        lines.append(
-            "without the source text of the networks, which the loader of "
+        text += (
+            "\n  without the source text of the networks, which the loader of "
             "NVlabs/stylegan needs: see --module-src"
         )
-    return lines
+    return text
 
 
-def _format(args: ConvertArgs, destination: Path) -> Format:
-    if args.format != "auto":
-        return args.format
-    for name in _FORMATS:
-        if destination.suffix.lower() == f".{name}":
-            return name
-    raise UserError(
-        f"{destination} ends in none of {', '.join(f'.{name}' for name in _FORMATS)}; "
-        "rename it or give --format"
-    )
-
-
-def _check(args: ConvertArgs, destination: Path, file_format: Format) -> None:
+def _check(args: ConvertArgs, destination: Path, kind: Format) -> None:
     if destination.is_dir():
         raise UserError(f"{destination} is a folder; give the name of a file")
     if destination.exists():
@@ -180,36 +159,33 @@ def _check(args: ConvertArgs, destination: Path, file_format: Format) -> None:
             raise UserError(f"{destination} is the source; give another name")
         if not args.overwrite:
             raise UserError(f"{destination} exists; --overwrite replaces it")
-    if file_format == "pkl" and args.dtype != "float32":
+    if kind == "pkl" and args.dtype != "float32":
         raise UserError(
             f"--dtype {args.dtype}: official pickles are float32; leave it out or "
             "write a .safetensors"
         )
-    if file_format != "pkl" and args.module_src is not None:
+    if kind != "pkl" and args.module_src is not None:
         raise UserError(
-            f"--module-src goes with a .pkl; a .{file_format} holds no source text"
+            f"--module-src goes with a .pkl; a .{kind} holds no source text"
         )
-    if file_format == "jaxexport" and args.discriminator:
+    if kind == "jaxexport" and args.discriminator:
         raise UserError("--discriminator goes with a .safetensors; a sampler has none")
 
 
-def _chosen(
-    bundle: Bundle, source: str, args: ConvertArgs, file_format: Format
-) -> Bundle:
+def _chosen(bundle: Bundle, source: str, args: ConvertArgs, kind: Format) -> Bundle:
     if args.which == "raw":
         if bundle.raw is None:
             raise UserError(
                 f"--which raw: {source} has one generator; leave --which out"
             )
-        generator = bundle.raw
-        bundle = dataclasses.replace(bundle, generator=generator, raw=None)
-        if file_format == "pkl":
+        bundle = dataclasses.replace(bundle, generator=bundle.raw, raw=None)
+        if kind == "pkl":
             return dataclasses.replace(bundle, discriminator=None)
-    if file_format != "pkl":
-        kept = bundle.discriminator if args.discriminator else None
-        if args.discriminator and kept is None:
-            raise UserError(
-                f"--discriminator: {source} has none; leave --discriminator out"
-            )
-        return dataclasses.replace(bundle, raw=None, discriminator=kept)
-    return bundle
+    if kind == "pkl":
+        return bundle
+    kept = bundle.discriminator if args.discriminator else None
+    if args.discriminator and kept is None:
+        raise UserError(
+            f"--discriminator: {source} has none; leave --discriminator out"
+        )
+    return dataclasses.replace(bundle, raw=None, discriminator=kept)

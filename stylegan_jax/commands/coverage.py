@@ -1,8 +1,5 @@
 """Mode coverage through a run: `python -m stylegan_jax.coverage RUN`.
 
-    python -m stylegan_jax.coverage runs/ring
-    python -m stylegan_jax.coverage runs/gan_mnist --labels label
-
 Counts the data's modes in samples of the initial generator and of the retained
 checkpoints; writes `coverage.json` and panels, `coverage.png`, into the run. Modes of
 images are the classes of a small classifier that is trained first.
@@ -27,12 +24,8 @@ from stylegan_jax.data.sources import Points, Source, open_source, spread
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, outputs, plots
 from stylegan_jax.io.atomic import atomic_write
+from stylegan_jax.metrics import modes
 from stylegan_jax.metrics.draws import labels_for
-from stylegan_jax.metrics.modes import (
-    Coverage,
-    coverage_of_classes,
-    coverage_of_points,
-)
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.runs.run_directory import data_config, model_config, read_config
@@ -40,7 +33,7 @@ from stylegan_jax.runs.stored import step_directories
 from stylegan_jax.training import sample_grids
 from stylegan_jax.training.state import OptimizerConfig, averaged, init_state
 
-Measure = Callable[[np.ndarray], Coverage]
+Measure = Callable[[np.ndarray], modes.Coverage]
 
 _CHUNK = 500  # samples drawn at once
 _SHOWN = 36  # images in a panel
@@ -79,21 +72,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = model_config(args.run)
     source = open_data(args.run, args.labels)
     measure, reals = make_measure(source, model)
-    shown: list[tuple[str, np.ndarray]] = []
+    shown: list[np.ndarray] = []
+    titles: list[str] = []
     records: list[dict[str, Any]] = []
+
+    def add(title: str, nimg: int | None, samples: np.ndarray) -> None:
+        found = measure(samples)
+        print(f"{title:<14} {found}")
+        records.append({"nimg": nimg, **dataclasses.asdict(found)})
+        titles.append(title)
+        shown.append(samples if samples.ndim == 2 else samples[:_SHOWN])
+
     for nimg, path in [(0, None), *kept(args)]:
         generator = loading.load(path) if path else first_generator(stored, model)
         samples = draw(generator, source, args.samples, args.seed)
-        found = measure(samples)
-        title = title_of(stored, nimg)
-        print(f"{title:<14} {found}")
-        records.append({"nimg": nimg, **dataclasses.asdict(found)})
-        shown.append((title, some_of(samples)))
-    target = measure(reals)
-    print(f"{'data':<14} {target}")
-    records.append({"nimg": None, **dataclasses.asdict(target)})
+        add(title_of(stored, nimg), nimg, samples)
+    add("data", None, reals)
     span = sample_grids.span_of(reals) if reals.ndim == 2 else (-1.0, 1.0)
-    picture = plots.panels([*shown, ("data", some_of(reals))], span=span)
+    picture = plots.panels(list(zip(titles, shown, strict=True)), span=span)
     outputs.write_png(args.run / "coverage.png", picture, "sheet")
     atomic_write(args.run / "coverage.json", json.dumps(records, indent=1) + "\n")
     print(f"panels: {args.run / 'coverage.png'}")
@@ -118,7 +114,7 @@ def make_measure(source: Source, model: ModelConfig) -> tuple[Measure, np.ndarra
     if isinstance(source, Points):
         centers, std = source.centers, source.std
         points = sample_grids.first_points(source)
-        return lambda points: coverage_of_points(points, centers, std), points
+        return lambda points: modes.coverage_of_points(points, centers, std), points
     chosen = spread(len(source), _TRAINED_ON).tolist()
     reals = np.stack([source.image(i, model.resolution) for i in chosen])
     labels = np.stack([source.label(i) for i in chosen])
@@ -131,8 +127,8 @@ def make_measure(source: Source, model: ModelConfig) -> tuple[Measure, np.ndarra
     classifier = train_classifier(reals, labels.argmax(axis=1))
     print(f"classifier: {classifier.accuracy:.2%} right on images held out")
 
-    def measure(samples: np.ndarray) -> Coverage:
-        return coverage_of_classes(classifier.probabilities(samples), shares)
+    def measure(samples: np.ndarray) -> modes.Coverage:
+        return modes.coverage_of_classes(classifier.probabilities(samples), shares)
 
     return measure, reals
 
@@ -174,11 +170,6 @@ def draw(generator: Generator, source: Source, count: int, seed: int) -> np.ndar
     factor = generator.config.resolution // generator.resolution
     levels = images.to_uint8(samples)
     return levels.repeat(factor, axis=1).repeat(factor, axis=2)
-
-
-def some_of(samples: np.ndarray) -> np.ndarray:
-    """The samples of one panel."""
-    return samples if samples.ndim == 2 else samples[:_SHOWN]
 
 
 def title_of(stored: dict[str, Any], nimg: int) -> str:

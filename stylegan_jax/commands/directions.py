@@ -1,10 +1,5 @@
 """Finds directions of a network: `python -m stylegan_jax.directions RUN --outdir DIR`.
 
-    python -m stylegan_jax.directions runs/portraits --outdir directions
-    python -m stylegan_jax.directions runs/portraits --method sefa --layers 0-3 \
-        --outdir sefa
-    python -m stylegan_jax.directions ffhq --file boundaries --outdir rescored
-
 InterFaceGAN's protocol (sample, classify, separate), closed-form factorisation (SeFa),
 or principal components (GANSpace). Writes `directions.safetensors`, the rescoring table
 as Markdown and JSON, and a picture. --file measures and draws existing directions.
@@ -15,7 +10,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -33,27 +28,17 @@ from stylegan_jax.commands.flag_groups import (
 from stylegan_jax.commands.known_data import KnownData
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.portraits.source import Portraits
-from stylegan_jax.data.sources import Source, unwrapped
-from stylegan_jax.editing import finding
+from stylegan_jax.data.sources import unwrapped
+from stylegan_jax.editing import finding, ganspace, rescoring, rows, sefa
 from stylegan_jax.editing.attributes import Boundary, Fit
 from stylegan_jax.editing.direction_files import load_directions, save_directions
 from stylegan_jax.editing.directions import Direction, Space
-from stylegan_jax.editing.finding import Conditional
-from stylegan_jax.editing.ganspace import principal_directions, statistics_of_w
-from stylegan_jax.editing.rescoring import (
-    Rescoring,
-    correct,
-    draw_rows,
-    moves,
-    rescore,
-)
-from stylegan_jax.editing.rows import parse_rows
-from stylegan_jax.editing.sefa import sefa_directions
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.outputs import Outputs, files_named_in
 from stylegan_jax.metrics.draws import LabelDistribution, labels_for
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.networks.seeds import one_hot
 from stylegan_jax.ops.latents import latents_of_seed
 
 _STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of the picture, standard deviations
@@ -82,7 +67,7 @@ class DirectionsArgs(OfNetwork):
     fit: Fit = "svm"  # regression: the slope over all samples, not only the extremes
     # How each attribute's direction leaves the others alone: orthogonal to them, or the
     # likeliest way, which is the shortest in standard deviations of the samples.
-    conditional: Conditional = "orthogonal"
+    conditional: finding.Conditional = "orthogonal"
     # Then correct the directions by what moving this many samples does; 0: do not.
     correct: int = 0
     number: int = 10  # of directions, for sefa and ganspace
@@ -110,38 +95,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     generator = loading.load(args.network)
     if generator.resolution == 1:
         raise UserError(f"{args.network} draws points; directions are of pictures")
-    label = _label(generator, args.class_index)
-    labels = _labels(generator, data)
-    quiet = not sys.stderr.isatty()
+    size = generator.config.label_size
+    label = one_hot(size, args.class_index or (0 if size else None))
+    shared = {"labels": _labels(generator, data), "quiet": not sys.stderr.isatty()}
+    moments = shared | {"seed": args.seed}
+    layers = _layers(args.layers, generator.config.num_ws)
 
-    def measure(count: int, seed: int) -> Rescoring:
-        return rescore(
-            generator,
-            classifiers,
-            directions,
-            [args.amount * (direction.std or 1.0) for direction in directions],
-            count=count,
-            labels=labels,
-            seed=seed,
-            batch_size=args.batch_size,
-            quiet=quiet,
+    def measure(count: int, seed: int) -> rescoring.Rescoring:
+        amounts = [args.amount * (direction.std or 1.0) for direction in directions]
+        options = shared | {"seed": seed, "batch_size": args.batch_size}
+        return rescoring.rescore(
+            generator, classifiers, directions, amounts, count=count, **options
         )
 
-    moments = {"labels": labels, "seed": args.seed, "quiet": quiet}
-    layers = _layers(args.layers, generator.config.num_ws)
     # What needs no classifiers comes first: mistakes are told before long work.
     directions: list[Direction] = []
     boundaries: list[Boundary] = []
     if args.file is not None:
         directions = finding.named_apart(load_directions(args.file, space=args.space))
-        moves(generator, directions, [1.0] * len(directions))  # raises if one misfits
+        rescoring.moves(generator, directions, [1.0] * len(directions))  # if they fit
     elif args.method == "sefa":
-        directions = sefa_directions(generator, args.number, layers)
+        directions = sefa.sefa_directions(generator, args.number, layers)
     elif args.method == "ganspace":
-        statistics = statistics_of_w(generator, args.samples, **moments)
-        directions = principal_directions(statistics, args.number)
-    classifiers = _classifiers(generator, args, data, quiet=quiet)
+        statistics = ganspace.statistics_of_w(generator, args.samples, **moments)
+        directions = ganspace.principal_directions(statistics, args.number)
+    classifiers = _classifiers(generator, args, data, quiet=shared["quiet"])
     if not directions:
+        origin = f"InterFaceGAN ({args.fit}) of {args.network}, {args.samples} samples"
         boundaries, directions = finding.attribute_directions(
             generator,
             classifiers,
@@ -151,43 +131,37 @@ def main(argv: Sequence[str] | None = None) -> None:
             fit=args.fit,
             conditional=args.conditional,
             batch_size=args.batch_size,
-            provenance=f"InterFaceGAN ({args.fit}) of {args.network}, "
-            f"{args.samples} samples",
+            provenance=origin,
             **moments,
         )
-        _print_planes(boundaries)
+    for plane in boundaries:
+        print(
+            f"plane of {plane.direction.name}: {plane.validation_accuracy:.1%} right "
+            f"of extremes held out, {plane.rest_accuracy:.1%} of the rest",
+            flush=True,
+        )
     directions = finding.in_layers(directions, layers)
     directions = finding.with_stds(generator, directions, args.samples, **moments)
     if args.correct and classifiers:
         # A seed apart from that of the table, which judges the result.
-        directions = correct(directions, measure(args.correct, args.seed + 2))
+        directions = rescoring.correct(directions, measure(args.correct, args.seed + 2))
         directions = finding.with_stds(generator, directions, args.samples, **moments)
     if args.file is None or args.correct:
         save_directions(out.path("directions.safetensors"), directions)
     if args.measured and classifiers:
         # Other people than those who were learnt from.
         table = measure(args.measured, args.seed + 1)
-        _write_table(table, classifiers, boundaries, args, out)
+        record = _record(args, table, classifiers, boundaries)
+        text, mark = table.to_markdown(), "\n<!-- stylegan_jax.directions -->\n"
+        atomic_write(out.path("table.md"), text + mark)
+        atomic_write(out.path("table.json"), json.dumps(record, indent=2) + "\n")
+        print(text, end="", flush=True)
     seeds = range(args.seed, args.seed + args.people)
-    z = [latents_of_seed(seed, generator.config.z_dim) for seed in seeds]
-    picture = draw_rows(
-        generator,
-        directions,
-        _STEPS,
-        np.concatenate(z),
-        labels=label,
-        psi=args.psi,
-        cutoff=layers_of(args.cutoff),
-    )
+    z = np.concatenate([latents_of_seed(x, generator.config.z_dim) for x in seeds])
+    how = {"labels": label, "psi": args.psi, "cutoff": layers_of(args.cutoff)}
+    picture = rescoring.draw_rows(generator, directions, _STEPS, z, **how)
     out.write_png("directions.png", picture, "sheet")
     print(f"{len(directions)} directions in {args.outdir}")
-
-
-def _label(generator: Generator, index: int) -> np.ndarray | None:
-    size = generator.config.label_size
-    if not 0 <= index < max(size, 1):
-        raise UserError(f"--class {index}: this network has {size} classes, from 0")
-    return np.eye(1, size, index, np.float32) if size else None
 
 
 def _labels(generator: Generator, data: KnownData) -> LabelDistribution | None:
@@ -204,7 +178,7 @@ def _layers(text: str, num_layers: int) -> tuple[int, ...] | None:
     if text == "all":
         return None
     try:
-        return parse_rows(text, num_layers)
+        return rows.parse_rows(text, num_layers)
     except UserError as error:
         raise UserError(f"--layers {text}: {error}") from error
 
@@ -220,49 +194,35 @@ def _classifiers(
         if data.config is None:
             print(f"no table: the data of {data.owner} is not known", flush=True)
             return {}
-        if not _is_labelled(data.source):
+        inner, _ = unwrapped(data.source, [])
+        if not isinstance(inner, Portraits) and not data.source.label_size:
             print(f"no table: {data.source.name} is without labels", flush=True)
             return {}
     source = None if given and data.config is None else data.source
+    names = [name.strip() for name in args.attributes.split(",")]
     found = classifiers_for(
         source,
         generator.resolution,
         file=args.classifiers,
-        names=[name.strip() for name in args.attributes.split(",")]
-        if args.attributes
-        else None,
+        names=names if args.attributes else None,
         seed=args.seed,
         quiet=quiet,
     )
+    of = args.classifiers if given or source is None else source.name
     for name, classifier in found.items():
         right = f"{classifier.accuracy:.1%} right"
-        of = args.classifiers if given or source is None else source.name
         print(f"classifier of {name}, of {of}: {right}", flush=True)
     return found
 
 
-def _is_labelled(source: Source) -> bool:
-    inner, _ = unwrapped(source, [])
-    return isinstance(inner, Portraits) or source.label_size > 0
-
-
-def _print_planes(boundaries: Sequence[Boundary]) -> None:
-    for boundary in boundaries:
-        print(
-            f"plane of {boundary.direction.name}: {boundary.validation_accuracy:.1%} "
-            f"right of extremes held out, {boundary.rest_accuracy:.1%} of the rest",
-            flush=True,
-        )
-
-
-def _write_table(
-    table: Rescoring,
+def _record(
+    args: DirectionsArgs,
+    table: rescoring.Rescoring,
     classifiers: Mapping[str, Classifier],
     boundaries: Sequence[Boundary],
-    args: DirectionsArgs,
-    out: Outputs,
-) -> None:
-    record = {
+) -> dict[str, Any]:
+    """The table as JSON, and how well its classifiers and planes do."""
+    return {
         "made_by": "stylegan_jax.directions",
         **table.to_json(),
         "network": str(args.network),
@@ -278,8 +238,3 @@ def _write_table(
             for boundary in boundaries
         ],
     }
-    text = table.to_markdown()
-    mark = "\n<!-- stylegan_jax.directions -->\n"
-    atomic_write(out.path("table.md"), text + mark)
-    atomic_write(out.path("table.json"), json.dumps(record, indent=2) + "\n")
-    print(text, end="", flush=True)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from stylegan_jax import loading
 from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli
-from stylegan_jax.commands.edit_flags import Flags
+from stylegan_jax.commands.edit_flags import Flags, shown
 from stylegan_jax.commands.flag_groups import layers_of
 from stylegan_jax.commands.inputs import Item, Reader
 from stylegan_jax.editing import local
@@ -22,12 +22,12 @@ from stylegan_jax.editing.local import Edit, Search, quick_recipe
 from stylegan_jax.editing.local_terms import make_perceptual
 from stylegan_jax.editing.mixing import concatenate
 from stylegan_jax.editing.paste import Place
+from stylegan_jax.editing.rows import parse_rows
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.inversion.inverter import invert
 from stylegan_jax.inversion.objective import FeatureNets, load_features
-from stylegan_jax.inversion.recipes import Recipe
 from stylegan_jax.inversion.solver import Plan
 from stylegan_jax.io import grids, images
 from stylegan_jax.io.outputs import Outputs, files_named_in, write_png
@@ -37,9 +37,12 @@ from stylegan_jax.networks.seeds import one_hot
 _CELL = 96  # pixels of a picture in a grid, at least
 _BATCH = 8  # photographs that are inverted at once
 
+# A column of a grid: one picture for each row, or one picture or mask for all.
+Column = Sequence[Item] | Sequence[np.ndarray] | np.ndarray
+
 
 class Workbench:
-    """A network, a folder for results, and what could not be done so far."""
+    """A network, a folder for results, and the inputs that were left out."""
 
     def __init__(self, flags: Flags) -> None:
         """Loads the network and creates the folder."""
@@ -47,19 +50,16 @@ class Workbench:
         self.flags, self.rejected = flags, list[str]()
         self.generator = generator = loading.load(flags.network)
         if generator.resolution == 1 or not generator.config.use_styles:
-            raise UserError(
-                "edits need a network with styles; this one has one latent for all "
-                "layers"
-            )
+            raise UserError("edits need a network with a style for each layer")
         if flags.class_index is not None:  # rejects what is not there
             one_hot(generator.config.label_size, flags.class_index)
-        self.outputs = Outputs(
-            flags.outdir,
-            inputs=files_named_in(flags),
-            fixed=("grid.png", "morph.mp4"),
-        )
+        named, fixed = files_named_in(flags), ("grid.png", "morph.mp4")
+        self.outputs = Outputs(flags.outdir, inputs=named, fixed=fixed)
         flags.outdir.mkdir(parents=True, exist_ok=True)
         self.cutoff = layers_of(flags.cutoff)
+        self._recipe = quick_recipe(
+            generator, flags.perceptual, flags.w_steps, flags.noise_steps
+        )
         self._reader = Reader(
             generator=generator,
             psi=flags.psi,
@@ -83,10 +83,8 @@ class Workbench:
     def one(self, word: str) -> Item:
         """Reads an input that must be one image; UserError otherwise."""
         found, rejected = self._read([word])
-        if rejected:
-            raise UserError(rejected[0])
-        if len(found) != 1:
-            raise UserError(f"{word} is {len(found)} images; give one")
+        if rejected or len(found) != 1:
+            raise UserError([*rejected, f"{word} is {len(found)} images; give one"][0])
         return found[0]
 
     def _read(self, words: Sequence[str]) -> tuple[list[Item], list[str]]:
@@ -96,7 +94,7 @@ class Workbench:
         return self._reader.read(words)
 
     def code(self, items: Sequence[Item], *, detail: bool = True) -> Code:
-        """The code of all items; photographs are inverted and their codes cached.
+        """The code of all items; photographs are inverted and their codes written.
 
         Without `detail` noise is the stored noise, from which searches start.
         """
@@ -112,9 +110,8 @@ class Workbench:
             about = {"image": item.name, **_about(item.place)}
             codes.save(self.outputs.path(f"{item.name}.safetensors"), full, about)
         code = concatenate(parts)
-        if not detail:
-            code = Code(code.ws, stored_noise(self.generator, len(code)))
-        return code
+        noise = code.noise if detail else stored_noise(self.generator, len(code))
+        return Code(code.ws, noise)
 
     def invert(self, items: Sequence[Item]) -> list[tuple[Code, Code]]:
         """Codes of photographs, before and after the search for noise."""
@@ -135,30 +132,25 @@ class Workbench:
                 found += [(one.stages[0].code, one.code) for one in step.finished]
         return found
 
+    def rows(self, text: str | None) -> tuple[int, ...] | None:
+        """Rows of w by name or number; None stays None."""
+        return None if text is None else parse_rows(text, self.generator.config.num_ws)
+
     # --- Searches ------------------------------------------------------------------
 
     @functools.cached_property
     def features(self) -> FeatureNets:
         """The feature networks, loaded on first use."""
         flags = self.flags
+        mine = own.load(flags.features) if flags.features else None
         return load_features(
-            self._recipe,
-            vgg16_path=flags.vgg16,
-            lpips_path=flags.lpips,
-            own=own.load(flags.features) if flags.features else None,
-        )
-
-    @property
-    def _recipe(self) -> Recipe:
-        flags = self.flags
-        return quick_recipe(
-            self.generator, flags.perceptual, flags.w_steps, flags.noise_steps
+            self._recipe, vgg16_path=flags.vgg16, lpips_path=flags.lpips, own=mine
         )
 
     def search(
         self,
         algorithm: Callable[..., Iterator[Edit]],
-        *given: Sequence[Item] | np.ndarray | Code,
+        *given: list[Item] | np.ndarray | Code,
         plan: Plan = local.PLAN,
         **options: Any,
     ) -> Edit:
@@ -169,15 +161,16 @@ class Workbench:
         """
         if self.flags.w_steps is not None:
             plan = dataclasses.replace(plan, steps=self.flags.w_steps)
-        noise_steps = self.flags.noise_steps
-        noise_steps = 1000 if noise_steps is None else noise_steps
-        search = Search(
-            perceptual=make_perceptual(self.features), w=plan, noise_steps=noise_steps
-        )
-        inputs = [_targets(x) if isinstance(x, list) else x for x in given]
+        search = Search(perceptual=make_perceptual(self.features), w=plan)
+        if self.flags.noise_steps is not None:
+            search = dataclasses.replace(search, noise_steps=self.flags.noise_steps)
+        inputs = [
+            jnp.asarray(images.from_uint8(_pictures(x))) if isinstance(x, list) else x
+            for x in given
+        ]
         edits = algorithm(self.generator, *inputs, search=search, **options)
         with progress_bar() as bar:
-            task = bar.add_task("searching", total=plan.steps + noise_steps)
+            task = bar.add_task("searching", total=plan.steps + search.noise_steps)
             for edit in edits:
                 bar.update(task, completed=edit.iterations)
         return edit
@@ -197,13 +190,10 @@ class Workbench:
         those before the edit, by default the items'. Faces are also pasted into
         photographs.
         """
-        code = edited if isinstance(edited, Code) else None
-        pictures = (
-            draw_pictures(self.generator, edited)
-            if isinstance(edited, Code)
-            else edited
-        )
-        endings = [".png"] + [".safetensors"] * (code is not None)
+        endings, pictures, code = [".png"], edited, None
+        if isinstance(edited, Code):
+            endings, code = [".png", ".safetensors"], edited
+            pictures = draw_pictures(self.generator, edited)
         endings += ["_photograph.png"] * any(item.place for item in items)
         stems = [self.outputs.stem(name, endings) for name in names]
         for i, (stem, item) in enumerate(zip(stems, items, strict=True)):
@@ -220,11 +210,35 @@ class Workbench:
                     pictures[i],
                     unedited=before if self.flags.paste == "change" else None,
                 )
-            except (UserError, images.UnreadableImageError, OSError) as error:
+            except (UserError, OSError) as error:
                 cli.say(f"not pasted: {names[i]}: {error}", sys.stderr)
                 continue
             write_png(path.with_name(f"{stem}_photograph.png"), photograph, "picture")
         return pictures
+
+    def write_rows(
+        self,
+        items: Sequence[Item],
+        before: Mapping[str, Column],
+        results: Mapping[str, tuple[Sequence[str] | str, Code | np.ndarray]],
+        unedited: np.ndarray | None = None,
+    ) -> list[np.ndarray]:
+        """Writes and returns results as `write`, and a grid with a row for each item.
+
+        `before` are its first columns by caption, `results` the others: names, or an
+        ending of the items' names, and codes or pictures.
+        """
+        channels = items[0].picture.shape[-1]
+        columns = [_column(value, len(items), channels) for value in before.values()]
+        written, labels = [], [item.name for item in items]
+        for names, edited in results.values():
+            if isinstance(names, str):
+                names = [f"{item.name}_{names}" for item in items]
+            written.append(self.write(names, edited, items, unedited))
+            labels = names if len(results) == 1 else labels
+        rows = list(zip(*columns, *written, strict=True))
+        self.write_grid(rows, labels, [*before, *results])
+        return written
 
     def write_grid(
         self,
@@ -243,29 +257,6 @@ class Workbench:
         )
         print(self.outputs.write_png(f"{name}.png", grid, "sheet"))
 
-    def write_columns(
-        self,
-        items: Sequence[Item],
-        columns: Sequence[tuple[str, str, Code]],
-        before: np.ndarray,
-        first: Sequence[tuple[str, np.ndarray]] = (),
-    ) -> None:
-        """Writes each item in several strengths, and a grid with a column for each.
-
-        `columns` have suffix of the names, caption, and codes; `before` is uint8
-        `[N, R, R, C]`; `first` are columns of pictures shared by all rows.
-        """
-        written = [
-            self.write([f"{item.name}_{end}" for item in items], code, items, before)
-            for end, _, code in columns
-        ]
-        constant = [picture for _, picture in first]
-        self.write_grid(
-            [[*constant, *pictures] for pictures in zip(*written, strict=True)],
-            [item.name for item in items],
-            [*(label for label, _ in first), *(label for _, label, _ in columns)],
-        )
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command(Flags):
@@ -276,8 +267,15 @@ class Command(Flags):
         raise NotImplementedError
 
 
-def _targets(items: Sequence[Item]) -> jnp.ndarray:
-    return jnp.asarray(images.from_uint8(np.stack([item.picture for item in items])))
+def _column(value: Column, count: int, channels: int) -> Sequence[np.ndarray]:
+    if isinstance(value, np.ndarray):
+        value = value if value.dtype == np.uint8 else shown(value, channels)
+        return [value] * count if value.ndim == 3 else list(value)
+    return _pictures(value)
+
+
+def _pictures(items: Sequence[Item] | Sequence[np.ndarray]) -> np.ndarray:
+    return np.stack([x.picture if isinstance(x, Item) else x for x in items])
 
 
 def _about(place: Place | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import tyro
 from stylegan_jax.commands.flag_groups import (
     ClassIndex,
     Cutoff,
+    Faces,
     FeatureWeights,
     OfNetwork,
     require_at_least,
@@ -31,7 +32,7 @@ Inputs = Annotated[
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(OfNetwork, FeatureWeights):
+class Flags(OfNetwork, FeatureWeights, Faces):
     """Flags of all operations."""
 
     # What photographs are compared by, besides pixels; none needs no other networks.
@@ -43,22 +44,13 @@ class Flags(OfNetwork, FeatureWeights):
     class_index: ClassIndex = None
     psi: float = 0.7  # truncation of seed: inputs
     cutoff: Cutoff = 8  # layers that are truncated; none: all of them
-    # Cuts the largest face out of pictures, as FFHQ's are; results are written in the
-    # photograph too. Otherwise pictures are crops, or their central squares are taken.
-    align: bool = False
-    # Where the faces are, instead of looking for them: a file of landmarks, or a folder
-    # of files named as the photographs (docs/alignment.md).
-    landmarks: Path | None = None
     # What goes back into the photograph: what the edit changed, which leaves its fine
     # detail, or the whole crop.
     paste: Paste = "change"
 
     def check(self) -> None:
         """Raises UserError for flags that do not go together."""
-        if self.landmarks is not None and not self.align:
-            raise UserError("--landmarks goes with --align")
-        if self.landmarks is not None and not self.landmarks.exists():
-            raise UserError(f"{self.landmarks}: there is no such file or folder")
+        self.check_faces()
         if self.perceptual == "own" and self.features is None:
             raise UserError("--perceptual own goes with --features FILE")
         require_at_least(self, w_steps=1, noise_steps=0, cutoff=0)

@@ -8,12 +8,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from stylegan_jax.commands.choices import parse_numbers
 from stylegan_jax.commands.edit_bench import Command, Workbench
-from stylegan_jax.commands.edit_flags import Face, Inputs, read_mask, shown
-from stylegan_jax.commands.inputs import labels_of
+from stylegan_jax.commands.edit_flags import Face, Inputs, read_mask
+from stylegan_jax.commands.flag_groups import parse_numbers
+from stylegan_jax.commands.inputs import labels_of, z_of
 from stylegan_jax.editing import activations, directions, mixing
 from stylegan_jax.editing.activations import Combine
 from stylegan_jax.editing.direction_files import beside, load_directions
@@ -34,19 +33,15 @@ class Reconstruct(Command):
     inputs: Inputs
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
         items = bench.items(self.inputs)
         plain, full = map(mixing.concatenate, zip(*bench.invert(items), strict=True))
-        names, originals = zip(*[(x.name, x.picture) for x in items], strict=True)
-        without = draw_pictures(bench.generator, plain)
-        written = bench.write(names, full, items)
-        psnr = [
-            report(np.stack(originals), made)["psnr"] for made in (without, written)
-        ]
+        names, without = [x.name for x in items], draw_pictures(bench.generator, plain)
+        before = {"image": items, "latents": without}
+        (written,) = bench.write_rows(items, before, {"with noise": (names, full)})
+        originals = np.stack([item.picture for item in items])
+        psnr = [report(originals, made)["psnr"] for made in (without, written)]
         for name, plainly, fully in zip(names, *psnr, strict=True):
             print(f"{name}: {plainly:.2f} dB, with noise {fully:.2f} dB")
-        rows = list(zip(originals, without, written, strict=True))
-        bench.write_grid(rows, names, ["image", "latents", "with noise"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +55,6 @@ class Mix(Command):
     rows: tuple[str, ...] = ("coarse", "middle", "fine")
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
         num_ws = bench.generator.config.num_ws
         parsed = [parse_rows(rows, num_ws) for rows in self.rows]
         contents, styles = bench.items(self.content), bench.items(self.style)
@@ -93,22 +87,20 @@ class Scale(Command):
     factors: str = "0,0.5,1,1.5"  # 1 changes nothing, 0 is the mean
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
         generator, factors = bench.generator, parse_numbers(self.factors, "--factors")
         rows, w_avg = parse_rows(self.rows, generator.config.num_ws), generator.w_avg
         if w_avg is None:
             raise UserError("this network has no mean of w to scale from")
         items = bench.items(self.inputs)
         code = bench.code(items)
-        columns = [
-            (
+        results = {
+            f"{self.rows} x {factor:g}": (
                 f"scaled{factor:g}",
-                f"{self.rows} x {factor:g}",
                 mixing.scale_style(code, w_avg, factor, rows),
             )
             for factor in factors
-        ]
-        bench.write_columns(items, columns, draw_pictures(generator, code))
+        }
+        bench.write_rows(items, {}, results, draw_pictures(generator, code))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,7 +116,6 @@ class Expression(Command):
     threshold: float = mixing.THRESHOLD
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
         strengths = parse_numbers(self.strength, "--strength")
         items = bench.items(self.subject)
         pair = [bench.one(self.neutral), bench.one(self.expressive)]
@@ -134,18 +125,17 @@ class Expression(Command):
         moved = np.flatnonzero(np.asarray(jnp.any(change != 0, (0, 2))))
         print(f"rows that change: {', '.join(map(str, moved)) or 'none'}")
         drawn = draw_pictures(bench.generator, code)
-        columns = [
-            (
+        results = {
+            f"t = {t:g}": (
                 f"strength{t:g}",
-                f"t = {t:g}",
                 mixing.transfer_expression(
                     subject, neutral, expressive, t, self.threshold
                 ),
             )
             for t in strengths
-        ]
-        first = [("neutral", drawn[-2]), ("expressive", drawn[-1])]
-        bench.write_columns(items, columns, drawn, first)
+        }
+        before = {"neutral": drawn[-2], "expressive": drawn[-1]}
+        bench.write_rows(items, before, results, drawn)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,7 +153,6 @@ class Features(Command):
     face: Face = "ffhq"  # how faces are placed
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
         num_layers = len(bench.generator.noise) or bench.generator.config.num_layers
         if not 1 <= self.layer <= num_layers:
             raise UserError(
@@ -172,25 +161,15 @@ class Features(Command):
         combine, mask = self._combine(bench)
         items, donor = bench.items(self.inputs), bench.one(self.donor)
         code = bench.code([*items, donor])
-        first = code[:-1]
-        second = code[np.full(len(items), len(items))]
-        before = draw_pictures(bench.generator, first)
-        other = draw_pictures(bench.generator, second[:1])[0]
-        transfer = jax.jit(
-            partial(
-                activations.transfer,
-                combine=combine,
-                layers=self.layer,
-                share=self.share,
-            )
-        )
+        first, second = code[:-1], code[np.full(len(items), len(items))]
+        unedited = draw_pictures(bench.generator, first)
+        before = {"image": unedited, donor.name: donor.picture}
+        before |= {} if mask is None else {"mask": mask}
+        options = {"combine": combine, "layers": self.layer, "share": self.share}
+        transfer = jax.jit(partial(activations.transfer, **options))
         drawn = images.to_uint8(np.asarray(transfer(bench.generator, first, second)))
-        names = [f"{item.name}_with_{donor.name}" for item in items]
-        after = bench.write(names, drawn, items, before)
-        labels = ["image", donor.name, *(["mask"] * (mask is not None)), "result"]
-        between = [] if mask is None else [shown(mask, other.shape[-1])]
-        rows = [[a, other, *between, b] for a, b in zip(before, after, strict=True)]
-        bench.write_grid(rows, [item.name for item in items], labels)
+        results = {"result": (f"with_{donor.name}", drawn)}
+        bench.write_rows(items, before, results, unedited)
 
     def _combine(self, bench: Workbench) -> tuple[Combine, np.ndarray | None]:
         given = [self.mask, self.average, self.channels]
@@ -234,52 +213,37 @@ class Attribute(Command):
     rows: str | None = None  # where to act, instead of the direction's own rows
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
         generator, amounts = bench.generator, parse_numbers(self.amounts, "--amounts")
-        direction = self._direction()
-        rows = None
-        if self.rows is not None:
-            rows = parse_rows(self.rows, generator.config.num_ws)
+        direction, rows = self._direction(), bench.rows(self.rows)
         items = bench.items(self.inputs)
-        z = [item.z for item in items if item.z is not None]
-        in_z = direction.space == "z"
-        after = self.truncate == "after" and not in_z  # z moves before it anyway
-        if in_z and len(z) < len(items):
+        z, in_z = z_of(items), direction.space == "z"
+        if z is None and in_z:
             raise UserError(
                 f"direction {direction.name!r} is in z: it moves seeds only"
             )
-        if after and len(z) < len(items):
+        if z is None and self.truncate == "after":
             raise UserError("--truncate after is of seeds: codes are not truncated")
         code = bench.code(items)
 
         def moved(amount: float) -> Code:
-            step = amount * (direction.std or 1.0)
-
-            def edit(x: Array | np.ndarray) -> Array:
-                return directions.apply(
-                    x,
-                    direction,
-                    step,
-                    distance=self.distance,
-                    layers=None if in_z else rows,
-                )
-
-            if not in_z and not after:
-                return Code(edit(code.ws), code.noise)
-            return mixing.code_of_z(
-                generator,
-                edit(np.concatenate(z)) if in_z else np.concatenate(z),
-                self.psi,
-                cutoff=bench.cutoff,
-                labels=labels_of(items),
-                edit=edit if after else None,
+            edit = partial(
+                directions.apply,
+                direction=direction,
+                amount=amount * (direction.std or 1.0),
+                distance=self.distance,
+                layers=None if in_z else rows,
             )
+            of_z = partial(mixing.code_of_z, generator, psi=self.psi)
+            of_z = partial(of_z, cutoff=bench.cutoff, labels=labels_of(items))
+            if z is not None and in_z:  # which moves before truncation anyway
+                return of_z(edit(z))
+            if z is not None and self.truncate == "after":
+                return of_z(z, edit=edit)
+            return Code(edit(code.ws), code.noise)
 
-        columns = [
-            (f"{direction.name}{x:+g}", f"{direction.name} {x:+g}", moved(x))
-            for x in amounts
-        ]
-        bench.write_columns(items, columns, draw_pictures(generator, code))
+        name = direction.name
+        results = {f"{name} {x:+g}": (f"{name}{x:+g}", moved(x)) for x in amounts}
+        bench.write_rows(items, {}, results, draw_pictures(generator, code))
 
     def _direction(self) -> Direction:
         path = self.directions or beside(self.network)
@@ -311,7 +275,6 @@ class PasteBack(Command):
     feather_edges: float = 0.1
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
         inverted = codes.load(self.inverted, bench.generator)
         for item in bench.items(self.inputs):
             if item.code is None:

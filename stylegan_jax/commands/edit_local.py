@@ -9,20 +9,13 @@ import jax
 import numpy as np
 from jax import Array
 
-from stylegan_jax.commands.edit_bench import Command, Workbench
-from stylegan_jax.commands.edit_flags import (
-    Face,
-    Inputs,
-    MaskFlags,
-    Paste,
-    read_mask,
-    shown,
-)
+from stylegan_jax.commands.edit_bench import Column, Command, Workbench
+from stylegan_jax.commands.edit_flags import Face, Inputs, MaskFlags, Paste, read_mask
+from stylegan_jax.commands.flag_groups import require_at_least
 from stylegan_jax.commands.inputs import Item
 from stylegan_jax.editing import local, masks
 from stylegan_jax.editing.local import Edit
 from stylegan_jax.editing.local_terms import colour_term
-from stylegan_jax.editing.rows import parse_rows
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import draw_pictures
@@ -41,7 +34,6 @@ class Crossover(Command, MaskFlags):
     paste: Paste = "whole"  # into the photograph; the alternative is change
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
         mask = self.soft_mask(bench.generator.resolution)
         inside, outside = _pairs(bench, self.inside, self.outside, "--outside")
         start = local.mean_start(bench.generator, len(inside))
@@ -67,45 +59,34 @@ class Inpaint(Command, MaskFlags):
     seed: int = 0  # of the starts
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
-        if self.solutions < 1:
-            raise UserError(f"--solutions {self.solutions} is below 1")
-        generator = bench.generator
+        require_at_least(self, solutions=1)
+        generator, count = bench.generator, self.solutions
         hole = self.hard_mask(generator.resolution)
         # The blur reaches two deviations beyond the hole.
         edge = masks.feather(masks.dilate(hole, 2 * self.feather), self.feather)
-        items = bench.items(self.inputs)
-        several = [item for item in items for _ in range(self.solutions)]
+        items = [item for item in bench.items(self.inputs) for _ in range(count)]
         start = local.mean_start(
             generator,
-            len(several),
-            spread=self.spread if self.solutions > 1 else 0.0,
+            len(items),
+            spread=self.spread if count > 1 else 0.0,
             key=jax.random.key(self.seed),
         )
-        edit = bench.search(
-            local.inpaint,
-            several,
-            hole,
-            start,
-            edge=edge,
-            rows=_rows(bench, self.rows),
-            plan=self._plan(),
-        )
-        names = [f"{item.name}_inpainted" for item in several]
-        if self.solutions > 1:
-            names = [f"{name}_{i % self.solutions}" for i, name in enumerate(names)]
-        holes = [masks.covered(item.picture, hole) for item in several]
-        _write(bench, names, several, edit, {"image": several, "hole": holes})
-
-    def _plan(self) -> Plan:
-        if self.optimizer == "adam":
-            optimizer = Optimizer(learning_rate=self.rate or 0.01)
-            return Plan(optimizer=optimizer, steps=1000)
         plan = local.inpainting_plan(self.perceptual != "none")
-        if self.rate is None:
-            return plan
-        optimizer = dataclasses.replace(plan.optimizer, learning_rate=self.rate)
-        return dataclasses.replace(plan, optimizer=optimizer)
+        if self.optimizer == "adam":
+            plan = Plan(optimizer=Optimizer(learning_rate=0.01))
+        if self.rate is not None:
+            optimizer = dataclasses.replace(plan.optimizer, learning_rate=self.rate)
+            plan = dataclasses.replace(plan, optimizer=optimizer)
+        rows = bench.rows(self.rows)
+        edit = bench.search(
+            local.inpaint, items, hole, start, edge=edge, rows=rows, plan=plan
+        )
+        names = [
+            f"{item.name}_inpainted" + (f"_{i % count}" if count > 1 else "")
+            for i, item in enumerate(items)
+        ]
+        holes = [masks.covered(item.picture, hole) for item in items]
+        _write(bench, names, items, edit, {"image": items, "hole": holes})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,8 +104,7 @@ class Scribble(Command):
     stay: float = 0.01  # weight of the distance from the unpainted image's code
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
-        generator, item = bench.generator, bench.one(self.image)
+        item = bench.one(self.image)
         picture = item.picture
         if self.painted is not None:
             picture = bench.one(self.painted).picture
@@ -136,20 +116,13 @@ class Scribble(Command):
         region = touched.astype(np.float32)[None, :, :, None]
         region = masks.feather(masks.dilate(region, self.feather), self.feather)
         start = bench.code([item], detail=False)
-        painted = [item._replace(picture=picture)]
-        edit = bench.search(
-            local.scribble,
-            painted,
-            region,
-            start,
-            rows=_rows(bench, self.rows),
-            stay=self.stay,
-            plan=local.SCRIBBLE_PLAN,
-        )
-        drawn = draw_pictures(generator, start)
+        painted, rows = [item._replace(picture=picture)], bench.rows(self.rows)
+        options = {"rows": rows, "stay": self.stay, "plan": local.SCRIBBLE_PLAN}
+        edit = bench.search(local.scribble, painted, region, start, **options)
+        drawn = draw_pictures(bench.generator, start)
         before = {"image": [item], "its code": drawn, "painted": painted}
         unedited = _joined(region, [item], drawn)
-        _write(bench, [f"{item.name}_scribbled"], [item], edit, before, unedited)
+        _write(bench, "scribbled", [item], edit, before, unedited)
 
     def _paint(self, picture: np.ndarray, stroke: str) -> np.ndarray:
         where, _, colour = stroke.rpartition("=")
@@ -157,9 +130,8 @@ class Scribble(Command):
             raise UserError(
                 f"--paint {stroke}: give MASK=#RRGGBB, such as mouth=#c03040"
             )
-        rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-        channels = picture.shape[-1]
-        ink = rgb if channels == 3 else np.full(channels, rgb.mean())
+        ink = np.array([*bytes.fromhex(colour[1:])])
+        ink = ink if picture.shape[-1] == 3 else ink.mean()
         mask = read_mask(where, picture.shape[0], self.face)[0]
         return np.rint(picture * (1 - mask) + ink * mask).astype(np.uint8)
 
@@ -175,9 +147,7 @@ class LocalStyle(Command, MaskFlags):
     style_of: Literal["vgg16", "colours"] = "vgg16"
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
-        generator = bench.generator
-        mask = self.soft_mask(generator.resolution)
+        mask = self.soft_mask(bench.generator.resolution)
         vgg16 = bench.features.vgg16
         if self.style_of == "vgg16" and vgg16 is None:
             raise UserError(
@@ -191,19 +161,11 @@ class LocalStyle(Command, MaskFlags):
 
         items, style = bench.items(self.inputs), bench.one(self.style)
         start = bench.code(items, detail=False)
-        styles = [style] * len(items)
-        edit = bench.search(
-            local.transfer_local_style,
-            items,
-            styles,
-            mask,
-            start,
-            make_style=make_style,
-        )
-        names = [f"{item.name}_styled_{style.name}" for item in items]
-        unedited = _joined(mask, items, draw_pictures(generator, start))
-        before = {"image": items, "style": styles, "kept": mask}
-        _write(bench, names, items, edit, before, unedited)
+        given = items, [style] * len(items), mask, start
+        edit = bench.search(local.transfer_local_style, *given, make_style=make_style)
+        unedited = _joined(mask, items, draw_pictures(bench.generator, start))
+        before = {"image": items, "style": style.picture, "kept": mask}
+        _write(bench, f"styled_{style.name}", items, edit, before, unedited)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -217,13 +179,10 @@ class SwapFace(Command, MaskFlags):
     match: bool = True  # gives the donor the input's colours inside the mask first
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
         mask = self.soft_mask(bench.generator.resolution)
         items, donors = _pairs(bench, self.inputs, self.donor, "--donor")
-        start = bench.code(items, detail=False)
-        edit = bench.search(
-            local.swap_face, items, donors, mask, start, match=self.match
-        )
+        given = items, donors, mask, bench.code(items, detail=False)
+        edit = bench.search(local.swap_face, *given, match=self.match)
         pairs = zip(items, donors, strict=True)
         names = [f"{a.name}_face_of_{b.name}" for a, b in pairs]
         before = {"image": items, "donor": donors, "mask": mask}
@@ -250,26 +209,13 @@ def _joined(mask: np.ndarray, items: Sequence[Item], drawn: np.ndarray) -> np.nd
     return np.rint(mask * pictures + (1 - mask) * drawn).astype(np.uint8)
 
 
-def _rows(bench: Workbench, text: str | None) -> tuple[int, ...] | None:
-    return None if text is None else parse_rows(text, bench.generator.config.num_ws)
-
-
 def _write(
     bench: Workbench,
-    names: Sequence[str],
+    names: Sequence[str] | str,
     items: Sequence[Item],
     edit: Edit,
-    before: Mapping[str, Sequence[Item] | Sequence[np.ndarray] | np.ndarray],
+    before: Mapping[str, Column],
     unedited: np.ndarray | None = None,
 ) -> None:
-    """Writes results and a grid; `before` are its first columns by caption."""
-    columns = [
-        [shown(value, items[0].picture.shape[-1])] * len(items)
-        if isinstance(value, np.ndarray) and value.dtype != np.uint8
-        else [x.picture if isinstance(x, Item) else x for x in value]
-        for value in before.values()
-    ]
-    columns.append(list(draw_pictures(bench.generator, edit.latents)))
-    columns.append(list(bench.write(names, edit.code, items, unedited)))
-    captions = [*before, "latents", "with noise"]
-    bench.write_grid(list(zip(*columns, strict=True)), names, captions)
+    before = {**before, "latents": draw_pictures(bench.generator, edit.latents)}
+    bench.write_rows(items, before, {"with noise": (names, edit.code)}, unedited)

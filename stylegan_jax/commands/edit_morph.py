@@ -1,7 +1,6 @@
 """The operation `morph` of `stylegan_jax.edit`: films."""
 
 import dataclasses
-import importlib.util
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
@@ -12,7 +11,8 @@ import numpy as np
 
 from stylegan_jax.commands.edit_bench import Command, Workbench
 from stylegan_jax.commands.edit_flags import Face, Inputs, read_mask
-from stylegan_jax.commands.inputs import Item, labels_of
+from stylegan_jax.commands.flag_groups import require_at_least
+from stylegan_jax.commands.inputs import Item, labels_of, z_of
 from stylegan_jax.editing import activations, mixing
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import draw_pictures
@@ -44,29 +44,23 @@ class Morph(Command):
     film: bool = True  # writes morph.mp4, which needs PyAV: the extra `video`
 
     def run(self, bench: Workbench) -> None:
-        """Runs the operation."""
-        if self.frames < 1 or self.fps < 1:
-            raise UserError("--frames and --fps are at least 1")
-        if self.film and importlib.util.find_spec("av") is None:
-            raise UserError(
-                "films need PyAV: pip install 'stylegan_jax[video]'; or give --no-film"
-            )
+        require_at_least(self, frames=1, fps=1)
+        if self.film:
+            video.load_av()
         items = bench.items(self.inputs)
         if len(items) < 2:
             raise UserError("a morph needs two images or more")
         if self.mask is not None and (len(items) > 2 or self.space == "z"):
             raise UserError("--mask goes with two images, and not with --space z")
-        draw = self._draw_function(bench, items)
+        draw = (self._lines if self.space == "w" else self._circles)(bench, items)
         places = mixing.stops(len(items), self.frames, ease=self.ease, loop=self.loop)
+        legs = np.minimum(places.astype(int), len(items) - (1 if self.loop else 2))
         pictures: list[np.ndarray] = []
-        for leg in range(len(items) if self.loop else len(items) - 1):
-            t = places[leg * self.frames :][: self.frames + 1] - leg
-            # The last frame of a leg is the first one of the next.
-            end = leg == len(items) - 2 and not self.loop
-            t = t if end else t[: self.frames]
+        for leg in np.unique(legs):
+            t = (places - leg)[legs == leg]
             for start in range(0, len(t), _AT_ONCE):
                 some = t[start : start + _AT_ONCE]
-                padded = np.append(some, np.full(_AT_ONCE - len(some), some[-1]))
+                padded = np.pad(some, (0, _AT_ONCE - len(some)), "edge")
                 drawn = draw(leg, (leg + 1) % len(items), padded)
                 pictures += list(drawn[: len(some)])
         film = np.stack(pictures)
@@ -78,36 +72,36 @@ class Morph(Command):
             video.write(path, film, self.fps)
             print(path)
 
-    def _draw_function(self, bench: Workbench, items: Sequence[Item]) -> Draw:
-        generator = bench.generator
-        if self.space == "z":
-            z = [item.z for item in items if item.z is not None]
-            if len(z) < len(items):
-                raise UserError("--space z takes seeds only; leave it out")
-            labels = labels_of(items)
+    def _circles(self, bench: Workbench, items: Sequence[Item]) -> Draw:
+        z, labels = z_of(items), labels_of(items)
+        if z is None:
+            raise UserError("--space z takes seeds only; leave it out")
 
-            def along_circle(a: int, b: int, t: np.ndarray) -> np.ndarray:
-                between = mixing.morph_z(jnp.asarray(z[a]), jnp.asarray(z[b]), t)
-                label = None
-                if labels is not None:
-                    share = np.asarray(t, np.float32)[:, None]
-                    label = (1 - share) * labels[a] + share * labels[b]
-                code = mixing.code_of_z(
-                    generator, between, self.psi, cutoff=bench.cutoff, labels=label
-                )
-                return draw_pictures(generator, code)
+        def draw(a: int, b: int, t: np.ndarray) -> np.ndarray:
+            ends = jnp.asarray(z[a : a + 1]), jnp.asarray(z[b : b + 1])
+            between = mixing.morph_z(*ends, t)
+            label = None
+            if labels is not None:
+                share = np.asarray(t, np.float32)[:, None]
+                label = (1 - share) * labels[a] + share * labels[b]
+            code = mixing.code_of_z(
+                bench.generator, between, self.psi, cutoff=bench.cutoff, labels=label
+            )
+            return draw_pictures(bench.generator, code)
 
-            return along_circle
-        code, mask = bench.code(items), None
+        return draw
+
+    def _lines(self, bench: Workbench, items: Sequence[Item]) -> Draw:
+        generator, code, mask = bench.generator, bench.code(items), None
         if self.mask is not None:
             mask = jnp.asarray(read_mask(self.mask, generator.resolution, self.face))
         masked = jax.jit(partial(activations.masked_morph, layers=self.layer))
 
-        def along_line(a: int, b: int, t: np.ndarray) -> np.ndarray:
+        def draw(a: int, b: int, t: np.ndarray) -> np.ndarray:
             first, second = code[a : a + 1], code[b : b + 1]
             if mask is None:
                 return draw_pictures(generator, mixing.morph(first, second, t))
             drawn = masked(generator, first, second, mask, jnp.asarray(t))
             return images.to_uint8(np.asarray(drawn))
 
-        return along_line
+        return draw

@@ -1,17 +1,7 @@
 """Scores a generator: `python -m stylegan_jax.evaluate NETWORK --metrics fid50k`.
 
-    python -m stylegan_jax.evaluate runs/portraits --metrics fid5k,kid5k,ppl_wend1k
-    python -m stylegan_jax.evaluate ffhq --metrics fid50k,pr50k \
-        --data.path images1024x1024 --data.mirror
-    python -m stylegan_jax.evaluate --images generated --data.path photos
-
-A run is compared with its training data by default; other networks need --data where a
-measure does. Official names are the official protocols; `fid5k`, `fid300` use other
-numbers of images. A run's scores are kept in its `evaluations.jsonl` and not computed
-again; an interrupted evaluation resumes.
-
-Several processes share the images: start the same command in each, with training's
-flags (docs/scaling.md). All need the network and the data.
+A run's scores are kept in its `evaluations.jsonl` and not computed again. Several
+processes, each started with the same command, share the images (docs/scaling.md).
 """
 
 import dataclasses
@@ -87,20 +77,38 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _evaluate(args: EvaluateArgs, data: KnownData, wanted: Sequence[Measure]) -> None:
-    subject = _subject(args, data)
-    source = data.source if _needs_data(args, data, wanted, subject.made) else None
+    names = [
+        x.name for x in dataclasses.fields(MeasureOptions) if hasattr(args, x.name)
+    ]
+    options = MeasureOptions(
+        mirror=data.config is not None and data.config.mirror,
+        quiet=not sys.stderr.isatty(),
+        **{name: getattr(args, name) for name in names},
+    )
+    run = nimg = None
+    if args.network is not None:
+        made, path = loading.load(args.network), loading.located(args.network)
+        what, run = digest(made), run_directory.run_of(path)
+        nimg = None if run is None else _images_shown(run, path)
+    else:
+        assert args.images is not None
+        made = comparing.open_images(args.images)
+        what = f"{len(made)} images of {made.name}"
+        side = comparing.common_side(made)
+        options = dataclasses.replace(options, resolution=side)
+    source = data.source if _needs_data(args, data, wanted, made) else None
     if jax.process_count() > 1:
-        said = [args.metrics, args.seed, args.batch_size, args.cache, subject.what]
+        said = [args.metrics, args.seed, args.batch_size, args.cache, what]
         said += [to_json(data.config), (source.name, len(source)) if source else None]
         processes.require_same("network, data and settings", said)
     for measure in wanted:
-        measure = counted(subject.made, source, measure)
-        of = measures.about(subject.made, source, measure, subject.options)
-        identity = _identity(args, data, measure, subject.what, of)
-        recorded = _recorded(args, subject.run, identity)
-        known = of.get("fingerprint")
-        options = dataclasses.replace(subject.options, fingerprint=known)
-        scores = recorded or measures.take(subject.made, source, measure, options)
+        measure = counted(made, source, measure)
+        of = measures.about(made, source, measure, options)
+        identity = {**_identity(args, data, measure), "network": what, "of": of}
+        recorded = _recorded(args, run, identity)
+        mark = of.get("fingerprint")
+        how = dataclasses.replace(options, fingerprint=mark)
+        scores = recorded or measures.take(made, source, measure, how)
         if jax.process_index() != 0:
             continue
         for name, score in scores.items():
@@ -108,42 +116,8 @@ def _evaluate(args: EvaluateArgs, data: KnownData, wanted: Sequence[Measure]) ->
         print(f"  ({_told(of)})", file=sys.stderr)
         if recorded:
             print("  (taken before; --again takes it anew)", file=sys.stderr)
-        elif subject.run is not None:
-            evaluations.add(subject.run, {**identity, "nimg": subject.nimg}, scores)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Subject:
-    """What is measured.
-
-    Attributes:
-        made: the generator, or images.
-        what: says which it is.
-        options: of measures.
-        run: the run directory, if it is of one.
-        nimg: images shown to the network so far.
-    """
-
-    made: Generator | Source
-    what: str
-    options: MeasureOptions
-    run: Path | None = None
-    nimg: int | None = None
-
-
-def _subject(args: EvaluateArgs, data: KnownData) -> _Subject:
-    options = _options(args, mirror=data.config is not None and data.config.mirror)
-    if args.images is not None:
-        made = comparing.open_images(args.images)
-        side = comparing.common_side(made)
-        what = f"{len(made)} images of {made.name}"
-        return _Subject(made, what, dataclasses.replace(options, resolution=side))
-    assert args.network is not None
-    generator = loading.load(args.network)
-    network = loading.located(args.network)
-    run = run_directory.run_of(network)
-    nimg = _images_shown(run, network)
-    return _Subject(generator, digest(generator), options, run, nimg)
+        elif run is not None:
+            evaluations.add(run, {**identity, "nimg": nimg}, scores)
 
 
 def _needs_data(
@@ -153,9 +127,10 @@ def _needs_data(
     made: Generator | Source,
 ) -> bool:
     """Whether images are compared, or labels are taken from known data."""
-    kinds = {measure.kind for measure in wanted}
     file = args.classifiers
-    teaches = "ls" in kinds and not (file is not None and file.exists())
+    teaches = any(measure.kind == "ls" for measure in wanted) and not (
+        file is not None and file.exists()
+    )
     conditional = isinstance(made, Generator) and made.config.label_size > 0
     labels = data.config is not None and (teaches or conditional)
     return labels or any(measure.compares for measure in wanted)
@@ -182,53 +157,21 @@ def _recorded(
     return json.loads(processes.broadcast(json.dumps(found).encode()))
 
 
-def _images_shown(run: Path | None, network: Path) -> int | None:
+def _images_shown(run: Path, network: Path) -> int | None:
     """Training images of a checkpoint's network, or of a run's newest."""
-    if run is None:
-        return None
     folders = stored.step_directories(run / "checkpoints")
     named = {path.name: nimg for nimg, path in folders}
     return named.get(network.name, folders[0][0] if network == run else None)
 
 
-def _identity(
-    args: EvaluateArgs,
-    data: KnownData,
-    measure: Measure,
-    what: str,
-    of: dict[str, Any],
-) -> dict[str, Any]:
-    files = {
-        name: cache.sha256(path) if (path := getattr(args, name)) else None
-        for name in ("inception", "vgg16", "lpips", "features")
-    }
-    # Classifiers that are still to be written are those of no file.
-    path = args.classifiers
-    files["classifiers"] = cache.sha256(path) if path and path.exists() else None
-    config = to_json(data.config) or {}
+def _identity(args: EvaluateArgs, data: KnownData, measure: Measure) -> dict[str, Any]:
+    settings: dict[str, Any] = {"data": to_json(data.config) or {}}
+    settings["data"].pop("cache_gb", None)
+    for name in ("inception", "vgg16", "lpips", "features", "classifiers"):
+        path: Path | None = getattr(args, name)
+        # Classifiers that are still to be written are those of no file.
+        written = path is not None and (name != "classifiers" or path.exists())
+        settings[name] = cache.sha256(path) if path and written else None
     other = own.load(args.features).name if args.features else None
-    return {
-        "metric": measure.name_on(other),
-        "seed": args.seed,
-        "network": what,
-        "settings": {
-            "data": {k: v for k, v in config.items() if k != "cache_gb"},
-            **files,
-        },
-        "of": of,
-    }
-
-
-def _options(args: EvaluateArgs, *, mirror: bool) -> MeasureOptions:
-    return MeasureOptions(
-        mirror=mirror,
-        inception=args.inception,
-        vgg16=args.vgg16,
-        lpips=args.lpips,
-        classifiers=args.classifiers,
-        features=args.features,
-        seed=args.seed,
-        batch_size=args.batch_size,
-        cache=args.cache,
-        quiet=not sys.stderr.isatty(),
-    )
+    metric = measure.name_on(other)
+    return {"metric": metric, "seed": args.seed, "settings": settings}

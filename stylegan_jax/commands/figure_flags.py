@@ -13,8 +13,13 @@ from rich.progress import track
 from stylegan_jax import loading
 from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli
-from stylegan_jax.commands.choices import parse_numbers, parse_seeds
-from stylegan_jax.commands.flag_groups import ClassIndex, OfNetwork
+from stylegan_jax.commands.flag_groups import (
+    ClassIndex,
+    OfNetwork,
+    parse_numbers,
+    parse_seeds,
+    require_at_least,
+)
 from stylegan_jax.commands.inputs import Reader
 from stylegan_jax.data.sources import Source, open_source, spread
 from stylegan_jax.errors import UserError
@@ -29,7 +34,6 @@ from stylegan_jax.figures import (
     styles,
 )
 from stylegan_jax.figures.studio import Film, Studio
-from stylegan_jax.io import video
 from stylegan_jax.metrics.comparing import open_images
 from stylegan_jax.metrics.nearest import copying
 from stylegan_jax.metrics.nearest import nearest as find_nearest
@@ -67,12 +71,6 @@ class Moving(Figure):
     film: bool = True  # writes an MP4, which needs PyAV: the extra `video`
     psi: float = 0.7
 
-    def check(self) -> None:
-        """Raises UserError where no film can be written."""
-        if self.film:
-            _at_least("--fps", self.fps, 1)
-            video.load_av()
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Uncurated(Figure):
@@ -82,8 +80,7 @@ class Uncurated(Figure):
     psi: str = "1,0.7,0.5"  # truncation of the first 8 layers; 1 is none
     columns: int = 8
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
-        _at_least("--columns", self.columns, 1)
+    def draw(self, studio: Studio) -> Drawn:
         seeds, psis = parse_seeds(self.seeds), parse_numbers(self.psi)
         return samples.uncurated(studio, seeds, psis=psis, columns=self.columns)
 
@@ -101,11 +98,10 @@ class StyleMixing(Figure):
     fine: str = "845"
     psi: float = 1.0
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
-        given = {"coarse": self.coarse, "middle": self.middle, "fine": self.fine}
-        destinations = [parse_seeds(text, f"--{name}") for name, text in given.items()]
-        sources = parse_seeds(self.sources, "--sources")
-        return styles.style_mixing(studio, sources, destinations, psi=self.psi)
+    def draw(self, studio: Studio) -> Drawn:
+        names = ("sources", *styles.SCALES)
+        sources, *others = (parse_seeds(getattr(self, x), f"--{x}") for x in names)
+        return styles.style_mixing(studio, sources, others, psi=self.psi)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,7 +111,7 @@ class Truncation(Figure):
     seeds: str = "91,388"
     psi: str = "1,0.7,0.5,0,-0.5,-1"  # of all layers
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
+    def draw(self, studio: Studio) -> Drawn:
         seeds, psis = parse_seeds(self.seeds), parse_numbers(self.psi)
         return samples.truncation(studio, seeds, psis=psis)
 
@@ -127,7 +123,7 @@ class NoiseLayers(Figure):
     seeds: str = "1967,1555"
     psi: float = 1.0
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
+    def draw(self, studio: Studio) -> Drawn:
         return noise.noise_layers(studio, parse_seeds(self.seeds), psi=self.psi)
 
 
@@ -145,19 +141,15 @@ class StochasticVariation(Figure):
     gain: float | None = None  # brightness of the deviation; the paper's is 4
     psi: float = 1.0
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
-        _at_least("--count", self.count, 4)
+    def draw(self, studio: Studio) -> Drawn:
+        require_at_least(self, count=4)
         left, top, side = self.crop
         if not (0 <= left < 1 and 0 <= top < 1 and 0 < side <= 1):
             raise UserError(f"--crop {left:g} {top:g} {side:g}: give fractions below 1")
-        return noise.stochastic_variation(
-            studio,
-            parse_seeds(self.seeds),
-            count=self.count,
-            crop=self.crop,
-            psi=self.psi,
-            gain=self.gain,
-        )
+        options = {
+            name: getattr(self, name) for name in ("count", "crop", "psi", "gain")
+        }
+        return noise.stochastic_variation(studio, parse_seeds(self.seeds), **options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -169,16 +161,9 @@ class LayerEffects(Figure):
     count: int = 16  # donors that the change is averaged over
     psi: float = 0.7
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
-        _at_least("--count", self.count, 1)
-        _at_least("--donor", self.donor, 0)
-        return styles.layer_effects(
-            studio,
-            parse_seeds(self.seeds),
-            donor=self.donor,
-            count=self.count,
-            psi=self.psi,
-        )
+    def draw(self, studio: Studio) -> Drawn:
+        seeds, rest = parse_seeds(self.seeds), {"count": self.count, "psi": self.psi}
+        return styles.layer_effects(studio, seeds, donor=self.donor, **rest)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,9 +174,7 @@ class Interpolation(Moving):
     paths: int = 3  # side by side
     frames: int = 45  # from one seed to the next
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
-        _at_least("--paths", self.paths, 1)
-        _at_least("--frames", self.frames, 1)
+    def draw(self, studio: Studio) -> Drawn:
         seeds = parse_seeds(self.seeds)
         stops, rest = divmod(len(seeds), self.paths)
         if rest or stops < 2:
@@ -199,7 +182,7 @@ class Interpolation(Moving):
                 f"--seeds {self.seeds}: {len(seeds)} seeds do not make {self.paths} "
                 "paths of one length, 2 or more"
             )
-        paths = [seeds[i * stops : (i + 1) * stops] for i in range(self.paths)]
+        paths = np.reshape(seeds, (self.paths, stops)).tolist()
         return between.interpolation(studio, paths, frames=self.frames, psi=self.psi)
 
 
@@ -212,24 +195,21 @@ class Morph(Moving):
     images: tuple[str, ...] = ("seed:0", "seed:1", "seed:2", "seed:3")
     frames: int = 45  # from the first to the second
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
-        studio.need_styles("a morph")
-        _at_least("--frames", self.frames, 1)
+    def draw(self, studio: Studio) -> Drawn:
+        studio.require("styles", "a morph")
         reader = Reader(generator=studio.generator, psi=self.psi)
         items, rejected = reader.read(self.images)
+        rejected += [
+            f"{x.name} is no code; invert it first" for x in items if not x.code
+        ]
         if rejected:
             raise UserError(rejected[0])
-        found = [(item.name, item.code) for item in items]
-        if len(found) % 2:
-            raise UserError(f"--images are {len(found)}; give two for each pair")
-        pairs = []
-        for (a, first), (b, second) in zip(found[::2], found[1::2], strict=True):
-            if first is None or second is None:
-                raise UserError(
-                    f"{a} and {b} are not both codes; python -m stylegan_jax.invert "
-                    "makes codes of photographs"
-                )
-            pairs.append((f"{a}, {b}", first, second))
+        if len(items) % 2:
+            raise UserError(f"--images are {len(items)}; give two for each pair")
+        pairs = [
+            (f"{a.name}, {b.name}", a.code, b.code)
+            for a, b in zip(items[::2], items[1::2], strict=True)
+        ]
         return between.morph(studio, pairs, frames=self.frames)
 
 
@@ -242,9 +222,8 @@ class Arithmetic(Figure):
     c: str = "8-11"  # seeds of what is put there
     psi: float = 0.7
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
-        given = {"--a": self.a, "--b": self.b, "--c": self.c}
-        a, b, c = (parse_seeds(text, flag) for flag, text in given.items())
+    def draw(self, studio: Studio) -> Drawn:
+        a, b, c = (parse_seeds(getattr(self, x), f"--{x}") for x in "abc")
         return samples.arithmetic(studio, a, b, c, psi=self.psi)
 
 
@@ -255,16 +234,11 @@ class Growing(Moving):
     seeds: str = "0-3"
     hold: int = 10  # frames that each checkpoint stays on the screen
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
-        _at_least("--hold", self.hold, 1)
-        return growing_rows.growing(
-            loading.located(self.network),
-            parse_seeds(self.seeds),
-            psi=self.psi,
-            hold=self.hold,
-            batch_size=self.batch_size,
-            cell=self.cell,
-        )
+    def draw(self, studio: Studio) -> Drawn:
+        names = ("psi", "hold", "batch_size", "cell")
+        options = {name: getattr(self, name) for name in names}
+        run, seeds = loading.located(self.network), parse_seeds(self.seeds)
+        return growing_rows.growing(run, seeds, **options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -274,7 +248,7 @@ class Scores(Figure):
     beside: tuple[Path, ...] = ()  # other runs
     names: str | None = None  # scores with commas; all that have a course by default
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
+    def draw(self, studio: Studio) -> Drawn:
         names = self.names.split(",") if self.names else None
         runs = (loading.located(self.network), *self.beside)
         return score_curves.scores(runs, names)
@@ -284,7 +258,7 @@ class Scores(Figure):
 class Overfitting(Figure):
     """Scores of images held out, r_t, r_v and p through the training of a run."""
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
+    def draw(self, studio: Studio) -> Drawn:
         return score_curves.overfitting(loading.located(self.network))
 
 
@@ -306,9 +280,7 @@ class Nearest(Figure):
     features: Path | None = None  # a network's file, else pixels (docs/metrics.md)
     samples: int = 200  # compared with images that were held out
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
-        _at_least("--count", self.count, 1)
-        _at_least("--samples", self.samples, 2)
+    def draw(self, studio: Studio) -> Drawn:
         train, held_out = self._data(studio.resolution)
         network = own.load(self.features) if self.features else None
         seeds = parse_seeds(self.seeds)
@@ -360,17 +332,9 @@ class Reconstruction(Figure):
     codes: tuple[Path, ...] = ()
     photos: Path | None = None  # folder of the images, if they have moved
 
-    def draw(self, studio: Studio) -> Drawn:  # noqa: D102
+    def draw(self, studio: Studio) -> Drawn:
         if not self.codes:
-            raise UserError(
-                "--codes is missing: files that python -m stylegan_jax.invert wrote"
-            )
-        read = reconstruction_sheet.read(
-            self.codes, studio.generator, folder=self.photos
-        )
+            raise UserError("--codes is missing: files that stylegan_jax.invert wrote")
+        made, folder = studio.generator, self.photos
+        read = reconstruction_sheet.read(self.codes, made, folder=folder)
         return reconstruction_sheet.reconstruction(studio, read)
-
-
-def _at_least(flag: str, value: int, low: int) -> None:
-    if value < low:
-        raise UserError(f"{flag} {value} is below {low}")

@@ -1,17 +1,7 @@
 """Inputs of edits and figures, in one notation.
 
-| word | is |
-|---|---|
-| `seed:12` | the latent that `stylegan_jax.sample` draws for seed 12 |
-| `seed:12:class=2` | the same of a conditional network |
-| `portrait:50001` | that person of the built-in portraits, as a photograph |
-| `portrait:50001:smile=1` | the same person with other attributes |
-| `NAME.safetensors` | the code, or codes, that `stylegan_jax.invert` or an edit wrote |
-| `NAME.npz`, `NAME.npy` | w of another program, such as `projected_w.npz` |
-| `NAME.png`, a folder | a photograph, or all in the folder: the central square, or the
-largest face |
-
-Numbers may be ranges: `seed:0-3,7`.
+`seed:0-3,7` and `seed:12:class=2`; `portrait:50001:smile=1`, a built-in portrait with
+other attributes; files of codes of any program; pictures, and folders of them.
 """
 
 import dataclasses
@@ -23,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stylegan_jax.alignment.faces import MissingLandmarkerError
-from stylegan_jax.commands.choices import parse_seeds
+from stylegan_jax.commands.flag_groups import parse_seeds
 from stylegan_jax.data.portraits.source import Portraits, draw
 from stylegan_jax.editing.mixing import code_of_z
 from stylegan_jax.editing.paste import Place, place_of
@@ -70,16 +60,18 @@ def labels_of(items: Sequence[Item]) -> np.ndarray | None:
     return np.concatenate(labels) if labels else None
 
 
+def z_of(items: Sequence[Item]) -> np.ndarray | None:
+    """Latents of seeds, `[N, z_dim]`; None if some items are none."""
+    found = [item.z for item in items if item.z is not None]
+    return np.concatenate(found) if len(found) == len(items) else None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reader:
     """Reads inputs.
 
-    Attributes:
-        generator: whose codes they are, or are to become.
-        psi: truncation of seeds.
-        cutoff: layers from this one on are not truncated; None truncates all.
-        aligned: cuts faces out of photographs, as `photos.read`.
-        landmarks: of the faces, likewise.
+    `psi` and `cutoff` are of seeds; `aligned` and `landmarks` of photographs, as of
+    `photos.read`.
     """
 
     generator: Generator
@@ -95,20 +87,23 @@ class Reader:
         for word in words:
             try:
                 found, reasons = self._read_word(word)
+                items += found
+                rejected += reasons
             except MissingLandmarkerError:
                 raise
             except UserError as error:
-                found, reasons = [], [str(error)]
-            items += found
-            rejected += reasons
+                rejected.append(str(error))
         return items, rejected
 
     def _read_word(self, word: str) -> tuple[list[Item], list[str]]:
         kind, _, rest = word.partition(":")
-        if kind == "seed" and rest:
-            return self._seeds(word, rest), []
-        if kind == "portrait" and rest:
-            return self._portraits(word, rest), []
+        if kind in ("seed", "portrait") and rest:
+            text, *settings = rest.split(":")
+            numbers = parse_seeds(text, kind)
+            if len(numbers) > _MOST:
+                raise UserError(f"{kind}:{text} are over {_MOST}; give fewer at once")
+            draw_all = self._seeds if kind == "seed" else self._portraits
+            return draw_all(word, numbers, settings), []
         path = Path(word)
         if path.suffix in codes.SUFFIXES:
             return self._stored(path), []
@@ -121,29 +116,25 @@ class Reader:
             aligned=self.aligned,
             landmarks=self.landmarks,
         )
-        places = [Place(x.path, x.quad) if self.aligned else None for x in found]
-        return [
-            Item(photo.name, photo.pixels, place=place)
-            for photo, place in zip(found, places, strict=True)
-        ], [f"{file.path}: {file.reason}" for file in refused]
+        items = [Item(x.name, x.pixels, place=Place(x.path, x.quad)) for x in found]
+        if not self.aligned:
+            items = [item._replace(place=None) for item in items]
+        return items, [f"{file.path}: {file.reason}" for file in refused]
 
-    def _seeds(self, word: str, rest: str) -> list[Item]:
-        config = self.generator.config
-        text, _, setting = rest.partition(":")
-        seeds = _numbers("seed", text)
+    def _seeds(
+        self, word: str, seeds: Sequence[int], settings: Sequence[str]
+    ) -> list[Item]:
+        config, count = self.generator.config, self.generator.config.label_size
+        match = re.fullmatch(r"class=(\d{1,6})", ":".join(settings))
         labels, name = None, ""
-        if config.label_size or setting:
-            match = re.fullmatch(r"class=(\d{1,6})", setting)
-            if not match or int(match[1]) >= config.label_size:
-                way_out = f"has no classes: seed:{text}"
-                if config.label_size:
-                    last = config.label_size - 1
-                    way_out = f"has {last + 1} classes: seed:{text}:class=0 to {last}"
-                raise UserError(f"{word}: this network {way_out}")
-            number = int(match[1])
-            name = f"_class{number}"
-            labels = np.eye(1, config.label_size, number, np.float32)
-            labels = labels.repeat(len(seeds), 0)
+        if count and match and int(match[1]) < count:
+            name = f"_class{int(match[1])}"
+            labels = np.eye(1, count, int(match[1]), np.float32).repeat(len(seeds), 0)
+        elif count or settings:
+            plain = ":".join(word.split(":")[:2])
+            way_out = f"has {count} classes: {plain}:class=0 to {count - 1}"
+            way_out = way_out if count else f"has no classes: {plain}"
+            raise UserError(f"{word}: this network {way_out}")
         z = np.concatenate([latents_of_seed(seed, config.z_dim) for seed in seeds])
         code = code_of_z(self.generator, z, self.psi, cutoff=self.cutoff, labels=labels)
         items = self._items([f"seed{seed}{name}" for seed in seeds], code)
@@ -154,11 +145,11 @@ class Reader:
             for i, item in enumerate(items)
         ]
 
-    def _portraits(self, word: str, rest: str) -> list[Item]:
+    def _portraits(
+        self, word: str, numbers: Sequence[int], changes: Sequence[str]
+    ) -> list[Item]:
         if self.generator.config.num_channels != 3:
             raise UserError(f"{word}: portraits have three channels, this network not")
-        text, *changes = rest.split(":")
-        numbers = _numbers("portrait", text)
         if max(numbers) >= _NUM_PORTRAITS:
             raise UserError(f"{word}: portraits are 0 to {_NUM_PORTRAITS - 1}")
         size, source = self.generator.resolution, Portraits(_NUM_PORTRAITS)
@@ -195,10 +186,3 @@ class Reader:
         return [
             Item(name, pictures[i], code[i : i + 1]) for i, name in enumerate(names)
         ]
-
-
-def _numbers(kind: str, text: str) -> tuple[int, ...]:
-    numbers = parse_seeds(text, kind)
-    if len(numbers) > _MOST:
-        raise UserError(f"{kind}:{text} are over {_MOST}; give fewer at once")
-    return numbers

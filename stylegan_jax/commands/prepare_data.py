@@ -1,10 +1,9 @@
 """Prepares training images: converts any source to a pyramid of all resolutions.
 
-    python -m stylegan_jax.prepare_data --data.name folder --data.path ~/photos \\
+    python -m stylegan_jax.prepare_data --data.name folder --data.path ~/photos \
         --dest data/photos256 --resolution 256
 
-Then train with `--data.name pyramid --data.path data/photos256`. The source has
-training's flags; `--data.mirror` and `--data.cache-gb` have no effect.
+The source has training's flags; `--data.mirror` and `--data.cache-gb` have no effect.
 """
 
 import dataclasses

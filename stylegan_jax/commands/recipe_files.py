@@ -3,23 +3,17 @@
 Recipes are executed. A variant follows a colon, `configs/ffhq1024.py:b`.
 """
 
-import contextlib
 import dataclasses
 import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import stylegan_jax
 from stylegan_jax.errors import UserError, did_you_mean
 
 _CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-# Modules that recipes imported before they had `import stylegan_jax as sg`.
-_FORMER = ("stylegan_jax.common.by_resolution", "stylegan_jax.training.checkpoint")
 
 
 def find_recipe(name: str) -> tuple[Path, str | None]:
@@ -62,18 +56,16 @@ def load_recipe(path: Path, variant: str | None = None) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and tyro look their classes' module up
     try:
-        with _former_imports():
-            spec.loader.exec_module(module)
-            get_config = getattr(module, "get_config", None)
-            if get_config is None:
-                raise UserError(
-                    "has no function get_config(); it must define one that returns the "
-                    "configuration"
-                )
-            words = () if variant is None else (variant,)
-            if words and not inspect.signature(get_config).parameters:
-                raise UserError(f"has no variants; leave :{variant} out")
-            config = get_config(*words)
+        spec.loader.exec_module(module)
+        get_config = getattr(module, "get_config", None)
+        if get_config is None:
+            raise UserError(
+                "has no function get_config(), which returns the configuration"
+            )
+        words = () if variant is None else (variant,)
+        if words and not inspect.signature(get_config).parameters:
+            raise UserError(f"has no variants; leave :{variant} out")
+        config = get_config(*words)
     except Exception as error:
         text = f"{error}" if isinstance(error, UserError) else _described(error)
         raise UserError(f"recipe {path}{_line_in(path, error)}: {text}") from error
@@ -91,23 +83,6 @@ def all_recipes() -> dict[str, Path]:
     for folder in (_CONFIGS, Path("configs")):
         found.update({path.stem: path for path in folder.glob("[!_]*.py")})
     return found
-
-
-class _Former(ModuleType):
-    """A module that is gone, whose names are those of the package."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(stylegan_jax, name)
-
-
-@contextlib.contextmanager
-def _former_imports() -> Iterator[None]:
-    sys.modules.update({name: _Former(name) for name in _FORMER})
-    try:
-        yield
-    finally:
-        for name in _FORMER:
-            del sys.modules[name]
 
 
 def _described(error: Exception) -> str:

@@ -1,11 +1,4 @@
-"""Draws images from seeds: `python -m stylegan_jax.sample RUN_OR_PKL --outdir DIR`.
-
-    python -m stylegan_jax.sample runs/ffhq --seeds 0-63 --psi 0.7 --outdir samples
-    python -m stylegan_jax.sample karras2019stylegan-ffhq-1024x1024.pkl \
-        --seeds 91,388 --psi 1,0.7,0.5,0,-0.5,-1 --cutoff none --outdir figure8
-
-From Python it is `sample` (`stylegan_jax/verbs.py`).
-"""
+"""Draws images from seeds: `python -m stylegan_jax.sample RUN_OR_PKL --outdir DIR`."""
 
 import collections
 import dataclasses
@@ -19,12 +12,14 @@ import numpy as np
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
-from stylegan_jax.commands.choices import format_seeds, parse_numbers, parse_seeds
 from stylegan_jax.commands.flag_groups import (
     ClassIndex,
     Cutoff,
     Network,
+    format_seeds,
     layers_of,
+    parse_numbers,
+    parse_seeds,
     require_at_least,
 )
 from stylegan_jax.distributed import parallel
@@ -151,17 +146,16 @@ def make_grid(
     psis: Sequence[float],
     columns: int | None,
 ) -> np.ndarray:
-    """A uint8 grid of the pictures, captioned by seed (left) and psi (above)."""
-    several = len(psis) > 1
-    columns = len(psis) if several else columns or int(np.ceil(len(seeds) ** 0.5))
-    width = 1 if several else columns
+    """A grid of the pictures, captioned by seed (left) and psi (above)."""
+    width = columns = columns or int(np.ceil(len(seeds) ** 0.5))
+    if len(psis) > 1:
+        width, columns = 1, len(psis)
     rows = [seeds[i : i + width] for i in range(0, len(seeds), width)]
     above = [f"psi {psi:g}" for psi in psis]
-    above += [""] * (columns - len(above))
     return grids.labelled(
         pictures,
         columns,
         row_labels=[format_seeds(row) for row in rows],
-        column_labels=above if psis else (),
+        column_labels=[*above, *[""] * (columns - len(above))] if psis else (),
         at_least=_MIN_CELL,
     )

@@ -1,12 +1,4 @@
-"""Serves a page that shows a network: `python -m stylegan_jax.serve [NETWORK]`.
-
-    python -m stylegan_jax.serve
-    python -m stylegan_jax.serve runs/portraits
-    python -m stylegan_jax.serve ffhq --directions boundaries --port 8000
-
-Samples, attributes, style mixing, morphing, inversion and painting in a local browser,
-without requests to other servers: docs/demo.md.
-"""
+"""Serves a page that shows a network: `python -m stylegan_jax.serve [NETWORK]`."""
 
 import dataclasses
 import importlib.util

@@ -3,10 +3,10 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
 from typing import TextIO
 
 import jax
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -101,43 +101,16 @@ class LiveDisplay:
         ]
         lines: list[RenderableType] = [head, bar]
         lines.append(Text("   ".join(filter(None, facts)), style="dim"))
-        if progress.metrics:
-            lines.append(_metrics_table(progress.metrics, self._console.width))
-        return Group(*lines)
+        shown = [
+            Text.assemble((f"{name}  ", "dim"), f"{value:+.4g}")
+            for name, value in progress.metrics.items()
+        ]
+        return Group(*lines, Columns(shown, padding=(0, 3)))
 
 
 def memory_text() -> str:
-    """Memory in use on the first local device (if reported) and on the host."""
-    parts = []
+    """Memory in use on the first local device, if it is reported."""
     stats = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_in_use" in stats:
-        peak = stats.get("peak_bytes_in_use", stats["bytes_in_use"])
-        parts.append(f"device {_gib(stats['bytes_in_use'])} (peak {_gib(peak)})")
-    try:
-        with open("/proc/self/statm") as file:
-            pages = int(file.read().split()[1])
-        parts.append(f"host {_gib(pages * os.sysconf('SC_PAGE_SIZE'))}")
-    except OSError:
-        pass  # not Linux
-    return "   ".join(parts)
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"
-
-
-def _metrics_table(metrics: Mapping[str, float], width: int) -> Table:
-    cells = [f"{name} " for name in metrics]
-    cell_width = max(map(len, cells)) + 10 + 3
-    columns = max(1, min(len(cells), width // cell_width))
-    table = Table.grid(padding=(0, 3, 0, 0))
-    entries = []
-    for name, value in metrics.items():
-        entry = Table.grid(padding=(0, 1, 0, 0))
-        entry.add_column(width=cell_width - 14)
-        entry.add_column(justify="right", width=10)
-        entry.add_row(Text(name, style="dim"), f"{value:+.4g}")
-        entries.append(entry)
-    for i in range(0, len(entries), columns):
-        table.add_row(*entries[i : i + columns])
-    return table
+    used = stats.get("bytes_in_use", 0) / 2**30
+    peak = stats.get("peak_bytes_in_use", 0) / 2**30
+    return f"device {used:.1f} GiB (peak {peak:.1f})" if used else ""

@@ -32,12 +32,8 @@ def samples(page: Page, tab: gr.Tab) -> None:
         name = f"seed{sample.seed}"
         return figure(session.picture(sample), f"Seed {sample.seed}", name)
 
-    def new_noise(visit: Visit, seed: int) -> tuple[int, str]:
-        noise = random_seed()
+    def with_noise(visit: Visit, seed: int, noise: int | None) -> tuple[Any, str]:
         return noise, draw(visit, seed, noise)
-
-    def own_noise(visit: Visit, seed: int) -> tuple[None, str]:
-        return None, draw(visit, seed, None)
 
     def more(visit: Visit, seed: int, noise: int | None) -> str:
         start = visit.sample(seed).seed + 1
@@ -64,8 +60,9 @@ def samples(page: Page, tab: gr.Tab) -> None:
             again = gr.Button(f"Draw the next {MORE} seeds", size="sm", elem_id="more")
     inputs = [seed, noise]
     page.redraw(tab, [seed.change], draw, inputs, picture)
-    page.on([anew.click], new_noise, [seed], [noise, picture])
-    page.on([stored.click], own_noise, [seed], [noise, picture])
+    shown = [noise, picture]
+    page.on([anew.click], lambda v, s: with_noise(v, s, random_seed()), [seed], shown)
+    page.on([stored.click], lambda v, s: with_noise(v, s, None), [seed], shown)
     page.on([again.click], more, inputs, [others])
     if some:
         page.on([page.psi.release], more, inputs, [others])
@@ -120,9 +117,7 @@ def mixing(page: Page, tab: gr.Tab) -> None:
         return session.mix(visit.source(a, b), visit.source(c, d), rows), "mixed"
 
     def draw(visit: Visit, a: str, b: int, c: str, d: int, rows: list[int]) -> str:
-        content, style = (
-            session.picture(visit.source(*one)) for one in ((a, b), (c, d))
-        )
+        content, style = _pictures(page, visit, a, b, c, d)
         code, name = mix(visit, a, b, c, d, rows)
         mixed = figure(session.draw(code), "Mixed", name)
         return row([figure(content, "Content"), figure(style, "Style"), mixed])
@@ -158,21 +153,17 @@ def morphing(page: Page, tab: gr.Tab) -> None:
     ) -> tuple[Code, str]:
         return session.morph(visit.source(a, b), visit.source(c, d), t), "morph"
 
-    def between(
-        visit: Visit, ends: tuple[str, int, str, int], t: float, caption: str
-    ) -> str:
+    def between(visit: Visit, ends: Any, t: float, caption: str) -> str:
         code, name = morph(visit, *ends, t)
         return figure(session.draw(code), caption, f"{name}{t:.2f}")
 
     def draw(visit: Visit, a: str, b: int, c: str, d: int, t: float) -> str:
-        first, second = (
-            session.picture(visit.source(*one)) for one in ((a, b), (c, d))
-        )
+        first, second = _pictures(page, visit, a, b, c, d)
         middle = between(visit, (a, b, c, d), t, f"At {t:.2f}")
         return row([figure(first, "From"), middle, figure(second, "To")])
 
-    def frames(visit: Visit, a: str, b: int, c: str, d: int) -> str:
-        times, ends = np.linspace(0, 1, FRAMES), (a, b, c, d)
+    def frames(visit: Visit, *ends: Any) -> str:
+        times = np.linspace(0, 1, FRAMES)
         return row([between(visit, ends, float(t), f"{t:.2f}") for t in times])
 
     shown = gr.HTML(elem_id="morph")
@@ -190,3 +181,10 @@ def morphing(page: Page, tab: gr.Tab) -> None:
     events = [t.change, *start.events, *end.events]
     page.redraw(tab, events, draw, [*ends, t], shown)
     page.on([film.click], frames, ends, [strip])
+
+
+def _pictures(
+    page: Page, visit: Visit, a: str, b: int, c: str, d: int
+) -> tuple[np.ndarray, np.ndarray]:
+    first, second = visit.source(a, b), visit.source(c, d)
+    return page.session.picture(first), page.session.picture(second)

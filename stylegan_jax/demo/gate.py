@@ -6,6 +6,7 @@ Only the page's requests from its own origin pass, and values may name only uplo
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
 import json
 import re
@@ -76,31 +77,21 @@ def is_own_name(bound: str, host: str) -> Callable[[str], bool]:
     return is_own
 
 
+@dataclasses.dataclass(frozen=True)
 class Gate:
     """ASGI filter before gradio's application."""
 
-    def __init__(
-        self,
-        inner: Any,
-        is_own: Callable[[str], bool],
-        uploads: Uploads,
-        visitors: Visitors,
-        admit: Callable[[str], bool],
-        functions: Container[int],
-    ) -> None:
-        """A filter before `inner`.
-
-        `is_own` and `admit` are predicates of host names and visitors, `functions` the
-        indices that can be called.
-        """
-        self._inner, self._is_own = inner, is_own
-        self._uploads, self._visitors, self._admit = uploads, visitors, admit
-        self._functions = functions
+    inner: Any
+    is_own: Callable[[str], bool]  # of host names
+    uploads: Uploads
+    visitors: Visitors
+    admit: Callable[[str], bool]  # of visitors
+    functions: Container[int]  # that can be called, by index
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Passes a request on, or rejects it."""
         if scope["type"] == "lifespan":
-            await self._inner(scope, receive, send)
+            await self.inner(scope, receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
@@ -113,7 +104,7 @@ class Gate:
 
         request = Request(scope, receive)
         try:
-            check_origin(request, self._is_own)
+            check_origin(request, self.is_own)
             answer = await self._answer(request, with_headers)
         except HTTPException as rejected:
             answer = JSONResponse({"detail": rejected.detail}, rejected.status_code)
@@ -128,16 +119,16 @@ class Gate:
         path, method = request.url.path.rstrip("/") or "/", request.method
         if method == "POST" and path == _UPLOAD:
             bounded = Request(scope, _bounded(receive, MOST_BYTES))
-            return JSONResponse(await self._uploads.receive(bounded))
+            return JSONResponse(await self.uploads.receive(bounded))
         if method == "POST" and path in _SENT:
-            body = await _json(_bounded(receive, _MOST_JSON))
+            body = await _json(Request(scope, _bounded(receive, _MOST_JSON)))
             self._check_call(body)
-            await self._inner(scope, _replayed(body, receive), send)
+            await self.inner(scope, _replayed(body, receive), send)
             return None
         if method not in ("GET", "HEAD") or not _SEEN.fullmatch(path):
             raise HTTPException(404, "the page has nothing here")
         file = path.removeprefix(f"{_API}file=")
-        if file != path and not self._uploads.owns(file):
+        if file != path and not self.uploads.owns(file):
             raise HTTPException(403, "only uploads are served, for an hour")
         if path == f"{_API}upload_progress":  # asked when files have begun to come
             return PlainTextResponse(
@@ -148,23 +139,23 @@ class Gate:
             visitor, listens = path.rpartition("/")[2], False
         if path == f"{_API}queue/data" or not listens:
             self._check_visitor(visitor)
-            with self._visitors.connected(str(visitor), listens=listens):
-                await self._inner(scope, receive, send)
+            with self.visitors.connected(str(visitor), listens=listens):
+                await self.inner(scope, receive, send)
             return None
-        await self._inner(scope, receive, send)
+        await self.inner(scope, receive, send)
         return None
 
     def _check_visitor(self, visitor: Any) -> None:
         if not isinstance(visitor, str) or not _VISITOR.fullmatch(visitor):
             raise HTTPException(400, "no visitor is called so")
-        if not self._admit(visitor):
+        if not self.admit(visitor):
             raise HTTPException(503, "too many visitors are here; try again later")
 
     def _check_call(self, body: dict[str, Any]) -> None:
         """Rejects calls that gradio would misunderstand, or that name other files."""
         self._check_visitor(body.get("session_hash"))
         number = body.get("fn_index")
-        if not isinstance(number, int) or number not in self._functions:
+        if not isinstance(number, int) or number not in self.functions:
             raise HTTPException(400, "the page has no such function")
         rest = [(value, 0) for value in body.values()]
         while rest:
@@ -174,7 +165,7 @@ class Gate:
             if isinstance(value, dict):
                 path = value.get("path")
                 if path is not None and not (
-                    isinstance(path, str) and self._uploads.owns(path)
+                    isinstance(path, str) and self.uploads.owns(path)
                 ):
                     raise HTTPException(403, "values may name no files but uploads")
                 value = list(value.values())
@@ -227,16 +218,9 @@ def _bounded(receive: Any, most: int) -> Any:
     return bounded
 
 
-async def _json(receive: Any) -> dict[str, Any]:
-    data, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        data += message.get("body", b"")
-        more = message.get("more_body", False)
+async def _json(request: Request) -> dict[str, Any]:
     try:
-        body = json.loads(data)
+        body = await request.json()
         return {name: body[name] for name in _FIELDS if name in body}
     except (ValueError, TypeError, RecursionError) as error:
         raise HTTPException(400, "the request is not a call of the page") from error

@@ -1,5 +1,6 @@
 """Events, image pickers and the visitor's photograph, shared by all tabs."""
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -9,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
-import numpy as np
 
 from stylegan_jax.demo import shown_images
 from stylegan_jax.demo.session import Sample, Session, Source
@@ -69,47 +69,33 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
     `UserError` is shown; other exceptions are logged with their traceback, not shown.
     """
-
-    def message(error: Exception) -> gr.Error:
-        if isinstance(error, gr.Error):
-            return error
-        text = str(error)
-        if not isinstance(error, UserError):
-            _log.error("%s failed", function.__name__, exc_info=error)
-            text = f"{type(error).__name__} in the program; its terminal says more"
-        return gr.Error(text[:1].upper() + text[1:], print_exception=False)
-
-    if inspect.isgeneratorfunction(function):
-
-        @functools.wraps(function)
-        def generate(*args: Any) -> Iterator[Any]:
-            try:
-                yield from function(*args)
-            except Exception as error:
-                raise message(error) from None
-
-        return generate
+    if not inspect.isgeneratorfunction(function):
+        return _messages(function.__name__)(function)
 
     @functools.wraps(function)
-    def call(*args: Any) -> Any:
-        try:
-            return function(*args)
-        except Exception as error:
-            raise message(error) from None
+    def generate(*args: Any) -> Iterator[Any]:
+        with _messages(function.__name__):
+            yield from function(*args)
 
-    return call
+    return generate
+
+
+@contextlib.contextmanager
+def _messages(name: str) -> Iterator[None]:
+    try:
+        yield
+    except gr.Error:
+        raise
+    except UserError as error:
+        text = str(error)
+        raise gr.Error(text[:1].upper() + text[1:], print_exception=False) from None
+    except Exception as error:
+        _log.exception("%s failed", name)
+        text = f"{type(error).__name__} in the program; its terminal says more"
+        raise gr.Error(text, print_exception=False) from None
 
 
 # --- Settings of a visitor -----------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Photo:
-    """Result of a search for `picture`; `latents` is `code` with the stored noise."""
-
-    picture: np.ndarray
-    code: Code
-    latents: Code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,14 +104,14 @@ class Visit:
 
     psi: float
     class_index: int | None
-    photo: Photo | None
+    photo: Code | None
 
     def source(self, kind: str, seed: float | None) -> Source:
         """The image of a `Picker`; UserError if there is none."""
         if kind == PHOTO:
             if self.photo is None:
                 raise UserError("there is no photograph yet; invert one in its tab")
-            return self.photo.code
+            return self.photo
         return self.sample(seed)
 
     def sample(self, seed: float | None, noise_seed: int | None = None) -> Sample:
@@ -158,7 +144,7 @@ class Page:
     drawn: list[Drawn] = dataclasses.field(default_factory=list)  # of all tabs
 
     def visit(
-        self, psi: float | None, class_index: int | None, photo: Photo | None
+        self, psi: float | None, class_index: int | None, photo: Code | None
     ) -> Visit:
         """Settings from component values, which may be None while edited."""
         psi = PSI if psi is None else psi

@@ -91,26 +91,23 @@ def fitted(quad: np.ndarray, frame: FaceFrame) -> np.ndarray:
 
 
 def strokes(layers: Sequence[np.ndarray], picture: np.ndarray) -> np.ndarray:
-    """Layers uint8 `[S, S, 4]`, the lowest first, at the size of a picture.
+    """Layers uint8 `[S, S, 4]`, the lowest first, at the size R of a picture.
 
-    float32 `[R, R, C + 1]`: colours in [0, 255], and coverage in [0, 1].
+    S is a multiple of R. float32 `[R, R, C + 1]`: colours in [0, 255], and coverage in
+    [0, 1].
     """
-    size, channels = picture.shape[0], picture.shape[2]
+    size, _, channels = picture.shape
     painted = np.zeros((size, size, channels + 1), np.float32)
     for layer in layers:
-        if not layer[..., 3].any():
-            continue
-        alpha = layer[..., 3:].astype(np.float32) / 255
-        colour = layer[..., :3].astype(np.float32)
+        colour, alpha = np.split(layer.astype(np.float32), [3], axis=-1)
         if channels == 1:
             colour = colour.mean(-1, keepdims=True)
         # Means over cells, of colours as far as they are there.
-        parts = _cells(np.concatenate([colour * alpha, alpha], -1), size)
-        cover = parts[..., -1:]
-        colour = parts[..., :-1] / np.maximum(cover, 1e-6)
-        both = cover + painted[..., -1:] * (1 - cover)
-        mixed = colour * cover + painted[..., :-1] * painted[..., -1:] * (1 - cover)
-        painted = np.concatenate([mixed / np.maximum(both, 1e-6), both], -1)
+        parts = np.concatenate([colour * alpha / 255, alpha / 255], -1)
+        factor = len(parts) // size
+        parts = parts.reshape(size, factor, size, factor, -1).mean((1, 3))
+        painted = parts + painted * (1 - parts[..., -1:])
+    painted[..., :-1] /= np.maximum(painted[..., -1:], 1e-6)
     return painted
 
 
@@ -123,15 +120,3 @@ def as_picture(painted: np.ndarray, picture: np.ndarray) -> np.ndarray:
     """The picture with the strokes on it, uint8 `[R, R, C]`; other pixels unchanged."""
     marked = as_mask(painted)[0] > 0
     return np.where(marked, np.rint(painted[..., :-1]), picture).astype(np.uint8)
-
-
-def _cells(array: np.ndarray, size: int) -> np.ndarray:
-    """Means over `size` x `size` cells of `[S, T, K]`."""
-    factor = max(1, -(-size // min(array.shape[:2])))
-    array = array.repeat(factor, axis=0).repeat(factor, axis=1)
-    for axis in (0, 1):
-        edges = np.arange(size) * array.shape[axis] // size
-        counts = np.diff(edges, append=array.shape[axis])
-        sums = np.add.reduceat(array, edges, axis=axis)
-        array = sums / counts.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-    return array.astype(np.float32)

@@ -10,7 +10,6 @@ from stylegan_jax.demo import photo_sources, searches
 from stylegan_jax.demo.canvas import canvas
 from stylegan_jax.demo.page import (
     Page,
-    Photo,
     Picker,
     Visit,
     at_once,
@@ -64,8 +63,7 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         stop = page.visitors.begin(request.session_hash)
         yield gr.skip(), pair(target), _waiting()
         for told in searches.invert(session, target, EFFORTS[effort], stop):
-            photo = Photo(target, told.code, told.latents)
-            found = photo if told.finished else gr.skip()
+            found = told.code if told.finished else gr.skip()
             error = np.sqrt(np.mean((told.picture.astype(float) - target) ** 2))
             note = f", root mean squared error {error:.1f} of 255 levels"
             yield found, pair(target, told), _told(told, note)
@@ -73,7 +71,7 @@ def photograph(page: Page, tab: gr.Tab) -> None:
     def code(visit: Visit) -> tuple[Code, str]:
         if visit.photo is None:
             raise UserError("nothing is inverted yet")
-        return visit.photo.code, "photograph"
+        return visit.photo, "photograph"
 
     target = gr.State(None)
     compared = "Pixels and features of VGG16 are compared."
@@ -111,73 +109,15 @@ def painting(page: Page, tab: gr.Tab) -> None:
     def load(visit: Visit, kind: str, seed: int) -> np.ndarray:
         return session.picture(visit.source(kind, seed))
 
-    def keep(result: Photo | None) -> Photo:
-        if result is None:
-            raise UserError("there is no result yet; search first")
-        return result
-
-    def code(visit: Visit, result: Photo | None) -> tuple[Code, str]:
-        return keep(result).code, "painted"
-
-    result = gr.State(None)
-    with gr.Row():
-        with gr.Column(scale=3):
-            editor = canvas(session.resolution)
-            state = gr.HTML(elem_id="paint-state")
-            shown = gr.HTML(elem_id="painted")
-        with gr.Column(scale=2):
-            picker = Picker("On", 3, with_photo=True, name="paint")
-            meaning = _meaning()
-            effort, start = _controls(page, "Search", "paint", "paint-state")
-            kept = gr.Button("Keep as my photograph", size="sm", elem_id="paint-keep")
-            save_button(page, code, [result], name="painted")
-    page.redraw(tab, picker.events, load, picker.inputs, editor)
-    shared = [page.psi, page.class_index, page.photo]
-    inputs = [*shared, *picker.inputs, editor, *meaning, effort]
-    listen([start.click], _painter(page), inputs, [result, shown, state], lane=SEARCH)
-    listen([kept.click], keep, [result], [page.photo]).success(
-        lambda: gr.Info("It is the photograph of all tabs now", duration=3),
-        api_visibility="private",
-    )
-
-
-def _meaning() -> list[Any]:
-    mode = gr.Radio(
-        [INPAINT, SCRIBBLE],
-        value=INPAINT,
-        label="What strokes are",
-        info="Holes to fill in, in any colour; or what should be there",
-        elem_id="paint-mode",
-    )
-    parts = gr.CheckboxGroup(_PARTS, label="Also fill in", elem_id="paint-parts")
-    colours = gr.Checkbox(
-        True,
-        label="Follow colours too",
-        info="Moves all rows; otherwise the first, which make shapes",
-        visible=False,
-        elem_id="paint-colours",
-    )
-
-    def show(mode: str) -> tuple[Any, Any]:
-        return gr.update(visible=mode == INPAINT), gr.update(visible=mode == SCRIBBLE)
-
-    at_once(mode.change, show, mode, [parts, colours])
-    return [mode, parts, colours]
-
-
-def _painter(page: Page) -> Any:
-    session = page.session
-
     def paint(
         psi: float,
         class_index: int | None,
-        photo: Photo | None,
+        photo: Code | None,
         kind: str,
         seed: int,
         drawn: list[np.ndarray],
         mode: str,
         parts: list[str],
-        colours: bool,
         effort: str,
         request: gr.Request,
     ) -> Iterator[tuple[Any, str, str]]:
@@ -194,20 +134,52 @@ def _painter(page: Page) -> Any:
             steps = searches.inpaint(session, picture, mask, length, stop)
         else:
             before = photo_sources.as_picture(painted, picture)
-            steps = searches.scribble(
-                session, source, before, mask, length, stop, colours=colours
-            )
-        given, none = (
-            figure(before, "Given"),
-            figure(None, "Result", empty="The result"),
-        )
+            steps = searches.scribble(session, source, before, mask, length, stop)
+        given = figure(before, "Given")
+        none = figure(None, "Result", empty="The result")
         yield None, row([given, none]), _waiting()
         for told in steps:
-            found = Photo(told.picture, told.code, told.latents)
             shown = row([given, figure(told.picture, "Result", "painted")])
-            yield found if told.finished else None, shown, _told(told)
+            yield told.code if told.finished else None, shown, _told(told)
 
-    return paint
+    def keep(result: Code | None) -> Code:
+        if result is None:
+            raise UserError("there is no result yet; search first")
+        return result
+
+    def code(visit: Visit, result: Code | None) -> tuple[Code, str]:
+        return keep(result), "painted"
+
+    result = gr.State(None)
+    with gr.Row():
+        with gr.Column(scale=3):
+            editor = canvas(session.resolution)
+            state = gr.HTML(elem_id="paint-state")
+            shown = gr.HTML(elem_id="painted")
+        with gr.Column(scale=2):
+            picker = Picker("On", 3, with_photo=True, name="paint")
+            mode = gr.Radio(
+                [INPAINT, SCRIBBLE],
+                value=INPAINT,
+                label="What strokes are",
+                info="Holes to fill in, in any colour; or what should be there",
+                elem_id="paint-mode",
+            )
+            parts = gr.CheckboxGroup(
+                _PARTS, label="Also fill in", elem_id="paint-parts"
+            )
+            effort, start = _controls(page, "Search", "paint", "paint-state")
+            kept = gr.Button("Keep as my photograph", size="sm", elem_id="paint-keep")
+            save_button(page, code, [result], name="painted")
+    at_once(mode.change, lambda mode: gr.update(visible=mode == INPAINT), mode, parts)
+    page.redraw(tab, picker.events, load, picker.inputs, editor)
+    shared = [page.psi, page.class_index, page.photo]
+    inputs = [*shared, *picker.inputs, editor, mode, parts, effort]
+    listen([start.click], paint, inputs, [result, shown, state], lane=SEARCH)
+    listen([kept.click], keep, [result], [page.photo]).success(
+        lambda: gr.Info("It is the photograph of all tabs now", duration=3),
+        api_visibility="private",
+    )
 
 
 def _controls(

@@ -49,15 +49,13 @@ EFFORTS = {
 class Progress:
     """Progress of a search; losses of noise and of latents do not compare.
 
-    `code` is the best so far, of one image, on the host; `latents` the best before
-    noise moved; `picture` that of the code.
+    `code` is the best so far, of one image, on the host; `picture` that of the code.
     """
 
     done: int
     total: int
     loss: float
     code: Code
-    latents: Code
     picture: np.ndarray
     finished: bool = False
 
@@ -66,9 +64,6 @@ def invert(
     session: Session, photo: np.ndarray, effort: Effort, stop: threading.Event
 ) -> Iterator[Progress]:
     """Searches for the code of a photograph, uint8 `[R, R, C]`: latents, then noise."""
-    expected = (session.resolution,) * 2 + (session.generator.config.num_channels,)
-    if photo.shape != expected:
-        raise UserError(f"the photograph is {photo.shape}, not {expected}")
     perceptual = "none" if session.features.vgg16 is None else "vgg16"
     recipe = local.quick_recipe(session.generator, perceptual, *effort)
     target = jnp.asarray(from_uint8(photo[None]))
@@ -105,17 +100,12 @@ def scribble(
     touched: np.ndarray,
     effort: Effort,
     stop: threading.Event,
-    *,
-    colours: bool = False,
 ) -> Iterator[Progress]:
     """Turns strokes on a picture into image content; `editing.local.scribble`.
 
-    Args:
-        source: the picture before painting.
-        painted: the picture with strokes, uint8 `[R, R, C]`.
-        touched: `[1, R, R, 1]`, mask of the strokes.
-        colours: moves all rows, nearly freely; otherwise the paper's first six of 18,
-            which are for shapes.
+    `painted` is `source` with strokes, uint8 `[R, R, C]`, `touched` their mask
+    `[1, R, R, 1]`. Colours are followed too: all rows move, nearly freely, and not only
+    the paper's first six of 18, which are for shapes.
     """
     if not touched.any():
         raise UserError("no stroke is on the picture: paint what should be there")
@@ -125,8 +115,8 @@ def scribble(
         jnp.asarray(masks.feather(masks.dilate(touched, FEATHER), FEATHER)),
         session.plain(source),
         _search(session, local.SCRIBBLE_PLAN, effort),
-        rows=range(session.num_rows) if colours else None,
-        stay=0.001 if colours else 0.01,
+        rows=range(session.num_rows),
+        stay=0.001,
     )
     yield from _followed(session, edits, effort, stop)
 
@@ -140,16 +130,15 @@ def _search(session: Session, plan: Plan, effort: Effort) -> Search:
 
 
 def _restored(session: Session, target: Array, recipe: Recipe) -> Iterator[Edit]:
-    generator, latents, before = session.generator, None, 0
+    generator, before = session.generator, 0
     code = local.mean_start(generator)
     for stage in recipe.stages:
         terms = make_terms(stage, target, code, session.features)
         done = before
         for found in fit(generator, code, terms, stage.plan, moves=stage.moves):
             done, loss = before + len(found.history), float(found.history[-1].mean())
-            yield Edit(latents or found.code, found.code, done, loss)
-            code = found.code
-        latents, before = latents or code, done
+            yield Edit(found.code, found.code, done, loss)
+        code, before = found.code, done
 
 
 def _followed(
@@ -163,7 +152,6 @@ def _followed(
             total=total,
             loss=float(edit.loss),
             code=edit.code,
-            latents=edit.latents,
             picture=session.draw(edit.code),
         )
         yield progress

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import datetime
 import functools
 import socket
 from collections.abc import AsyncIterator
@@ -14,11 +13,12 @@ import uvicorn
 from stylegan_jax.demo import app
 from stylegan_jax.demo.app import Demo
 from stylegan_jax.demo.gate import Gate, is_own_name
+from stylegan_jax.demo.uploads import Uploads
 from stylegan_jax.demo.visitors import Visitors
 from stylegan_jax.errors import UserError
 
-_MOST_VISITORS = 500  # whose state is kept, of some 200 kB
-_STATE_SECONDS = 3600  # after the page was closed
+# Whose state is kept, of some 200 kB; gradio empties it an hour after the page closed.
+_MOST_VISITORS = 500
 _SWEEP_SECONDS = 60
 
 
@@ -45,7 +45,7 @@ def make_app(demo: Demo, *, bound: str, host: str) -> Gate:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(_sweep(demo))
+        sweeper = asyncio.create_task(_sweep(demo.uploads))
         try:
             yield
         finally:
@@ -103,25 +103,16 @@ def _has_room(blocks: gr.Blocks, visitors: Visitors, visitor: str) -> bool:
     if visitor in known or len(known) < _MOST_VISITORS:
         return True
     gone = next((other for other in known if not visitors.here(other)), None)
-    if gone is not None:
-        _forget(blocks, gone)
-    return gone is not None
-
-
-def _forget(blocks: gr.Blocks, visitor: str) -> None:
+    if gone is None:
+        return False
     with blocks.state_holder.lock:
-        blocks.state_holder.session_data.pop(visitor, None)
-        blocks.state_holder.time_last_used.pop(visitor, None)
-    blocks._queue.pending_event_ids_session.pop(visitor, None)
+        known.pop(gone, None)
+        blocks.state_holder.time_last_used.pop(gone, None)
+    blocks._queue.pending_event_ids_session.pop(gone, None)
+    return True
 
 
-async def _sweep(demo: Demo) -> None:
-    """Deletes old uploads and the state of visitors who left, again and again."""
-    holder = demo.blocks.state_holder
+async def _sweep(uploads: Uploads) -> None:
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
-        await asyncio.to_thread(demo.uploads.sweep)
-        old = datetime.datetime.now() - datetime.timedelta(seconds=_STATE_SECONDS)
-        for visitor, used in list(holder.time_last_used.items()):
-            if used < old and not demo.visitors.here(visitor):
-                _forget(demo.blocks, visitor)
+        await asyncio.to_thread(uploads.sweep)

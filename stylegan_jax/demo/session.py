@@ -1,6 +1,6 @@
 """A served network: compiled programs that draw and edit one image at a time.
 
-Caches latents and pictures of seeds, which all visitors share, and no visitor data.
+Caches pictures of seeds, which all visitors share, and no visitor data.
 """
 
 import dataclasses
@@ -18,13 +18,12 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets
 from stylegan_jax.io.summary import short_repr
-from stylegan_jax.networks.generator import Generator, Noise
-from stylegan_jax.ops import latents
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.networks.seeds import one_hot
 from stylegan_jax.ops.latents import latents_of_seed
 
 CUTOFF = 8  # layers that are truncated, as in `stylegan_jax.sample`
-_KEPT = 1024  # latents of seeds
-_KEPT_PIXELS = 1 << 24  # of their pictures
+_KEPT_PIXELS = 1 << 24  # of pictures of seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,22 +61,10 @@ class Session:
         self.truncates = generator.truncation_mean is not None
         self.has_noise = config.use_noise
         self.editable = config.use_styles  # for mixing, inversion and local edits
-        dims = {"w": config.w_dim, "z": config.z_dim}
-        for slider in sliders:
-            if slider.dim != dims[slider.space]:
-                raise UserError(
-                    f"direction {slider.name!r} has {slider.dim} numbers in "
-                    f"{slider.space}, this network {dims[slider.space]}; it belongs to "
-                    "another network"
-                )
         self.generator = jax.device_put(generator)
         self.sliders = tuple(sliders) if config.use_styles else ()
         self.features = features
-        self._steps = {
-            "w": _stacked(self.sliders, "w", (config.num_ws, config.w_dim)),
-            "z": _stacked(self.sliders, "z", (config.z_dim,)),
-        }
-        self._mapped = functools.lru_cache(_KEPT)(self._map_seed)
+        self._move = jax.jit(self._moved, static_argnums=0)
         pictures = max(_KEPT_PIXELS // generator.resolution**2, 1)
         self._drawn = functools.lru_cache(pictures)(self._draw_sample)
         # Run everything once, to compile before the first visitor.
@@ -88,12 +75,9 @@ class Session:
 
     def code(self, source: Source) -> Code:
         """The code of a source; UserError for an invalid seed or class."""
-        if isinstance(source, Code):
-            return source
-        if not 0 <= source.seed < 2**32:
-            raise UserError(f"seed {source.seed} is not from 0 to {2**32 - 1}")
-        ws = self._mapped(source.seed, source.class_index)
-        return Code(self._truncated(ws, source.psi), self._noise(source.noise_seed))
+        return (
+            source if isinstance(source, Code) else self._code(source, self._z(source))
+        )
 
     def draw(self, code: Code) -> np.ndarray:
         """The picture of a code of one image, uint8 `[H, W, C]`."""
@@ -101,9 +85,7 @@ class Session:
 
     def picture(self, source: Source) -> np.ndarray:
         """The picture of a source; those of samples are cached."""
-        if isinstance(source, Code):
-            return self.draw(source)
-        return self._drawn(source)
+        return self.draw(source) if isinstance(source, Code) else self._drawn(source)
 
     def turned(self, source: Source, amounts: Sequence[float]) -> Code:
         """A source moved along all `sliders` by `amounts` in standard deviations.
@@ -113,25 +95,31 @@ class Session:
         """
         if len(amounts) != len(self.sliders):
             raise UserError(f"{len(amounts)} amounts for {len(self.sliders)} sliders")
-        amount = jnp.asarray(np.asarray(amounts, np.float32))
-        in_z = [
-            slider.space == "z" and value != 0
-            for slider, value in zip(self.sliders, amounts, strict=True)
-        ]
-        code = self.code(source)
-        if any(in_z):
-            if isinstance(source, Code):
-                name = self.sliders[in_z.index(True)].name
-                raise UserError(
-                    f"direction {name!r} is in z: it moves samples, not photographs"
-                )
-            z = latents_of_seed(source.seed, self.generator.config.z_dim)
-            z = _moved(jnp.asarray(z), self._steps["z"], amount)
-            ws = self._map(z, source.class_index)
-            code = Code(self._truncated(ws, source.psi), code.noise)
-        if not self.sliders:
-            return code
-        return Code(_moved(code.ws, self._steps["w"], amount), code.noise)
+        pairs = list(zip(self.sliders, amounts, strict=True))
+        steps = {
+            space: jnp.float32(
+                [value for slider, value in pairs if slider.space == space]
+            )
+            for space in ("w", "z")
+        }
+        if isinstance(source, Sample):
+            code = self._code(source, self._move("z", self._z(source), steps["z"]))
+        else:
+            code = source
+            for slider, value in pairs:
+                if slider.space == "z" and value:
+                    raise UserError(
+                        f"direction {slider.name!r} is in z: it moves samples, not "
+                        "photographs"
+                    )
+        return Code(self._move("w", code.ws, steps["w"]), code.noise)
+
+    def _moved(self, space: directions.Space, codes: Array, steps: Array) -> Array:
+        sliders = [slider for slider in self.sliders if slider.space == space]
+        for slider, step in zip(sliders, steps, strict=True):
+            step = step * (slider.std or 1.0)
+            codes = directions.apply(codes, slider, step, distance="relative")
+        return codes
 
     def mix(self, content: Source, style: Source, rows: Sequence[int]) -> Code:
         """The content with some rows of the style and the content's noise."""
@@ -150,60 +138,21 @@ class Session:
         picture.setflags(write=False)  # everybody gets this one
         return picture
 
-    def _map_seed(self, seed: int, class_index: int | None) -> Array:
-        z = latents_of_seed(seed, self.generator.config.z_dim)
-        return self._map(jnp.asarray(z), class_index)
+    def _z(self, sample: Sample) -> Array:
+        if not 0 <= sample.seed < 2**32:
+            raise UserError(f"seed {sample.seed} is not from 0 to {2**32 - 1}")
+        return jnp.asarray(latents_of_seed(sample.seed, self.generator.config.z_dim))
 
-    def _map(self, z: Array, class_index: int | None) -> Array:
-        count, labels = self.num_classes, None
-        if count:
-            if class_index is None or not 0 <= class_index < count:
-                raise UserError(f"class {class_index} is not one of 0 to {count - 1}")
-            labels = jnp.asarray(np.eye(1, count, class_index, dtype=np.float32))
-        return _map(self.generator, z, labels)
-
-    def _truncated(self, ws: Array, psi: float) -> Array:
-        mean = self.generator.truncation_mean
-        if mean is None:
-            return ws
-        return _truncate(ws, mean, jnp.float32(psi))
-
-    def _noise(self, seed: int | None) -> Noise:
-        if seed is None or not self.has_noise:
-            return stored_noise(self.generator, 1)
-        return _draw_noise(self.generator, jax.random.key(seed))
+    def _code(self, sample: Sample, z: Array) -> Code:
+        labels = one_hot(self.num_classes, sample.class_index)
+        how = {"psi": jnp.float32(sample.psi), "cutoff": CUTOFF, "labels": labels}
+        code = _code_of_z(self.generator, z, **how)
+        if sample.noise_seed is None or not self.has_noise:
+            return code
+        key = jax.random.key(sample.noise_seed)
+        return Code(code.ws, _draw_noise(self.generator, key, 1))
 
 
-def _stacked(
-    sliders: Sequence[Direction], space: directions.Space, shape: tuple[int, ...]
-) -> Array:
-    """Steps of each slider per unit, `[sliders, *shape]`."""
-    steps = np.zeros((len(sliders), *shape), np.float32)
-    for i, slider in enumerate(sliders):
-        if slider.space == space:
-            rows = slider.rows(shape[0]) if space == "w" else slider.vector
-            steps[i] = rows * (slider.std or 1.0)
-    return jnp.asarray(steps)
-
-
-@jax.jit
-def _map(generator: Generator, z: Array, labels: Array | None) -> Array:
-    return generator.map(z, labels)
-
-
-@jax.jit
-def _truncate(ws: Array, w_avg: Array, psi: Array) -> Array:
-    return latents.truncate(ws, w_avg, psi, CUTOFF)
-
-
-@jax.jit
-def _draw_noise(generator: Generator, key: Array) -> Noise:
-    return generator.draw_noise(key, 1)
-
-
-@jax.jit
-def _moved(codes: Array, steps: Array, amounts: Array) -> Array:
-    return codes + jnp.tensordot(amounts, steps, 1)[None]
-
-
+_code_of_z = jax.jit(mixing.code_of_z, static_argnames="cutoff")
+_draw_noise = jax.jit(Generator.draw_noise, static_argnums=2)
 _morph = jax.jit(mixing.morph)

@@ -37,8 +37,8 @@ def code_of_z(
     z = jnp.asarray(z)
     ws = generator.map(z, None if labels is None else jnp.asarray(labels))
     ws = ws if edit is None else edit(ws)
-    if generator.w_avg is not None:
-        ws = latents.truncate(ws, generator.w_avg, psi, cutoff)
+    if generator.truncation_mean is not None:
+        ws = latents.truncate(ws, generator.truncation_mean, psi, cutoff)
     return Code(ws, stored_noise(generator, len(z)))
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax.editing import mixing
-from stylegan_jax.figures.studio import Film, Studio, rgb
+from stylegan_jax.figures.studio import Film, Studio
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.io.grids import Sheet
 
@@ -97,7 +97,7 @@ def _filled(pictures: Iterator[np.ndarray], screen: Sheet) -> Iterator[np.ndarra
     """Frames of as many pictures as the screen has cells."""
     cells: list[np.ndarray] = []
     for picture in pictures:
-        cells.append(rgb(picture))
+        cells.append(picture)
         if len(cells) == len(screen.cells):
             yield screen.fill(cells)
             cells = []

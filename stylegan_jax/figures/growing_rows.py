@@ -9,7 +9,7 @@ import numpy as np
 
 from stylegan_jax import loading
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures.studio import Film, Studio, rgb
+from stylegan_jax.figures.studio import Film, Studio
 from stylegan_jax.io.grids import enlarge
 from stylegan_jax.runs import stored
 
@@ -17,7 +17,7 @@ _STRIP = 8  # checkpoints in the strip
 
 
 class Moment(NamedTuple):
-    """Images of a checkpoint, uint8 `[R, R, 3]` each at the final resolution.
+    """Images of a checkpoint, uint8 `[R, R, C]` each at the final resolution.
 
     `name` is images shown, in thousands; `size` the resolution and its fade-in.
     """
@@ -62,7 +62,7 @@ def growing(
         if generator.alpha is not None:
             size += f", α = {float(generator.alpha):.2g}"
         drawn = studio.draw(studio.ws(seeds, psi=psi))
-        enlarged = [enlarge(rgb(picture), (side, side)) for picture in drawn]
+        enlarged = [enlarge(picture, (side, side)) for picture in drawn]
         moments.append(Moment(f"{nimg / 1000:.0f}", size, enlarged))
     places = np.linspace(0, len(moments) - 1, min(_STRIP, len(moments)))
     shown = [moments[round(place)] for place in places]

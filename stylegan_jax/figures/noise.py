@@ -1,5 +1,6 @@
 """Effects of noise: by layers, and stochastic variation."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,9 +11,9 @@ from stylegan_jax.figures.studio import (
     as_grey,
     gain_for,
     grey_levels,
-    rgb,
 )
 from stylegan_jax.inversion.code import stored_noise
+from stylegan_jax.io import images
 from stylegan_jax.io.grids import enlarge, make_sheet
 from stylegan_jax.networks.generator import Noise
 
@@ -30,7 +31,7 @@ def noise_layers(
     `generate_figures.py` of NVlabs/stylegan, with the stored noise. Differs: networks
     with fewer layers divide them at the same depth (`editing.rows.rows_of_18`).
     """
-    studio.need_noise("noise on some layers")
+    studio.require("noise", "noise on some layers")
     layers = studio.num_layers
     fine = rows_of_18(_FINE, layers)
     coarse = tuple(i for i in range(layers) if i not in fine)
@@ -76,16 +77,16 @@ def stochastic_variation(
     Source: Karras et al. 2018, figure 4; `draw_noise_detail_figure`,
     `generate_figures.py` of NVlabs/stylegan.
     """
-    studio.need_noise("stochastic variation")
+    studio.require("noise", "stochastic variation")
     left, top, side = _box(crop, studio.resolution)
     rows: list[list[np.ndarray]] = []
     deviations: list[np.ndarray] = []
     for seed, w in zip(seeds, studio.ws(seeds, psi=psi), strict=True):
-        first: list[np.ndarray] = []
         many = studio.draw_fresh(np.broadcast_to(w, (count, *w.shape)), seed)
-        deviations.append(deviation(many, keep=first))
-        crops = [rgb(p)[top : top + side, left : left + side] for p in first]
-        rows.append([rgb(first[0]), *crops])
+        first = list(itertools.islice(many, _CROPS))
+        deviations.append(deviation(itertools.chain(first, many)))
+        crops = [p[top : top + side, left : left + side] for p in first]
+        rows.append([images.convert_channels(first[0], 3), *crops])
     gain = gain_for(np.stack(deviations)) if gain is None else gain
     sheet = make_sheet(
         len(seeds),
@@ -103,16 +104,12 @@ def stochastic_variation(
     for (picture, *crops), levels in zip(rows, deviations, strict=True):
         box = tuple(x * sheet.size[0] // studio.resolution for x in (left, top, side))
         cells += [framed(enlarge(picture, sheet.size), box)]
-        cells += [*crops, rgb(as_grey(gain * levels))]
+        cells += [*crops, as_grey(gain * levels)]
     return sheet.fill(cells)
 
 
-def deviation(
-    pictures: Iterable[np.ndarray], *, keep: list[np.ndarray] | None = None
-) -> np.ndarray:
+def deviation(pictures: Iterable[np.ndarray]) -> np.ndarray:
     """Standard deviation of each pixel's grey level, float64 `[H, W]`.
-
-    The first four of `pictures`, uint8 `[H, W, C]`, are added to `keep`.
 
     Source: `draw_noise_detail_figure`: `np.std` of the mean over channels.
     """
@@ -120,8 +117,6 @@ def deviation(
     for picture in pictures:
         levels = grey_levels(picture)
         total, squares, count = total + levels, squares + levels**2, count + 1
-        if keep is not None and len(keep) < _CROPS:
-            keep.append(picture)
     variance = squares / count - (total / count) ** 2
     return np.sqrt(np.maximum(variance, 0))
 
@@ -130,11 +125,11 @@ def framed(picture: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
     """Picture with a red square just inside `box`: left, top and side."""
     left, top, side = box
     line = max(2, picture.shape[0] // 64)
-    inner = np.zeros(picture.shape[:2], bool)
-    outer = inner.copy()
-    outer[top : top + side, left : left + side] = True
-    inner[top + line : top + side - line, left + line : left + side - line] = True
-    return np.where((outer & ~inner)[..., None], np.array(_FRAME, np.uint8), picture)
+    made = picture.copy()
+    made[top : top + side, left : left + side] = _FRAME
+    inside = tuple(slice(x + line, x + side - line) for x in (top, left))
+    made[inside] = picture[inside]
+    return made
 
 
 def _only(studio: Studio, layers: Sequence[int]) -> Noise:

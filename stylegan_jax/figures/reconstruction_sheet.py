@@ -77,10 +77,7 @@ def _read_one(path: Path, generator: Generator, folder: Path | None) -> Inverted
         )
     image = folder / image.name if folder is not None else image
     if not image.is_file():
-        raise UserError(
-            f"{image}, the image of {path}, is not there; `photos` says "
-            "where its folder is now"
-        )
+        raise UserError(f"{image}, of {path}, is not there; `photos` says where it is")
     size, channels = generator.resolution, generator.config.num_channels
     reason = "they are other pixels"
     for aligned in (False, True):
@@ -89,14 +86,12 @@ def _read_one(path: Path, generator: Generator, folder: Path | None) -> Inverted
         except MissingLandmarkerError as error:
             reason = f"{reason}; {error}"
             continue
-        if found and _digest(found[0].pixels) == about.get("image"):
-            return Inverted(found[0].pixels, code[:1])
+        for photo in found:
+            mark = hashlib.sha256(photo.pixels.tobytes()).hexdigest()
+            if mark == about.get("image"):
+                return Inverted(photo.pixels, code[:1])
         reason = refused[0].reason if refused else reason
     raise UserError(
         f"{image} is not the image that {path} is the code of, nor is a face cut out "
         f"of it: {reason}"
     )
-
-
-def _digest(pixels: np.ndarray) -> str:
-    return hashlib.sha256(pixels.tobytes()).hexdigest()

@@ -43,7 +43,7 @@ def truncation(
     Source: Karras et al. 2018, figure 8; `draw_truncation_trick_figure`,
     `generate_figures.py` of NVlabs/stylegan.
     """
-    studio.need_mean("truncation")
+    studio.require("a mean of w", "truncation")
     by_psi = [studio.ws(seeds, psi=psi, cutoff=None) for psi in psis]
     drawn = studio.draw(np.concatenate(by_psi))
     rows = [[*drawn[place :: len(seeds)]] for place in range(len(seeds))]

@@ -1,9 +1,10 @@
 """Drawing of images, sheets and films by one compiled program, for all figures."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,7 @@ import numpy as np
 from jax import Array
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.inversion.code import Code, stored_noise
-from stylegan_jax.io import images
+from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.io.grids import Sheet, make_sheet
 from stylegan_jax.metrics.draws import draw_noise
 from stylegan_jax.networks.config import num_layers
@@ -23,6 +23,8 @@ from stylegan_jax.ops.latents import latents_of_seed
 
 CUTOFF = 8  # truncated layers by default, as in `stylegan_jax.sample`
 _SCREEN = 2  # factor of a film's pictures over a sheet's
+
+Part = Literal["styles", "noise", "a mean of w"]  # of a network
 
 
 class Film(NamedTuple):
@@ -63,31 +65,22 @@ class Studio:
         """Number of layers active at this resolution."""
         return num_layers(self.generator.resolution)
 
-    def need_styles(self, figure: str) -> None:
-        """Raises UserError if one latent feeds all layers."""
-        if not self.generator.config.use_styles:
-            raise UserError(
-                f"{figure} needs a network with styles; in this one a single latent "
-                "feeds all layers"
-            )
-
-    def need_noise(self, figure: str) -> None:
-        """Raises UserError for networks without noise."""
-        if not self.generator.config.use_noise:
-            raise UserError(f"{figure} needs a network with noise inputs, unlike this")
-
-    def need_mean(self, figure: str) -> np.ndarray:
-        """Mean of w, `[w_dim]`; raises UserError for networks without."""
-        mean = self.generator.truncation_mean
-        if mean is None:
-            raise UserError(f"{figure} needs a mean of w, and this network has none")
-        return np.asarray(mean)
+    def require(self, what: Part, figure: str) -> None:
+        """Raises UserError if the network has no such part."""
+        config = self.generator.config
+        has = {
+            "styles": config.use_styles,
+            "noise": config.use_noise,
+            "a mean of w": self.generator.truncation_mean is not None,
+        }
+        if not has[what]:
+            raise UserError(f"{figure} needs a network with {what}, unlike this one")
 
     def page(
         self, rows: Sequence[Sequence[np.ndarray | None]], **labels: Any
     ) -> np.ndarray:
         """Sheet of rows of pictures, uint8; None is empty, `labels` `make_sheet`'s."""
-        cells = [x if x is None else rgb(x) for row in rows for x in row]
+        cells = [picture for row in rows for picture in row]
         side = max(len(x) for x in cells if x is not None)
         sheet = make_sheet(len(rows), len(rows[0]), side, at_least=self.cell, **labels)
         return sheet.fill(cells)
@@ -108,11 +101,9 @@ class Studio:
         self, z: np.ndarray, *, psi: float = 1.0, cutoff: int | None = CUTOFF
     ) -> np.ndarray:
         """Truncated w per layer, `[N, L, w_dim]`; untruncated without a mean of w."""
-        size = self.batch_size
-        parts = [
-            _map(self.generator, _padded(part, size), self.label, psi, cutoff)
-            for part in _split(z, size)
-        ]
+        spare = np.repeat(z[-1:], -len(z) % self.batch_size, axis=0)
+        batches = np.concatenate([z, spare]).reshape(-1, self.batch_size, z.shape[1])
+        parts = [_map(self.generator, z, self.label, psi, cutoff) for z in batches]
         return np.concatenate([np.asarray(part) for part in parts])[: len(z)]
 
     def ws(
@@ -134,28 +125,18 @@ class Studio:
     def draw_fresh(self, ws: np.ndarray, seed: int = 0) -> Iterator[np.ndarray]:
         """Yields a picture for each of `ws`, with its own noise drawn by `seed`."""
         keys = jax.random.split(jax.random.key(seed), len(ws))
-        size = self.batch_size
-        for start in range(0, len(ws), size):
-            some = np.minimum(np.arange(start, start + size), len(ws) - 1)
-            noise = _draw_noise(self.generator, keys[some])
-            drawn = _synthesize(self.generator, ws[some], noise)
-            yield from images.to_uint8(np.asarray(drawn))[: len(ws) - start]
+        return self.draw_each(
+            Code(jnp.asarray(w[None]), _draw_noise(self.generator, key[None]))
+            for w, key in zip(ws, keys, strict=True)
+        )
 
     def draw_each(self, codes: Iterable[Code]) -> Iterator[np.ndarray]:
-        """Yields the pictures of codes, lazily; the next batch is drawn ahead."""
-        waiting: tuple[int, Array] | None = None
-        for count, ws, noise in _batches(codes, self.batch_size):
-            drawn = _synthesize(self.generator, ws, noise)
-            if waiting is not None:
-                yield from images.to_uint8(np.asarray(waiting[1]))[: waiting[0]]
-            waiting = count, drawn
-        if waiting is not None:
-            yield from images.to_uint8(np.asarray(waiting[1]))[: waiting[0]]
-
-
-def rgb(picture: np.ndarray) -> np.ndarray:
-    """Grey, RGB or RGBA picture as uint8 `[H, W, 3]`."""
-    return images.convert_channels(picture, 3)
+        """Yields the pictures of codes, lazily; drawn in padded batches."""
+        each = _each(codes)
+        while some := list(itertools.islice(each, self.batch_size)):
+            padded = [*some, *[some[-1]] * (self.batch_size - len(some))]
+            code = jax.tree.map(lambda *parts: np.concatenate(parts), *padded)
+            yield from draw_pictures(self.generator, code)[: len(some)]
 
 
 def grey_levels(pictures: np.ndarray) -> np.ndarray:
@@ -193,38 +174,11 @@ def _map_and_truncate(
     return ws if mean is None else latents.truncate(ws, mean, psi, cutoff)
 
 
-def _batches(
-    codes: Iterable[Code], size: int
-) -> Iterator[tuple[int, np.ndarray, tuple[np.ndarray, ...]]]:
-    """Codes regrouped in batches of `size`; the last one is padded."""
-    ws: list[np.ndarray] = []
-    noise: list[tuple[np.ndarray, ...]] = []
-
-    def batch() -> tuple[int, np.ndarray, tuple[np.ndarray, ...]]:
-        stacked = zip(*noise, strict=True)
-        layers = tuple(_padded(np.stack(layer), size) for layer in stacked)
-        return len(ws), _padded(np.stack(ws), size), layers
-
+def _each(codes: Iterable[Code]) -> Iterator[Code]:
     for code in codes:
-        code_ws, code_noise = jax.device_get((code.ws, code.noise))
-        for place in range(len(code_ws)):
-            ws.append(code_ws[place])
-            noise.append(tuple(layer[place] for layer in code_noise))
-            if len(ws) == size:
-                yield batch()
-                ws, noise = [], []
-    if ws:
-        yield batch()
-
-
-def _split(array: np.ndarray, size: int) -> list[np.ndarray]:
-    return [array[start : start + size] for start in range(0, len(array), size)]
-
-
-def _padded(array: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate([array, array[-1:].repeat(size - len(array), axis=0)])
+        code = jax.device_get(code)
+        yield from (code[i : i + 1] for i in range(len(code)))
 
 
 _map = jax.jit(_map_and_truncate, static_argnames="cutoff")
-_synthesize = jax.jit(Generator.synthesize)
 _draw_noise = jax.jit(draw_noise)

@@ -26,7 +26,7 @@ def style_mixing(
     `generate_figures.py` of NVlabs/stylegan. Differs: layers in networks below 64 px
     (`editing.rows.named_rows`).
     """
-    studio.need_styles("style mixing")
+    studio.require("styles", "style mixing")
     groups = [(name, list(d)) for name, d in zip(SCALES, destinations, strict=True)]
     # The smallest networks have no middle layers.
     groups = [(n, s) for n, s in groups if s and named_rows(n, studio.num_layers)]
@@ -62,7 +62,7 @@ def layer_effects(
     mean change in grey levels over `count` donors (`donor` and the seeds after it). The
     number below is the mean over the image.
     """
-    studio.need_styles("the effect of layers")
+    studio.require("styles", "the effect of layers")
     layers = studio.num_layers
     ws, ws_donors = (
         studio.ws(s, psi=psi) for s in (seeds, [donor + i for i in range(count)])

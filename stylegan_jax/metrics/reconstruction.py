@@ -219,27 +219,28 @@ def text(scores: Mapping[str, Any]) -> str:
     )
 
 
-def table(
-    names: Sequence[str],
-    scores: Mapping[str, Sequence[tuple[str, Mapping[str, float]]]],
-) -> str:
-    """Markdown table with a row per image and the means; `scores` are by stage."""
+def table(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Markdown table with a row per image and the means.
+
+    `stages` have a name ("name") and scores, and are the same for all images.
+    """
+    first, *_ = stages.values()
     columns = [
-        (place, stage, key)
-        for place, (stage, _) in enumerate(scores[names[0]])
+        (place, key)
+        for place in range(len(first))
         for key in FORMATS
         # Scores that some images lack stem from other flags.
-        if all(key in scores[name][place][1] for name in names)
+        if all(key in of[place] for of in stages.values())
     ]
-    heads = [f"{stage}: {FORMATS[key][0]}" for _, stage, key in columns]
+    heads = [f"{first[place]['name']}: {FORMATS[key][0]}" for place, key in columns]
     lines = ["| image | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     values = np.array(
-        [[scores[name][place][1][key] for place, _, key in columns] for name in names]
+        [[float(of[place][key]) for place, key in columns] for of in stages.values()]
     )
-    for name, numbers in [*zip(names, values, strict=True), ("mean", values.mean(0))]:
+    for name, numbers in [*zip(stages, values, strict=True), ("mean", values.mean(0))]:
         cells = (
             format(number, FORMATS[key][1])
-            for number, (_, _, key) in zip(numbers, columns, strict=True)
+            for number, (_, key) in zip(numbers, columns, strict=True)
         )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

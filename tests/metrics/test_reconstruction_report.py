@@ -107,6 +107,6 @@ def test_scores_are_written_for_people():
     line = text(scores | {"identity": 0.25})
     assert line == "PSNR dB 10.00, SSIM 0.5000, identity 0.2500"
     # What one image lacks is not shown.
-    rows = {"a": [("w", scores)], "b": [("w", {"psnr": 13.0})]}
+    rows = {"a": [{"name": "w", **scores}], "b": [{"name": "w", "psnr": 13.0}]}
     expected = ["| image | w: PSNR dB |", "|---|---|", "| a | 10.00 |", "| b | 13.00 |"]
-    assert table(["a", "b"], rows).splitlines() == [*expected, "| mean | 11.50 |"]
+    assert table(rows).splitlines() == [*expected, "| mean | 11.50 |"]
