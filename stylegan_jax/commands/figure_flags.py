@@ -285,17 +285,17 @@ class Nearest(Figure):
         network = own.load(self.features) if self.features else None
         seeds = parse_seeds(self.seeds)
         drawn = studio.draw(studio.ws(seeds, psi=self.psi))
-        progress = functools.partial(bar, "nearest images")
-        found = find_nearest(
-            drawn, train, self.count, features=network, progress=progress
+        find = functools.partial(
+            find_nearest,
+            data=train,
+            features=network,
+            progress=functools.partial(bar, "nearest images"),
         )
+        found = find(drawn, count=self.count)
         if held_out is not None:
             more = studio.draw(studio.ws(range(self.samples), psi=self.psi))
-            both = np.concatenate([more, held_out])
-            distances = find_nearest(
-                both, train, features=network, progress=progress
-            ).distances[:, 0]
-            share = copying(distances[: len(more)], distances[len(more) :])
+            distances = find(np.concatenate([more, held_out])).distances[:, 0]
+            share = copying(*np.split(distances, [len(more)]))
             cli.say(
                 f"{len(more)} samples are nearer to a training image than "
                 f"{len(held_out)} held-out images in {share:.0%} of all pairs (50%: no "

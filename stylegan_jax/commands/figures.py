@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def write(figure: Figure, studio: Studio, outputs: Outputs, name: str) -> None:
     """Writes NAME.png, and NAME.mp4 if the figure moves."""
     least = ("columns", "count", "paths", "frames", "hold", "fps")
-    require_at_least(figure, donor=0, **dict.fromkeys(least, 1))
+    require_at_least(figure, donor=0, samples=2, **dict.fromkeys(least, 1))
     name, film = name.replace("-", "_"), isinstance(figure, Moving) and figure.film
     if film:
         video.load_av()
