@@ -191,7 +191,7 @@ def test_a_terminal_gets_a_display_and_a_file_a_line_per_tick(
         assert "\x1b" not in shown and tick.startswith(LINE)
         assert tick.endswith("loss/g +0.5")
         return
-    for text in ("alpha 0.42", "100.0/400 kimg", "25.0%", "+0.5", "host"):
+    for text in ("alpha 0.42", "100.0/400 kimg", "25.0%", "+0.5"):
         assert text in shown
     assert "\x1b[?25h" in shown  # the cursor is given back
 
