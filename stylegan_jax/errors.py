@@ -52,6 +52,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean {names}?" if names else ""
 
 
+def in_a_line(error: BaseException) -> str:
+    """Class and message of another library's error, in one line of at most 250."""
+    text = " ".join(str(error).split())[:200] or "no message"
+    return f"{type(error).__name__}: {text}"
+
+
 def disk_trouble(error: BaseException) -> str | None:
     """The failure of the disk in words; None if the error is about something else."""
     return _DISK.get(_errno(error))

@@ -13,7 +13,7 @@ import pytest
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.commands import cli, recipe_files, running
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import timing
+from stylegan_jax.runs.checkpoint import CheckpointConfig
 
 PROG = "python -m stylegan_jax.train"
 ROOT = Path(cli.__file__).resolve().parents[2]
@@ -265,8 +265,8 @@ def raising(error):
             "error: [Errno 2] No such file or directory:",
         ),
         (
-            lambda: timing.due(1, 0, 0.0),
-            "error: every_kimg 0.0 is less than one image (0.001)\n",
+            lambda: CheckpointConfig(keep_last=0),
+            "error: checkpoint.keep_last is 0, not 1 or more\n",
         ),
     ],
 )

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 import safetensors
 
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_a_line
 from stylegan_jax.io import archives, records
 
 MAX_BYTES = 1 << 34  # of all arrays of a file
@@ -50,7 +50,7 @@ def read_npz(
     except UserError:
         raise
     except archives.UNREADABLE as error:
-        raise UserError(_reason(error)) from error
+        raise UserError(in_a_line(error)) from error
     return found
 
 
@@ -67,7 +67,7 @@ def _array(stream: IO[bytes], size: int, max_bytes: int) -> np.ndarray:
     except KeyError:
         raise UserError("an array of an unknown version") from None
     except Exception as error:  # the header is a Python literal: almost any error
-        raise UserError(f"no NumPy array ({_reason(error)})") from error
+        raise UserError(f"no NumPy array ({in_a_line(error)})") from error
     if dtype.kind not in _KINDS or dtype.hasobject:
         raise UserError(f"an array of {dtype}, which is no plain number")
     if len(shape) > 32 or not all(type(n) is int and 0 <= n < 1 << 48 for n in shape):
@@ -113,9 +113,4 @@ def _safetensors(path: str | os.PathLike[str]) -> Iterator[Any]:
         with safetensors.safe_open(os.fspath(path), framework="numpy") as opened:
             yield opened
     except Exception as error:  # the library has an error of its own, and others pass
-        raise UserError(_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return ascii(text[:120])[1:-1] or type(error).__name__
+        raise UserError(in_a_line(error)) from error

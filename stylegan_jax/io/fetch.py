@@ -48,57 +48,47 @@ def fetch(
     if it has changed: `content` says what it is, `by_hand` the manual way. `notice`,
     the licence, is logged the first time; `check` raises UserError for other content.
     """
-    wrong = f"{path} is not {content}, or damaged:"
-    again = "; remove it to have it fetched again"
 
-    def digest(known: str | None) -> str:
+    def verify(known: str) -> str:
         found = cache.sha256(path)
-        if known is not None and not found.startswith(known):
+        if not found.startswith(known):
             more = "..." if len(known) < 64 else ""
-            raise UserError(f"{wrong} its SHA-256 is {found}, not {known}{more}")
+            raise UserError(
+                f"{path} is not {content}, or damaged: its SHA-256 is {found}, not "
+                f"{known}{more}"
+            )
         return found
 
-    def is_unchanged() -> bool:
-        known = cache.recorded(path)
-        if known is None or not path.exists():
-            return False
+    fetched, problems = False, []
+    # Without a lock if it is known: the cache may be read-only.
+    known = cache.recorded(path) if path.exists() else None
+    with contextlib.nullcontext() if known else cache.exclusive(path):
+        known = cache.recorded(path) if path.exists() else None
+        if not path.exists():
+            for url in urls:
+                try:
+                    download(url, path, max_bytes=max_bytes)
+                    fetched = True
+                    break
+                except UnavailableError as error:
+                    problems.append(str(error))
+            else:
+                reasons = "; ".join(problems)
+                raise UserError(f"{content} cannot be fetched: {reasons}; {by_hand}")
         try:
-            digest(known)
-        except UserError as error:
-            raise UserError(f"{error}{again}") from error
-        return True
-
-    if is_unchanged():
-        return path  # without a lock: the cache may be read-only
-    with cache.exclusive(path):
-        if is_unchanged():  # by now
-            return path
-        here = path.exists()
-        if not here:
-            _from_any(urls, path, content, max_bytes, by_hand)
-        try:
-            found = digest(sha256)
+            found = verify(known or sha256 or "")
+            if known:
+                return path
             check(path)
         except UserError as error:
-            if here:
-                raise UserError(f"{error}{again}") from error
+            if not fetched:
+                again = "remove it to have it fetched again"
+                raise UserError(f"{error}; {again}") from error
             path.unlink()
             raise UserError(f"{error}; removed, fetch it again") from error
         cache.record(path, found)
     _log.warning("%s", notice)
     return path
-
-
-def _from_any(
-    urls: Sequence[str], path: Path, content: str, max_bytes: int, by_hand: str
-) -> None:
-    problems = []
-    for url in urls:
-        try:
-            return download(url, path, max_bytes=max_bytes)
-        except UnavailableError as error:
-            problems.append(str(error))
-    raise UserError(f"{content} cannot be fetched: {'; '.join(problems)}; {by_hand}")
 
 
 def download(url: str, path: Path, *, max_bytes: int) -> None:

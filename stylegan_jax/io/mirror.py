@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_a_line
 from stylegan_jax.io import cache, locks, records
 
 _log = logging.getLogger(__name__)
@@ -47,12 +47,6 @@ def as_url(path: str | Path) -> str:
     assert match is not None
     slashes = ":///" if match[1] == "file" else "://"
     return match[1] + slashes + str(path)[match.end() :].rstrip("/")
-
-
-def _in_a_line(error: BaseException) -> str:
-    """An error's class and the first line of its message, cut to 200 characters."""
-    text = (str(error).strip() or "no message").splitlines()[0][:200]
-    return f"{type(error).__name__}: {text}"
 
 
 @contextlib.contextmanager
@@ -125,7 +119,7 @@ class _Mirror:
             self._bucket.get({name: folder / name for name in wanted})
         except Exception as error:
             raise UserError(
-                f"{self._bucket.url} cannot be read ({_in_a_line(error)})"
+                f"{self._bucket.url} cannot be read ({in_a_line(error)})"
             ) from error
         self._sent = self._files()
 
@@ -161,7 +155,7 @@ class _Mirror:
                     _log.warning(
                         "%s cannot be written (%s); training goes on in %s, and is "
                         "copied when it can be again",
-                        *(self._bucket.url, _in_a_line(error), self._folder),
+                        *(self._bucket.url, in_a_line(error), self._folder),
                     )
                 failing = True
 
@@ -174,7 +168,7 @@ class _Mirror:
             try:
                 return self.push()
             except Exception as failure:
-                reason = _in_a_line(failure)
+                reason = in_a_line(failure)
         message = (
             f"{self._bucket.url} could not be brought up to date ({reason}); the run "
             f"is whole in {self._folder}: copy it there before you start it again"
@@ -231,7 +225,7 @@ def fetched(url: str) -> Path:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"{url} cannot be read ({_in_a_line(error)})") from error
+            raise UserError(f"{url} cannot be read ({in_a_line(error)})") from error
     return folder / _CHECKPOINTS / checkpoint if separator else folder
 
 
@@ -277,7 +271,7 @@ class Bucket:
             way = f"pip install 'stylegan_jax[{extra}]'" if extra else str(error)
             raise UserError(f"{url} needs another library: {way}") from error
         except Exception as error:  # no such scheme; something about credentials
-            raise UserError(f"{url} cannot be used ({_in_a_line(error)})") from error
+            raise UserError(f"{url} cannot be used ({in_a_line(error)})") from error
         self._files: Any = files
         self._root = root.rstrip("/")
 
@@ -288,7 +282,7 @@ class Bucket:
             self._files.rm_file(f"{self._root}/.writable")
         except Exception as error:
             raise UserError(
-                f"{self.url} cannot be used ({_in_a_line(error)}); is the bucket's "
+                f"{self.url} cannot be used ({in_a_line(error)}); is the bucket's "
                 "name right, and are there credentials that may read and write it?"
             ) from error
 

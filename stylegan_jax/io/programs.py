@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_a_line
 from stylegan_jax.io import cache, records
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.stablehlo import RejectedProgramError, check_operations
@@ -56,7 +56,7 @@ def read(path: str | os.PathLike[str], *, again: str) -> export.Exported:
             program.vjp().mlir_module()
     except Exception as error:  # flatbuffers and MLIR have no common class
         raise UserError(
-            f"{path} {_DAMAGED} ({_reason(error)}); write it again with {again}"
+            f"{path} {_DAMAGED} ({in_a_line(error)}); write it again with {again}"
         ) from error
     return program
 
@@ -146,7 +146,7 @@ def problem(path: str, shapes: list[list[int]] | None) -> str | None:
     except RejectedProgramError as error:
         return str(error)
     except Exception as error:  # those of flatbuffers and MLIR have no common class
-        return f"{_DAMAGED} ({_reason(error)})"
+        return f"{_DAMAGED} ({in_a_line(error)})"
     if shapes is None or "cpu" not in program.platforms:
         return None
     zeros = [
@@ -159,13 +159,8 @@ def problem(path: str, shapes: list[list[int]] | None) -> str | None:
             total = jax.grad(lambda *taken: program.call(*taken).sum())
             jax.block_until_ready(jax.jit(total)(*zeros))
     except Exception as error:  # XLA's, of memory, of shapes that it does not take
-        return f"refuses these images: {_reason(error)}"
+        return f"refuses these images: {in_a_line(error)}"
     return None
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ list, `{"key": shape}` for an object with at least these keys, `{...: shape}` fo
 with any keys, or `object` for anything.
 """
 
-import codecs
 import contextlib
 import dataclasses
 import enum
@@ -31,9 +30,6 @@ _MAX_LINES = 1 << 20
 _MAX_LINE = 1 << 20  # characters
 _MAX_DEPTH = 32
 _NAMED_LINES = 5  # of the damaged ones, in a warning
-_LONGEST_INTEGER = 20  # characters of one in 64 bits
-_MARKS = {codecs.BOM_UTF8: "utf-8-sig"}
-_MARKS |= dict.fromkeys([codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE], "utf-16")
 _NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
 _NAMES |= {int: "a whole number", float: "a number", type(None): "null"}
 _NO_NAME = re.compile("[\0\ud800-\udfff]")  # no file has such a name
@@ -120,10 +116,7 @@ def log_lines(path: Path, shape: Any, *, inside: Path | None = None) -> Iterator
         with open_file(path, inside) as file:
             if os.fstat(file.fileno()).st_size > _MAX_LOG_BYTES:
                 raise UserError(f"over {_MAX_LOG_BYTES >> 20} MB")
-            head = file.peek(4)[:4]  # type: ignore[attr-defined]
-            named = (name for mark, name in _MARKS.items() if head.startswith(mark))
-            encoding = next(named, "utf-8")
-            errors = "surrogateescape" if "8" in encoding else "replace"
+            encoding, errors = "utf-8-sig", "surrogateescape"
             with io.TextIOWrapper(file, encoding, errors, newline="\n") as stream:
                 lines = iter(functools.partial(stream.readline, _MAX_LINE), "")
                 for number, text in enumerate(lines, 1):
@@ -192,7 +185,7 @@ def parse(source: bytes | str) -> Any:
             object_pairs_hook=_object,
             parse_constant=_number,
             parse_float=_number,
-            parse_int=_integer,
+            parse_int=_number,
         )
     except UnicodeError:
         raise UserError("it is not text in UTF-8") from None
@@ -208,15 +201,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _number(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
-        raise UserError(f"the number {text[:20]}")
-    return value
-
-
-def _integer(text: str) -> int:
-    if len(text) > _LONGEST_INTEGER or abs(value := int(text)) >= 1 << 64:
-        raise UserError(f"the number {text[:20]}..., which has over 64 bits")
-    return value
+    whole = text.lstrip("-").isdigit()
+    if not math.isfinite(value) or (whole and abs(value) >= 1 << 64):
+        raise UserError(f"the number {text[:20]}, infinite or of over 64 bits")
+    return int(text) if whole else value
 
 
 def _check_texts_and_depth(value: Any, depth: int) -> None:

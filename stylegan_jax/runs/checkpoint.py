@@ -10,7 +10,6 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import errno
-import json
 import logging
 import math
 import resource
@@ -21,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
+from flax.serialization import msgpack_restore, msgpack_serialize
 
 from stylegan_jax.distributed import parallel, processes
 from stylegan_jax.errors import UserError, place_trouble
@@ -271,20 +271,9 @@ def _share(found: Restored | None) -> Restored | None:
     """Broadcasts from process 0, as bytes: a sum of floats loses the sign of zero."""
     if jax.process_count() == 1:
         return found
-    leaves: dict[str, np.ndarray] = {} if found is None else found.state
-    kinds = [(name, str(x.dtype), x.shape) for name, x in leaves.items()]
-    header = None if found is None else (kinds, found._replace(state=None))
-    header = json.loads(processes.broadcast(json.dumps(header).encode()))
-    if header is None:
-        return None
-    kinds, (nimg, _, metadata, scores) = header
-    content = processes.broadcast(b"".join(x.tobytes() for x in leaves.values()))
-    leaves, start = {}, 0
-    for name, dtype, shape in kinds:
-        flat = np.frombuffer(content, np.dtype(dtype), math.prod(shape), start)
-        leaves[name] = flat.reshape(shape)
-        start += flat.nbytes
-    return Restored(nimg, leaves, metadata, scores)
+    content = msgpack_serialize(found._asdict()) if found else b""
+    content = processes.broadcast(content)
+    return Restored(**msgpack_restore(content)) if content else None
 
 
 def _place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:

@@ -26,7 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_a_line
 from stylegan_jax.io import records
 from stylegan_jax.io.atomic import atomic_write
 
@@ -79,7 +79,7 @@ def step_directories(directory: Path) -> list[tuple[int, Path]]:
 def named_leaves(tree: Any) -> dict[str, Any]:
     """Leaves by path, such as `d_opt_state/0/mu/block4/conv/bias`.
 
-    Raises UserError for typed random keys, other non-arrays, and paths that collide.
+    Raises UserError for typed random keys and other non-arrays.
     """
     named: dict[str, Any] = {}
     for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
@@ -90,8 +90,6 @@ def named_leaves(tree: Any) -> dict[str, Any]:
             )
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             raise UserError(f"{name} is a typed key; store jax.random.key_data of it")
-        if name in named:
-            raise UserError(f"two leaves of the state are called {name}")
         named[name] = leaf
     return named
 
@@ -212,8 +210,7 @@ def read_step(
     except UnreadableCheckpoint:
         raise
     except Exception as error:  # Orbax raises KeyError, ValueError, bare Exception ...
-        reason = (str(error).strip() or "no message").splitlines()[0][:200]
-        raise UnreadableCheckpoint(f"{type(error).__name__}: {reason}") from error
+        raise UnreadableCheckpoint(in_a_line(error)) from error
     for name, array in leaves.items():
         if _fingerprint(array) != fingerprints[name]:
             raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")

@@ -149,15 +149,9 @@ def test_many_damaged_lines_are_counted(
     ]
 
 
-@pytest.mark.parametrize(
-    ("mark", "encoding"),
-    [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le")],
-)
-def test_a_log_saved_by_an_editor_is_read(
-    mark: bytes, encoding: str, tmp_path: Path
-) -> None:
+def test_a_log_saved_by_an_editor_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_bytes(mark + b"".join(LINES).decode().encode(encoding))
+    path.write_bytes(codecs.BOM_UTF8 + b"".join(LINES))
     assert [x["nimg"] for x in records.read_log(path, {})] == [1, 2, 3, 4]
 
 
