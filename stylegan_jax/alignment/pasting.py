@@ -27,9 +27,6 @@ def paste_back(
         unedited: uint8 `[S, S, 3]`, the crop before the edit; only the difference is
             added then, which keeps the photograph's finer detail but may show what was
             removed.
-
-    Raises:
-        UserError: other shapes, quad or `feather`.
     """
     quad = np.asarray(quad, np.float64)
     _check(photograph, crop, quad, feather, unedited)
@@ -61,11 +58,9 @@ def _check(
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             kind = f"{image.dtype} {image.shape}"
             raise UserError(f"the {name} is not uint8 [H, W, 3] but {kind}")
-    if crop.shape[0] != crop.shape[1]:
-        raise UserError(f"a crop of {crop.shape[1]}x{crop.shape[0]} is not square")
-    if unedited is not None and unedited.shape != crop.shape:
-        shapes = f"{unedited.shape} and {crop.shape}"
-        raise UserError(f"crops before and after the edit differ in shape: {shapes}")
+    shapes = {crop.shape, crop.shape if unedited is None else unedited.shape}
+    if shapes != {(len(crop), len(crop), 3)}:
+        raise UserError(f"a crop, edited or not, is [S, S, 3], got {sorted(shapes)}")
     if quad.shape != (4, 2) or not np.isfinite(quad).all():
         raise UserError(f"a quad is four points (x, y), got shape {quad.shape}")
     skew = np.abs(quad[0] + quad[2] - quad[1] - quad[3]).max()

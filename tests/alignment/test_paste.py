@@ -64,12 +64,12 @@ def test_mistakes_are_named():
     given = {"photograph": photograph, "crop": crop, "quad": quad}
     for changed, words in [
         ({"photograph": photograph / 255}, "photograph is not uint8"),
-        ({"crop": crop[:4]}, "not square"),
+        ({"crop": crop[:4]}, r"got \[\(4, 8, 3\)\]"),
         ({"quad": quad[:3]}, "four points"),
         ({"quad": skewed}, "no parallelogram"),
         ({"quad": quad + 500}, "outside"),
         ({"feather": 0.6}, "feather"),
-        ({"unedited": crop[:4, :4]}, "differ in shape"),
+        ({"unedited": crop[:4, :4]}, r"got \[\(4, 4, 3\), \(8, 8, 3\)\]"),
     ]:
         with pytest.raises(UserError, match=words):
             paste_back(**given | changed)
