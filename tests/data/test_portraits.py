@@ -9,7 +9,13 @@ import pytest
 
 from stylegan_jax.data.portraits import source
 from stylegan_jax.data.portraits.people import HAIR_STYLES, LABEL_SIZES
-from stylegan_jax.data.portraits.shapes import arc, egg, inside, lens, pixel_centres
+from stylegan_jax.data.portraits.shapes import (
+    Frame,
+    egg,
+    patch,
+    pixel_centres,
+    rolled_frame,
+)
 from stylegan_jax.data.portraits.source import (
     PortraitAttributes,
     Portraits,
@@ -285,15 +291,16 @@ def test_mistakes_are_named(make, error, words):
 
 @pytest.mark.parametrize("size", [64, 256])
 def test_coverages_add_up_to_the_shapes_areas(size):
-    x, y = pixel_centres(size)
-    pixel = 2 / size
-    x, y = x - 0.013, y + 0.007  # off the grid
-    area = inside(egg(x, y, (0.5, 0.3)), pixel).sum() * pixel**2
+    frame = rolled_frame(
+        Frame(*pixel_centres(size)), (0.013, -0.007), 0
+    )  # off the grid
+    p = patch(np.zeros((3, size, size)), frame, (-2, -2, 2, 2))
+    area = p.inside(egg(p.x, p.y, (0.5, 0.3))).sum() * p.pixel**2
     assert area == pytest.approx(np.pi * 0.5 * 0.3, rel=0.01)
-    area = lens(x, y, 0.4, 0.1, 0.2, pixel).sum() * pixel**2
+    area = p.lens(p.x, p.y, 0.4, 0.1, 0.2).sum() * p.pixel**2
     assert area == pytest.approx(4 / 3 * 0.4 * 0.3, rel=0.01)
-    thin = arc(x, y, 0.4, 0.05, 0.3 * pixel, pixel).sum() * pixel**2
-    assert thin == pytest.approx(2 / 3 * 0.8 * 0.3 * pixel, rel=0.03)
+    thin = p.arc(p.x, p.y, 0.4, 0.05, 0.3 * p.pixel).sum() * p.pixel**2
+    assert thin == pytest.approx(2 / 3 * 0.8 * 0.3 * p.pixel, rel=0.03)
 
 
 def test_the_drawing_is_that_of_its_version():

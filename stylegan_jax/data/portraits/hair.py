@@ -8,19 +8,16 @@ from stylegan_jax.data.portraits.people import (
     MOUTH_Y,
     WHITE,
     Person,
-    head_distance,
     mix,
     smooth_step,
 )
 from stylegan_jax.data.portraits.shapes import (
     Colour,
     Patch,
-    arc,
     clamp,
     egg,
     glow,
     inside,
-    lens,
     noise_line,
     patch,
     puffs,
@@ -49,13 +46,12 @@ class Hair:
         self.person = person
         head, style = person.head, person.traits.hair_style
         self.resolution = head.x.shape[0]
-        self.pixel = 2 / self.resolution
         self.volume, self.top, self.depth, self.doublings = _CUTS[style]
         self.shift = -0.05 * person.traits.pose  # the back of the head turns away
         self.side = math.copysign(1, person.traits.light)  # to which hair is combed
         self.strands, self.radius = self._strands(rng)
         self.outer = self._outer_distance()
-        self.cover = inside(self.outer, self.pixel)
+        self.cover = inside(self.outer, 2 / self.resolution)
         self.colour = person.hair
 
     def _strands(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +84,7 @@ class Hair:
         x, y = person.head.x - self.shift, person.head.y
         style, end = person.traits.hair_style, person.hair_end
         if style == "bald":
-            return head_distance(person, person.head.x, y)
+            return person.head_distance(person.head.x, y)
         rx, ry = person.radii[0] + 0.8 * self.volume + 0.01, person.radii[1]
         if style == "curly":
             top, bottom = -ry - self.volume, min(max(end, 0.05), 0.6)
@@ -151,7 +147,7 @@ class Hair:
         """Paints hair over the face and ears; returns its coverage `[R, R]`."""
         p = self._patch(planes)
         front = np.zeros_like(self.cover)
-        coverage = self.cover[p.at] * (1 - inside(self._hairline(p.at), p.pixel))
+        coverage = self.cover[p.at] * (1 - p.inside(self._hairline(p.at)))
         front[p.at] = coverage
         style = self.person.traits.hair_style
         if style == "bald":
@@ -177,8 +173,8 @@ class Hair:
         full = smooth_step(amount, 0.35, 0.7)
         u = np.abs(x) * (1 / 0.42)
         beard = clamp(14 * (y - 0.30 + 0.36 * u * u * u))
-        beard *= 1 - lens(x, y - MOUTH_Y - 0.01, 0.17, 0.045, 0.075, p.pixel)
-        moustache = lens(x, y - MOUTH_Y + 0.04, 0.17, 0.035, 0.012, p.pixel)
+        beard *= 1 - p.lens(x, y - MOUTH_Y - 0.01, 0.17, 0.045, 0.075)
+        moustache = p.lens(x, y - MOUTH_Y + 0.04, 0.17, 0.035, 0.012)
         beard = np.maximum(beard, moustache)
         colour = 0.85 * self.colour
         p.paint(beard, colour, 0.3 * (1 - full) * min(3 * amount, 1))
@@ -187,7 +183,7 @@ class Hair:
         self._paint(p, 0.94 * full * beard, colour)
         grown = head.copy()
         fluff = 0.03 * full * clamp(4 * p.y)
-        grown[p.at] = inside(head_distance(person, p.x, p.y) - fluff, p.pixel)
+        grown[p.at] = p.inside(person.head_distance(p.x, p.y) - fluff)
         return grown
 
     def paint_brows(self, planes: np.ndarray) -> None:
@@ -197,5 +193,5 @@ class Hair:
         x, y = np.abs(p.x) - 0.205, p.y + 0.205 - 0.01 * person.manly
         thick = 0.034 + 0.022 * person.manly + 0.008 * person.traits.brow_weight
         bow = 0.035 - 0.018 * person.manly
-        brow = arc(x, y, 0.135, bow, thick, p.pixel, tilt=0.010)
+        brow = p.arc(x, y, 0.135, bow, thick, tilt=0.010)
         p.paint(brow, mix(0.62 * self.colour, person.shadow, 0.12), 0.92)

@@ -27,20 +27,15 @@ from stylegan_jax.data.portraits.people import (
     Person,
     PortraitAttributes,
     along,
-    head_distance,
-    make_person,
     mix,
     smooth_step,
 )
 from stylegan_jax.data.portraits.shapes import (
-    arc,
     clamp,
     egg,
     glow,
     inside,
-    lens,
     noise_plane,
-    outline,
     patch,
     pixel_centres,
 )
@@ -52,8 +47,8 @@ def paint_portrait(
     traits: PortraitAttributes, resolution: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Paints all parts; float32 `[3, R, R]` in about [0, 1]."""
-    person = make_person(traits, resolution)
-    head = inside(head_distance(person, *person.head[:2]), 2 / resolution)
+    person = Person(traits, resolution)
+    head = inside(person.head_distance(*person.head[:2]), 2 / resolution)
     hair = Hair(person, rng)
     planes = _background(traits, resolution)
     hair.paint_back(planes)
@@ -102,37 +97,37 @@ def _body(planes: np.ndarray, person: Person) -> None:
     ax = np.abs(p.x)
     width = 0.17 + 0.055 * person.manly
     flare = np.maximum(p.y - 0.62, 0)
-    neck = inside(ax - width - 1.2 * flare * flare, p.pixel)
+    neck = p.inside(ax - width - 1.2 * flare * flare)
     p.paint(neck, person.skin)
     p.paint(neck * clamp((0.86 - p.y) / 0.3), person.shadow, 0.85)
     shoulders = egg(p.x, p.y - 1.42, (0.84 + 0.08 * person.manly, 0.69), square=0.2)
-    body = inside(shoulders, p.pixel)
-    p.paint(body * inside(ax - 0.5, p.pixel), mix(person.skin, person.shadow, 0.25))
+    body = p.inside(shoulders)
+    p.paint(body * p.inside(ax - 0.5), mix(person.skin, person.shadow, 0.25))
     cloth = np.array(traits.clothes, np.float32)
     if traits.neckline == "turtleneck":
         roll = np.maximum(ax - width - 0.035, np.abs(p.y - 0.88) - 0.15)
-        cover = np.maximum(body, inside(roll, p.pixel))
+        cover = np.maximum(body, p.inside(roll))
     elif traits.neckline == "crew":
-        cover = body * (1 - inside(egg(p.x, p.y - 0.7, (0.26, 0.16)), p.pixel))
+        cover = body * (1 - p.inside(egg(p.x, p.y - 0.7, (0.26, 0.16))))
     else:
         steep = 0.8 if traits.neckline == "collar" else 1.05
-        cover = body * (1 - inside((ax + steep * (p.y - 1.02)) * 0.7, p.pixel))
+        cover = body * (1 - p.inside((ax + steep * (p.y - 1.02)) * 0.7))
     p.paint(cover, cloth)
     away = clamp(0.06 - math.copysign(0.6, traits.light) * p.x, 0, 0.4)
     p.paint(cover * away, 0.55 * cloth)
     if traits.neckline == "turtleneck":
-        fold = arc(p.x, p.y - 0.83, width + 0.06, -0.05, 0.03, p.pixel)
+        fold = p.arc(p.x, p.y - 0.83, width + 0.06, -0.05, 0.03)
         p.paint(fold * cover, 0.6 * cloth, 0.7)
     elif traits.neckline == "crew":
-        rim = outline(egg(p.x, p.y - 0.7, (0.275, 0.175)), 0.03, p.pixel)
+        rim = p.outline(egg(p.x, p.y - 0.7, (0.275, 0.175)), 0.03)
         p.paint(rim * body, 0.75 * cloth)
     elif traits.neckline == "collar":
         inner = -0.78 * (ax + 0.8 * (p.y - 1.02))
         outer = 0.94 * (ax - 0.27 + 0.35 * (p.y - 0.76))
         ends = np.maximum(0.9 * (p.y - 0.99 - 0.5 * ax), 0.73 - p.y)
         leaf = np.maximum(np.maximum(inner, outer), ends)
-        p.paint(inside(leaf - 0.018, p.pixel) * body, 0.6 * cloth)
-        p.paint(inside(leaf, p.pixel), mix(cloth, WHITE, 0.35))
+        p.paint(p.inside(leaf - 0.018) * body, 0.6 * cloth)
+        p.paint(p.inside(leaf), mix(cloth, WHITE, 0.35))
 
 
 def _skin(planes: np.ndarray, person: Person) -> None:
@@ -152,9 +147,9 @@ def _ear(planes: np.ndarray, person: Person, side: int, opacity: float) -> None:
     x = side * person.radii[0] * (1.0 - 0.10 * abs(pose) - 0.12 * max(-side * pose, 0))
     p = patch(planes, person.head, (x - 0.08, -0.12, x + 0.08, 0.16))
     place = p.x - x, p.y - 0.02
-    ear = inside(egg(*place, (0.075, 0.135), taper=0.4), p.pixel)
+    ear = p.inside(egg(*place, (0.075, 0.135), taper=0.4))
     p.paint(ear, mix(person.skin, person.shadow, 0.25), opacity)
-    hollow = inside(egg(*place, (0.04, 0.085), taper=0.4), p.pixel)
+    hollow = p.inside(egg(*place, (0.04, 0.085), taper=0.4))
     p.paint(hollow, person.shadow, 0.6 * opacity)
 
 
@@ -182,7 +177,7 @@ def _cheeks(planes: np.ndarray, person: Person) -> None:
     depth = 0.11 * smile + 0.6 * smooth_step(person.traits.age, 0.15, 0.85)
     if depth > 0:
         slant = ax - 0.15 - 0.28 * (p.y - 0.14)
-        fold = arc(p.y - 0.265, slant, 0.11, -0.02, 0.016, p.pixel)
+        fold = p.arc(p.y - 0.265, slant, 0.11, -0.02, 0.016)
         p.paint(fold, mix(person.shadow, BLACK, 0.12), min(depth, 0.75))
 
 
@@ -192,12 +187,12 @@ def _wrinkles(planes: np.ndarray, person: Person) -> None:
         return
     p = patch(planes, person.face, (-0.40, -0.38, 0.40, 0.1))
     ax = np.abs(p.x)
-    bags = arc(ax - EYE_X, p.y - 0.062, 0.10, -0.022, 0.014, p.pixel)
+    bags = p.arc(ax - EYE_X, p.y - 0.062, 0.10, -0.022, 0.014)
     # Three parallel lines at once: y is folded onto the nearest of them.
     line = clamp(np.rint((p.y + 0.075) / 0.04), 0, 2)
-    crow = arc(ax - 0.345, p.y + 0.075 - 0.04 * line, 0.03, 0, 0.011, p.pixel)
+    crow = p.arc(ax - 0.345, p.y + 0.075 - 0.04 * line, 0.03, 0, 0.011)
     line = clamp(np.rint((p.y + 0.35) / 0.05), 0, 2)
-    brow = arc(p.x, p.y + 0.35 - 0.05 * line, 0.19, 0.012, 0.013, p.pixel)
+    brow = p.arc(p.x, p.y + 0.35 - 0.05 * line, 0.19, 0.012, 0.013)
     lines = np.maximum(np.maximum(bags, 0.7 * crow), brow)
     p.paint(lines, mix(person.shadow, BLACK, 0.12), old)
 
@@ -212,8 +207,8 @@ def _nose(planes: np.ndarray, person: Person) -> None:
     lit = math.copysign(1, traits.light)
     dark = mix(person.skin, person.shadow, 0.9)
     p.paint(glow(x + 0.05 * lit, y + 0.07, (0.05, 0.2)), dark, 0.5)
-    p.paint(arc(x, y - 0.035, width, -0.028, 0.035, p.pixel), dark, 0.85)
-    nostrils = inside(egg(np.abs(x) - 0.036, y - 0.038, (0.02, 0.011)), p.pixel)
+    p.paint(p.arc(x, y - 0.035, width, -0.028, 0.035), dark, 0.85)
+    nostrils = p.inside(egg(np.abs(x) - 0.036, y - 0.038, (0.02, 0.011)))
     p.paint(nostrils, mix(person.shadow, BLACK, 0.45), 0.75)
     x = x - 0.012 * lit
     shine = glow(x, y + 0.015, (0.035, 0.05)) + 0.6 * glow(x, y + 0.13, (0.022, 0.14))
@@ -235,17 +230,17 @@ def _mouth(planes: np.ndarray, person: Person) -> None:
     lip = mix(mix(person.skin, person.shadow, 0.6), LIP, red)
     under = bow + gap + lower  # depth of the lower lip's edge
     dip = 1 - 0.3 * glow(x, 0 * y, (0.4 * half, 1))  # Cupid's bow
-    p.paint(lens(x, y, half + 0.012, upper * dip - bow, under, p.pixel), lip)
-    upper_lip = lens(x, y, half + 0.012, upper * dip - bow, bow, p.pixel)
+    p.paint(p.lens(x, y, half + 0.012, upper * dip - bow, under), lip)
+    upper_lip = p.lens(x, y, half + 0.012, upper * dip - bow, bow)
     p.paint(upper_lip, 0.7 * lip, 0.35)
     p.paint(glow(x, y - under + 0.5 * lower, (0.08, 0.016)), mix(lip, WHITE, 0.6), 0.35)
     if gap > 0:
-        hole = lens(x, y, half - 0.01, -bow, bow + gap, p.pixel)
+        hole = p.lens(x, y, half - 0.01, -bow, bow + gap)
         p.paint(hole, MOUTH)
         p.paint(hole * glow(x, y - (bow + gap), (0.1, 0.045)), TONGUE)
-        teeth = lens(x, y, half - 0.02, -bow, bow + 0.55 * gap, p.pixel)
+        teeth = p.lens(x, y, half - 0.02, -bow, bow + 0.55 * gap)
         p.paint(teeth * hole, mix(WHITE, person.skin, 0.08))
-    seam = arc(x, y, half, -bow, 0.014, p.pixel)
+    seam = p.arc(x, y, half, -bow, 0.014)
     p.paint(seam, mix(lip, MOUTH, 0.85), 0.85)
     p.paint(glow(x, y - under - 0.035, (0.1, 0.025)), person.shadow, 0.4)
 
@@ -258,7 +253,7 @@ def _eyes(planes: np.ndarray, person: Person) -> None:
     half, up, down = 0.112 * size, 0.070 * size * (1 - 0.16 * age), 0.056 * size
     tilt = -0.010 + 0.02 * age - 0.012 * fair
     p.paint(glow(x, y + 0.02, (0.17, 0.13)), person.shadow, 0.42)
-    white = lens(x, y, half, up, down, p.pixel, tilt=tilt)
+    white = p.lens(x, y, half, up, down, tilt=tilt)
     p.paint(white, EYE_WHITE)
     shade = clamp((0.01 - y) * 11)  # of the upper lid
     p.paint(white * shade, mix(person.shadow, BLACK, 0.1), 0.35)
@@ -266,24 +261,24 @@ def _eyes(planes: np.ndarray, person: Person) -> None:
     from_pupil = np.sqrt(x * x + iris_y * iris_y)
     colour = along(EYES, traits.eye_colour)
     radius = 0.065 * size
-    p.paint(white * inside(from_pupil - radius, p.pixel), 0.55 * colour)
-    iris = white * inside(from_pupil - (radius - 0.012), p.pixel)
+    p.paint(white * p.inside(from_pupil - radius), 0.55 * colour)
+    iris = white * p.inside(from_pupil - (radius - 0.012))
     p.paint(iris, colour)
     p.paint(iris * glow(x, iris_y - 0.03, (0.05, 0.04)), mix(colour, WHITE, 0.5), 0.5)
-    p.paint(white * inside(from_pupil - 0.031, p.pixel), BLACK)
+    p.paint(white * p.inside(from_pupil - 0.031), BLACK)
     spark_x = np.sign(p.x) * x - math.copysign(0.022, traits.light)
     spark = np.sqrt(spark_x * spark_x + (iris_y + 0.022) ** 2)
-    p.paint(inside(spark - 0.017, p.pixel), WHITE)
+    p.paint(p.inside(spark - 0.017), WHITE)
     lash = 0.020 + 0.012 * fair
-    lid = lens(x, y, half + 0.008, up + lash, 0.004 - up, p.pixel, tilt=tilt)
+    lid = p.lens(x, y, half + 0.008, up + lash, 0.004 - up, tilt=tilt)
     p.paint(lid, mix(BLACK, person.shadow, 0.1))
     line = mix(person.shadow, BLACK, 0.3)
-    p.paint(arc(x, y, half, -down, 0.010, p.pixel, tilt=tilt), line, 0.6)
-    crease = arc(x, y + 0.035, half, up - 0.004 - 0.02 * age, 0.012, p.pixel, tilt=tilt)
+    p.paint(p.arc(x, y, half, -down, 0.010, tilt=tilt), line, 0.6)
+    crease = p.arc(x, y + 0.035, half, up - 0.004 - 0.02 * age, 0.012, tilt=tilt)
     p.paint(crease, line, 0.6)
     if fair > 0.5:
         y = y - (tilt - 0.012)
-        wing = arc(x - half - 0.014, y, 0.028, 0.0, 0.018, p.pixel, tilt=-0.016)
+        wing = p.arc(x - half - 0.014, y, 0.028, 0.0, 0.018, tilt=-0.016)
         p.paint(wing, BLACK, 2 * fair - 1)
 
 
@@ -299,15 +294,15 @@ def _glasses(planes: np.ndarray, person: Person, bare: np.ndarray) -> None:
         "oval": ((0.18, 0.115), 0.35),
     }[traits.glasses_style]
     distance = egg(x, y, radii, square=square)
-    glass = inside(distance, p.pixel)
+    glass = p.inside(distance)
     p.paint(glass, GLASS, 0.1)
-    glare = inside(np.abs(np.sign(p.x) * x + y + 0.05) - 0.022, p.pixel)
+    glare = p.inside(np.abs(np.sign(p.x) * x + y + 0.05) - 0.022)
     p.paint(glass * glare, WHITE, 0.28)
-    frame = outline(distance, 0.030, p.pixel)
-    bridge = arc(p.x, y + 0.01, 0.075, 0.025, 0.04, p.pixel)
-    bridge *= inside(ax - 0.05, p.pixel)
-    arm = inside(np.abs(y + 0.025) - 0.014, p.pixel)
-    arm *= inside(np.abs(ax - 0.40) - 0.04, p.pixel) * bare[p.at] * (1 - glass)
+    frame = p.outline(distance, 0.030)
+    bridge = p.arc(p.x, y + 0.01, 0.075, 0.025, 0.04)
+    bridge *= p.inside(ax - 0.05)
+    arm = p.inside(np.abs(y + 0.025) - 0.014)
+    arm *= p.inside(np.abs(ax - 0.40) - 0.04) * bare[p.at] * (1 - glass)
     p.paint(
         np.maximum(np.maximum(frame, bridge), arm), along(FRAMES, traits.frame_colour)
     )

@@ -1,7 +1,7 @@
 """Attributes, geometry and colours of drawn people."""
 
-import colorsys
-from dataclasses import dataclass
+import dataclasses
+from colorsys import hsv_to_rgb as hsv
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from stylegan_jax.data.portraits.shapes import (
     Colour,
     Frame,
     egg,
-    plain_frame,
+    pixel_centres,
     rolled_frame,
     turned_frame,
 )
@@ -20,22 +20,16 @@ GLASSES_STYLES = ("round", "square", "oval")
 NECKLINES = ("crew", "vee", "collar", "turtleneck")
 
 # Number of classes by label.
-LABEL_SIZES = {
-    "pose": 2,
-    "smile": 2,
-    "eyeglasses": 2,
-    "age": 2,
-    "gender": 2,
-    "hair_style": len(HAIR_STYLES),
-}
+LABEL_SIZES = {"hair_style": len(HAIR_STYLES), "pose": 2, "smile": 2}
+LABEL_SIZES |= {"eyeglasses": 2, "age": 2, "gender": 2}
 
-_SIGNED = ["pose", "smile", "gender", "face_width", "eye_size", "nose_size"]
-_SIGNED += ["lip_fullness", "brow_weight", "light", "pitch", "roll"]
-_UNSIGNED = ["age", "hair_length", "hair_colour", "facial_hair", "skin_tone"]
-_UNSIGNED += ["eye_colour", "freckles", "frame_colour"]
+_CHOICES = {"hair_style": HAIR_STYLES, "glasses_style": GLASSES_STYLES}
+_CHOICES["neckline"] = NECKLINES
+_SIGNED = {"pose", "smile", "gender", "face_width", "eye_size", "nose_size"}
+_SIGNED |= {"lip_fullness", "brow_weight", "light", "pitch", "roll"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PortraitAttributes:
     """All attributes of a person; fine random detail is drawn separately."""
 
@@ -67,29 +61,17 @@ class PortraitAttributes:
     background_bottom: tuple[float, float, float] = (0.55, 0.65, 0.8)
 
     def __post_init__(self) -> None:
-        for names, low in ((_SIGNED, -1.0), (_UNSIGNED, 0.0)):
-            for name in names:
-                value = getattr(self, name)
-                if not low <= value <= 1.0:
-                    raise UserError(f"{name} is {value}, but must lie in [{low:g}, 1]")
-        for name, known in (
-            ("hair_style", HAIR_STYLES),
-            ("glasses_style", GLASSES_STYLES),
-            ("neckline", NECKLINES),
-        ):
-            if getattr(self, name) not in known:
-                raise UserError(
-                    f"{name} {getattr(self, name)!r} is unknown; choose one of {known}"
-                )
+        for field in dataclasses.fields(self):
+            name, value = field.name, getattr(self, field.name)
+            low = -1 if name in _SIGNED else 0
+            if field.type is float and not low <= value <= 1:
+                raise UserError(f"{name} is {value}, but must lie in [{low}, 1]")
+            if value not in (known := _CHOICES.get(name, [value])):
+                raise UserError(f"{name} {value!r} is unknown; choose one of {known}")
 
 
 def attributes(index: int, *, seed: int = 0) -> PortraitAttributes:
-    """The person at `index`, a pure function of `(seed, index)`.
-
-    Fields are independent. Raises UserError for negative `index` or `seed`.
-    """
-    if index < 0 or seed < 0:
-        raise UserError(f"index {index} and seed {seed} must not be negative")
+    """The person at `index`, a pure function of `(seed, index)`; fields independent."""
     rng = np.random.default_rng([seed, index])
     u = rng.random(41).tolist()
     left, manly = u[25] < 0.5, u[26] < 0.5
@@ -119,13 +101,9 @@ def attributes(index: int, *, seed: int = 0) -> PortraitAttributes:
         light=(-1 if left else 1) * (0.5 + 0.5 * u[16]),
         pitch=jitter[5],
         roll=jitter[6],
-        clothes=colorsys.hsv_to_rgb(u[17], 0.15 + 0.5 * u[18], 0.25 + 0.6 * u[19]),
-        background_top=colorsys.hsv_to_rgb(
-            hue, 0.08 + 0.22 * u[20], 0.86 + 0.12 * u[21]
-        ),
-        background_bottom=colorsys.hsv_to_rgb(
-            near, 0.18 + 0.27 * u[22], 0.6 + 0.28 * u[23]
-        ),
+        clothes=hsv(u[17], 0.15 + 0.5 * u[18], 0.25 + 0.6 * u[19]),
+        background_top=hsv(hue, 0.08 + 0.22 * u[20], 0.86 + 0.12 * u[21]),
+        background_bottom=hsv(near, 0.18 + 0.27 * u[22], 0.6 + 0.28 * u[23]),
     )
 
 
@@ -185,57 +163,34 @@ def smooth_step(value: float, low: float, high: float) -> float:
     return t * t * (3 - 2 * t)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Person:
     """Geometry and colours shared by several parts."""
 
-    traits: PortraitAttributes
-    picture: Frame
-    head: Frame
-    face: Frame
-    manly: float  # 0 feminine .. 1 masculine
-    radii: tuple[float, float]  # of the head
-    skin: Colour
-    shadow: Colour  # of the skin
-    hair: Colour
-    hair_end: float  # y where side and back hair ends
-    hair_gone: float  # 0 .. 1, receding
+    def __init__(self, traits: PortraitAttributes, resolution: int) -> None:
+        """Places a person in pictures of a resolution."""
+        self.traits = traits
+        self.manly = 0.5 + 0.5 * traits.gender  # 0 feminine .. 1 masculine
+        self.picture = Frame(*pixel_centres(resolution))
+        centre = (-0.085 * traits.pose, 0.02)
+        self.head = rolled_frame(self.picture, centre, 0.07 * traits.roll)
+        turn = MAX_TURN * traits.pose
+        self.face = turned_frame(self.head, turn, 0.52, 0.025 * traits.pitch)
+        self.radii = (0.435 + 0.02 * traits.face_width + 0.02 * self.manly, 0.615)
+        self.skin = along(SKIN, traits.skin_tone)
+        self.shadow = self.skin * np.array([0.80, 0.66, 0.62], np.float32)
+        grey = smooth_step(traits.age, 0.35, 0.9)
+        self.hair = mix(along(HAIR, traits.hair_colour), GREY, 0.9 * grey)
+        length = 0.62 + 0.5 * traits.hair_length - 0.85 * self.manly
+        if traits.hair_style in ("bun", "bald"):
+            length = 0.0
+        self.hair_end = -0.06 + 0.95 * max(length, 0.0)  # y of side and back hair
+        # 0 .. 1, receding
+        self.hair_gone = smooth_step(traits.age, 0.3, 0.95) * self.manly
 
-
-def make_person(traits: PortraitAttributes, resolution: int) -> Person:
-    """Geometry and colours of a person at a resolution."""
-    manly = 0.5 + 0.5 * traits.gender
-    picture = plain_frame(resolution)
-    head = rolled_frame(picture, (-0.085 * traits.pose, 0.02), 0.07 * traits.roll)
-    turn = MAX_TURN * traits.pose
-    face = turned_frame(head, turn, 0.52, 0.025 * traits.pitch)
-    skin = along(SKIN, traits.skin_tone)
-    shadow = skin * np.array([0.80, 0.66, 0.62], np.float32)
-    grey = smooth_step(traits.age, 0.35, 0.9)
-    length = 0.62 + 0.5 * traits.hair_length - 0.85 * manly
-    if traits.hair_style in ("bun", "bald"):
-        length = 0.0
-    return Person(
-        traits=traits,
-        picture=picture,
-        head=head,
-        face=face,
-        manly=manly,
-        radii=(0.435 + 0.02 * traits.face_width + 0.02 * manly, 0.615),
-        skin=skin,
-        shadow=shadow,
-        hair=mix(along(HAIR, traits.hair_colour), GREY, 0.9 * grey),
-        hair_end=-0.06 + 0.95 * max(length, 0.0),
-        hair_gone=smooth_step(traits.age, 0.3, 0.95) * manly,
-    )
-
-
-def head_distance(person: Person, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Signed distance to the head's outline, in head coordinates."""
-    rx, ry = person.radii
-    lean = 0.1 * person.traits.pose
-    x = x - lean * np.maximum(y, 0)
-    age = person.traits.age
-    taper = 0.34 - 0.22 * person.manly - 0.06 * age
-    square = 0.12 + 0.33 * person.manly + 0.1 * age
-    return egg(x, y, (rx, ry), taper=taper, square=square)
+    def head_distance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Signed distance to the head's outline, in head coordinates."""
+        age, lean = self.traits.age, 0.1 * self.traits.pose
+        x = x - lean * np.maximum(y, 0)
+        taper = 0.34 - 0.22 * self.manly - 0.06 * age
+        square = 0.12 + 0.33 * self.manly + 0.1 * age
+        return egg(x, y, self.radii, taper=taper, square=square)

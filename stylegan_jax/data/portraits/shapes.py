@@ -45,6 +45,53 @@ class Patch(NamedTuple):
         change *= coverage
         np.add(self.planes, change, out=self.planes)
 
+    def inside(self, distance: np.ndarray) -> np.ndarray:
+        """Coverage from the signed distance (negative within)."""
+        return inside(distance, self.pixel)
+
+    def outline(self, distance: np.ndarray, thickness: float) -> np.ndarray:
+        """Coverage of a line `thickness` wide along an outline."""
+        half = thickness / 2
+        return self.inside(distance - half) - self.inside(distance + half)
+
+    def lens(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        half_width: float,
+        up: float | np.ndarray,
+        down: float | np.ndarray,
+        tilt: float = 0.0,
+    ) -> np.ndarray:
+        """Coverage between two parabolas that meet at x = +-half_width.
+
+        They rise by `up` above and fall by `down` below the chord; `tilt` lowers the
+        end at +half_width. Level edges are exact, however thin the shape.
+        """
+        u = x * (1 / half_width)
+        if tilt:
+            y = y - tilt * u
+        u *= u
+        arch = 1 - u
+        height = y * (1 / self.pixel)
+        height += 0.5
+        below_top = clamp(height + arch * (up * (1 / self.pixel)))
+        below_top -= clamp(height - arch * (down * (1 / self.pixel)))
+        return np.maximum(below_top, 0, out=below_top)
+
+    def arc(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        half_width: float,
+        bow: float,
+        thickness: float,
+        tilt: float = 0.0,
+    ) -> np.ndarray:
+        """Coverage of a stroke with pointed ends; `bow` > 0 lifts its middle."""
+        half = thickness / 2
+        return self.lens(x, y, half_width, bow + half, half - bow, tilt)
+
 
 @lru_cache(maxsize=16)
 def pixel_centres(resolution: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,11 +99,6 @@ def pixel_centres(resolution: int) -> tuple[np.ndarray, np.ndarray]:
     line = ((np.arange(resolution) + 0.5) * (2 / resolution) - 1).astype(np.float32)
     x, y = np.broadcast_arrays(line[None, :], line[:, None])
     return np.ascontiguousarray(x), np.ascontiguousarray(y)
-
-
-def plain_frame(resolution: int) -> Frame:
-    """The picture's own coordinates."""
-    return Frame(*pixel_centres(resolution))
 
 
 def rolled_frame(frame: Frame, centre: tuple[float, float], roll: float) -> Frame:
@@ -128,12 +170,6 @@ def inside(distance: np.ndarray, pixel: float) -> np.ndarray:
     return clamp(coverage)
 
 
-def outline(distance: np.ndarray, thickness: float, pixel: float) -> np.ndarray:
-    """Coverage of a line `thickness` wide along an outline."""
-    half = thickness / 2
-    return inside(distance - half, pixel) - inside(distance + half, pixel)
-
-
 def egg(
     x: np.ndarray,
     y: np.ndarray,
@@ -169,48 +205,6 @@ def glow(x: np.ndarray, y: np.ndarray, radii: tuple[float, float]) -> np.ndarray
     u, v = x * (1 / radii[0]), y * (1 / radii[1])
     fall = np.maximum(1 - u * u - v * v, 0)
     return fall * fall
-
-
-def lens(
-    x: np.ndarray,
-    y: np.ndarray,
-    half_width: float,
-    up: float | np.ndarray,
-    down: float | np.ndarray,
-    pixel: float,
-    *,
-    tilt: float = 0.0,
-) -> np.ndarray:
-    """Coverage between two parabolas that meet at x = +-half_width.
-
-    They rise by `up` above and fall by `down` below the chord; `tilt` lowers the end at
-    +half_width. Level edges are exact, however thin the shape.
-    """
-    u = x * (1 / half_width)
-    if tilt:
-        y = y - tilt * u
-    u *= u
-    arch = 1 - u
-    height = y * (1 / pixel)
-    height += 0.5
-    below_top = clamp(height + arch * (up * (1 / pixel)))
-    below_top -= clamp(height - arch * (down * (1 / pixel)))
-    return np.maximum(below_top, 0, out=below_top)
-
-
-def arc(
-    x: np.ndarray,
-    y: np.ndarray,
-    half_width: float,
-    bow: float,
-    thickness: float,
-    pixel: float,
-    *,
-    tilt: float = 0.0,
-) -> np.ndarray:
-    """Coverage of a stroke with pointed ends; `bow` > 0 lifts its middle."""
-    half = thickness / 2
-    return lens(x, y, half_width, bow + half, half - bow, pixel, tilt=tilt)
 
 
 def noise_line(values: list[np.ndarray], samples: int) -> np.ndarray:
