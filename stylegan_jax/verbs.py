@@ -71,26 +71,17 @@ def sample(
         labels=one_hot(generator.config.label_size, class_index),
     )
     side, channels = generator.resolution, generator.config.num_channels
-    return (
-        np.stack([*drawn]) if len(seeds) else np.zeros((0, side, side, channels), "u1")
-    )
+    return np.array([*drawn], np.uint8).reshape(-1, side, side, channels)
 
 
 @dataclasses.dataclass(frozen=True)
 class Inversions:
-    """Inversion of N images.
-
-    Attributes:
-        codes: of all images.
-        images: of the codes, uint8 `[N, H, W, C]`.
-        psnr: of the images, in dB, `[N]`.
-        each: every stage of each image.
-    """
+    """Inversion of N images."""
 
     codes: Code
-    images: np.ndarray
-    psnr: np.ndarray
-    each: tuple[Inversion, ...]
+    images: np.ndarray  # of the codes, uint8 [N, H, W, C]
+    psnr: np.ndarray  # of the images, in dB, [N]
+    each: tuple[Inversion, ...]  # every stage of each image
 
     def __repr__(self) -> str:
         return f"Inversions({len(self.codes)} images, PSNR {self.psnr.mean():.2f} dB)"

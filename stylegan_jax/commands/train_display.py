@@ -15,7 +15,7 @@ from rich.text import Text
 
 from stylegan_jax.commands.cli import as_flags, say
 from stylegan_jax.io.timing import hms
-from stylegan_jax.training.progress import Progress, Reporter
+from stylegan_jax.training.report import Progress, Reporter
 
 
 def show(progress: Progress) -> Reporter:

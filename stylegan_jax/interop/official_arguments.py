@@ -42,17 +42,12 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         **_RESAMPLED,
         "num_channels": 3,
         "resolution": 1024,
-        "latent_size": 512,
-        "dlatent_size": 512,
+        **dict.fromkeys(("latent_size", "dlatent_size", "mapping_fmaps"), 512),
         "mapping_layers": 8,
-        "mapping_fmaps": 512,
         "mapping_lrmul": 0.01,
-        "normalize_latents": True,
-        "use_styles": True,
-        "const_input_layer": True,
-        "use_noise": True,
+        **dict.fromkeys(("normalize_latents", "use_styles", "use_noise"), True),
+        **dict.fromkeys(("const_input_layer", "use_instance_norm"), True),
         "use_pixel_norm": False,
-        "use_instance_norm": True,
     },
     "D_basic": {**_SMALL, **_RESAMPLED, "mbstd_group_size": 4, "mbstd_num_features": 1},
     "G_paper": {
@@ -67,13 +62,9 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 # Our fields implied by the function, whatever its arguments.
 _FIXED: dict[str, dict[str, Any]] = {
     "G_paper": {
-        "embed_labels": False,
-        "blur": False,
         "mapping_layers": 0,
-        "use_styles": False,
-        "const_input": False,
-        "use_noise": False,
-        "use_instance_norm": False,
+        **dict.fromkeys(("embed_labels", "blur", "use_styles"), False),
+        **dict.fromkeys(("const_input", "use_noise", "use_instance_norm"), False),
     },
     "D_paper": {"embed_labels": False, "blur": False},
 }

@@ -10,6 +10,7 @@ Source of the layout: `Network.__getstate__` and `__setstate__` in NVlabs/styleg
 """
 
 import ast
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,9 @@ from stylegan_jax.interop.bundle import (
     discriminator_arrays,
     generator_arrays,
 )
-from stylegan_jax.interop.pickle_emitter import NetworkState
 from stylegan_jax.io.atomic import atomic_file
 from stylegan_jax.networks.generator import Generator
-
-STATE_VERSION = 3
+from stylegan_jax.pickles.official_pickle import PickledNetwork
 
 
 def save_pickle(path: str | Path, bundle: Bundle, *, module_src: str = "") -> None:
@@ -48,16 +47,19 @@ def save_pickle(path: str | Path, bundle: Bundle, *, module_src: str = "") -> No
     function.
     """
     ema = bundle.generator
-    value = g_ema = _generator_state("Gs", ema, module_src)
+    networks = [_generator_network("Gs", ema)]
     if bundle.discriminator is not None:
         # Shared arrays are written once.
-        raw = NetworkState(g_ema.state | {"name": "G"})
+        raw = dataclasses.replace(networks[0], name="G")
         if bundle.raw is not None:
-            raw = _generator_state("G", bundle.raw, module_src)
-        d = _discriminator_state(bundle.discriminator, ema, module_src)
-        value = (raw, d, g_ema)
+            raw = _generator_network("G", bundle.raw)
+        d = _discriminator_network(bundle.discriminator, ema)
+        networks = [raw, d, *networks]
+    if module_src:
+        _check_module(module_src, networks)
+    value = tuple(networks) if len(networks) > 1 else networks[0]
     with atomic_file(path) as file:
-        pickle_emitter.dump(value, file)
+        pickle_emitter.dump(value, file, module_src=module_src)
 
 
 def level_of_detail(generator: Generator) -> np.ndarray:
@@ -73,7 +75,7 @@ def level_of_detail(generator: Generator) -> np.ndarray:
     return np.array(np.clip(lod, np.nextafter(low, high), np.nextafter(high, low)))
 
 
-def _generator_state(name: str, generator: Generator, module_src: str) -> NetworkState:
+def _generator_network(name: str, generator: Generator) -> PickledNetwork:
     config = generator.config
     # Of the two, only StyleGAN keeps a mean of w.
     kind = "G_paper" if generator.w_avg is None else "G_style"
@@ -92,20 +94,18 @@ def _generator_state(name: str, generator: Generator, module_src: str) -> Networ
             component, local = "", official
         parts[component][local] = array
     if kind == "G_paper":
-        return _network(name, kind, kwargs, parts["synthesis"], module_src)
-    more = {"synthesis": {}, "mapping": {"dlatent_broadcast": config.num_ws}}
-    components = {
-        part: _network(
-            f"G_{part}", f"G_{part}", added | kwargs, parts[part], module_src
-        )
-        for part, added in more.items()
-    }
-    return _network(name, kind, kwargs, parts[""], module_src, components)
+        return _network(name, kind, kwargs, parts["synthesis"])
+    found = _network(name, kind, kwargs, parts[""])
+    for part in ("synthesis", "mapping"):
+        more = {"dlatent_broadcast": config.num_ws} if part == "mapping" else {}
+        kind = f"G_{part}"
+        found.components[part] = _network(kind, kind, more | kwargs, parts[part])
+    return found
 
 
-def _discriminator_state(
-    discriminator: TrainedDiscriminator, generator: Generator, module_src: str
-) -> NetworkState:
+def _discriminator_network(
+    discriminator: TrainedDiscriminator, generator: Generator
+) -> PickledNetwork:
     kind = "D_paper" if generator.w_avg is None else "D_basic"
     kwargs = official_arguments.official_kwargs(discriminator.config, kind)
     variables = foreign.spell(
@@ -114,41 +114,29 @@ def _discriminator_state(
         discriminator.config,
         unfused=official_arguments.is_unfused(kind, kwargs),
     )
-    variables = {"lod": level_of_detail(generator), **variables}
-    return _network("D", kind, kwargs, variables, module_src)
+    return _network("D", kind, kwargs, {"lod": level_of_detail(generator)} | variables)
 
 
 def _network(
-    name: str,
-    kind: str,
-    kwargs: dict[str, Any],
-    variables: dict[str, np.ndarray],
-    module_src: str,
-    components: dict[str, NetworkState] | None = None,
-) -> NetworkState:
-    _check_module(module_src, kind)
-    return NetworkState(
-        {
-            "version": STATE_VERSION,
-            "name": name,
-            "static_kwargs": kwargs,
-            "components": components or {},
-            "build_module_src": module_src,
-            "build_func_name": kind,
-            "variables": list(variables.items()),
-        }
+    name: str, kind: str, kwargs: dict[str, Any], variables: dict[str, np.ndarray]
+) -> PickledNetwork:
+    return PickledNetwork(
+        name=name, build_func_name=kind, static_kwargs=kwargs, variables=variables
     )
 
 
-def _check_module(module_src: str, kind: str) -> None:
+def _check_module(module_src: str, networks: list[PickledNetwork]) -> None:
     try:
         body = ast.parse(module_src).body
     except (SyntaxError, ValueError) as error:
         raise UserError(f"the module source is not Python: {error}") from None
     functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
-    if module_src and kind not in functions:
-        family = "progan" if kind.endswith("_paper") else "stylegan"
-        raise UserError(
-            f"the module source has no function {kind}; give "
-            f"training/networks_{family}.py of NVlabs/stylegan"
-        )
+    for network in networks:
+        for part in (network, *network.components.values()):
+            kind = part.build_func_name
+            if kind not in functions:
+                family = "progan" if kind.endswith("_paper") else "stylegan"
+                raise UserError(
+                    f"the module source has no function {kind}; give "
+                    f"training/networks_{family}.py of NVlabs/stylegan"
+                )

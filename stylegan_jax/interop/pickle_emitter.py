@@ -16,25 +16,21 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from stylegan_jax.pickles.official_pickle import PickledNetwork
+
 _PROTOCOL = b"\x80\x04"
 _STOP = b"."
 _MAX_BYTES = 2**32 - 1  # that one array or text may have
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class NetworkState:
-    """State of a `dnnlib.tflib.network.Network`."""
-
-    state: dict[str, Any]
-
-
-def dump(value: Any, file: BinaryIO) -> None:
+def dump(value: Any, file: BinaryIO, *, module_src: str = "") -> None:
     """Writes a pickle of `value`.
 
     Supported are None, bool, int, float, str, and lists, tuples and dictionaries of
-    them, of float32 arrays (repeated ones are written once) and of `NetworkState`.
+    them, of float32 arrays (repeated ones are written once) and of `PickledNetwork`,
+    with `module_src` as its source text.
     """
-    emitter = _Emitter()
+    emitter = _Emitter(module_src)
     file.write(_PROTOCOL)
     for part in emitter.emit(value):
         file.write(part)
@@ -43,8 +39,8 @@ def dump(value: Any, file: BinaryIO) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Emitter:
-    """A memo: array identity -> position."""
-
+    module_src: str
+    # Of arrays: identity -> position.
     memo: dict[int, int] = dataclasses.field(default_factory=dict)
 
     def emit(self, value: Any) -> Iterator[bytes | memoryview]:
@@ -69,9 +65,18 @@ class _Emitter:
                 yield from self._all(b"}(", pairs, b"u")
             case np.ndarray() if value.dtype == np.float32:
                 yield from self._array(value)
-            case NetworkState():
+            case PickledNetwork():
                 yield b"cdnnlib.tflib.network\nNetwork\n)\x81"
-                yield from self.emit(value.state)
+                state = {
+                    "version": value.version,
+                    "name": value.name,
+                    "static_kwargs": value.static_kwargs,
+                    "components": value.components,
+                    "build_module_src": self.module_src,
+                    "build_func_name": value.build_func_name,
+                    "variables": list(value.variables.items()),
+                }
+                yield from self.emit(state)
                 yield b"b"
             case _:
                 raise TypeError(f"no opcodes for a {type(value).__name__}")

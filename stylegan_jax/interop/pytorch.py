@@ -11,25 +11,12 @@ from stylegan_jax.interop.bundle import Bundle, Which, generator_arrays
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles import torch_file
 from stylegan_jax.pickles.pickle_machine import reading, shown
-from stylegan_jax.pickles.torch_pickle import Tensor
 
 _WANTED = (
     "; what can be read are checkpoints of genforce/genforce and "
     "rosinality/style-based-gan-pytorch, or state dictionaries of their StyleGAN "
     "generators"
 )
-# Names in state dictionaries of other projects.
-_OTHERS = {
-    "synthesis.early_layer.const": "genforce's StyleGAN2, another architecture",
-    "layer0.weight": "genforce's ProGAN; load the official .pkl instead",
-    "conv1.conv.modulation.weight": "rosinality's StyleGAN2, another architecture",
-    "synthesis.b4.const": "StyleGAN2-ADA-PyTorch's, another architecture",
-    "synthesis.input.transform": "StyleGAN3's, another architecture",
-    "g_synthesis.blocks.4x4.const": "lernapparat's copy of the official StyleGAN; load "
-    "the official .pkl that it was converted from instead",
-    "g_synthesis.init_block.const": "huangzh13/StyleGAN.pytorch's, which is not "
-    "supported",
-}
 _INNER = ("models", "state_dict", "model")  # where others put state dictionaries
 # Keys of generators in checkpoints: genforce's, rosinality's, then the other one.
 _KEYS: dict[Which, tuple[str, ...]] = {
@@ -78,22 +65,13 @@ def _generator(value: object, which: Which) -> Mapping[object, object]:
     for state in candidates:
         if isinstance(state, dict) and _is_generator(state):
             return state
-    raise UserError(f"holds {_described(value)}")
+    names = ", ".join(shown(name) for name in list(value)[:3])
+    raise UserError(
+        f"holds a dictionary of {len(value)} ({names}, ...), no such network"
+    )
 
 
 def _is_generator(state: Mapping[object, object]) -> bool:
     prefixes = ("", "module.")
     marks = (genforce.MARK, rosinality.MARK)
     return any(prefix + mark in state for prefix in prefixes for mark in marks)
-
-
-def _described(value: Mapping[object, object]) -> str:
-    inner = [state for state in value.values() if isinstance(state, dict)]
-    for state in (value, *inner):
-        names = {str(name).removeprefix("module.") for name in state}
-        for mark, what in _OTHERS.items():
-            if mark in names:
-                return f"a network of {what}"
-    count = sum(isinstance(item, Tensor) for item in value.values())
-    names = ", ".join(shown(name) for name in list(value)[:3])
-    return f"a dictionary of {len(value)} ({names}, ...), {count} of them tensors"

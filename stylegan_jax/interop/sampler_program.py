@@ -103,7 +103,6 @@ def check(
     generator: Generator,
     *,
     dtype: Literal["float32", "bfloat16"] = "float32",
-    cutoff: int | None = 8,
 ) -> float:
     """Largest difference of two images drawn by a file of `save` and its generator.
 
@@ -117,7 +116,7 @@ def check(
 
     @jax.jit
     def sample(generator: Generator, psi: Array) -> Array:
-        return generator.sample(z, labels=labels, psi=psi, cutoff=cutoff)
+        return generator.sample(z, labels=labels, psi=psi)
 
     found = program.call(z, psi, *([] if labels is None else [labels]))
     difference = np.abs(np.asarray(found) - np.asarray(sample(generator, psi)))

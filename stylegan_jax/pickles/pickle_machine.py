@@ -27,14 +27,6 @@ _FOREIGN = {
     **dict.fromkeys(("torch.nn", "model", "models"), f"a whole model, {_CODE}"),
     **dict.fromkeys(("torch.jit", "__torch__"), f"a TorchScript program, {_CODE}"),
     "torch": "a PyTorch checkpoint",
-    "network": "a ProGAN pickle of the Theano version",
-    **dict.fromkeys(("lasagne", "theano"), "a Theano model"),
-    "keras": "a Keras model",
-    "tensorflow": "a TensorFlow object",
-    "dnnlib": "a pickle of another NVIDIA project",
-    **dict.fromkeys(("flax", "jax"), "a Flax or JAX object"),
-    "sklearn": "a scikit-learn model",
-    "pandas": "a pandas table",
 }
 
 

@@ -8,19 +8,16 @@ need a new run.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
 
-from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.errors import UserError
 from stylegan_jax.runs import provenance, run_directory
 from stylegan_jax.runs.provenance import matches
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import Phase, ScheduleConfig, resolution_at
-from stylegan_jax.training.step import part_problem
 
 FREE = (
     "schedule.total_kimg",  # moves the end only
@@ -85,22 +82,16 @@ def check(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
 
 def after_divergence(config: Config) -> str:
     """Advice on resuming after numbers became infinite."""
-    rate = config.optimizer.learning_rate
-    lower = tuple((size, value / 2) for size, value in rate.exceptions)
-    text = (
-        "The same command with `optimizer.learning_rate` "
-        f"{ByResolution(rate.default / 2, lower)} `change` goes on from there at half "
-        "the rate"
-    )
     gamma = config.loss.resolved().r1_gamma
-    twice = f", with `loss.r1_gamma` {2 * (gamma or 0):g} `change` at twice the penalty"
-    return text + twice if gamma else text
+    penalty = f", or a higher `loss.r1_gamma` (it is {gamma:g})" if gamma else ""
+    return (
+        "The same command with `change` and a lower `optimizer.learning_rate` (it is "
+        f"{config.optimizer.learning_rate}){penalty} goes on from there"
+    )
 
 
 @contextlib.contextmanager
-def memory_explained(
-    config: Config, phase: Callable[[], Phase | None], devices: int
-) -> Iterator[None]:
+def memory_explained(phase: Callable[[], Phase | None]) -> Iterator[None]:
     """Turns device memory exhaustion in the block into a UserError with flags."""
     try:
         yield
@@ -108,27 +99,9 @@ def memory_explained(
         now = phase()
         if "RESOURCE_EXHAUSTED" not in str(error) or now is None:
             raise
-        flags, text = _leaner(config, now, devices), str(error).splitlines()[0][:200]
         raise UserError(
-            f"out of device memory at {now.title} ({text}); the same command with "
-            f"{' or '.join(flags)} takes less"
+            f"out of device memory at {now.title} ({str(error).splitlines()[0][:200]});"
+            " the same command takes less with `model.remat`, or with `change` and a "
+            f"smaller `schedule.batch_size` (here {now.batch_size}) or a larger "
+            f"`schedule.accumulate` (here {now.accumulate}) at this resolution"
         ) from error
-
-
-def _leaner(config: Config, phase: Phase, devices: int) -> list[str]:
-    found = [] if config.model.remat else ["`model.remat`"]
-    size, parts = phase.batch_size, phase.accumulate
-    values = {
-        "accumulate": [n for n in range(parts + 1, size + 1) if size % n == 0],
-        "batch_size": [n for n in range(size // 2, 0, -1) if n % parts == 0],
-    }
-    for name, candidates in values.items():
-        table = getattr(config.schedule, name)
-        for value in candidates:
-            leaner = dataclasses.replace(phase, **{name: value})
-            if not part_problem(config.model, leaner, devices):
-                exceptions = dict(table.exceptions) | {phase.resolution: value}
-                table = ByResolution(table.default, tuple(exceptions.items()))
-                found.append(f"`schedule.{name}` {table} `change`")
-                break
-    return found or ["another machine: no flag"]

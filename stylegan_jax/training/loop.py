@@ -24,8 +24,7 @@ from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator, criterion
 from stylegan_jax.training.health import Monitor
 from stylegan_jax.training.interrupt import StopSignal
-from stylegan_jax.training.progress import LogLines, Progress, Reporter
-from stylegan_jax.training.report import Report
+from stylegan_jax.training.report import LogLines, Progress, Report, Reporter
 from stylegan_jax.training.sample_grids import Samples
 from stylegan_jax.training.schedule import TimeLeft, phases, shortfall
 from stylegan_jax.training.state import TrainState
@@ -124,7 +123,7 @@ def train(
         ticks.evaluate_missed(nimg, state, scores)
         phase = None
         graph = (facts.get("resolution"), facts.get("alpha") is not None)
-        stack.enter_context(memory_explained(config, lambda: phase, mesh.size))
+        stack.enter_context(memory_explained(lambda: phase))
         watchdog.begin()
         ahead = tuple(phase for phase in schedule if nimg < phase.end_nimg)
         if ahead:

@@ -209,13 +209,13 @@ def work(model: ModelConfig, resolution: int) -> float:
     return total
 
 
+@dataclasses.dataclass
 class TimeLeft:
     """Seconds until a run is complete, from the speeds so far."""
 
-    def __init__(self, phases: tuple[Phase, ...], model: ModelConfig) -> None:
-        """Takes the whole schedule."""
-        self._phases, self._model = phases, model
-        self._rates: dict[int, float] = {}  # images per second by resolution
+    schedule: tuple[Phase, ...]  # all of it
+    model: ModelConfig
+    rates: dict[int, float] = dataclasses.field(default_factory=dict)  # by resolution
 
     def seconds(
         self, nimg: int, resolution: int | None, rate: float | None
@@ -225,16 +225,13 @@ class TimeLeft:
         Later resolutions are extrapolated by `work` from the highest one measured.
         """
         if rate and resolution is not None:
-            self._rates[resolution] = rate
-        if not self._rates:
+            self.rates[resolution] = rate
+        if not self.rates:
             return None
-        seconds, highest = 0.0, max(self._rates)
-        for phase in self._phases:
-            size, images = (
-                phase.resolution,
-                phase.end_nimg - max(nimg, phase.start_nimg),
-            )
-            more = work(self._model, size) / work(self._model, highest)
-            rate = self._rates.get(size, self._rates[highest] / more)
-            seconds += max(images, 0) / rate
+        seconds, highest = 0.0, max(self.rates)
+        for phase in self.schedule:
+            images = phase.end_nimg - max(nimg, phase.start_nimg)
+            more = work(self.model, phase.resolution) / work(self.model, highest)
+            known = self.rates.get(phase.resolution, self.rates[highest] / more)
+            seconds += max(images, 0) / known
         return seconds

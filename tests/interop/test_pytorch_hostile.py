@@ -301,7 +301,7 @@ def test_a_hostile_file_is_refused_and_nothing_runs(sentinel, files, name):
         ("os.system", "posix.system"),
         ("a whole module", "a whole model, which carries code"),
         ("ADA", "StyleGAN2-ADA-PyTorch or StyleGAN3"),
-        ("StyleGAN2", "rosinality's StyleGAN2"),
+        ("StyleGAN2", "a dictionary of 1 (g_ema, ...)"),
         ("plain tensor", "holds a Tensor, no network"),
         ("10^9 elements of one", "beyond its 1 numbers"),
         ("deflate bomb", "compressed"),

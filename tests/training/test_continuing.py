@@ -3,8 +3,6 @@
 import dataclasses
 import itertools
 import json
-import re
-import shlex
 import shutil
 import signal
 import threading
@@ -205,69 +203,36 @@ def test_a_later_phase_is_looked_at_too(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def flags_of(message):
-    """The flags that a message says to add, each choice on its own."""
-    found = re.findall(r"(--[a-z][\w.-]+(?: [\d.,:e+-]+)?(?: --change)?)", str(message))
-    return [shlex.split(x) for x in found if x != "--change"]
-
-
 @pytest.mark.thorough
-def test_the_advice_after_divergence_can_be_followed_as_printed(recipe, monkeypatch):
-    with monkeypatch.context() as patched:
-        plain = loop.compiling.compile_step
+def test_failures_name_the_flags_to_go_on_with(recipe, monkeypatch):
+    plain = compiling.compile_step
 
-        def broken(*arguments):
-            step = plain(*arguments)
+    def diverging(*arguments):
+        step = plain(*arguments)
 
-            def diverging(state, batch, key):
-                state, metrics = step(state, batch, key)
-                return state, metrics | {"loss/G": jax.numpy.float32(np.nan)}
+        def nan(state, batch, key):
+            state, metrics = step(state, batch, key)
+            return state, metrics | {"loss/G": jax.numpy.float32(np.nan)}
 
-            return diverging if newest(recipe.parent / "run") else step
+        return nan
 
-        run(recipe, "--schedule.total-kimg", "0.032")
-        patched.setattr(compiling, "compile_step", broken)
-        with pytest.raises(UserError) as caught:
-            run(recipe)
-    advice = flags_of(caught.value)
-    assert ["--optimizer.learning-rate", "0.0005,1:0.001", "--change"] in advice
-    assert ["--loss.r1-gamma", "20", "--change"] in advice
-    workdir = recipe.parent / "run"
-    shutil.copytree(workdir, recipe.parent / "kept")
-    for words in advice:
-        shutil.rmtree(workdir)
-        shutil.copytree(recipe.parent / "kept", workdir)
-        run(recipe, *words)
-        assert newest(workdir) == 64
-
-
-@pytest.mark.thorough
-def test_the_advice_after_a_lack_of_memory_can_be_followed(recipe, monkeypatch):
     def full(*arguments):
         def step(state, batch, key):
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
         return step
 
-    recipe.write_text(RECIPE.replace("ring(", "ring(batch_size=16, "))
     run(recipe, "--schedule.total-kimg", "0.032")
-    with monkeypatch.context() as patched:
-        patched.setattr(compiling, "compile_step", full)
-        with pytest.raises(UserError, match="out of device memory at 1 px") as caught:
+    for broken, words in (
+        (diverging, r"--optimizer.learning-rate \(it is 0.001,1:0.002\), or .*is 10\)"),
+        (full, r"out of device memory at 1 px .*--model.remat.* \(here 8\)"),
+    ):
+        monkeypatch.setattr(compiling, "compile_step", broken)
+        with pytest.raises(UserError, match=words):
             run(recipe)
-    advice = flags_of(caught.value)
-    assert advice == [
-        ["--model.remat"],
-        ["--schedule.accumulate", "1,1:2", "--change"],
-        ["--schedule.batch-size", "16,1:8", "--change"],
-    ]
-    workdir = recipe.parent / "run"
-    shutil.copytree(workdir, recipe.parent / "kept")
-    for words in advice:
-        shutil.rmtree(workdir)
-        shutil.copytree(recipe.parent / "kept", workdir)
-        run(recipe, *words)
-        assert newest(workdir) == 64
+    monkeypatch.setattr(compiling, "compile_step", plain)
+    run(recipe, "--change", "--optimizer.learning-rate", "0.0005")
+    assert newest(recipe.parent / "run") == 64
 
 
 def test_two_runs_in_one_workdir_the_second_touches_nothing(recipe):

@@ -13,8 +13,7 @@ import pytest
 
 from stylegan_jax.commands import train_display
 from stylegan_jax.io import images
-from stylegan_jax.training.progress import LogLines, Progress
-from stylegan_jax.training.report import NonFiniteError, Report
+from stylegan_jax.training.report import LogLines, NonFiniteError, Progress, Report
 
 
 def lines_of(workdir):
