@@ -13,8 +13,8 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io import records
 
 # Unpacked over packed bytes: images and arrays hardly shrink; text does, tenfold.
-MAX_RATIO = 100
-_FREE_BYTES = 2**20  # below this any ratio is accepted
+_MAX_RATIO = 100
+_FREE = 2**20  # bytes; below this any ratio is accepted
 _MAX_DIRECTORY_BYTES = 2**28
 _MAX_ENTRIES = 2**21  # each takes 2 kB of memory
 _FREE_ENTRIES = 1000  # in a file of any size
@@ -73,18 +73,14 @@ def check_directory(file: IO[bytes], size: int) -> None:
         raise SuspiciousArchiveError(f"{entries} entries in {size} bytes")
 
 
-def check_member(
-    info: zipfile.ZipInfo, *, max_bytes: int, max_ratio: int = MAX_RATIO
-) -> None:
+def check_member(info: zipfile.ZipInfo, *, max_bytes: int) -> None:
     """Raises SuspiciousArchiveError for a member that is encrypted or a zip bomb.
 
     `zipfile` reads no more than the size in the directory, whatever the data.
     """
     if info.flag_bits & 1:
         raise SuspiciousArchiveError("encrypted")
-    if info.file_size > min(
-        max(info.compress_size * max_ratio, _FREE_BYTES), max_bytes
-    ):
+    if info.file_size > min(max(info.compress_size * _MAX_RATIO, _FREE), max_bytes):
         raise SuspiciousArchiveError(
             f"unpacks from {info.compress_size} to {info.file_size} bytes"
         )

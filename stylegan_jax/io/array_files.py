@@ -58,14 +58,9 @@ def _array(stream: IO[bytes], size: int, max_bytes: int) -> np.ndarray:
     if size > max_bytes:
         raise UserError(f"{size} bytes, more than {max_bytes}")
     try:
-        version = np.lib.format.read_magic(stream)
-        readers: dict[tuple[int, int], Any] = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        shape, fortran, dtype = readers[version](stream)
-    except KeyError:
-        raise UserError("an array of an unknown version") from None
+        major, minor = np.lib.format.read_magic(stream)
+        read_header = getattr(np.lib.format, f"read_array_header_{major}_{minor}")
+        shape, fortran, dtype = read_header(stream)
     except Exception as error:  # the header is a Python literal: almost any error
         raise UserError(f"no NumPy array ({in_a_line(error)})") from error
     if dtype.kind not in _KINDS or dtype.hasobject:
@@ -81,10 +76,7 @@ def _array(stream: IO[bytes], size: int, max_bytes: int) -> np.ndarray:
     # The checksum of an archive is verified at its end only.
     if stream.readinto(data) != wanted or stream.read(1):  # type: ignore[attr-defined]
         raise UserError("cut off, or with bytes left over")
-    if not wanted:
-        return np.zeros(shape, dtype)
-    flat = np.frombuffer(data, dtype)
-    return flat.reshape(shape, order="F" if fortran else "C")
+    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
 
 
 def read_safetensors(

@@ -20,16 +20,8 @@ _SMALLEST, _LARGEST = 12, 26  # pixels of letters on a page
 _RULE = 110  # grey of the lines beside groups
 
 
-def grid(
-    images: np.ndarray | Sequence[np.ndarray],
-    columns: int | None = None,
-    *,
-    padding: int = 0,
-) -> np.ndarray:
-    """Lays uint8 images `[N, H, W, C]` out in rows on white, `padding` pixels apart.
-
-    By default it is the squarest grid.
-    """
+def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Lays uint8 images `[N, H, W, C]` out in rows on white, by default in a square."""
     images = np.asarray(images)
     if images.ndim != 4 or not len(images) or images.dtype != np.uint8:
         shape = f"{images.dtype} {images.shape}"
@@ -37,12 +29,10 @@ def grid(
     count, height, width, channels = images.shape
     columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    canvas = np.full((rows, columns, *images.shape[1:]), 255, np.uint8)
-    canvas.reshape(-1, height, width, channels)[:count] = images
-    gaps = ((0, 0), (0, 0), (0, padding), (0, padding), (0, 0))
-    canvas = np.pad(canvas, gaps, constant_values=255).swapaxes(1, 2)
-    canvas = canvas.reshape(rows * (height + padding), -1, channels)
-    return canvas[: len(canvas) - padding, : canvas.shape[1] - padding]
+    cells = np.full((rows * columns, height, width, channels), 255, np.uint8)
+    cells[:count] = images
+    cells = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return cells.reshape(rows * height, columns * width, channels)
 
 
 def labelled(
@@ -57,15 +47,9 @@ def labelled(
 
     They are uint8 `[h, w, 1-4]` of one shape; the page is uint8 `[H, W, 3]`.
     """
-    rows = -(-len(pictures) // columns)
-    sheet = make_sheet(
-        rows,
-        columns,
-        pictures[0].shape[0],
-        row_labels=row_labels,
-        column_labels=column_labels,
-        at_least=at_least,
-    )
+    rows, side = -(-len(pictures) // columns), pictures[0].shape[0]
+    labels = {"row_labels": row_labels, "column_labels": column_labels}
+    sheet = make_sheet(rows, columns, side, at_least=at_least, **labels)
     return sheet.fill([*pictures, *[None] * (rows * columns - len(pictures))])
 
 

@@ -24,11 +24,12 @@ def _short(value: Any) -> str:
     if type(value).__repr__ is short_repr:
         return repr(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        changed = [
-            f"{field.name}={_short(found)}"
-            for field in dataclasses.fields(value)
-            if not _is_default(found := getattr(value, field.name), field.default)
-        ]
+        changed = []
+        for field in dataclasses.fields(value):
+            found, default = getattr(value, field.name), field.default
+            comparable = type(found) is type(default) and not hasattr(found, "shape")
+            if not comparable or found != default:
+                changed.append(f"{field.name}={_short(found)}")
         return f"{type(value).__name__}({', '.join(changed)})"
     shapes = [leaf.shape for leaf in jax.tree.leaves(value) if hasattr(leaf, "shape")]
     if shapes:
@@ -36,8 +37,3 @@ def _short(value: Any) -> str:
         return f"<{len(shapes)} arrays, {numbers:,} numbers>"
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
-def _is_default(value: Any, default: Any) -> bool:
-    same = type(value) is type(default) and not hasattr(value, "shape")
-    return same and value == default

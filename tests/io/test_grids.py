@@ -15,24 +15,24 @@ def noise(*shape):
 
 def test_a_grid_places_each_image_in_its_cell():
     tiles = noise(5, 4, 6, 3)
-    sheet = grids.grid(tiles, 3, padding=2)
-    assert sheet.shape == (2 * 4 + 2, 3 * 6 + 2 * 2, 3)
-    np.testing.assert_array_equal(sheet[:4, 8:14], tiles[1])
-    np.testing.assert_array_equal(sheet[6:10, 8:14], tiles[4])
-    assert (sheet[6:10, 16:22] == 255).all()  # there is no sixth image
-    assert (sheet[4:6] == 255).all()
+    sheet = grids.grid(tiles, 3)
+    assert sheet.shape == (2 * 4, 3 * 6, 3)
+    np.testing.assert_array_equal(sheet[:4, 6:12], tiles[1])
+    np.testing.assert_array_equal(sheet[4:, 6:12], tiles[4])
+    assert (sheet[4:, 12:] == 255).all()  # there is no sixth image
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_labels_add_margins_with_ink_and_leave_the_images_alone(channels):
     tiles = noise(3, 64, 64, channels)
     seen = np.stack([images.convert_channels(tile, 3) for tile in tiles])
-    plain = grids.grid(seen, 2, padding=2)
     labels = {"row_labels": ["psi", "0.7"], "column_labels": ["a", "b"]}
     sheet = grids.labelled(tiles, 2, at_least=64, **labels)[:-4, :-4]
-    top, left = np.subtract(sheet.shape[:2], plain.shape[:2])
+    top, left = np.subtract(sheet.shape[:2], 2 * 64 + 2)  # gaps are of two pixels
     assert min(top, left) > 8
-    np.testing.assert_array_equal(sheet[top:, left:], plain)
+    np.testing.assert_array_equal(sheet[top : top + 64, -64:], seen[1])
+    np.testing.assert_array_equal(sheet[-64:, left : left + 64], seen[2])
+    assert (sheet[-64:, -66:] == 255).all()
     assert sheet[:top, left : left + 64, 0].min() < 100
     assert sheet[top : top + 64, :left, 0].min() < 100
     assert (sheet[:top, :left] == 255).all()
