@@ -27,7 +27,7 @@ from stylegan_jax.errors import UserError, place_trouble
 from stylegan_jax.io import timing
 from stylegan_jax.limits import require
 from stylegan_jax.runs import retention, stored
-from stylegan_jax.runs.retention import Criterion, Scores
+from stylegan_jax.runs.retention import Criterion
 
 _TEMPORARY = "orbax-checkpoint-tmp"  # in the names of what is being written
 _AUGMENTATION = "augment/"  # its controller: a run may begin and end with it
@@ -58,7 +58,6 @@ class Restored(NamedTuple):
     nimg: int  # real images shown when it was written
     state: Any  # like the template, or {name: nested dicts} from `load_latest`
     metadata: dict[str, Any]  # as given to `Checkpoints.save`
-    scores: Scores  # as given to `Checkpoints.record_scores`, by evaluator
 
 
 class Checkpoints:
@@ -178,8 +177,7 @@ class Checkpoints:
         for nimg, path in steps:
             step = _read(nimg, path)
             if step is not None:
-                scores = retention.read_scores(path)
-                return Restored(nimg, step.leaves, step.metadata, scores)
+                return Restored(nimg, step.leaves, step.metadata)
             # In place it would block a save at the same count, and displace a good
             # checkpoint from the newest.
             retention.set_aside(path, "unreadable")
@@ -243,7 +241,7 @@ def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
                 f"{step_path} holds no {', '.join(missing)}; it holds"
                 f" {', '.join(fields)}"
             )
-        return Restored(nimg, tree, step.metadata, retention.read_scores(step_path))
+        return Restored(nimg, tree, step.metadata)
     raise UserError(f"none of the {len(steps)} checkpoints in {path} can be read")
 
 
@@ -288,17 +286,15 @@ def _place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
             " new `workdir`"
         )
 
-    def put(name: str, like: Any) -> jax.Array:
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    values, shardings = {}, {}
+    for name, like in named.items():
         # Zeros: empty arrays, and the state of augmentation newly turned on.
-        value = leaves.get(name, np.zeros(like.shape, like.dtype))
-        if getattr(like, "sharding", None) is None:
-            return jax.device_put(value)
-        return jax.make_array_from_callback(
-            value.shape, like.sharding, lambda index: value[index]
-        )
-
-    values = [put(name, like) for name, like in named.items()]
-    return jax.tree.unflatten(jax.tree.structure(template), values)
+        values[name] = leaves.get(name, np.zeros(like.shape, like.dtype))
+        shardings[name] = getattr(like, "sharding", None) or here
+    placed = parallel.place(values, shardings)
+    structure = jax.tree.structure(template)
+    return jax.tree.unflatten(structure, [placed[name] for name in named])
 
 
 def _differences(
