@@ -8,7 +8,6 @@ import dataclasses
 import errno
 import http.client
 import logging
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -139,14 +138,17 @@ class _Transfer:
     def attempt(self) -> None:
         """Requests what is missing and writes it; Setback if some remains."""
         headers = {}
-        if self.done and self.validator:
+        if self.done and self.validator and self.total is not None:
             headers = {"Range": f"bytes={self.done}-", "If-Range": self.validator}
         with web.open_file(self.url, headers) as response:
             if response.status == 206:
-                self._check_rest(response)
+                rest = f"bytes {self.done}-{(self.total or 0) - 1}/{self.total}"
+                found = response.headers.get("Content-Range"), _validator(response)
+                if found not in ((rest, self.validator), (rest, "")):
+                    raise Changed(f"{self.url}: the file there changed; starting over")
             else:  # from the beginning: it changed, or the server does not know ranges
                 self.done, self.validator = 0, _validator(response)
-                self.total = _number(response.headers["Content-Length"])
+                self.total = response.length
                 self._check_size()
             self.file.seek(self.done)
             self.file.truncate()
@@ -156,17 +158,6 @@ class _Transfer:
                 f"{self.url}: the connection was cut after {megabytes(self.done)} of "
                 f"{megabytes(self.total)}"
             )
-
-    def _check_rest(self, response: http.client.HTTPResponse) -> None:
-        header = response.headers.get("Content-Range", "")
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header.strip())
-        if (
-            match is None
-            or int(match[1]) != self.done
-            or _number(match[2]) not in (None, self.total)
-            or _validator(response) not in ("", self.validator)
-        ):
-            raise Changed(f"{self.url}: the file there changed; starting over")
 
     def _check_size(self) -> None:
         folder, needed = Path(self.file.name).parent, (self.total or 0) + _MARGIN
@@ -201,10 +192,6 @@ def _validator(response: http.client.HTTPResponse) -> str:
     """Value of If-Range: no weak ETag; empty if there is none."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
 
 
 @contextlib.contextmanager

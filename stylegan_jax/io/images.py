@@ -69,10 +69,9 @@ def read_image(
         decoding.decoded(file, num_channels) as (levels, kind),
     ):
         if kind != "8-bit":
-            if whites is not None:
-                white = whites.get(kind) or depth.FULL[kind]
-            else:
-                white = _white(levels, kind, source)
+            if whites is None:
+                whites = {kind: _white(levels, kind, source)}
+            white = whites.get(kind) or depth.FULL[kind]
             levels = depth.to_8_bits(levels, kind, white)
             levels = decoding.to_channels(levels, num_channels)
         return shrink(levels)

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from stylegan_jax.io import containers
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import containers, records
 
 ENDINGS = {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp"}
 ENDINGS |= {".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
@@ -63,26 +64,24 @@ def list_files(root: Path) -> list[str]:
 
 def list_images(root: Path) -> list[Path]:
     """The images below `root`, sorted by their paths."""
-    files = (file for file in sorted(list_files(root)) if not is_junk(file))
-    return [
-        root / file for file in files if is_called_image(file) or _begins(root / file)
-    ]
+    paths = [root / file for file in sorted(list_files(root)) if not is_junk(file)]
+    return [x for x in paths if is_called_image(x.name) or containers.kind_of(_head(x))]
 
 
-def _begins(path: Path) -> bool:
-    if not path.is_file():  # opening a pipe would block
-        return False
-    try:
-        with path.open("rb") as file:
-            return containers.kind_of(file.read(16)) is not None
-    except OSError:
-        return False
+def _head(path: Path) -> bytes:
+    with contextlib.suppress(OSError, UserError), records.open_file(path) as file:
+        return file.read(100)
+    return b""
 
 
 def made_by_us(stream: IO[bytes]) -> str | None:
     """The kind that `outputs.write_png` recorded, None in other files; rewinds."""
     head = stream.read(100)
     stream.seek(0)
+    return _kind(head)
+
+
+def _kind(head: bytes) -> str | None:
     match = _MADE.match(head)
     return match[1].decode() if match else None
 
@@ -98,9 +97,5 @@ def left_out(kinds: Mapping[str, str | None]) -> set[str]:
 
 def photographs(paths: Sequence[Path]) -> list[Path]:
     """The files of a folder without those of `left_out`."""
-    kinds: dict[str, str | None] = {}
-    for path in filter(Path.is_file, paths):  # opening a pipe would block
-        with contextlib.suppress(OSError), open(path, "rb") as file:
-            kinds[str(path)] = made_by_us(file)
-    ours = left_out(kinds)
+    ours = left_out({str(path): _kind(_head(path)) for path in paths})
     return [path for path in paths if str(path) not in ours]

@@ -68,19 +68,15 @@ class _Shown:
             self.write(line)
 
 
-@contextlib.contextmanager
-def only_shown() -> Iterator[None]:
+def only_shown() -> contextlib.AbstractContextManager[None]:
     """Makes all that is printed or logged `printable`; rich keeps its colours."""
-    with _streams(_Shown(sys.stdout), _Shown(sys.stderr)):
-        yield
+    return _streams(_Shown(sys.stdout), _Shown(sys.stderr))
 
 
-@contextlib.contextmanager
-def obeyed() -> Iterator[None]:
+def obeyed() -> contextlib.AbstractContextManager[None]:
     """Gives the terminal back to a library that prints its own colours."""
     streams = (getattr(x, "rich_proxied_file", x) for x in (sys.stdout, sys.stderr))
-    with _streams(*streams):
-        yield
+    return _streams(*streams)
 
 
 @contextlib.contextmanager

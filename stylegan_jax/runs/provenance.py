@@ -16,7 +16,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +36,15 @@ CONFIG_AGAIN = (
 _log = logging.getLogger(__name__)
 
 
-def start_run(
-    workdir: str | Path,
-    config: Any,
-    *,
-    devices: Sequence[str] = (),
-    facts: Mapping[str, Any] | None = None,
-) -> None:
+def start_run(workdir: str | Path, config: Any, **facts: Any) -> None:
     """Writes the configuration of a new or resumed run and records the start.
 
-    `devices` describe the accelerators; `facts` are more for the record. Raises
-    UserError if `workdir` cannot be a run directory.
+    `facts` are more for the record. Raises UserError if `workdir` cannot be a run
+    directory.
     """
     workdir = Path(workdir)
     changed = [*changes(workdir, config).values()]
-    start = provenance() | {"devices": [*devices], "changes": changed, **(facts or {})}
-    listed = [*starts(workdir), start]
+    listed = [*starts(workdir), provenance() | {"changes": changed} | facts]
     atomic_write(workdir / "config.json", json.dumps(to_json(config), indent=2) + "\n")
     atomic_write(workdir / "provenance.json", json.dumps(listed, indent=2) + "\n")
 

@@ -122,5 +122,5 @@ def begin(
             *(known[-1].get("count"), known[-1].get("name")),
             *(data["count"], data["name"]),
         )
-    facts = {"nimg": nimg or 0, "data": data}
-    provenance.start_run(workdir, config, devices=devices, facts=facts)
+    facts = {"devices": list(devices), "nimg": nimg or 0, "data": data}
+    provenance.start_run(workdir, config, **facts)

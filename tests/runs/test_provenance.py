@@ -42,7 +42,7 @@ def test_a_start_stores_the_configuration_and_is_recorded(tmp_path):
     assert stored["schedule"] == {"total_kimg": 400, "batch_size": "32,4:512"}
     assert stored["path"] == "data" and stored["limit"] is None
     other = Config(schedule=Schedule(batch_size=ByResolution(16)), seed=3)
-    provenance.start_run(tmp_path, other, devices=["cpu:0"], facts={"nimg": 5})
+    provenance.start_run(tmp_path, other, devices=["cpu:0"], nimg=5)
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3
     first, start = json.loads((tmp_path / "provenance.json").read_text())
     assert first["changes"] == []
