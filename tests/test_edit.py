@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from stylegan_jax.alignment import crops
+from stylegan_jax.alignment.crops import paste_back
 from stylegan_jax.alignment.landmarks import read_landmarks
-from stylegan_jax.alignment.pasting import paste_back
 from stylegan_jax.commands import edit, edit_bench
 from stylegan_jax.commands.inputs import Reader
 from stylegan_jax.data.portraits.source import Portraits

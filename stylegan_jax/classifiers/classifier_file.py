@@ -9,6 +9,7 @@ The arrays are those of `classifier_network`, the heads side by side. The header
      "source": "portraits"}
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -72,11 +73,19 @@ def save(
 
 def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
     """Classifiers of a file of `save`; raises UserError if damaged or newer."""
-    metadata = _metadata(Path(path))
-    if metadata is None:
+    metadata: Any = None
+    with contextlib.suppress(OSError, ValueError):
+        header = array_files.read_safetensors_header(path)
+        metadata = records.read_json(header.get(_KEY, "null").encode())
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise UserError(
             f"{path} is not a file of classifiers; python -m stylegan_jax.evaluate "
             "with `metrics` ls and `classifiers` FILE writes one"
+        )
+    if metadata.get("version") != VERSION:
+        raise UserError(
+            f"{path} is of version {ascii(metadata.get('version'))[:20]} of its "
+            f"format, and this program reads {VERSION}; update stylegan_jax"
         )
     try:
         records.check(metadata, _SHAPE)
@@ -104,27 +113,3 @@ def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
     accuracies = [float(head["accuracy"]) for head in metadata["heads"]]
     heads = split_heads(params, sizes, accuracies, resolution)
     return dict(zip(names, heads, strict=True))
-
-
-def is_classifier_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a file's header is that of classifiers."""
-    return _metadata(Path(path)) is not None
-
-
-def _metadata(path: Path) -> dict[str, Any] | None:
-    """Metadata, None of other files; raises UserError if newer."""
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
-    try:
-        header = array_files.read_safetensors_header(path)
-        found = records.read_json(header.get(_KEY, "null").encode())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        return None
-    if found.get("version") != VERSION:
-        raise UserError(
-            f"{path} is of version {ascii(found.get('version'))[:20]} of its format, "
-            f"and this program reads {VERSION}; update stylegan_jax"
-        )
-    return found

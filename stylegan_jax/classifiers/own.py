@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from stylegan_jax.classifiers import classifier_file, classifier_network
+from stylegan_jax.classifiers.classifier import HEADS
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import exported_function, inception, vgg16, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
@@ -36,12 +37,12 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
     path = Path(path)
     if path.suffix == programs.SUFFIX:
         return exported_function.load(path)
-    if path.suffix == ".safetensors" and classifier_file.is_classifier_file(path):
+    names = weights.read(path).keys()
+    if path.suffix == ".safetensors" and names >= {*HEADS}:
         classifier = next(iter(classifier_file.load(path).values()))
         return classifier_network.extractor(
             classifier.params, resolution=classifier.resolution, name=path.stem
         )
-    names = weights.read(path).keys()
     if names >= inception.shapes().keys():
         return inception.extractor(inception.load(path))
     if names >= vgg16.shapes(dense=True).keys():

@@ -12,7 +12,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -65,6 +65,12 @@ def open_image_files(config: DataConfig) -> EncodedSource:
     whites = _find_whites(config, place, found)
     found = _usable(place, found)
     table = None
+    for wanted, name in label_files.TABLES.items():
+        if config.labels == "none" and any(Path(x).name == name for x in tables):
+            _logger.warning(
+                f"{place.name} has labels in {name}, which are not used; "
+                f"`data.labels` {wanted} uses them"
+            )
     if config.labels != "none":
         files = [image.file for image in found]
         read = label_files.read
@@ -72,8 +78,6 @@ def open_image_files(config: DataConfig) -> EncodedSource:
         place.skipped.update(dict.fromkeys({*files} - labels.keys(), "no label"))
         found = _usable(place, found)
         table = label_files.make_table([labels[image.file] for image in found])
-    else:
-        _hint_at_labels(place, tables)
     odd = [image for image in found if image.height != image.width]
     if config.crop == "none" and odd:
         raise UserError(
@@ -125,10 +129,6 @@ def _folder(root: Path) -> _Place:
 
 
 def _zip(path: Path) -> _Place:
-    if path.is_dir():
-        raise UserError(f"{str(path)!r} is a folder; use name=folder")
-    if not path.exists():
-        raise UserError(f"there is no zip file {str(path)!r}")
     try:
         archive = archives.open_zip(path)  # stays open as long as the source lives
     except archives.UNREADABLE as error:
@@ -228,17 +228,6 @@ def _find_whites(
                 f"{depth.FULL[kind]:g} says otherwise"
             )
     return whites
-
-
-def _hint_at_labels(place: _Place, tables: set[str]) -> None:
-    names = {PurePosixPath(file).name for file in tables}
-    for wanted, table in label_files.TABLES.items():
-        if table in names:
-            _logger.warning(
-                f"{place.name} has labels in {table}, which are not used; "
-                f"`data.labels` {wanted} uses them"
-            )
-            return
 
 
 def _usable(place: _Place, found: Sequence[_Image]) -> list[_Image]:

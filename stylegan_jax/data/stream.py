@@ -81,32 +81,25 @@ class Decoded:
             return self._held[1:]
 
 
-class Order:
-    """Image index and flip at each place of the endless stream."""
+def order(
+    places: np.ndarray, size: int, *, seed: int, mirror: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices int64 `[N]` and flips bool `[N]` at places in a stream of a size."""
+    epochs, offsets = np.divmod(places, size)
+    indices, flips = np.empty(len(places), np.int64), np.empty(len(places), bool)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        permutation, flipped = _epoch(size, seed, int(epoch))
+        indices[here] = permutation[offsets[here]]
+        flips[here] = flipped[offsets[here]]
+    return indices, flips & mirror
 
-    def __init__(self, size: int, *, seed: int, mirror: bool) -> None:
-        """Defines the order of `size` images."""
-        self._size, self._seed, self._mirror = size, seed, mirror
-        # A batch may lie across epochs, and two threads may make neighbours.
-        self._epoch = functools.lru_cache(maxsize=4)(self._draw_epoch)
 
-    def at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places `[N]` -> image indices int64 `[N]` and flips bool `[N]`."""
-        epochs, offsets = np.divmod(places, self._size)
-        indices = np.empty(len(places), np.int64)
-        flips = np.empty(len(places), bool)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            order, flipped = self._epoch(int(epoch))
-            indices[here] = order[offsets[here]]
-            flips[here] = flipped[offsets[here]]
-        return indices, flips
-
-    def _draw_epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        rng = np.random.Generator(np.random.Philox([self._seed, epoch]))
-        order = rng.permutation(self._size)
-        flips = rng.random(self._size) < 0.5
-        return order, flips & self._mirror
+# A batch may lie across epochs, and two threads may make neighbours.
+@functools.lru_cache(maxsize=4)
+def _epoch(size: int, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.Generator(np.random.Philox([seed, epoch]))
+    return rng.permutation(size), rng.random(size) < 0.5
 
 
 def mirrored(images: np.ndarray) -> np.ndarray:
@@ -147,14 +140,13 @@ def batches(
             f"batch_size {batch_size} is not divisible by {process_count} processes"
         )
     source = decoded.source
-    order = Order(len(source), seed=seed, mirror=mirror)
 
     def make(step: int) -> Batch:
         first = start_nimg + step * repeats * batch_size
         places = np.arange(first, first + repeats * batch_size)
         # A block: the minibatch and its order do not depend on the process count.
         places = places.reshape(repeats, process_count, -1)[:, process_index].ravel()
-        indices, flips = order.at(places)
+        indices, flips = order(places, len(source), seed=seed, mirror=mirror)
         images = decoded.images(indices, resolution)
         images[flips] = mirrored(images[flips])
         labels = decoded.labels(indices)  # after the images, see `StoredSource`

@@ -105,20 +105,13 @@ def _of_kind(features: Any, kind: type) -> dict[str, Any]:
 
 
 def _builder(config: DataConfig) -> Any:
-    where = f" in {config.path!r}" if config.path else ""
     try:
         builder = tfds.builder(config.dataset, data_dir=config.path)
-    except tfds.core.DatasetNotFoundError as error:
-        lines = str(error).replace("\t", "").splitlines()
-        hint = next((line for line in lines if line.startswith("Did you mean")), "")
-        raise UserError(
-            f"TFDS knows no data set {config.dataset!r}{where}. {hint}".strip()
-        ) from error
-    except Exception as error:  # a wrong version or config of the data set, ...
-        first = (str(error).splitlines() or [""])[0]
-        raise UserError(
-            f"TFDS cannot open {config.dataset!r}{where}: {first}"
-        ) from error
+    except Exception as error:  # an unknown name, a wrong version, ...
+        lines = str(error).replace("\t", "").splitlines() or [""]
+        hints = [line for line in lines if line.startswith("Did you mean")]
+        reason = " ".join([lines[0], *hints])
+        raise UserError(f"TFDS cannot open {config.dataset!r}: {reason}") from error
     if not builder.is_prepared():
         data_dir = f", data_dir={config.path!r}" if config.path else ""
         raise UserError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_jax.alignment.pasting import paste_back
+from stylegan_jax.alignment.crops import paste_back
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code, StoredCode, draw_pictures
 from stylegan_jax.io import images
@@ -34,7 +34,7 @@ class Place:
         unedited: np.ndarray | None = None,
         feather: float = 0.1,
     ) -> np.ndarray:
-        """The photograph with an edited crop, as `alignment.pasting.paste_back`."""
+        """The photograph with an edited crop, as `alignment.crops.paste_back`."""
         path = self.photograph
         if not path.is_file():
             raise UserError(f"{path}: the photograph of this picture is not there")

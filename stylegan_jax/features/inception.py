@@ -27,10 +27,7 @@ NUM_CLASSES = 1008
 _BN_EPS = 1e-3
 _BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 
-# Number of layers before each pooled output.
-_DEPTHS = {"64": 4, "192": 7, "768": 15, "2048": len(LAYERS)}
-_LOGITS = ("logits_unbiased", "logits")
-OUTPUTS = {name: int(name) for name in _DEPTHS} | dict.fromkeys(_LOGITS, NUM_CLASSES)
+OUTPUTS = {"2048": 2048, "logits_unbiased": NUM_CLASSES}
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
@@ -66,10 +63,7 @@ def load(path: str | os.PathLike[str] | None = None) -> dict[str, Array]:
 
 def convert(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
     """Parameters of PyTorch's arrays, unchecked; batch normalisation is folded in."""
-    params = {
-        "fc.weight": jnp.asarray(arrays["fc.weight"].T, jnp.float32),
-        "fc.bias": jnp.asarray(arrays["fc.bias"], jnp.float32),
-    }
+    params = {"fc.weight": jnp.asarray(arrays["fc.weight"].T, jnp.float32)}
     for name in arrays:
         if not name.endswith(".conv.weight"):
             continue
@@ -90,41 +84,21 @@ def preprocess(images: Array) -> Array:
     return (x - 128) / 128
 
 
-def features(params: Params, images: Array, outputs: Sequence[str]) -> dict[str, Array]:
-    """Outputs by name, `[N, OUTPUTS[name]]`, in one pass that ends at the last of them.
-
-    Images are `[N, H, W, 3]` of any size, 0..255, uint8 or float32. "64" to "2048" are
-    means over pixels after both maxima, before the last reduction and at the end;
-    "logits_unbiased" have no bias, as in the official inception score.
-    """
-    if not outputs or not set(outputs) <= set(OUTPUTS):
-        raise UserError(
-            f"Inception has no outputs {list(outputs)}; they are {', '.join(OUTPUTS)}"
-        )
-    depths = {_DEPTHS.get(name, len(LAYERS)) for name in outputs}
-    means: dict[int, Array] = {}
-    x = preprocess(images)
-    for depth, layer in enumerate(LAYERS[: max(depths)], start=1):
-        x = _apply(params, "", x, layer)
-        if depth in depths:
-            means[depth] = x.mean((1, 2))
-    found = {name: means[d] for name, d in _DEPTHS.items() if d in means}
-    if set(_LOGITS) & set(outputs):
-        unbiased = found["2048"] @ params["fc.weight"]
-        found["logits_unbiased"] = unbiased
-        found["logits"] = unbiased + params["fc.bias"][None]
-    return {name: found[name] for name in outputs}
-
-
 def extractor(params: Params, output: str = "2048") -> FrozenNetwork:
-    """Network of one output."""
+    """Network of one output of images of any size, 0..255.
+
+    "2048" are means over pixels at the end, of FID; "logits_unbiased" have no bias, as
+    in the official inception score.
+    """
     if output not in OUTPUTS:
         raise UserError(
             f"Inception has no output {output!r}; they are {', '.join(OUTPUTS)}"
         )
 
     def function(params: Params, images: Array) -> Array:
-        return features(params, images, [output])[output]
+        layer = functools.partial(_apply, params, "")
+        means = functools.reduce(layer, LAYERS, preprocess(images)).mean((1, 2))
+        return means if output == "2048" else means @ params["fc.weight"]
 
     return FrozenNetwork(f"inception-2015-{output}", OUTPUTS[output], params, function)
 

@@ -10,7 +10,6 @@ Source: Zhang et al. 2018 and richzhang/PerceptualSimilarity (lpips 0.1.4,
 import os
 from collections.abc import Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -70,8 +69,11 @@ def units(params: Params, images: Array) -> tuple[Array, ...]:
 
 def compare(params: Params, units_a: Units, units_b: Units) -> Array:
     """Distance per layer, `[N, L]`, of two results of `units`."""
-    maps = _difference_maps(params, units_a, units_b)
-    return jnp.stack([layer.mean((1, 2)) for layer in maps], axis=1)
+    layers = [
+        ((a - b) ** 2 * params[f"lin{i}.model.1.weight"][None, None, None]).sum(-1)
+        for i, (a, b) in enumerate(zip(units_a, units_b, strict=True))
+    ]
+    return jnp.stack([layer.mean((1, 2)) for layer in layers], axis=1)
 
 
 def layer_distances(params: Params, a: Array, b: Array) -> Array:
@@ -84,30 +86,9 @@ def distance(params: Params, a: Array, b: Array) -> Array:
     return layer_distances(params, a, b).sum(1)
 
 
-def distance_map(params: Params, a: Array, b: Array) -> Array:
-    """Distance per pixel, `[N, H, W]`: the layers' maps resized linearly and summed.
-
-    Source: `spatial=True` of lpips 0.1.4.
-    """
-    size = a.shape[:3]
-    maps = _difference_maps(params, units(params, a), units(params, b))
-    return sum(
-        (jax.image.resize(layer, size, "linear", antialias=False) for layer in maps),
-        jnp.zeros(size),
-    )
-
-
 def _unit(x: Array) -> Array:
     square = (x * x).sum(-1, keepdims=True)
     # The root has no derivative at 0, common after ReLUs.
     empty = square == 0
     length = jnp.where(empty, 0.0, jnp.sqrt(jnp.where(empty, 1.0, square)))
     return x / (length + _EPS)
-
-
-def _difference_maps(params: Params, units_a: Units, units_b: Units) -> list[Array]:
-    """Weighted squared differences, `[N, h, w]` per layer."""
-    return [
-        ((a - b) ** 2 * params[f"lin{i}.model.1.weight"][None, None, None]).sum(-1)
-        for i, (a, b) in enumerate(zip(units_a, units_b, strict=True))
-    ]

@@ -28,6 +28,7 @@ from stylegan_jax.features.frozen_layers import (
 _STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 WIDTHS = (64, 128, 256, 512, 512)
 RELUS = tuple(index + 1 for stage in _STAGES for index in stage)
+_AFTER_POOLING = [stage[0] for stage in _STAGES[1:]]
 
 # Of ImageNet, for images in [0, 1].
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -84,15 +85,13 @@ def taps(params: Params, x: Array, indices: Sequence[int]) -> dict[int, Array]:
     if not indices or not set(indices) <= set(RELUS):
         raise UserError(f"VGG16 has no ReLU at {sorted(indices)}; they are {RELUS}")
     found: dict[int, Array] = {}
-    for stage in _STAGES:
-        for index in stage:
-            x = conv_relu(params, f"features.{index}", x)
-            if index + 1 in indices:
-                found[index + 1] = x
-            if index + 1 == max(indices):
-                return found
-        x = max_pool(x, 2, 2)
-    raise AssertionError("the last ReLU is a tap")
+    for relu in RELUS[: RELUS.index(max(indices)) + 1]:
+        if relu - 1 in _AFTER_POOLING:
+            x = max_pool(x, 2, 2)
+        x = conv_relu(params, f"features.{relu - 1}", x)
+        if relu in indices:
+            found[relu] = x
+    return found
 
 
 def fc2(params: Params, x: Array) -> Array:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.alignment import ffhq
-from stylegan_jax.alignment.pasting import paste_back
+from stylegan_jax.alignment.crops import paste_back
 from stylegan_jax.errors import UserError
 from tests.alignment.pictures import blobs, psnr, turned
 

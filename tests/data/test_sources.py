@@ -112,7 +112,7 @@ def test_batches_of_points_are_float32_as_they_are():
         first = next(batches)
     assert first["images"].shape == (2, 8, 1, 1, 2)
     assert first["images"].dtype == np.float32
-    order, _ = stream.Order(len(points), seed=0, mirror=False).at(np.arange(16))
+    order, _ = stream.order(np.arange(16), len(points), seed=0, mirror=False)
     np.testing.assert_array_equal(first["images"].reshape(16, 2), points[order])
 
 
@@ -187,7 +187,7 @@ def test_a_wrong_split_or_label_of_tfds_is_explained(mnist, options, message):
 
 
 def test_an_unknown_tfds_name_gets_a_suggestion():
-    with pytest.raises(UserError, match=r"knows no data set 'mnits'.*mnist"):
+    with pytest.raises(UserError, match=r"cannot open 'mnits'.*mnist"):
         open_source(DataConfig(name="tfds:mnits"))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.data.sources import Source
-from stylegan_jax.data.stream import Decoded, Order, batches, mirrored
+from stylegan_jax.data.stream import Decoded, batches, mirrored, order
 from stylegan_jax.errors import UserError
 
 
@@ -111,15 +111,14 @@ def test_blocks_of_two_processes_are_the_minibatches_of_one(start_nimg):
 
 
 def test_half_of_the_images_are_mirrored_anew_in_each_epoch():
-    order = Order(2000, seed=0, mirror=True)
-    indices, flips = order.at(np.arange(20_000))
+    indices, flips = order(np.arange(20_000), 2000, seed=0, mirror=True)
     # Binomial: standard deviation 0.0035 of the mean.
     assert abs(flips.mean() - 0.5) < 0.014
     by_image = np.zeros((10, 2000), bool)
     by_image[np.arange(20_000) // 2000, indices] = flips
     often = by_image.sum(0)  # of ten epochs, binomial with variance 2.5
     assert abs(often.var() - 2.5) < 0.4
-    assert not Order(2000, seed=0, mirror=False).at(np.arange(4000))[1].any()
+    assert not order(np.arange(4000), 2000, seed=0, mirror=False)[1].any()
 
 
 def test_mirroring_reverses_columns_and_nothing_else():

@@ -61,7 +61,7 @@ def test_distances_agree_with_the_reference(params, expected, pairs):
 
 
 @pytest.mark.thorough
-def test_the_gradient_and_the_map_agree_with_the_reference(params, expected, pairs):
+def test_the_gradient_agrees_with_the_reference(params, expected, pairs):
     a, b = (images[:1] for images in pairs)
     slope = jax.jit(jax.grad(total, argnums=1))(params, a, b)
     entry = "grad_in0_pair0_chw"
@@ -69,11 +69,6 @@ def test_the_gradient_and_the_map_agree_with_the_reference(params, expected, pai
     assert reference.error(some, expected[f"{entry}/sub"]) < 1e-3
     length = np.linalg.norm(slope)
     assert reference.relative(length, expected[f"{entry}/l2norm"]) < 1e-3
-    found = jax.jit(lpips.distance_map)(params, a, b)[0]
-    assert reference.error(found[::7, ::7], expected["spatial_pair0/sub7"]) < 5e-5
-    for name in ("mean", "std"):
-        want = expected[f"spatial_pair0/{name}"]
-        assert reference.relative(getattr(found, name)(), want) < 2e-5
 
 
 def test_the_digests_are_those_of_the_reference(expected, network):
