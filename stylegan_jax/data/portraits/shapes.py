@@ -15,13 +15,15 @@ from typing import NamedTuple
 import numpy as np
 
 Colour = np.ndarray  # float32 [3] in [0, 1]
+Plane = np.ndarray  # float32 [h, w]
+Level = float | Plane
 
 
 class Frame(NamedTuple):
     """Coordinates of every pixel in one system, and the way back to the picture."""
 
-    x: np.ndarray  # float32 [R, R]
-    y: np.ndarray  # float32 [R, R]
+    x: Plane
+    y: Plane
     centre: tuple[float, float] = (0.0, 0.0)  # where its origin lies in the picture
     roll: float = 0.0  # radians, clockwise on screen
     turn: float = 0.0  # radians; wrapped round an upright cylinder turned by this
@@ -31,13 +33,13 @@ class Frame(NamedTuple):
 class Patch(NamedTuple):
     """A paintable rectangle of the picture."""
 
-    x: np.ndarray  # float32 [h, w]
-    y: np.ndarray  # float32 [h, w]
+    x: Plane
+    y: Plane
     planes: np.ndarray  # float32 [3, h, w], a view into the picture
     pixel: float  # width of a pixel
     at: tuple[slice, slice]  # its rows and columns in the picture
 
-    def paint(self, coverage: np.ndarray, colour: Colour, opacity: float = 1.0) -> None:
+    def paint(self, coverage: Plane, colour: Colour, opacity: float = 1.0) -> None:
         """Blends `colour` in by `coverage`, `[h, w]`."""
         if opacity != 1.0:
             coverage = coverage * opacity
@@ -45,24 +47,18 @@ class Patch(NamedTuple):
         change *= coverage
         np.add(self.planes, change, out=self.planes)
 
-    def inside(self, distance: np.ndarray) -> np.ndarray:
+    def inside(self, distance: Plane) -> np.ndarray:
         """Coverage from the signed distance (negative within)."""
         return inside(distance, self.pixel)
 
-    def outline(self, distance: np.ndarray, thickness: float) -> np.ndarray:
+    def outline(self, distance: Plane, thickness: float) -> np.ndarray:
         """Coverage of a line `thickness` wide along an outline."""
         half = thickness / 2
         return self.inside(distance - half) - self.inside(distance + half)
 
     def lens(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        half_width: float,
-        up: float | np.ndarray,
-        down: float | np.ndarray,
-        tilt: float = 0.0,
-    ) -> np.ndarray:
+        self, x: Plane, y: Plane, half_width: float, up: Level, down: Level, tilt=0.0
+    ) -> Plane:
         """Coverage between two parabolas that meet at x = +-half_width.
 
         They rise by `up` above and fall by `down` below the chord; `tilt` lowers the
@@ -80,16 +76,10 @@ class Patch(NamedTuple):
         return np.maximum(below_top, 0, out=below_top)
 
     def arc(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        half_width: float,
-        bow: float,
-        thickness: float,
-        tilt: float = 0.0,
-    ) -> np.ndarray:
+        self, x: Plane, y: Plane, half_width: float, bow: float, thick: float, tilt=0.0
+    ) -> Plane:
         """Coverage of a stroke with pointed ends; `bow` > 0 lifts its middle."""
-        half = thickness / 2
+        half = thick / 2
         return self.lens(x, y, half_width, bow + half, half - bow, tilt)
 
 
@@ -125,7 +115,6 @@ def patch(
 ) -> Patch:
     """Pixels of `[3, R, R]` in a box (left, top, right, bottom in `frame`)."""
     resolution = planes.shape[-1]
-    pixel = 2 / resolution
     left, top, right, bottom = box
     if frame.turn:
         left, right = (
@@ -136,34 +125,31 @@ def patch(
     cos, sin = math.cos(frame.roll), math.sin(frame.roll)
     half_width, half_height = 0.5 * (right - left), 0.5 * (bottom - top)
     x, y = left + half_width, top + half_height
-    columns = _span(
-        frame.centre[0] + cos * x - sin * y,
-        cos * half_width + abs(sin) * half_height,
-        resolution,
-    )
-    rows = _span(
+    middles = (
         frame.centre[1] + sin * x + cos * y,
-        abs(sin) * half_width + cos * half_height,
-        resolution,
+        frame.centre[0] + cos * x - sin * y,
     )
-    at = (rows, columns)
-    return Patch(frame.x[at], frame.y[at], planes[:, rows, columns], pixel, at)
+    halves = (
+        abs(sin) * half_width + cos * half_height,
+        cos * half_width + abs(sin) * half_height,
+    )
+    spans: list[slice] = []
+    for middle, half in zip(middles, halves, strict=True):
+        # Two pixels to spare on either side.
+        first = int((middle - half + 1) * 0.5 * resolution) - 2
+        last = int((middle + half + 1) * 0.5 * resolution) + 3
+        spans.append(slice(max(first, 0), max(min(last, resolution), 0)))
+    at = (spans[0], spans[1])
+    return Patch(frame.x[at], frame.y[at], planes[:, *at], 2 / resolution, at)
 
 
-def _span(middle: float, half: float, resolution: int) -> slice:
-    """Pixels of `middle` +- `half`, with two to spare on either side."""
-    first = int((middle - half + 1) * 0.5 * resolution) - 2
-    last = int((middle + half + 1) * 0.5 * resolution) + 3
-    return slice(max(first, 0), max(min(last, resolution), 0))
-
-
-def clamp(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+def clamp(values: Plane, low: float = 0.0, high: float = 1.0) -> Plane:
     """In-place `np.clip` with less overhead on small arrays."""
     np.maximum(values, low, out=values)
     return np.minimum(values, high, out=values)
 
 
-def inside(distance: np.ndarray, pixel: float) -> np.ndarray:
+def inside(distance: Plane, pixel: float) -> Plane:
     """Coverage from the signed distance (negative within)."""
     coverage = distance * (-1 / pixel)
     coverage += 0.5
@@ -171,13 +157,8 @@ def inside(distance: np.ndarray, pixel: float) -> np.ndarray:
 
 
 def egg(
-    x: np.ndarray,
-    y: np.ndarray,
-    radii: tuple[float, float],
-    *,
-    taper: float = 0.0,
-    square: float = 0.0,
-) -> np.ndarray:
+    x: Plane, y: Plane, radii: tuple[float, float], *, taper=0.0, square=0.0
+) -> Plane:
     """Approximate signed distance to an ellipse about the origin.
 
     `taper` in [0, 1] narrows the lower half; `square` 1 is nearly a rectangle.
@@ -200,7 +181,7 @@ def egg(
     return value
 
 
-def glow(x: np.ndarray, y: np.ndarray, radii: tuple[float, float]) -> np.ndarray:
+def glow(x: Plane, y: Plane, radii: tuple[float, float]) -> np.ndarray:
     """Soft spot: 1 at the origin, falling smoothly to 0 at `radii`."""
     u, v = x * (1 / radii[0]), y * (1 / radii[1])
     fall = np.maximum(1 - u * u - v * v, 0)
@@ -228,7 +209,7 @@ def noise_plane(rng: np.random.Generator, resolution: int) -> np.ndarray:
     return plane
 
 
-def _twice(plane: np.ndarray) -> np.ndarray:
+def _twice(plane: Plane) -> np.ndarray:
     """Interpolates `[n, m]` to `[2 n, m]`, nearly keeping box means."""
     padded = np.concatenate([plane[:1], plane, plane[-1:]])
     near = (0.75) * plane
@@ -238,7 +219,7 @@ def _twice(plane: np.ndarray) -> np.ndarray:
     return out
 
 
-def puffs(x: np.ndarray, y: np.ndarray, size: float, shifts: np.ndarray) -> np.ndarray:
+def puffs(x: Plane, y: Plane, size: float, shifts: np.ndarray) -> np.ndarray:
     """Squared distance to the nearest point of a jittered grid, in cells of `size`.
 
     `shifts` `[2, K, K]`, within +-0.25 cells, offset the points; K is a power of two.
