@@ -10,12 +10,7 @@ from stylegan_jax.ops.convolution import conv
 
 
 def conv_relu(
-    params: Params,
-    name: str,
-    x: Array,
-    *,
-    stride: int = 1,
-    padding: str | int = "SAME",
+    params: Params, name: str, x: Array, *, stride: int = 1, padding: str | int = "SAME"
 ) -> Array:
     """Convolution by `NAME.weight` `[h, w, I, O]` and `NAME.bias`, then ReLU."""
     kernel = params[f"{name}.weight"]

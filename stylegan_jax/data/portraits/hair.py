@@ -4,13 +4,7 @@ import math
 
 import numpy as np
 
-from stylegan_jax.data.portraits.people import (
-    MOUTH_Y,
-    WHITE,
-    Person,
-    mix,
-    smooth_step,
-)
+from stylegan_jax.data.portraits.people import MOUTH_Y, WHITE, Person, mix, smooth_step
 from stylegan_jax.data.portraits.shapes import (
     Colour,
     Patch,

@@ -125,10 +125,7 @@ def patch(
     cos, sin = math.cos(frame.roll), math.sin(frame.roll)
     half_width, half_height = 0.5 * (right - left), 0.5 * (bottom - top)
     x, y = left + half_width, top + half_height
-    middles = (
-        frame.centre[1] + sin * x + cos * y,
-        frame.centre[0] + cos * x - sin * y,
-    )
+    middles = (frame.centre[1] + sin * x + cos * y, frame.centre[0] + cos * x - sin * y)
     halves = (
         abs(sin) * half_width + cos * half_height,
         cos * half_width + abs(sin) * half_height,

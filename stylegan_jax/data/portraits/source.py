@@ -63,11 +63,7 @@ class Portraits(Source):
     name = "portraits"
 
     def __init__(
-        self,
-        size: int,
-        seed: int = 0,
-        label: str | None = None,
-        num_channels: int = 3,
+        self, size: int, seed: int = 0, label: str | None = None, num_channels: int = 3
     ) -> None:
         """Declares `size` people, for one-hot labels by `label`.
 
