@@ -9,7 +9,7 @@ from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images
 from stylegan_jax.networks.config import ModelConfig
-from stylegan_jax.runs import provenance
+from stylegan_jax.runs import run_directory
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.state import OptimizerConfig, init_state
@@ -88,7 +88,7 @@ def test_a_run_that_grows_is_measured_at_its_final_size(tmp_path, monkeypatch, c
         resolution=16, z_dim=6, w_dim=6, mapping_layers=1, channel_base=64
     )
     data = DataConfig(portraits_size=40, labels="eyeglasses")
-    provenance.start_run(tmp_path, Config(model=model, data=data))
+    run_directory.start_run(tmp_path, Config(model=model, data=data))
     with Checkpoints(tmp_path, CheckpointConfig(asynchronous=False)) as checkpoints:
         state = init_state(jax.random.key(0), model, OptimizerConfig())
         checkpoints.save(500, state, {"resolution": 8, "alpha": None})

@@ -13,7 +13,7 @@ from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported, pretrained
 from stylegan_jax.io.images import write_png
-from stylegan_jax.runs import provenance, run_directory
+from stylegan_jax.runs import run_directory
 from stylegan_jax.training.config import Config
 from tests import tiny
 
@@ -44,7 +44,7 @@ def photos(tmp_path):
 @pytest.fixture
 def run(tmp_path, photos):
     data = DataConfig(name="folder", path=str(photos), mirror=True, max_images=3)
-    provenance.start_run(tmp_path / "run", Config(model=tiny.MODEL, data=data))
+    run_directory.start_run(tmp_path / "run", Config(model=tiny.MODEL, data=data))
     return tmp_path / "run"
 
 

@@ -14,7 +14,7 @@ from stylegan_jax import loading
 from stylegan_jax.commands import convert, sample
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import pretrained, pytorch
-from stylegan_jax.runs import provenance
+from stylegan_jax.runs import run_directory
 from tests import tiny
 from tests.tiny import MODEL
 
@@ -68,7 +68,7 @@ def test_what_is_no_network_is_refused_with_the_way_out(tmp_path, tiny_run):
     program = tmp_path / "sampler.jaxexport"
     program.write_bytes(b"<")
     (tmp_path / "text.pkl").write_text("hello")
-    provenance.start_run(tmp_path / "run", tiny.config())
+    run_directory.start_run(tmp_path / "run", tiny.config())
     for path, message in [
         (program, "is a program that draws"),
         (tmp_path / "nothing", "nothing does not exist; give a run directory"),

@@ -19,7 +19,7 @@ from stylegan_jax.inversion.code import Code
 from stylegan_jax.io.outputs import write_png
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
-from stylegan_jax.runs import provenance
+from stylegan_jax.runs import run_directory
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.training.config import Config, RunConfig
 from stylegan_jax.training.schedule import Phase, ScheduleConfig
@@ -193,7 +193,7 @@ def start_run(
     **sections: Any,
 ) -> Path:
     """A run directory as training leaves it, without training."""
-    provenance.start_run(path, config(model, **sections))
+    run_directory.start_run(path, config(model, **sections))
     if saved is None:
         saved = {k: v for k, v in SAVED.items() if v["resolution"] <= model.resolution}
     with Checkpoints(path, CheckpointConfig(asynchronous=False)) as checkpoints:

@@ -39,7 +39,7 @@ from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.metrics.reconstruction import report, table, text
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.seeds import one_hot
-from stylegan_jax.runs.provenance import provenance
+from stylegan_jax.runs.run_directory import provenance
 
 PresetName = Literal[
     "image2stylegan++",

@@ -18,7 +18,7 @@ from stylegan_jax.evaluators import make_evaluators
 from stylegan_jax.io import mirror
 from stylegan_jax.io.mirror import is_remote
 from stylegan_jax.metrics.names import parse_measures
-from stylegan_jax.runs import provenance, run_directory, stored
+from stylegan_jax.runs import run_directory, stored
 from stylegan_jax.training import start, transfer
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.recovery import train
@@ -157,7 +157,7 @@ def source_of(name: str) -> transfer.Beginning:
 
 def describe(config: Config) -> str:
     """A readable summary of the configuration and its phases."""
-    lines = [provenance.format_config(config), "", "phases:"]
+    lines = [run_directory.format_config(config), "", "phases:"]
     lines += [
         f"  {phase.title:<20} {phase.start_nimg / 1000:>10.3f} to "
         f"{phase.end_nimg / 1000:.3f} kimg, minibatch {phase.batch_size}"

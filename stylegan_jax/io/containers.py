@@ -7,6 +7,7 @@ Sources: PNG (third edition) 5.3 and 11; ITU-T T.81 annex B (JPEG); GIF89a; RFC 
 (WebP); ISO/IEC 14496-12 (boxes of AVIF); TIFF 6.0 in `tiff.py`.
 """
 
+import contextlib
 import io
 import os
 import re
@@ -100,11 +101,7 @@ _Walk = tuple[list[Piece], list[int]]
 
 
 def _whole(file: IO[bytes], size: int, header: bool) -> _Walk:
-    return [range(size)], []
-
-
-def _bmp(file: IO[bytes], size: int, header: bool) -> _Walk:
-    compression = read_at(file, 30, 4)
+    compression = read_at(file, 30, 4) if read_at(file, 0, 2) == b"BM" else b""
     if compression in (b"\1\0\0\0", b"\2\0\0\0") and size > 1 << 23:
         raise UserError("a run-length coded BMP of more than 8 MB")
     return [range(size)], []
@@ -279,22 +276,15 @@ def _avif(file: IO[bytes], size: int, header: bool) -> _Walk:
             if described > _MAX_BOXES:
                 raise UserError(f"over {_MAX_BOXES >> 20} MB that describe it")
             box = read_at(file, at, stop - at)
-            _check_extents(box, size)
+            for table in re.finditer(b"iloc", box):
+                with contextlib.suppress(IndexError, struct.error):  # cut off, or none
+                    extents = _extents(memoryview(box)[table.start() :])
+                    total = sum(length or size for length in extents)
+                    if total > 2 * size:
+                        raise UserError(f"items of {total} bytes in {size}")
             pieces.append(_AVIF_METADATA.sub(b"skip", box))
         at = stop
     return pieces, []
-
-
-def _check_extents(box: bytes, size: int) -> None:
-    at = box.find(b"iloc")
-    while at >= 0:
-        try:
-            total = sum(length or size for length in _extents(memoryview(box)[at:]))
-        except (IndexError, struct.error):
-            total = 0  # cut off, or not such a table
-        if total > 2 * size:
-            raise UserError(f"items of {total} bytes in {size}")
-        at = box.find(b"iloc", at + 4)
 
 
 def _extents(box: memoryview) -> Iterator[int]:
@@ -325,5 +315,5 @@ _SIGNATURES = re.compile(
 )
 _WALKS = {
     **{"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "AVIF": _avif, "GIF": _gif},
-    **{"TIFF": tiff.walk, "BMP": _bmp, "PPM": _whole},
+    **{"TIFF": tiff.walk, "BMP": _whole, "PPM": _whole},
 }

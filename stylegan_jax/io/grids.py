@@ -5,6 +5,7 @@ import functools
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ImageDraw, ImageFont
@@ -48,7 +49,7 @@ def labelled(
     They are uint8 `[h, w, 1-4]` of one shape; the page is uint8 `[H, W, 3]`.
     """
     rows, side = -(-len(pictures) // columns), pictures[0].shape[0]
-    labels = {"row_labels": row_labels, "column_labels": column_labels}
+    labels: Any = {"row_labels": row_labels, "column_labels": column_labels}
     sheet = make_sheet(rows, columns, side, at_least=at_least, **labels)
     return sheet.fill([*pictures, *[None] * (rows * columns - len(pictures))])
 

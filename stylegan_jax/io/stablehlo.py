@@ -126,19 +126,16 @@ def _look(name: str, function: Any) -> _Function:
                     "trusted"
                 )
         for result in operation.results:
-            _check_size(result.type)
+            made = result.type
+            if not isinstance(made, ir.RankedTensorType):
+                raise RejectedProgramError(f"holds a value {_shown(str(made))}")
+            sizes = [n for i, n in enumerate(made.shape) if not made.is_dynamic_dim(i)]
+            if len(made.shape) > 32 or math.prod(sizes) > _MAX_NUMBERS:
+                raise RejectedProgramError(f"holds an array {_shown(str(made))}")
         for region in operation.regions:
             for block in region.blocks:
                 waiting += [(each.operation, depth + 1) for each in block.operations]
     return _Function(count, deepest, calls)
-
-
-def _check_size(kind: Any) -> None:
-    if not isinstance(kind, ir.RankedTensorType):
-        raise RejectedProgramError(f"holds a value {_shown(str(kind))}")
-    sizes = [n for i, n in enumerate(kind.shape) if not kind.is_dynamic_dim(i)]
-    if len(kind.shape) > 32 or math.prod(sizes) > _MAX_NUMBERS:
-        raise RejectedProgramError(f"holds an array {_shown(str(kind))}")
 
 
 def _check_calls(

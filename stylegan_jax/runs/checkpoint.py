@@ -271,7 +271,8 @@ def _share(found: Restored | None) -> Restored | None:
         return found
     content = msgpack_serialize(found._asdict()) if found else b""
     content = processes.broadcast(content)
-    return Restored(**msgpack_restore(content)) if content else None
+    shared: Any = msgpack_restore(content) if content else None
+    return None if shared is None else Restored(**shared)
 
 
 def _place(leaves: Mapping[str, np.ndarray], template: Any, path: Path) -> Any:
@@ -309,5 +310,5 @@ def _differences(
         elif not name.startswith(_AUGMENTATION):
             if value is not None:
                 yield f"{name} is not expected"
-            elif math.prod(like.shape):
+            elif like is not None and math.prod(like.shape):
                 yield f"{name} is missing"

@@ -37,6 +37,7 @@ _FREE_BYTES = 1 << 26
 _MAX_FILES = 10_000
 _MAX_INDEX_BYTES = 1 << 22  # of a file without arrays; of 200 arrays it has 60 kB
 _RECORD = {"nimg": int, "metadata": {}, "leaves": {...: [object]}, "crc32": int}
+_SEALED = {"files": {...: int}, "crc32": int}
 _LEAF_NAME = re.compile(r"\w+(/\w+)*", re.ASCII)
 _STEP_NAME = re.compile(r"nimg_(\d{9,18})", re.ASCII)
 
@@ -198,8 +199,12 @@ def read_step(
         if record["nimg"] != nimg:
             raise UnreadableCheckpoint(f"its meta record is of {record['nimg']} images")
         _check_described(record["leaves"], sum(sizes.values()))
-        if _SEAL in sizes:
-            _check_seal(path, sizes)
+        seal = _read_record(path / _SEAL, _SEALED)["files"] if _SEAL in sizes else {}
+        for name, crc in seal.items():
+            if name not in sizes:
+                raise UnreadableCheckpoint(f"{name} is gone")
+            if _file_crc(path / name) != crc:
+                raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
         wanted = None if subtrees is None else set(subtrees)
         fingerprints = {
             name: fingerprint
@@ -277,15 +282,6 @@ def _stored_files(path: Path) -> dict[str, int]:
         if len(found) > _MAX_FILES:
             raise UnreadableCheckpoint(f"it has over {_MAX_FILES} files")
     return found
-
-
-def _check_seal(path: Path, found: Mapping[str, int]) -> None:
-    shape = {"files": {...: int}, "crc32": int}
-    for name, crc in _read_record(path / _SEAL, shape)["files"].items():
-        if name not in found:
-            raise UnreadableCheckpoint(f"{name} is gone")
-        if _file_crc(path / name) != crc:
-            raise UnreadableCheckpoint(f"{name} has changed on disk (CRC mismatch)")
 
 
 def _check_described(fingerprints: Mapping[str, list[Any]], stored: int) -> None:

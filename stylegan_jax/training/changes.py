@@ -14,8 +14,8 @@ from pathlib import Path
 import jax
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.runs import provenance, run_directory
-from stylegan_jax.runs.provenance import matches
+from stylegan_jax.runs import run_directory
+from stylegan_jax.runs.run_directory import matches
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import Phase, ScheduleConfig, resolution_at
 
@@ -48,7 +48,7 @@ def check(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
     `config` is fitted to the data; `change` allows `FROM_HERE`. Raises UserError that
     names every setting that may not change, or if `workdir` is no run directory.
     """
-    found = provenance.changes(workdir, config)
+    found = run_directory.changes(workdir, config)
     nimg = run_directory.shown(workdir)
     if not found or nimg is None:
         return found

@@ -15,7 +15,7 @@ from stylegan_jax.distributed import processes
 from stylegan_jax.errors import AgreedError, UserError
 from stylegan_jax.io import locks, records
 from stylegan_jax.io.atomic import atomic_write
-from stylegan_jax.runs import provenance, retention, run_directory, stored
+from stylegan_jax.runs import retention, run_directory, stored
 from stylegan_jax.training import loop
 from stylegan_jax.training.changes import after_divergence
 from stylegan_jax.training.config import Config
@@ -36,7 +36,7 @@ def train(config: Config, workdir: Path, **options: Any) -> TrainState:
     """
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
-            provenance.changes(workdir, config)  # refuses what is no run directory
+            run_directory.changes(workdir, config)  # refuses what is no run directory
             lock = workdir / run_directory.LOCK
             stack.enter_context(locks.held(lock, str(workdir)))
         while True:

@@ -28,9 +28,9 @@ print("trained on")
 START = """
 import sys
 from stylegan_jax.commands import running
-from stylegan_jax.runs import provenance
+from stylegan_jax.runs import run_directory
 from stylegan_jax.data.config import DataConfig
-running.run_main(lambda: provenance.start_run(sys.argv[1], DataConfig()))
+running.run_main(lambda: run_directory.start_run(sys.argv[1], DataConfig()))
 """
 
 

@@ -13,7 +13,7 @@ from stylegan_jax.commands import coverage, serve
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import score_curves
 from stylegan_jax.metrics import evaluations
-from stylegan_jax.runs import provenance, retention, run_directory, stored
+from stylegan_jax.runs import retention, run_directory, stored
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
 from stylegan_jax.runs.retention import Criterion
 from stylegan_jax.training import recovery
@@ -29,7 +29,7 @@ IDENTITY = {"metric": "fid5k", "seed": 0, "network": "a", "settings": {"data": {
 def good(tmp_path_factory):
     """A run of two scored checkpoints, as training leaves it."""
     run = tmp_path_factory.mktemp("good") / "run"
-    provenance.start_run(run, CONFIG)
+    run_directory.start_run(run, CONFIG)
     facts = {"resolution": 8, "alpha": None, "due": ["m"]}
     best = Criterion("m", larger_is_better=False)
     with (
@@ -47,7 +47,7 @@ def good(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _no_git(monkeypatch):
-    monkeypatch.setattr(provenance, "_git_version", lambda _: (None, None))
+    monkeypatch.setattr(run_directory, "_git_version", lambda _: (None, None))
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ READERS = {
         run_directory.data_config,
         lambda run: run_directory.read_config(run, coverage._NEEDS),
         lambda run: serve.find_frame(serve.ServeArgs(network=str(run))),
-        lambda run: provenance.start_run(run, CONFIG),
+        lambda run: run_directory.start_run(run, CONFIG),
     ],
-    "provenance.json": [lambda run: provenance.start_run(run, CONFIG)],
+    "provenance.json": [lambda run: run_directory.start_run(run, CONFIG)],
     "rollbacks.json": [recovery._read],
     "metrics.jsonl": [
         score_curves.read_scores,
@@ -277,7 +277,7 @@ def test_damage_is_told_with_the_way_on(run, caplog):
     (run / "config.json").unlink()
     for name in ("checkpoints", "metrics.jsonl"):
         (run / name).rename(run / f"{name}.moved")
-    provenance.start_run(run, CONFIG)
+    run_directory.start_run(run, CONFIG)
     assert len(json.loads((run / "provenance.json").read_text())) == 1
     assert (run / "provenance.damaged1.json").read_text() == "[1]"
     assert "a new list is begun" in caplog.messages[-1]

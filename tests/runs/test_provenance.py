@@ -12,7 +12,7 @@ import pytest
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import records
-from stylegan_jax.runs import provenance
+from stylegan_jax.runs import run_directory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,13 +36,13 @@ class GrownConfig(Config):
 
 
 def test_a_start_stores_the_configuration_and_is_recorded(tmp_path):
-    provenance.start_run(tmp_path, Config())
+    run_directory.start_run(tmp_path, Config())
     stored = json.loads((tmp_path / "config.json").read_text())
     assert list(stored) == ["schedule", "path", "names", "seed", "limit"]
     assert stored["schedule"] == {"total_kimg": 400, "batch_size": "32,4:512"}
     assert stored["path"] == "data" and stored["limit"] is None
     other = Config(schedule=Schedule(batch_size=ByResolution(16)), seed=3)
-    provenance.start_run(tmp_path, other, devices=["cpu:0"], nimg=5)
+    run_directory.start_run(tmp_path, other, devices=["cpu:0"], nimg=5)
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 3
     first, start = json.loads((tmp_path / "provenance.json").read_text())
     assert first["changes"] == []
@@ -55,12 +55,12 @@ def test_a_start_stores_the_configuration_and_is_recorded(tmp_path):
 
 def test_fields_of_other_versions_of_the_code(tmp_path):
     """One added since may only have its default; one removed is a difference."""
-    provenance.start_run(tmp_path / "old", Config())
-    found = provenance.changes(tmp_path / "old", GrownConfig(added_later=8))
+    run_directory.start_run(tmp_path / "old", Config())
+    found = run_directory.changes(tmp_path / "old", GrownConfig(added_later=8))
     assert found == {"added_later": "added_later: 7 -> 8"}
-    assert not provenance.changes(tmp_path / "old", GrownConfig())
-    provenance.start_run(tmp_path / "new", GrownConfig())
-    found = provenance.changes(tmp_path / "new", Config())
+    assert not run_directory.changes(tmp_path / "old", GrownConfig())
+    run_directory.start_run(tmp_path / "new", GrownConfig())
+    found = run_directory.changes(tmp_path / "new", Config())
     assert found == {"added_later": "added_later: 7 -> (no longer exists)"}
 
 
@@ -77,7 +77,7 @@ def test_unsuitable_run_directories_are_refused(tmp_path):
         ("theirs", "not that of a run"),
     ):
         with pytest.raises(UserError, match=says):
-            provenance.start_run(tmp_path / name, Config())
+            run_directory.start_run(tmp_path / name, Config())
 
 
 def test_json_form_is_strict_json_even_for_infinities():
@@ -98,16 +98,16 @@ def test_git_version_is_the_packages_own_checkout_or_nothing(tmp_path):
     package.mkdir()
     (package / "__init__.py").write_text("")
     git("init")
-    assert provenance._git_version(package) == (None, None)  # there, but not tracked
+    assert run_directory._git_version(package) == (None, None)  # there, but not tracked
     git("add", ".")
     git("commit", "-m", "first")
-    sha, dirty = provenance._git_version(package)
+    sha, dirty = run_directory._git_version(package)
     assert len(sha) == 40 and dirty is False
     (package / "__init__.py").write_text("changed = True\n")
-    assert provenance._git_version(package) == (sha, True)
+    assert run_directory._git_version(package) == (sha, True)
 
 
 def test_formatted_configuration_has_one_line_per_field():
-    lines = provenance.format_config(Config()).splitlines()
+    lines = run_directory.format_config(Config()).splitlines()
     assert len(lines) == 6
     assert "schedule.batch_size" in lines[1] and lines[1].endswith("= 32,4:512")

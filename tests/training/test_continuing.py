@@ -133,11 +133,11 @@ def test_a_run_that_has_grown_does_not_shrink(tmp_path):
 
 def test_every_field_of_the_configuration_has_a_kind_on_purpose():
     from stylegan_jax.io import records
-    from stylegan_jax.runs import provenance
+    from stylegan_jax.runs import run_directory
 
     names = records.flatten(Config())
-    free = {x for x in names if provenance.matches(x, changes.FREE)}
-    from_here = {x for x in names if provenance.matches(x, changes.FROM_HERE)} - free
+    free = {x for x in names if run_directory.matches(x, changes.FREE)}
+    from_here = {x for x in names if run_directory.matches(x, changes.FROM_HERE)} - free
     rest = {x for x in names if x not in free | from_here}
     assert {x for x in rest if not x.startswith("model.")} == {"optimizer.beta1"}
     assert {x for x in free | from_here if x.startswith("model.")} == {
