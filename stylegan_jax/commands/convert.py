@@ -79,14 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def convert(args: ConvertArgs, source: str, destination: Path) -> None:
     """Writes the networks of `source` to `destination` and prints a summary."""
-    kind = args.format
-    if kind == "auto":
-        kind = {f".{x}": x for x in _FORMATS}.get(destination.suffix.lower())
-    if kind is None:
-        endings = ", ".join(f".{name}" for name in _FORMATS)
-        raise UserError(
-            f"{destination} ends in none of {endings}; rename it or give --format"
-        )
+    kind = _format(args, destination)
     _check(args, destination, kind)
     file, text = args.module_src, ""
     if file is not None:
@@ -110,6 +103,18 @@ def convert(args: ConvertArgs, source: str, destination: Path) -> None:
     if kind == "jaxexport":
         print("It needs jax and flatbuffers, and is used like this:\n")
         print(sampler_program.usage(destination, bundle.generator))
+
+
+def _format(args: ConvertArgs, destination: Path) -> Format:
+    if args.format != "auto":
+        return args.format
+    for name in _FORMATS:
+        if destination.suffix.lower() == f".{name}":
+            return name
+    endings = ", ".join(f".{name}" for name in _FORMATS)
+    raise UserError(
+        f"{destination} ends in none of {endings}; rename it or give --format"
+    )
 
 
 def describe(generator: Generator) -> list[str]:

@@ -97,15 +97,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"{args.network} draws points; directions are of pictures")
     size = generator.config.label_size
     label = one_hot(size, args.class_index or (0 if size else None))
-    shared = {"labels": _labels(generator, data), "quiet": not sys.stderr.isatty()}
-    moments = shared | {"seed": args.seed}
+    labels, quiet = _labels(generator, data), not sys.stderr.isatty()
+    shared: dict[str, Any] = {"labels": labels, "quiet": quiet}
+    moments: dict[str, Any] = shared | {"seed": args.seed}
     layers = _layers(args.layers, generator.config.num_ws)
 
     def measure(count: int, seed: int) -> rescoring.Rescoring:
         amounts = [args.amount * (direction.std or 1.0) for direction in directions]
-        options = shared | {"seed": seed, "batch_size": args.batch_size}
         return rescoring.rescore(
-            generator, classifiers, directions, amounts, count=count, **options
+            generator,
+            classifiers,
+            directions,
+            amounts,
+            count=count,
+            seed=seed,
+            batch_size=args.batch_size,
+            **shared,
         )
 
     # What needs no classifiers comes first: mistakes are told before long work.
@@ -119,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args.method == "ganspace":
         statistics = ganspace.statistics_of_w(generator, args.samples, **moments)
         directions = ganspace.principal_directions(statistics, args.number)
-    classifiers = _classifiers(generator, args, data, quiet=shared["quiet"])
+    classifiers = _classifiers(generator, args, data, quiet=quiet)
     if not directions:
         origin = f"InterFaceGAN ({args.fit}) of {args.network}, {args.samples} samples"
         boundaries, directions = finding.attribute_directions(
@@ -158,7 +165,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(text, end="", flush=True)
     seeds = range(args.seed, args.seed + args.people)
     z = np.concatenate([latents_of_seed(x, generator.config.z_dim) for x in seeds])
-    how = {"labels": label, "psi": args.psi, "cutoff": layers_of(args.cutoff)}
+    how: dict[str, Any] = {
+        "labels": label,
+        "psi": args.psi,
+        "cutoff": layers_of(args.cutoff),
+    }
     picture = rescoring.draw_rows(generator, directions, _STEPS, z, **how)
     out.write_png("directions.png", picture, "sheet")
     print(f"{len(directions)} directions in {args.outdir}")

@@ -190,10 +190,11 @@ class Workbench:
         those before the edit, by default the items'. Faces are also pasted into
         photographs.
         """
-        endings, pictures, code = [".png"], edited, None
         if isinstance(edited, Code):
             endings, code = [".png", ".safetensors"], edited
             pictures = draw_pictures(self.generator, edited)
+        else:
+            endings, code, pictures = [".png"], None, edited
         endings += ["_photograph.png"] * any(item.place for item in items)
         stems = [self.outputs.stem(name, endings) for name in names]
         for i, (stem, item) in enumerate(zip(stems, items, strict=True)):
@@ -271,7 +272,7 @@ def _column(value: Column, count: int, channels: int) -> Sequence[np.ndarray]:
     if isinstance(value, np.ndarray):
         value = value if value.dtype == np.uint8 else shown(value, channels)
         return [value] * count if value.ndim == 3 else list(value)
-    return _pictures(value)
+    return list(_pictures(value))
 
 
 def _pictures(items: Sequence[Item] | Sequence[np.ndarray]) -> np.ndarray:

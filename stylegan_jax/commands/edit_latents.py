@@ -162,8 +162,8 @@ class Features(Command):
         items, donor = bench.items(self.inputs), bench.one(self.donor)
         code = bench.code([*items, donor])
         first, second = code[:-1], code[np.full(len(items), len(items))]
-        unedited = draw_pictures(bench.generator, first)
-        before = {"image": unedited, donor.name: donor.picture}
+        unedited = draw_pictures(bench.generator, code)
+        before = {"image": unedited[:-1], f"donor {donor.name}": unedited[-1]}
         before |= {} if mask is None else {"mask": mask}
         options = {"combine": combine, "layers": self.layer, "share": self.share}
         transfer = jax.jit(partial(activations.transfer, **options))

@@ -199,16 +199,16 @@ class Morph(Moving):
         studio.require("styles", "a morph")
         reader = Reader(generator=studio.generator, psi=self.psi)
         items, rejected = reader.read(self.images)
-        rejected += [
-            f"{x.name} is no code; invert it first" for x in items if not x.code
-        ]
+        ends = [(item.name, item.code) for item in items if item.code]
+        photos = [item.name for item in items if not item.code]
+        rejected += [f"{name} is no code; invert it first" for name in photos]
         if rejected:
             raise UserError(rejected[0])
-        if len(items) % 2:
-            raise UserError(f"--images are {len(items)}; give two for each pair")
+        if len(ends) % 2:
+            raise UserError(f"--images are {len(ends)}; give two for each pair")
         pairs = [
-            (f"{a.name}, {b.name}", a.code, b.code)
-            for a, b in zip(items[::2], items[1::2], strict=True)
+            (f"{a}, {b}", first, second)
+            for (a, first), (b, second) in zip(ends[::2], ends[1::2], strict=True)
         ]
         return between.morph(studio, pairs, frames=self.frames)
 

@@ -73,14 +73,15 @@ def write(figure: Figure, studio: Studio, outputs: Outputs, name: str) -> None:
     """Writes NAME.png, and NAME.mp4 if the figure moves."""
     least = ("columns", "count", "paths", "frames", "hold", "fps")
     require_at_least(figure, donor=0, samples=2, **dict.fromkeys(least, 1))
-    name, film = name.replace("-", "_"), isinstance(figure, Moving) and figure.film
-    if film:
+    name, moving = name.replace("-", "_"), None
+    if isinstance(figure, Moving) and figure.film:
+        moving = figure
         video.load_av()
     drawn = figure.draw(studio)
     strip = drawn.strip if isinstance(drawn, Film) else drawn
     print(outputs.write_png(f"{name}.png", strip, "sheet"), flush=True)
-    if film and isinstance(drawn, Film):
+    if moving and isinstance(drawn, Film):
         path = outputs.path(f"{name}.mp4")
         frames = commands.bar(path.name, drawn.frames, drawn.count)
-        video.write(path, frames, figure.fps)
+        video.write(path, frames, moving.fps)
         print(path, flush=True)

@@ -148,9 +148,8 @@ def morphing(page: Page, tab: gr.Tab) -> None:
     """Interpolation between two pictures."""
     session = page.session
 
-    def morph(
-        visit: Visit, a: str, b: int, c: str, d: int, t: float
-    ) -> tuple[Code, str]:
+    def morph(visit: Visit, *values: Any) -> tuple[Code, str]:
+        a, b, c, d, t = values
         return session.morph(visit.source(a, b), visit.source(c, d), t), "morph"
 
     def between(visit: Visit, ends: Any, t: float, caption: str) -> str:
