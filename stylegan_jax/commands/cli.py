@@ -38,19 +38,20 @@ def parse(
     argv: Sequence[str] | None = None,
     *,
     prog: str,
+    description: str | None = None,
     **defaults: Any,
 ) -> Args:
     """Parses the flags of an entry point without a recipe.
 
     Args:
-        entry: a dataclass; its fields are the flags, its docstring the description.
+        entry: a dataclass; its fields are the flags.
         prog: the program in usage messages, such as `python -m stylegan_jax.sample`.
+        description: by default the docstring of `entry`.
         defaults: of fields, in place of the class's.
 
     Raises:
         SystemExit: 0 after `--help`, 2 after an explained mistake.
     """
-    words = sys.argv[1:] if argv is None else list(argv)
     default = None
     if defaults:
         required = {
@@ -59,8 +60,19 @@ def parse(
             if field.default is field.default_factory is dataclasses.MISSING
         }
         default = entry(**(required | defaults))
-    description = _description(entry)
-    return _tyro(entry, words, prog=prog, description=description, default=default)
+    registry = tyro.constructors.ConstructorRegistry()
+    registry.primitive_rule(_by_resolution_rule)
+    with terminal.obeyed():
+        found = tyro.cli(
+            entry,
+            args=argv,
+            prog=prog,
+            description=_description(entry) if description is None else description,
+            default=default,
+            registry=registry,
+            config=(tyro.conf.AvoidSubcommands,),
+        )
+    return typing.cast(Args, found)
 
 
 def parse_chosen(
@@ -114,7 +126,7 @@ def parse_recipe(
             f" get_config(), which is executed. By name: {recipes}. Give a recipe and"
             " --help to see every field of its configuration."
         )
-        _tyro(entry, ["--help"], prog=f"{prog} RECIPE", description=description)
+        parse(entry, ["--help"], prog=f"{prog} RECIPE", description=description)
     if not words or words[0].startswith("-"):
         raise UserError(
             f"the recipe comes first: {prog} RECIPE [flags], such as"
@@ -135,12 +147,8 @@ def parse_recipe(
         ],
         frozen=True,
     )
-    parsed = _tyro(
-        both,
-        words[1:],
-        prog=f"{prog} {words[0]}",
-        description=_description(entry),
-    )
+    prog, description = f"{prog} {words[0]}", _description(entry)
+    parsed = parse(both, words[1:], prog=prog, description=description)
     return parsed.config, parsed.entry
 
 
@@ -198,29 +206,6 @@ def entry(main: Callable[..., None]) -> Callable[..., None]:
             raise
 
     return called
-
-
-def _tyro(
-    cls: type[Args],
-    words: Sequence[str],
-    *,
-    prog: str,
-    description: str,
-    default: Args | None = None,
-) -> Args:
-    registry = tyro.constructors.ConstructorRegistry()
-    registry.primitive_rule(_by_resolution_rule)
-    with terminal.obeyed():
-        found = tyro.cli(
-            cls,
-            args=words,
-            prog=prog,
-            description=description,
-            default=default,
-            registry=registry,
-            config=(tyro.conf.AvoidSubcommands,),
-        )
-    return typing.cast(Args, found)
 
 
 def _by_resolution_rule(
