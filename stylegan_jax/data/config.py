@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io.depth import FULL, Whites
+from stylegan_jax.io.images import FULL, Whites
 from stylegan_jax.io.listing import is_called_image
 from stylegan_jax.io.mirror import is_remote
 from stylegan_jax.limits import (

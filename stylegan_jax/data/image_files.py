@@ -22,7 +22,7 @@ from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import choose
 from stylegan_jax.data.stored_images import EncodedSource
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import archives, depth, images, listing
+from stylegan_jax.io import archives, images, listing
 from stylegan_jax.io.decoding import MAX_FILE_BYTES, UnreadableImageError
 
 MIN_IMAGES = 2  # with fewer, the path or the labels are surely wrong
@@ -192,40 +192,40 @@ def _examine(place: _Place, files: Sequence[str]) -> list[_Image]:
 
 def _find_whites(
     config: DataConfig, place: _Place, found: Sequence[_Image]
-) -> depth.Whites:
+) -> images.Whites:
     """White levels by kind of deep sample; skips unreadable files."""
     whites = dict(config.whites)
 
     def look(file: str) -> float | str:
         try:
-            return depth.largest(images.read_levels(place.read(file))[0])
+            return images.largest(images.read_levels(place.read(file))[0])
         except (ValueError, OSError) as error:
             return str(error)
 
     for kind in sorted({image.kind for image in found} - {"8-bit", *whites}):
         of_kind = [image.file for image in found if image.kind == kind]
-        high, largest_file = 0.0, of_kind[0]
+        high, largest_file, full = 0.0, of_kind[0], images.FULL[kind]
         with ThreadPoolExecutor(8) as pool:
             for file, level in zip(of_kind, pool.map(look, of_kind), strict=True):
                 if isinstance(level, str):  # not by `look`: the order decides which
                     place.skipped[file] = level
                 elif level > high:
                     high, largest_file = level, file
-                if kind == "16-bit" and depth.white_of(kind, high) == depth.FULL[kind]:
+                if kind == "16-bit" and images.white_of(kind, high) == full:
                     break  # more files cannot change it
         try:
-            white = depth.white_of(kind, high)
+            white = images.white_of(kind, high)
         except UserError as error:
             raise UserError(
                 f"{largest_file!r} of {place.name} has {error}; save it with 8 or 16 "
                 f"bits, or say what is white: `data.white` {high:g}"
             ) from error
-        if white != depth.FULL[kind]:
+        if white != full:
             whites[kind] = white
             _logger.warning(
                 f"{len(of_kind)} {kind} files of {place.name}, "
-                f"{depth.reading(kind, high, white)}; `data.white` "
-                f"{depth.FULL[kind]:g} says otherwise"
+                f"{images.reading(kind, high, white)}; `data.white` "
+                f"{full:g} says otherwise"
             )
     return whites
 

@@ -17,7 +17,7 @@ from stylegan_jax.data.labels import LabelTable
 from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, resampling
-from stylegan_jax.io.depth import Whites
+from stylegan_jax.io.images import Whites
 
 _MAX_LISTED = 5
 _logger = logging.getLogger(__name__)

@@ -6,17 +6,21 @@ An image is uint8 `[H, W, C]`: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
 import io
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import decoding, depth
+from stylegan_jax.io import decoding
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.decoding import MODES, UnreadableImageError, from_array
 
+Whites = Mapping[str, float]  # by kind of sample, see `decoding.Header`
+
+FULL: Whites = {"16-bit": 65535, "32-bit": 65535, "float": 1}
+_BITS = (8, 10, 12, 14, 16, 24, 31)
 # Signature and end mark of complete files.
 _ENDINGS = (
     (b"\x89PNG", b"IEND\xaeB`\x82"),
@@ -51,7 +55,7 @@ def read_image(
     source: str | os.PathLike | bytes,
     num_channels: int = 3,
     *,
-    whites: depth.Whites | None = None,
+    whites: Whites | None = None,
     shrink: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels,
 ) -> np.ndarray:
     """Reads an image file, or the bytes of one, as uint8 `[H, W, num_channels]`.
@@ -71,21 +75,21 @@ def read_image(
         if kind != "8-bit":
             if whites is None:
                 whites = {kind: _white(levels, kind, source)}
-            white = whites.get(kind) or depth.FULL[kind]
-            levels = depth.to_8_bits(levels, kind, white)
+            white = whites.get(kind) or FULL[kind]
+            levels = to_8_bits(levels, kind, white)
             levels = decoding.to_channels(levels, num_channels)
         return shrink(levels)
 
 
 def _white(levels: np.ndarray, kind: str, source: str | os.PathLike | bytes) -> float:
     try:
-        high = depth.largest(levels)
-        white = depth.white_of(kind, high)
+        high = largest(levels)
+        white = white_of(kind, high)
     except UserError as error:
         raise UnreadableImageError(f"{kind} samples: {error}") from error
-    if white != depth.FULL[kind]:
+    if white != FULL[kind]:
         name = "an image" if isinstance(source, bytes) else os.fspath(source)
-        how = depth.reading(kind, high, white)
+        how = reading(kind, high, white)
         _logger.warning("%s has %s samples, %s", name, kind, how)
     return white
 
@@ -137,3 +141,42 @@ def encode_png(image: np.ndarray) -> bytes:
 def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
     """Writes a uint8 `[H, W]` or `[H, W, 1-4]` image atomically."""
     atomic_write(Path(path), encode_png(image))
+
+
+# --- Depth: samples of 16 or 32 bits may hold only 10, 12 or 14 --------------------
+
+
+def largest(levels: np.ndarray) -> float:
+    """The largest value of `[H, W, C]` without alpha; all must be finite and >= 0."""
+    colours = levels[:, :, : -1 if levels.shape[2] in (2, 4) else None]
+    low, high = float(colours.min()), float(colours.max())
+    if not (low >= 0 and np.isfinite(high)):
+        raise UserError(f"values from {low:g} to {high:g}, not from 0 up")
+    return high
+
+
+def white_of(kind: str, high: float) -> float:
+    """The white of samples up to `high`, of the fewest bits; floats are up to 1."""
+    if kind == "float":
+        if high > 1:
+            raise UserError(f"floats up to {high:g}, not from 0 to 1")
+        return 1
+    return next(2**bits - 1 for bits in _BITS if high < 2**bits)
+
+
+def reading(kind: str, high: float, white: float) -> str:
+    """The decision in words, for a message."""
+    how = "0 to 1" if kind == "float" else f"{int(white).bit_length()} bits"
+    return f"largest value {high:g}: read as {how}"
+
+
+def to_8_bits(levels: np.ndarray, kind: str, white: float) -> np.ndarray:
+    """Scales `[H, W, C]` so that `white` is 255; alpha by its full range."""
+    if levels.shape[2] in (2, 4):
+        alpha = to_8_bits(levels[:, :, -1:], kind, FULL[kind])
+        return np.dstack([to_8_bits(levels[:, :, :-1], kind, white), alpha])
+    if levels.dtype == np.uint16:
+        table = np.rint(np.arange(65536) * 255 / white).clip(max=255)
+        return table.astype(np.uint8)[levels]
+    scaled = np.nan_to_num(levels, nan=0) * np.float32(255 / white)
+    return np.rint(scaled, out=scaled).clip(0, 255, out=scaled).astype(np.uint8)

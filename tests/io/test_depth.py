@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan_jax.io import depth, images
+from stylegan_jax.io import images
 from tests.io.picture_bombs import chunk
 
 
@@ -117,7 +117,7 @@ def test_white_may_be_said_and_what_is_above_it_saturates():
 
 @pytest.mark.parametrize("high", [255, 256, 1023, 1024, 4095, 16_384, 65_536])
 def test_white_is_the_end_of_a_usual_number_of_bits(high):
-    white = depth.white_of("32-bit", high)
+    white = images.white_of("32-bit", high)
     assert white >= high
     assert white + 1 in (2**8, 2**10, 2**12, 2**14, 2**16, 2**24)
     assert white == 255 or white / high < 256
