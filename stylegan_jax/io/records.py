@@ -139,10 +139,7 @@ def warn_of_damage(path: Path, numbers: tuple[int, ...]) -> None:
         shown = ", ".join(map(str, numbers[:_NAMED_LINES]))
         more = len(numbers) - _NAMED_LINES
         others = f" and {more} more" if more > 0 else ""
-        lines = (
-            f"line {shown} is" if len(numbers) == 1 else f"lines {shown}{others} are"
-        )
-        _log.warning("%s: %s damaged and left out", path, lines)
+        _log.warning("%s: damaged and left out: line %s%s", path, shown, others)
 
 
 def set_aside(path: Path) -> Path:
@@ -158,10 +155,8 @@ def set_aside(path: Path) -> Path:
 def add_line(path: Path, value: dict[str, Any]) -> None:
     """Appends a line to a log, after a newline if the last was cut short."""
     with open(path, "ab+") as file:
-        whole = True
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            whole = file.read(1) == b"\n"
+        file.seek(max(file.tell() - 1, 0))
+        whole = file.read(1) in (b"", b"\n")
         file.write(b"\n" * (not whole) + json.dumps(value).encode() + b"\n")
 
 

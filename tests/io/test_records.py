@@ -135,7 +135,7 @@ def test_damaged_lines_are_left_out_and_named_once(
     for _ in range(2):
         found = records.read_log(path, {"nimg": int})
         assert list(found) == [{"nimg": 1}, {"nimg": 3}]
-    assert caplog.messages == [f"{path}: line 2 is damaged and left out"]
+    assert caplog.messages == [f"{path}: damaged and left out: line 2"]
 
 
 def test_many_damaged_lines_are_counted(
@@ -144,9 +144,8 @@ def test_many_damaged_lines_are_counted(
     path = tmp_path / "a.jsonl"
     path.write_bytes(LINES[0] + b"x\n" * 9)
     assert len(list(records.read_log(path, {}))) == 1
-    assert caplog.messages == [
-        f"{path}: lines 2, 3, 4, 5, 6 and 4 more are damaged and left out"
-    ]
+    lines = "2, 3, 4, 5, 6 and 4 more"
+    assert caplog.messages == [f"{path}: damaged and left out: line {lines}"]
 
 
 def test_a_log_saved_by_an_editor_is_read(tmp_path: Path) -> None:

@@ -270,7 +270,10 @@ def test_damage_is_told_with_the_way_on(run, caplog):
     says = "scores.json is damaged (it is empty); its scores are left out until they "
     assert says in caplog.messages[-1]
     continue_writing(run)
-    assert any("metrics.jsonl: line 2 is damaged" in text for text in caplog.messages)
+    assert any(
+        "metrics.jsonl: damaged and left out: line 2" in text
+        for text in caplog.messages
+    )
     kept = run / "metrics.damaged1.jsonl"
     assert kept.read_bytes() == damaged["metrics.jsonl"]
     assert len((run / "metrics.jsonl").read_bytes().splitlines()) == 3
