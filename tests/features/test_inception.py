@@ -4,7 +4,7 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import inception
-from stylegan_jax.features.inception_layers import Conv, Pool
+from stylegan_jax.features.inception import Conv, Pool
 from tests.features import reference
 
 IMAGES = range(4)
