@@ -15,8 +15,12 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.evaluators import make_evaluators
 from stylegan_jax.inversion import inverter, photos, recipes
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.objective import FeatureNets, load_features
-from stylegan_jax.inversion.recipes import Perceptual, Recipe
+from stylegan_jax.inversion.recipes import (
+    FeatureNets,
+    Perceptual,
+    Recipe,
+    load_features,
+)
 from stylegan_jax.inversion.results import Inversion
 from stylegan_jax.io import cache
 from stylegan_jax.metrics.names import parse_measures

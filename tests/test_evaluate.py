@@ -87,7 +87,7 @@ def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, caps
         images = sampling.reals(source, network, count, 8, **options)
         return dataclasses.replace(
             images,
-            chunks=lambda start: (3 + chunk for chunk in images.chunks(start)),
+            results=lambda start: (3 + chunk for chunk in images.results(start=start)),
             lasting=False,
         )
 

@@ -29,8 +29,14 @@ from stylegan_jax.commands.known_data import KnownData
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.data.sources import unwrapped
-from stylegan_jax.editing import finding, ganspace, rescoring, rows, sefa
-from stylegan_jax.editing.attributes import Boundary, Fit
+from stylegan_jax.editing import components, rescoring, rows
+from stylegan_jax.editing.attributes import (
+    Boundary,
+    Conditional,
+    Fit,
+    attribute_directions,
+)
+from stylegan_jax.editing.components import with_stds
 from stylegan_jax.editing.direction_files import load_directions, save_directions
 from stylegan_jax.editing.directions import Direction, Space
 from stylegan_jax.errors import UserError
@@ -67,7 +73,7 @@ class DirectionsArgs(OfNetwork):
     fit: Fit = "svm"  # regression: the slope over all samples, not only the extremes
     # How each attribute's direction leaves the others alone: orthogonal to them, or the
     # likeliest way, which is the shortest in standard deviations of the samples.
-    conditional: finding.Conditional = "orthogonal"
+    conditional: Conditional = "orthogonal"
     # Then correct the directions by what moving this many samples does; 0: do not.
     correct: int = 0
     number: int = 10  # of directions, for sefa and ganspace
@@ -119,17 +125,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     directions: list[Direction] = []
     boundaries: list[Boundary] = []
     if args.file is not None:
-        directions = finding.named_apart(load_directions(args.file, space=args.space))
+        directions = _named_apart(load_directions(args.file, space=args.space))
         rescoring.moves(generator, directions, [1.0] * len(directions))  # if they fit
     elif args.method == "sefa":
-        directions = sefa.sefa_directions(generator, args.number, layers)
+        directions = components.sefa_directions(generator, args.number, layers)
     elif args.method == "ganspace":
-        statistics = ganspace.statistics_of_w(generator, args.samples, **moments)
-        directions = ganspace.principal_directions(statistics, args.number)
+        statistics = components.statistics_of_w(generator, args.samples, **moments)
+        directions = components.principal_directions(statistics, args.number)
     classifiers = _classifiers(generator, args, data, quiet=quiet)
     if not directions:
         origin = f"InterFaceGAN ({args.fit}) of {args.network}, {args.samples} samples"
-        boundaries, directions = finding.attribute_directions(
+        boundaries, directions = attribute_directions(
             generator,
             classifiers,
             args.samples,
@@ -147,12 +153,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"of extremes held out, {plane.rest_accuracy:.1%} of the rest",
             flush=True,
         )
-    directions = finding.in_layers(directions, layers)
-    directions = finding.with_stds(generator, directions, args.samples, **moments)
+    if layers is not None:
+        directions = [dataclasses.replace(d, layers=layers) for d in directions]
+    directions = with_stds(generator, directions, args.samples, **moments)
     if args.correct and classifiers:
         # A seed apart from that of the table, which judges the result.
         directions = rescoring.correct(directions, measure(args.correct, args.seed + 2))
-        directions = finding.with_stds(generator, directions, args.samples, **moments)
+        directions = with_stds(generator, directions, args.samples, **moments)
     if args.file is None or args.correct:
         save_directions(out.path("directions.safetensors"), directions)
     if args.measured and classifiers:
@@ -173,6 +180,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     picture = rescoring.draw_rows(generator, directions, _STEPS, z, **how)
     out.write_png("directions.png", picture, "sheet")
     print(f"{len(directions)} directions in {args.outdir}")
+
+
+def _named_apart(directions: Sequence[Direction]) -> list[Direction]:
+    """The directions, equal names distinguished by their provenance."""
+    names = [direction.name for direction in directions]
+    return [
+        dataclasses.replace(d, name=f"{d.name} ({d.provenance})")
+        if names.count(d.name) > 1
+        else d
+        for d in directions
+    ]
 
 
 def _labels(generator: Generator, data: KnownData) -> LabelDistribution | None:

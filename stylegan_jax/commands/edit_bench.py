@@ -18,8 +18,7 @@ from stylegan_jax.commands.edit_flags import Flags, shown
 from stylegan_jax.commands.flag_groups import layers_of
 from stylegan_jax.commands.inputs import Item, Reader
 from stylegan_jax.editing import local
-from stylegan_jax.editing.local import Edit, Search, quick_recipe
-from stylegan_jax.editing.local_terms import make_perceptual
+from stylegan_jax.editing.local import Edit, Search, make_perceptual, quick_recipe
 from stylegan_jax.editing.mixing import concatenate
 from stylegan_jax.editing.paste import Place
 from stylegan_jax.editing.rows import parse_rows
@@ -27,7 +26,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.inversion.inverter import invert
-from stylegan_jax.inversion.objective import FeatureNets, load_features
+from stylegan_jax.inversion.recipes import FeatureNets, load_features
 from stylegan_jax.inversion.solver import Plan
 from stylegan_jax.io import grids, images
 from stylegan_jax.io.outputs import Outputs, files_named_in, write_png

@@ -13,10 +13,10 @@ from stylegan_jax.commands.edit_bench import Command, Workbench
 from stylegan_jax.commands.edit_flags import Face, Inputs, read_mask
 from stylegan_jax.commands.flag_groups import parse_numbers
 from stylegan_jax.commands.inputs import labels_of, z_of
-from stylegan_jax.editing import activations, directions, mixing
-from stylegan_jax.editing.activations import Combine
+from stylegan_jax.editing import directions, mixing
 from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction, Distance, Space
+from stylegan_jax.editing.mixing import Combine
 from stylegan_jax.editing.paste import paste_edit
 from stylegan_jax.editing.rows import parse_rows
 from stylegan_jax.errors import UserError, did_you_mean
@@ -148,7 +148,7 @@ class Features(Command):
     mask: str | None = None  # copies the features inside
     average: float | None = None  # share of the donor in all features
     channels: str | None = None  # copies channels, such as 0-15,31
-    layer: int = activations.LAYER  # counted from 1; the paper's is 4
+    layer: int = mixing.LAYER  # counted from 1; the paper's is 4
     share: float = 0.0  # of the donor in the latents behind the layer
     face: Face = "ffhq"  # how faces are placed
 
@@ -166,7 +166,7 @@ class Features(Command):
         before = {"image": unedited[:-1], f"donor {donor.name}": unedited[-1]}
         before |= {} if mask is None else {"mask": mask}
         options = {"combine": combine, "layers": self.layer, "share": self.share}
-        transfer = jax.jit(partial(activations.transfer, **options))
+        transfer = jax.jit(partial(mixing.transfer, **options))
         drawn = images.to_uint8(np.asarray(transfer(bench.generator, first, second)))
         results = {"result": (f"with_{donor.name}", drawn)}
         bench.write_rows(items, before, results, unedited)
@@ -177,9 +177,9 @@ class Features(Command):
             raise UserError("give exactly one of --mask, --average and --channels")
         if self.mask is not None:
             mask = read_mask(self.mask, bench.generator.resolution, self.face)
-            return activations.copy_inside(jnp.asarray(mask)), mask
+            return mixing.copy_inside(jnp.asarray(mask)), mask
         if self.average is not None:
-            return activations.average(self.average), None
+            return mixing.average(self.average), None
         count = bench.generator.config.channels(2 ** ((self.layer - 1) // 2 + 2))
         assert self.channels is not None
         try:
@@ -189,7 +189,7 @@ class Features(Command):
                 f"--channels {self.channels}: layer {self.layer} has channels 0 to "
                 f"{count - 1}; give some, such as 0-{count // 2 - 1}"
             ) from error
-        return activations.copy_channels(channels), None
+        return mixing.copy_channels(channels), None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

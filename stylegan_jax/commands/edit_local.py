@@ -14,8 +14,7 @@ from stylegan_jax.commands.edit_flags import Face, Inputs, MaskFlags, Paste, rea
 from stylegan_jax.commands.flag_groups import require_at_least
 from stylegan_jax.commands.inputs import Item
 from stylegan_jax.editing import local, masks
-from stylegan_jax.editing.local import Edit
-from stylegan_jax.editing.local_terms import colour_term
+from stylegan_jax.editing.local import Edit, colour_term
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import draw_pictures

@@ -13,7 +13,7 @@ from stylegan_jax.commands.edit_bench import Command, Workbench
 from stylegan_jax.commands.edit_flags import Face, Inputs, read_mask
 from stylegan_jax.commands.flag_groups import require_at_least
 from stylegan_jax.commands.inputs import Item, labels_of, z_of
-from stylegan_jax.editing import activations, mixing
+from stylegan_jax.editing import mixing
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import draw_pictures
 from stylegan_jax.io import images, video
@@ -39,7 +39,7 @@ class Morph(Command):
     # Only the inside of a mask changes, as masks of other operations are given: the
     # first image's features are kept outside.
     mask: str | None = None
-    layer: int = activations.LAYER  # whose features are kept outside the mask
+    layer: int = mixing.LAYER  # whose features are kept outside the mask
     face: Face = "ffhq"  # how faces are placed
     film: bool = True  # writes morph.mp4, which needs PyAV: the extra `video`
 
@@ -95,7 +95,7 @@ class Morph(Command):
         generator, code, mask = bench.generator, bench.code(items), None
         if self.mask is not None:
             mask = jnp.asarray(read_mask(self.mask, generator.resolution, self.face))
-        masked = jax.jit(partial(activations.masked_morph, layers=self.layer))
+        masked = jax.jit(partial(mixing.masked_morph, layers=self.layer))
 
         def draw(a: int, b: int, t: np.ndarray) -> np.ndarray:
             first, second = code[a : a + 1], code[b : b + 1]

@@ -26,7 +26,7 @@ from stylegan_jax.distributed.watchdog import Watchdog
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import cache
 from stylegan_jax.io.records import to_json
-from stylegan_jax.metrics import comparing, evaluations, measures
+from stylegan_jax.metrics import evaluations, measures
 from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.metrics.store import digest
 from stylegan_jax.metrics.task import MeasureOptions, counted
@@ -92,9 +92,9 @@ def _evaluate(args: EvaluateArgs, data: KnownData, wanted: Sequence[Measure]) ->
         nimg = None if run is None else _images_shown(run, path)
     else:
         assert args.images is not None
-        made = comparing.open_images(args.images)
+        made = measures.open_images(args.images)
         what = f"{len(made)} images of {made.name}"
-        side = comparing.common_side(made)
+        side = measures.common_side(made)
         options = dataclasses.replace(options, resolution=side)
     source = data.source if _needs_data(args, data, wanted, made) else None
     if jax.process_count() > 1:

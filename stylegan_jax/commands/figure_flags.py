@@ -34,7 +34,7 @@ from stylegan_jax.figures import (
     styles,
 )
 from stylegan_jax.figures.studio import Film, Studio
-from stylegan_jax.metrics.comparing import open_images
+from stylegan_jax.metrics.measures import open_images
 from stylegan_jax.metrics.nearest import copying
 from stylegan_jax.metrics.nearest import nearest as find_nearest
 

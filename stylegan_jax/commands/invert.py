@@ -29,7 +29,7 @@ from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos, recipes, results, resuming
 from stylegan_jax.inversion.inverter import invert
-from stylegan_jax.inversion.objective import FeatureNets, load_features
+from stylegan_jax.inversion.recipes import FeatureNets, load_features
 from stylegan_jax.inversion.solver import Plateau
 from stylegan_jax.inversion.spaces import Start
 from stylegan_jax.io import locks, outputs, video

@@ -16,7 +16,7 @@ from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.masks import FRAMES, FaceFrame
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import vgg16, weights
-from stylegan_jax.inversion.objective import FeatureNets
+from stylegan_jax.inversion.recipes import FeatureNets
 from stylegan_jax.io import cache
 
 # A network that comes with the package, the data it is trained on, and its faces.

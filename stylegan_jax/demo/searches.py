@@ -16,13 +16,11 @@ from jax import Array
 
 from stylegan_jax.demo.session import Session, Source
 from stylegan_jax.editing import local, masks
-from stylegan_jax.editing.local import Edit, Search
-from stylegan_jax.editing.local_terms import make_perceptual
+from stylegan_jax.editing.local import Edit, Search, make_perceptual
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.objective import make_terms
 from stylegan_jax.inversion.problem import fit
-from stylegan_jax.inversion.recipes import Recipe
+from stylegan_jax.inversion.recipes import Recipe, make_terms
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.io.images import from_uint8
 

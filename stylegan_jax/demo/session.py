@@ -16,7 +16,7 @@ from stylegan_jax.editing import directions, mixing
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
-from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets
+from stylegan_jax.inversion.recipes import NO_FEATURES, FeatureNets
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.seeds import one_hot

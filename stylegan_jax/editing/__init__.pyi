@@ -1,4 +1,5 @@
 from . import masks as masks
+from .attributes import attribute_directions as attribute_directions
 from .direction_files import directions_of as directions_of
 from .direction_files import load_directions as load_directions
 from .direction_files import save_directions as save_directions
@@ -7,7 +8,6 @@ from .directions import apply as apply
 from .directions import condition as condition
 from .directions import move as move
 from .directions import signed_distance as signed_distance
-from .finding import attribute_directions as attribute_directions
 from .local import Search as Search
 from .local import crossover as crossover
 from .local import inpaint as inpaint

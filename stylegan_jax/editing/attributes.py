@@ -5,32 +5,28 @@ Source: Shen et al. 2020, "InterFaceGAN", section 3 and appendix; genforce/inter
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from stylegan_jax.classifiers.classifier import Classifier
 from stylegan_jax.editing.directions import Direction, Space, condition
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics.separability import LabelledLatents
+from stylegan_jax.metrics.separability import sample_for_separability
+from stylegan_jax.networks.generator import Generator
 
 Fit = Literal["svm", "regression"]
-Metric = Literal["euclidean", "samples"]
+Conditional = Literal["orthogonal", "likely", "none"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Boundary:
-    """A direction and the accuracy of its separating plane.
+class Boundary(NamedTuple):
+    """A direction and the accuracy of its separating plane."""
 
-    Attributes:
-        direction: unit normal of the plane, towards more of the attribute.
-        validation_accuracy: share of held-out extreme samples on their side.
-        rest_accuracy: the same of the samples between the extremes, labelled by the
-            middle between the highest and lowest score; NaN if there are none.
-    """
-
-    direction: Direction
-    validation_accuracy: float
+    direction: Direction  # unit normal of the plane, towards more of the attribute
+    validation_accuracy: float  # share of held-out extreme samples on their side
+    # The same of the samples between the extremes, labelled by the middle between the
+    # highest and lowest score; NaN if there are none.
     rest_accuracy: float
     num_train: int
 
@@ -49,24 +45,16 @@ def find_boundary(
 ) -> Boundary:
     """The direction of one attribute, from latents `[N, D]` and scores `[N]`.
 
-    Args:
-        scores: `[N]`; "svm" uses only their order.
-        extremes: samples from the top and from the bottom each: a share up to 1, a
-            count above; at most half of all.
-        train_share: of the extremes; the others measure the accuracy.
-        fit: "svm" separates the extremes with C = 1, as in the paper; "regression" is
-            the least-squares slope over all samples outside the validation, its plane
-            at the middle between the extremes' mean scores.
+    "svm" separates the `extremes` with C = 1, as in the paper, and uses only the order
+    of the scores; "regression" is the least-squares slope over all samples outside the
+    validation, its plane at the middle between the extremes' mean scores. `extremes`
+    are samples from the top and from the bottom each: a share up to 1, a count above;
+    at most half of all. `train_share` of them are fitted to, the others measure the
+    accuracy.
 
     Raises:
-        UserError: mismatched shapes, values that are not finite, constant scores, or
-            too few samples.
+        UserError: values that are not finite, constant scores, or too few samples.
     """
-    if latents.ndim != 2 or scores.shape != latents.shape[:1]:
-        raise UserError(
-            f"latents of shape {latents.shape} with scores of shape {scores.shape}; "
-            "they must be [N, D] and [N]"
-        )
     if not np.isfinite(latents).all() or not np.isfinite(scores).all():
         raise UserError(f"latents or scores of {name!r} are not finite")
     if scores.min() == scores.max():
@@ -110,47 +98,60 @@ def find_boundary(
     )
 
 
-def attribute_boundaries(
-    samples: LabelledLatents,
-    names: Sequence[str] | None = None,
+def attribute_directions(
+    generator: Generator,
+    classifiers: Mapping[str, Classifier],
+    count: int = 20_000,
     *,
     space: Space = "w",
+    conditional: Conditional = "orthogonal",
+    extremes: float = 0.02,
+    fit: Fit = "svm",
+    provenance: str = "",
+    seed: int = 0,
     **options: Any,
-) -> list[Boundary]:
-    """`find_boundary` for some attributes, all by default."""
-    names = samples.names if names is None else tuple(names)
-    unknown = [name for name in names if name not in samples.names]
-    if unknown:
-        raise UserError(
-            f"samples have no scores of {unknown[0]!r}; choose from "
-            f"{', '.join(samples.names)}"
-        )
+) -> tuple[list[Boundary], list[Direction]]:
+    """Boundaries by InterFaceGAN's protocol, and directions conditioned on each other.
+
+    `extremes` and `fit` are as of `find_boundary`, `conditional` as of
+    `condition_on_each_other`, or "none"; `options` are `labels` and those of
+    `streaming.stream`. Samples are untruncated.
+
+    Source: Shen et al. 2020, sections 3.2 and 3.3.
+    """
+    samples = sample_for_separability(generator, classifiers, count, seed, **options)
     latents = samples.w if space == "w" else samples.z
-    return [
+    found = [
         find_boundary(
             latents,
-            samples.logits[:, samples.names.index(name)],
+            scores,
             name=name,
             space=space,
-            **options,
+            extremes=extremes,
+            fit=fit,
+            seed=seed,
+            provenance=provenance,
         )
-        for name in names
+        for name, scores in zip(samples.names, samples.logits.T, strict=True)
     ]
+    directions = [boundary.direction for boundary in found]
+    if conditional != "none":
+        directions = condition_on_each_other(directions, latents, conditional)
+    return found, directions
 
 
 def condition_on_each_other(
     directions: Sequence[Direction],
     latents: np.ndarray,
-    *,
-    metric: Metric = "euclidean",
+    conditional: Conditional = "orthogonal",
 ) -> list[Direction]:
     """Each direction changed to keep the distances from all other planes constant.
 
     Of all such directions it is the one along which its own distance grows most per
     length:
 
-    - "euclidean": orthogonal projection (`condition`).
-    - "samples": length in standard deviations of the `latents` `[N, D]` (Mahalanobis),
+    - "orthogonal": orthogonal projection (`condition`).
+    - "likely": length in standard deviations of the `latents` `[N, D]` (Mahalanobis),
       because a step where w hardly varies leaves the distribution. The plane then goes
       through the mean of the samples.
 
@@ -159,12 +160,12 @@ def condition_on_each_other(
     found = []
     for i, direction in enumerate(directions):
         others = [*directions[:i], *directions[i + 1 :]]
-        if metric == "euclidean":
+        if conditional == "orthogonal":
             only = condition(direction, others, name=direction.name)
         else:
             only = _condition_among_samples(direction, others, latents)
         if others:
-            kept = f"leaves {', '.join(d.name for d in others)} ({metric})"
+            kept = f"leaves {', '.join(d.name for d in others)} ({conditional})"
             said = "; ".join(filter(None, [direction.provenance, kept]))
             only = dataclasses.replace(only, provenance=said)
         found.append(_with_std(only, latents))
@@ -175,12 +176,7 @@ def _condition_among_samples(
     primary: Direction, others: Sequence[Direction], latents: np.ndarray
 ) -> Direction:
     """Maximises n . v for v^T C^-1 v = 1 and v orthogonal to all, C the covariance."""
-    condition(primary, others)  # refuses what does not go together
-    if any(d.vector.ndim == 2 or d.layers is not None for d in (primary, *others)):
-        raise UserError(
-            f"{primary.name!r} or another direction acts on layers; the metric of the "
-            "samples is of one w for all: take the euclidean one"
-        )
+    condition(primary, others)  # raises if nothing is left
     covariance = np.cov(latents.astype(np.float64), rowvar=False)
     rest = primary.vector
     if others:

@@ -24,7 +24,7 @@ import safetensors.numpy
 from stylegan_jax import loading
 from stylegan_jax.editing.directions import Direction, Space
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import array_files
+from stylegan_jax.io import array_files, records
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.runs import run_directory
 
@@ -34,14 +34,15 @@ VERSION = 1
 _KEY = "stylegan_jax"
 _BESIDE = "directions.safetensors"
 _MAX_BYTES = 256 << 20  # thousands of directions of 18 layers
-_FIELDS: dict[str, tuple[type, ...]] = {
-    "name": (str,),
-    "space": (str,),
-    "layers": (list, type(None)),
-    "intercept": (float, int),
-    "std": (float, int, type(None)),
-    "provenance": (str,),
+_FIELDS: dict[str, Any] = {  # shapes as of `records.check`
+    "name": str,
+    "space": str,
+    "layers": object,
+    "intercept": float,
+    "std": (float, type(None)),
+    "provenance": str,
 }
+_SHAPE = {"format": str, "version": int, "directions": [_FIELDS]}
 
 
 def beside(network: str | Path) -> Path | None:
@@ -97,13 +98,13 @@ def load_directions(
         UserError: no such file, another kind, or damaged.
     """
     path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give a .safetensors or a .npy")
     if path.is_dir():
         found = sorted(path.glob("*.npy"))
         if not found:
             raise UserError(f"{path} has no .npy files; name a file of directions")
         return tuple(read_boundary(file, space=space) for file in found)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; give a .safetensors or a .npy")
     if path.suffix == ".npy":
         return (read_boundary(path, space=space),)
     return _load_safetensors(path)
@@ -115,20 +116,16 @@ def read_boundary(path: str | Path, *, space: Space | None = None) -> Direction:
     name, own_space = parse_boundary_name(path.stem)
     try:
         vector = array_files.read_npy(path, max_bytes=_MAX_BYTES)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:
         detail = str(error).splitlines()[0][:100]
         raise UserError(f"{path} is not a NumPy array of numbers ({detail})") from None
-    if vector.dtype.kind != "f":
-        raise UserError(f"{path} does not hold one array of floating-point numbers")
-    if vector.ndim not in (1, 2, 3) or (vector.ndim == 3 and len(vector) != 1):
-        raise UserError(
-            f"{path} has shape {vector.shape}; a direction is [D], [1, D], [L, D] or "
-            "[1, L, D]"
-        )
     if vector.ndim > 1 and vector.shape[0] == 1:
         vector = vector[0]
+    if vector.ndim not in (1, 2) or vector.dtype.kind != "f":
+        raise UserError(
+            f"{path} has {vector.dtype} of shape {vector.shape}; a direction is [D], "
+            "[1, D], [L, D] or [1, L, D], floating-point"
+        )
     if vector.ndim == 2:
         own_space = "w"
     if space and own_space and space != own_space:
@@ -160,53 +157,38 @@ def parse_boundary_name(stem: str) -> tuple[str, Space | None]:
 
 
 def _load_safetensors(path: Path) -> tuple[Direction, ...]:
-    if path.stat().st_size > _MAX_BYTES:
-        raise UserError(f"{path} is too large for a file of directions")
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise UserError("it is too large for a file of directions")
         vectors, metadata = array_files.read_safetensors(path)
-    except UserError as error:
-        raise UserError(
-            f"{path} is damaged or not a .safetensors file ({error})"
-        ) from None
-    try:
-        records = _records(metadata.get(_KEY))
-        if sorted(record["name"] for record in records) != sorted(vectors):
+        text = metadata.get(_KEY)
+        if text is None:
+            raise UserError("python -m stylegan_jax.directions writes such files")
+        found = records.parse(text)
+        records.check(found, _SHAPE)
+        if (found["format"], found["version"]) != (FORMAT, VERSION):
+            raise UserError(
+                f"{ascii(found['format'])[:40]} in version {found['version']}; this "
+                f"program reads version {VERSION}: update stylegan_jax"
+            )
+        described = found["directions"]
+        if sorted(record["name"] for record in described) != sorted(vectors):
             raise UserError("its arrays are not those that it describes")
-        return tuple(_direction(r, vectors[r["name"]]) for r in records)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-
-
-def _records(text: str | None) -> list[dict[str, Any]]:
-    try:
-        metadata = json.loads(text or "null")
-    except (ValueError, RecursionError):
-        metadata = None
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        if not described:
+            raise UserError("no directions in it")
+        return tuple(_direction(each, vectors[each["name"]]) for each in described)
+    except ValueError as error:
         raise UserError(
-            "not a file of directions; python -m stylegan_jax.directions writes them"
-        )
-    if metadata.get("version") != VERSION:
-        raise UserError(
-            f"written in version {ascii(metadata.get('version'))[:20]} of the format, "
-            f"and this program reads version {VERSION}; update stylegan_jax"
-        )
-    records = metadata.get("directions")
-    if not isinstance(records, list) or not records:
-        raise UserError("no directions in it")
-    for record in records:
-        if not isinstance(record, dict) or record.keys() != _FIELDS.keys():
-            raise UserError("a description without some field, or with an unknown one")
-        for field, kinds in _FIELDS.items():
-            if type(record[field]) not in kinds:
-                raise UserError(f"a description with an odd {field}")
-        if not all(type(layer) is int for layer in record["layers"] or []):
-            raise UserError("a description with odd layers")
-    return records
+            f"{path} is not a file of directions, or is damaged: {error}"
+        ) from None
 
 
 def _direction(record: dict[str, Any], vector: np.ndarray) -> Direction:
+    layers = record["layers"]
+    if layers is not None:
+        records.check(layers, [int], "layers")
+        layers = tuple(layers)
     if vector.dtype.kind != "f":
         raise UserError(f"{record['name']!r} holds {vector.dtype}, not floats")
-    layers = None if record["layers"] is None else tuple(record["layers"])
-    return Direction(**record | {"vector": vector, "layers": layers})
+    fields = {name: record[name] for name in _FIELDS}
+    return Direction(**fields | {"vector": vector, "layers": layers})

@@ -6,9 +6,7 @@ A direction is a unit vector in w (or z), added to some or all layers of a code:
 - *absolute*: it moves until its signed distance from the direction's plane is `amount`.
 
 InterFaceGAN's `linear_interpolate` is absolute for `[1, D]` and relative for
-`[1, L, D]`; here the argument has no default.
-
-Axes: N batch, L layers, D latent dimensions.
+`[1, L, D]`; here the argument has no default. Axes: N batch, L layers, D dimensions.
 
 Source: Shen et al. 2020, "InterFaceGAN", section 3; genforce/interfacegan,
 `utils/manipulator.py`.
@@ -36,29 +34,21 @@ _TOLERANCE = 1e-6  # of a squared sine: below it two directions are the same
 class Direction:
     """A unit vector, and the plane `x . vector + intercept = 0` that it is normal to.
 
-    Attributes:
-        vector: float64 `[D]`, or `[L, D]` with a row per layer; normalised. The length
-            of `[L, D]` is the root mean square of the rows of `layers`, so that equal
-            rows equal one of them.
-        space: "w" or "z".
-        layers: indices from 0; None is all, the only choice in z.
-        intercept: for the vector as given; divided by its length. Public boundaries
-            have none: their planes go through the origin.
-        std: standard deviation of random samples along the direction, a natural step; a
-            distance, so not divided.
-        provenance: a line for people.
-
-    Raises:
-        UserError: the vector is not finite, is zero, or does not fit the layers.
+    UserError if the vector is not finite, is zero, or does not fit the layers.
     """
 
     name: str
+    # float64 [D], or [L, D] with a row per layer; normalised. The length of [L, D] is
+    # the root mean square of the rows of `layers`: equal rows equal one of them.
     vector: np.ndarray
     space: Space = "w"
-    layers: tuple[int, ...] | None = None
+    layers: tuple[int, ...] | None = None  # from 0; None is all, the only choice in z
+    # For the vector as given; divided by its length. Public boundaries have none:
+    # their planes go through the origin.
     intercept: float = 0.0
+    # Deviation of random samples along it, a natural step; a distance, so not divided.
     std: float | None = None
-    provenance: str = ""
+    provenance: str = ""  # a line for people
 
     __repr__ = short_repr
 
@@ -74,10 +64,9 @@ class Direction:
             high = len(vector) if vector.ndim == 2 else np.inf
             known = all(0 <= layer < high for layer in self.layers)
             if not known or not 0 < len(self.layers) == len(set(self.layers)):
-                limit = f" to {high - 1}" if vector.ndim == 2 else ""
                 self._refuse(
-                    f"has layers {list(self.layers)}; they must be different, from 0"
-                    + limit
+                    f"has layers {list(self.layers)}; they must be different, from 0 "
+                    f"to {high - 1}"
                 )
         rows = _acting(vector, self.layers)
         length = float(np.sqrt(np.mean(np.sum(rows**2, axis=1))))
@@ -91,6 +80,14 @@ class Direction:
         vector.setflags(write=False)
         object.__setattr__(self, "vector", vector)
         object.__setattr__(self, "intercept", float(self.intercept) / length)
+
+    def require_dim(self, size: int) -> None:
+        """Raises UserError unless the network's latents have `size` dimensions."""
+        if self.dim != size:
+            self._refuse(
+                f"has {self.dim} numbers and this network's {self.space} {size}; it "
+                "belongs to another network"
+            )
 
     def _refuse(self, reason: str) -> NoReturn:
         raise UserError(f"direction {self.name!r} {reason}")
@@ -115,15 +112,10 @@ class Direction:
             )
         full = np.broadcast_to(self.vector, (num_layers, self.dim))
         layers = self.layers if layers is None else tuple(layers)
-        if layers is None:
-            return full.copy()
-        if not layers or not all(0 <= layer < num_layers for layer in layers):
-            self._refuse(
-                f"has layers {list(layers)}, not some of 0 to {num_layers - 1}"
-            )
-        kept = np.zeros_like(full)
-        kept[list(layers)] = full[list(layers)]
-        return kept
+        chosen = list(range(num_layers) if layers is None else layers)
+        if not chosen or not set(chosen) <= set(range(num_layers)):
+            self._refuse(f"has layers {chosen}, not some of 0 to {num_layers - 1}")
+        return np.where(np.isin(np.arange(num_layers), chosen)[:, None], full, 0.0)
 
 
 def _acting(vector: np.ndarray, layers: tuple[int, ...] | None) -> np.ndarray:

@@ -9,19 +9,21 @@ Differs: noise starts as that of the start code, not as N(0, 1).
 """
 
 import dataclasses
-from collections.abc import Generator as Steps
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import Array
 
-from stylegan_jax.editing.local_terms import PIXEL_WEIGHT, Hidden, MakeTerm, colour_term
 from stylegan_jax.editing.rows import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
+from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import Code, draw, stored_noise
 from stylegan_jax.inversion.problem import Solution, fit
 from stylegan_jax.inversion.recipes import (
+    FeatureNets,
     Perceptual,
     Recipe,
     Stage,
@@ -31,13 +33,15 @@ from stylegan_jax.inversion.recipes import (
 )
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.terms import PixelTerm, StayTerm, Term
+from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator
 
+# Makes a term of target images and a mask.
+MakeTerm = Callable[[Array, Array | None], Term]
+
+PIXEL_WEIGHT = 1e-5
 # Searches for latents.
 PLAN = Plan()
-INPAINTING_PLAN = Plan(optimizer=Optimizer(name="sgd", learning_rate=0.8), steps=200)
-# Of gradient descent by pixels alone, as docs/results.md measures.
-PIXELS_RATE = 20.0
 SCRIBBLE_PLAN = Plan(optimizer=Optimizer(learning_rate=0.1))
 
 _draw = jax.jit(draw)
@@ -45,20 +49,14 @@ _draw = jax.jit(draw)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search:
-    """Settings of the searches for latents and noise.
+    """Settings of the searches for latents and noise."""
 
-    Attributes:
-        perceptual: makes the perceptual terms, such as `terms.perceptual_term` with its
-            parameters; None compares pixels alone.
-        w: plan for the latents; None is the algorithm's own.
-        noise: plan for the noise; None is Adam at `noise_rate`, higher in `inpaint`.
-        noise_steps: iterations where `noise` is None; 0 leaves the search out.
-    """
-
+    # Makes the perceptual terms, such as `terms.perceptual_term` with its parameters;
+    # None compares pixels alone.
     perceptual: MakeTerm | None = None
-    w: Plan | None = None
-    noise: Plan | None = None
-    noise_steps: int = 1000
+    w: Plan | None = None  # for the latents; None is the algorithm's own
+    noise: Plan | None = None  # None is Adam at `noise_rate`, higher in `inpaint`
+    noise_steps: int = 1000  # where `noise` is None; 0 leaves the search out
 
 
 class Edit(NamedTuple):
@@ -94,15 +92,11 @@ def quick_recipe(
 def inpainting_plan(perceptual: bool) -> Plan:
     """The search for latents of `inpaint`: the paper's 200 steps of gradient descent.
 
-    The rate is the paper's 0.8 with its perceptual term; without, the loss (a mean over
-    pixels) is flatter at any resolution: `PIXELS_RATE`.
+    The rate is the paper's 0.8 with its perceptual term. By pixels alone the loss is
+    flatter at any resolution, and the rate is 20, as docs/results.md measures.
     """
-    if perceptual:
-        return INPAINTING_PLAN
-    optimizer = dataclasses.replace(
-        INPAINTING_PLAN.optimizer, learning_rate=PIXELS_RATE
-    )
-    return dataclasses.replace(INPAINTING_PLAN, optimizer=optimizer)
+    rate = 0.8 if perceptual else 20.0
+    return Plan(optimizer=Optimizer(name="sgd", learning_rate=rate), steps=200)
 
 
 def mean_start(
@@ -142,9 +136,8 @@ def crossover(
     Source: algorithm 3.
     """
     seen = [*_look(search, inside, mask), *_look(search, outside, 1 - mask)]
-    latents = yield from _latents(generator, start, seen, search, PLAN)
-    targets = _pixels(inside, mask), _pixels(outside, 1 - mask)
-    yield from _detail(generator, latents, targets, search)
+    targets = [_pixels(inside, mask), _pixels(outside, 1 - mask)]
+    yield from _search(generator, start, seen, lambda _: targets, search)
 
 
 def inpaint(
@@ -165,8 +158,7 @@ def inpaint(
         search: by default `inpainting_plan`, then 1000 iterations of noise.
         edge: a blurred mask a little larger than the hole, where noise keeps what the
             latents gave; None is the hole.
-        rows: that move; None takes the paper's 1 to 9, 17 and 18 of 18, in other
-            networks those of `rows.rows_of_18`.
+        rows: that move; by default `rows_of_18` of the paper's 1 to 9, 17 and 18.
 
     Source: algorithm 4. Differs: the hole is grey in both images of the perceptual
     term, because features near a hole depend on its pixels.
@@ -178,15 +170,14 @@ def inpaint(
     if rows is None:
         rows = rows_of_18(INPAINTING_ROWS, generator.config.num_ws)
     seen = _look(search, images, known, hide=True)
-    plan = inpainting_plan(search.perceptual is not None)
-    latents = yield from _latents(generator, start, seen, search, plan, rows)
     edge = 1 - known if edge is None else jnp.maximum(edge, 1 - known)
-    targets = (
-        _pixels(images, 1 - edge),
-        _pixels(_draw(generator, latents.code), edge, factor=10.0),
-    )
+
+    def targets(drawn: Array) -> list[Term]:
+        return [_pixels(images, 1 - edge), _pixels(drawn, edge, factor=10.0)]
+
+    plan = inpainting_plan(search.perceptual is not None)
     rate = noise_rate(generator.resolution, "inpaint")
-    yield from _detail(generator, latents, targets, search, rate)
+    yield from _search(generator, start, seen, targets, search, plan, rows, rate)
 
 
 def scribble(
@@ -205,8 +196,7 @@ def scribble(
         region: of the strokes, blurred; noise restores them there.
         start: the code w* of the images without strokes.
         search: by default `SCRIBBLE_PLAN`, then 1000 iterations of noise.
-        rows: that move; None takes the first six of 18, in other networks those of
-            `rows.rows_of_18`.
+        rows: that move; by default `rows_of_18` of the first six.
         stay: weight of `||w* - w||`.
 
     Source: algorithm 5; the weight is a port's, the paper gives none.
@@ -214,8 +204,8 @@ def scribble(
     if rows is None:
         rows = rows_of_18(SCRIBBLE_ROWS, generator.config.num_ws)
     seen = [*_look(search, painted, None), StayTerm(start.ws, stay)]
-    latents = yield from _latents(generator, start, seen, search, SCRIBBLE_PLAN, rows)
-    yield from _restored(generator, latents, painted, region, search)
+    targets = _restored(painted, region)
+    yield from _search(generator, start, seen, targets, search, SCRIBBLE_PLAN, rows)
 
 
 def transfer_local_style(
@@ -226,18 +216,18 @@ def transfer_local_style(
     start: Code,
     search: Search = Search(),
     *,
-    make_style: MakeTerm = colour_term,
+    make_style: MakeTerm | None = None,
 ) -> Iterator[Edit]:
     """Gives the outside of a blurred mask the style of other images.
 
     `start` is the code of `images`. The paper's `make_style` is `terms.style_term` with
-    its parameters; `colour_term` needs no feature network.
+    its parameters; `colour_term`, the default, needs no feature network.
 
     Source: algorithm 6.
     """
-    seen = [*_look(search, images, mask), make_style(styles, 1 - mask)]
-    latents = yield from _latents(generator, start, seen, search, PLAN)
-    yield from _restored(generator, latents, images, mask, search)
+    style = (make_style or colour_term)(styles, 1 - mask)
+    seen = [*_look(search, images, mask), style]
+    yield from _search(generator, start, seen, _restored(images, mask), search)
 
 
 def swap_face(
@@ -279,61 +269,114 @@ def match_colours(images: Array, reference: Array, mask: Array) -> Array:
 # --- Searches ----------------------------------------------------------------------
 
 
-def _look(
-    search: Search, target: Array, mask: Array | None, *, hide: bool = False
-) -> list[Term]:
-    found: list[Term] = [PixelTerm(target, mask, PIXEL_WEIGHT)]
-    if search.perceptual is not None:
-        term = search.perceptual(target, mask)
-        found.append(Hidden(term, mask) if hide and mask is not None else term)
-    return found
-
-
-def _pixels(target: Array, mask: Array, factor: float = 1.0) -> Term:
-    return PixelTerm(target, mask, PIXEL_WEIGHT * factor)
-
-
-def _latents(
+def _search(
     generator: Generator,
     start: Code,
     seen: Sequence[Term],
+    targets: Callable[[Array], Sequence[Term]],
     search: Search,
-    plan: Plan,
+    plan: Plan = PLAN,
     rows: Sequence[int] | None = None,
-) -> Steps[Edit, None, Edit]:
-    plan = plan if search.w is None else search.w
-    edit = Edit(start, start)
-    for found in fit(generator, start, seen, plan, layers=rows):
-        edit = _edit(found.code, found, 0)
-        yield edit
-    return edit
-
-
-def _restored(
-    generator: Generator, latents: Edit, images: Array, mask: Array, search: Search
-) -> Iterator[Edit]:
-    """Noise that restores images in a mask and elsewhere keeps what latents gave."""
-    drawn = _draw(generator, latents.code)
-    targets = _pixels(images, mask), _pixels(drawn, 1 - mask)
-    yield from _detail(generator, latents, targets, search)
-
-
-def _detail(
-    generator: Generator,
-    latents: Edit,
-    targets: Sequence[Term],
-    search: Search,
     rate: float | None = None,
 ) -> Iterator[Edit]:
+    """Latents for the terms `seen`, then noise for `targets(their images)`."""
+    latents = Edit(start, start)
+    for found in fit(generator, start, seen, search.w or plan, layers=rows):
+        latents = _edit(found.code, found, 0)
+        yield latents
     if not generator.config.use_noise or not search.noise_steps:
         return
-    rate = noise_rate(generator.resolution, "edit") if rate is None else rate
-    optimizer = Optimizer(learning_rate=rate)
-    plan = search.noise or Plan(optimizer=optimizer, steps=search.noise_steps)
-    for found in fit(generator, latents.code, targets, plan, moves="noise"):
+    rate = rate or noise_rate(generator.resolution, "edit")
+    plan = Plan(optimizer=Optimizer(learning_rate=rate), steps=search.noise_steps)
+    plan = search.noise or plan
+    kept = targets(_draw(generator, latents.code))
+    for found in fit(generator, latents.code, kept, plan, moves="noise"):
         yield _edit(latents.code, found, latents.iterations)
 
 
 def _edit(latents: Code, found: Solution, before: int) -> Edit:
     loss = float(found.history[-1].mean())
     return Edit(latents, found.code, before + len(found.history), loss)
+
+
+def _restored(images: Array, mask: Array) -> Callable[[Array], Sequence[Term]]:
+    """Noise restores images in a mask and elsewhere keeps what the latents gave."""
+    return lambda drawn: [_pixels(images, mask), _pixels(drawn, 1 - mask)]
+
+
+# --- Terms -------------------------------------------------------------------------
+
+
+def _pixels(target: Array, mask: Array | None, factor: float = 1.0) -> Term:
+    return PixelTerm(target, mask, PIXEL_WEIGHT * factor)
+
+
+def _look(
+    search: Search, target: Array, mask: Array | None, *, hide: bool = False
+) -> list[Term]:
+    found = [_pixels(target, mask)]
+    if search.perceptual is not None:
+        term = search.perceptual(target, mask)
+        found.append(Hidden(term, mask) if hide and mask is not None else term)
+    return found
+
+
+@struct.dataclass
+class Hidden:
+    """A term of images whose masked-out part is grey."""
+
+    term: Term
+    visible: Array  # [N or 1, H, W, 1]
+
+    __repr__ = short_repr
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        return self.term(self.visible * images, code)
+
+
+@struct.dataclass
+class ColourTerm:
+    """Mean squared difference of `colour_gram`, a style without a feature network."""
+
+    target: Array  # [N, C + 1, C + 1]
+    mask: Array  # [N or 1, H, W, 1]
+
+    __repr__ = short_repr
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        return jnp.mean((colour_gram(images, self.mask) - self.target) ** 2, (1, 2))
+
+
+def colour_term(target: Array, mask: Array | None) -> ColourTerm:
+    """The term of the colours of target images inside a mask."""
+    mask = jnp.ones_like(target[:1, :, :, :1]) if mask is None else mask
+    return ColourTerm(colour_gram(target, mask), mask)
+
+
+def colour_gram(images: Array, mask: Array) -> Array:
+    """Masked mean of the outer products of (R, G, B, 1): `[N, C + 1, C + 1]`."""
+    pixels = jnp.concatenate([images, jnp.ones_like(images[..., :1])], -1)
+    mask = jnp.broadcast_to(mask, (*images.shape[:3], 1))
+    moments = jnp.einsum("nhwc,nhwd,nhwe->ncd", pixels, pixels, mask)
+    return moments / jnp.sum(mask, (1, 2, 3))[:, None, None]
+
+
+def make_perceptual(features: FeatureNets) -> MakeTerm | None:
+    """The perceptual term of the available network.
+
+    LPIPS and custom networks have no masked features: outside the mask images are grey.
+    """
+    if (params := features.vgg16) is not None:
+        return lambda target, mask: terms.perceptual_term(target, params, mask=mask)
+    weight = PIXEL_WEIGHT * terms.LEVELS**2
+    if features.lpips is not None:
+        make = partial(terms.lpips_term, params=features.lpips, weight=weight)
+    elif features.own is not None:
+        make = partial(terms.feature_term, network=features.own, weight=PIXEL_WEIGHT)
+    else:
+        return None
+    return lambda target, mask: (
+        make(target) if mask is None else Hidden(make(mask * target), mask)
+    )

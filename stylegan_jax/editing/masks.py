@@ -47,6 +47,7 @@ _PARTS: dict[str, tuple[tuple[float, float, float, float], ...]] = {
     "nose": ((0.0, 0.5, 0.36, 0.4),),
     "mouth": ((0.0, 1.0, 0.66, 0.32),),
     "face": ((0.0, 0.42, 1.15, 1.3),),
+    "hair": ((0.0, 0.15, 1.75, 1.9),),  # of the head; the face is left out
 }
 _HALVES = {
     "left": (0.0, 0.0, 0.5, 1.0),
@@ -54,7 +55,7 @@ _HALVES = {
     "top": (0.0, 0.0, 1.0, 0.5),
     "bottom": (0.0, 0.5, 1.0, 1.0),
 }
-PARTS = (*_PARTS, "hair", *_HALVES)
+PARTS = (*_PARTS, *_HALVES)
 
 
 def box(resolution: int, left: float, top: float, right: float, bottom: float) -> Mask:
@@ -71,19 +72,6 @@ def ellipse(
     return _as_mask(((px - x) / radius_x) ** 2 + ((py - y) / radius_y) ** 2 <= 1)
 
 
-def _face_ellipse(
-    resolution: int, frame: FaceFrame, shape: tuple[float, float, float, float]
-) -> Mask:
-    x, y, radius_x, radius_y = shape
-    return ellipse(
-        resolution,
-        frame.eyes[0] + x * frame.eye_distance,
-        frame.eyes[1] + y * frame.eye_to_mouth,
-        radius_x * frame.eye_distance,
-        radius_y * frame.eye_to_mouth,
-    )
-
-
 def _centres(resolution: int) -> tuple[np.ndarray, np.ndarray]:
     at = (np.arange(resolution) + 0.5) / resolution
     return at[None, :], at[:, None]
@@ -97,15 +85,21 @@ def part(name: str, resolution: int, frame: FaceFrame = FFHQ) -> Mask:
     """A part of an average aligned face, or a half of the picture: one of `PARTS`."""
     if name in _HALVES:
         return box(resolution, *_HALVES[name])
+    (eye_x, eye_y), across, down = frame
+    ellipses = [
+        ellipse(
+            resolution,
+            eye_x + x * across,
+            eye_y + y * down,
+            radius_x * across,
+            radius_y * down,
+        )
+        for x, y, radius_x, radius_y in _PARTS[name]
+    ]
+    mask = np.max(ellipses, axis=0)
     if name == "hair":
-        head = _face_ellipse(resolution, frame, (0.0, 0.15, 1.75, 1.9))
-        hidden = part("face", resolution, frame)
-        _, y = _centres(resolution)
-        below = _as_mask(y > frame.eyes[1] + 0.9 * frame.eye_to_mouth)
-        return head * (1 - hidden) * (1 - below)
-    mask = np.zeros((1, resolution, resolution, 1), np.float32)
-    for shape in _PARTS[name]:
-        mask = np.maximum(mask, _face_ellipse(resolution, frame, shape))
+        above = box(resolution, 0, 0, 1, eye_y + 0.9 * down)
+        return mask * (1 - part("face", resolution, frame)) * above
     return mask
 
 
@@ -147,6 +141,12 @@ def covered(picture: np.ndarray, mask: Mask) -> np.ndarray:
 
 # --- Descriptions ------------------------------------------------------------------
 
+# Functions of four numbers, and an example of these.
+_SHAPES = {
+    "box": (box, "0.2,0.5,0.8,0.9"),
+    "ellipse": (ellipse, "0.5,0.6,0.2,0.1"),
+}
+
 
 def parse(
     text: str, resolution: int, frame: FaceFrame = FFHQ, *, soft: bool = False
@@ -162,50 +162,39 @@ def parse(
         UserError: another description, or an empty mask.
     """
     words = [text] if Path(text).is_file() else text.split("+")
-    mask = np.zeros((1, resolution, resolution, 1), np.float32)
-    for word in words:
-        path, number = _picture_of(word)
-        one = (
-            _parse_shape(word, resolution, frame)
-            if path is None
-            else read_picture(path, resolution, soft=soft, value=number)
-        )
-        mask = np.maximum(mask, one)
+    masks = [_parse(word, resolution, frame, soft=soft) for word in words]
+    mask = np.max(masks, axis=0)
     if not mask.any():
         raise UserError(f"mask {text} holds no pixel of {resolution}x{resolution}")
     return mask
 
 
-def _picture_of(word: str) -> tuple[str | None, int | None]:
-    if word in PARTS or word.startswith(("box:", "ellipse:")):
-        return None, None
-    match = re.fullmatch(r"(.+)=(\d{1,9})", word)
-    if match and not Path(word).exists():
-        return match[1], int(match[2])
-    return (word if Path(word).is_file() or Path(word).suffix else None), None
-
-
-def _parse_shape(word: str, resolution: int, frame: FaceFrame) -> Mask:
+def _parse(word: str, resolution: int, frame: FaceFrame, *, soft: bool) -> Mask:
     if word in PARTS:
         return part(word, resolution, frame)
     kind, _, rest = word.partition(":")
-    if kind not in ("box", "ellipse"):
-        raise UserError(
-            f"mask {word!r} is neither a picture nor box:LEFT,TOP,RIGHT,BOTTOM nor "
-            f"ellipse:X,Y,RADIUS_X,RADIUS_Y nor one of {', '.join(PARTS)}"
-        )
-    try:
-        numbers = [float(number) for number in rest.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
-        example = "0.2,0.5,0.8,0.9" if kind == "box" else "0.5,0.6,0.2,0.1"
-        raise UserError(
-            f"mask {word}: {kind} takes four numbers, such as {kind}:{example}"
-        )
-    if kind == "ellipse" and min(numbers[2:]) <= 0:
-        raise UserError(f"mask {word}: the radii of an ellipse are above 0")
-    return (box if kind == "box" else ellipse)(resolution, *numbers)
+    if kind in _SHAPES:
+        shape, example = _SHAPES[kind]
+        try:
+            numbers = [float(number) for number in rest.split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+            raise UserError(
+                f"mask {word}: {kind} takes four numbers, such as {kind}:{example}"
+            )
+        if kind == "ellipse" and min(numbers[2:]) <= 0:
+            raise UserError(f"mask {word}: the radii of an ellipse are above 0")
+        return shape(resolution, *numbers)
+    match = re.fullmatch(r"(.+)=(\d{1,9})", word)
+    if match and not Path(word).exists():
+        return read_picture(match[1], resolution, soft=soft, value=int(match[2]))
+    if Path(word).is_file() or Path(word).suffix:
+        return read_picture(word, resolution, soft=soft)
+    raise UserError(
+        f"mask {word!r} is neither a picture nor box:LEFT,TOP,RIGHT,BOTTOM nor "
+        f"ellipse:X,Y,RADIUS_X,RADIUS_Y nor one of {', '.join(PARTS)}"
+    )
 
 
 # --- Pictures ----------------------------------------------------------------------
@@ -231,17 +220,12 @@ def read_picture(
     """
     try:
         levels, kind = images.read_levels(path)
-    except FileNotFoundError:
-        raise UserError(f"mask {path}: there is no such file") from None
-    except (UnreadableImageError, OSError) as error:
-        raise UserError(f"mask {path} cannot be read: {error}") from error
-    height, width = levels.shape[:2]
-    if (height, width) != (resolution, resolution):
-        raise UserError(
-            f"mask {path} is {width}x{height} px, but the network's "
-            f"pictures are {resolution}x{resolution}; draw it at that size"
-        )
-    try:
+        height, width = levels.shape[:2]
+        if (height, width) != (resolution, resolution):
+            raise UserError(
+                f"it is {width}x{height} px, but the network's pictures are "
+                f"{resolution}x{resolution}; draw it at that size"
+            )
         inside = _inside(levels, kind, value)
         if not soft:
             inside = inside >= 0.5
@@ -249,7 +233,9 @@ def read_picture(
             raise UserError("no pixel is inside; white is inside, black outside")
         if np.all(inside == 1):
             raise UserError("all pixels are inside; for all of it give box:0,0,1,1")
-    except UserError as error:
+    except FileNotFoundError:
+        raise UserError(f"mask {path}: there is no such file") from None
+    except (UnreadableImageError, UserError, OSError) as error:
         raise UserError(f"mask {path}: {error}") from error
     return _as_mask(inside)
 
@@ -263,12 +249,9 @@ def _inside(levels: np.ndarray, kind: str, value: int | None) -> np.ndarray:
         if not found.any():
             raise UserError(f"no pixel has the value {value}")
         return found
-    if has_alpha:
-        alpha = levels[:, :, -1]
-        if alpha.min() < alpha.max():
-            return _shares(alpha, kind)
-        if not alpha.max():
-            raise UserError("it is transparent everywhere")
+    alpha = levels[:, :, -1]
+    if has_alpha and (alpha.min() < alpha.max() or not alpha.any()):
+        return _shares(alpha, kind)
     return _shares(_grey(colours, kind), kind)
 
 
@@ -277,16 +260,9 @@ def _shares(plane: np.ndarray, kind: str) -> np.ndarray:
     low, high = float(plane.min()), float(plane.max())
     if not (low >= 0 and high <= _FULL[kind]):
         raise UserError(f"{kind} values from {low:g} to {high:g} are no mask")
-    if low == high:
-        hint = (
-            "for all of it give box:0,0,1,1"
-            if high
-            else "white is inside, black outside"
-        )
-        raise UserError(f"all pixels have the value {high:g}; {hint}")
     values = np.unique(plane)
-    if len(values) == 2 and not low:
-        return plane / high
+    if len(values) <= 2 and (low == high or not low):
+        return (plane > 0).astype(np.float64)
     whole = kind != "float" and np.all(values == np.rint(values))
     numbers = values[(values > 0) & (values < 255)]
     if whole and len(numbers) > 1 and numbers.max() < _CLASSES:

@@ -1,7 +1,8 @@
-"""Mixing, morphing and arithmetic of codes.
+"""Mixing, morphing and arithmetic of codes, and features of another image.
 
 Sources: Karras et al. 2018 (StyleGAN), section 3.1, for mixing; Abdal et al. 2019
-(Image2StyleGAN) for morphing and expression transfer.
+(Image2StyleGAN) for morphing and expression transfer, 2020 (Image2StyleGAN++), `I_att`,
+"attribute level feature transfer", for features behind a layer's style.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +13,16 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from stylegan_jax.editing.masks import resize
+from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents
 
+# The paper's layer; its activations are of 8 px.
+LAYER = 4
+
+Combine = Callable[[Array, Array], Array]
 # Rows of a difference that are shorter do not move; for w of 512 numbers.
 THRESHOLD = 1.0
 
@@ -138,3 +145,81 @@ def stops(
     t = t * t * (3 - 2 * t) if ease else t
     path = (np.arange(legs)[:, None] + t[None, :]).ravel()
     return path if loop else np.append(path, float(legs))
+
+
+# --- Features of another image -------------------------------------------------------
+
+
+def transfer(
+    generator: Generator,
+    first: Code,
+    second: Code,
+    combine: Combine,
+    *,
+    layers: int = LAYER,
+    share: Array | float = 0.0,
+) -> Array:
+    """The first image with features of the second, float32 `[N, H, W, C]`.
+
+    Args:
+        first: gives everything behind the features.
+        combine: of the features `[N, R, R, C]` of both.
+        layers: number of layers before the features are taken.
+        share: interpolates the latents behind the features towards those of the second;
+            0 in the paper.
+    """
+    own = generator.features(first.ws, first.noise, layers=layers)
+    other = generator.features(second.ws, second.noise, layers=layers)
+    ws = first.ws + share * (second.ws - first.ws)
+    return generator.finish(combine(own, other), ws, first.noise, layers=layers)
+
+
+def copy_inside(mask: Array) -> Combine:
+    """`(1 - M) A + M B`; the mask `[1, H, W, 1]` is resampled by nearest neighbours."""
+
+    def combine(own: Array, other: Array) -> Array:
+        inside = resize(mask, own.shape[1])
+        return ((1 - inside) * own + inside * other).astype(own.dtype)
+
+    return combine
+
+
+def average(t: float) -> Combine:
+    """`(1 - t) A + t B` everywhere."""
+    return lambda own, other: ((1 - t) * own + t * other).astype(own.dtype)
+
+
+def copy_channels(channels: Sequence[int]) -> Combine:
+    """Some channels from the second, the others from the first."""
+
+    def combine(own: Array, other: Array) -> Array:
+        count = own.shape[-1]
+        if not set(channels) <= set(range(count)):
+            raise UserError(
+                f"channels {list(channels)} are not some of 0 to {count - 1}"
+            )
+        return jnp.where(jnp.isin(jnp.arange(count), jnp.asarray(channels)), other, own)
+
+    return combine
+
+
+def masked_morph(
+    generator: Generator,
+    first: Code,
+    second: Code,
+    mask: Array,
+    t: Array,
+    *,
+    layers: int = LAYER,
+) -> Array:
+    """Morph of the inside of a mask `[1, H, W, 1]`, float32 `[T, H, W, C]`.
+
+    `t` is `[T]`, 0 the first image. It interpolates the latents behind `layers`;
+    features outside and noise stay the first's. Both codes are of one image.
+    """
+    between = morph(first, second, t)
+    between = Code(between.ws, first.noise)
+    own = generator.features(first.ws, first.noise, layers=layers)
+    moved = generator.features(between.ws, first.noise, layers=layers)
+    features = copy_inside(mask)(jnp.broadcast_to(own, moved.shape), moved)
+    return generator.finish(features, between.ws, first.noise, layers=layers)

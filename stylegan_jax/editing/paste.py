@@ -36,18 +36,20 @@ class Place:
     ) -> np.ndarray:
         """The photograph with an edited crop, as `alignment.crops.paste_back`."""
         path = self.photograph
-        if not path.is_file():
-            raise UserError(f"{path}: the photograph of this picture is not there")
-        if unedited is not None:
-            unedited = images.convert_channels(unedited, 3)
         try:
             return paste_back(
                 images.read_image(path, 3),
                 images.convert_channels(crop, 3),
                 self.quad,
                 feather=feather,
-                unedited=unedited,
+                unedited=None
+                if unedited is None
+                else images.convert_channels(unedited, 3),
             )
+        except FileNotFoundError:
+            raise UserError(
+                f"{path}: the photograph of this picture is not there"
+            ) from None
         except (UserError, images.UnreadableImageError) as error:
             raise UserError(f"{path}: {error}") from error
 
@@ -59,8 +61,8 @@ def place_of(about: Mapping[str, Any]) -> Place | None:
         return None
     try:
         quad = np.asarray(about["quad"], np.float64)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the quad {about['quad']} is not of numbers") from error
+    except (TypeError, ValueError):
+        quad = np.zeros(0)
     if quad.shape != (4, 2) or not np.isfinite(quad).all():
         raise UserError(f"the quad {about['quad']} is not four points (x, y)")
     return Place(Path(str(photograph)), quad)
@@ -78,12 +80,9 @@ def paste_edit(
     """The photograph, uint8 `[H, W, 3]`, with an edit of its face.
 
     The difference of both codes' pictures is added, which keeps detail that the network
-    does not draw or the inversion missed.
-
-    Args:
-        inverted: `inversion.code.load` of the file that `invert` wrote, of one image.
-        photograph: its path now; by default where `invert` read it.
-        whole: pastes the whole picture, not the difference.
+    does not draw or the inversion missed; `whole` pastes the whole picture. `inverted`
+    is `inversion.code.load` of the file that `invert` wrote, of one image;
+    `photograph` is by default where `invert` read it.
 
     Raises:
         UserError: several images, or a missing, unknown or too small photograph.

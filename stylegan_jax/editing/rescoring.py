@@ -15,14 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import Mesh
 
+from stylegan_jax.classifiers.classifier import Classifier
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import grids, images
 from stylegan_jax.metrics import draws, streaming
 from stylegan_jax.metrics.draws import LabelDistribution
-from stylegan_jax.metrics.separability import BinaryClassifier
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import truncate
 
@@ -32,21 +31,14 @@ _MIN_CELL = 64  # pixels of a picture, for its captions' sake
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rescoring:
-    """Changes of A attributes along K directions.
-
-    Attributes:
-        changes: float64 `[K, A]`, in standard deviations of the logits.
-        errors: standard errors of the changes, `[K, A]`.
-        amounts: length of each move in latent space, `[K]`.
-        stds: standard deviations of the unmoved logits, `[A]`.
-    """
+    """Changes of A attributes along K directions."""
 
     directions: tuple[str, ...]
     attributes: tuple[str, ...]
-    changes: np.ndarray
-    errors: np.ndarray
-    amounts: np.ndarray
-    stds: np.ndarray
+    changes: np.ndarray  # float64 [K, A], in standard deviations of the logits
+    errors: np.ndarray  # standard errors of the changes, [K, A]
+    amounts: np.ndarray  # length of each move in latent space, [K]
+    stds: np.ndarray  # standard deviations of the unmoved logits, [A]
     count: int
 
     def own(self, row: int) -> int | None:
@@ -111,32 +103,21 @@ class Rescoring:
 
 def rescore(
     generator: Generator,
-    classifiers: Mapping[str, BinaryClassifier],
+    classifiers: Mapping[str, Classifier],
     directions: Sequence[Direction],
     amounts: Sequence[float],
     *,
     count: int = 1000,
     labels: LabelDistribution | None = None,
-    psi: float = 1.0,
     seed: int = 1,
-    batch_size: int = 64,
-    mesh: Mesh | None = None,
-    quiet: bool = False,
+    **options: Any,
 ) -> Rescoring:
-    """Measures the change of each attribute along each direction.
+    """Measures the change of each attribute along each direction, untruncated.
 
-    Args:
-        amounts: length of each move, relative.
-        psi: truncation of all layers, before a direction in w is added; 1 is none.
-        seed: of latents, noise and labels; should differ from that of the samples which
-            the directions were found from.
+    `amounts` are the relative lengths of the moves. `seed` is of latents, noise and
+    labels; it should differ from that of the samples which the directions were found
+    from. `options` are those of `streaming.stream`.
     """
-    if not directions or not classifiers or len(directions) != len(amounts):
-        raise UserError(
-            f"{len(directions)} directions, {len(amounts)} amounts and "
-            f"{len(classifiers)} classifiers: there must be as many amounts as "
-            "directions, and at least one of each"
-        )
     steps_z, steps_w = moves(generator, directions, amounts)
 
     def compute(given: Any, indices: Array) -> Array:
@@ -145,8 +126,6 @@ def rescore(
 
         def logits_after(steps: tuple[Array, Array]) -> Array:
             ws = generator.map(z + steps[0][None], y)
-            if generator.w_avg is not None and psi != 1:
-                ws = truncate(ws, generator.w_avg, psi)
             images = generator.synthesize(ws + steps[1][None], noise)
             return jnp.stack([c.logit(images) for c in classifiers.values()], axis=1)
 
@@ -157,10 +136,8 @@ def rescore(
         compute,
         (generator, labels, steps_z, steps_w),
         count,
-        batch_size=batch_size,
-        mesh=mesh,
         title="samples for re-scoring",
-        quiet=quiet,
+        **options,
     )
     return summarize(
         logits,
@@ -244,11 +221,7 @@ def moves(
     steps_w = np.zeros((1 + len(directions), config.num_ws, config.w_dim), np.float32)
     for i, (direction, amount) in enumerate(zip(directions, amounts, strict=True), 1):
         size = config.z_dim if direction.space == "z" else config.w_dim
-        if direction.dim != size:
-            raise UserError(
-                f"direction {direction.name!r} has {direction.dim} numbers and this "
-                f"network's {direction.space} {size}; it belongs to another network"
-            )
+        direction.require_dim(size)
         if direction.space == "z":
             steps_z[i] = amount * direction.vector
         else:
@@ -266,15 +239,11 @@ def draw_rows(
     psi: float = 0.7,
     cutoff: int | None = 8,
 ) -> np.ndarray:
-    """A captioned grid of people moved along directions, uint8 `[H, W, C]`.
+    """A captioned grid of people moved along directions, uint8 `[H, W, 3]`.
 
-    Args:
-        directions: a row each per person.
-        steps: a column each, relative, in units of the direction's `std` (1 if
-            unknown).
-        z: `[P, z_dim]`, of the people.
-        labels: one-hot `[1, label_size]` of all of them, for a conditional network.
-        psi: truncation, before a direction in w is added; `cutoff` likewise.
+    A row for each of the people `z` `[P, z_dim]` and directions, a column per step, in
+    units of the direction's `std` (1 if unknown). `labels` are one-hot
+    `[1, label_size]`; truncation comes before a direction in w is added.
     """
 
     @jax.jit
@@ -292,10 +261,10 @@ def draw_rows(
         in_z, in_w = moves(generator, [direction] * len(steps), amounts)
         for person in np.asarray(z, np.float32):
             drawn = draw(generator, person, (in_z[1:], in_w[1:]))
-            pictures.append(images.to_uint8(np.asarray(drawn)))
+            pictures += list(images.to_uint8(np.asarray(drawn)))
         names += [direction.name, *[""] * (len(z) - 1)]
     return grids.labelled(
-        np.concatenate(pictures),
+        pictures,
         len(steps),
         row_labels=names,
         column_labels=[f"{step:+g}" if step else "0" for step in steps],

@@ -1,13 +1,13 @@
 from . import terms as terms
 from .code import Code as Code
 from .inverter import invert as invert
-from .objective import load_features as load_features
 from .problem import LatentProblem as LatentProblem
 from .problem import fit as fit
 from .recipes import RECIPES as RECIPES
 from .recipes import Recipe as Recipe
 from .recipes import Stage as Stage
 from .recipes import Weights as Weights
+from .recipes import load_features as load_features
 from .recipes import noise_rate as noise_rate
 from .recipes import recipe as recipe
 from .recipes import with_perceptual as with_perceptual

@@ -35,15 +35,10 @@ _KEYS = ("w", "ws", "w_plus", "latent", "latents", "dlatents")  # of an .npz
 
 @struct.dataclass
 class Code:
-    """Latents and noise of N images; a pytree.
+    """Latents and noise of N images; a pytree."""
 
-    Attributes:
-        ws: one w per layer, `[N, L, w_dim]`.
-        noise: `[N, R, R, 1]` per active layer; empty where the network has none.
-    """
-
-    ws: Array
-    noise: Noise
+    ws: Array  # one w per layer, [N, L, w_dim]
+    noise: Noise  # [N, R, R, 1] per active layer; empty where the network has none
 
     __repr__ = short_repr
 

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -22,13 +23,13 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import resuming, spaces
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
-from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets, make_terms
 from stylegan_jax.inversion.problem import Jitter, Solution, fit
-from stylegan_jax.inversion.recipes import Recipe
+from stylegan_jax.inversion.recipes import NO_FEATURES, FeatureNets, Recipe, make_terms
 from stylegan_jax.inversion.results import Inversion, Progress, StageResult
 from stylegan_jax.io import images
 from stylegan_jax.io.records import to_json
 from stylegan_jax.metrics.draws import draw_noise
+from stylegan_jax.metrics.store import ResultFile
 from stylegan_jax.networks.generator import Generator
 
 
@@ -53,16 +54,12 @@ def invert(
             for inversion in step.finished:
                 save(inversion.code)
 
-    Args:
-        targets: uint8 `[R, R, C]` each, of the generator's resolution and channels.
-        features: networks for the perceptual terms, `objective.load_features`.
-        labels: `[1, label_size]`, the class of all images, of a conditional network.
-        given: a start for each image, noise included, besides those of the recipe.
-        batch_size: images per device; results depend on it by rounding only.
-        chunk: iterations between two steps.
-        folder: of unfinished work, which is resumed; None keeps nothing.
-        save_seconds: between two checkpoints.
-        frames: keeps a picture per chunk.
+    Targets are uint8 `[R, R, C]` each, `labels` `[1, label_size]` of all of them;
+    `features` are of `recipes.load_features`. `given` is a start for each image,
+    noise included, besides those of the recipe. Results depend on `batch_size`, images
+    per device, by rounding only. There is a step every `chunk` iterations, with
+    `frames` a picture too. Unfinished work is kept in `folder` every `save_seconds`,
+    and resumed.
 
     Raises:
         UserError: images of another size, or settings that do not go together.
@@ -86,13 +83,15 @@ def invert(
         start = None if given is None else given[padded]
         own = (images.from_uint8(pixels), _keys(pixels, recipe.seed), start)
         batch = _Batch(recipe, features, *copied, *jax.device_put(own, share))
-        file = None
+        file = ResultFile()
         if folder is not None:
-            name = _identity(batch, pixels, chunk)
-            file = resuming.ProgressFile(folder, name, save_seconds)
+            name = f"{_identity(batch, pixels, chunk)}.npz"
+            file = ResultFile(folder / resuming.FOLDER / name, every=save_seconds)
         yield from batch.run(indices, chunk, file, frames=frames)
-        if file is not None:
-            file.remove()
+        file.remove()
+        there = file.path.parent if file.path else None
+        if there and there.is_dir() and not any(there.iterdir()):
+            there.rmdir()
 
 
 def _check(
@@ -169,13 +168,12 @@ class _Batch:
         self,
         indices: Sequence[int],
         chunk: int,
-        file: resuming.ProgressFile | None,
+        file: ResultFile,
         *,
         frames: bool,
     ) -> Iterator[Progress]:
         """Runs all stages, resuming from `file`; images beyond `indices` fill up."""
-        kept = {} if file is None else file.load()
-        done, start, state, before = resuming.unpacked(kept)
+        done, start, state, before = resuming.unpacked(file.restore())
         film: list[np.ndarray] = []
         for stage in self.recipe.stages[len(done) :]:
             drawn, seen = [], 0
@@ -188,8 +186,8 @@ class _Batch:
                     continue
                 if frames:
                     drawn.append(draw_pictures(self.generator, found.code))
-                if file is not None and file.is_due():
-                    file.save(resuming.packed(done, start, found))
+                pack = partial(resuming.packed, list(done), start, found)
+                file.save(pack, whole=False)
                 count, loss = len(indices) * len(losses), float(losses[-1].mean())
                 yield Progress(stage.name, count, loss)
             if not done:

@@ -94,24 +94,15 @@ class LatentProblem:
 
 @struct.dataclass
 class Solution:
-    """Best result of a search so far, for N images.
-
-    Attributes:
-        latent: the variable in its space; None if only noise moved.
-        loss: of the code, `[N]`; of the last iteration where the last is kept.
-        history: losses `[iterations, N]`; a stopped image's is constant.
-        steps: iterations of each image, `[N]`.
-        failed: images whose loss was not finite, `[N]`; their code is the best before.
-        state: the solver's, donated to the next iterations.
-    """
+    """Best result of a search so far, for N images."""
 
     code: Code
-    latent: Array | np.ndarray | None
-    loss: np.ndarray
-    history: np.ndarray
-    steps: np.ndarray
-    failed: np.ndarray
-    state: State | None = None
+    latent: Array | np.ndarray | None  # in its space; None if only noise moved
+    loss: np.ndarray  # [N], of the code; of the last iteration where the last is kept
+    history: np.ndarray  # losses [iterations, N]; a stopped image's is constant
+    steps: np.ndarray  # [N], iterations of each image
+    failed: np.ndarray  # [N], loss was not finite; the code is the best before
+    state: State | None = None  # the solver's, donated to the next iterations
 
     __repr__ = short_repr
 
@@ -151,7 +142,7 @@ def fit(
         start: the initial code; what does not move stays exactly as it is.
         terms: as in `terms`; plain functions will do.
         plan: the papers' rates are 0.01 for latents, `recipes.noise_rate` for noise.
-        moves: latents, noise, or both, as the projector of StyleGAN2 does.
+        moves: "both" is as the projector of StyleGAN2 does.
         layers: rows of `ws` that move, 0 to L - 1; None moves all.
         latent: start in z or z+, `[N, 1 or number of layers, z_dim]`; else `start.ws`.
         labels: `[N or 1, label_size]`, for z of conditional networks.

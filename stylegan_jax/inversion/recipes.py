@@ -1,18 +1,30 @@
-"""Recipes of inversion: stages, weights and learning rates of published methods.
+"""Recipes of inversion: stages, weights, learning rates, terms and feature networks.
 
 docs/inversion.md says what is published and what is inferred.
 """
 
 import dataclasses
-from typing import Literal
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+from jax import Array
+from jax.sharding import Sharding
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.features import lpips, vgg16
+from stylegan_jax.features.extractor import FrozenNetwork, Params
+from stylegan_jax.inversion import resuming, terms
+from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.spaces import Space, Start
 from stylegan_jax.inversion.terms import (
     IMAGE2STYLEGAN2_LAYERS,
     IMAGE2STYLEGAN_LAYERS,
     LEVELS,
+    Term,
 )
 
 Perceptual = Literal["preset", "vgg16", "lpips", "own", "none"]
@@ -36,44 +48,26 @@ class Weights:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One minimisation.
+    """One minimisation."""
 
-    Attributes:
-        name: for reports and plots.
-        moves: the latent, the noise, or both; what does not move is frozen.
-        weights: of the terms.
-        layers: indices of ReLUs of VGG16 for the perceptual term.
-        plan: optimizer, iterations, when to stop.
-        jitter: shifts w at random, less and less, as the projector does.
-        renormalise: scales noise to mean 0, mean square 1 after every iteration.
-    """
-
-    name: str
-    moves: Literal["latent", "noise", "both"]
+    name: str  # for reports and plots
+    moves: Literal["latent", "noise", "both"]  # what does not move is frozen
     weights: Weights = Weights()
-    layers: tuple[int, ...] = IMAGE2STYLEGAN2_LAYERS
+    layers: tuple[int, ...] = IMAGE2STYLEGAN2_LAYERS  # ReLUs of the perceptual term
     plan: Plan = Plan()
-    jitter: bool = False
-    renormalise: bool = False
+    jitter: bool = False  # shifts w at random, less and less, as the projector does
+    renormalise: bool = False  # noise to mean 0, mean square 1 after every iteration
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How images are inverted.
+    """How images are inverted."""
 
-    Attributes:
-        stages: one after the other; each begins where the last one ended.
-        space: of the latent.
-        starts: where the first stage begins; of several, each image keeps its best.
-        noise: at the start: drawn for each image, or the network's own.
-        seed: of everything random, together with the image.
-    """
-
-    stages: tuple[Stage, ...]
-    space: Space = "w+"
-    starts: tuple[Start, ...] = ("mean",)
-    noise: Literal["random", "stored"] = "random"
-    seed: int = 0
+    stages: tuple[Stage, ...]  # each begins where the last one ended
+    space: Space = "w+"  # of the latent
+    starts: tuple[Start, ...] = ("mean",)  # of several, each image keeps its best
+    noise: Literal["random", "stored"] = "random"  # at the start
+    seed: int = 0  # of everything random, together with the image
 
 
 # Both weights are 1 on images in [0, 1].
@@ -88,13 +82,10 @@ def noise_rate(
 
     The gradient of a noise pixel grows as 1 / resolution^2: at 1024 px it is below
     Adam's epsilon of 1e-8 and steps are small; at 32 px it is far above, and every step
-    is of the whole rate. At 32 px:
-
-    - invert, p = 1/4, 2.1: noise may restore all of an image.
-    - inpaint, p = 1/2, 0.88: the hole is held meanwhile.
-    - edit, p = 4/3, 0.05: the image must stay in the latents, which are edited.
-
-    The exponents are ours, measured in docs/results.md.
+    is of the whole rate. At 32 px it is 2.1 to invert (p = 1/4: noise may restore all
+    of an image), 0.88 to inpaint (1/2: the hole is held meanwhile), and 0.05 to edit
+    (4/3: the image must stay in the latents). The exponents are ours, measured in
+    docs/results.md.
     """
     return 5.0 * (resolution / 1024) ** _EXPONENTS[purpose]
 
@@ -103,13 +94,13 @@ def _rounds(count: int) -> tuple[Stage, ...]:
     """Image2StyleGAN++'s alternation: 5000 iterations of w, 3000 of noise."""
     latent = Plan(steps=5000 // count)
     noise = Plan(steps=3000 // count, optimizer=Optimizer(learning_rate=5.0))
+    pixels = Weights(perceptual=0.0)
     stages: list[Stage] = []
     for turn in [f" {i + 1}" for i in range(count)] if count > 1 else [""]:
-        stages.append(Stage(name=f"w{turn}", moves="latent", plan=latent))
-        pixels = Weights(perceptual=0.0)
-        stages.append(
-            Stage(name=f"noise{turn}", moves="noise", weights=pixels, plan=noise)
-        )
+        stages += [
+            Stage(name=f"w{turn}", moves="latent", plan=latent),
+            Stage(name=f"noise{turn}", moves="noise", weights=pixels, plan=noise),
+        ]
     return tuple(stages)
 
 
@@ -171,17 +162,15 @@ def with_steps(
     `noise_steps` are those of stages that move noise only.
     """
 
-    def wanted(stage: Stage) -> int | None:
-        return noise_steps if stage.moves == "noise" else steps
-
-    def change(stage: Stage) -> Stage:
-        number = wanted(stage)
-        plan = stage.plan
-        plan = plan if number is None else dataclasses.replace(plan, steps=number)
-        return dataclasses.replace(stage, plan=plan)
-
-    stages = tuple(change(stage) for stage in recipe.stages if wanted(stage) != 0)
-    return dataclasses.replace(recipe, stages=stages)
+    stages = []
+    for stage in recipe.stages:
+        number = noise_steps if stage.moves == "noise" else steps
+        if number:
+            plan = dataclasses.replace(stage.plan, steps=number)
+            stage = dataclasses.replace(stage, plan=plan)
+        if number != 0:
+            stages.append(stage)
+    return dataclasses.replace(recipe, stages=tuple(stages))
 
 
 def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:
@@ -196,16 +185,107 @@ def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:
     def change(stage: Stage) -> Stage:
         old = stage.weights
         strength = max(old.perceptual, old.lpips * _UNIT)
-        pixel = old.pixel or 10 * strength
-        new = {"perceptual": 0.0, "lpips": 0.0, "own": 0.0, "style": 0.0}
-        if kind == "vgg16":
-            new["perceptual"], new["style"] = strength, old.style
-        elif kind == "lpips":
-            new["lpips"] = old.lpips or strength / _UNIT
-        elif kind == "own":
-            new["own"] = strength
-        if kind == "none":
-            new["pixel"] = pixel
-        return dataclasses.replace(stage, weights=dataclasses.replace(old, **new))
+        weights = dataclasses.replace(
+            old,
+            pixel=old.pixel or (10 * strength if kind == "none" else 0.0),
+            perceptual=strength if kind == "vgg16" else 0.0,
+            style=old.style if kind == "vgg16" else 0.0,
+            lpips=(old.lpips or strength / _UNIT) if kind == "lpips" else 0.0,
+            own=strength if kind == "own" else 0.0,
+        )
+        return dataclasses.replace(stage, weights=weights)
 
     return dataclasses.replace(recipe, stages=tuple(map(change, recipe.stages)))
+
+
+# --- Objectives ----------------------------------------------------------------------
+
+_Path = str | os.PathLike[str] | None
+
+
+class FeatureNets(NamedTuple):
+    """Frozen networks that compare images; None is unused."""
+
+    vgg16: Params | None = None
+    lpips: Params | None = None
+    own: FrozenNetwork | None = None
+
+    def put(self, sharding: Sharding) -> "FeatureNets":
+        """The networks on other devices."""
+        own = self.own
+        vgg16, lpips = jax.device_put((self.vgg16, self.lpips), sharding)
+        if own is not None:
+            own = dataclasses.replace(own, params=jax.device_put(own.params, sharding))
+        return FeatureNets(vgg16, lpips, own)
+
+    def contents(self) -> Iterator[bytes]:
+        """Bytes of the networks, for `resuming.identity`."""
+        yield from resuming.contents((self.vgg16, self.lpips))
+        if self.own is not None:
+            yield self.own.name.encode()
+            yield from resuming.contents(self.own.params)
+
+
+NO_FEATURES = FeatureNets()
+
+
+def load_features(
+    recipe: Recipe,
+    *,
+    vgg16_path: _Path = None,
+    lpips_path: _Path = None,
+    own: FrozenNetwork | None = None,
+) -> FeatureNets:
+    """Loads only the networks that a recipe has weights for.
+
+    Paths are of torchvision's VGG16 and LPIPS's linear layers, which are fetched by
+    default; `own` is a custom network. UserError if weights cannot be had.
+    """
+    wanted = {
+        name: any(getattr(stage.weights, name) for stage in recipe.stages)
+        for name in ("perceptual", "style", "lpips", "own")
+    }
+    if wanted["own"] and own is None:
+        raise UserError("`perceptual` own needs `features` FILE, a network of your own")
+    looks = wanted["perceptual"] or wanted["style"]
+    try:
+        return FeatureNets(
+            vgg16.load(vgg16_path) if looks else None,
+            lpips.load(trunk=vgg16_path, linear=lpips_path)
+            if wanted["lpips"]
+            else None,
+            own if wanted["own"] else None,
+        )
+    except UserError as error:
+        raise UserError(
+            f"{error}; or invert without it: `perceptual` none (pixels only), or "
+            "`perceptual` own `features` FILE"
+        ) from error
+
+
+def make_terms(
+    stage: Stage, targets: Array, start: Code, features: FeatureNets
+) -> tuple[Term, ...]:
+    """The weighted terms of a stage that begins at `start`, for targets in [-1, 1]."""
+    weights = stage.weights
+    made: list[Term] = []
+    if weights.pixel:
+        made.append(terms.PixelTerm(targets, weight=weights.pixel))
+    for field, network, make in (
+        ("perceptual", "vgg16", partial(terms.perceptual_term, layers=stage.layers)),
+        ("style", "vgg16", terms.style_term),
+        ("lpips", "lpips", terms.lpips_term),
+        ("own", "own", terms.feature_term),
+    ):
+        weight, loaded = getattr(weights, field), getattr(features, network)
+        if weight and loaded is None:
+            raise UserError(f"stage {stage.name} needs the network {network}")
+        if weight:
+            made.append(make(targets, loaded, weight=weight))
+    if not made:
+        raise UserError(f"stage {stage.name} has no weight on the image; give it one")
+    if weights.stay:
+        made.append(terms.StayTerm(start.ws, weights.stay))
+    if weights.white:
+        made.append(terms.NoiseWhiteTerm(weights.white))
+    return tuple(made)

@@ -23,37 +23,27 @@ ENDINGS = (".png", ".safetensors", "_stages.png", "_loss.png", ".mp4")
 _SHOWN = 128  # pixels of a picture in a row, at least
 
 
-@dataclasses.dataclass(frozen=True)
-class StageResult:
-    """A stage of one image: its last code and uint8 picture, losses by iteration.
-
-    If the loss was not finite (`failed`), the code is the best before that.
-    """
+class StageResult(NamedTuple):
+    """A stage of one image."""
 
     name: str
-    code: Code
-    picture: np.ndarray
+    code: Code  # its last, or if `failed` the best before
+    picture: np.ndarray  # uint8 [H, W, C]
     loss: float
-    history: np.ndarray
-    failed: bool
+    history: np.ndarray  # losses by iteration
+    failed: bool  # the loss was not finite
 
     __repr__ = short_repr
 
 
 @dataclasses.dataclass(frozen=True)
 class Inversion:
-    """The inversion of one image.
+    """The inversion of one image."""
 
-    Attributes:
-        index: of the image among those given.
-        start: the name of the start with the best result.
-        frames: pictures on the way, uint8 `[frames, H, W, C]`, or None.
-    """
-
-    index: int
-    start: str
+    index: int  # of the image among those given
+    start: str  # name of the start with the best result
     stages: tuple[StageResult, ...]
-    frames: np.ndarray | None
+    frames: np.ndarray | None  # pictures on the way, uint8 [frames, H, W, C]
 
     __repr__ = short_repr
 
@@ -69,18 +59,12 @@ class Inversion:
 
 
 class Progress(NamedTuple):
-    """A step of `invert`.
-
-    Attributes:
-        iterations: since the last step, times images.
-        loss: mean of the images.
-        finished: images whose inversion is complete.
-    """
+    """A step of `invert`."""
 
     stage: str
-    iterations: int
-    loss: float
-    finished: tuple[Inversion, ...] = ()
+    iterations: int  # since the last step, times images
+    loss: float  # mean of the images
+    finished: tuple[Inversion, ...] = ()  # images whose inversion is complete
 
 
 def write(

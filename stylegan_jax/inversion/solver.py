@@ -126,22 +126,16 @@ class State:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How to minimise.
-
-    Attributes:
-        optimizer: turns gradients into steps.
-        steps: iterations at most.
-        plateau: when an image may stop earlier; None never.
-        keep: the "best" iterate by its loss, or the "last", where losses of randomly
-            shifted latents do not compare.
-        dtype: of the activations of a generator: "float32", or the "network"'s own,
-            which in bfloat16 is faster and finds less.
-    """
+    """How to minimise."""
 
     optimizer: Optimizer = Optimizer()
-    steps: int = 1000
-    plateau: Plateau | None = None
+    steps: int = 1000  # iterations at most
+    plateau: Plateau | None = None  # when an image may stop earlier; None never
+    # The best iterate by its loss, or the last, where losses of randomly shifted
+    # latents do not compare.
     keep: Literal["best", "last"] = "best"
+    # Of a generator's activations; bfloat16 of the network's own is faster and finds
+    # less.
     dtype: Literal["float32", "network"] = "float32"
 
     def __post_init__(self) -> None:

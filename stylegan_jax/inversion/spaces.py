@@ -36,16 +36,11 @@ _BATCH_PIXELS = 2**18  # of the images that are drawn together
 
 
 class Statistics(NamedTuple):
-    """Statistics of w.
-
-    Attributes:
-        std: a scalar, the root of the mean squared distance from the mean.
-        nearest_z: `[z_dim]`, the z whose w was nearest to the mean.
-    """
+    """Statistics of w."""
 
     mean: Array
-    std: Array
-    nearest_z: Array
+    std: Array  # a scalar, the root of the mean squared distance from the mean
+    nearest_z: Array  # [z_dim], the z whose w was nearest to the mean
 
 
 def to_ws(
@@ -98,13 +93,10 @@ def start_latent(
 ) -> Array:
     """The start of a search, `[N, 1 or L, dim]`.
 
-    Args:
-        keys: `[N]`, typed; an image's start depends on its own key only.
-        start: "mean" of w (or the z whose w is nearest to it); "random" maps one z per
-            image; "uniform" draws numbers in [-1, 1], the paper's start for non-faces;
-            "regressed" is `guess`.
-        labels: `[N or 1, label_size]`, for "random" of conditional networks.
-        guess: w of each image, `[N, w_dim]`, of `regression`.
+    `keys` are typed, `[N]`; an image's start depends on its own key only. "mean" is
+    that of w (or the z whose w is nearest to it); "random" maps one z per image, in
+    conditional networks with `labels` `[N or 1, label_size]`; "uniform" draws numbers
+    in [-1, 1], the paper's start for non-faces; "regressed" is `guess`, `[N, w_dim]`.
     """
     config, count = generator.config, len(keys)
     in_z = space.startswith("z")

@@ -1,10 +1,10 @@
 from . import path_length as path_length
 from . import separability as separability
-from .comparing import compare as compare
-from .comparing import fid as fid
-from .comparing import kid as kid
 from .frechet import frechet_distance as frechet_distance
 from .frechet import statistics_of as statistics_of
+from .measures import compare as compare
+from .measures import fid as fid
+from .measures import kid as kid
 from .measures import take as take
 from .names import Measure as Measure
 from .nearest import copying as copying

@@ -25,10 +25,9 @@ def inception_score(
 ) -> InceptionScore:
     """`exp(mean KL(p(class | image) | p(class)))`: 1 to the number of classes.
 
-    Args:
-        logits: `[N, K]`; the official score takes them without the last layer's bias.
-        splits: parts with a score each; part i starts at image `i * N // splits`.
-        seed: permutes images by `RandomState(seed).permutation(N)`; None does not.
+    `logits` are `[N, K]`; the official score takes them without the last layer's bias.
+    Each of the `splits` has a score; part i starts at image `i * N // splits`. A `seed`
+    permutes images by `RandomState(seed).permutation(N)`.
     """
     count = len(logits)
     if not 1 <= splits <= count:

@@ -7,7 +7,7 @@ Source: Binkowski et al. 2018, "Demystifying MMD GANs", sections 2 and 4;
 `metrics/kernel_inception_distance.py` in NVlabs/stylegan2-ada-pytorch.
 """
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from stylegan_jax.metrics.checks import require_comparable
 _BLOCK = 2048  # rows and columns of a kernel matrix at once
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class KernelDistance:
+class KernelDistance(NamedTuple):
     """Mean (the KID), population deviation and values `[S]` over subsets."""
 
     mean: float
@@ -64,30 +63,21 @@ def draw_subsets(
     for each subset the fakes before the reals.
     """
     rng = np.random.RandomState(seed)
-    of_real = np.empty((subsets, subset_size), np.int64)
-    of_fake = np.empty((subsets, subset_size), np.int64)
+    of_real, of_fake = np.empty((2, subsets, subset_size), np.int64)
     for i in range(subsets):
         of_fake[i] = rng.choice(num_fake, subset_size, replace=False)
         of_real[i] = rng.choice(num_real, subset_size, replace=False)
     return of_real, of_fake
 
 
-def squared_mmd(real: np.ndarray, fake: np.ndarray, *, unbiased: bool = True) -> float:
-    """Squared MMD of all features `[N, D]` and `[M, D]`, in blocks.
-
-    The biased value includes each feature's kernel with itself: it is never negative,
-    and too large by the order of 1/N.
-    """
+def squared_mmd(real: np.ndarray, fake: np.ndarray) -> float:
+    """Unbiased squared MMD of all features `[N, D]` and `[M, D]`, in blocks."""
     _check(real, fake)
     x, y = (np.asarray(features, np.float64) for features in (real, fake))
-    n, m = len(x), len(y)
-    own_x, own_y = _kernel_sum(x, x), _kernel_sum(y, y)
-    if unbiased:
-        own_x = (own_x - _diagonal_sum(x)) / (n * (n - 1))
-        own_y = (own_y - _diagonal_sum(y)) / (m * (m - 1))
-    else:
-        own_x, own_y = own_x / n**2, own_y / m**2
-    return float(own_x + own_y - 2 * _kernel_sum(x, y) / (n * m))
+    own = [
+        (_kernel_sum(z, z) - _diagonal_sum(z)) / (len(z) * (len(z) - 1)) for z in (x, y)
+    ]
+    return float(sum(own) - 2 * _kernel_sum(x, y) / (len(x) * len(y)))
 
 
 def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:

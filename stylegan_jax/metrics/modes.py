@@ -1,6 +1,6 @@
 """Mode coverage of samples, for mixtures of normals and for classes."""
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,23 +9,16 @@ from stylegan_jax.errors import UserError
 _FOUND = 0.1  # least part of a mode's true share
 
 
-@dataclasses.dataclass(frozen=True)
-class Coverage:
-    """Distribution of samples over modes.
+class Coverage(NamedTuple):
+    """Distribution of samples over modes."""
 
-    Attributes:
-        modes_found: modes whose good samples are at least a tenth of their true share.
-        good_share: share of samples that clearly belong to a mode, 0 to 1.
-        reverse_kl: KL divergence, in nats, from the true shares to the samples';
-            `log(modes)` if all are of one of equally likely modes.
-        shares: of the samples, by mode.
-    """
-
-    modes_found: int
+    modes_found: int  # with at least a tenth of their true share of good samples
     modes: int
-    good_share: float
+    good_share: float  # of samples that clearly belong to a mode, 0 to 1
+    # KL divergence in nats from the true shares to the samples': `log(modes)` if all
+    # are of one of equally likely modes.
     reverse_kl: float
-    shares: tuple[float, ...]
+    shares: tuple[float, ...]  # of the samples, by mode
 
     def __str__(self) -> str:
         return (

@@ -7,35 +7,29 @@ has, at most 50,000, and is renamed after them.
 import dataclasses
 import difflib
 import re
+from typing import NamedTuple
 
 from stylegan_jax.errors import UserError
 
 
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """A formula and its protocol.
+class Kind(NamedTuple):
+    """A formula and its protocol."""
 
-    Attributes:
-        official: number of images; for path lengths, pairs of images.
-        said: the official name includes the number.
-        scores: suffixes of the scores that rank generators: larger is better.
-        fewest: images of the data needed by measures that compare; their bare name
-            takes the number of images from the data.
-    """
-
-    official: int
-    said: bool
-    scores: dict[str, bool]
+    official: int  # number of images; for path lengths, pairs of images
+    said: bool  # the official name includes the number
+    scores: dict[str, bool]  # suffixes of scores that rank generators: is larger better
+    # Images of the data needed by measures that compare; their bare name takes the
+    # number of images from the data.
     fewest: int | None = None
 
 
-_PATHS = Kind(100_000, False, {"": False})
+PATHS = ("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend")
 KINDS = {
     "fid": Kind(50_000, True, {"": False}, 2),
     "kid": Kind(50_000, True, {"": False}, 2),
     "pr": Kind(50_000, True, {"_precision": True, "_recall": True}, 4),
     "is": Kind(50_000, True, {"_mean": True}),
-    **dict.fromkeys(("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend"), _PATHS),
+    **dict.fromkeys(PATHS, Kind(100_000, False, {"": False})),
     "ls": Kind(200_000, False, {"_z": False, "_w": False}),
 }
 _FEWEST = 10  # images for a meaningful score

@@ -12,7 +12,7 @@ import numpy as np
 from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.metrics.comparing import Images, open_images
+from stylegan_jax.metrics.measures import Images, open_images
 from stylegan_jax.metrics.sampling import as_rgb
 
 _BLOCK = 256

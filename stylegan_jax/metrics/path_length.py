@@ -4,9 +4,8 @@ Source: Karras et al. 2018, section 4.1, and `metrics/perceptual_path_length.py`
 NVlabs/stylegan.
 """
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +19,6 @@ from stylegan_jax.metrics.draws import LabelDistribution, draw_labels
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents, resample
 
-Space = Literal["z", "w"]
-Sampling = Literal["full", "end"]
 Networks = tuple[Generator, LabelDistribution | None]
 # Images [N, H, W, C] in [-1, 1], twice, to [N].
 Distance = Callable[[Array, Array], Array]
@@ -30,8 +27,7 @@ EPSILON = 1e-4  # step, as a part of the path
 _COMPARED_AT = 256  # pixels; larger images are reduced first
 
 
-@dataclasses.dataclass(frozen=True)
-class PathLength:
+class PathLength(NamedTuple):
     """Trimmed mean of `distances`, float64 `[N]`, which are over the squared step."""
 
     score: float
@@ -42,8 +38,8 @@ def path_length(
     generator: Generator,
     distance: Distance,
     *,
-    space: Space = "w",
-    sampling: Sampling = "full",
+    space: str = "w",
+    sampling: str = "full",
     crop: bool = True,
     count: int = 100_000,
     seed: int = 0,
@@ -52,19 +48,19 @@ def path_length(
 ) -> PathLength:
     """Perceptual path length of a generator, untruncated, in float32.
 
-    Args:
-        distance: `(images, images) -> [N]` of float32 `[N, H, W, C]` nominally in
-            [-1, 1]; traced. Raises UserError if not finite.
-        space: great circles in z, or straight lines in w.
-        sampling: steps begin anywhere on a path ("full") or at its start ("end").
-        crop: compares the face region only (`crop_face`).
-        labels: of conditional networks, drawn for each path.
-        options: `batch_size`, `mesh`, `quiet` and `partial` of `streaming.stream`.
+    `distance` maps two float32 `[N, H, W, C]`, nominally in [-1, 1], to `[N]`; it is
+    traced. Paths are great circles in z, or straight lines in w; steps begin anywhere
+    on them ("full") or at their start ("end"). `crop` compares the face region only
+    (`crop_face`). `options` are those of `streaming.stream`. UserError if distances are
+    not finite.
 
     Differs from NVlabs/stylegan: noise is new for each path, not for each minibatch, so
     the score does not depend on the batch; conditional networks get the data's labels.
     """
-    _check("sampling", sampling, ("full", "end"))
+    if space not in ("z", "w") or sampling not in ("full", "end"):
+        raise UserError(
+            f"`space` {space!r} and `sampling` {sampling!r}: z or w, and full or end"
+        )
     generator = generator.in_float32()
 
     def compute(given: Networks, indices: Array) -> Array:
@@ -103,7 +99,7 @@ def path_distances(
     distance: Distance,
     paths: tuple[Array, Array, Array],
     *,
-    space: Space,
+    space: str,
     crop: bool,
     epsilon: float = EPSILON,
 ) -> Array:
@@ -114,7 +110,6 @@ def path_distances(
     first, and `synthesize_fn` these to images. `paths` are both ends in z,
     `[N, z_dim]`, and the step's position, `[N]` in [0, 1].
     """
-    _check("space", space, ("z", "w"))
     z0, z1, t = paths
     # The step is lost in TF32 or bfloat16, accelerators' defaults.
     with jax.default_matmul_precision("highest"):
@@ -160,8 +155,3 @@ def trimmed_mean(distances: np.ndarray) -> float:
     high = np.percentile(distances, 99, method="higher")
     kept = distances[(low <= distances) & (distances <= high)]
     return float(np.mean(kept))
-
-
-def _check(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"{name} is {value!r}; it must be one of {', '.join(known)}")

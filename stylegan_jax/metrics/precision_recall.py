@@ -8,8 +8,8 @@ generative models", section 2; `metrics/precision_recall.py` in NVlabs/stylegan2
 rounds features and squared distances to float16. Here both are float64.
 """
 
-import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.checks import require_comparable
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class PrecisionRecall:
+class PrecisionRecall(NamedTuple):
     """Shares of fakes inside the reals' manifold, and of reals inside the fakes'.
 
     `good_fakes` `[M]` and `found_reals` `[N]` are bool: the features inside.
@@ -60,11 +59,6 @@ def precision_recall(
 def squared_radii(features: np.ndarray, *, k: int, block: int = 4096) -> np.ndarray:
     """Squared distance of each feature to its k-th nearest neighbour, `[N]`."""
     count = len(features)
-    if not 1 <= k < count:
-        raise UserError(
-            f"neighbour {k} of {count} features; k must be from 1 to their number "
-            "less one"
-        )
     nearest = np.full((count, k + 1), np.inf)  # the point itself among them
     for rows in _slices(count, block):
         for columns in _slices(count, block):

@@ -7,15 +7,15 @@ Sources: Wang et al. 2004, "Image quality assessment: from error visibility to
 structural similarity", section 3; scikit-image's `structural_similarity`; torchmetrics.
 """
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array
 
 from stylegan_jax.errors import UserError
@@ -27,22 +27,13 @@ from stylegan_jax.metrics.sampling import as_rgb
 Range = tuple[float, float]
 
 
-@dataclasses.dataclass(frozen=True)
-class Convention:
-    """Variant of SSIM; values of different conventions do not compare.
+class Convention(NamedTuple):
+    """Variant of SSIM; values of different conventions do not compare."""
 
-    Attributes:
-        taps: side of the window in pixels, odd.
-        sigma: of a Gaussian window in pixels; None is a uniform window.
-        sample: divides (co)variances by `taps^2 - 1` instead of `taps^2`.
-        border: "crop" keeps windows inside the image; "reflect" mirrors the image at
-            its edge pixels.
-    """
-
-    taps: int
-    sigma: float | None
-    sample: bool
-    border: Literal["crop", "reflect"]
+    taps: int  # side of the window in pixels, odd
+    sigma: float | None  # of a Gaussian window in pixels; None is a uniform window
+    sample: bool  # divides (co)variances by `taps^2 - 1` instead of `taps^2`
+    border: Literal["crop", "reflect"]  # windows inside, or the image mirrored
 
 
 # Wang et al., and scikit-image with `gaussian_weights=True, sigma=1.5,
@@ -53,12 +44,8 @@ UNIFORM = Convention(taps=7, sigma=None, sample=True, border="crop")
 TORCHMETRICS = Convention(taps=11, sigma=1.5, sample=False, border="reflect")
 
 _LEVELS = (0.0, 255.0)
-_CONVENTIONS = {
-    "ssim_gaussian": GAUSSIAN,
-    "ssim_uniform": UNIFORM,
-}
+_CONVENTIONS = {"ssim_gaussian": GAUSSIAN, "ssim_uniform": UNIFORM}
 _BATCH = 16  # of LPIPS
-_EPS = 1e-12  # of a length
 # Heading and number format, in the order of reports.
 FORMATS: Mapping[str, tuple[str, str]] = {
     "psnr": ("PSNR dB", ".2f"),
@@ -69,10 +56,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {
 
 
 def psnr(x: Array, y: Array, *, value_range: Range) -> Array:
-    """Peak signal-to-noise ratio in dB, `[N]`: `10 log10((white - black)^2 / MSE)`.
-
-    The MSE is over pixels and channels. Equal images give infinity.
-    """
+    """Peak signal-to-noise ratio in dB, `[N]`: `10 log10((white - black)^2 / MSE)`."""
     chex.assert_rank([x, y], 4)
     chex.assert_equal_shape([x, y])
     black, white = value_range
@@ -118,7 +102,10 @@ def ssim_map(
 
 
 def _local_mean(x: Array, convention: Convention) -> Array:
-    radius, weights = convention.taps // 2, _weights(convention)
+    radius, sigma = convention.taps // 2, convention.sigma
+    at = range(-radius, radius + 1)
+    bell = [1.0 if sigma is None else math.exp(-0.5 * (i / sigma) ** 2) for i in at]
+    weights = [value / sum(bell) for value in bell]
     if convention.border == "reflect":
         x = jnp.pad(x, ((0, 0), (radius, radius), (radius, radius), (0, 0)), "reflect")
     # Sums of shifted images rather than convolutions: exact in float32 on devices
@@ -128,21 +115,10 @@ def _local_mean(x: Array, convention: Convention) -> Array:
     return sum(w * x[:, :, i : i + width] for i, w in enumerate(weights))  # type: ignore
 
 
-def _weights(convention: Convention) -> list[float]:
-    radius, sigma = convention.taps // 2, convention.sigma
-    if sigma is None:
-        return [1 / convention.taps] * convention.taps
-    bell = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
-    return [value / sum(bell) for value in bell]
-
-
 def cosine_similarity(a: Array, b: Array) -> Array:
     """Cosine similarity of vectors `[N, D]`, `[N]`; 0 for a zero vector."""
-    unit_a, unit_b = (
-        x * jax.lax.rsqrt(jnp.maximum((x * x).sum(-1, keepdims=True), _EPS**2))
-        for x in (a.astype(jnp.float32), b.astype(jnp.float32))
-    )
-    return (unit_a * unit_b).sum(-1)
+    a, b = a.astype(jnp.float32), b.astype(jnp.float32)
+    return optax.losses.cosine_similarity(a, b, epsilon=1e-12)
 
 
 def identity_score(
@@ -166,11 +142,13 @@ def report(
     """Scores of pairs of images by name, each float32 `[N]`.
 
     `psnr` and `ssim_gaussian`, `ssim_uniform` of uint8 images (SSIM only where the
-    window of 11 or 7 px fits); `lpips` in [-1, 1] and `identity`, if given networks.
-    Images are `[N, H, W, C]`, uint8, or float in [-1, 1], which is rounded to uint8.
-    Raises UserError for other or different shapes.
+    window fits); `lpips` and `identity`, if given networks. Images are `[N, H, W, C]`,
+    uint8, or float in [-1, 1], which is rounded to uint8.
     """
-    a, b = (_levels(images) for images in (originals, reconstructions))
+    a, b = (
+        images if images.dtype == np.uint8 else to_uint8(images)
+        for images in map(np.asarray, (originals, reconstructions))
+    )
     if a.shape != b.shape or a.ndim != 4:
         raise UserError(
             f"originals {a.shape} and reconstructions {b.shape} are not images "
@@ -203,11 +181,6 @@ def _lpips(params: Params, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         pair = (from_uint8(images[start : start + _BATCH]) for images in (a, b))
         found.append(np.asarray(_distance(params, *pair)))
     return np.concatenate(found)
-
-
-def _levels(images: np.ndarray) -> np.ndarray:
-    images = np.asarray(images)
-    return images if images.dtype == np.uint8 else to_uint8(images)
 
 
 def text(scores: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import jax
@@ -25,17 +26,23 @@ from stylegan_jax.networks.generator import Generator
 class Images:
     """Images as one feature network represents them.
 
-    Attributes:
-        chunks: features from an index on, float32 `[N, size]` each; raises UserError
-            and names the image if some are not finite.
-        identify: JSON of all that the features depend on; may be slow.
-        lasting: cached after the measure has been taken.
+    `identify` gives JSON of what the images depend on, `name` the name of one,
+    `results` features from an index on; `lasting` ones are cached for good.
     """
 
-    chunks: Callable[[int], Iterator[np.ndarray]]
+    network: FrozenNetwork
     count: int
-    identify: Callable[[], dict[str, Any]]
     lasting: bool
+    identify: Callable[[], dict[str, Any]]
+    name: Callable[[int], str]
+    results: Callable[..., Iterator[np.ndarray]]
+
+    def chunks(self, start: int) -> Iterator[np.ndarray]:
+        """Features from `start` on, float32 `[N, size]` each, all finite."""
+        for chunk in self.results(start=start):
+            require_finite(chunk, name=lambda row, start=start: self.name(start + row))
+            start += len(chunk)
+            yield chunk
 
 
 def fakes(
@@ -63,25 +70,14 @@ def fakes(
         drawn = jnp.isfinite(images).all(axis=(1, 2, 3))
         return jnp.where(drawn[:, None], found, jnp.nan)
 
-    def chunks(start: int) -> Iterator[np.ndarray]:
-        found = streaming.chunks(
-            compute,
-            (generator, labels, network.params),
-            count,
-            start=start,
-            title=f"{network.name} of samples",
-            **options,
-        )
-        return _finite(found, start, "sample {}".format)
-
     def identify() -> dict[str, Any]:
-        return {
-            "generator": generator_key(generator, labels),
-            "seed": seed,
-            **_network_key(network, count),
-        }
+        return {"generator": generator_key(generator, labels), "seed": seed}
 
-    return Images(chunks, count, identify, lasting=False)
+    networks, title = (generator, labels, network.params), f"{network.name} of samples"
+    results = partial(
+        streaming.chunks, compute, networks, count, title=title, **options
+    )
+    return Images(network, count, False, identify, "sample {}".format, results)
 
 
 def reals(
@@ -106,24 +102,14 @@ def reals(
         pixels = source.image(int(chosen[place]), resolution)
         return as_rgb(pixels[:, ::-1] if mirror and flips[place] else pixels)
 
+    def load(places: np.ndarray) -> np.ndarray:
+        # Decoding and drawing mostly release the interpreter lock.
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 16), "decode") as pool:
+            return np.stack([*pool.map(image, places.tolist())])
+
     def compute(params: Any, images: Array) -> Array:
         with jax.default_matmul_precision("highest"):
             return network.function(params, images)
-
-    def chunks(start: int) -> Iterator[np.ndarray]:
-        # Decoding and drawing mostly release the interpreter lock.
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 16), "decode") as pool:
-            found = streaming.chunks(
-                compute,
-                network.params,
-                len(chosen),
-                start=start,
-                load=lambda places: np.stack([*pool.map(image, places.tolist())]),
-                title=f"{network.name} of the data",
-                **options,
-            )
-            name = lambda place: f"image {chosen[place]} of {source.name}"  # noqa: E731
-            yield from _finite(found, start, name)
 
     def identify() -> dict[str, Any]:
         return {
@@ -132,10 +118,19 @@ def reals(
             "resolution": resolution,
             "mirrored by": seed if mirror else None,
             "order": "spread",
-            **_network_key(network, count),
         }
 
-    return Images(chunks, len(chosen), identify, lasting=True)
+    results = partial(
+        streaming.chunks,
+        compute,
+        network.params,
+        len(chosen),
+        load=load,
+        title=f"{network.name} of the data",
+        **options,
+    )
+    name = lambda place: f"image {chosen[place]} of {source.name}"  # noqa: E731
+    return Images(network, len(chosen), True, identify, name, results)
 
 
 def generator_key(
@@ -149,73 +144,48 @@ def generator_key(
     }
 
 
-def _network_key(network: FrozenNetwork, count: int) -> dict[str, Any]:
-    return {
-        "network": network.name,
-        "weights": store.digest(network.params),
-        "count": count,
-        "chunk": streaming.CHUNK,
-    }
-
-
-def _finite(
-    found: Iterator[np.ndarray], start: int, name: Callable[[int], str]
-) -> Iterator[np.ndarray]:
-    for chunk in found:
-        require_finite(chunk, name=lambda row, start=start: name(start + row))
-        start += len(chunk)
-        yield chunk
-
-
 # --- Features and statistics, cached -----------------------------------------------
 
 
 def features(images: Images, files: Store) -> np.ndarray:
     """All features, `[count, size]`."""
-    key = _key(images, files, "features")
-    found = files.read(key) if images.lasting else {}
-    if found:
-        return found["0"]
-    partial = files.partial(key)
-    kept = partial.restore()
-    done = [kept["0"]] if kept else []
-    for chunk in images.chunks(sum(map(len, done))):
-        done.append(chunk)
-        if sum(map(len, done)) < images.count:
-            partial.save(lambda: {"0": np.concatenate(done)})
-    whole = np.concatenate(done)
-    if images.lasting:
-        files.write(key, {"0": whole})
-        partial.remove()
-    return whole
+    file = files.file(_key(images, files, "features"), lasting=images.lasting)
+    return streaming.gather(images.chunks, images.count, file)
 
 
 def statistics(images: Images, files: Store) -> Statistics:
     """Mean and covariance, in the memory of one chunk."""
-    key = _key(images, files, "statistics")
-    found = files.read(key) if images.lasting else {}
-    if found:
-        return _running(found).statistics()
-    partial = files.partial(key)
-    # Features may be cached by another measure.
-    whole = files.read({**key, "kind": "features"}) if images.lasting else {}
-    chunks = (lambda start: _cut(whole["0"], start)) if whole else images.chunks
-    kept = partial.restore()
-    running = _running(kept) if kept else None
-    for chunk in chunks(running.count if running else 0):
+    key, lasting = _key(images, files, "statistics"), images.lasting
+    file = files.file(key, lasting=lasting)
+    running = _running(file.restore())
+    start = running.count if running else 0
+    chunks = images.chunks
+    if lasting and start < images.count:
+        # Features may be cached by another measure.
+        other = files.file({**key, "kind": "features"}, lasting=True)
+        whole = other.restore().get("0", np.zeros(0))
+        if len(whole) == images.count:
+            chunks = lambda start: _cut(whole, start)  # noqa: E731
+    for chunk in chunks(start) if start < images.count else ():
         running = running or RunningStatistics(chunk.shape[1])
         running.add(chunk)
-        if running.count < images.count:
-            partial.save(lambda so_far=running: dict(vars(so_far)))
+        fields = dict(vars(running))
+        file.save(lambda fields=fields: fields, whole=running.count == images.count)
     assert running is not None  # there is at least one image
-    if images.lasting:
-        files.write(key, vars(running))
-        partial.remove()
     return running.statistics()
 
 
 def _key(images: Images, files: Store, kind: str) -> dict[str, Any]:
-    return {"kind": kind, **(images.identify() if files.needs_keys else {})}
+    if not files.needs_keys:
+        return {"kind": kind}
+    return {
+        "kind": kind,
+        **images.identify(),
+        "network": images.network.name,
+        "weights": store.digest(images.network.params),
+        "count": images.count,
+        "chunk": streaming.CHUNK,
+    }
 
 
 def _cut(features: np.ndarray, start: int) -> Iterator[np.ndarray]:
@@ -223,7 +193,9 @@ def _cut(features: np.ndarray, start: int) -> Iterator[np.ndarray]:
         yield features[i : i + streaming.CHUNK]
 
 
-def _running(fields: store.Arrays) -> RunningStatistics:
+def _running(fields: store.Arrays) -> RunningStatistics | None:
+    if not fields:
+        return None
     running = RunningStatistics(len(fields["mean"]))
     running.count = int(fields["count"])
     running.mean, running.scatter = fields["mean"].copy(), fields["scatter"].copy()

@@ -4,14 +4,14 @@ Source: Karras et al. 2018, section 4.2, and `metrics/linear_separability.py`,
 NVlabs/stylegan.
 """
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from stylegan_jax.classifiers.classifier import Classifier
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.metrics import draws, streaming
@@ -20,16 +20,7 @@ from stylegan_jax.metrics.draws import LabelDistribution
 from stylegan_jax.networks.generator import Generator
 
 
-class BinaryClassifier(Protocol):
-    """Classifier of one attribute, as `classifiers.classifier.Classifier`."""
-
-    def logit(self, images: Array) -> Array:
-        """Logits `[N]` of `[N, H, W, C]` in [-1, 1]; positive with the attribute."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Separability:
+class Separability(NamedTuple):
     """Linear separability of a latent space.
 
     `score` is 2 to the sum of `entropies` `[K]`, in bits; 1 is perfect. `confusion` is
@@ -41,8 +32,7 @@ class Separability:
     confusion: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
-class LabelledLatents:
+class LabelledLatents(NamedTuple):
     """Latents and logits `[N, K]` of samples, float32; positive with the attribute.
 
     `z` is `[N, z_dim]`, `w` `[N, w_dim]` of the last layer, not truncated.
@@ -107,7 +97,7 @@ def conditional_entropy(counts: np.ndarray) -> float:
 
 def sample_for_separability(
     generator: Generator,
-    classifiers: Mapping[str, BinaryClassifier],
+    classifiers: Mapping[str, Classifier],
     count: int = 200_000,
     seed: int = 0,
     *,

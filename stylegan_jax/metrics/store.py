@@ -10,7 +10,6 @@ import io
 import json
 import logging
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import jax
 import numpy as np
 
 from stylegan_jax.distributed import processes
-from stylegan_jax.io import cache
+from stylegan_jax.io import array_files, cache
 from stylegan_jax.io.atomic import atomic_file
 
 Arrays = dict[str, np.ndarray]
@@ -47,56 +46,57 @@ class Store:
     def __init__(self, *, enabled: bool = True) -> None:
         """Touches no file."""
         self.enabled = enabled
-        self._partials: list[Partial] = []
+        self._files: list[ResultFile] = []
 
     @property
     def needs_keys(self) -> bool:
         """Whether this process needs keys, which are slow to compute."""
         return self.enabled and jax.process_index() == 0
 
-    def read(self, key: Key) -> Arrays:
-        """Arrays of `write`, or {}."""
-        return _read(_path(key)) if self.enabled else {}
-
-    def write(self, key: Key, arrays: Mapping[str, np.ndarray]) -> None:
-        """Stores arrays for good."""
-        if self.enabled:
-            _write(_path(key), arrays)
-
-    def partial(self, key: Key) -> "Partial":
-        """File of partial results of this key."""
-        path = _path({**key, "partial": True}) if self.enabled else None
-        self._partials.append(Partial(path))
-        return self._partials[-1]
+    def file(self, key: Key, *, lasting: bool = False) -> "ResultFile":
+        """The file of this key."""
+        path = _path(key) if self.enabled else None
+        self._files.append(ResultFile(path, lasting, EVERY_SECONDS))
+        return self._files[-1]
 
     def finish(self) -> None:
-        """Removes partial results."""
-        for partial in self._partials:
-            partial.remove()
+        """Removes results that are not `lasting`."""
+        for file in self._files:
+            if not file.lasting:
+                file.remove()
 
 
 @dataclasses.dataclass
-class Partial:
-    """Partial results, saved every minute; a `path` of None saves nothing."""
+class ResultFile:
+    """Results so far, saved `every` so many seconds, whole ones if they are to last.
+
+    A `path` of None saves nothing. Process 0 writes.
+    """
 
     path: Path | None = None
+    lasting: bool = False
+    every: float = EVERY_SECONDS
     _last: float = dataclasses.field(default_factory=time.monotonic)
 
     def restore(self) -> Arrays:
-        """Arrays of the last `save`, or {}."""
+        """Arrays of the last `save`, or {}; the same in all processes."""
         return _read(self.path) if self.path else {}
 
-    def save(self, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
-        """Saves the result of `arrays` if a minute has passed."""
-        if self.path is None or jax.process_index() != 0:
+    def save(self, arrays: Callable[[], Arrays], *, whole: bool) -> None:
+        """Saves the result of `arrays`, unless the last time was a moment ago."""
+        due = self.lasting if whole else time.monotonic() - self._last >= self.every
+        if self.path is None or jax.process_index() != 0 or not due:
             return
-        if time.monotonic() - self._last >= EVERY_SECONDS:
-            _write(self.path, arrays())
-            self._last = time.monotonic()
+        try:
+            with atomic_file(self.path) as file:
+                np.savez(file, allow_pickle=False, **arrays())
+        except OSError as error:  # costs only time
+            _logger.warning("%s cannot be written (%s)", self.path, error.strerror)
+        self._last = time.monotonic()
 
     def remove(self) -> None:
         """Removes the file if it exists."""
-        if self.path is not None and jax.process_index() == 0:
+        if self.path and jax.process_index() == 0:
             self.path.unlink(missing_ok=True)
 
 
@@ -111,25 +111,12 @@ def _read(path: Path) -> Arrays:
     found: Arrays = {}
     if jax.process_index() == 0 and path.exists():
         try:
-            # Opened here, since NumPy leaves other files open.
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                found = dict(archive)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as e:
-            _logger.warning("%s is damaged (%s); computing it again", path, e)
+            found = array_files.read_npz(path)
+        except (ValueError, OSError) as error:
+            _logger.warning("%s is damaged (%s); computing it again", path, error)
     if jax.process_count() == 1:
         return found
-    buffer, fields = io.BytesIO(), dict[str, Any](found)
-    np.savez(buffer, **fields)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **found)
     sent = processes.broadcast(buffer.getvalue())
     return dict(np.load(io.BytesIO(sent), allow_pickle=False))
-
-
-def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    if jax.process_index() != 0:
-        return
-    try:
-        with atomic_file(path) as file:
-            fields: dict[str, Any] = {**arrays}
-            np.savez(file, **fields)
-    except OSError as error:  # costs only time
-        _logger.warning("%s cannot be written (%s)", path, error.strerror)

@@ -17,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.terminal import progress_bar
-from stylegan_jax.metrics.store import Partial
+from stylegan_jax.metrics.store import ResultFile
 
 # Samples per device program. Fixed, since the order of additions shows in the fifth
 # digit of path lengths, which divide rounding by 1e-4.
@@ -35,21 +35,34 @@ def stream(
     networks: Any,
     count: int,
     *,
-    partial: Partial | None = None,
+    file: ResultFile | None = None,
     **options: Any,
 ) -> Any:
-    """Results of samples 0, ..., `count - 1` by `chunks`, resumed from `partial`."""
-    partial = partial or Partial()
-    kept = partial.restore()
+    """Results of samples 0, ..., `count - 1` by `chunks`, resumed from `file`."""
+
+    def rest(start: int) -> Iterator[Any]:
+        return chunks(compute, networks, count, start=start, **options)
+
+    return gather(rest, count, file or ResultFile())
+
+
+def gather(rest: Callable[[int], Iterator[Any]], count: int, file: ResultFile) -> Any:
+    """The `count` results of `rest(start)`, in parts; those in `file` are not repeated.
+
+    A lasting file is of a single array.
+    """
+    kept = file.restore()
     done = [[kept[str(i)] for i in range(len(kept))]] if kept else []
     start = len(kept["0"]) if kept else 0
-    structure = None
-    for part in chunks(compute, networks, count, start=start, **options):
+    structure = jax.tree.structure(0)
+    for part in rest(start) if start < count or not kept else ():
         leaves, structure = jax.tree.flatten(part)
         done.append(leaves)
         start += len(leaves[0])
-        if start < count:  # a rest remains, for the tree's structure
-            partial.save(lambda: {str(i): x for i, x in enumerate(_joined(done))})
+        file.save(
+            lambda: {str(i): x for i, x in enumerate(_joined(done))},
+            whole=start == count,
+        )
     return jax.tree.unflatten(structure, _joined(done))
 
 
@@ -78,7 +91,6 @@ def chunks(
         start: a multiple of CHUNK.
         load: indices `[N]` of this process's share to a tree of host arrays
             `[N, ...]`, which `compute` gets instead.
-        mesh: all devices of all processes by default.
     """
     if count < 1 or batch_size < 1:
         raise UserError(

@@ -16,7 +16,7 @@ from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import sampling
 from stylegan_jax.metrics.draws import LabelDistribution, labels_for
 from stylegan_jax.metrics.names import KINDS, Measure
-from stylegan_jax.metrics.store import Partial, Store
+from stylegan_jax.metrics.store import ResultFile, Store
 from stylegan_jax.metrics.streaming import CHUNK
 from stylegan_jax.networks.generator import Generator
 
@@ -27,9 +27,8 @@ class MeasureOptions:
 
     Attributes:
         mirror: flips half of the images of the data, as in training.
-        inception: None fetches Inception's weights once.
-        vgg16: likewise of VGG16's.
-        lpips: likewise of LPIPS's channel weights.
+        inception: None fetches Inception's weights once; the next two likewise.
+        lpips: channel weights.
         classifiers: file of classifiers for separability; written if missing.
         features: network in place of all of these, or its file (`classifiers/own.py`);
             scores bear its name. One without `params` is not cached.
@@ -57,13 +56,18 @@ class MeasureOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A measure and its inputs; `other` are the user's features."""
+    """A measure of `count` images and its inputs.
+
+    `other` are the user's features, `labels` those of a conditional network's samples.
+    """
 
     made: Generator | Source
     source: Source | None
     measure: Measure
+    count: int
     options: MeasureOptions
     other: FrozenNetwork | None
+    labels: LabelDistribution | None
     files: Store
 
     @property
@@ -72,16 +76,10 @@ class Task:
         return self.measure.name_on(self.other.name if self.other else None)
 
     @property
-    def uses_data(self) -> bool:
-        """Whether images of the data, or its labels, are used."""
-        measure = self.measure
-        return measure.compares or measure.kind == "ls" or self.labels is not None
-
-    @property
-    def count(self) -> int:
-        """Number of images asked for."""
-        assert self.measure.count is not None
-        return self.measure.count
+    def generator(self) -> Generator:
+        """The measured generator."""
+        assert isinstance(self.made, Generator)
+        return self.made
 
     @property
     def num_samples(self) -> int:
@@ -92,69 +90,48 @@ class Task:
     @property
     def num_reals(self) -> int:
         """Number of images of the data, each used once."""
-        assert self.source is not None
-        return min(self.count, len(self.source))
+        return min(self.count, len(self.source)) if self.source is not None else 0
 
     @property
     def resolution(self) -> int:
         """Side of the compared images."""
-        if self.options.resolution is None and not isinstance(self.made, Generator):
-            raise UserError("images are compared at a resolution: give one")
         return self.options.resolution or self.generator.resolution
-
-    @property
-    def generator(self) -> Generator:
-        """The measured generator."""
-        assert isinstance(self.made, Generator)
-        return self.made
-
-    @functools.cached_property
-    def labels(self) -> LabelDistribution | None:
-        """Label distribution of a conditional network's samples."""
-        made = self.made
-        return labels_for(made, self.source) if isinstance(made, Generator) else None
 
     @property
     def drawing(self) -> dict[str, Any]:
         """Options of all functions that draw samples."""
-        options = self.options
         names = ("seed", "batch_size", "mesh", "quiet")
-        return {name: getattr(options, name) for name in names}
+        return {name: getattr(self.options, name) for name in names}
 
-    def fingerprint(self) -> str:
-        """Digest of the images of the data that are used."""
-        assert self.source is not None
-        known = self.options.fingerprint
-        return known or self._fingerprint(self.source, self.num_reals)
-
-    def _fingerprint(self, source: Source, count: int) -> str:
-        chosen = spread(len(source), count).tolist()
-        return source.fingerprint(chosen, self.resolution)
+    def fingerprint(self, source: Source) -> str:
+        """Digest of the images of `source` that are used."""
+        if source is self.source and self.options.fingerprint:
+            return self.options.fingerprint
+        chosen = spread(len(source), min(self.count, len(source)))
+        return source.fingerprint(chosen.tolist(), self.resolution)
 
     def samples(self, network: FrozenNetwork) -> sampling.Images:
         """Generated images, as seen by `network`."""
-        made, count = self.made, self.num_samples
-        if isinstance(made, Generator):
-            return sampling.fakes(
-                made, network, count, labels=self.labels, **self.drawing
-            )
-        mark = functools.partial(self._fingerprint, made, count)
-        if made is self.source:
-            mark = self.fingerprint
-        return sampling.reals(
-            made, network, count, self.resolution, fingerprint=mark, **self.drawing
-        )
+        made, options = self.made, self.drawing
+        if not isinstance(made, Generator):
+            return self._images(made, network)
+        return sampling.fakes(made, network, self.count, labels=self.labels, **options)
 
     def data(self, network: FrozenNetwork) -> sampling.Images:
         """Images of the data, as seen by `network`."""
         assert self.source is not None
+        return self._images(self.source, network, mirror=self.options.mirror)
+
+    def _images(
+        self, source: Source, network: FrozenNetwork, *, mirror: bool = False
+    ) -> sampling.Images:
         return sampling.reals(
-            self.source,
+            source,
             network,
-            self.num_reals,
+            min(self.count, len(source)),
             self.resolution,
-            fingerprint=self.fingerprint,
-            mirror=self.options.mirror,
+            fingerprint=functools.partial(self.fingerprint, source),
+            mirror=mirror,
             **self.drawing,
         )
 
@@ -164,10 +141,10 @@ class Task:
         real, fake = (sampling.features(x, self.files) for x in images)
         return real, fake
 
-    def partial(self, **of: Callable[[], str]) -> Partial:
-        """Partial results other than features, which also depend on `of`."""
+    def file(self, **of: Callable[[], str]) -> ResultFile:
+        """File of results other than features, which also depend on `of`."""
         if not self.files.needs_keys:
-            return self.files.partial({})
+            return self.files.file({})
         key = {
             "kind": self.name,
             "generator": sampling.generator_key(self.generator, self.labels),
@@ -175,7 +152,7 @@ class Task:
             "count": self.count,
             "chunk": CHUNK,
         }
-        return self.files.partial(key | {name: what() for name, what in of.items()})
+        return self.files.file(key | {name: what() for name, what in of.items()})
 
 
 def make_task(
@@ -185,25 +162,39 @@ def make_task(
     options: MeasureOptions,
 ) -> Task:
     """Task of a measure; raises UserError if data or `made` do not allow it."""
-    if isinstance(made, Generator) and made.resolution == 1:
+    drawn = isinstance(made, Generator)
+    if drawn and made.resolution == 1:
         raise UserError(
             "this network draws points; measure them with python -m "
             "stylegan_jax.coverage RUN"
         )
-    if not isinstance(made, Generator) and not (
-        measure.compares or measure.kind == "is"
-    ):
+    if not drawn and not (measure.compares or measure.kind == "is"):
         raise UserError(
             f"{measure.name} is a measure of networks, and {made.name} is images; "
             "take fid, kid, pr or is"
         )
+    if not drawn and options.resolution is None:
+        raise UserError("images are compared at a resolution: give one")
     require_enough(source, measure)
     measure = counted(made, source, measure)
-    other = options.features
-    other = own.load(other) if isinstance(other, Path) else other
+    assert measure.count is not None
+    other = own_features(measure, options)
     nameless = other is not None and not other.params
     files = Store(enabled=options.cache and not nameless)
-    return Task(made, source, measure, options, other, files)
+    labels = labels_for(made, source) if drawn else None
+    return Task(made, source, measure, measure.count, options, other, labels, files)
+
+
+def own_features(measure: Measure, options: MeasureOptions) -> FrozenNetwork | None:
+    """The user's features; UserError where a measure takes none."""
+    given = options.features
+    found = own.load(given) if isinstance(given, Path) else given
+    if found is not None and measure.kind == "is":
+        raise UserError(
+            f"{measure.name} is a score of Inception's classes, and {found.name} has "
+            "none; leave one of the two out"
+        )
+    return found
 
 
 def counted(

@@ -11,8 +11,8 @@ from stylegan_jax.demo.searches import Effort
 from stylegan_jax.demo.session import Sample
 from stylegan_jax.editing import local, masks
 from stylegan_jax.errors import UserError
-from stylegan_jax.inversion.objective import NO_FEATURES, make_terms
 from stylegan_jax.inversion.problem import fit
+from stylegan_jax.inversion.recipes import NO_FEATURES, make_terms
 from stylegan_jax.inversion.solver import last
 from stylegan_jax.io import images
 

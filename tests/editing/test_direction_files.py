@@ -95,17 +95,20 @@ def test_mistakes_are_told(tmp_path):
     (tmp_path / "empty").mkdir()
     for message, path in [
         ("is not a NumPy array", npy("m_a_boundary.npy", np.array([{}]))),
-        ("floating-point", npy("m_b_boundary.npy", np.ones(4, int))),
-        (r"has shape \(2, 3, 4\)", npy("m_c_boundary.npy", np.ones((2, 3, 4)))),
+        ("int64 of shape", npy("m_b_boundary.npy", np.ones(4, int))),
+        (r"of shape \(2, 3, 4\)", npy("m_c_boundary.npy", np.ones((2, 3, 4)))),
         ("whether it is in w or z", npy("smile.npy", ones)),
         ("which has no layers|by its name and shape", npy("a.npy", np.ones((2, 4)))),
         ("not a file of directions", tensors("a.safetensors", None, a=ones)),
-        ("odd layers", tensors("b.safetensors", described(layers=["0"]), a=ones)),
-        ("odd std", tensors("c.safetensors", described(std="1"), a=ones)),
+        (
+            "of layers is a text",
+            tensors("b.safetensors", described(layers=["0"]), a=ones),
+        ),
+        ("std is a text", tensors("c.safetensors", described(std="1"), a=ones)),
         ("not w or z", tensors("d.safetensors", described(space="s"), a=ones)),
         ("not those that it describes", tensors("e.safetensors", described(), b=ones)),
         ("not floats", tensors("f.safetensors", described(), a=np.ones(4, np.int8))),
-        ("damaged or not", tmp_path / "short.safetensors"),
+        ("or is damaged", tmp_path / "short.safetensors"),
         ("does not exist", tmp_path / "nothing.npy"),
         ("has no .npy", tmp_path / "empty"),
     ]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import struct
 
-from stylegan_jax.editing import local, local_terms, masks
+from stylegan_jax.editing import local, masks
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.inversion.code import draw as drawn_eagerly
 from stylegan_jax.inversion.recipes import noise_rate
@@ -130,7 +130,7 @@ def test_a_local_style_changes_the_colours_outside_and_keeps_the_inside(
     image = draw(generator, edit.latents)
 
     def distance(image):
-        grams = [local_terms.colour_gram(i, 1 - LEFT) for i in (image, y)]
+        grams = [local.colour_gram(i, 1 - LEFT) for i in (image, y)]
         return float(jnp.mean((grams[0] - grams[1]) ** 2))
 
     assert distance(image) < 0.1 * distance(x)
@@ -164,10 +164,10 @@ def test_moments_of_colour_are_those_of_numpy():
     mask = np.random.RandomState(2).rand(1, 8, 8, 1)
     pixels = np.concatenate([image, np.ones((2, 8, 8, 1))], -1).reshape(2, 64, 4)
     expected = [p.T @ (mask.reshape(64, 1) * p) / mask.sum() for p in pixels]
-    actual = local_terms.colour_gram(jnp.asarray(image, "f"), jnp.asarray(mask, "f"))
+    actual = local.colour_gram(jnp.asarray(image, "f"), jnp.asarray(mask, "f"))
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
     other = jnp.asarray(image[::-1], "f")
-    term = local_terms.colour_term(other, jnp.asarray(mask, "f"))
+    term = local.colour_term(other, jnp.asarray(mask, "f"))
     loss = np.mean((np.array(expected) - np.array(expected)[::-1]) ** 2, (1, 2))
     np.testing.assert_allclose(term(jnp.asarray(image, "f"), None), loss, rtol=1e-3)
 

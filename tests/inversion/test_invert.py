@@ -12,12 +12,14 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.inversion import resuming
 from stylegan_jax.inversion.inverter import invert
-from stylegan_jax.inversion.objective import NO_FEATURES, FeatureNets, make_terms
 from stylegan_jax.inversion.recipes import (
+    NO_FEATURES,
     RECIPES,
+    FeatureNets,
     Recipe,
     Stage,
     Weights,
+    make_terms,
     noise_rate,
     recipe,
     with_perceptual,

@@ -7,12 +7,11 @@ from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.data.sources import ArraySource
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.images import write_png
-from stylegan_jax.metrics.comparing import compare, fid, kid, precision_recall
 from stylegan_jax.metrics.frechet import frechet_distance, statistics_of
 from stylegan_jax.metrics.kernel import kernel_distance
-from stylegan_jax.metrics.measures import about, take
+from stylegan_jax.metrics.measures import about, compare, fid, kid, take
 from stylegan_jax.metrics.names import Measure
-from stylegan_jax.metrics.precision_recall import precision_recall as plain_recall
+from stylegan_jax.metrics.precision_recall import precision_recall
 from stylegan_jax.metrics.task import MeasureOptions
 from tests.metrics.measuring import colours, generator
 
@@ -44,9 +43,9 @@ def test_two_folders_score_as_their_features_do(tmp_path):
     assert fid(MADE, DATA, **OPTIONS) == pytest.approx(expected, rel=1e-5)
     distance = kernel_distance(of_data, of_made).mean
     assert kid(made, data, **OPTIONS) == pytest.approx(distance, rel=1e-4)
-    shares = plain_recall(of_data, of_made)
-    found = precision_recall(made, data, **OPTIONS)
-    assert found == (shares.precision, shares.recall)
+    shares = precision_recall(of_data, of_made)
+    found = compare(made, data, "pr", **OPTIONS).values()
+    assert [*found] == [shares.precision, shares.recall]
     # Of as many as are asked for.
     chosen = of_data[[0, 2, 4, 7, 9, 12, 14, 16, 19, 21]]
     some = frechet_distance(statistics_of([chosen]), statistics_of([of_made[::3]]))

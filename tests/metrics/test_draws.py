@@ -9,7 +9,7 @@ import pytest
 
 from stylegan_jax.commands import coverage
 from stylegan_jax.data.sources import ArraySource
-from stylegan_jax.editing.ganspace import statistics_of_w
+from stylegan_jax.editing.components import statistics_of_w
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import measures, task
 from stylegan_jax.metrics.draws import (

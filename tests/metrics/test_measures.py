@@ -136,18 +136,18 @@ class Killed(BaseException):
     ("kind", "savings", "starts"),
     [
         (FID, 1, [16, 0]),
-        pytest.param(FID, 3, [32], marks=pytest.mark.thorough),
-        (KID, 2, [16]),
+        pytest.param(FID, 4, [32], marks=pytest.mark.thorough),
+        (KID, 3, [16]),
         pytest.param(PPL, 2, [32], marks=pytest.mark.thorough),
     ],
 )
 def test_a_measure_that_was_killed_continues_bit_for_bit(
     expected, monkeypatch, folder, kind, savings, starts
 ):
-    save, chunks, left, begun = store.Partial.save, streaming.chunks, [savings], []
+    save, chunks, left, begun = store.ResultFile.save, streaming.chunks, [savings], []
 
-    def save_and_die(self, arrays):
-        save(self, arrays)
+    def save_and_die(self, arrays, *, whole):
+        save(self, arrays, whole=whole)
         left[0] -= 1
         if not left[0]:
             raise Killed
@@ -156,7 +156,7 @@ def test_a_measure_that_was_killed_continues_bit_for_bit(
         begun.append(start)
         return chunks(*args, start=start, **options)
 
-    monkeypatch.setattr(store.Partial, "save", save_and_die)
+    monkeypatch.setattr(store.ResultFile, "save", save_and_die)
     with pytest.raises(Killed):
         score([kind], mesh=parallel.make_mesh(1))
     monkeypatch.setattr(streaming, "chunks", noted)

@@ -205,8 +205,8 @@ def test_crops_the_face_and_shrinks_to_256_pixels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"space": "W"}, "space is 'W'; it must be one of z, w"),
-        ({"sampling": "start"}, "sampling is 'start'"),
+        ({"space": "W"}, "`space` 'W' and .* z or w, and full or end"),
+        ({"sampling": "start"}, "`sampling` 'start'"),
         ({"distance": lambda a, b: jnp.sum(a - b)}, r"gave shape \(\) for 4 pairs"),
         ({"count": 0}, "count is 0"),
     ],

@@ -73,5 +73,3 @@ def test_sets_that_do_not_fit_are_refused():
         precision_recall(np.zeros((5, 2)), np.zeros((5, 3)))
     with pytest.raises(UserError, match="there are 5 real and 3 fake ones"):
         precision_recall(np.zeros((5, 2)), np.zeros((3, 2)))
-    with pytest.raises(UserError, match="neighbour 0 of 5"):
-        squared_radii(np.zeros((5, 2)), k=0)
