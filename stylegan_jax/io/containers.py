@@ -58,7 +58,10 @@ def show(file: IO[bytes], *, header: bool = False) -> Shown | None:
     if kind is None:
         return None
     size = file.seek(0, os.SEEK_END)
-    pieces, turns = _WALKS[kind](file, size, header)
+    if kind == "PNG":
+        pieces, turns = _png(file, size, header)
+    else:
+        pieces, turns = _WALKS[kind](file, size)
     stream = io.BufferedReader(_View(file, pieces), 1 << 16)
     orientation = next((turn for turn in turns if turn != 1), 1)
     scans = 1
@@ -100,7 +103,7 @@ class _View(io.RawIOBase):
 _Walk = tuple[list[Piece], list[int]]
 
 
-def _whole(file: IO[bytes], size: int, header: bool) -> _Walk:
+def _whole(file: IO[bytes], size: int) -> _Walk:
     compression = read_at(file, 30, 4) if read_at(file, 0, 2) == b"BM" else b""
     if compression in (b"\1\0\0\0", b"\2\0\0\0") and size > 1 << 23:
         raise UserError("a run-length coded BMP of more than 8 MB")
@@ -169,7 +172,7 @@ def _xmp_orientation(data: bytes) -> int:
     return int(match[1]) if match else 1
 
 
-def _jpeg(file: IO[bytes], size: int, header: bool) -> _Walk:
+def _jpeg(file: IO[bytes], size: int) -> _Walk:
     pieces: list[Piece] = [range(2)]
     exif, xmp = 1, 1
     for marker, at, stop in _segments(file, size):
@@ -215,7 +218,7 @@ def _segments(file: IO[bytes], size: int) -> Iterator[tuple[int, int, int]]:
     raise UserError(f"more than {_MAX_PARTS} parts")
 
 
-def _gif(file: IO[bytes], size: int, header: bool) -> _Walk:
+def _gif(file: IO[bytes], size: int) -> _Walk:
     flags = read_at(file, 10, 1)
     at = 13 + (3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0)
     pieces: list[Piece] = [range(min(at, size))]
@@ -238,7 +241,7 @@ def _gif(file: IO[bytes], size: int, header: bool) -> _Walk:
     raise UserError(f"more than {_MAX_PARTS} parts before the picture")
 
 
-def _webp(file: IO[bytes], size: int, header: bool) -> _Walk:
+def _webp(file: IO[bytes], size: int) -> _Walk:
     kept: list[Piece] = []
     exif, xmp = 1, 1
     for name, length, start, place in _chunks(file, size, 12, "<4sI"):
@@ -255,7 +258,7 @@ def _webp(file: IO[bytes], size: int, header: bool) -> _Walk:
     return [riff, *kept], [exif, xmp]
 
 
-def _avif(file: IO[bytes], size: int, header: bool) -> _Walk:
+def _avif(file: IO[bytes], size: int) -> _Walk:
     """Renames metadata to be skipped; orientation is a property (MIAF, 7.3.6.7)."""
     pieces: list[Piece] = []
     at = described = 0
@@ -314,6 +317,6 @@ _SIGNATURES = re.compile(
     re.DOTALL,
 )
 _WALKS = {
-    **{"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "AVIF": _avif, "GIF": _gif},
+    **{"JPEG": _jpeg, "WEBP": _webp, "AVIF": _avif, "GIF": _gif},
     **{"TIFF": tiff.walk, "BMP": _whole, "PPM": _whole},
 }

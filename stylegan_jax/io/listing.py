@@ -34,7 +34,7 @@ def is_called_image(file: str) -> bool:
     return PurePosixPath(file).suffix.lower() in ENDINGS
 
 
-def is_run(folder: Path) -> bool:
+def _is_run(folder: Path) -> bool:
     """Whether a folder is a run of training, or made by `prepare_data`."""
     if (folder / "config.json").is_file():
         return any((folder / name).exists() for name in RUN_PARTS)
@@ -51,7 +51,7 @@ def list_files(root: Path) -> list[str]:
             folders.clear()
             continue
         seen.add(real)
-        if is_run(Path(folder)):
+        if _is_run(Path(folder)):
             if folder != os.fspath(root):
                 folders.clear()  # its samples are no photographs
                 continue

@@ -66,7 +66,7 @@ def mirrored(path: str, *, active: bool = True) -> Iterator[Path]:
         yield folder
         return
     with locks.held(folder.with_name(f"{folder.name}.lock"), url):
-        mirror = _Mirror(Bucket(url), folder)
+        mirror = _Mirror(_Bucket(url), folder)
         mirror.pull()
         ended = threading.Event()
         thread = threading.Thread(target=mirror.repeat, args=(ended,), name="mirror")
@@ -90,7 +90,7 @@ def _local_folder(url: str, ending: str = "") -> Path:
 class _Mirror:
     """A local folder and its copy in a bucket."""
 
-    def __init__(self, bucket: Bucket, folder: Path) -> None:
+    def __init__(self, bucket: _Bucket, folder: Path) -> None:
         self._bucket, self._folder = bucket, folder
         self._sent: dict[str, tuple[int, int]] = {}  # name -> time and size
 
@@ -200,12 +200,12 @@ def fetched(url: str) -> Path:
     folder = _local_folder(run, "_read")
     with cache.exclusive(folder):
         try:
-            whole = Bucket(url)
+            whole = _Bucket(url)
             if not separator and whole.is_object():
                 path = folder / PurePosixPath(url).name
                 whole.get({"": path})
                 return path
-            bucket = Bucket(run)
+            bucket = _Bucket(run)
             names = bucket.names()
             if checkpoint == "best" and f"{_CHECKPOINTS}/best.json" in names:
                 best = records.parse(bucket.read(f"{_CHECKPOINTS}/best.json"))
@@ -250,11 +250,10 @@ def _rank(name: str) -> int:
     return 3 if len(parts) == 2 else 1
 
 
-class Bucket:
+class _Bucket:
     """Objects with a common prefix, as files named by the rest."""
 
     def __init__(self, url: str) -> None:
-        """Raises UserError without a library for the URL."""
         import fsspec
 
         self.url = url
@@ -276,7 +275,6 @@ class Bucket:
         self._root = root.rstrip("/")
 
     def check(self) -> None:
-        """Raises UserError unless the bucket can be written."""
         try:
             self._files.pipe_file(f"{self._root}/.writable", b"")
             self._files.rm_file(f"{self._root}/.writable")
@@ -287,7 +285,6 @@ class Bucket:
             ) from error
 
     def is_object(self) -> bool:
-        """Whether the URL names one object, not a prefix."""
         return self._files.isfile(self._root)
 
     def names(self) -> list[str]:
@@ -305,7 +302,6 @@ class Bucket:
         return names
 
     def read(self, name: str) -> bytes:
-        """The content of an object."""
         return self._files.cat_file(f"{self._root}/{name}")
 
     def get(self, files: dict[str, Path]) -> None:

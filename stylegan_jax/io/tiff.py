@@ -63,7 +63,7 @@ def orientation(exif: bytes) -> int:
         return 1
 
 
-def walk(file: IO[bytes], size: int, header: bool) -> tuple[list[Piece], list[int]]:
+def walk(file: IO[bytes], size: int) -> tuple[list[Piece], list[int]]:
     """The first image of a TIFF file, for `containers.show`; or UserError."""
     directory = _read(file, size)
     entries = [e for e in directory.entries if e[0] in _PIXEL_TAGS and e[1] in _SIZES]

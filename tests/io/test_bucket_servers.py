@@ -13,7 +13,7 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import mirror
-from stylegan_jax.io.mirror import Bucket
+from stylegan_jax.io.mirror import _Bucket
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -76,7 +76,7 @@ def test_a_run_goes_up_changes_and_comes_back(scheme, monkeypatch):
         "config.json",
         "metrics.jsonl",
     ]
-    assert sorted(Bucket(url).names()) == there
+    assert sorted(_Bucket(url).names()) == there
     shutil.rmtree(folder)
     with mirror.mirrored(url) as folder:
         assert (folder / "metrics.jsonl").read_bytes() == b"12"
