@@ -38,18 +38,14 @@ def align(
     """Crops the faces of a photograph by FFHQ's recipe, the largest first.
 
     A picture that is a crop already is returned whole (`ffhq.settled`). Warns of faces
-    smaller than half `size` and of crops largely outside the photograph.
+    smaller than half `size` and of crops largely outside the photograph. NoFaceError if
+    none is found, LandmarkError for landmarks that describe none in this photograph,
+    MissingLandmarkerError without dlib.
 
     Args:
         image: uint8 `[H, W, 3]`, upright as `images.read_image` returns it.
         size: side of the crops in pixels.
         landmarks: of one face `[K, 2]` or of several; by default `landmarker`'s (dlib).
-
-    Raises:
-        NoFaceError: none is found.
-        LandmarkError: landmarks that describe no face in this photograph.
-        MissingLandmarkerError: dlib is not installed.
-        UserError: another `image` or `size`.
     """
     _require_rgb(image, "photograph")
     if size < 1:

@@ -88,8 +88,7 @@ def crop_quad(image: np.ndarray, quad: np.ndarray, size: int) -> np.ndarray:
     any `size` (there 4096 for 1024), and shrinking a large photograph beforehand keeps
     pixel centres in place (there they move by up to half a shrunken pixel).
 
-    Raises:
-        LandmarkError: the quad lies outside the photograph, or dwarfs it.
+    LandmarkError if the quad lies outside the photograph, or dwarfs it.
     """
     quad = np.asarray(quad, np.float64)
     _check_inside(quad, image.shape)

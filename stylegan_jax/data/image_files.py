@@ -55,8 +55,7 @@ class _Image:
 def open_image_files(config: DataConfig) -> EncodedSource:
     """Opens the folder or zip file `config.path`.
 
-    Raises:
-        UserError: unreadable path, too few images, missing labels, or a forbidden crop.
+    UserError for an unreadable path, too few images, no labels, or a forbidden crop.
     """
     path = Path(config.path or "").expanduser()
     place = _zip(path) if config.name == "zip" else _folder(path)

@@ -127,13 +127,11 @@ def batches(
     `batch_size` and `start_nimg` count images over all processes; `repeats` are the
     minibatches per element, and `mirror` flips each image with probability 1/2. A
     thread makes elements ahead until the generator is closed (`contextlib.closing`).
+    UserError if the batch cannot be divided among the processes.
 
     Yields:
         `{"images": uint8 [repeats, N, R, R, C], "labels": float32 [repeats, N,
         label_size]}` with `N = batch_size // process_count`, a block of each minibatch.
-
-    Raises:
-        UserError: the batch cannot be divided among the processes.
     """
     if batch_size % process_count:
         raise UserError(

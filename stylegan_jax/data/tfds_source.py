@@ -35,8 +35,7 @@ class _LabelsOnDemand(LabelTable):
 def open_tfds(config: DataConfig) -> EncodedSource:
     """Opens split `config.split` of the data set `config.dataset`.
 
-    Raises:
-        UserError: unknown, without random access, or without split, image or label.
+    UserError if it is unknown, or lacks random access, the split, images or labels.
     """
     builder = _builder(config)
     name, features = f"TFDS {config.dataset!r}", builder.info.features

@@ -50,19 +50,6 @@ def _torchvision(content: str, name: str, sha256: str, max_bytes: int) -> Weight
     )
 
 
-def _lpips(network: str, sha256: str) -> WeightFile:
-    site = "richzhang/PerceptualSimilarity"
-    return WeightFile(
-        content=f"LPIPS's weights for {network}",
-        url=f"https://raw.githubusercontent.com/{site}/master/lpips/weights/v0.1/"
-        f"{network}.pth",
-        file_name=f"lpips_v0.1_{network}.pth",
-        sha256=sha256,
-        max_bytes=100_000,
-        licence=f"LPIPS's weights: BSD-2-Clause; https://github.com/{site}",
-    )
-
-
 VGG16 = _torchvision("VGG16", "vgg16", "397923af", 600_000_000)
 ALEXNET = _torchvision("AlexNet", "alexnet-owt", "7be5be79", 300_000_000)
 SQUEEZENET = _torchvision("SqueezeNet 1.1", "squeezenet1_1", "b8a52dc0", 10_000_000)
@@ -77,7 +64,16 @@ INCEPTION = WeightFile(
     "(Apache-2.0); https://github.com/mseitzer/pytorch-fid",
 )
 LPIPS = {
-    network: _lpips(network, sha256)
+    network: WeightFile(
+        content=f"LPIPS's weights for {network}",
+        url="https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/"
+        f"lpips/weights/v0.1/{network}.pth",
+        file_name=f"lpips_v0.1_{network}.pth",
+        sha256=sha256,
+        max_bytes=100_000,
+        licence="LPIPS's weights: BSD-2-Clause; "
+        "https://github.com/richzhang/PerceptualSimilarity",
+    )
     for network, sha256 in {
         "vgg": "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
         "alex": "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
