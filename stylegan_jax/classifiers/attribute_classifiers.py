@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from stylegan_jax.classifiers import classifier_file, classifier_network
-from stylegan_jax.classifiers.classifier import Classifier, train_heads
+from stylegan_jax.classifiers import classifier_file
+from stylegan_jax.classifiers.classifier import Classifier, shapes, train_heads
 from stylegan_jax.data.portraits.source import PortraitAttributes, Portraits
 from stylegan_jax.data.sources import Source, spread, unwrapped
 from stylegan_jax.errors import UserError
@@ -104,7 +104,7 @@ def attribute_classifiers(
     """
     chosen = spread(len(source), count)
     # Rejects sizes and names before anything is read.
-    classifier_network.shapes(resolution, source.num_channels, 1)
+    shapes(resolution, source.num_channels, 1)
     attribute_table(source, names, chosen)
     reading = track(chosen, f"reading {source.name}", disable=quiet, transient=True)
     images = np.stack([source.image(int(i), resolution) for i in reading])

@@ -1,6 +1,6 @@
 """Files of classifiers: `.safetensors`, nothing in which is executed.
 
-The arrays are those of `classifier_network`, the heads side by side. The header's
+The arrays are those of `classifier`, the heads side by side. The header's
 `__metadata__` has one entry, `stylegan_jax`, whose text is JSON:
 
     {"format": "stylegan_jax classifiers", "version": 1,
@@ -20,8 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from stylegan_jax.classifiers import classifier_network
-from stylegan_jax.classifiers.classifier import HEADS, Classifier, split_heads
+from stylegan_jax.classifiers.classifier import HEADS, Classifier, shapes, split_heads
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import weights
 from stylegan_jax.io import array_files, records
@@ -94,7 +93,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
         for size in (resolution, channels, len(sizes), *sizes):
             if not 1 <= size <= _MAX_SIZE:
                 raise UserError(f"{size} is not 1 to {_MAX_SIZE}")
-        table = classifier_network.shapes(resolution, channels, sum(sizes))
+        table = shapes(resolution, channels, sum(sizes))
     except UserError as error:
         raise UserError(
             f"{path} describes no possible classifiers ({error}); train them again"

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from stylegan_jax.classifiers import classifier_file, classifier_network
-from stylegan_jax.classifiers.classifier import HEADS
+from stylegan_jax.classifiers import classifier_file
+from stylegan_jax.classifiers.classifier import HEADS, extractor
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import exported_function, inception, vgg16, weights
 from stylegan_jax.features.extractor import FrozenNetwork, Params
-from stylegan_jax.features.imagenet import TRUNKS, Trunk
+from stylegan_jax.features.lpips import TRUNKS, Trunk
 from stylegan_jax.io import programs
 
 _RESOLUTION = 224  # of the networks' ImageNet images
@@ -39,10 +39,8 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
         return exported_function.load(path)
     names = weights.read(path).keys()
     if path.suffix == ".safetensors" and names >= {*HEADS}:
-        classifier = next(iter(classifier_file.load(path).values()))
-        return classifier_network.extractor(
-            classifier.params, resolution=classifier.resolution, name=path.stem
-        )
+        one = next(iter(classifier_file.load(path).values()))
+        return extractor(one.params, resolution=one.resolution, name=path.stem)
     if names >= inception.shapes().keys():
         return inception.extractor(inception.load(path))
     if names >= vgg16.shapes(dense=True).keys():

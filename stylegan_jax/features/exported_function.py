@@ -9,7 +9,7 @@ apart first. It needs `flatbuffers`: `pip install 'stylegan_jax[export]'`.
 
     exported_function.save(embed, "faces.jaxexport", resolution=112)
 
-`features/imagenet.py` is an example of a ported network.
+`features/vgg16.py` is an example of a ported network.
 """
 
 import os

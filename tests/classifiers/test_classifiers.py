@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from stylegan_jax.classifiers import classifier_file, classifier_network, own
+from stylegan_jax.classifiers import classifier, classifier_file, own
 from stylegan_jax.classifiers.classifier import split_heads, train_classifier
 from stylegan_jax.errors import UserError
 
@@ -57,7 +57,7 @@ def test_too_few_images_or_labels_are_rejected():
 
 @pytest.fixture(scope="module")
 def stored():
-    params = classifier_network.init(jax.random.key(0), 8, 3, 5)
+    params = classifier.init(jax.random.key(0), 8, 3, 5)
     smile, hat = split_heads(params, [2, 3], [0.9, 0.8], 8)
     return {"smile": smile, "hat": hat}
 
@@ -68,12 +68,12 @@ def test_classifiers_give_their_last_but_one_layer(stored, tmp_path):
     classifier_file.save(path, stored)
     network = own.load(path)
     images = np.random.RandomState(1).randint(256, size=(3, 8, 8, 3)).astype(np.uint8)
-    assert (network.name, network.size) == ("people", classifier_network.SIZE)
+    assert (network.name, network.size) == ("people", classifier.SIZE)
     features = np.asarray(network(images), np.float64)
     params = {n: np.asarray(p, np.float64) for n, p in stored["smile"].params.items()}
     logits = features @ params["heads.weight"] + params["heads.bias"]
     x = jnp.asarray(images) / 127.5 - 1
-    expected = classifier_network.logits(stored["smile"].params, x)
+    expected = classifier.logits(stored["smile"].params, x)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
     # Cells of equal pixels, and a size that is no multiple.
     large = images.repeat(3, axis=1).repeat(3, axis=2)
@@ -88,7 +88,7 @@ def test_classifiers_give_their_last_but_one_layer(stored, tmp_path):
 
 
 def test_the_network_is_what_its_formulas_say():
-    params = classifier_network.init(jax.random.key(1), 8, 1, 2)
+    params = classifier.init(jax.random.key(1), 8, 1, 2)
     image = np.random.RandomState(0).uniform(-1, 1, (8, 8, 1))
     x = image
     for index in range(3):
@@ -106,12 +106,12 @@ def test_the_network_is_what_its_formulas_say():
         x = x.reshape(side // 2, 2, side // 2, 2, -1).max((1, 3))
     dense = np.asarray(params["hidden.weight"], np.float64)
     expected = np.maximum(x.ravel() @ dense, 0)
-    found = classifier_network.features(params, jnp.asarray(image[None], jnp.float32))
+    found = classifier.features(params, jnp.asarray(image[None], jnp.float32))
     np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
     # Images of 64 px are halved once more than those of 32, by a layer of its own.
-    assert "conv3.weight" not in classifier_network.shapes(64, 3, 2)
-    assert "conv3.weight" in classifier_network.shapes(128, 3, 2)
-    assert classifier_network.shapes(128, 3, 2)["hidden.weight"] == (4096, 128)
+    assert "conv3.weight" not in classifier.shapes(64, 3, 2)
+    assert "conv3.weight" in classifier.shapes(128, 3, 2)
+    assert classifier.shapes(128, 3, 2)["hidden.weight"] == (4096, 128)
 
 
 def test_files_of_classifiers_are_checked(stored, tmp_path):

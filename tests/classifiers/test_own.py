@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from stylegan_jax.classifiers import own
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import exported_function, vgg16
-from stylegan_jax.features.imagenet import TRUNKS
+from stylegan_jax.features.lpips import TRUNKS
 
 MATRIX = np.random.RandomState(0).randn(3, 5).astype(np.float32)
 

@@ -5,7 +5,7 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.features import lpips, vgg16, weights
-from stylegan_jax.features.imagenet import TRUNKS
+from stylegan_jax.features.lpips import TRUNKS
 from tests.features import reference
 
 ARCHITECTURES = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}

@@ -18,8 +18,7 @@ import numpy as np
 from PIL import Image
 
 from stylegan_jax.alignment import landmarks
-from stylegan_jax.classifiers import classifier_file, classifier_network
-from stylegan_jax.classifiers.classifier import Classifier
+from stylegan_jax.classifiers import classifier, classifier_file
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.editing import direction_files
@@ -142,8 +141,8 @@ def _written(save: Callable[[Path], Any]) -> bytes:
 
 
 def _classifiers() -> bytes:
-    params = classifier_network.init(jax.random.key(0), 8, 1, 2)
-    stored = {"smile": Classifier(params, 2, 0.5, 8)}
+    params = classifier.init(jax.random.key(0), 8, 1, 2)
+    stored = {"smile": classifier.Classifier(params, 2, 0.5, 8)}
     return _written(lambda path: classifier_file.save(path, stored))
 
 
