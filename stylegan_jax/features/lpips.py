@@ -1,7 +1,7 @@
 """LPIPS v0.1, a learned perceptual distance, and the networks that it compares.
 
-Images are float32 `[N, H, W, 3]` in [-1, 1]. The parameters have torchvision's names, which
-determine the network; StyleGAN's measures take "vgg".
+Images are float32 `[N, H, W, 3]` in [-1, 1]. The parameters have torchvision's names,
+which determine the network; StyleGAN's measures take "vgg".
 
 Sources: Zhang et al. 2018 and richzhang/PerceptualSimilarity (lpips 0.1.4,
 `lpips/lpips.py`); Krizhevsky 2014; Iandola et al. 2016; `torchvision/models/alexnet.py`
