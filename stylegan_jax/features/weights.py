@@ -16,9 +16,8 @@ from jax import Array
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import array_files, cache
 from stylegan_jax.io import fetch as fetching
-from stylegan_jax.pickles import torch_file
+from stylegan_jax.pickles import torch_file, torch_pickle
 from stylegan_jax.pickles.pickle_machine import shown
-from stylegan_jax.pickles.torch_pickle import Tensor
 
 Arrays = dict[str, np.ndarray]
 
@@ -142,7 +141,7 @@ def read(path: str | os.PathLike[str]) -> Arrays:
         raise UserError(f"{path}: there is no such file")
     try:
         if torch_file.is_pytorch_file(path):
-            return _pytorch_arrays(torch_file.read(path))
+            return torch_pickle.arrays_of(torch_file.read(path))
         if path.suffix == ".safetensors":
             return array_files.read_safetensors(path)[0]
         if path.suffix == ".npz":
@@ -152,17 +151,6 @@ def read(path: str | os.PathLike[str]) -> Arrays:
         ours = isinstance(error, UserError)
         reason = str(error) if ours else f"damaged: {shown(error)}; fetch it again"
         raise UserError(f"{path}: {reason}") from error
-
-
-def _pytorch_arrays(value: object) -> Arrays:
-    if not isinstance(value, Mapping):
-        raise UserError(f"a {type(value).__name__}, no state_dict()")
-    found: Arrays = {}
-    for name, tensor in value.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise UserError(f"{shown(name)} is no tensor")
-        found[name] = tensor.array()
-    return found
 
 
 def _check(found: Arrays, shapes: Mapping[str, tuple[int, ...]], wrong: str) -> None:

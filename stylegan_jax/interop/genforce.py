@@ -10,9 +10,8 @@ Source: `StyleGANGenerator` in genforce, `models/stylegan_generator.py`.
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import foreign, state_dict
+from stylegan_jax.interop import foreign
 from stylegan_jax.interop.foreign import NCHW, OUT_IN, OUT_IN_HW, Row
-from stylegan_jax.interop.state_dict import Variables, count_of, shape_of
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 
@@ -37,42 +36,44 @@ _ROWS = (
 )
 
 
-def convert(found: Variables) -> Generator:
+def convert(found: foreign.Variables) -> Generator:
     """Generator of a `StyleGANGenerator`, at the saved growth; raises as `match`."""
     config = _config(found)
     found = dict(found)
     lod = found.pop("synthesis.lod", np.zeros(()))
     ups = range(2, config.num_layers, 2)
-    state_dict.drop_blur(found, [f"synthesis.layer{i}.blur.kernel" for i in ups])
+    foreign.drop_blur(found, [f"synthesis.layer{i}.blur.kernel" for i in ups])
     if not config.const_input:
         found["synthesis.layer0.weight"] = _dense(found["synthesis.layer0.weight"])
     return foreign.generator(found, _ROWS, config, lod=lod)
 
 
-def _config(found: Variables) -> ModelConfig:
-    blocks = count_of(found, "synthesis.output{i}.weight", 9)
-    layers = count_of(found, "mapping.dense{i}.weight", state_dict.MAX_MAPPING_LAYERS)
+def _config(found: foreign.Variables) -> ModelConfig:
+    blocks = foreign.count_of(found, "synthesis.output{i}.weight", 9)
+    layers = foreign.count_of(
+        found, "mapping.dense{i}.weight", foreign.MAX_MAPPING_LAYERS
+    )
     if found[MARK].ndim != 1:
         raise UserError("its noise_type is 'channel'; only 'spatial' is supported")
     label_size = 0
     if "mapping.label_weight" in found:
-        label_size = shape_of(found, "mapping.label_weight", 2)[0]
-    width, inputs = shape_of(found, "mapping.dense0.weight", 2)
-    (w_dim,) = shape_of(found, "truncation.w_avg", 1)
-    styled = shape_of(found, "synthesis.layer0.style.weight", 2)[1]
+        label_size = foreign.shape_of(found, "mapping.label_weight", 2)[0]
+    width, inputs = foreign.shape_of(found, "mapping.dense0.weight", 2)
+    (w_dim,) = foreign.shape_of(found, "truncation.w_avg", 1)
+    styled = foreign.shape_of(found, "synthesis.layer0.style.weight", 2)[1]
     if w_dim != styled:
         raise UserError(
             f"w has {w_dim} numbers for layers that take {styled}: it was trained with "
             "repeat_w=False, which is not supported"
         )
     widths = {
-        4 << i: shape_of(found, f"synthesis.layer{2 * i}.bias", 1)[0]
+        4 << i: foreign.shape_of(found, f"synthesis.layer{2 * i}.bias", 1)[0]
         for i in range(blocks)
     }
-    channel_base, channel_max = state_dict.channel_rule(widths)
+    channel_base, channel_max = foreign.channel_rule(widths)
     return ModelConfig(
         resolution=4 << (blocks - 1),
-        num_channels=shape_of(found, "synthesis.output0.weight", 4)[0],
+        num_channels=foreign.shape_of(found, "synthesis.output0.weight", 4)[0],
         label_size=label_size,
         z_dim=inputs // 2 if label_size else inputs,
         w_dim=w_dim,

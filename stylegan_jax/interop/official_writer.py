@@ -21,8 +21,8 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.interop import (
     foreign,
     official_arguments,
-    official_variables,
     pickle_emitter,
+    stylegan_tf,
 )
 from stylegan_jax.interop.bundle import (
     Bundle,
@@ -82,7 +82,7 @@ def _generator_network(name: str, generator: Generator) -> PickledNetwork:
     kwargs = official_arguments.official_kwargs(config, kind)
     variables = foreign.spell(
         generator_arrays(generator),
-        official_variables.GENERATOR,
+        stylegan_tf.GENERATOR,
         config,
         unfused=official_arguments.is_unfused(kind, kwargs),
     )
@@ -110,7 +110,7 @@ def _discriminator_network(
     kwargs = official_arguments.official_kwargs(discriminator.config, kind)
     variables = foreign.spell(
         discriminator_arrays(discriminator),
-        official_variables.DISCRIMINATOR,
+        stylegan_tf.DISCRIMINATOR,
         discriminator.config,
         unfused=official_arguments.is_unfused(kind, kwargs),
     )

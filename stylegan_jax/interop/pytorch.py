@@ -6,11 +6,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import genforce, rosinality, state_dict
+from stylegan_jax.interop import genforce, rosinality
 from stylegan_jax.interop.bundle import Bundle, Which, generator_arrays
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.pickles import torch_file
 from stylegan_jax.pickles.pickle_machine import reading, shown
+from stylegan_jax.pickles.torch_pickle import arrays_of
 
 _WANTED = (
     "; what can be read are checkpoints of genforce/genforce and "
@@ -46,7 +47,7 @@ def load_bundle(path: str | os.PathLike[str], only: Which | None = None) -> Bund
 
 
 def _converted(state: Mapping[object, object]) -> Generator:
-    found = state_dict.variables(state)
+    found = arrays_of(state)
     family = rosinality if rosinality.MARK in found else genforce
     generator = family.convert(found)
     for parameter, array in generator_arrays(generator).items():

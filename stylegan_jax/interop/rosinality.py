@@ -26,9 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import foreign, state_dict
+from stylegan_jax.interop import foreign
 from stylegan_jax.interop.foreign import IN_OUT_HW, NCHW, OUT_IN, OUT_IN_HW, Row
-from stylegan_jax.interop.state_dict import Variables, count_of, shape_of
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import latents
@@ -71,10 +70,10 @@ _ROWS = (
 
 _UNFUSED = 2048  # as `fused_from`: no resolution reaches it
 _MAX_Z_DIM = 4096  # nothing real comes near
-_MAX_LAYERS = state_dict.MAX_MAPPING_LAYERS
+_MAX_LAYERS = foreign.MAX_MAPPING_LAYERS
 
 
-def convert(found: Variables) -> Generator:
+def convert(found: foreign.Variables) -> Generator:
     """Generator of a state dictionary of `StyledGenerator`; raises as `match`.
 
     Its resolution is the highest trained one, where noise strengths and biases are not
@@ -85,7 +84,7 @@ def convert(found: Variables) -> Generator:
             "its code is older than July 2019 and resampled in another way, which is "
             "not supported; the newer checkpoints of its README are"
         )
-    blocks = count_of(found, "generator.to_rgb.{i}.conv.weight_orig", 9)
+    blocks = foreign.count_of(found, "generator.to_rgb.{i}.conv.weight_orig", 9)
     trained = [i for i in range(1, blocks) if _is_trained(found, i)]
     top = trained[-1] if trained else blocks - 1
     found = {name: array for name, array in found.items() if _block(name) <= top}
@@ -93,7 +92,7 @@ def convert(found: Variables) -> Generator:
     for i, size in enumerate(config.resolutions[1:], 1):
         place = 1 if size >= config.fused_from else 2
         blur = f"generator.progression.{i}.conv1.{place}"
-        state_dict.drop_blur(found, [f"{blur}.weight", f"{blur}.weight_flip"])
+        foreign.drop_blur(found, [f"{blur}.weight", f"{blur}.weight_flip"])
     found = {name: _folded(name, array) for name, array in found.items()}
     generator = foreign.generator(found, _ROWS, config, absent=_absent(config))
     return dataclasses.replace(generator, w_avg=_mean_w(generator))
@@ -107,24 +106,26 @@ def _block(name: str) -> int:
     return -1
 
 
-def _is_trained(found: Variables, block: int) -> bool:
+def _is_trained(found: foreign.Variables, block: int) -> bool:
     prefix = f"generator.progression.{block}"
     names = [f"{prefix}.{part}.weight_orig" for part in ("noise1", "noise2")]
     names += [f"{prefix}.conv2.conv.bias", f"generator.to_rgb.{block}.conv.bias"]
     return any(np.any(found[name]) for name in names if name in found)
 
 
-def _config(found: Variables, top: int) -> ModelConfig:
+def _config(found: foreign.Variables, top: int) -> ModelConfig:
     # Modules of the mapping: a norm, then dense layers and activations in turn.
     dense = [f"style.{2 * i + 1}.linear.weight_orig" for i in range(1 + _MAX_LAYERS)]
     layers = sum(name in found for name in dense)
     if not 1 <= layers <= _MAX_LAYERS:
         raise UserError(f"its mapping has {layers} layers")
-    width, z_dim = shape_of(found, dense[0], 2)
+    width, z_dim = foreign.shape_of(found, dense[0], 2)
     if z_dim > _MAX_Z_DIM:
         raise UserError(f"its latents have {z_dim} numbers")
     widths = {
-        4 << i: shape_of(found, f"generator.progression.{i}.conv2.conv.bias", 1)[0]
+        4 << i: foreign.shape_of(
+            found, f"generator.progression.{i}.conv2.conv.bias", 1
+        )[0]
         for i in range(top + 1)
     }
     fused = [
@@ -136,12 +137,14 @@ def _config(found: Variables, top: int) -> ModelConfig:
         raise UserError(
             "fused and plain up-convolutions alternate, which is not supported"
         )
-    channel_base, channel_max = state_dict.channel_rule(widths)
+    channel_base, channel_max = foreign.channel_rule(widths)
     return ModelConfig(
         resolution=4 << top,
-        num_channels=shape_of(found, "generator.to_rgb.0.conv.weight_orig", 4)[0],
+        num_channels=foreign.shape_of(found, "generator.to_rgb.0.conv.weight_orig", 4)[
+            0
+        ],
         z_dim=z_dim,
-        w_dim=shape_of(found, dense[layers - 1], 2)[0],
+        w_dim=foreign.shape_of(found, dense[layers - 1], 2)[0],
         mapping_layers=layers,
         mapping_width=width,
         mapping_lr_multiplier=1.0,

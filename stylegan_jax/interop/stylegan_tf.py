@@ -1,14 +1,19 @@
 """Loading of NVlabs/stylegan and ProGAN networks that `unpickle` read.
 
 Whatever cannot be represented is rejected by name.
+
+Source of names and shapes: `G_style`, `G_mapping`, `G_synthesis`, `D_basic` and
+`G_paper`, `D_paper` in NVlabs/stylegan, `training/networks_stylegan.py` and
+`networks_progan.py`.
 """
 
+import dataclasses
 import os
 
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import foreign, official_variables
+from stylegan_jax.interop import foreign
 from stylegan_jax.interop.bundle import (
     Bundle,
     TrainedDiscriminator,
@@ -16,7 +21,7 @@ from stylegan_jax.interop.bundle import (
     discriminator_shapes,
     nested,
 )
-from stylegan_jax.interop.foreign import Row
+from stylegan_jax.interop.foreign import NCHW, Row
 from stylegan_jax.interop.official_arguments import model_config
 from stylegan_jax.interop.unpickle import PickledNetwork, read_networks
 from stylegan_jax.networks.config import ModelConfig
@@ -27,6 +32,75 @@ LICENCE = (
     "read from an official pickle: weights that NVIDIA published are licensed under "
     "CC BY-NC 4.0 (non-commercial, with attribution)"
 )
+
+# --- Tables from official variables to our parameters -------------------------------
+
+_UNFUSED = "{R}x{R}/Conv0"  # in a ProGAN without fused_scale
+_LAYERS = {
+    "4x4/Const": "block4/const",
+    "4x4/Dense": "block4/dense",
+    "4x4/Conv": "block4/conv",
+    "{R}x{R}/Conv0_up": "block{R}/conv0",
+    _UNFUSED: "block{R}/conv0",
+    "{R}x{R}/Conv1": "block{R}/conv1",
+}
+_PARTS = {
+    "weight": "weight",
+    "Noise/weight": "noise_weight",
+    "bias": "bias",
+    "StyleMod/weight": "style/weight",
+    "StyleMod/bias": "style/bias",
+}
+
+# The component's name prefixes its variables.
+GENERATOR = (
+    Row("dlatent_avg", "w_avg"),
+    Row("mapping/LabelConcat/weight", "mapping/label_concat/weight"),
+    Row("mapping/Dense{i}/weight", "mapping/dense{i}/weight"),
+    Row("mapping/Dense{i}/bias", "mapping/dense{i}/bias"),
+    Row("synthesis/noise{i}", "noise/{i}", axes=NCHW),
+    Row("synthesis/4x4/Const/const", "synthesis/block4/const/const", axes=NCHW),
+    *(
+        Row(
+            f"synthesis/{layer}/{part}",
+            f"synthesis/{module}/{name}",
+            chw_axis=1 if (layer, part) == ("4x4/Dense", "weight") else None,
+            unfused=layer == _UNFUSED,
+        )
+        for layer, module in _LAYERS.items()
+        for part, name in _PARTS.items()
+    ),
+    Row("synthesis/ToRGB_lod{lod}/weight", "synthesis/to_rgb{R}/weight"),
+    Row("synthesis/ToRGB_lod{lod}/bias", "synthesis/to_rgb{R}/bias"),
+)
+
+# tkarras/progressive_growing_of_gans keeps up-convolutions as [3, 3, out, in].
+_UP_WEIGHT = "synthesis/{R}x{R}/Conv0_up/weight"
+GENERATOR_OUT_IN = tuple(
+    dataclasses.replace(row, axes=(0, 1, 3, 2)) if row.theirs == _UP_WEIGHT else row
+    for row in GENERATOR
+)
+
+DISCRIMINATOR = tuple(
+    Row(
+        f"{layer}/{part}",
+        f"{module}/{part}",
+        chw_axis=0 if (layer, part) == ("4x4/Dense0", "weight") else None,
+        unfused=layer == "{R}x{R}/Conv1",
+    )
+    for layer, module in {
+        "FromRGB_lod{lod}": "from_rgb{R}",
+        "{R}x{R}/Conv0": "block{R}/conv0",
+        "{R}x{R}/Conv1_down": "block{R}/conv1",
+        "{R}x{R}/Conv1": "block{R}/conv1",  # ProGAN without fused_scale
+        "4x4/Conv": "block4/conv",
+        "4x4/Dense0": "block4/dense0",
+        "4x4/Dense1": "block4/dense1",
+    }.items()
+    for part in ("weight", "bias")
+)
+
+# --- Reading ------------------------------------------------------------------------
 
 
 def load_bundle(path: str | os.PathLike[str], only: Which | None = None) -> Bundle:
@@ -93,7 +167,7 @@ def discriminator_from_pickle(network: PickledNetwork) -> TrainedDiscriminator:
     config = model_config(network)
     found = foreign.match(
         _without_state(network.variables),
-        official_variables.DISCRIMINATOR,
+        DISCRIMINATOR,
         discriminator_shapes(config),
         config,
     )
@@ -101,8 +175,8 @@ def discriminator_from_pickle(network: PickledNetwork) -> TrainedDiscriminator:
 
 
 def _without_state(variables: foreign.Variables) -> dict[str, np.ndarray]:
-    state = official_variables.STATE
-    return {name: x for name, x in variables.items() if name not in state}
+    growth = ("lod", "synthesis/lod")
+    return {name: x for name, x in variables.items() if name not in growth}
 
 
 def _generator_rows(network: PickledNetwork, config: ModelConfig) -> tuple[Row, ...]:
@@ -112,9 +186,9 @@ def _generator_rows(network: PickledNetwork, config: ModelConfig) -> tuple[Row, 
         weight = network.variables.get(f"{fine}x{fine}/Conv0_up/weight")
         if weight is not None and layers[0] != layers[1] and weight.ndim == 4:
             if weight.shape[2:] == layers:
-                return official_variables.GENERATOR_OUT_IN
-            return official_variables.GENERATOR
+                return GENERATOR_OUT_IN
+            return GENERATOR
     # Square kernels are ambiguous: the version of the writer decides.
     if network.class_path.startswith("tfutil"):
-        return official_variables.GENERATOR_OUT_IN
-    return official_variables.GENERATOR
+        return GENERATOR_OUT_IN
+    return GENERATOR

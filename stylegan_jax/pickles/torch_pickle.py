@@ -105,6 +105,18 @@ class Tensor:
         return array
 
 
+def arrays_of(state: object) -> dict[str, np.ndarray]:
+    """Arrays of a state dictionary by name, without `DataParallel`'s `module.`."""
+    if not isinstance(state, dict):
+        raise UserError(f"a {type(state).__name__}, no state_dict()")
+    found: dict[str, np.ndarray] = {}
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise UserError(f"the state dictionary's {shown(name)} is no tensor")
+        found[name.removeprefix("module.")] = value.array()
+    return found
+
+
 def dialect(find: Callable[[str, str, int], Storage]) -> Dialect:
     """Dialect of a file; `find` gives the storage of a key, code and count."""
 

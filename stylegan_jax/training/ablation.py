@@ -27,6 +27,17 @@ _TRADITIONAL = {
     "use_instance_norm": False,
 }
 _PROGAN = {"blur": False, "fused_from": 8, "embed_labels": False}
+_WGAN_GP = {"objective": "wgan_gp", "r1_gamma": None, "gp_lambda": None, "drift": None}
+# Section and fields that are undone from a letter down.
+_UNDONE = (
+    ("e", "loss", {"style_mixing": 0.0}),
+    ("d", "model", {"use_noise": False}),
+    ("c", "model", {"const_input": False}),
+    ("b", "model", _TRADITIONAL),
+    ("a", "model", _PROGAN),
+    ("a", "loss", _WGAN_GP),
+    ("a", "schedule", {"initial_resolution": 4}),
+)
 
 
 def configured(
@@ -41,23 +52,10 @@ def configured(
     if letter not in CONFIGURATIONS:
         listed = "; ".join(f"{key}: {what}" for key, what in CONFIGURATIONS.items())
         raise UserError(f"no configuration {letter!r}; there are {listed}")
-    model, loss, schedule = config.model, config.loss, config.schedule
-    if letter <= "e":
-        loss = dataclasses.replace(loss, style_mixing=0.0)
-    if letter <= "d":
-        model = dataclasses.replace(model, use_noise=False)
-    if letter <= "c":
-        model = dataclasses.replace(model, const_input=False)
-    if letter <= "b":
-        model = dataclasses.replace(model, **_TRADITIONAL)
-    if letter == "a":
-        model = dataclasses.replace(model, **_PROGAN)
-        loss = dataclasses.replace(
-            loss, objective="wgan_gp", r1_gamma=None, gp_lambda=None, drift=None
-        )
-        schedule = dataclasses.replace(
-            schedule,
-            initial_resolution=4,
-            total_kimg=progan_kimg or schedule.total_kimg,
-        )
-    return dataclasses.replace(config, model=model, loss=loss, schedule=schedule)
+    undone = [(section, fields) for last, section, fields in _UNDONE if letter <= last]
+    if letter == "a" and progan_kimg:
+        undone.append(("schedule", {"total_kimg": progan_kimg}))
+    for section, fields in undone:
+        changed = dataclasses.replace(getattr(config, section), **fields)
+        config = dataclasses.replace(config, **{section: changed})
+    return config

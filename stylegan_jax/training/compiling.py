@@ -1,5 +1,6 @@
-"""Compilation of the next phase's step during training."""
+"""Compilation of the next phase's step during training; lack of device memory."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ from jax.sharding import Mesh, Sharding
 from jax.typing import DTypeLike
 
 from stylegan_jax.distributed import parallel
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.schedule import Phase
@@ -80,6 +82,23 @@ def steps_ahead(
         step = current.result()
         ahead = [thread.submit(compiled, after) for after in phases[i + 1 : i + 2]]
         yield phase, step
+
+
+@contextlib.contextmanager
+def memory_explained(phase: Callable[[], Phase | None]) -> Iterator[None]:
+    """Turns device memory exhaustion in the block into a UserError with flags."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        now = phase()
+        if "RESOURCE_EXHAUSTED" not in str(error) or now is None:
+            raise
+        raise UserError(
+            f"out of device memory at {now.title} ({str(error).splitlines()[0][:200]});"
+            " the same command takes less with `model.remat`, or with `change` and a "
+            f"smaller `schedule.batch_size` (here {now.batch_size}) or a larger "
+            f"`schedule.accumulate` (here {now.accumulate}) at this resolution"
+        ) from error
 
 
 def _at(x: jax.ShapeDtypeStruct, sharding: Sharding) -> jax.ShapeDtypeStruct:

@@ -57,8 +57,8 @@ class Monitor:
         self._config, self._loss = config, loss.resolved()
         self._r1: collections.deque[float] = collections.deque(maxlen=_HISTORY)
         self._best_diversity = 0.0
-        self._ticks: dict[str, int] = {}  # in a row, of each symptom
-        self._healthy: dict[str, int] = {}  # image count before it began
+        # Of each symptom: ticks in a row, and the image count before it began.
+        self._lasting: dict[str, tuple[int, int]] = {}
         self._nimg = nimg
 
     def new_phase(self) -> None:
@@ -82,19 +82,17 @@ class Monitor:
         reported = None
         for name, sentence in found.items():
             if sentence is None:
-                self._ticks.pop(name, None)
+                self._lasting.pop(name, None)
                 continue
-            if name not in self._ticks:
-                self._ticks[name], self._healthy[name] = 0, self._nimg
-            self._ticks[name] += 1
-            if self._ticks[name] == self._config.patience_ticks:
-                healthy = self._healthy[name]
+            ticks, healthy = self._lasting.get(name, (0, self._nimg))
+            self._lasting[name] = (ticks + 1, healthy)
+            if ticks + 1 == self._config.patience_ticks:
                 reported = reported or Unhealthy(
                     f"at {nimg / 1000:.3f} kimg {sentence}; last healthy at "
                     f"{healthy / 1000:.3f} kimg (`change` continues with other values)",
                     healthy,
                 )
-        if not self._ticks:
+        if not self._lasting:
             self._nimg = nimg
         return reported
 

@@ -19,7 +19,6 @@ from stylegan_jax.training import adaptive, compiling, overfitting
 from stylegan_jax.training import schedule as schedules
 from stylegan_jax.training import start as starting
 from stylegan_jax.training import state as states
-from stylegan_jax.training.changes import memory_explained
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.evaluation import Evaluator, criterion
 from stylegan_jax.training.health import Monitor
@@ -63,7 +62,7 @@ def train(
         evaluators: run on the averaged generator at checkpoints, and at the end.
         watchdog: gets a heartbeat of every step.
         source: the data of `config.data`, if it is open already.
-        change: resume with settings that change the training (`changes.FROM_HERE`).
+        change: resume with settings that change the training (`start.FROM_HERE`).
         rollbacks: number so far (`recovery.py`); changes the seeds.
         beginning: trained networks that a new run begins from.
         reporter: shows progress.
@@ -123,7 +122,7 @@ def train(
         ticks.evaluate_missed(nimg, state, scores)
         phase = None
         graph = (facts.get("resolution"), facts.get("alpha") is not None)
-        stack.enter_context(memory_explained(lambda: phase))
+        stack.enter_context(compiling.memory_explained(lambda: phase))
         watchdog.begin()
         ahead = tuple(phase for phase in schedule if nimg < phase.end_nimg)
         if ahead:

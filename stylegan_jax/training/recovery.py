@@ -17,7 +17,6 @@ from stylegan_jax.io import locks, records
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.runs import retention, run_directory, stored
 from stylegan_jax.training import loop
-from stylegan_jax.training.changes import after_divergence
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.health import Unhealthy
 from stylegan_jax.training.report import NonFiniteError
@@ -46,8 +45,7 @@ def train(config: Config, workdir: Path, **options: Any) -> TrainState:
                 return loop.train(config, workdir, rollbacks=count, **options)
             except (Unhealthy, NonFiniteError) as error:
                 if count >= config.health.rollbacks:
-                    advice = after_divergence(config)
-                    raise NonFiniteError(f"{error}. {advice}") from error
+                    raise NonFiniteError(f"{error}. {_advice(config)}") from error
                 # Only process 0 sees the checkpoints.
                 first = jax.process_index() == 0
                 refusal = _roll_back(workdir, error) if first else ""
@@ -77,6 +75,16 @@ def _roll_back(workdir: Path, error: UserError) -> str:
         len(past),
     )
     return ""
+
+
+def _advice(config: Config) -> str:
+    """Advice on resuming after numbers became infinite."""
+    gamma = config.loss.resolved().r1_gamma
+    penalty = f", or a higher `loss.r1_gamma` (it is {gamma:g})" if gamma else ""
+    return (
+        "The same command with `change` and a lower `optimizer.learning_rate` (it is "
+        f"{config.optimizer.learning_rate}){penalty} goes on from there"
+    )
 
 
 def _read(workdir: Path) -> list[dict[str, Any]]:

@@ -58,26 +58,23 @@ def make_draw(
     the noise the stored one. Grids have the final resolution in all phases.
     """
     count = config.grid_columns * config.grid_rows
-    padded = -(-count // _CHUNK) * _CHUNK
-    z = np.random.RandomState(config.seed).randn(padded, model.z_dim)
-    labels = np.stack([source.label(i % len(source)) for i in range(padded)])
-    # In chunks and on the host between uses, for memory.
-    lead = (padded // _CHUNK, _CHUNK)
-    inputs = [x.astype(np.float32).reshape(*lead, x.shape[1]) for x in (z, labels)]
+    z = np.random.RandomState(config.seed).randn(count, model.z_dim)
+    labels = np.stack([source.label(i % len(source)) for i in range(count)])
+    inputs = (z.astype(np.float32), labels.astype(np.float32))
 
     @jax.jit
     def draw(generator: Generator, z: Array, labels: Array) -> Array:
-        def one_chunk(chunk: tuple[Array, Array]) -> Array:
-            z, labels = chunk
-            known = labels if model.label_size else None
-            return generator.sample(z, labels=known, psi=config.grid_psi, cutoff=None)
+        def one(inputs: tuple[Array, Array]) -> Array:
+            z, label = inputs
+            known = label[None] if model.label_size else None
+            return generator.sample(
+                z[None], labels=known, psi=config.grid_psi, cutoff=None
+            )[0]
 
-        drawn = jax.lax.map(one_chunk, (z, labels))
-        return drawn.reshape(padded, *drawn.shape[2:])
+        return jax.lax.map(one, (z, labels), batch_size=_CHUNK)
 
     def draw_grid(generator: Generator) -> np.ndarray:
-        drawn = jax.device_get(draw(generator, *inputs))
-        samples = images.to_uint8(drawn[:count])
+        samples = images.to_uint8(jax.device_get(draw(generator, *inputs)))
         factor = model.resolution // generator.resolution
         samples = samples.repeat(factor, axis=1).repeat(factor, axis=2)
         return grids.grid(samples, columns=config.grid_columns)

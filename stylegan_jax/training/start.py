@@ -1,4 +1,9 @@
-"""Start of a run: settings fitted to the data, and its first state."""
+"""Start of a run: settings fitted to the data, what may change, and its first state.
+
+On resume, `FREE` settings change time, memory and what is kept, not the training.
+`FROM_HERE` ones change the training from here on, and need `change`. The rest make
+another network, and need a new run.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -14,14 +19,36 @@ from stylegan_jax.io import records
 from stylegan_jax.io.mirror import is_remote
 from stylegan_jax.runs import run_directory
 from stylegan_jax.runs.checkpoint import Checkpoints, Restored
-from stylegan_jax.training import changes, compiling, transfer
+from stylegan_jax.runs.run_directory import matches
+from stylegan_jax.training import compiling, transfer
 from stylegan_jax.training.config import Config
-from stylegan_jax.training.schedule import phases
+from stylegan_jax.training.schedule import ScheduleConfig, phases, resolution_at
 from stylegan_jax.training.state import init_state, place
 from stylegan_jax.training.step import part_problem
 from stylegan_jax.training.transfer import Beginning
 
 BEGUN = "begun"  # of a new run's facts: what came along of other networks
+FREE = (
+    "schedule.total_kimg",  # moves the end only
+    "checkpoint.*",
+    "health.*",
+    "metrics.*",
+    "data.cache_gb",
+    "data.path",  # the data may have been moved; other images are noticed
+    "model.remat",
+    "run.tick_kimg*",
+    "run.grid_*",
+    "run.shard_state",
+    "run.stall_seconds",
+)
+FROM_HERE = (
+    *("optimizer.learning_rate", "optimizer.d_rate", "optimizer.beta2"),
+    *("optimizer.epsilon", "optimizer.ema_kimg", "optimizer.w_avg_beta"),
+    "optimizer.freeze_d",
+    *("loss.*", "augment.*", "data.*", "schedule.*"),
+    *("model.dtype", "run.matmul_precision", "run.seed"),
+)
+_GROWING = ("initial_resolution", "stable_kimg", "fade_kimg")
 
 
 def prepare(
@@ -61,11 +88,49 @@ def check_workdir(
     *,
     change: bool,
 ) -> dict[str, str]:
-    """Checks that a run can begin or resume in a folder; as `changes.check`."""
-    changed = {} if workdir is None else changes.check(workdir, config, change=change)
+    """Checks that a run can begin or resume in a folder; as `changes`."""
+    changed = {} if workdir is None else changes(workdir, config, change=change)
     if workdir is None or run_directory.shown(workdir) is None:
         transfer.check_frozen(config.optimizer, beginning)
     return changed
+
+
+def changes(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
+    """Differences from the stored configuration, `name: before -> after`, by name.
+
+    `config` is fitted to the data; `change` allows `FROM_HERE`. Raises UserError that
+    names every setting that may not change, or if `workdir` is no run directory.
+    """
+    found = run_directory.changes(workdir, config)
+    nimg = run_directory.shown(workdir)
+    if not found or nimg is None:
+        return found
+    rest = {name: x for name, x in found.items() if not matches(name, FREE)}
+    network = [x for name, x in rest.items() if not matches(name, FROM_HERE)]
+    if network or (rest and not change):
+        way = (
+            "these make another network: give the stored values to continue this run"
+            if network
+            else "`change` trains on with the new ones from its last checkpoint; give "
+            "the stored values to continue as before"
+        )
+        listed = "\n  ".join(network or rest.values())
+        raise UserError(
+            f"{workdir} was trained with other values (stored -> given):\n  {listed}\n"
+            f"{way}, or `workdir` NEW `init` {workdir} for a new run from its networks"
+        )
+    if any(f"schedule.{name}" in found for name in _GROWING):
+        stored = run_directory.read_config(workdir)["schedule"]
+        before = ScheduleConfig(**{name: stored[name] for name in _GROWING})
+        final = config.model.resolution
+        size, new = (resolution_at(x, final, nimg) for x in (before, config.schedule))
+        if new < size:
+            raise UserError(
+                f"{workdir} has grown to {size} px, and with these schedule.initial_"
+                f"resolution, stable_kimg and fade_kimg it would be at {new} px after "
+                f"{nimg / 1000:g} kimg; give smaller ones, or another `workdir`"
+            )
+    return found
 
 
 def check(config: Config, source: Source, devices: int) -> Config:

@@ -14,7 +14,7 @@ from flax import traverse_util
 
 from stylegan_jax import loading
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import official_variables, stylegan_tf
+from stylegan_jax.interop import stylegan_tf
 from stylegan_jax.interop.foreign import Row, names
 from stylegan_jax.interop.official_arguments import model_config
 from stylegan_jax.interop.stylegan_tf import (
@@ -69,7 +69,7 @@ def test_the_tables_name_the_variables_of_the_published_networks():
     d_paths = set(traverse_util.flatten_dict(d["params"], sep="/"))
     for paths, rows, official in zip(
         (g_paths, d_paths),
-        (official_variables.GENERATOR, official_variables.DISCRIMINATOR),
+        (stylegan_tf.GENERATOR, stylegan_tf.DISCRIMINATOR),
         official_names_at_1024(),
         strict=True,
     ):

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from stylegan_jax.interop import foreign, official_variables, stylegan_tf, unpickle
+from stylegan_jax.interop import foreign, stylegan_tf, unpickle
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.ops import latents
 
@@ -182,8 +182,8 @@ def losses(path: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     values, (g_norms, d_norms) = run(generator.params, d_params)
     norms: dict[str, float] = {}
     for letter, tree, config, rows in (
-        ("G", g_norms, generator.config, official_variables.GENERATOR),
-        ("D", d_norms, discriminator.config, official_variables.DISCRIMINATOR),
+        ("G", g_norms, generator.config, stylegan_tf.GENERATOR),
+        ("D", d_norms, discriminator.config, stylegan_tf.DISCRIMINATOR),
     ):
         flat: dict[str, Any] = traverse_util.flatten_dict(tree, sep="/")
         for official, (ours, _) in foreign.names(rows, config).items():

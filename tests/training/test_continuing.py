@@ -21,7 +21,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io import images, locks
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.runs import run_directory
-from stylegan_jax.training import changes, compiling, loop, recovery, start
+from stylegan_jax.training import compiling, loop, recovery, start
 from stylegan_jax.training.config import Config
 from stylegan_jax.training.report import Report
 from stylegan_jax.training.schedule import ScheduleConfig, phases
@@ -65,7 +65,7 @@ def arrays(workdir):
 
 def go_on(workdir, config, *, change=False, nimg=None):
     """Begins or continues a run, which then has a checkpoint; nothing is trained."""
-    changed = changes.check(workdir, config, change=change)
+    changed = start.changes(workdir, config, change=change)
     run_directory.begin(
         workdir,
         config,
@@ -133,11 +133,10 @@ def test_a_run_that_has_grown_does_not_shrink(tmp_path):
 
 def test_every_field_of_the_configuration_has_a_kind_on_purpose():
     from stylegan_jax.io import records
-    from stylegan_jax.runs import run_directory
 
     names = records.flatten(Config())
-    free = {x for x in names if run_directory.matches(x, changes.FREE)}
-    from_here = {x for x in names if run_directory.matches(x, changes.FROM_HERE)} - free
+    free = {x for x in names if run_directory.matches(x, start.FREE)}
+    from_here = {x for x in names if run_directory.matches(x, start.FROM_HERE)} - free
     rest = {x for x in names if x not in free | from_here}
     assert {x for x in rest if not x.startswith("model.")} == {"optimizer.beta1"}
     assert {x for x in free | from_here if x.startswith("model.")} == {
