@@ -27,7 +27,7 @@ from stylegan_jax.errors import UserError, place_trouble
 from stylegan_jax.io import timing
 from stylegan_jax.limits import require
 from stylegan_jax.runs import retention, stored
-from stylegan_jax.runs.retention import Criterion
+from stylegan_jax.runs.retention import Criterion, Scores
 
 _TEMPORARY = "orbax-checkpoint-tmp"  # in the names of what is being written
 _AUGMENTATION = "augment/"  # its controller: a run may begin and end with it
@@ -58,6 +58,7 @@ class Restored(NamedTuple):
     nimg: int  # real images shown when it was written
     state: Any  # like the template, or {name: nested dicts} from `load_latest`
     metadata: dict[str, Any]  # as given to `Checkpoints.save`
+    scores: Scores  # of a run that goes on: as given to `record_scores`, by evaluator
 
 
 class Checkpoints:
@@ -177,7 +178,8 @@ class Checkpoints:
         for nimg, path in steps:
             step = _read(nimg, path)
             if step is not None:
-                return Restored(nimg, step.leaves, step.metadata)
+                scores = retention.read_scores(path)
+                return Restored(nimg, step.leaves, step.metadata, scores)
             # In place it would block a save at the same count, and displace a good
             # checkpoint from the newest.
             retention.set_aside(path, "unreadable")
@@ -241,7 +243,7 @@ def load_latest(path: str | Path, names: Sequence[str]) -> Restored:
                 f"{step_path} holds no {', '.join(missing)}; it holds"
                 f" {', '.join(fields)}"
             )
-        return Restored(nimg, tree, step.metadata)
+        return Restored(nimg, tree, step.metadata, {})
     raise UserError(f"none of the {len(steps)} checkpoints in {path} can be read")
 
 

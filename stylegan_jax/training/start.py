@@ -198,4 +198,4 @@ def restore_or_init(
         )
         state = dataclasses.replace(state, nimg=jnp.asarray(nimg, jnp.int32))
         facts[BEGUN] = transfer.table(beginning, rows)
-    return Restored(nimg, place(state, mesh, spread=config.run.shard_state), facts)
+    return Restored(nimg, place(state, mesh, spread=config.run.shard_state), facts, {})
