@@ -99,15 +99,8 @@ def load(path: str | os.PathLike[str]) -> dict[str, Classifier]:
             f"{path} describes no possible classifiers ({error}); train them again"
         ) from error
     arrays = weights.read(path)
-    found = {name: array.shape for name, array in arrays.items()}
-    if found != table:
-        wrong = min(x for x in table | found if table.get(x) != found.get(x))
-        raise UserError(
-            f"{path} does not hold the arrays it describes ({wrong}); train them again"
-        )
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise UserError(f"{path} holds values that are not finite; train them again")
-    params = {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
+    weights.check(arrays, table, f"{path} does not hold the arrays it describes:")
+    params = {name: jnp.asarray(array) for name, array in arrays.items()}
     names = [head["name"] for head in metadata["heads"]]
     accuracies = [float(head["accuracy"]) for head in metadata["heads"]]
     heads = split_heads(params, sizes, accuracies, resolution)

@@ -94,26 +94,21 @@ def taps(params: Params, x: Array, indices: Sequence[int]) -> dict[int, Array]:
     return found
 
 
-def fc2(params: Params, x: Array) -> Array:
-    """Second dense layer after its ReLU, `[N, 4096]`, of `[N, 224, 224, 3]`."""
-    x = max_pool(taps(params, x, RELUS[-1:])[RELUS[-1]], 2, 2)
-    x = x.reshape(len(x), -1)
-    for index in (0, 3):
-        weight = params[f"classifier.{index}.weight"]
-        x = jax.nn.relu(x @ weight + params[f"classifier.{index}.bias"][None])
-    return x
-
-
 def fc2_extractor(params: Params) -> FrozenNetwork:
     """Features of improved precision and recall (Kynkäänniemi et al. 2019).
 
-    Images are resized to 224 x 224 in TensorFlow 1's way, as torch-fidelity does
-    (`feature_extractor_vgg16.py`, 'fc2_relu'); not compared with NVIDIA's own VGG16.
+    The second dense layer after its ReLU, `[N, 4096]`. Images are resized to 224 x 224
+    in TensorFlow 1's way, as torch-fidelity does (`feature_extractor_vgg16.py`,
+    'fc2_relu'); not compared with NVIDIA's own VGG16.
     """
 
     def function(params: Params, images: Array) -> Array:
-        x = images.astype(jnp.float32)
-        x = resize_tf1(x, _FC_RESOLUTION, _FC_RESOLUTION)
-        return fc2(params, normalise(x / 255))
+        x = resize_tf1(images.astype(jnp.float32), _FC_RESOLUTION, _FC_RESOLUTION)
+        x = taps(params, normalise(x / 255), RELUS[-1:])[RELUS[-1]]
+        x = max_pool(x, 2, 2).reshape(len(x), -1)
+        for index in (0, 3):
+            weight = params[f"classifier.{index}.weight"]
+            x = jax.nn.relu(x @ weight + params[f"classifier.{index}.bias"][None])
+        return x
 
     return FrozenNetwork("vgg16-fc2", _FC_SIZE, params, function)

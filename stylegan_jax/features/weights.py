@@ -100,7 +100,7 @@ def load(
         for name, array in read(path).items()
         if name in shapes or not (name.startswith(unused) or name.endswith(unused))
     }
-    _check(found, shapes, f"{path} is not {source.content}, or damaged:")
+    check(found, shapes, f"{path} is not {source.content}, or damaged:")
     return found
 
 
@@ -153,8 +153,8 @@ def read(path: str | os.PathLike[str]) -> Arrays:
         raise UserError(f"{path}: {reason}") from error
 
 
-def _check(found: Arrays, shapes: Mapping[str, tuple[int, ...]], wrong: str) -> None:
-    """Raises unless arrays have these shapes and are finite; makes them float32."""
+def check(found: Arrays, shapes: Mapping[str, tuple[int, ...]], wrong: str) -> None:
+    """Makes arrays float32; UserError unless they are finite and of these shapes."""
     problems = [
         f"{what} {_listed(sorted(names))}"
         for what, names in (

@@ -12,22 +12,13 @@ import numpy as np
 from stylegan_jax.data.portraits.hair import Hair
 from stylegan_jax.data.portraits.people import (
     BLACK,
-    BLUSH,
-    EYE_WHITE,
-    EYE_X,
-    EYE_Y,
-    EYES,
-    FRAMES,
-    GLASS,
-    LIP,
-    MOUTH,
     MOUTH_Y,
-    TONGUE,
     WHITE,
     Person,
     PortraitAttributes,
     along,
     mix,
+    palette,
     smooth_step,
 )
 from stylegan_jax.data.portraits.shapes import (
@@ -40,6 +31,11 @@ from stylegan_jax.data.portraits.shapes import (
     pixel_centres,
 )
 
+EYE_X, EYE_Y = 0.2, -0.05
+EYES = palette("452c1c", "6e4424", "8a6a34", "5a8250", "4a7fae", "7d93a3")
+BLUSH, MOUTH, TONGUE, LIP = palette("e0604f", "5a1c22", "c75a5c", "b8443f")
+EYE_WHITE, GLASS = palette("fbf8f4", "bcd8ea")
+FRAMES = palette("2b2730", "7a3b2a", "30405c", "9a7a3c")
 _MAX_FRECKLES = 36
 
 

@@ -124,7 +124,7 @@ def label_class(attributes: PortraitAttributes, label: str) -> int:
     return int(value >= threshold)
 
 
-EYE_X, EYE_Y, MOUTH_Y = 0.2, -0.05, 0.365
+MOUTH_Y = 0.365
 MAX_TURN = 0.36  # radians of yaw at pose 1
 
 
@@ -138,11 +138,7 @@ SKIN = palette(
     "ffe0c6", "f8cfae", "edbb94", "d9a077", "bd8257", "9b6543", "774a33", "5a3828"
 )
 HAIR = palette("2a2428", "452e26", "6b4530", "8c4a30", "b8662f", "c99a58", "ecca86")
-EYES = palette("452c1c", "6e4424", "8a6a34", "5a8250", "4a7fae", "7d93a3")
 WHITE, BLACK, GREY = palette("ffffff", "1c1618", "d2d2d6")
-BLUSH, MOUTH, TONGUE, LIP = palette("e0604f", "5a1c22", "c75a5c", "b8443f")
-EYE_WHITE, GLASS = palette("fbf8f4", "bcd8ea")
-FRAMES = palette("2b2730", "7a3b2a", "30405c", "9a7a3c")
 
 
 def along(palette: np.ndarray, place: float) -> Colour:
