@@ -68,8 +68,9 @@ def _locked(path: Path, what: str, wait: bool) -> IO[str]:
                     raise UserError(f"{holder}; {way_out}")
                 _log.warning("waiting: %s", holder)
                 _take(file)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return file
         except BaseException:
             file.close()
             raise
