@@ -22,11 +22,7 @@ Whites = Mapping[str, float]  # by kind of sample, see `decoding.Header`
 FULL: Whites = {"16-bit": 65535, "32-bit": 65535, "float": 1}
 _BITS = (8, 10, 12, 14, 16, 24, 31)
 # Signature and end mark of complete files.
-_ENDINGS = (
-    (b"\x89PNG", b"IEND\xaeB`\x82"),
-    (b"\xff\xd8", b"\xff\xd9"),
-    (b"GIF8", b"\x3b"),
-)
+_ENDINGS = {b"\x89PNG": b"IEND\xaeB`\x82", b"\xff\xd8": b"\xff\xd9", b"GIF8": b"\x3b"}
 _logger = logging.getLogger(__name__)
 
 
@@ -113,7 +109,7 @@ def read_header(stream: IO[bytes], *, check_end: bool = True) -> decoding.Header
     header = decoding.read_header(stream)
     stream.seek(0)
     start = stream.read(4)
-    ending = next((end for mark, end in _ENDINGS if start.startswith(mark)), b"")
+    ending = _ENDINGS.get(start) or _ENDINGS.get(start[:2], b"")
     if check_end and ending:
         stream.seek(-min(len(ending), stream.seek(0, os.SEEK_END)), os.SEEK_END)
         if stream.read() != ending:

@@ -104,7 +104,7 @@ def read_best(directory: Path) -> Best | None:
     found = _read(directory / _BEST, _BEST_SHAPE, "the next score writes it again")
     if not found:
         return None
-    if not stored.is_step(found["checkpoint"], found["nimg"]):
+    if found["checkpoint"] != stored.step_name(found["nimg"]):  # any path, perhaps
         _log.warning("%s names no checkpoint; the next score does", directory / _BEST)
         return None
     return Best(*(found[name] for name in Best._fields))

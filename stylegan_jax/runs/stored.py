@@ -59,12 +59,6 @@ def step_name(nimg: int) -> str:
     return f"nimg_{nimg:09d}"
 
 
-def is_step(name: str, nimg: int) -> bool:
-    """Whether an untrusted name is the directory of a checkpoint, and no other path."""
-    match = _STEP_NAME.fullmatch(name)
-    return match is not None and int(match[1]) == nimg
-
-
 def step_directories(directory: Path) -> list[tuple[int, Path]]:
     """(nimg, path) of the finished checkpoints in `directory`, newest first."""
     if not directory.is_dir():
