@@ -148,8 +148,8 @@ def read(path: str | os.PathLike[str]) -> Arrays:
             return array_files.read_npz(path)
         raise UserError("no PyTorch file, .safetensors or .npz")
     except (OSError, ValueError) as error:
-        ours = isinstance(error, UserError)
-        reason = str(error) if ours else f"damaged: {shown(error)}; fetch it again"
+        known = isinstance(error, UserError | OSError)
+        reason = str(error) if known else f"damaged: {shown(error)}; fetch it again"
         raise UserError(f"{path}: {reason}") from error
 
 
