@@ -14,7 +14,7 @@ import numpy as np
 from stylegan_jax import loading
 from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli
-from stylegan_jax.commands.edit_flags import Flags, shown
+from stylegan_jax.commands.edit_flags import Flags
 from stylegan_jax.commands.flag_groups import layers_of
 from stylegan_jax.commands.inputs import Item, Reader
 from stylegan_jax.editing import local
@@ -269,7 +269,8 @@ class Command(Flags):
 
 def _column(value: Column, count: int, channels: int) -> Sequence[np.ndarray]:
     if isinstance(value, np.ndarray):
-        value = value if value.dtype == np.uint8 else shown(value, channels)
+        if value.dtype != np.uint8:  # a mask
+            value = np.rint(255 * value[0]).astype(np.uint8).repeat(channels, axis=-1)
         return [value] * count if value.ndim == 3 else list(value)
     return list(_pictures(value))
 

@@ -69,10 +69,6 @@ class MaskFlags:
     feather: float = 0.03  # deviation of the blur of its edge, a fraction of the side
     face: Face = "ffhq"  # how faces are placed
 
-    def hard_mask(self, resolution: int) -> np.ndarray:
-        """The binary mask, `[1, R, R, 1]`."""
-        return read_mask(self.mask, resolution, self.face)
-
     def soft_mask(self, resolution: int) -> np.ndarray:
         """The mask with a blurred edge."""
         if not 0 <= self.feather < 1:
@@ -92,9 +88,3 @@ def read_mask(
         f"({inside.mean():.1%}), {resolution}x{resolution}"
     )
     return mask
-
-
-def shown(mask: np.ndarray, channels: int) -> np.ndarray:
-    """A mask as a picture, uint8 `[R, R, C]`."""
-    grey = np.rint(255 * mask[0]).astype(np.uint8)
-    return np.broadcast_to(grey, (*grey.shape[:2], channels))

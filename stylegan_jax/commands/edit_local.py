@@ -60,7 +60,7 @@ class Inpaint(Command, MaskFlags):
     def run(self, bench: Workbench) -> None:
         require_at_least(self, solutions=1)
         generator, count = bench.generator, self.solutions
-        hole = self.hard_mask(generator.resolution)
+        hole = read_mask(self.mask, generator.resolution, self.face)
         # The blur reaches two deviations beyond the hole.
         edge = masks.feather(masks.dilate(hole, 2 * self.feather), self.feather)
         items = [item for item in bench.items(self.inputs) for _ in range(count)]

@@ -122,19 +122,15 @@ def write_all(
     kept: list[np.ndarray] = []
     writes: collections.deque[Future[None]] = collections.deque()
     # The threads compress PNGs while the devices draw.
-    with (
-        ThreadPoolExecutor() as pool,
-        progress_bar() as bar,
-    ):
-        task = bar.add_task("", total=len(names))
-        for name, picture in zip(names, pictures, strict=True):
+    with ThreadPoolExecutor() as pool, progress_bar() as bar:
+        drawn = bar.track(pictures, total=len(names), description="")
+        for name, picture in zip(names, drawn, strict=True):
             path = out.path(f"{name}.png")
             writes.append(pool.submit(outputs.write_png, path, picture, "picture"))
             if len(kept) < keep:
                 kept.append(picture)
             if len(writes) > 32:  # pictures waiting in memory
                 writes.popleft().result()
-            bar.advance(task)
         for write in writes:
             write.result()
     return kept
