@@ -126,8 +126,8 @@ def _labels(root: Path, stored: Any, count: int) -> LabelTable:
     size, names = stored["size"], tuple(stored["names"])
     classes = values.ndim == 1 and values.dtype.kind in "iu"
     vectors = values.ndim == 2 and values.dtype.kind == "f"
-    if len(values) != count:
-        raise UserError(f"{len(values)} labels of {count} images")
+    if values.shape[:1] != (count,):
+        raise UserError(f"labels {values.shape} of {count} images")
     if classes and count:
         classes = values.min() >= 0 and values.max() < size <= MAX_CLASSES
     if not classes and not (vectors and values.shape[1] == size):

@@ -213,6 +213,7 @@ def altered(pyramid, dest, change):
         ({"levels": {"16": [{"file": "../made/index.json"}]}}, "no file '../made"),
         ({"levels": {"16": ["x"]}}, "damaged"),
         ({"levels": {"9" * 30: []}}, "damaged"),
+        ({"levels": {"16": []}}, "damaged"),
         ({"levels": [1]}, "damaged"),
         ({"num_images": 1 << 50}, "images"),
         ({"num_images": "3"}, "num_images is a text"),
@@ -228,6 +229,13 @@ def test_a_hostile_index_reaches_no_other_file_and_no_memory(
 ):
     with pytest.raises(UserError, match=message):
         open_source(altered(pyramid, tmp_path / "a", change))
+
+
+def test_labels_that_are_no_list_are_damaged(pyramid, tmp_path):
+    config = altered(pyramid, tmp_path / "a", {})
+    np.save(tmp_path / "a" / "labels.npy", np.int64(1))
+    with pytest.raises(UserError, match=r"labels \(\) of 3 images"):
+        open_source(config)
 
 
 def test_images_of_another_size_than_promised_are_explained(pyramid, tmp_path):
