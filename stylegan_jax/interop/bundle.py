@@ -73,10 +73,10 @@ def discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 @functools.lru_cache(maxsize=16)  # tracing takes a second, and files hold G and Gs
 def _shapes(config: ModelConfig, *, of_generator: bool) -> dict[str, tuple[int, ...]]:
-    def init() -> dict[str, Any]:
+    def init() -> Any:
         key = jax.random.key(0)
         if of_generator:
-            return _tree(init_generator(key, config).replace(w_avg=None))
+            return _tree(dataclasses.replace(init_generator(key, config), w_avg=None))
         images = jnp.zeros(
             (1, config.resolution, config.resolution, config.num_channels)
         )

@@ -174,7 +174,7 @@ def _description(header: Mapping[str, str]) -> dict[str, Any]:
             "python -m stylegan_jax.convert writes"
         )
     try:
-        found = records.parse(header[_KEY])
+        found: Any = records.parse(header[_KEY])
         records.check(found, {"format": str, "version": int})
     except ValueError:
         found = {"format": None}

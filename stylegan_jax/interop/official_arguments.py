@@ -224,7 +224,8 @@ def _value(key: str, value: Any, default: Any) -> Any:
         return None
     if isinstance(value, bool) and isinstance(default, bool):
         return value
-    if type(value) in (int, float) and type(default) in (int, float, type(None)):
+    number = type(default) in (int, float, type(None))
+    if number and isinstance(value, int | float) and not isinstance(value, bool):
         limit = _MAX_MAPPING_LAYERS if key == "mapping_layers" else _MAX_SIZE
         if 0 <= value <= limit and (isinstance(default, float) or value % 1 == 0):
             value = float(value) if isinstance(default, float) else int(value)

@@ -76,10 +76,9 @@ def kind_of(head: bytes) -> str | None:
 
 
 def _networks(value: object) -> dict[str, PickledNetwork]:
-    found = value if isinstance(value, tuple) else (value,)
-    if len(found) not in (1, 3) or not all(
-        isinstance(network, PickledNetwork) and network.version for network in found
-    ):
+    values = value if isinstance(value, tuple) else (value,)
+    found = [x for x in values if isinstance(x, PickledNetwork) and x.version]
+    if len(found) not in (1, 3) or len(found) != len(values):
         size = f" of {len(value)}" if isinstance(value, tuple | list | dict) else ""
         raise UserError(
             f"holds a {type(value).__name__}{size}, not the tuple (G, D, Gs) or one "

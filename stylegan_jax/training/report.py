@@ -128,7 +128,7 @@ class Report:
         self._tensorboard: tensorboardX.SummaryWriter | None = None
         if jax.process_index() == 0:
             _drop_lines_after(workdir / "metrics.jsonl", restored_nimg)
-            self._open_tensorboard(restored_nimg)
+            self._tensorboard = self._writer(restored_nimg)
             self._reporter = reporter(self._progress)
 
     def due(self, nimg: int) -> bool:
@@ -205,11 +205,10 @@ class Report:
             record[name] = float(value) if math.isfinite(value) else None
         with self._forgiving():
             records.add_line(self._workdir / "metrics.jsonl", record)
-            if self._tensorboard is None:
-                self._open_tensorboard(nimg)
+            writer = self._tensorboard = self._tensorboard or self._writer(nimg)
             for name, value in numbers.items():
-                self._tensorboard.add_scalar(name, float(value), nimg)
-            self._tensorboard.flush()
+                writer.add_scalar(name, float(value), nimg)
+            writer.flush()
 
     def write_grid(self, name: str, nimg: int, image: np.ndarray) -> None:
         """Writes a uint8 image to `samples/NAME_KIMG.png`."""
@@ -239,9 +238,9 @@ class Report:
             with contextlib.suppress(OSError):
                 self._tensorboard.close()
 
-    def _open_tensorboard(self, nimg: int) -> None:
+    def _writer(self, nimg: int) -> tensorboardX.SummaryWriter:
         # A full disk ends its thread; a short queue would then block for ever.
-        self._tensorboard = tensorboardX.SummaryWriter(
+        return tensorboardX.SummaryWriter(
             str(self._workdir / "tensorboard"),
             purge_step=nimg + 1 if nimg else None,
             max_queue=10_000,
