@@ -50,10 +50,8 @@ def find_boundary(
     validation, its plane at the middle between the extremes' mean scores. `extremes`
     are samples from the top and from the bottom each: a share up to 1, a count above;
     at most half of all. `train_share` of them are fitted to, the others measure the
-    accuracy.
-
-    Raises:
-        UserError: values that are not finite, constant scores, or too few samples.
+    accuracy. UserError for values that are not finite, constant scores, or too few
+    samples.
     """
     if not np.isfinite(latents).all() or not np.isfinite(scores).all():
         raise UserError(f"latents or scores of {name!r} are not finite")
@@ -73,12 +71,20 @@ def find_boundary(
     train = np.concatenate([top[:split], bottom[:split]])
     held_out = np.concatenate([top[split:], bottom[split:]])
     rest = order[number:-number]
+    # Imported here: scikit-learn takes a second.
+    from sklearn.linear_model import LinearRegression
+    from sklearn.svm import SVC
+
     if fit == "svm":
-        normal, intercept = _svm_plane(latents[train], np.arange(2 * split) < split)
+        plane = SVC(kernel="linear", C=1.0)
+        plane.fit(latents[train], np.arange(2 * split) < split)
     else:
-        fitted = np.concatenate([train, rest])
+        train = np.concatenate([train, rest])
         middle = (scores[top].mean() + scores[bottom].mean()) / 2
-        normal, intercept = _regression_plane(latents[fitted], scores[fitted] - middle)
+        plane = LinearRegression()
+        plane.fit(latents[train].astype(np.float64), scores[train] - middle)
+    normal = plane.coef_.reshape(-1).astype(np.float64)
+    intercept = float(np.ravel(plane.intercept_)[0])
     sides = latents @ normal + intercept > 0
     threshold = (scores.max() + scores.min()) / 2
     right = sides[rest] == (scores[rest] >= threshold)
@@ -94,7 +100,7 @@ def find_boundary(
         direction=_with_std(direction, latents),
         validation_accuracy=float(np.mean(sides[held_out] == truth)),
         rest_accuracy=float(np.mean(right)) if len(rest) else float("nan"),
-        num_train=len(train) if fit == "svm" else len(train) + len(rest),
+        num_train=len(train),
     )
 
 
@@ -193,24 +199,3 @@ def _condition_among_samples(
 def _with_std(direction: Direction, latents: np.ndarray) -> Direction:
     along = latents.astype(np.float64) @ direction.mean_row
     return dataclasses.replace(direction, std=float(np.std(along)) or None)
-
-
-def _svm_plane(latents: np.ndarray, has_it: np.ndarray) -> tuple[np.ndarray, float]:
-    # Imported here: scikit-learn takes a second.
-    from sklearn.svm import SVC
-
-    machine = SVC(kernel="linear", C=1.0).fit(latents, has_it)
-    return machine.coef_[0].astype(np.float64), float(machine.intercept_[0])
-
-
-def _regression_plane(
-    latents: np.ndarray, scores: np.ndarray
-) -> tuple[np.ndarray, float]:
-    latents, scores = latents.astype(np.float64), scores.astype(np.float64)
-    center, middle = latents.mean(axis=0), scores.mean()
-    spread = latents - center
-    # Least squares, because w may vary in fewer dimensions than it has.
-    slopes, *_ = np.linalg.lstsq(
-        spread.T @ spread, spread.T @ (scores - middle), rcond=None
-    )
-    return slopes, float(middle - center @ slopes)

@@ -92,10 +92,8 @@ def load_directions(
 ) -> tuple[Direction, ...]:
     """The directions of a `.safetensors`, of a `.npy`, or of all `.npy` in a folder.
 
-    `space` is that of `.npy` files whose names do not say it.
-
-    Raises:
-        UserError: no such file, another kind, or damaged.
+    `space` is that of `.npy` files whose names do not say it. UserError for no such
+    file, another kind, or damaged.
     """
     path = Path(path)
     if not path.exists():

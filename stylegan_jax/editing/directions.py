@@ -141,8 +141,7 @@ def apply(
             counts standard deviations.
         distance: "relative" adds `amount`; "absolute" moves to that `signed_distance`.
 
-    Raises:
-        UserError: mismatched sizes or layers, or another `distance`.
+    UserError for mismatched sizes or layers, or another `distance`.
     """
     if distance not in ("relative", "absolute"):
         raise UserError(f"distance {distance!r} is not relative or absolute")
@@ -209,10 +208,8 @@ def condition(
     """The direction nearest to `primary` that is orthogonal to all `others`.
 
     It acts in the layers of `primary`; its plane contains the planes' intersection.
-    `name` is by default as in InterFaceGAN, `smile_c_age_gender`.
-
-    Raises:
-        UserError: other spaces or sizes, or nothing is left of `primary`.
+    `name` is by default as in InterFaceGAN, `smile_c_age_gender`. UserError for other
+    spaces or sizes, or nothing is left of `primary`.
 
     Source: InterFaceGAN, section 3.2, equation 7 for one condition and its
     `project_boundary`; for several the orthogonal projection, by least squares.

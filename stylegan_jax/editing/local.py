@@ -32,7 +32,7 @@ from stylegan_jax.inversion.recipes import (
     with_perceptual,
 )
 from stylegan_jax.inversion.solver import Optimizer, Plan
-from stylegan_jax.inversion.terms import PixelTerm, StayTerm, Term
+from stylegan_jax.inversion.terms import FeatureTerm, PixelTerm, StayTerm, Term
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator
 
@@ -110,13 +110,14 @@ def mean_start(
 
     `spread` adds U[-spread, spread], one vector per image, to all rows (paper: 0.4).
     """
-    config = generator.config
-    w_avg = jnp.zeros(config.w_dim) if generator.w_avg is None else generator.w_avg
-    w = jnp.broadcast_to(w_avg, (count, config.w_dim))
+    size = generator.config.w_dim
+    w = jnp.zeros((count, size))
+    if generator.w_avg is not None:
+        w = w + generator.w_avg[None]
     if spread:
         key = jax.random.key(0) if key is None else key
         w = w + jax.random.uniform(key, w.shape, minval=-spread, maxval=spread)
-    ws = jnp.broadcast_to(w[:, None], (count, config.num_ws, config.w_dim))
+    ws = jnp.broadcast_to(w[:, None], (count, generator.config.num_ws, size))
     return Code(ws, stored_noise(generator, count))
 
 
@@ -335,24 +336,16 @@ class Hidden:
         return self.term(self.visible * images, code)
 
 
-@struct.dataclass
-class ColourTerm:
+def colour_term(target: Array, mask: Array | None) -> FeatureTerm:
     """Mean squared difference of `colour_gram`, a style without a feature network."""
-
-    target: Array  # [N, C + 1, C + 1]
-    mask: Array  # [N or 1, H, W, 1]
-
-    __repr__ = short_repr
-
-    def __call__(self, images: Array, code: Code) -> Array:
-        """`[N]`."""
-        return jnp.mean((colour_gram(images, self.mask) - self.target) ** 2, (1, 2))
-
-
-def colour_term(target: Array, mask: Array | None) -> ColourTerm:
-    """The term of the colours of target images inside a mask."""
     mask = jnp.ones_like(target[:1, :, :, :1]) if mask is None else mask
-    return ColourTerm(colour_gram(target, mask), mask)
+    return FeatureTerm(colour_gram(target, mask), 1.0, {}, _colours, (mask,))
+
+
+def _colours(term: FeatureTerm, images: Array) -> Array:
+    assert term.masks is not None
+    found = colour_gram(images, term.masks[0])
+    return jnp.mean((found - term.target) ** 2, (1, 2))
 
 
 def colour_gram(images: Array, mask: Array) -> Array:

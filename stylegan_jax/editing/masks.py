@@ -156,10 +156,8 @@ def parse(
     `box:LEFT,TOP,RIGHT,BOTTOM` and `ellipse:X,Y,RADIUS_X,RADIUS_Y` in fractions of the
     side, one of `PARTS`, or a picture (`read_picture`), with `NAME.png=3` for class 3.
 
-    Pictures are cut at a half unless `soft`.
-
-    Raises:
-        UserError: another description, or an empty mask.
+    Pictures are cut at a half unless `soft`. UserError for another description, or an
+    empty mask.
     """
     words = [text] if Path(text).is_file() else text.split("+")
     masks = [_parse(word, resolution, frame, soft=soft) for word in words]
@@ -213,10 +211,8 @@ def read_picture(
     Alpha counts where it varies, otherwise luminance. Values are relative to the file's
     range if they use more than half of it, else to their largest; of two values, one of
     them 0, the other is inside. Cut at a half unless `soft`; `value` is the class
-    inside.
-
-    Raises:
-        UserError: missing file, no picture, another size, empty, full, or ambiguous.
+    inside. UserError for a missing file, no picture, another size, empty, full, or
+    ambiguous.
     """
     try:
         levels, kind = images.read_levels(path)

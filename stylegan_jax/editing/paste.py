@@ -81,11 +81,9 @@ def paste_edit(
 
     The difference of both codes' pictures is added, which keeps detail that the network
     does not draw or the inversion missed; `whole` pastes the whole picture. `inverted`
-    is `inversion.code.load` of the file that `invert` wrote, of one image;
-    `photograph` is by default where `invert` read it.
-
-    Raises:
-        UserError: several images, or a missing, unknown or too small photograph.
+    is `inversion.code.load` of the file that `invert` wrote, of one image; `photograph`
+    is by default where `invert` read it. UserError for several images, or a missing,
+    unknown or too small photograph.
     """
     if len(edited) != 1 or len(inverted.code) != 1:
         raise UserError(

@@ -18,12 +18,13 @@ from jax import Array
 
 from stylegan_jax.classifiers.classifier import Classifier
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.editing.mixing import code_of_z
 from stylegan_jax.errors import UserError
-from stylegan_jax.io import grids, images
+from stylegan_jax.inversion.code import Code, draw_pictures
+from stylegan_jax.io import grids
 from stylegan_jax.metrics import draws, streaming
 from stylegan_jax.metrics.draws import LabelDistribution
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.ops.latents import truncate
 
 _MAX_CONDITION = 100.0  # of the matrix of changes; beyond it is all noise
 _MIN_CELL = 64  # pixels of a picture, for its captions' sake
@@ -80,24 +81,25 @@ class Rescoring:
         def named(values: np.ndarray) -> dict[str, float]:
             return dict(zip(self.attributes, values.tolist(), strict=True))
 
-        records = []
-        for row, name in enumerate(self.directions):
-            ratio = self.selectivity(row)
-            known = self.own(row) is not None and np.isfinite(ratio)  # JSON has no inf
-            records.append(
+        def ratio(row: int) -> float | None:
+            found = self.selectivity(row)
+            known = self.own(row) is not None and np.isfinite(found)  # JSON has no inf
+            return found if known else None
+
+        return {
+            "count": self.count,
+            "unit": "standard deviations of each classifier's logit over the samples",
+            "logit_stds": named(self.stds),
+            "directions": [
                 {
                     "name": name,
                     "amount": float(self.amounts[row]),
                     "changes": named(self.changes[row]),
                     "standard_errors": named(self.errors[row]),
-                    "own_over_largest_other": ratio if known else None,
+                    "own_over_largest_other": ratio(row),
                 }
-            )
-        return {
-            "count": self.count,
-            "unit": "standard deviations of each classifier's logit over the samples",
-            "logit_stds": named(self.stds),
-            "directions": records,
+                for row, name in enumerate(self.directions)
+            ],
         }
 
 
@@ -245,23 +247,16 @@ def draw_rows(
     units of the direction's `std` (1 if unknown). `labels` are one-hot
     `[1, label_size]`; truncation comes before a direction in w is added.
     """
-
-    @jax.jit
-    def draw(generator: Generator, z: Array, steps: tuple[Array, Array]) -> Array:
-        count = len(steps[0])
-        given = None if labels is None else jnp.repeat(jnp.asarray(labels), count, 0)
-        ws = generator.map(z[None] + steps[0], given)
-        if generator.w_avg is not None:
-            ws = truncate(ws, generator.w_avg, psi, cutoff)
-        return generator.synthesize(ws + steps[1])
-
+    given = None if labels is None else labels.repeat(len(steps), 0)
     pictures, names = [], []
     for direction in directions:
         amounts = [step * (direction.std or 1.0) for step in steps]
         in_z, in_w = moves(generator, [direction] * len(steps), amounts)
         for person in np.asarray(z, np.float32):
-            drawn = draw(generator, person, (in_z[1:], in_w[1:]))
-            pictures += list(images.to_uint8(np.asarray(drawn)))
+            people = person + in_z[1:]
+            code = code_of_z(generator, people, psi, cutoff=cutoff, labels=given)
+            code = Code(code.ws + in_w[1:], code.noise)
+            pictures += list(draw_pictures(generator, code))
         names += [direction.name, *[""] * (len(z) - 1)]
     return grids.labelled(
         pictures,

@@ -126,8 +126,7 @@ def load(
 ) -> StoredCode:
     """Reads a file of `save`; given a generator also a .npy or .npz as `from_array`.
 
-    Raises:
-        UserError: no such file, not a code, damaged, or of another network.
+    UserError for no such file, not a code, damaged, or of another network.
     """
     path = Path(path)
     if not path.is_file():

@@ -55,14 +55,11 @@ def invert(
                 save(inversion.code)
 
     Targets are uint8 `[R, R, C]` each, `labels` `[1, label_size]` of all of them;
-    `features` are of `recipes.load_features`. `given` is a start for each image,
-    noise included, besides those of the recipe. Results depend on `batch_size`, images
-    per device, by rounding only. There is a step every `chunk` iterations, with
-    `frames` a picture too. Unfinished work is kept in `folder` every `save_seconds`,
-    and resumed.
-
-    Raises:
-        UserError: images of another size, or settings that do not go together.
+    `features` are of `recipes.load_features`. `given` is a start for each image, noise
+    included, besides those of the recipe. Results depend on `batch_size`, images per
+    device, by rounding only. There is a step every `chunk` iterations, with `frames` a
+    picture too. Unfinished work is kept in `folder` every `save_seconds`, and resumed.
+    UserError for images of another size, or settings that do not go together.
     """
     if batch_size < 1:
         raise UserError(f"`batch_size` {batch_size} must be at least 1")
@@ -221,7 +218,7 @@ class _Batch:
         targets, keys, code, latent = jax.device_put(
             (targets, keys, code, latent), self.targets.sharding
         )
-        found = fit(
+        return fit(
             self.generator,
             code,
             make_terms(stage, targets, code, self.features),
@@ -235,28 +232,21 @@ class _Batch:
             chunk=chunk,
             resume=state,
         )
-        for solution in found:
-            if solution.latent is None:  # only noise has moved
-                solution = dataclasses.replace(solution, latent=latent)
-            yield solution
 
     def _first_code(self) -> tuple[Code, Array | None]:
         """The start of each image and kind, `[N x kinds]`, an image's side by side."""
         generator, recipe, labels = self.generator, self.recipe, self.labels
         pairs = jax.vmap(jax.random.split)(self.keys)
-        count, num_ws = len(self.keys), generator.config.num_ws
         noise = (
             draw_noise(generator, pairs[:, 0])
             if recipe.noise == "random"
-            else stored_noise(generator, count)
+            else stored_noise(generator, len(pairs))
         )
         guess = None
         if self.regression is not None:
             guess = _guessed(self.regression, self.targets)
-        found: list[Code] = []
-        latents: list[Array] = []
-        for start in recipe.starts:
-            latent = spaces.start_latent(
+        latents = [
+            spaces.start_latent(
                 generator,
                 pairs[:, 1],
                 space=recipe.space,
@@ -265,10 +255,15 @@ class _Batch:
                 labels=labels,
                 guess=guess,
             )
+            for start in recipe.starts
+        ]
+
+        def code_of(latent: Array) -> Code:
             ws = spaces.to_ws(generator, latent, recipe.space, labels)
-            ws = jnp.broadcast_to(ws, (count, num_ws, ws.shape[2]))
-            found.append(Code(ws, noise))
-            latents.append(latent)
+            shape = (len(pairs), generator.config.num_ws, ws.shape[2])
+            return Code(jnp.broadcast_to(ws, shape), noise)
+
+        found = [code_of(latent) for latent in latents]
         if self.given is not None:
             found.append(self.given)
         code = jax.tree.map(lambda *parts: _interleaved(parts), *found)
@@ -308,8 +303,7 @@ def _guessed(regression: spaces.Regression, targets: Array) -> Array:
 
 def _interleaved(parts: Sequence[Array]) -> Array:
     """`[N, ...]` each to `[N x parts, ...]`, those of an image side by side."""
-    stacked = jnp.stack(list(parts), 1)
-    return stacked.reshape(-1, *stacked.shape[2:])
+    return jnp.stack(list(parts), 1).reshape(-1, *parts[0].shape[1:])
 
 
 def _best_starts(loss: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

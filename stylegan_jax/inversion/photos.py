@@ -64,8 +64,7 @@ def read(
         landmarks: for `aligned`, in place of detection: a file of one image's landmarks
             (`alignment.landmarks`), or a folder with a file for each.
 
-    Raises:
-        UserError: no face detector, or one file of landmarks for several images.
+    UserError for no face detector, or one file of landmarks for several images.
     """
     if landmarks is not None and not landmarks.is_dir() and len(paths) != 1:
         raise UserError(
@@ -78,13 +77,14 @@ def read(
         try:
             if aligned:
                 points = None if landmarks is None else _points(landmarks, path.stem)
-                face = align(
-                    images.read_image(path, 3), size=resolution, landmarks=points
-                )[0]
+                photo = images.read_image(path, 3)
+                face = align(photo, size=resolution, landmarks=points)[0]
                 pixels = images.convert_channels(face.crop, num_channels)
                 quad = face.quad
             else:
-                pixels, quad = _central_square(path, resolution, num_channels)
+                photo = images.read_image(path, num_channels)
+                pixels = resampling.square_box(photo, resolution)
+                quad = central_quad(photo.shape)
         except MissingLandmarkerError:
             raise
         except (images.UnreadableImageError, UserError, OSError) as error:
@@ -105,10 +105,3 @@ def _points(landmarks: Path, name: str) -> list[np.ndarray]:
     raise UserError(
         f"{landmarks} has no landmarks of it: {name} with {', '.join(LANDMARK_ENDINGS)}"
     )
-
-
-def _central_square(
-    path: Path, resolution: int, num_channels: int
-) -> tuple[np.ndarray, np.ndarray]:
-    photo = images.read_image(path, num_channels)
-    return resampling.square_box(photo, resolution), central_quad(photo.shape)

@@ -97,7 +97,7 @@ class Solution:
     """Best result of a search so far, for N images."""
 
     code: Code
-    latent: Array | np.ndarray | None  # in its space; None if only noise moved
+    latent: Array | np.ndarray | None  # in its space; as given if only noise moved
     loss: np.ndarray  # [N], of the code; of the last iteration where the last is kept
     history: np.ndarray  # losses [iterations, N]; a stopped image's is constant
     steps: np.ndarray  # [N], iterations of each image
@@ -151,9 +151,8 @@ def fit(
         chunk: iterations between two solutions.
         resume: as of `solve`.
 
-    Raises:
-        UserError: unknown layers or space, no noise to move, or a start of another
-            network.
+    UserError for unknown layers or space, no noise to move, or a start of another
+    network.
     """
     codes.check(generator, start)
     num_ws = generator.config.num_ws
@@ -188,10 +187,10 @@ def fit(
     history = np.zeros((0, len(start)), np.float32)
     for state, losses in solve(problem, moving, plan, chunk=chunk, resume=resume):
         history = np.concatenate([history, losses])
-        code, latent = _copied(problem, state.best)
+        code, moved = _copied(problem, state.best)
         yield Solution(
             code=code,
-            latent=latent,
+            latent=latent if moved is None else moved,
             loss=np.array(state.best_loss),
             history=history,
             steps=np.array(state.steps),

@@ -54,17 +54,15 @@ class Optimizer:
     cooldown: float = 0.0  # share of the iterations with a cosine descent to 0
 
     def __post_init__(self) -> None:
+        shares = self.warmup, self.cooldown
         if self.name not in ("adam", "sgd"):
             raise UserError(f"optimizer {self.name!r} is not adam or sgd")
-        if not self.learning_rate > 0 or not self.eps > 0:
+        if not (self.learning_rate > 0 and self.eps > 0):
             raise UserError(
                 f"learning rate {self.learning_rate} and eps {self.eps} must be above 0"
             )
-        if not (0 <= self.warmup <= 1 and 0 <= self.cooldown <= 1):
-            raise UserError(
-                f"warmup {self.warmup} and cooldown {self.cooldown} are shares of the "
-                "iterations, 0 to 1"
-            )
+        if not all(0 <= share <= 1 for share in shares):
+            raise UserError(f"warmup and cooldown {shares} are shares from 0 to 1")
 
     def rate(self, step: ArrayLike, steps: ArrayLike) -> Array:
         """The learning rate at `step` of `steps`.
@@ -153,19 +151,11 @@ def solve(
 
     The last state's `best` is the result and `best_loss` its loss.
 
-    Args:
-        problem: compiled once per shape, optimizer, plateau and `chunk`.
-        start: a tree of arrays `[N, ...]`.
-        chunk: iterations per call of the compiled program, at most.
-        resume: a state (or list of its leaves) of an earlier call with the same
-            problem, start and plan. The result equals that of an uninterrupted run.
-
-    Yields:
-        The state and the chunk's losses `[iterations, N]`, at least once. The next
-        chunk donates the state: keep `jax.tree.map(np.array, state)`.
-
-    Raises:
-        UserError: `chunk` below 1, or `resume` of another search.
+    The state comes with the chunk's losses `[iterations, N]`, at least once; the next
+    chunk donates it: keep `jax.tree.map(np.array, state)`. One program is compiled per
+    shape of the problem, optimizer, plateau and `chunk`. Variables are a tree of arrays
+    `[N, ...]`. Resumed from a state (or list of its leaves) of the same search, results
+    equal those of an uninterrupted one. UserError for a state of another search.
     """
     if chunk < 1:
         raise UserError(f"chunks of {chunk} iterations: at least one")
@@ -204,11 +194,11 @@ def begin(start: Moving, plan: Plan) -> State:
     """The state before the first iteration."""
     first = jax.tree.leaves(start)[0]
     count = first.shape[0]
-    # Typed as the compiled program returns it; otherwise it compiles twice.
+    # Typed as the compiled program returns it; otherwise it compiles twice. Copies:
+    # the state is donated, and start is the caller's.
     endless = jnp.full(count, jnp.inf, jnp.float32)
     state = State(
         step=jnp.int32(0),
-        # Copies: the state is donated, and start is the caller's.
         moving=jax.tree.map(jnp.copy, start),
         opt_state=plan.optimizer.transformation(plan.steps).init(start),
         best=jax.tree.map(jnp.copy, start),
@@ -221,7 +211,7 @@ def begin(start: Moving, plan: Plan) -> State:
     )
     if not isinstance(first.sharding, NamedSharding):
         return state
-    # Placed as the compiled program returns them, or it compiles twice.
+    # Placed as the compiled program returns it, likewise.
     mesh = first.sharding.mesh
     everywhere = NamedSharding(mesh, PartitionSpec())
     spread = first.sharding if mesh.size > 1 else everywhere
@@ -235,8 +225,7 @@ def _restored(empty: State, stored: Sequence[np.ndarray]) -> State:
     shapes = [(x.shape, x.dtype) for x in like]
     if shapes != [(x.shape, x.dtype) for x in stored]:
         raise UserError("the stored state is of other images or settings; start anew")
-    put = [
-        # Copies: the state is donated.
+    put = [  # copies: the state is donated
         jax.device_put(x, old.sharding, may_alias=False)
         for x, old in zip(stored, like, strict=True)
     ]

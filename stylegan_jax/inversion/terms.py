@@ -16,6 +16,7 @@ Source: Abdal et al. 2019 (Image2StyleGAN) and 2020 (Image2StyleGAN++), equation
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import chex
 import jax
@@ -97,28 +98,22 @@ class PixelTerm:
 
 
 @struct.dataclass
-class PerceptualTerm:
-    """`weight sum_j 1/N_j ||mask_j (F_j(images) - F_j(target))||^2`.
+class FeatureTerm:
+    """`weight` times a distance of features of images from those of a target."""
 
-    F_j are ReLUs of VGG16, N_j their numbers of values.
-    """
-
-    targets: tuple[Array, ...]  # features
-    masks: tuple[Array, ...] | None  # one per layer
+    target: Any  # features
     weight: Array | float
     params: Params
-    layers: tuple[int, ...] = struct.field(pytree_node=False)
+    distance: Callable[..., Array] = struct.field(pytree_node=False)  # (term, images)
+    masks: tuple[Array, ...] | None = None  # one per layer
+    layers: tuple[int, ...] = struct.field(pytree_node=False, default=())
+    function: Any = struct.field(pytree_node=False, default=None)  # of your network
 
     __repr__ = short_repr
 
     def __call__(self, images: Array, code: Code) -> Array:
         """`[N]`."""
-        loss = jnp.zeros(images.shape[0])
-        found = vgg_features(self.params, images, self.layers)
-        for j, (a, b) in enumerate(zip(found, self.targets, strict=True)):
-            difference = a - b if self.masks is None else self.masks[j] * (a - b)
-            loss += jnp.mean(difference**2, (1, 2, 3))
-        return self.weight * loss
+        return self.weight * self.distance(self, images)
 
 
 def perceptual_term(
@@ -128,42 +123,25 @@ def perceptual_term(
     mask: Array | None = None,
     weight: Array | float = 1e-5,
     layers: Sequence[int] = IMAGE2STYLEGAN2_LAYERS,
-) -> PerceptualTerm:
-    """The term of target images `[N, H, W, C]` in [-1, 1].
+) -> FeatureTerm:
+    """`weight sum_j 1/N_j ||mask_j (F_j(images) - F_j(target))||^2`.
 
-    `params` are of `features.vgg16.load`, `layers` indices of ReLUs in torchvision's
-    VGG16; `mask` is resampled to each layer (linear, antialiased).
+    F_j are ReLUs of VGG16 by their `layers`, indices in torchvision's, N_j their sizes.
+    The target is `[N, H, W, C]` in [-1, 1], `params` are of `features.vgg16.load`; the
+    mask is resampled to each layer (linear, antialiased).
     """
-    targets = vgg_features(params, target, layers)
-    masks = masks_like(mask, targets)
-    return PerceptualTerm(targets, masks, weight, params, tuple(layers))
+    found = vgg_features(params, target, layers)
+    masks = masks_like(mask, found)
+    return FeatureTerm(found, weight, params, _perceptual, masks, tuple(layers))
 
 
-@struct.dataclass
-class StyleTerm:
-    """`weight mean(D / (C H W))^2`, D the difference of Gram matrices of features.
-
-    A Gram matrix is `(mask F)^T (mask F)`, summed over pixels. The papers give no
-    normalisation; this one is Barbershop's, of the same authors.
-    """
-
-    targets: tuple[Array, ...]  # Gram matrices, [N, C, C]
-    masks: tuple[Array, ...] | None
-    weight: Array | float
-    params: Params
-    layers: tuple[int, ...] = struct.field(pytree_node=False)
-
-    __repr__ = short_repr
-
-    def __call__(self, images: Array, code: Code) -> Array:
-        """`[N]`."""
-        loss = jnp.zeros(images.shape[0])
-        found = vgg_features(self.params, images, self.layers)
-        for features, g, target in zip(
-            found, _grams(found, self.masks), self.targets, strict=True
-        ):
-            loss += gram_distance(g, target, features.shape)
-        return self.weight * loss
+def _perceptual(term: FeatureTerm, images: Array) -> Array:
+    found = vgg_features(term.params, images, term.layers)
+    loss = jnp.zeros(images.shape[0])
+    for j, (a, b) in enumerate(zip(found, term.target, strict=True)):
+        difference = a - b if term.masks is None else term.masks[j] * (a - b)
+        loss += jnp.mean(difference**2, (1, 2, 3))
+    return loss
 
 
 def style_term(
@@ -173,12 +151,27 @@ def style_term(
     mask: Array | None = None,
     weight: Array | float = 5e-7,
     layers: Sequence[int] = STYLE_LAYERS,
-) -> StyleTerm:
-    """The term of target images; arguments as of `perceptual_term`."""
-    features = vgg_features(params, target, layers)
-    masks = masks_like(mask, features)
-    grams = _grams(features, masks)
-    return StyleTerm(grams, masks, weight, params, tuple(layers))
+) -> FeatureTerm:
+    """`weight mean(D / (C H W))^2`, D the difference of Gram matrices of features.
+
+    A Gram matrix is `(mask F)^T (mask F)`, summed over pixels. The papers give no
+    normalisation; this one is Barbershop's, of the same authors. Arguments are as of
+    `perceptual_term`.
+    """
+    found = vgg_features(params, target, layers)
+    masks = masks_like(mask, found)
+    grams = _grams(found, masks)
+    return FeatureTerm(grams, weight, params, _style, masks, tuple(layers))
+
+
+def _style(term: FeatureTerm, images: Array) -> Array:
+    found = vgg_features(term.params, images, term.layers)
+    loss = jnp.zeros(images.shape[0])
+    for features, a, b in zip(
+        found, _grams(found, term.masks), term.target, strict=True
+    ):
+        loss += gram_distance(a, b, features.shape)
+    return loss
 
 
 def gram(features: Array, mask: Array | None = None) -> Array:
@@ -198,52 +191,29 @@ def gram_distance(a: Array, b: Array, shape: Sequence[int]) -> Array:
     return jnp.mean(((a - b) / math.prod(shape[1:])) ** 2, (1, 2))
 
 
-@struct.dataclass
-class LpipsTerm:
-    """`weight` times LPIPS; see `lpips_term`."""
-
-    targets: tuple[Array, ...]  # of lpips.units
-    weight: Array | float
-    params: Params
-
-    __repr__ = short_repr
-
-    def __call__(self, images: Array, code: Code) -> Array:
-        """`[N]`."""
-        found = lpips.units(self.params, seen(images))
-        return self.weight * lpips.compare(self.params, found, self.targets).sum(1)
-
-
 def lpips_term(
     target: Array, params: Params, *, weight: Array | float = 1.0
-) -> LpipsTerm:
-    """The term of target images, with parameters of `features.lpips.load`."""
-    return LpipsTerm(lpips.units(params, seen(target)), weight, params)
+) -> FeatureTerm:
+    """`weight` times LPIPS, with parameters of `features.lpips.load`."""
+    return FeatureTerm(lpips.units(params, seen(target)), weight, params, _lpips)
 
 
-@struct.dataclass
-class FeatureTerm:
-    """`weight / size ||f(images) - f(target)||^2` of a network of your own."""
-
-    targets: Array  # [N, size]
-    weight: Array | float
-    params: Params
-    function: Callable[[Params, Array], Array] = struct.field(pytree_node=False)
-
-    __repr__ = short_repr
-
-    def __call__(self, images: Array, code: Code) -> Array:
-        """`[N]`."""
-        found = self.function(self.params, _levels(images))
-        return self.weight * jnp.mean((found - self.targets) ** 2, 1)
+def _lpips(term: FeatureTerm, images: Array) -> Array:
+    found = lpips.units(term.params, seen(images))
+    return lpips.compare(term.params, found, term.target).sum(1)
 
 
 def feature_term(
     target: Array, network: FrozenNetwork, *, weight: Array | float = 1.0
 ) -> FeatureTerm:
-    """The term of target images and a network that takes floats of 0 to 255."""
-    targets = network.function(network.params, _levels(target))
-    return FeatureTerm(targets, weight, network.params, network.function)
+    """`weight / size ||f(images) - f(target)||^2`; f takes floats of 0 to 255."""
+    f, params = network.function, network.params
+    return FeatureTerm(f(params, _levels(target)), weight, params, _own, function=f)
+
+
+def _own(term: FeatureTerm, images: Array) -> Array:
+    found = term.function(term.params, _levels(images))
+    return jnp.mean((found - term.target) ** 2, 1)
 
 
 def vgg_features(
