@@ -55,27 +55,27 @@ class Direction:
     def __post_init__(self) -> None:
         vector = np.array(self.vector, np.float64)
         if vector.ndim not in (1, 2) or not vector.size:
-            self._refuse(f"has shape {vector.shape}, not [w_dim] or [layers, w_dim]")
+            self.refuse(f"has shape {vector.shape}, not [w_dim] or [layers, w_dim]")
         if self.space not in ("w", "z"):
-            self._refuse(f"has space {self.space!r}, which is not w or z")
+            self.refuse(f"has space {self.space!r}, which is not w or z")
         if self.space == "z" and (vector.ndim == 2 or self.layers is not None):
-            self._refuse("is in z, which has no layers; give one [z_dim] and no layers")
+            self.refuse("is in z, which has no layers; give one [z_dim] and no layers")
         if self.layers is not None:
             high = len(vector) if vector.ndim == 2 else np.inf
             known = all(0 <= layer < high for layer in self.layers)
             if not known or not 0 < len(self.layers) == len(set(self.layers)):
-                self._refuse(
+                self.refuse(
                     f"has layers {list(self.layers)}; they must be different, from 0 "
                     f"to {high - 1}"
                 )
         rows = _acting(vector, self.layers)
         length = float(np.sqrt(np.mean(np.sum(rows**2, axis=1))))
         if not np.isfinite(vector).all() or not np.isfinite(self.intercept):
-            self._refuse("has numbers that are not finite")
+            self.refuse("has numbers that are not finite")
         if not length > 0:
-            self._refuse("is zero, which points nowhere")
+            self.refuse("is zero, which points nowhere")
         if self.std is not None and not 0 < self.std < np.inf:
-            self._refuse(f"has std {self.std}, which is not positive")
+            self.refuse(f"has std {self.std}, which is not positive")
         vector = vector / length
         vector.setflags(write=False)
         object.__setattr__(self, "vector", vector)
@@ -84,12 +84,13 @@ class Direction:
     def require_dim(self, size: int) -> None:
         """Raises UserError unless the network's latents have `size` dimensions."""
         if self.dim != size:
-            self._refuse(
+            self.refuse(
                 f"has {self.dim} numbers and this network's {self.space} {size}; it "
                 "belongs to another network"
             )
 
-    def _refuse(self, reason: str) -> NoReturn:
+    def refuse(self, reason: str) -> NoReturn:
+        """Raises UserError."""
         raise UserError(f"direction {self.name!r} {reason}")
 
     @property
@@ -105,16 +106,16 @@ class Direction:
     def rows(self, num_layers: int, layers: Sequence[int] | None = None) -> np.ndarray:
         """The step of each layer for an amount of 1, float64 `[L, D]`."""
         if self.space == "z":
-            self._refuse("is in z; add it to z before mapping")
+            self.refuse("is in z; add it to z before mapping")
         if self.vector.ndim == 2 and len(self.vector) != num_layers:
-            self._refuse(
+            self.refuse(
                 f"is for {len(self.vector)} layers, and these codes have {num_layers}"
             )
         full = np.broadcast_to(self.vector, (num_layers, self.dim))
         layers = self.layers if layers is None else tuple(layers)
         chosen = list(range(num_layers) if layers is None else layers)
         if not chosen or not set(chosen) <= set(range(num_layers)):
-            self._refuse(f"has layers {chosen}, not some of 0 to {num_layers - 1}")
+            self.refuse(f"has layers {chosen}, not some of 0 to {num_layers - 1}")
         return np.where(np.isin(np.arange(num_layers), chosen)[:, None], full, 0.0)
 
 
@@ -155,14 +156,7 @@ def apply(
 
 
 def move(code: Code, direction: Direction, amount: Array | float) -> Code:
-    """`apply`, relative, of a `Code`; noise stays.
-
-    `amount` is a scalar or `[N]`.
-    """
-    if direction.space != "w":
-        raise UserError(
-            f"direction {direction.name!r} is of z; apply moves z, before it is mapped"
-        )
+    """`apply`, relative, of a `Code` by a scalar or `[N]`; noise stays."""
     return Code(apply(code.ws, direction, amount, distance="relative"), code.noise)
 
 
@@ -172,10 +166,7 @@ def signed_distance(
     *,
     layers: Sequence[int] | None = None,
 ) -> Array:
-    """Signed distance of codes from the direction's plane, `[N]`.
-
-    For `[N, L, D]` the mean over the acting layers.
-    """
+    """Signed distance of codes from the plane, `[N]`; a mean over acting layers."""
     codes = jnp.asarray(codes)
     rows = jnp.asarray(_rows_for(codes.shape, direction, layers), codes.dtype)
     axes = tuple(range(1, codes.ndim))
@@ -188,16 +179,16 @@ def _rows_for(
 ) -> np.ndarray:
     """`[D]` for codes `[N, D]`, `[L, D]` for `[N, L, D]`."""
     if len(shape) not in (2, 3) or shape[-1] != direction.dim:
-        raise UserError(
-            f"direction {direction.name!r} has {direction.dim} dimensions and does not "
-            f"fit codes of shape {tuple(shape)}; it belongs to another network"
+        direction.refuse(
+            f"has {direction.dim} dimensions and does not fit codes of shape "
+            f"{tuple(shape)}; it belongs to another network"
         )
     if len(shape) == 3:
         return direction.rows(shape[1], layers)
     if direction.vector.ndim == 2 or direction.layers or layers is not None:
-        raise UserError(
-            f"direction {direction.name!r} acts on layers, and codes of shape "
-            f"{tuple(shape)} have none; give one w per layer"
+        direction.refuse(
+            f"acts on layers, and codes of shape {tuple(shape)} have none; give one w "
+            "per layer"
         )
     return direction.vector
 
@@ -216,14 +207,13 @@ def condition(
     """
     if not others:
         return primary
-    for other in others:
-        if other.space != primary.space or other.dim != primary.dim:
-            raise UserError(
-                f"direction {other.name!r} ({other.dim} numbers in {other.space}) "
-                f"cannot be kept from {primary.name!r} ({primary.dim} in "
-                f"{primary.space})"
-            )
     every = [primary, *others]
+    for other in others:
+        if (other.space, other.dim) != (primary.space, primary.dim):
+            other.refuse(
+                f"({other.dim} numbers in {other.space}) cannot be kept from "
+                f"{primary.name!r} ({primary.dim} in {primary.space})"
+            )
     deep = {len(d.vector) for d in every if d.vector.ndim == 2}
     if len(deep) > 1:
         raise UserError(f"directions of {primary.name!r} have other numbers of layers")

@@ -170,7 +170,8 @@ def inpaint(
     images = jnp.where(hole <= 0, images, 0.0)
     if rows is None:
         rows = rows_of_18(INPAINTING_ROWS, generator.config.num_ws)
-    seen = _look(search, images, known, hide=True)
+    pixels, *features = _look(search, images, known)
+    seen = [pixels, *(Hidden(term, known) for term in features)]
     edge = 1 - known if edge is None else jnp.maximum(edge, 1 - known)
 
     def targets(drawn: Array) -> list[Term]:
@@ -312,13 +313,10 @@ def _pixels(target: Array, mask: Array | None, factor: float = 1.0) -> Term:
     return PixelTerm(target, mask, PIXEL_WEIGHT * factor)
 
 
-def _look(
-    search: Search, target: Array, mask: Array | None, *, hide: bool = False
-) -> list[Term]:
+def _look(search: Search, target: Array, mask: Array | None) -> list[Term]:
     found = [_pixels(target, mask)]
     if search.perceptual is not None:
-        term = search.perceptual(target, mask)
-        found.append(Hidden(term, mask) if hide and mask is not None else term)
+        found.append(search.perceptual(target, mask))
     return found
 
 

@@ -161,12 +161,9 @@ def transfer(
 ) -> Array:
     """The first image with features of the second, float32 `[N, H, W, C]`.
 
-    Args:
-        first: gives everything behind the features.
-        combine: of the features `[N, R, R, C]` of both.
-        layers: number of layers before the features are taken.
-        share: interpolates the latents behind the features towards those of the second;
-            0 in the paper.
+    Features `[N, R, R, C]` of both are combined after some `layers`; everything behind
+    is of the first, its latents interpolated by `share` towards the second's (paper:
+    0).
     """
     own = generator.features(first.ws, first.noise, layers=layers)
     other = generator.features(second.ws, second.noise, layers=layers)
@@ -174,19 +171,14 @@ def transfer(
     return generator.finish(combine(own, other), ws, first.noise, layers=layers)
 
 
-def copy_inside(mask: Array) -> Combine:
-    """`(1 - M) A + M B`; the mask `[1, H, W, 1]` is resampled by nearest neighbours."""
-
-    def combine(own: Array, other: Array) -> Array:
-        inside = resize(mask, own.shape[1])
-        return ((1 - inside) * own + inside * other).astype(own.dtype)
-
-    return combine
-
-
-def average(t: float) -> Combine:
+def average(t: Array | float) -> Combine:
     """`(1 - t) A + t B` everywhere."""
     return lambda own, other: ((1 - t) * own + t * other).astype(own.dtype)
+
+
+def copy_inside(mask: Array) -> Combine:
+    """`(1 - M) A + M B`; the mask `[1, H, W, 1]` is resampled by nearest neighbours."""
+    return lambda own, other: average(resize(mask, own.shape[1]))(own, other)
 
 
 def copy_channels(channels: Sequence[int]) -> Combine:
@@ -217,9 +209,6 @@ def masked_morph(
     `t` is `[T]`, 0 the first image. It interpolates the latents behind `layers`;
     features outside and noise stay the first's. Both codes are of one image.
     """
-    between = morph(first, second, t)
-    between = Code(between.ws, first.noise)
-    own = generator.features(first.ws, first.noise, layers=layers)
-    moved = generator.features(between.ws, first.noise, layers=layers)
-    features = copy_inside(mask)(jnp.broadcast_to(own, moved.shape), moved)
-    return generator.finish(features, between.ws, first.noise, layers=layers)
+    between = Code(morph(first, second, t).ws, first.noise)
+    combine = copy_inside(mask)
+    return transfer(generator, first, between, combine, layers=layers, share=1.0)

@@ -103,8 +103,7 @@ def from_array(ws: Array | np.ndarray, generator: Generator) -> Code:
     array = np.asarray(ws)
     if array.dtype.kind != "f" or not np.isfinite(array).all() or not array.size:
         raise UserError(f"w codes of {array.dtype} are not finite floats, or none")
-    full = array[None, None] if array.ndim == 1 else array
-    full = full[None] if full.ndim == 2 else full
+    full = array[(None,) * (3 - array.ndim)]
     if full.shape[1:] == (1, w_dim):
         full = full.repeat(num_ws, axis=1)
     fits = full.shape[1:] == (num_ws, w_dim)

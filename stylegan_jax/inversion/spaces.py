@@ -107,12 +107,12 @@ def start_latent(
         return jax.vmap(lambda key: draw(key, (rows, dim)))(keys)
     if start == "regressed":
         assert guess is not None
-        return jnp.broadcast_to(guess[:, None], (count, rows, dim))
-    if start == "mean":
-        mean = statistics.nearest_z if in_z else statistics.mean
-        return jnp.broadcast_to(mean[None, None], (count, rows, dim))
-    z = jax.vmap(lambda key: jax.random.normal(key, (1, config.z_dim)))(keys)
-    latent = z if in_z else to_ws(generator, z, "z", labels)
+        latent = guess[:, None]
+    elif start == "mean":
+        latent = (statistics.nearest_z if in_z else statistics.mean)[None, None]
+    else:
+        z = jax.vmap(lambda key: jax.random.normal(key, (1, config.z_dim)))(keys)
+        latent = z if in_z else to_ws(generator, z, "z", labels)
     return jnp.broadcast_to(latent, (count, rows, dim))
 
 
