@@ -127,17 +127,9 @@ def attribute_directions(
     """
     samples = sample_for_separability(generator, classifiers, count, seed, **options)
     latents = samples.w if space == "w" else samples.z
+    how = {"space": space, "extremes": extremes, "fit": fit, "seed": seed}
     found = [
-        find_boundary(
-            latents,
-            scores,
-            name=name,
-            space=space,
-            extremes=extremes,
-            fit=fit,
-            seed=seed,
-            provenance=provenance,
-        )
+        find_boundary(latents, scores, name=name, provenance=provenance, **how)
         for name, scores in zip(samples.names, samples.logits.T, strict=True)
     ]
     directions = [boundary.direction for boundary in found]

@@ -15,7 +15,7 @@ Source: Abdal et al. 2019 (Image2StyleGAN) and 2020 (Image2StyleGAN++), equation
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import chex
@@ -62,11 +62,9 @@ def as_term(function: Term) -> Term:
     """
     if not jax.tree_util.all_leaves([function]):
         return function
-    try:
-        hash(function)
-    except TypeError:  # jit needs it: one of its own
-        return jax.tree_util.Partial(lambda *args: function(*args))
-    return jax.tree_util.Partial(function)
+    if isinstance(function, Hashable):  # jit needs it
+        return jax.tree_util.Partial(function)
+    return jax.tree_util.Partial(lambda *args: function(*args))
 
 
 # --- Pixels ------------------------------------------------------------------------
