@@ -127,9 +127,10 @@ def attribute_directions(
     """
     samples = sample_for_separability(generator, classifiers, count, seed, **options)
     latents = samples.w if space == "w" else samples.z
-    how = {"space": space, "extremes": extremes, "fit": fit, "seed": seed}
+    how: dict[str, Any] = {"space": space, "extremes": extremes, "fit": fit}
+    how |= {"seed": seed, "provenance": provenance}
     found = [
-        find_boundary(latents, scores, name=name, provenance=provenance, **how)
+        find_boundary(latents, scores, name=name, **how)
         for name, scores in zip(samples.names, samples.logits.T, strict=True)
     ]
     directions = [boundary.direction for boundary in found]

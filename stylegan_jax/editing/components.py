@@ -152,10 +152,7 @@ def principal_directions(
     limit = max(len(values) * np.finfo(np.float64).eps * values[0], 0.0)
     varying = min(int(np.sum(values > limit)), statistics.count - 1)
     if not 1 <= number <= varying:
-        raise UserError(
-            f"{number} principal components of {statistics.count} samples; w varies in "
-            f"{varying} dimensions"
-        )
+        raise UserError(f"{number} components, and w varies in {varying} dimensions")
     shares = values / values.sum()
     return [
         Direction(

@@ -76,10 +76,8 @@ def save_directions(path: str | Path, directions: Sequence[Direction]) -> None:
     names = [direction.name for direction in directions]
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names or twice:
-        raise UserError(
-            f"{path}: {f'two directions {twice[0]!r}' if twice else 'no directions'} to"
-            " write; each needs a name of its own"
-        )
+        what = f"two directions {twice[0]!r}" if twice else "no directions"
+        raise UserError(f"{path}: {what} to write; each needs a name of its own")
     records = [{field: getattr(d, field) for field in _FIELDS} for d in directions]
     metadata = {"format": FORMAT, "version": VERSION, "directions": records}
     vectors = {d.name: np.ascontiguousarray(d.vector) for d in directions}

@@ -283,8 +283,5 @@ def _grey(colours: np.ndarray, kind: str) -> np.ndarray:
         return np.where(colours.any(2), float(_FULL[kind]), 0.0)
     between = np.mean((luma > 0.25 * _FULL[kind]) & (luma < 0.75 * _FULL[kind]))
     if 2 < len(found) <= _CLASSES or between > 0.1:
-        raise UserError(
-            "it is a picture in colours; draw what is inside white and the rest "
-            "black, or leave the rest transparent"
-        )
+        raise UserError("it is in colours; draw what is inside white, the rest black")
     return luma

@@ -191,8 +191,7 @@ def correct(directions: Sequence[Direction], table: Rescoring) -> list[Direction
     if names != table.directions or len(set(columns)) < len(own) or len(alike) > 1:
         raise UserError(
             f"directions {', '.join(names)} cannot be corrected: each must be of "
-            "another attribute of the table, and all in one space and in one set of "
-            "layers"
+            "another attribute of the table, all in one space and set of layers"
         )
     responses = table.changes[:, columns] / table.amounts[:, None]
     if np.linalg.cond(responses) > _MAX_CONDITION:

@@ -87,9 +87,8 @@ def check(generator: Generator, code: Code) -> None:
     found = [layer.shape for layer in code.noise]
     if found != [(count, size, size, 1) for size in sizes]:
         raise UserError(
-            f"the code has noise of {[shape[1:3] for shape in found]}, but this "
-            f"network takes {count} images of {sizes} px each; it belongs to another "
-            "network"
+            f"the code has noise of {[shape[1:3] for shape in found]}, not {count} of "
+            f"each of {sizes} px; it belongs to another network"
         )
 
 

@@ -99,8 +99,7 @@ class Plateau:
     def __post_init__(self) -> None:
         if self.patience < 1 or not 0 <= self.gain < 1:
             raise UserError(
-                f"patience {self.patience} must be at least 1, and gain {self.gain} a "
-                "share from 0 to 1"
+                f"patience {self.patience} is below 1, or gain {self.gain} no share"
             )
 
 

@@ -226,10 +226,8 @@ def vgg_features(
 def as_rgb(images: Array) -> Array:
     """`[N, H, W, 1 or 3]` as three channels; UserError for others."""
     if images.shape[-1] not in (1, 3):
-        raise UserError(
-            f"images of {images.shape[-1]} channels cannot be looked at; leave the "
-            "perceptual terms out"
-        )
+        count = images.shape[-1]
+        raise UserError(f"images of {count} channels: leave perceptual terms out")
     return jnp.repeat(images, 3, -1) if images.shape[-1] == 1 else images
 
 
