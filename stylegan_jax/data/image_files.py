@@ -235,9 +235,11 @@ def _usable(place: _Place, found: Sequence[_Image]) -> list[_Image]:
     if len(usable) < MIN_IMAGES:
         reasons = Counter(place.skipped.values()).most_common(_MAX_LISTED)
         listed = ", ".join(f"{number} {reason}" for reason, number in reasons)
+        if place.skipped:
+            listed = f": {listed} (such as {min(place.skipped)!r})"
         raise UserError(
             f"{place.name} has {len(usable)} usable images, at least {MIN_IMAGES} are "
             f"needed; {len(place.files)} files were seen, {len(place.skipped)} of them "
-            f"skipped" + (f": {listed} (such as {min(place.skipped)!r})" * bool(listed))
+            f"skipped{listed}"
         )
     return usable
