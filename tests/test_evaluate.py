@@ -85,11 +85,8 @@ def test_the_distance_is_between_the_data_and_samples(network, monkeypatch, caps
 
     def moved(made, network, count, *, labels, **options):
         images = sampling.reals(source, network, count, 8, **options)
-        return dataclasses.replace(
-            images,
-            results=lambda start: (3 + chunk for chunk in images.results(start=start)),
-            lasting=False,
-        )
+        away = lambda params, levels: 3 + images.compute(params, levels)  # noqa: E731
+        return dataclasses.replace(images, compute=away, lasting=False)
 
     monkeypatch.setattr(sampling, "fakes", moved)
     evaluate.main([str(network), "--metrics", "fid40", *PORTRAITS])
@@ -108,7 +105,7 @@ def run(tmp_path):
 def test_a_run_in_a_bucket_is_read_from_a_copy_that_remembers(
     run, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(measures, "take", lambda *_: {"kid30": 1.5})
+    monkeypatch.setattr(measures, "score", lambda task: {"kid30": 1.5})
     # Without --data: the run's own is the default here too.
     for network in (f"file://{run}", f"file://{run}/checkpoints/nimg_000000008"):
         evaluate.main([network, "--metrics", "kid30"])
@@ -130,9 +127,9 @@ def test_a_run_is_compared_with_its_own_data_and_remembers(run, monkeypatch, cap
     assert json.loads(line)["kid30"] == pytest.approx(scores["kid30"], abs=1e-4)
     assert json.loads(line)["nimg"] == 8
 
-    take, taken = measures.take, []
+    score, taken = measures.score, []
     monkeypatch.setattr(
-        measures, "take", lambda *args: taken.append(args[2].name) or take(*args)
+        measures, "score", lambda task: taken.append(task.name) or score(task)
     )
     with open(run / "evaluations.jsonl", "a") as file:
         file.write('{"metric": "kid30", "kid')  # cut off by a crash
@@ -156,8 +153,7 @@ def test_scores_on_other_features_are_recorded_under_their_name(
     path = tmp_path / "mine.jaxexport"
     path.write_bytes(b"a network")
     mine = colours(name="mine")
-    for module in (task, evaluate):
-        monkeypatch.setattr(module.own, "load", {path: mine}.get)
+    monkeypatch.setattr(task.own, "load", {path: mine}.get)
     evaluate.main([str(run), "--metrics", "fid30", "--features", str(path)])
     assert scores_in(capsys.readouterr().out).keys() == {"fd30[mine]"}
     record = json.loads((run / "evaluations.jsonl").read_text())
@@ -188,7 +184,7 @@ def test_separability_trains_its_classifiers_once(
 
 def test_classifiers_of_another_file_are_another_measure(run, tmp_path, monkeypatch):
     taken = []
-    monkeypatch.setattr(measures, "take", lambda *_: taken.append(1) or {"ls_z": 1.0})
+    monkeypatch.setattr(measures, "score", lambda _: taken.append(1) or {"ls_z": 1.0})
     file = tmp_path / "people.safetensors"
     words = [str(run), "--metrics", "ls60"]
     with_file = [*words, "--classifiers", str(file)]

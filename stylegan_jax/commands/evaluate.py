@@ -15,7 +15,6 @@ import jax
 import tyro
 
 from stylegan_jax import loading
-from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli, known_data
 from stylegan_jax.commands.flag_groups import FeatureWeights, Job
 from stylegan_jax.commands.known_data import KnownData
@@ -29,7 +28,7 @@ from stylegan_jax.io.records import to_json
 from stylegan_jax.metrics import evaluations, measures
 from stylegan_jax.metrics.names import Measure, parse_measures
 from stylegan_jax.metrics.store import digest
-from stylegan_jax.metrics.task import MeasureOptions, counted
+from stylegan_jax.metrics.task import MeasureOptions, make_task
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.runs import run_directory, stored
 
@@ -94,21 +93,18 @@ def _evaluate(args: EvaluateArgs, data: KnownData, wanted: Sequence[Measure]) ->
         assert args.images is not None
         made = measures.open_images(args.images)
         what = f"{len(made)} images of {made.name}"
-        side = measures.common_side(made)
-        options = dataclasses.replace(options, resolution=side)
     source = data.source if _needs_data(args, data, wanted, made) else None
     if jax.process_count() > 1:
         said = [args.metrics, args.seed, args.batch_size, args.cache, what]
         said += [to_json(data.config), (source.name, len(source)) if source else None]
         processes.require_same("network, data and settings", said)
     for measure in wanted:
-        measure = counted(made, source, measure)
-        of = measures.about(made, source, measure, options)
-        identity = {**_identity(args, data, measure), "network": what, "of": of}
+        task = make_task(made, source, measure, options)
+        of = task.about()
+        identity = {"metric": task.name, "seed": args.seed, "network": what, "of": of}
+        identity["settings"] = _settings(args, data)
         recorded = _recorded(args, run, identity)
-        mark = of.get("fingerprint")
-        how = dataclasses.replace(options, fingerprint=mark)
-        scores = recorded or measures.take(made, source, measure, how)
+        scores = recorded or measures.score(task)
         if jax.process_index() != 0:
             continue
         for name, score in scores.items():
@@ -164,7 +160,7 @@ def _images_shown(run: Path, network: Path) -> int | None:
     return named.get(network.name, folders[0][0] if network == run else None)
 
 
-def _identity(args: EvaluateArgs, data: KnownData, measure: Measure) -> dict[str, Any]:
+def _settings(args: EvaluateArgs, data: KnownData) -> dict[str, Any]:
     settings: dict[str, Any] = {"data": to_json(data.config) or {}}
     settings["data"].pop("cache_gb", None)
     for name in ("inception", "vgg16", "lpips", "features", "classifiers"):
@@ -172,6 +168,4 @@ def _identity(args: EvaluateArgs, data: KnownData, measure: Measure) -> dict[str
         # Classifiers that are still to be written are those of no file.
         written = path is not None and (name != "classifiers" or path.exists())
         settings[name] = cache.sha256(path) if path and written else None
-    other = own.load(args.features).name if args.features else None
-    metric = measure.name_on(other)
-    return {"metric": metric, "seed": args.seed, "settings": settings}
+    return settings

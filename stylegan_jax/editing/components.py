@@ -122,7 +122,7 @@ def statistics_of_w(
     quiet: bool = False,
 ) -> Statistics:
     """Mean and covariance of w; sample i of `count` depends on `seed` and i alone."""
-    running = RunningStatistics(generator.config.w_dim)
+    running = RunningStatistics()
     together = min(count, _TOGETHER)
     starts = range(0, count, max(together, 1))
     for start in track(starts, "samples of w", disable=quiet):

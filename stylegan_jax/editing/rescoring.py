@@ -134,7 +134,7 @@ def rescore(
         # One direction at a time: the images of all would not fit at 1024 px.
         return jnp.moveaxis(jax.lax.map(logits_after, (steps_z, steps_w)), 0, 1)
 
-    logits = streaming.stream(
+    (logits,) = streaming.stream(
         compute,
         (generator, labels, steps_z, steps_w),
         count,

@@ -74,20 +74,17 @@ def labels_for(generator: Generator, source: Source | None) -> LabelDistribution
     size = generator.config.label_size
     if not size:
         return None
-    if source is None or source.label_size != size:
-        given = (
-            "no data is known that they could be drawn from"
-            if source is None
-            else f"{source.name} has labels of {source.label_size}"
-            if source.label_size
-            else f"{source.name} is used without labels"
-        )
-        raise UserError(
-            f"samples of this network need labels of {size} classes, and {given}; give "
-            "the data that it was trained on, with `data.labels` (folders, json or csv;"
-            " of TFDS, tfds; of prepared data, stored)"
-        )
-    return label_distribution(source)
+    if source is not None and source.label_size == size:
+        return label_distribution(source)
+    if source is None:
+        given = "no data is known that they could be drawn from"
+    else:
+        given = f"{source.name} has labels of {source.label_size or 'no classes'}"
+    raise UserError(
+        f"samples of this network need labels of {size} classes, and {given}; give the "
+        "data that it was trained on, with `data.labels` (folders, json or csv; of "
+        "TFDS, tfds; of prepared data, stored)"
+    )
 
 
 def draw_labels(
@@ -99,9 +96,8 @@ def draw_labels(
         return None
     if labels is None or labels.vectors.shape[1] != size:
         raise UserError(
-            f"this network has {size} classes: pass labels, those of its data "
-            "(label_distribution(source)) or LabelDistribution.even"
-            f"({size}) for all classes equally often"
+            f"this network has {size} classes: pass labels, label_distribution(source) "
+            f"of its data or LabelDistribution.even({size})"
         )
     return labels.draw(keys)
 

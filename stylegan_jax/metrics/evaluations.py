@@ -32,10 +32,8 @@ def history(run: Path) -> dict[str, dict[int, float]]:
     """Scores of the run by name and images shown; the last line counts."""
     found: dict[str, dict[int, float]] = {}
     for record in records.read_log(run / FILE, {}, inside=run):
-        if type(record.get("nimg")) is not int:
-            continue
         for name, value in record.items():
-            if isinstance(value, float):
+            if isinstance(value, float) and type(record.get("nimg")) is int:
                 found.setdefault(name, {})[record["nimg"]] = value
     return found
 

@@ -11,6 +11,7 @@ Sources: Heusel et al. 2017, "GANs trained by a two time-scale update rule", equ
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -39,22 +40,26 @@ class Statistics:
             np.savez(file, count=self.count, mean=self.mean, covariance=self.covariance)
 
 
+@dataclasses.dataclass(eq=False)
 class RunningStatistics:
     """Accumulator of `Statistics`; `scatter` sums the deviations' outer products."""
 
-    def __init__(self, size: int) -> None:
-        """Starts empty, for features of `size` numbers."""
-        self.count = 0
-        self.mean = np.zeros(size)
-        self.scatter = np.zeros((size, size))
+    count: int = 0
+    mean: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    scatter: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+
+    def __post_init__(self) -> None:
+        self.count = int(self.count)  # files have an array
 
     def add(self, features: np.ndarray) -> None:
         """Adds a batch `[N, D]`; raises UserError for non-finite values."""
-        size = len(self.mean)
-        if features.ndim != 2 or features.shape[1] != size:
+        if not self.count:
+            size = features.shape[-1]
+            self.mean, self.scatter = np.zeros(size), np.zeros((size, size))
+        if features.ndim != 2 or features.shape[1] != len(self.mean):
             raise UserError(
-                f"features of shape {list(features.shape)} where [N, {size}] was "
-                "begun with; use one extractor for all images"
+                f"features of shape {list(features.shape)} where [N, "
+                f"{len(self.mean)}] was begun with; use one extractor for all images"
             )
         so_far = self.count
         require_finite(features, name=lambda row: f"image {so_far + row}")
@@ -81,14 +86,17 @@ class RunningStatistics:
         covariance = self.scatter / (self.count - 1)
         return Statistics(self.count, self.mean.copy(), covariance)
 
+    def arrays(self) -> dict[str, Any]:
+        """The fields, by which it can be built again."""
+        return dict(vars(self))
+
 
 def statistics_of(batches: Iterable[np.ndarray]) -> Statistics:
-    """Statistics of batches `[N, D]`; raises UserError as `RunningStatistics`."""
-    running = None
+    """Statistics of batches `[N, D]`; see `RunningStatistics.add`."""
+    running = RunningStatistics()
     for features in batches:
-        running = running or RunningStatistics(np.shape(features)[-1])
         running.add(np.asarray(features))
-    return (running or RunningStatistics(0)).statistics()
+    return running.statistics()
 
 
 def load_statistics(path: str | Path) -> Statistics:
@@ -101,9 +109,7 @@ def load_statistics(path: str | Path) -> Statistics:
         if set(fields) != _FIELDS:
             raise UserError(f"its fields are not {', '.join(sorted(_FIELDS))}")
         _check(**fields)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; name a file of statistics") from None
-    except (ValueError, OSError) as error:
+    except UserError as error:
         raise UserError(
             f"{path} is not a file of statistics ({error}); compute them again"
         ) from None
@@ -151,11 +157,11 @@ def _root(statistics: Statistics, ddof: int) -> np.ndarray:
 
 
 def _check(count: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> None:
+    size = len(mean) if mean.ndim == 1 else -1
     if count.shape != () or count.dtype.kind not in "iu" or count < 2:
         raise UserError("count is not a whole number from 2")
     if mean.dtype != np.float64 or covariance.dtype != np.float64:
         raise UserError("mean and covariance are not float64")
-    size = len(mean) if mean.ndim == 1 else -1
     if covariance.shape != (size, size):
         raise UserError(f"shapes {mean.shape} and {covariance.shape} do not match")
     if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(covariance))):

@@ -83,13 +83,14 @@ def path_length(
             crop=crop,
         )
 
-    distances = streaming.stream(
+    (distances,) = streaming.stream(
         compute,
         (generator, labels),
         count,
         title=f"path length, {space} {sampling}",
         **options,
-    ).astype(np.float64)
+    )
+    distances = distances.astype(np.float64)
     return PathLength(trimmed_mean(distances), distances)
 
 
@@ -101,7 +102,6 @@ def path_distances(
     *,
     space: str,
     crop: bool,
-    epsilon: float = EPSILON,
 ) -> Array:
     """Distances between images a step apart, over the squared step: `[N]`.
 
@@ -114,11 +114,11 @@ def path_distances(
     # The step is lost in TF32 or bfloat16, accelerators' defaults.
     with jax.default_matmul_precision("highest"):
         if space == "z":
-            begins, ends = (latents.slerp(z0, z1, s[:, None]) for s in (t, t + epsilon))
+            begins, ends = (latents.slerp(z0, z1, s[:, None]) for s in (t, t + EPSILON))
             ws = map_fn(jnp.concatenate([begins, ends]))
         else:
             ws0, ws1 = jnp.split(map_fn(jnp.concatenate([z0, z1])), 2)
-            steps = (s[:, None, None] for s in (t, t + epsilon))
+            steps = (s[:, None, None] for s in (t, t + EPSILON))
             ws = jnp.concatenate([latents.lerp(ws0, ws1, s) for s in steps])
         images = synthesize_fn(ws)
         if crop:
@@ -132,7 +132,7 @@ def path_distances(
             f"distance gave shape {distances.shape} for {len(t)} pairs; it must give "
             f"one number for each, {t.shape}"
         )
-    return distances / epsilon**2
+    return distances / EPSILON**2
 
 
 def crop_face(images: Array) -> Array:

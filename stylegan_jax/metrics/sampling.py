@@ -4,7 +4,6 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,35 +13,75 @@ from jax import Array
 
 from stylegan_jax.data.sources import Source, spread
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.metrics import draws, store, streaming
+from stylegan_jax.metrics import draws, streaming
 from stylegan_jax.metrics.checks import require_finite
 from stylegan_jax.metrics.draws import LabelDistribution
 from stylegan_jax.metrics.frechet import RunningStatistics, Statistics
-from stylegan_jax.metrics.store import Store
+from stylegan_jax.metrics.store import Rows, Store, digest
 from stylegan_jax.networks.generator import Generator
 
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images as one feature network represents them.
-
-    `identify` gives JSON of what the images depend on, `name` the name of one,
-    `results` features from an index on; `lasting` ones are cached for good.
-    """
+    """Images as one feature network represents them."""
 
     network: FrozenNetwork
     count: int
-    lasting: bool
-    identify: Callable[[], dict[str, Any]]
-    name: Callable[[int], str]
-    results: Callable[..., Iterator[np.ndarray]]
+    compute: Callable[[Any, Any], Array]  # of `arrays`, as of `streaming.chunks`
+    arrays: Any
+    name: Callable[[int], str]  # of an image, for errors
+    identify: Callable[[], dict[str, Any]]  # JSON of all that they depend on; slow
+    lasting: bool  # cached after the measure has been taken
+    options: dict[str, Any]  # of `streaming.chunks`
 
     def chunks(self, start: int) -> Iterator[np.ndarray]:
-        """Features from `start` on, float32 `[N, size]` each, all finite."""
-        for chunk in self.results(start=start):
-            require_finite(chunk, name=lambda row, start=start: self.name(start + row))
+        """Features from an index on, float32 `[N, size]`; UserError if not finite."""
+        found = streaming.chunks(
+            self.compute, self.arrays, self.count, start=start, **self.options
+        )
+        for (chunk,) in found:
+            first = start
+            require_finite(chunk, name=lambda row, first=first: self.name(first + row))
             start += len(chunk)
             yield chunk
+
+    def features(self, store: Store) -> np.ndarray:
+        """All features, `[count, size]`."""
+        key = self._key(store, "features")
+        rows = store.accumulate(
+            key, Rows, self.chunks, self.count, lasting=self.lasting
+        )
+        return rows.joined()[0]
+
+    def statistics(self, store: Store) -> Statistics:
+        """Mean and covariance, in the memory of one chunk."""
+        key = self._key(store, "statistics")
+
+        def chunks(start: int) -> Iterator[np.ndarray]:
+            # Features may be cached by another measure.
+            found = store.read({**key, "kind": "features"}) if self.lasting else {}
+            if not found:
+                yield from self.chunks(start)
+                return
+            for i in range(start, self.count, streaming.CHUNK):
+                yield found["0"][i : i + streaming.CHUNK]
+
+        running = store.accumulate(
+            key, RunningStatistics, chunks, self.count, lasting=self.lasting
+        )
+        return running.statistics()
+
+    def _key(self, store: Store, kind: str) -> dict[str, Any]:
+        if not store.needs_keys:
+            return {}
+        return {
+            "kind": kind,
+            **self.identify(),
+            "network": self.network.name,
+            "weights": digest(self.network.params),
+            "count": self.count,
+            "chunk": streaming.CHUNK,
+        }
 
 
 def fakes(
@@ -60,8 +99,8 @@ def fakes(
     (`is_validation=True`, `randomize_noise=True`).
     """
 
-    def compute(networks: Any, indices: Array) -> Array:
-        generator, labels, params = networks
+    def compute(arrays: Any, indices: Array) -> Array:
+        generator, labels, params = arrays
         z, y, noise = draws.draw_inputs(generator, labels, seed, indices)
         images = generator.sample(z, labels=y, psi=1.0, noise=noise)
         with jax.default_matmul_precision("highest"):
@@ -70,14 +109,16 @@ def fakes(
         drawn = jnp.isfinite(images).all(axis=(1, 2, 3))
         return jnp.where(drawn[:, None], found, jnp.nan)
 
-    def identify() -> dict[str, Any]:
-        return {"generator": generator_key(generator, labels), "seed": seed}
-
-    networks, title = (generator, labels, network.params), f"{network.name} of samples"
-    results = partial(
-        streaming.chunks, compute, networks, count, title=title, **options
+    return Images(
+        network,
+        count,
+        compute,
+        (generator, labels, network.params),
+        name="sample {}".format,
+        identify=lambda: {"generator": generator_key(generator, labels), "seed": seed},
+        lasting=False,
+        options={"title": f"{network.name} of samples", **options},
     )
-    return Images(network, count, False, identify, "sample {}".format, results)
 
 
 def reals(
@@ -86,20 +127,20 @@ def reals(
     count: int,
     resolution: int,
     *,
-    fingerprint: Callable[[], str] = str,
+    fingerprint: Callable[[], str] | None = None,
     mirror: bool = False,
     seed: int = 0,
     **options: Any,
 ) -> Images:
     """Images of the data, each once, evenly spaced and in order.
 
-    `count` is at most all; `fingerprint` identifies the images.
+    `count` is at most all; `fingerprint` gives that of these images, if it is known.
     """
-    chosen = spread(len(source), count)
+    chosen = spread(len(source), count).tolist()
     flips = np.random.Generator(np.random.Philox(seed)).random(len(chosen)) < 0.5
 
     def image(place: int) -> np.ndarray:
-        pixels = source.image(int(chosen[place]), resolution)
+        pixels = source.image(chosen[place], resolution)
         return as_rgb(pixels[:, ::-1] if mirror and flips[place] else pixels)
 
     def load(places: np.ndarray) -> np.ndarray:
@@ -112,25 +153,25 @@ def reals(
             return network.function(params, images)
 
     def identify() -> dict[str, Any]:
+        known = fingerprint or (lambda: source.fingerprint(chosen, resolution))
         return {
-            "data": fingerprint(),
+            "data": known(),
             "size": len(source),
             "resolution": resolution,
             "mirrored by": seed if mirror else None,
             "order": "spread",
         }
 
-    results = partial(
-        streaming.chunks,
+    return Images(
+        network,
+        len(chosen),
         compute,
         network.params,
-        len(chosen),
-        load=load,
-        title=f"{network.name} of the data",
-        **options,
+        name=lambda place: f"image {chosen[place]} of {source.name}",
+        identify=identify,
+        lasting=True,
+        options={"title": f"{network.name} of the data", "load": load, **options},
     )
-    name = lambda place: f"image {chosen[place]} of {source.name}"  # noqa: E731
-    return Images(network, len(chosen), True, identify, name, results)
 
 
 def generator_key(
@@ -138,71 +179,10 @@ def generator_key(
 ) -> dict[str, Any]:
     """JSON of what a generator's samples depend on besides the seed."""
     return {
-        "arrays": store.digest((generator, labels)),
+        "arrays": digest((generator, labels)),
         "config": repr(generator.config),
         "resolution": generator.resolution,
     }
-
-
-# --- Features and statistics, cached -----------------------------------------------
-
-
-def features(images: Images, files: Store) -> np.ndarray:
-    """All features, `[count, size]`."""
-    file = files.file(_key(images, files, "features"), lasting=images.lasting)
-    return streaming.gather(images.chunks, images.count, file)
-
-
-def statistics(images: Images, files: Store) -> Statistics:
-    """Mean and covariance, in the memory of one chunk."""
-    key, lasting = _key(images, files, "statistics"), images.lasting
-    file = files.file(key, lasting=lasting)
-    running = _running(file.restore())
-    start = running.count if running else 0
-    chunks = images.chunks
-    if lasting and start < images.count:
-        # Features may be cached by another measure.
-        other = files.file({**key, "kind": "features"}, lasting=True)
-        whole = other.restore().get("0", np.zeros(0))
-        if len(whole) == images.count:
-            chunks = lambda start: _cut(whole, start)  # noqa: E731
-    for chunk in chunks(start) if start < images.count else ():
-        running = running or RunningStatistics(chunk.shape[1])
-        running.add(chunk)
-        fields = dict(vars(running))
-        file.save(lambda fields=fields: fields, whole=running.count == images.count)
-    assert running is not None  # there is at least one image
-    return running.statistics()
-
-
-def _key(images: Images, files: Store, kind: str) -> dict[str, Any]:
-    if not files.needs_keys:
-        return {"kind": kind}
-    return {
-        "kind": kind,
-        **images.identify(),
-        "network": images.network.name,
-        "weights": store.digest(images.network.params),
-        "count": images.count,
-        "chunk": streaming.CHUNK,
-    }
-
-
-def _cut(features: np.ndarray, start: int) -> Iterator[np.ndarray]:
-    for i in range(start, len(features), streaming.CHUNK):
-        yield features[i : i + streaming.CHUNK]
-
-
-def _running(fields: store.Arrays) -> RunningStatistics | None:
-    if not fields:
-        return None
-    running = RunningStatistics(len(fields["mean"]))
-    running.count = int(fields["count"])
-    running.mean, running.scatter = fields["mean"].copy(), fields["scatter"].copy()
-    return running
-
-
-# --- Pixels ------------------------------------------------------------------------
 
 
 def to_rgb_levels(images: Array) -> Array:

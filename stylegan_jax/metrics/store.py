@@ -4,29 +4,133 @@ A file in `cache.folder("measures")` is named by a digest of all it depends on, 
 be removed at any time. Process 0 reads and writes, and broadcasts.
 """
 
-import dataclasses
 import hashlib
 import io
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 from stylegan_jax.distributed import processes
+from stylegan_jax.errors import UserError
 from stylegan_jax.io import array_files, cache
 from stylegan_jax.io.atomic import atomic_file
+from stylegan_jax.metrics.frechet import RunningStatistics
 
-Arrays = dict[str, np.ndarray]
-Key = Mapping[str, Any]  # JSON: what the content depends on
+Arrays = dict[str, Any]
 
 EVERY_SECONDS = 60.0  # between saves of partial results
 FORMAT = 1  # of the key
 _logger = logging.getLogger(__name__)
+
+
+class Rows:
+    """Accumulator of trees of arrays `[N, ...]`."""
+
+    def __init__(self, **kept: np.ndarray) -> None:
+        """Starts with the arrays "0", "1", ..."""
+        self.count = 0
+        self._parts: list[list[np.ndarray]] = []
+        if kept:
+            self.add([kept[str(i)] for i in range(len(kept))])
+
+    def add(self, chunk: Any) -> None:
+        """Adds the rows of one tree."""
+        self._parts.append(jax.tree.leaves(chunk))
+        self.count += len(self._parts[-1][0])
+
+    def joined(self) -> list[np.ndarray]:
+        """The tree's leaves, `[count, ...]` each."""
+        return [np.concatenate(column) for column in zip(*self._parts, strict=True)]
+
+    def arrays(self) -> Arrays:
+        """The leaves by number."""
+        return {str(i): leaf for i, leaf in enumerate(self.joined())}
+
+
+S = TypeVar("S", Rows, RunningStatistics)
+
+
+class Store:
+    """Files of one measure; inactive if not `enabled`."""
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        """Touches no file."""
+        self.enabled = enabled
+        self._partials: list[Path] = []
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether this process needs keys, which are slow to compute."""
+        return self.enabled and jax.process_index() == 0
+
+    def accumulate(
+        self,
+        key: Mapping[str, Any],
+        make: Callable[..., S],
+        chunks: Callable[[int], Iterator[Any]],
+        count: int,
+        *,
+        lasting: bool = False,
+    ) -> S:
+        """The state of `make` that has all of `count` results.
+
+        `chunks` yields results from an index on. They are saved every minute and
+        resumed; `lasting` states are kept after the measure has been taken. `key` is
+        the JSON of all that the results depend on.
+        """
+        if lasting and (found := self.read(key)):
+            return make(**found)
+        partial = {**key, "partial": True}
+        state, last = make(**self.read(partial)), time.monotonic()
+        if self.needs_keys:
+            self._partials.append(_path(partial))
+        for chunk in chunks(state.count):
+            state.add(chunk)
+            if state.count < count and time.monotonic() - last >= EVERY_SECONDS:
+                self.write(partial, state)
+                last = time.monotonic()
+        if lasting:
+            self.write(key, state)
+            self.finish()
+        return state
+
+    def read(self, key: Mapping[str, Any]) -> Arrays:
+        """Arrays of process 0's file, broadcast; {} if missing or damaged."""
+        if not self.enabled:
+            return {}
+        found: Arrays = {}
+        if self.needs_keys and (path := _path(key)).exists():
+            try:
+                found = array_files.read_npz(path)
+            except UserError as error:
+                _logger.warning("%s is damaged (%s); computing it again", path, error)
+        if jax.process_count() == 1:
+            return found
+        buffer = io.BytesIO()
+        np.savez(buffer, **found)
+        return dict(np.load(io.BytesIO(processes.broadcast(buffer.getvalue()))))
+
+    def write(self, key: Mapping[str, Any], state: Rows | RunningStatistics) -> None:
+        """Writes a state's arrays; a failure is a warning."""
+        if not self.needs_keys:
+            return
+        path = _path(key)
+        try:
+            with atomic_file(path) as file:
+                np.savez(file, **state.arrays())
+        except OSError as error:  # costs only time
+            _logger.warning("%s cannot be written (%s)", path, error.strerror)
+
+    def finish(self) -> None:
+        """Removes partial results."""
+        while self._partials:
+            self._partials.pop().unlink(missing_ok=True)
 
 
 def digest(tree: Any) -> str:
@@ -40,83 +144,7 @@ def digest(tree: Any) -> str:
     return found.hexdigest()
 
 
-class Store:
-    """Files of one measure; inactive if not `enabled`."""
-
-    def __init__(self, *, enabled: bool = True) -> None:
-        """Touches no file."""
-        self.enabled = enabled
-        self._files: list[ResultFile] = []
-
-    @property
-    def needs_keys(self) -> bool:
-        """Whether this process needs keys, which are slow to compute."""
-        return self.enabled and jax.process_index() == 0
-
-    def file(self, key: Key, *, lasting: bool = False) -> "ResultFile":
-        """The file of this key."""
-        path = _path(key) if self.enabled else None
-        self._files.append(ResultFile(path, lasting, EVERY_SECONDS))
-        return self._files[-1]
-
-    def finish(self) -> None:
-        """Removes results that are not `lasting`."""
-        for file in self._files:
-            if not file.lasting:
-                file.remove()
-
-
-@dataclasses.dataclass
-class ResultFile:
-    """Results so far, saved `every` so many seconds, whole ones if they are to last.
-
-    A `path` of None saves nothing. Process 0 writes.
-    """
-
-    path: Path | None = None
-    lasting: bool = False
-    every: float = EVERY_SECONDS
-    _last: float = dataclasses.field(default_factory=time.monotonic)
-
-    def restore(self) -> Arrays:
-        """Arrays of the last `save`, or {}; the same in all processes."""
-        return _read(self.path) if self.path else {}
-
-    def save(self, arrays: Callable[[], Arrays], *, whole: bool) -> None:
-        """Saves the result of `arrays`, unless the last time was a moment ago."""
-        due = self.lasting if whole else time.monotonic() - self._last >= self.every
-        if self.path is None or jax.process_index() != 0 or not due:
-            return
-        try:
-            with atomic_file(self.path) as file:
-                np.savez(file, allow_pickle=False, **arrays())
-        except OSError as error:  # costs only time
-            _logger.warning("%s cannot be written (%s)", self.path, error.strerror)
-        self._last = time.monotonic()
-
-    def remove(self) -> None:
-        """Removes the file if it exists."""
-        if self.path and jax.process_index() == 0:
-            self.path.unlink(missing_ok=True)
-
-
-def _path(key: Key) -> Path:
+def _path(key: Mapping[str, Any]) -> Path:
     text = json.dumps({**key, "format": FORMAT}, sort_keys=True)
     name = hashlib.sha256(text.encode()).hexdigest()[:32]
     return cache.folder("measures") / f"{name}.npz"
-
-
-def _read(path: Path) -> Arrays:
-    """Arrays of process 0's file, broadcast; {} if missing or damaged."""
-    found: Arrays = {}
-    if jax.process_index() == 0 and path.exists():
-        try:
-            found = array_files.read_npz(path)
-        except (ValueError, OSError) as error:
-            _logger.warning("%s is damaged (%s); computing it again", path, error)
-    if jax.process_count() == 1:
-        return found
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **found)
-    sent = processes.broadcast(buffer.getvalue())
-    return dict(np.load(io.BytesIO(sent), allow_pickle=False))

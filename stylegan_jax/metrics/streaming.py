@@ -6,7 +6,9 @@ or batch size, and resuming is bitwise.
 """
 
 import collections
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -17,7 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.terminal import progress_bar
-from stylegan_jax.metrics.store import ResultFile
+from stylegan_jax.metrics.store import Rows, Store
 
 # Samples per device program. Fixed, since the order of additions shows in the fifth
 # digit of path lengths, which divide rounding by 1e-4.
@@ -35,35 +37,18 @@ def stream(
     networks: Any,
     count: int,
     *,
-    file: ResultFile | None = None,
+    store: Store | None = None,
+    key: Mapping[str, Any] = MappingProxyType({}),
     **options: Any,
-) -> Any:
-    """Results of samples 0, ..., `count - 1` by `chunks`, resumed from `file`."""
+) -> list[np.ndarray]:
+    """Leaves `[count, ...]` of the results of all samples, by `chunks`.
 
-    def rest(start: int) -> Iterator[Any]:
-        return chunks(compute, networks, count, start=start, **options)
-
-    return gather(rest, count, file or ResultFile())
-
-
-def gather(rest: Callable[[int], Iterator[Any]], count: int, file: ResultFile) -> Any:
-    """The `count` results of `rest(start)`, in parts; those in `file` are not repeated.
-
-    A lasting file is of a single array.
+    Resumed from those of this `key` in the `store`; see `Store.accumulate`.
     """
-    kept = file.restore()
-    done = [[kept[str(i)] for i in range(len(kept))]] if kept else []
-    start = len(kept["0"]) if kept else 0
-    structure = jax.tree.structure(0)
-    for part in rest(start) if start < count or not kept else ():
-        leaves, structure = jax.tree.flatten(part)
-        done.append(leaves)
-        start += len(leaves[0])
-        file.save(
-            lambda: {str(i): x for i, x in enumerate(_joined(done))},
-            whole=start == count,
-        )
-    return jax.tree.unflatten(structure, _joined(done))
+    chunks_from = functools.partial(chunks, compute, networks, count, **options)
+    store = store or Store(enabled=False)
+    rows = store.accumulate(key, Rows, lambda i: chunks_from(start=i), count)
+    return rows.joined()
 
 
 def chunks(
@@ -77,54 +62,23 @@ def chunks(
     mesh: Mesh | None = None,
     title: str = "samples",
     quiet: bool = False,
-) -> Iterator[Any]:
-    """Yields results of samples `start`, ..., `count - 1`, in order.
+) -> Iterator[list[np.ndarray]]:
+    """Yields the leaves of results of samples `start`, ..., `count - 1`, in order.
 
-    Trees of NumPy arrays `[CHUNK, ...]`, the last one shorter. In several processes
-    each computes its devices' share and all get everything; all must call this alike.
+    NumPy arrays `[CHUNK, ...]`, the last ones shorter; `start` is a multiple of CHUNK.
+    In several processes each computes its devices' share and all get everything; all
+    must call this alike. `mesh` is all devices of all processes by default.
 
-    Args:
-        compute: `(networks, indices uint32 [TOGETHER])` to a tree of arrays
-            `[TOGETHER, ...]`; traced once.
-        networks: tree of arrays, replicated.
-        batch_size: samples dispatched before the first is waited for.
-        start: a multiple of CHUNK.
-        load: indices `[N]` of this process's share to a tree of host arrays
-            `[N, ...]`, which `compute` gets instead.
+    `compute` maps the tree `networks` and indices, uint32 `[TOGETHER]`, to a tree of
+    arrays `[TOGETHER, ...]`; it is traced once. `load` maps indices `[N]` to a tree of
+    host arrays `[N, ...]`, which `compute` gets instead. `batch_size` samples are
+    dispatched before the first is waited for.
     """
     if count < 1 or batch_size < 1:
         raise UserError(
             f"count is {count} and batch_size {batch_size}; both must be at least 1"
         )
-    if start % CHUNK or not 0 <= start < count:
-        raise UserError(f"start {start} is not a multiple of {CHUNK} below {count}")
-    mesh = parallel.make_mesh() if mesh is None else mesh
-    results = _results(compute, networks, range(start, count), batch_size, load, mesh)
-    structure, held, left = None, [], count - start
-    with progress_bar(quiet=quiet or jax.process_index() != 0) as bar:
-        task = bar.add_task(title, total=count, completed=start)
-        for result in results:
-            number = min(left, TOGETHER * mesh.size)  # the last call was padded
-            leaves, structure = jax.tree.flatten(result)
-            held.append([x[:number] for x in leaves])
-            left -= number
-            bar.update(task, advance=number)
-            while sum(len(leaves[0]) for leaves in held) >= CHUNK:
-                whole = _joined(held)
-                yield jax.tree.unflatten(structure, [x[:CHUNK] for x in whole])
-                held = [[x[CHUNK:] for x in whole]]
-        if any(len(leaves[0]) for leaves in held):
-            yield jax.tree.unflatten(structure, _joined(held))
-
-
-def _results(
-    compute: Callable[[Any, Any], Any],
-    networks: Any,
-    samples: range,
-    batch_size: int,
-    load: Callable[[np.ndarray], Any] | None,
-    mesh: Mesh,
-) -> Iterator[Any]:
+    mesh = mesh or parallel.make_mesh()
     copied, own = PartitionSpec(), PartitionSpec(parallel.DATA)
     mapped = jax.shard_map(compute, mesh=mesh, in_specs=(copied, own), out_specs=own)
     shared = jax.process_count() > 1
@@ -138,18 +92,24 @@ def _results(
     here = jax.process_index()
     owned = [device.process_index == here for device in mesh.devices.flat]
     in_flight: collections.deque[Any] = collections.deque()
-    for start in range(samples.start, samples.stop, together):
-        # The last call is padded with the last sample.
-        indices = np.arange(start, start + together)
-        indices = np.minimum(indices, samples.stop - 1).astype(np.uint32)
-        indices = indices.reshape(mesh.size, TOGETHER)[owned].reshape(-1)
-        given = parallel.put_batch(indices if load is None else load(indices), mesh)
-        in_flight.append(run(networks, given))
-        if len(in_flight) >= calls:
-            yield jax.device_get(in_flight.popleft())
-    while in_flight:
-        yield jax.device_get(in_flight.popleft())
-
-
-def _joined(parts: list[list[np.ndarray]]) -> list[np.ndarray]:
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+    held = Rows()
+    with progress_bar(quiet=quiet or here != 0) as bar:
+        task = bar.add_task(title, total=count, completed=start)
+        for first in range(start, count, together):
+            # The last call is padded with the last sample.
+            indices = np.minimum(np.arange(first, first + together), count - 1)
+            indices = indices.astype(np.uint32).reshape(mesh.size, TOGETHER)[owned]
+            given = indices.ravel() if load is None else load(indices.ravel())
+            result = run(networks, parallel.put_batch(given, mesh))
+            in_flight.append((result, min(together, count - first)))
+            ending = first + together >= count
+            while in_flight and (ending or len(in_flight) >= calls):
+                result, number = in_flight.popleft()
+                held.add([x[:number] for x in jax.tree.leaves(jax.device_get(result))])
+                bar.update(task, advance=number)
+                while held.count >= CHUNK:
+                    whole, held = held.joined(), Rows()
+                    yield [x[:CHUNK] for x in whole]
+                    held.add([x[CHUNK:] for x in whole])
+    if held.count:
+        yield held.joined()

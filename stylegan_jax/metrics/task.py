@@ -2,11 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax
 from jax.sharding import Mesh
 
 from stylegan_jax.classifiers import own
@@ -16,64 +15,48 @@ from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.metrics import sampling
 from stylegan_jax.metrics.draws import LabelDistribution, labels_for
 from stylegan_jax.metrics.names import KINDS, Measure
-from stylegan_jax.metrics.store import ResultFile, Store
+from stylegan_jax.metrics.store import Store, digest
 from stylegan_jax.metrics.streaming import CHUNK
 from stylegan_jax.networks.generator import Generator
+
+_INCEPTION = 2048  # features; FID of fewer images is far too large
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeasureOptions:
-    """Settings of a measure; paths are the user's copies of weights.
+    """Settings of a measure; paths are copies of weights, by default fetched once."""
 
-    Attributes:
-        mirror: flips half of the images of the data, as in training.
-        inception: None fetches Inception's weights once; the next two likewise.
-        lpips: channel weights.
-        classifiers: file of classifiers for separability; written if missing.
-        features: network in place of all of these, or its file (`classifiers/own.py`);
-            scores bear its name. One without `params` is not cached.
-        batch_size: images under way at once; scores change by rounding only.
-        mesh: all devices of all processes by default.
-        cache: keeps and reuses results of the data and of samples so far.
-        resolution: of the compared images in pixels; None: the generator's.
-        fingerprint: of the images of the data that are used, if known.
-    """
-
-    mirror: bool = False
+    mirror: bool = False  # flips half of the images of the data, as in training
     inception: Path | None = None
     vgg16: Path | None = None
-    lpips: Path | None = None
-    classifiers: Path | None = None
-    features: FrozenNetwork | Path | None = None
+    lpips: Path | None = None  # LPIPS's channel weights
+    classifiers: Path | None = None  # for separability; written if missing
+    # In place of all of these; scores bear its name. Not cached without `params`.
+    features: FrozenNetwork | str | Path | None = None
     seed: int = 0
-    batch_size: int = 32
-    mesh: Mesh | None = None
+    batch_size: int = 32  # images under way at once; scores change by rounding only
+    mesh: Mesh | None = None  # all devices of all processes
     quiet: bool = False
-    cache: bool = True
+    cache: bool = True  # keeps results of the data, and of samples so far
+    # Of the compared images; by default the generator's or smallest generated image's.
     resolution: int | None = None
-    fingerprint: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A measure of `count` images and its inputs.
-
-    `other` are the user's features, `labels` those of a conditional network's samples.
-    """
+    """A measure and its inputs."""
 
     made: Generator | Source
     source: Source | None
     measure: Measure
-    count: int
     options: MeasureOptions
-    other: FrozenNetwork | None
-    labels: LabelDistribution | None
-    files: Store
-
-    @property
-    def name(self) -> str:
-        """Name of the score."""
-        return self.measure.name_on(self.other.name if self.other else None)
+    name: str  # of the score
+    other: FrozenNetwork | None  # the user's features
+    resolution: int  # of the compared images
+    num_samples: int  # of images at most all
+    chosen: list[int]  # images of the data, each used once
+    labels: LabelDistribution | None  # of a conditional network's samples
+    store: Store
 
     @property
     def generator(self) -> Generator:
@@ -81,21 +64,11 @@ class Task:
         assert isinstance(self.made, Generator)
         return self.made
 
-    @property
-    def num_samples(self) -> int:
-        """Number of samples; of images at most all."""
-        made = self.made
-        return self.count if isinstance(made, Generator) else min(self.count, len(made))
-
-    @property
-    def num_reals(self) -> int:
-        """Number of images of the data, each used once."""
-        return min(self.count, len(self.source)) if self.source is not None else 0
-
-    @property
-    def resolution(self) -> int:
-        """Side of the compared images."""
-        return self.options.resolution or self.generator.resolution
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Digest of the images of the data that are used."""
+        assert self.source is not None
+        return self.source.fingerprint(self.chosen, self.resolution)
 
     @property
     def drawing(self) -> dict[str, Any]:
@@ -103,56 +76,69 @@ class Task:
         names = ("seed", "batch_size", "mesh", "quiet")
         return {name: getattr(self.options, name) for name in names}
 
-    def fingerprint(self, source: Source) -> str:
-        """Digest of the images of `source` that are used."""
-        if source is self.source and self.options.fingerprint:
-            return self.options.fingerprint
-        chosen = spread(len(source), min(self.count, len(source)))
-        return source.fingerprint(chosen.tolist(), self.resolution)
+    def about(self) -> dict[str, Any]:
+        """JSON description of what a score depends on; nothing is drawn or decoded.
+
+        "samples"; with data also its name ("data"), its size ("images"), the number
+        used ("reals"), their "fingerprint", and the "resolution".
+        """
+        found: dict[str, Any] = {"samples": self.num_samples}
+        source, measure, labels = self.source, self.measure, self.labels
+        used = measure.compares or measure.kind == "ls" or labels is not None
+        if source is None or not used:
+            return found
+        found |= {"data": source.name, "images": len(source)}
+        if measure.compares:
+            # Process 0 alone reads files.
+            mark = self.fingerprint if jax.process_index() == 0 else ""
+            found |= {"reals": len(self.chosen), "fingerprint": mark}
+            found["resolution"] = self.resolution
+        if labels is not None:
+            found["labels"] = digest(labels)
+        fewest = min(self.num_samples, len(self.chosen))
+        if measure.kind == "fid" and fewest <= _INCEPTION:
+            found["note"] = (
+                f"too large by a bias that falls with the number: compare {self.name} "
+                "with scores of the same number only"
+            )
+        return found
+
+    def images(self, network: FrozenNetwork) -> tuple[sampling.Images, sampling.Images]:
+        """Images of the data and samples, as seen by `network`."""
+        assert self.source is not None
+        data = sampling.reals(
+            self.source,
+            network,
+            len(self.chosen),
+            self.resolution,
+            fingerprint=lambda: self.fingerprint,
+            mirror=self.options.mirror,
+            **self.drawing,
+        )
+        return data, self.samples(network)
 
     def samples(self, network: FrozenNetwork) -> sampling.Images:
         """Generated images, as seen by `network`."""
-        made, options = self.made, self.drawing
-        if not isinstance(made, Generator):
-            return self._images(made, network)
-        return sampling.fakes(made, network, self.count, labels=self.labels, **options)
+        made, count = self.made, self.num_samples
+        if isinstance(made, Generator):
+            return sampling.fakes(
+                made, network, count, labels=self.labels, **self.drawing
+            )
+        return sampling.reals(made, network, count, self.resolution, **self.drawing)
 
-    def data(self, network: FrozenNetwork) -> sampling.Images:
-        """Images of the data, as seen by `network`."""
-        assert self.source is not None
-        return self._images(self.source, network, mirror=self.options.mirror)
-
-    def _images(
-        self, source: Source, network: FrozenNetwork, *, mirror: bool = False
-    ) -> sampling.Images:
-        return sampling.reals(
-            source,
-            network,
-            min(self.count, len(source)),
-            self.resolution,
-            fingerprint=functools.partial(self.fingerprint, source),
-            mirror=mirror,
-            **self.drawing,
-        )
-
-    def features(self, network: FrozenNetwork) -> tuple[np.ndarray, np.ndarray]:
-        """Features of data `[num_reals, size]` and samples `[num_samples, size]`."""
-        images = self.data(network), self.samples(network)
-        real, fake = (sampling.features(x, self.files) for x in images)
-        return real, fake
-
-    def file(self, **of: Callable[[], str]) -> ResultFile:
-        """File of results other than features, which also depend on `of`."""
-        if not self.files.needs_keys:
-            return self.files.file({})
+    def resumed(self, **arrays: Any) -> dict[str, Any]:
+        """Options of `streaming.stream` for results that also depend on `arrays`."""
+        if not self.store.needs_keys:
+            return {"store": self.store}
         key = {
             "kind": self.name,
             "generator": sampling.generator_key(self.generator, self.labels),
             "seed": self.options.seed,
-            "count": self.count,
+            "count": self.num_samples,
             "chunk": CHUNK,
         }
-        return self.files.file(key | {name: what() for name, what in of.items()})
+        key |= {name: digest(tree) for name, tree in arrays.items()}
+        return {"store": self.store, "key": key}
 
 
 def make_task(
@@ -173,36 +159,30 @@ def make_task(
             f"{measure.name} is a measure of networks, and {made.name} is images; "
             "take fid, kid, pr or is"
         )
-    if not drawn and options.resolution is None:
-        raise UserError("images are compared at a resolution: give one")
     require_enough(source, measure)
-    measure = counted(made, source, measure)
+    resolution = options.resolution or (made.resolution if drawn else made.side)
+    if resolution is None:
+        raise UserError(
+            "the generated images are of any size; give the resolution to compare at"
+        )
+    reals = len(source) if source is not None else 0
+    measure = measure.on(reals if drawn else max(reals, len(made)))
     assert measure.count is not None
     other = own_features(measure, options)
     nameless = other is not None and not other.params
-    files = Store(enabled=options.cache and not nameless)
-    labels = labels_for(made, source) if drawn else None
-    return Task(made, source, measure, measure.count, options, other, labels, files)
-
-
-def own_features(measure: Measure, options: MeasureOptions) -> FrozenNetwork | None:
-    """The user's features; UserError where a measure takes none."""
-    given = options.features
-    found = own.load(given) if isinstance(given, Path) else given
-    if found is not None and measure.kind == "is":
-        raise UserError(
-            f"{measure.name} is a score of Inception's classes, and {found.name} has "
-            "none; leave one of the two out"
-        )
-    return found
-
-
-def counted(
-    made: Generator | Source, source: Source | None, measure: Measure
-) -> Measure:
-    """The measure with its number of images: all there are by default."""
-    there = [x for x in (made, source) if not isinstance(x, Generator | None)]
-    return measure.on(max(map(len, there), default=0))
+    return Task(
+        made,
+        source,
+        measure,
+        options,
+        name=measure.name_on(other.name if other else None),
+        other=other,
+        resolution=resolution,
+        num_samples=measure.count if drawn else min(measure.count, len(made)),
+        chosen=spread(reals, measure.count).tolist(),
+        labels=labels_for(made, source) if drawn else None,
+        store=Store(enabled=options.cache and not nameless),
+    )
 
 
 def require_enough(source: Source | None, measure: Measure) -> None:
@@ -217,3 +197,17 @@ def require_enough(source: Source | None, measure: Measure) -> None:
             f"{source.name} has {len(source)} images, each of which counts once; "
             f"{measure.kind} means nothing with fewer than {fewest}"
         )
+
+
+def own_features(measure: Measure, options: MeasureOptions) -> FrozenNetwork | None:
+    """The user's features, if a measure takes any; UserError if it cannot."""
+    given = options.features
+    if given is None or measure.kind == "ls":
+        return None
+    network = own.load(given) if isinstance(given, str | Path) else given
+    if measure.kind == "is":
+        raise UserError(
+            f"{measure.name} is a score of Inception's classes, and {network.name} has "
+            "none; leave the features out, or take fid, kid, pr or ppl"
+        )
+    return network

@@ -9,10 +9,10 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io.images import write_png
 from stylegan_jax.metrics.frechet import frechet_distance, statistics_of
 from stylegan_jax.metrics.kernel import kernel_distance
-from stylegan_jax.metrics.measures import about, compare, fid, kid, take
+from stylegan_jax.metrics.measures import compare, fid, kid, take
 from stylegan_jax.metrics.names import Measure
 from stylegan_jax.metrics.precision_recall import precision_recall
-from stylegan_jax.metrics.task import MeasureOptions
+from stylegan_jax.metrics.task import MeasureOptions, make_task
 from tests.metrics.measuring import colours, generator
 
 OPTIONS = {"features": colours(), "cache": False}
@@ -66,7 +66,7 @@ def test_images_are_not_counted_twice(count):
     found = take(near, ArraySource(DATA), Measure("pr", count), options)
     precision, _ = found.values()
     assert precision == 1
-    said = about(near, ArraySource(DATA), Measure("pr", count), options)
+    said = make_task(near, ArraySource(DATA), Measure("pr", count), options).about()
     assert said["reals"] == said["images"] == 24
     assert said["samples"] == min(count, 48)
     assert said["fingerprint"] == ArraySource(DATA).fingerprint(range(24), 8)
@@ -76,7 +76,9 @@ def test_a_generator_draws_as_many_as_are_asked_for_or_as_there_are():
     made, source = generator(), ArraySource(DATA)
     names = compare(made, DATA, "fid,kid40", **OPTIONS).keys()
     assert names == {"fd24[colours]", "kd40[colours]"}
-    said = about(made, source, Measure("kid", 40), MeasureOptions(**OPTIONS))
+    said = make_task(
+        made, source, Measure("kid", 40), MeasureOptions(**OPTIONS)
+    ).about()
     assert (said["samples"], said["reals"]) == (40, 24)
 
 

@@ -64,7 +64,7 @@ def test_labels_are_drawn_as_often_as_the_data_has_them(vectors):
 def test_labels_that_are_not_known_are_not_made_up():
     for source, said in [
         (None, "no data is known"),
-        (ArraySource(np.zeros((4, 8, 8, 3), np.uint8)), "is used without labels"),
+        (ArraySource(np.zeros((4, 8, 8, 3), np.uint8)), "has labels of no classes"),
         (Labelled(UNEVEN, VECTORS[:, :2]), "has labels of 2"),
     ]:
         with pytest.raises(UserError, match=rf"3 classes, and .*{said}.*`data.labels`"):

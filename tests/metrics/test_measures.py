@@ -136,6 +136,7 @@ class Killed(BaseException):
     ("kind", "savings", "starts"),
     [
         (FID, 1, [16, 0]),
+        # Statistics of all of the data are written after those of a part.
         pytest.param(FID, 4, [32], marks=pytest.mark.thorough),
         (KID, 3, [16]),
         pytest.param(PPL, 2, [32], marks=pytest.mark.thorough),
@@ -144,10 +145,10 @@ class Killed(BaseException):
 def test_a_measure_that_was_killed_continues_bit_for_bit(
     expected, monkeypatch, folder, kind, savings, starts
 ):
-    save, chunks, left, begun = store.ResultFile.save, streaming.chunks, [savings], []
+    write, chunks, left, begun = store.Store.write, streaming.chunks, [savings], []
 
-    def save_and_die(self, arrays, *, whole):
-        save(self, arrays, whole=whole)
+    def write_and_die(self, key, state):
+        write(self, key, state)
         left[0] -= 1
         if not left[0]:
             raise Killed
@@ -156,9 +157,10 @@ def test_a_measure_that_was_killed_continues_bit_for_bit(
         begun.append(start)
         return chunks(*args, start=start, **options)
 
-    monkeypatch.setattr(store.ResultFile, "save", save_and_die)
+    monkeypatch.setattr(store.Store, "write", write_and_die)
     with pytest.raises(Killed):
         score([kind], mesh=parallel.make_mesh(1))
+    monkeypatch.setattr(store.Store, "write", write)
     monkeypatch.setattr(streaming, "chunks", noted)
     # On other devices.
     assert score([kind], mesh=parallel.make_mesh(2)).items() <= expected.items()
