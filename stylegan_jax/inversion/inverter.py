@@ -184,7 +184,7 @@ class _Batch:
                 if frames:
                     drawn.append(draw_pictures(self.generator, found.code))
                 pack = partial(resuming.packed, list(done), start, found)
-                file.save(pack, whole=False)
+                file.save(pack)
                 count, loss = len(indices) * len(losses), float(losses[-1].mean())
                 yield Progress(stage.name, count, loss)
             if not done:

@@ -58,8 +58,8 @@ class Images:
         key = self._key(store, "statistics")
 
         def chunks(start: int) -> Iterator[np.ndarray]:
-            # Features may be cached by another measure.
-            found = store.read({**key, "kind": "features"}) if self.lasting else {}
+            # Features of the data may be cached by another measure.
+            found = store.file({**key, "kind": "features"}).restore()
             if not found:
                 yield from self.chunks(start)
                 return

@@ -4,6 +4,7 @@ A file in `cache.folder("measures")` is named by a digest of all it depends on, 
 be removed at any time. Process 0 reads and writes, and broadcasts.
 """
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -56,18 +57,69 @@ class Rows:
 S = TypeVar("S", Rows, RunningStatistics)
 
 
+@dataclasses.dataclass
+class ResultFile:
+    """Results so far, saved every so many seconds by process 0, if there is a path."""
+
+    path: Path | None = None
+    every: float = EVERY_SECONDS
+    _last: float = dataclasses.field(default_factory=time.monotonic)
+
+    def restore(self) -> Arrays:
+        """The arrays in all processes; {} if missing or damaged."""
+        if self.path is None:
+            return {}
+        found: Arrays = {}
+        if jax.process_index() == 0 and self.path.exists():
+            try:
+                found = array_files.read_npz(self.path)
+            except UserError as error:
+                _logger.warning(
+                    "%s is damaged (%s); computing it again", self.path, error
+                )
+        if jax.process_count() == 1:
+            return found
+        buffer = io.BytesIO()
+        np.savez(buffer, **found)
+        return dict(np.load(io.BytesIO(processes.broadcast(buffer.getvalue()))))
+
+    def save(self, arrays: Callable[[], Arrays], *, now: bool = False) -> None:
+        """Saves the result of `arrays` if it is time or `now`; a failure only warns."""
+        due = now or time.monotonic() - self._last >= self.every
+        if self.path is None or jax.process_index() != 0 or not due:
+            return
+        try:
+            with atomic_file(self.path) as file:
+                np.savez(file, **arrays())
+        except OSError as error:  # costs only time
+            _logger.warning("%s cannot be written (%s)", self.path, error.strerror)
+        self._last = time.monotonic()
+
+    def remove(self) -> None:
+        """Removes the file if it exists."""
+        if self.path is not None and jax.process_index() == 0:
+            self.path.unlink(missing_ok=True)
+
+
 class Store:
     """Files of one measure; inactive if not `enabled`."""
 
     def __init__(self, *, enabled: bool = True) -> None:
         """Touches no file."""
         self.enabled = enabled
-        self._partials: list[Path] = []
+        self._partials: list[ResultFile] = []
 
     @property
     def needs_keys(self) -> bool:
         """Whether this process needs keys, which are slow to compute."""
         return self.enabled and jax.process_index() == 0
+
+    def file(self, key: Mapping[str, Any]) -> ResultFile:
+        """The file of results that depend on `key`, which is JSON."""
+        text = json.dumps({**key, "format": FORMAT}, sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:32]
+        path = cache.folder("measures") / f"{name}.npz"
+        return ResultFile(path if self.enabled else None, EVERY_SECONDS)
 
     def accumulate(
         self,
@@ -81,56 +133,27 @@ class Store:
         """The state of `make` that has all of `count` results.
 
         `chunks` yields results from an index on. They are saved every minute and
-        resumed; `lasting` states are kept after the measure has been taken. `key` is
-        the JSON of all that the results depend on.
+        resumed; `lasting` states are kept after the measure has been taken.
         """
-        if lasting and (found := self.read(key)):
+        whole, partial = self.file(key), self.file({**key, "partial": True})
+        if lasting and (found := whole.restore()):
             return make(**found)
-        partial = {**key, "partial": True}
-        state, last = make(**self.read(partial)), time.monotonic()
-        if self.needs_keys:
-            self._partials.append(_path(partial))
+        state = make(**partial.restore())
         for chunk in chunks(state.count):
             state.add(chunk)
-            if state.count < count and time.monotonic() - last >= EVERY_SECONDS:
-                self.write(partial, state)
-                last = time.monotonic()
+            if state.count < count:
+                partial.save(state.arrays)
         if lasting:
-            self.write(key, state)
-            self.finish()
+            whole.save(state.arrays, now=True)
+            partial.remove()
+        else:
+            self._partials.append(partial)
         return state
-
-    def read(self, key: Mapping[str, Any]) -> Arrays:
-        """Arrays of process 0's file, broadcast; {} if missing or damaged."""
-        if not self.enabled:
-            return {}
-        found: Arrays = {}
-        if self.needs_keys and (path := _path(key)).exists():
-            try:
-                found = array_files.read_npz(path)
-            except UserError as error:
-                _logger.warning("%s is damaged (%s); computing it again", path, error)
-        if jax.process_count() == 1:
-            return found
-        buffer = io.BytesIO()
-        np.savez(buffer, **found)
-        return dict(np.load(io.BytesIO(processes.broadcast(buffer.getvalue()))))
-
-    def write(self, key: Mapping[str, Any], state: Rows | RunningStatistics) -> None:
-        """Writes a state's arrays; a failure is a warning."""
-        if not self.needs_keys:
-            return
-        path = _path(key)
-        try:
-            with atomic_file(path) as file:
-                np.savez(file, **state.arrays())
-        except OSError as error:  # costs only time
-            _logger.warning("%s cannot be written (%s)", path, error.strerror)
 
     def finish(self) -> None:
         """Removes partial results."""
-        while self._partials:
-            self._partials.pop().unlink(missing_ok=True)
+        for partial in self._partials:
+            partial.remove()
 
 
 def digest(tree: Any) -> str:
@@ -142,9 +165,3 @@ def digest(tree: Any) -> str:
         found.update(name.encode())
         found.update(array.tobytes())
     return found.hexdigest()
-
-
-def _path(key: Mapping[str, Any]) -> Path:
-    text = json.dumps({**key, "format": FORMAT}, sort_keys=True)
-    name = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return cache.folder("measures") / f"{name}.npz"

@@ -145,10 +145,10 @@ class Killed(BaseException):
 def test_a_measure_that_was_killed_continues_bit_for_bit(
     expected, monkeypatch, folder, kind, savings, starts
 ):
-    write, chunks, left, begun = store.Store.write, streaming.chunks, [savings], []
+    save, chunks, left, begun = store.ResultFile.save, streaming.chunks, [savings], []
 
-    def write_and_die(self, key, state):
-        write(self, key, state)
+    def save_and_die(self, arrays, **options):
+        save(self, arrays, **options)
         left[0] -= 1
         if not left[0]:
             raise Killed
@@ -157,10 +157,10 @@ def test_a_measure_that_was_killed_continues_bit_for_bit(
         begun.append(start)
         return chunks(*args, start=start, **options)
 
-    monkeypatch.setattr(store.Store, "write", write_and_die)
+    monkeypatch.setattr(store.ResultFile, "save", save_and_die)
     with pytest.raises(Killed):
         score([kind], mesh=parallel.make_mesh(1))
-    monkeypatch.setattr(store.Store, "write", write)
+    monkeypatch.setattr(store.ResultFile, "save", save)
     monkeypatch.setattr(streaming, "chunks", noted)
     # On other devices.
     assert score([kind], mesh=parallel.make_mesh(2)).items() <= expected.items()
