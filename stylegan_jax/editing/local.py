@@ -20,7 +20,7 @@ from jax import Array
 
 from stylegan_jax.editing.rows import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
 from stylegan_jax.inversion import terms
-from stylegan_jax.inversion.code import Code, draw, stored_noise
+from stylegan_jax.inversion.code import Code, drawn, stored_noise
 from stylegan_jax.inversion.problem import Solution, fit
 from stylegan_jax.inversion.recipes import (
     FeatureNets,
@@ -43,8 +43,6 @@ PIXEL_WEIGHT = 1e-5
 # Searches for latents.
 PLAN = Plan()
 SCRIBBLE_PLAN = Plan(optimizer=Optimizer(learning_rate=0.1))
-
-_draw = jax.jit(draw)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,8 +172,8 @@ def inpaint(
     seen = [pixels, *(Hidden(term, known) for term in features)]
     edge = 1 - known if edge is None else jnp.maximum(edge, 1 - known)
 
-    def targets(drawn: Array) -> list[Term]:
-        return [_pixels(images, 1 - edge), _pixels(drawn, edge, factor=10.0)]
+    def targets(before: Array) -> list[Term]:
+        return [_pixels(images, 1 - edge), _pixels(before, edge, factor=10.0)]
 
     plan = inpainting_plan(search.perceptual is not None)
     rate = noise_rate(generator.resolution, "inpaint")
@@ -291,7 +289,7 @@ def _search(
     rate = rate or noise_rate(generator.resolution, "edit")
     plan = Plan(optimizer=Optimizer(learning_rate=rate), steps=search.noise_steps)
     plan = search.noise or plan
-    kept = targets(_draw(generator, latents.code))
+    kept = targets(drawn(generator, latents.code))
     for found in fit(generator, latents.code, kept, plan, moves="noise"):
         yield _edit(latents.code, found, latents.iterations)
 
@@ -303,7 +301,7 @@ def _edit(latents: Code, found: Solution, before: int) -> Edit:
 
 def _restored(images: Array, mask: Array) -> Callable[[Array], Sequence[Term]]:
     """Noise restores images in a mask and elsewhere keeps what the latents gave."""
-    return lambda drawn: [_pixels(images, mask), _pixels(drawn, 1 - mask)]
+    return lambda before: [_pixels(images, mask), _pixels(before, 1 - mask)]
 
 
 # --- Terms -------------------------------------------------------------------------

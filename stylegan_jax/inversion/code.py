@@ -63,12 +63,12 @@ def draw(generator: Generator, code: Code) -> Array:
     return generator.synthesize(code.ws, code.noise)
 
 
-_draw = jax.jit(draw)
+drawn = jax.jit(draw)
 
 
 def draw_pictures(generator: Generator, code: Code) -> np.ndarray:
     """The images of a code, uint8 `[N, H, W, C]`."""
-    return images.to_uint8(np.asarray(_draw(generator, code)))
+    return images.to_uint8(np.asarray(drawn(generator, code)))
 
 
 def stored_noise(generator: Generator, count: int) -> Noise:

@@ -242,9 +242,7 @@ class _Batch:
             if recipe.noise == "random"
             else stored_noise(generator, len(pairs))
         )
-        guess = None
-        if self.regression is not None:
-            guess = _guessed(self.regression, self.targets)
+        guess = self.regression(self.targets) if self.regression else None
         latents = [
             spaces.start_latent(
                 generator,
@@ -293,12 +291,6 @@ class _Batch:
             )
             frames = np.stack([frame[place] for frame in film]) if film else None
             yield Inversion(index, self.starts[start[place]], stages, frames)
-
-
-@jax.jit
-def _guessed(regression: spaces.Regression, targets: Array) -> Array:
-    # One at a time: a guess does not depend on the other images.
-    return jax.lax.map(lambda target: regression(target[None])[0], targets)
 
 
 def _interleaved(parts: Sequence[Array]) -> Array:

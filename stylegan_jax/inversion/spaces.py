@@ -128,8 +128,15 @@ class Regression:
 
     def __call__(self, images: Array) -> Array:
         """Guesses of w, `[N, w_dim]`, for images `[N, H, W, C]` in [-1, 1]."""
-        x = shrunk(images)
-        return jnp.dot(x, self.weights, precision="highest") + self.offset[None]
+
+        def guess(image: Array) -> Array:
+            x = shrunk(image[None])
+            return (jnp.dot(x, self.weights, precision="highest") + self.offset[None])[
+                0
+            ]
+
+        # One at a time: a guess does not depend on the other images.
+        return jax.lax.map(guess, images)
 
 
 def shrunk(images: Array) -> Array:

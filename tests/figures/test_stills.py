@@ -199,12 +199,12 @@ def test_figures_refuse_networks_that_cannot_have_them(generator):
 
 
 def test_one_program_draws_everything(studio):
-    before = codes._draw._cache_size()
+    before = codes.drawn._cache_size()
     ws = studio.ws([1, 2, 3])
     studio.draw(ws)
     studio.draw(ws[:1], studio.generator.draw_noise(jax.random.key(0), 1))
     list(studio.draw_fresh(ws))
-    assert codes._draw._cache_size() - before <= 1
+    assert codes.drawn._cache_size() - before <= 1
 
 
 def test_nearest_images_stand_below_their_samples(studio, cells, same):
