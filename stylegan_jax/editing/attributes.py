@@ -18,6 +18,7 @@ from stylegan_jax.networks.generator import Generator
 
 Fit = Literal["svm", "regression"]
 Conditional = Literal["orthogonal", "likely", "none"]
+_TRAINED = 0.7  # share of the extremes that are fitted to
 
 
 class Boundary(NamedTuple):
@@ -38,7 +39,6 @@ def find_boundary(
     name: str,
     space: Space = "w",
     extremes: float = 0.02,
-    train_share: float = 0.7,
     fit: Fit = "svm",
     seed: int = 0,
     provenance: str = "",
@@ -49,7 +49,7 @@ def find_boundary(
     of the scores; "regression" is the least-squares slope over all samples outside the
     validation, its plane at the middle between the extremes' mean scores. `extremes`
     are samples from the top and from the bottom each: a share up to 1, a count above;
-    at most half of all. `train_share` of them are fitted to, the others measure the
+    at most half of all. Seven tenths of them are fitted to, the others measure the
     accuracy. UserError for values that are not finite, constant scores, or too few
     samples.
     """
@@ -59,15 +59,14 @@ def find_boundary(
         raise UserError(f"all samples have the same score of {name!r}")
     number = extremes * len(scores) if extremes <= 1 else extremes
     number = min(int(number), len(scores) // 2)
-    if number < 2 or not 0 < train_share < 1 or int(number * train_share) < 1:
+    if number < 2:
         raise UserError(
-            f"extremes {extremes} of {len(scores)} samples with train_share "
-            f"{train_share} leave none to fit or to validate; draw more samples"
+            f"extremes {extremes} of {len(scores)} samples are too few; draw more"
         )
     order = np.argsort(-scores, kind="stable")
     rng = np.random.RandomState(seed)
     top, bottom = (rng.permutation(part) for part in (order[:number], order[-number:]))
-    split = int(number * train_share)
+    split = int(number * _TRAINED)
     train = np.concatenate([top[:split], bottom[:split]])
     held_out = np.concatenate([top[split:], bottom[split:]])
     rest = order[number:-number]

@@ -141,9 +141,7 @@ def _draw_ws(
     return generator.map(z, draw_labels(generator, labels, keys[1]))[:, -1]
 
 
-def principal_directions(
-    statistics: Statistics, number: int = 10, layers: Sequence[int] | None = None
-) -> list[Direction]:
+def principal_directions(statistics: Statistics, number: int = 10) -> list[Direction]:
     """The first principal components, pca1, pca2, ..., with their `std`.
 
     Their planes go through the mean, so an absolute distance is a coordinate.
@@ -158,7 +156,6 @@ def principal_directions(
         Direction(
             name=f"pca{i + 1}",
             vector=vectors[i],
-            layers=None if layers is None else tuple(layers),
             intercept=float(-statistics.mean @ vectors[i]),
             std=float(np.sqrt(values[i])),
             provenance=f"PCA of {statistics.count} w, {shares[i]:.2%} of the variance",

@@ -55,7 +55,7 @@ def test_the_plane_of_two_pairs_is_the_widest_street():
     scores = np.array([-9.0, -8, 8, 9, 1, -1, -2])
     offsets = set()
     for seed in range(8):
-        options = {"name": "x", "extremes": 2, "train_share": 0.5, "seed": seed}
+        options = {"name": "x", "extremes": 2, "seed": seed}
         found = find_boundary(latents, scores, **options)
         np.testing.assert_allclose(found.direction.vector, [0.6, 0.8], atol=1e-3)
         offset = -found.direction.intercept

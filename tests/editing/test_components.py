@@ -114,7 +114,8 @@ def test_components_are_the_singular_vectors_of_the_centred_samples(samples):
 
 
 def test_an_edit_is_the_papers_and_the_distance_is_the_coordinate(samples):
-    direction = principal_directions(statistics_of([samples]), 3, layers=[1])[2]
+    direction = principal_directions(statistics_of([samples]), 3)[2]
+    direction = dataclasses.replace(direction, layers=(1,))
     ws = np.repeat(samples[:4, None], 2, axis=1).astype(np.float32)
     sigmas = np.array([-2, 0, 1, 2.0])
     moved = apply(ws, direction, sigmas * direction.std, distance="relative")
