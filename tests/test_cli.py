@@ -337,3 +337,26 @@ def test_the_package_lists_its_commands(monkeypatch, capsys):
     with pytest.raises(SystemExit) as left:
         package.main()
     assert not left.value.code and "--seeds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("sample portraits --trunc 0.5 --outdir x", "--trunc is --psi here"),
+        ("sample --network=ffhq.pkl --outdir x", "--network: the network comes first"),
+        ("edit attribute portraits seed:1 --trunc=1 --outdir x", "--trunc is --psi"),
+        ("train quickstart --resume X --workdir x", "--resume: the same command with"),
+        ("train quickstart --outdir x", "--outdir is --workdir here"),
+        ("train quickstart --workdir x --batch 4", "is --schedule.batch-size here"),
+        ("invert me.png --network portraits --outdir x --num_steps 4", "is --steps"),
+        ("sample --outdir x --no", ""),
+    ],
+)
+def test_flags_of_other_programs_are_explained(words, said, capsys):
+    program, *words = words.split()
+    module = importlib.import_module(f"stylegan_jax.commands.{program}")
+    with pytest.raises(SystemExit) as caught:
+        module.main(words)
+    assert caught.value.code == 2
+    printed = capsys.readouterr().err
+    assert said in printed and (said or " here" not in printed)

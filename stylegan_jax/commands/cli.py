@@ -9,9 +9,11 @@ value; `--section.field-name` and `--section.field_name` are the same.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
+import io
 import itertools
 import re
 import sys
@@ -22,7 +24,7 @@ from typing import Annotated, Any, TextIO, TypeVar
 import tyro
 
 from stylegan_jax.by_resolution import ByResolution, parse_by_resolution
-from stylegan_jax.commands import recipe_files
+from stylegan_jax.commands import foreign_flags, recipe_files
 from stylegan_jax.errors import UserError, did_you_mean
 from stylegan_jax.io import terminal
 
@@ -52,6 +54,7 @@ def parse(
     Raises:
         SystemExit: 0 after `--help`, 2 after an explained mistake.
     """
+    words = sys.argv[1:] if argv is None else list(argv)
     default = None
     if defaults:
         required = {
@@ -62,17 +65,25 @@ def parse(
         default = entry(**(required | defaults))
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_by_resolution_rule)
-    with terminal.obeyed():
-        found = tyro.cli(
-            entry,
-            args=argv,
-            prog=prog,
-            description=_description(entry) if description is None else description,
-            default=default,
-            registry=registry,
-            config=(tyro.conf.AvoidSubcommands,),
-        )
-    return typing.cast(Args, found)
+    read = functools.partial(
+        tyro.cli,
+        entry,
+        prog=prog,
+        description=_description(entry) if description is None else description,
+        default=default,
+        registry=registry,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    try:
+        with terminal.obeyed():
+            return typing.cast(Args, read(args=words))
+    except SystemExit as left:
+        if left.code:
+            shown = io.StringIO()
+            with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+                read(args=["--help"])
+            foreign_flags.explain(words, shown.getvalue())
+        raise
 
 
 def parse_chosen(
