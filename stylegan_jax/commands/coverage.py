@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def add(title: str, nimg: int | None, samples: np.ndarray) -> None:
         found = measure(samples)
         print(f"{title:<14} {found}")
-        records.append({"nimg": nimg, **dataclasses.asdict(found)})
+        records.append({"nimg": nimg, **found._asdict()})
         titles.append(title)
         shown.append(samples if samples.ndim == 2 else samples[:_SHOWN])
 

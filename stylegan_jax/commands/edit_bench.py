@@ -268,11 +268,12 @@ class Command(Flags):
 
 
 def _column(value: Column, count: int, channels: int) -> Sequence[np.ndarray]:
-    if isinstance(value, np.ndarray):
-        if value.dtype != np.uint8:  # a mask
-            value = np.rint(255 * value[0]).astype(np.uint8).repeat(channels, axis=-1)
-        return [value] * count if value.ndim == 3 else list(value)
-    return list(_pictures(value))
+    if not isinstance(value, np.ndarray):
+        return [*_pictures(value)]
+    picture: np.ndarray = value
+    if picture.dtype != np.uint8:  # a mask
+        picture = np.rint(255 * picture[0]).astype(np.uint8).repeat(channels, axis=-1)
+    return [*picture] if picture.ndim == 4 else [picture] * count
 
 
 def _pictures(items: Sequence[Item] | Sequence[np.ndarray]) -> np.ndarray:
