@@ -2,13 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from stylegan_jax import loading
 from stylegan_jax.classifiers import own
@@ -39,14 +35,6 @@ from stylegan_jax.metrics.nearest import copying
 from stylegan_jax.metrics.nearest import nearest as find_nearest
 
 Drawn = np.ndarray | Film
-T = TypeVar("T")
-
-
-def bar(title: str, items: Iterable[T], total: int) -> Iterable[T]:
-    """The items, with a progress bar on a terminal."""
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    return track(items, title, total=total, console=console, disable=hidden)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -286,10 +274,7 @@ class Nearest(Figure):
         seeds = parse_seeds(self.seeds)
         drawn = studio.draw(studio.ws(seeds, psi=self.psi))
         find = functools.partial(
-            find_nearest,
-            data=train,
-            features=network,
-            progress=functools.partial(bar, "nearest images"),
+            find_nearest, data=train, features=network, quiet=False
         )
         found = find(drawn, count=self.count)
         if held_out is not None:

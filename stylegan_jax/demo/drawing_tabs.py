@@ -41,8 +41,7 @@ def samples(page: Page, tab: gr.Tab) -> None:
         return row(figures, columns=4)
 
     def code(visit: Visit, seed: int, noise: int | None) -> tuple[Code, str]:
-        sample = visit.sample(seed, noise)
-        return session.code(sample), f"seed{sample.seed}"
+        return session.code(visit.sample(seed, noise)), f"seed{seed}"
 
     first = page.visit(None, 0, None)
     some = session.resolution <= _SMALL

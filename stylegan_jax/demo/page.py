@@ -7,7 +7,7 @@ import inspect
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -121,15 +121,6 @@ class Visit:
         return Sample(int(seed), self.psi, self.class_index, noise_seed)
 
 
-class Drawn(NamedTuple):
-    """A tab's output: `function(visit, *values of inputs)`."""
-
-    tab: str
-    function: Callable[..., Any]
-    inputs: Sequence[Any]
-    output: Any
-
-
 @dataclasses.dataclass(frozen=True)
 class Page:
     """The network, and the components shared by all tabs."""
@@ -141,7 +132,8 @@ class Page:
     psi: gr.Slider
     class_index: gr.Dropdown
     photo: gr.State
-    drawn: list[Drawn] = dataclasses.field(default_factory=list)  # of all tabs
+    # Name, function, inputs and output of each tab that is redrawn.
+    drawn: list[tuple[str, Any, Any, Any]] = dataclasses.field(default_factory=list)
 
     def visit(
         self, psi: float | None, class_index: int | None, photo: Code | None
@@ -176,7 +168,7 @@ class Page:
         """As `on`; also when the tab is opened, and at changes of shared settings."""
         name = str(tab.label)
         self.on([tab.select, *events], function, inputs, [output])
-        self.drawn.append(Drawn(name, function, inputs, output))
+        self.drawn.append((name, function, inputs, output))
         at_once(tab.select, lambda: name, None, self.current)
 
     def redraw_open(self) -> None:
@@ -187,15 +179,15 @@ class Page:
         """
 
         def call(visit: Visit, current: str, *values: Any) -> list[Any]:
-            rest, results = list(values), []
-            for drawn in self.drawn:
-                own = [rest.pop(0) for _ in drawn.inputs]
-                is_open = drawn.tab == current
-                results.append(drawn.function(visit, *own) if is_open else gr.skip())
+            rest, results = iter(values), []
+            for name, function, inputs, _ in self.drawn:
+                own = [next(rest) for _ in inputs]
+                is_open = name == current
+                results.append(function(visit, *own) if is_open else gr.skip())
             return results
 
-        inputs = [self.current, *(x for drawn in self.drawn for x in drawn.inputs)]
-        outputs = [drawn.output for drawn in self.drawn]
+        inputs = [self.current, *(x for drawn in self.drawn for x in drawn[2])]
+        outputs = [output for *_, output in self.drawn]
         self.on([self.psi.input, self.class_index.input], call, inputs, outputs)
 
 

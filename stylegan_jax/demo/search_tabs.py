@@ -8,14 +8,7 @@ import numpy as np
 
 from stylegan_jax.demo import photo_sources, searches
 from stylegan_jax.demo.canvas import canvas
-from stylegan_jax.demo.page import (
-    Page,
-    Picker,
-    Visit,
-    at_once,
-    listen,
-    save_button,
-)
+from stylegan_jax.demo.page import Page, Picker, Visit, at_once, listen, save_button
 from stylegan_jax.demo.searches import EFFORTS, Progress
 from stylegan_jax.demo.shown_images import bar, figure, row
 from stylegan_jax.demo.visitors import SEARCH
@@ -25,6 +18,7 @@ from stylegan_jax.inversion.code import Code
 
 INPAINT, SCRIBBLE = "Fill in", "Scribble"
 _PARTS = ("eyes", "brows", "nose", "mouth", "face", "hair")
+_WAITING = bar(0, 1, "Compiling; the first search takes longest")
 # In the browser first: the server's answer might come after the final state.
 _STOPPING = """
 () => {
@@ -61,7 +55,7 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         if target is None:
             raise UserError("upload a photograph first")
         stop = page.visitors.begin(request.session_hash)
-        yield gr.skip(), pair(target), _waiting()
+        yield gr.skip(), pair(target), _WAITING
         for told in searches.invert(session, target, EFFORTS[effort], stop):
             found = told.code if told.finished else gr.skip()
             error = np.sqrt(np.mean((told.picture.astype(float) - target) ** 2))
@@ -137,7 +131,7 @@ def painting(page: Page, tab: gr.Tab) -> None:
             steps = searches.scribble(session, source, before, mask, length, stop)
         given = figure(before, "Given")
         none = figure(None, "Result", empty="The result")
-        yield None, row([given, none]), _waiting()
+        yield None, row([given, none]), _WAITING
         for told in steps:
             shown = row([given, figure(told.picture, "Result", "painted")])
             yield told.code if told.finished else None, shown, _told(told)
@@ -146,9 +140,6 @@ def painting(page: Page, tab: gr.Tab) -> None:
         if result is None:
             raise UserError("there is no result yet; search first")
         return result
-
-    def code(visit: Visit, result: Code | None) -> tuple[Code, str]:
-        return keep(result), "painted"
 
     result = gr.State(None)
     with gr.Row():
@@ -170,7 +161,12 @@ def painting(page: Page, tab: gr.Tab) -> None:
             )
             effort, start = _controls(page, "Search", "paint", "paint-state")
             kept = gr.Button("Keep as my photograph", size="sm", elem_id="paint-keep")
-            save_button(page, code, [result], name="painted")
+            save_button(
+                page,
+                lambda _, found: (keep(found), "painted"),
+                [result],
+                name="painted",
+            )
     at_once(mode.change, lambda mode: gr.update(visible=mode == INPAINT), mode, parts)
     page.redraw(tab, picker.events, load, picker.inputs, editor)
     shared = [page.psi, page.class_index, page.photo]
@@ -202,10 +198,6 @@ def _controls(
 
     at_once(stop.click, end, None, None, js=_STOPPING % state)
     return effort, start
-
-
-def _waiting() -> str:
-    return bar(0, 1, "Compiling; the first search takes longest")
 
 
 def _told(told: Progress, note: str = "") -> str:

@@ -43,8 +43,7 @@ EFFORTS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """Progress of a search; losses of noise and of latents do not compare.
 
     `code` is the best so far, of one image, on the host; `picture` that of the code.
@@ -157,4 +156,4 @@ def _followed(
             break
     if not np.isfinite(progress.loss):
         raise UserError("the search met numbers that are not finite; try another")
-    yield dataclasses.replace(progress, finished=True)
+    yield progress._replace(finished=True)

@@ -4,21 +4,17 @@ Sources: Goodfellow et al. 2014, figure 2; Meehan et al. 2020, "A non-parametric
 detect data-copying in generative models", section 3.
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from stylegan_jax.data.sources import Source
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.metrics.measures import Images, open_images
 from stylegan_jax.metrics.sampling import as_rgb
 
 _BLOCK = 256
-
-# Wraps the iterable of blocks of images, of which there are that many.
-Progress = Callable[[Iterable[np.ndarray], int], Iterable[np.ndarray]]
 
 
 class Neighbours(NamedTuple):
@@ -40,7 +36,7 @@ def nearest(
     count: int = 1,
     *,
     features: FrozenNetwork | None = None,
-    progress: Progress = lambda blocks, total: blocks,
+    quiet: bool = True,
 ) -> Neighbours:
     """Nearest images of `data`, exhaustively, to `queries`, uint8 `[N, H, W, C]`.
 
@@ -58,18 +54,19 @@ def nearest(
     wanted = _vectors(queries, features)
     best = np.full((len(queries), 0), np.inf)
     places = np.zeros((len(queries), 0), int)
-    start = 0
-    blocks = _blocks(source, queries.shape[1])
-    for images in progress(blocks, -(-len(source) // _BLOCK)):
-        found = _vectors(images, features)
-        distances = np.stack([np.linalg.norm(found - x, axis=1) for x in wanted])
-        numbers = np.broadcast_to(start + np.arange(len(images)), distances.shape)
-        best = np.concatenate([best, distances], axis=1)
-        places = np.concatenate([places, numbers], axis=1)
-        order = np.argsort(best, axis=1, kind="stable")[:, :count]
-        best = np.take_along_axis(best, order, axis=1)
-        places = np.take_along_axis(places, order, axis=1)
-        start += len(images)
+    starts = range(0, len(source), _BLOCK)
+    with progress_bar(quiet=quiet) as bar:
+        for start in bar.track(starts, description="nearest images"):
+            block = range(start, min(start + _BLOCK, len(source)))
+            images = np.stack([source.image(i, queries.shape[1]) for i in block])
+            found = _vectors(images, features)
+            distances = np.stack([np.linalg.norm(found - x, axis=1) for x in wanted])
+            numbers = np.broadcast_to(block, distances.shape)
+            best = np.concatenate([best, distances], axis=1)
+            places = np.concatenate([places, numbers], axis=1)
+            order = np.argsort(best, axis=1, kind="stable")[:, :count]
+            best = np.take_along_axis(best, order, axis=1)
+            places = np.take_along_axis(places, order, axis=1)
     if features is None:
         best = best / np.sqrt(wanted.shape[1])
     shown = [[source.image(int(i), queries.shape[1]) for i in row] for row in places]
@@ -87,12 +84,6 @@ def copying(samples: np.ndarray, held_out: np.ndarray) -> float:
         raise UserError("there are no distances to compare")
     difference = held_out[None, :] - samples[:, None]
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
-
-
-def _blocks(source: Source, resolution: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(source), _BLOCK):
-        stop = min(start + _BLOCK, len(source))
-        yield np.stack([source.image(i, resolution) for i in range(start, stop)])
 
 
 def _vectors(images: np.ndarray, features: FrozenNetwork | None) -> np.ndarray:
