@@ -163,7 +163,7 @@ def test_the_module_source_is_embedded(run: Path, tmp_path: Path) -> None:
     converted(run, tmp_path / "a.pkl", "--module-src", str(module))
     assert (tmp_path / "a.pkl").read_bytes().count(text.encode()) == 7
     module.write_text("x = 1")
-    with pytest.raises(UserError, match="no function G_synthesis"):
+    with pytest.raises(UserError, match="no function G_style"):
         converted(run, tmp_path / "a.pkl", "--module-src", str(module), "--overwrite")
 
 

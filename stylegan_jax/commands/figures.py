@@ -13,6 +13,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures.studio import Film, Studio
 from stylegan_jax.io import video
 from stylegan_jax.io.outputs import Outputs, files_named_in
+from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.networks.seeds import one_hot
 
 FIGURES: dict[str, type[Figure]] = {
@@ -82,6 +83,7 @@ def write(figure: Figure, studio: Studio, outputs: Outputs, name: str) -> None:
     print(outputs.write_png(f"{name}.png", strip, "sheet"), flush=True)
     if moving and isinstance(drawn, Film):
         path = outputs.path(f"{name}.mp4")
-        frames = commands.bar(path.name, drawn.frames, drawn.count)
-        video.write(path, frames, moving.fps)
+        with progress_bar() as bar:
+            frames = bar.track(drawn.frames, drawn.count, description=path.name)
+            video.write(path, frames, moving.fps)
         print(path, flush=True)
