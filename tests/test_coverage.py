@@ -31,7 +31,6 @@ def ring(tmp_path_factory):
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_training_on_points_draws_their_density(ring):
     pictures = sorted(path.name for path in (ring / "samples").iterdir())
     assert {"fakes_000000.800.png", "fakes_000001.600.png"} < set(pictures)
@@ -83,7 +82,6 @@ def test_points_are_not_sampled_as_pictures(ring, tmp_path):
         sample.main([str(ring), "--outdir", str(tmp_path)])
 
 
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_a_run_that_grows_is_measured_at_its_final_size(tmp_path, monkeypatch, capsys):
     model = ModelConfig(
