@@ -60,7 +60,6 @@ class Coloured:
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_attributes_are_learnt_and_accuracy_holds_for_other_people(trained):
     assert list(trained) == ["pose", "eyeglasses"]
     others = Portraits(200, seed=9)

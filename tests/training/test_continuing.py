@@ -288,7 +288,6 @@ def test_other_images_are_noticed_with_both_counts(
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_signal_while_the_next_phase_compiles_saves_and_leaves(
     tmp_path, monkeypatch, caplog
 ):
