@@ -79,6 +79,7 @@ def test_every_precision_and_resolution_gets_its_row():
     assert math.prod(row.batch_size for row in rows) == (128 * 32) ** 3
 
 
+@pytest.mark.slow
 def test_steps_of_converting_are_measured_in_processes_of_their_own(
     tmp_path, capsys, monkeypatch
 ):
@@ -101,6 +102,7 @@ def test_steps_of_converting_are_measured_in_processes_of_their_own(
     assert "convert to bfloat16" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_metrics_are_measured_step_by_step(tmp_path, capsys):
     path = tmp_path / "result.json"
     options = f"--count 300 --size 8 --some 50 --json {path}"

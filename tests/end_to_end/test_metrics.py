@@ -85,8 +85,8 @@ def test_the_checkpoint_with_the_best_score_is_kept_and_can_be_used(
     sizes = []
     monkeypatch.setattr(
         evaluate.measures,
-        "take",
-        lambda generator, source, *_: sizes.append(len(source)) or {},
+        "score",
+        lambda task: sizes.append(len(task.source)) or {},
     )
     options[-1] = "fid40"
     evaluate.main([str(path), *options])

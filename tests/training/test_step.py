@@ -203,7 +203,7 @@ def test_the_state_keeps_its_structure_shapes_and_types():
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_several_devices_give_the_result_of_one(devices):
     # A group of minibatch statistics, four samples, is on one of two devices, and on
     # two of four.
@@ -254,7 +254,9 @@ def test_the_state_is_donated():
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("accumulate", "devices"), [(2, 1), (4, 2)])
+@pytest.mark.parametrize(
+    ("accumulate", "devices"), [pytest.param(2, 1, marks=pytest.mark.slow), (4, 2)]
+)
 def test_a_minibatch_in_parts_gives_the_result_of_the_whole(accumulate, devices):
     # Without statistics over the minibatch, which see a part only, and with no
     # labels, whose permutation is of the whole.
