@@ -47,7 +47,8 @@ def kill_at_random(
     before = max(finished(workdir), default=0)
     old = begun(workdir)
     deadline = time.monotonic() + _PATIENCE
-    saves = rng.randint(1, 2)
+    # Another save begins when the one before is finished.
+    saves = rng.randint(1, 2) if before else 2
     while not starting and len(begun(workdir) - old) < saves:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
