@@ -269,12 +269,12 @@ class Nearest(Figure):
     samples: int = 200  # compared with images that were held out
 
     def draw(self, studio: Studio) -> Drawn:
-        train, held_out = self._data(studio.resolution)
+        train, held_out, mirror = self._data(studio)
         network = own.load(self.features) if self.features else None
         seeds = parse_seeds(self.seeds)
         drawn = studio.draw(studio.ws(seeds, psi=self.psi))
         find = functools.partial(
-            find_nearest, data=train, features=network, quiet=False
+            find_nearest, data=train, features=network, mirror=mirror, quiet=False
         )
         found = find(drawn, count=self.count)
         if held_out is not None:
@@ -288,12 +288,13 @@ class Nearest(Figure):
             )
         return nearest_rows.nearest(studio, drawn, found)
 
-    def _data(self, resolution: int) -> tuple[Source, np.ndarray | None]:
-        """The training images, and up to `samples` that were held out."""
+    def _data(self, studio: Studio) -> tuple[Source, np.ndarray | None, bool]:
+        """The training images, up to `samples` held out, and if they were mirrored."""
         config, owner = loading.trained_on(self.network)
-        held_out = open_images(self.held_out) if self.held_out else None
+        channels = studio.generator.config.num_channels
+        held_out = open_images(self.held_out, channels) if self.held_out else None
         if self.data is not None:
-            train = open_images(self.data)
+            train = open_images(self.data, channels)
         elif config is None:
             raise UserError(
                 f"{owner}: it is not known what this was trained on; give its training "
@@ -303,10 +304,12 @@ class Nearest(Figure):
             train = open_source(config)
             if held_out is None and config.holdout:
                 held_out = open_source(dataclasses.replace(config, part="held_out"))
+        mirror = config is not None and config.mirror
         if held_out is None:
-            return train, None
+            return train, None, mirror
         places = spread(len(held_out), min(self.samples, len(held_out)))
-        return train, np.stack([held_out.image(int(i), resolution) for i in places])
+        real = [held_out.image(int(i), studio.resolution) for i in places]
+        return train, np.stack(real), mirror
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -88,13 +88,16 @@ def kid(
     return score
 
 
-def open_images(images: Images) -> Source:
-    """Opens images as a source; raises UserError if unusable."""
+def open_images(images: Images, num_channels: int = 3) -> Source:
+    """Opens images as a source, files with `num_channels`; UserError if unusable."""
     if isinstance(images, np.ndarray):
         return ArraySource(images)
     if not isinstance(images, str | Path):
         return images
-    return open_source(DataConfig(name=kind_of(images), path=str(images)))
+    config = DataConfig(
+        name=kind_of(images), path=str(images), num_channels=num_channels
+    )
+    return open_source(config)
 
 
 def take(

@@ -36,14 +36,16 @@ def nearest(
     count: int = 1,
     *,
     features: FrozenNetwork | None = None,
+    mirror: bool = False,
     quiet: bool = True,
 ) -> Neighbours:
     """Nearest images of `data`, exhaustively, to `queries`, uint8 `[N, H, W, C]`.
 
-    In pixels, or in a network's features. Takes the memory of a block of images. Raises
-    UserError for other channels and for fewer images than `count`.
+    In pixels, or in a network's features; with `mirror` each image also counts as its
+    mirror image. Takes the memory of a block of images. Raises UserError for other
+    channels and for fewer images than `count`.
     """
-    source = open_images(data)
+    source = open_images(data, queries.shape[3])
     if source.num_channels != queries.shape[3]:
         raise UserError(
             f"{source.name} has {source.num_channels} channels and the images to find "
@@ -59,8 +61,10 @@ def nearest(
         for start in bar.track(starts, description="nearest images"):
             block = range(start, min(start + _BLOCK, len(source)))
             images = np.stack([source.image(i, queries.shape[1]) for i in block])
-            found = _vectors(images, features)
-            distances = np.stack([np.linalg.norm(found - x, axis=1) for x in wanted])
+            distances = _distances(wanted, _vectors(images, features))
+            if mirror:
+                turned = _vectors(images[:, :, ::-1], features)
+                distances = np.minimum(distances, _distances(wanted, turned))
             numbers = np.broadcast_to(block, distances.shape)
             best = np.concatenate([best, distances], axis=1)
             places = np.concatenate([places, numbers], axis=1)
@@ -84,6 +88,10 @@ def copying(samples: np.ndarray, held_out: np.ndarray) -> float:
         raise UserError("there are no distances to compare")
     difference = held_out[None, :] - samples[:, None]
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+
+
+def _distances(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
+    return np.stack([np.linalg.norm(found - x, axis=1) for x in wanted])
 
 
 def _vectors(images: np.ndarray, features: FrozenNetwork | None) -> np.ndarray:
