@@ -69,10 +69,11 @@ def test_films_are_written_beside_their_strips(run, tmp_path):
 def test_all_draws_what_can_be_drawn_and_names_the_rest(
     run, monkeypatch, tmp_path, capsys
 ):
-    some = ("truncation", "growing", "reconstruction")
+    some = ("truncation", "growing", "reconstruction", "nearest")
     monkeypatch.setattr(figures, "FIGURES", {n: figures.FIGURES[n] for n in some})
     assert run("all") == ["truncation.png"]
     told = capsys.readouterr().err
+    assert "nearest" not in told  # it would look through all of the data
     assert "no growing: " in told and "give a run directory" in told
     assert "no reconstruction: --codes is missing" in told
     monkeypatch.setattr(figures, "FIGURES", {n: figures.FIGURES[n] for n in some[1:]})
