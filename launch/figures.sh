@@ -26,10 +26,12 @@ figure() { # name and flags
 
 figure uncurated --seeds 0-23
 figure style-mixing
+figure style-scaling
 figure truncation --seeds 91,388,5
 figure noise-layers
 figure stochastic-variation
 figure layer-effects
+figure layer --seed 5
 figure interpolation --seeds 0-5 --frames 20 --fps 20
 figure arithmetic --a $A --b $B --c $C
 if [ -d "$RUN" ]; then

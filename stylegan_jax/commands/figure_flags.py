@@ -22,6 +22,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures import (
     between,
     growing_rows,
+    layer_steps,
     nearest_rows,
     noise,
     reconstruction_sheet,
@@ -93,6 +94,18 @@ class StyleMixing(Figure):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class StyleScaling(Figure):
+    """Styles of some layers nearer to the mean of w, or farther from it."""
+
+    seeds: str = "0,1"
+    factors: str = "-1,0,0.5,1,1.5,2"  # of the distance from the mean
+
+    def draw(self, studio: Studio) -> Drawn:
+        factors = parse_numbers(self.factors, "--factors")
+        return styles.style_scaling(studio, parse_seeds(self.seeds), factors=factors)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Truncation(Figure):
     """Towards the mean image and beyond it (figure 8). The seeds are the paper's."""
 
@@ -152,6 +165,23 @@ class LayerEffects(Figure):
     def draw(self, studio: Studio) -> Drawn:
         seeds, rest = parse_seeds(self.seeds), {"count": self.count, "psi": self.psi}
         return styles.layer_effects(studio, seeds, donor=self.donor, **rest)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layer(Figure):
+    """One layer step by step: noise, its four steps, normalisation and style."""
+
+    seed: int = 0
+    layer: int | None = None  # from 1; by default 8, of 32 px, or the last one
+    channels: str | None = None  # such as 0-3; by default those with most noise
+    psi: float = 1.0
+
+    def draw(self, studio: Studio) -> Drawn:
+        require_at_least(self, seed=0)
+        channels = parse_seeds(self.channels, "--channels") if self.channels else None
+        number = min(8, studio.num_layers) if self.layer is None else self.layer
+        options = {"number": number, "channels": channels, "psi": self.psi}
+        return layer_steps.layer(studio, self.seed, **options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

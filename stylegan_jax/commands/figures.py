@@ -19,10 +19,12 @@ from stylegan_jax.networks.seeds import one_hot
 FIGURES: dict[str, type[Figure]] = {
     "uncurated": commands.Uncurated,
     "style-mixing": commands.StyleMixing,
+    "style-scaling": commands.StyleScaling,
     "truncation": commands.Truncation,
     "noise-layers": commands.NoiseLayers,
     "stochastic-variation": commands.StochasticVariation,
     "layer-effects": commands.LayerEffects,
+    "layer": commands.Layer,
     "interpolation": commands.Interpolation,
     "arithmetic": commands.Arithmetic,
     "morph": commands.Morph,

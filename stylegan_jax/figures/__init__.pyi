@@ -1,5 +1,6 @@
 from .between import interpolation as interpolation
 from .between import morph as morph
+from .layer_steps import layer as layer
 from .nearest_rows import nearest as nearest
 from .noise import noise_layers as noise_layers
 from .noise import stochastic_variation as stochastic_variation
@@ -14,3 +15,4 @@ from .studio import Film as Film
 from .studio import Studio as Studio
 from .styles import layer_effects as layer_effects
 from .styles import style_mixing as style_mixing
+from .styles import style_scaling as style_scaling

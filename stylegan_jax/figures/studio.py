@@ -160,6 +160,16 @@ def as_grey(levels: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(levels, 0, 255)).astype(np.uint8)[..., None]
 
 
+def as_signed(values: np.ndarray, span: float) -> np.ndarray:
+    """Numbers `[H, W]` as colours, uint8 `[H, W, 3]`.
+
+    From blue at `-span` through white to red at `span`; span 0 is white.
+    """
+    share = np.clip(values / (span or 1.0), -1, 1)[..., None]
+    towards = np.where(share > 0, (178, 24, 43), (33, 102, 172))
+    return np.rint(255 + np.abs(share) * (towards - 255)).astype(np.uint8)
+
+
 def _map_and_truncate(
     generator: Generator,
     z: Array,

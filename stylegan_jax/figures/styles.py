@@ -1,11 +1,14 @@
-"""Style mixing, and effects of each layer's style."""
+"""Style mixing, scaling of styles, and effects of each layer's style."""
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
+from stylegan_jax.editing.mixing import scale_style
 from stylegan_jax.editing.rows import named_rows
 from stylegan_jax.figures.studio import Studio, as_grey, gain_for, grey_levels
+from stylegan_jax.inversion.code import Code
 
 SCALES = ("coarse", "middle", "fine")
 
@@ -45,6 +48,37 @@ def style_mixing(
         rows,
         row_groups=[("", 1), *((f"{name} from B", len(s)) for name, s in groups)],
         column_groups=[("source A", 1), ("source B", len(sources))],
+    )
+
+
+def style_scaling(
+    studio: Studio,
+    seeds: Sequence[int],
+    *,
+    factors: Sequence[float] = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0),
+) -> np.ndarray:
+    """`mean + factor (w - mean)` in coarse, middle, fine or all layers.
+
+    A row per group of layers and seed, a column per factor: 1 is the image, 0 has the
+    mean's styles in these layers, and in all layers it is the mean image.
+
+    Source: Karras et al. 2018, appendix B, for groups of layers.
+    """
+    studio.require("styles", "scaling of styles")
+    studio.require("a mean of w", "scaling of styles")
+    groups = {name: named_rows(name, studio.num_layers) for name in (*SCALES, "all")}
+    groups = {name: rows for name, rows in groups.items() if rows}
+    mean, rows = studio.generator.truncation_mean, []
+    for w in studio.ws(seeds):
+        code = Code(jnp.asarray(w[None]), ())
+        for layers in groups.values():
+            scaled = [scale_style(code, mean, f, layers).ws for f in factors]
+            rows.append([*studio.draw(np.concatenate(scaled))])
+    return studio.page(
+        rows,
+        row_labels=[*groups] * len(seeds),
+        row_groups=[(f"seed {seed}", len(groups)) for seed in seeds],
+        column_labels=[f"× {factor:g}".replace("-", "−") for factor in factors],
     )
 
 

@@ -11,6 +11,7 @@ from jax import Array
 from stylegan_jax.errors import UserError
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.config import ModelConfig, num_layers
+from stylegan_jax.networks.layers import STEPS
 from stylegan_jax.networks.mapping import MappingNetwork
 from stylegan_jax.networks.pair import synthesis_network
 from stylegan_jax.ops import latents
@@ -101,22 +102,40 @@ class Generator:
             )
         return self._run(ws, noise, start=(layers, features))
 
-    def _run(self, ws: Array, noise: Noise | None, **span: Any) -> Array:
+    def layer_steps(
+        self, ws: Array, noise: Noise | None = None, *, layer: int
+    ) -> dict[str, Array]:
+        """Features `[N, R, R, C]` after each step of a layer, 0 to L - 1.
+
+        Keys are those of `layers.STEPS` that the network has: `weights` (the
+        convolution), `scaled_noise` (`[N or 1, R, R, C]`), `noisy` (their sum),
+        `activated` (after bias and leaky ReLU), `normalised`, `styled`. Raises
+        UserError as `features`.
+        """
+        start = (layer, self.features(ws, noise, layers=layer)) if layer else None
+        _, found = self._run(
+            ws, noise, mutable="intermediates", start=start, stop=layer + 1
+        )
+        ((sown,),) = (block.values() for block in found["intermediates"].values())
+        return {name: sown[name][0] for name in STEPS if name in sown}
+
+    def _run(
+        self, ws: Array, noise: Noise | None, *, mutable: Any = False, **span: Any
+    ) -> Any:
         if span and self.config.mlp_layers:
             raise UserError("multi-layer perceptrons have no layers to stop at")
         latents.check_ws(ws, self.config.num_ws, self.config.w_dim)
         if noise is not None:
             self._check_noise(noise, ws.shape[0])
-        result = synthesis_network(self.config).apply(
+        return synthesis_network(self.config).apply(
             {"params": self.params["synthesis"]},
             ws,
             self.noise if noise is None else noise,
             resolution=self.resolution,
             alpha=self.alpha,
+            mutable=mutable,
             **span,
         )
-        assert isinstance(result, Array)
-        return result
 
     def _check_noise(self, noise: Noise, count: int) -> None:
         sizes = latents.noise_sizes(

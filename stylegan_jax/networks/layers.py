@@ -22,6 +22,8 @@ from stylegan_jax.ops import convolution, normalize, resample
 LayerKind = Literal["const", "dense", "conv", "up"]
 
 HE_GAIN = math.sqrt(2.0)  # before a leaky ReLU; 1 before nothing
+# What `StyledLayer` sows, in order, for `Generator.layer_steps`.
+STEPS = ("weights", "scaled_noise", "noisy", "activated", "normalised", "styled")
 
 
 def leaky_relu(x: Array) -> Array:
@@ -105,7 +107,8 @@ class StyledLayer(nn.Module):
     Order: weights, noise, bias, leaky ReLU, normalisation, style. With
     `bias_before_blur`, the bias of `up` comes between its convolution and its blur.
     `kind` is `const` (a learned 4x4 image), `dense` (4x4 from w), `conv`, or `up`
-    (convolution to twice the resolution, then a blur).
+    (convolution to twice the resolution, then a blur). Steps are sown in the collection
+    `intermediates`, which is not computed unless it is asked for.
 
     Source: `layer_epilogue` in `G_synthesis`, NVlabs/stylegan.
     """
@@ -123,6 +126,7 @@ class StyledLayer(nn.Module):
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         zeros = nn.initializers.zeros_init()
         y = self._weights(x, w).astype(dtype)
+        self.sow("intermediates", "weights", y)
         if config.use_noise:
             if noise is None:
                 raise UserError(
@@ -130,15 +134,22 @@ class StyledLayer(nn.Module):
                     "per layer (ops.latents.draw_noise)"
                 )
             strength = self.param("noise_weight", zeros, (self.features,))
-            y = y + noise.astype(dtype) * strength.astype(dtype)[None, None, None, :]
+            scaled = noise.astype(dtype) * strength.astype(dtype)[None, None, None, :]
+            self.sow("intermediates", "scaled_noise", scaled)
+            y = y + scaled
+            self.sow("intermediates", "noisy", y)
         y = leaky_relu(y if self._bias_is_early else self._add_bias(y))
+        self.sow("intermediates", "activated", y)
         if config.use_pixel_norm:
             y = normalize.pixel_norm(y)
         if config.use_instance_norm:
             y = normalize.instance_norm(y, config.instance_norm_epsilon)
+        if config.use_pixel_norm or config.use_instance_norm:
+            self.sow("intermediates", "normalised", y)
         if config.use_styles:
             style = EqualizedDense(2 * self.features, gain=1.0, name="style")(w)
             y = normalize.modulate(y, style)
+            self.sow("intermediates", "styled", y)
         return y
 
     def _weights(self, x: Array | None, w: Array) -> Array:

@@ -83,6 +83,21 @@ def test_mixed_images_take_the_named_layers_from_the_column(
             same(table[row][column], synthesize(mixed))
 
 
+def test_scaled_styles_are_of_the_named_layers(
+    studio, generator, w_of, synthesize, cells, same
+):
+    styles.style_scaling(studio, [4], factors=(-1.0, 1.0, 2.0))
+    (shown,) = cells
+    assert len(shown) == 4 * 3
+    w_avg = np.asarray(generator.w_avg)
+    layers = [slice(0, 2), slice(2, 4), slice(4, 6), slice(0, 6)]
+    for row, scaled in enumerate(layers):
+        for column, factor in enumerate((-1, 1, 2)):
+            ws = w_of(4)
+            ws[scaled] = w_avg + factor * (ws[scaled] - w_avg)
+            same(shown[3 * row + column], synthesize(ws))
+
+
 def test_layer_effects_swap_one_layer_and_average_the_change(
     studio, w_of, synthesize, cells, same, monkeypatch
 ):
