@@ -117,14 +117,25 @@ def with_init(
     workdir = Path(cli.value_of("--workdir", words) or "")
     if stored.step_directories(workdir / "checkpoints"):
         theirs = run_directory.model_config(workdir)
-        begun = run_directory.read_config(workdir)["schedule"]["initial_resolution"]
+        stored_config = run_directory.read_config(workdir)
+        begun = stored_config["schedule"]["initial_resolution"]
+        waits = stored_config["optimizer"].get("g_from_kimg", 0.0)
     else:
         source = source_of(name)
-        theirs, begun = source.config, source.resolution
+        theirs, begun, waits = source.config, source.resolution, 0.0
+        if "d_params" not in source.fields:
+            waits = transfer.D_ALONE_KIMG + _number(words, "--init-kimg")
     size = cli.value_of("--model.resolution", words) or ""
     if size.isdecimal():  # else the flags' reader explains what it should be
         theirs = dataclasses.replace(theirs, resolution=int(size))
-    return transfer.with_networks(recipe, theirs, begun), source
+    return transfer.with_networks(recipe, theirs, begun, waits), source
+
+
+def _number(words: Sequence[str], flag: str) -> float:
+    try:
+        return float(cli.value_of(flag, words) or 0)
+    except ValueError:  # the flags' reader explains what it should be
+        return 0.0
 
 
 def source_of(name: str) -> transfer.Beginning:

@@ -44,7 +44,7 @@ FREE = (
 FROM_HERE = (
     *("optimizer.learning_rate", "optimizer.d_rate", "optimizer.beta2"),
     *("optimizer.epsilon", "optimizer.ema_kimg", "optimizer.w_avg_beta"),
-    "optimizer.freeze_d",
+    *("optimizer.freeze_d", "optimizer.g_from_kimg"),
     *("loss.*", "augment.*", "data.*", "schedule.*"),
     *("model.dtype", "run.matmul_precision", "run.seed"),
 )
@@ -144,6 +144,13 @@ def check(config: Config, source: Source, devices: int) -> Config:
     problems = [part_problem(config.model, phase, devices) for phase in schedule]
     if any(problems):
         raise UserError("\n  ".join(dict.fromkeys(filter(None, problems))))
+    waits, total = config.optimizer.g_from_kimg, config.schedule.total_kimg
+    if waits >= total > 0:
+        raise UserError(
+            f"optimizer.g_from_kimg is {waits:g}, schedule.total_kimg {total:g}: the "
+            "generator would never be trained; raise `schedule.total_kimg`, or give a "
+            "smaller `optimizer.g_from_kimg`"
+        )
     if config.data.holdout and config.data.part != "train":
         raise UserError(
             f"data.part is {config.data.part}: images that are held out would be "

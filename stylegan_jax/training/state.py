@@ -42,12 +42,15 @@ class OptimizerConfig:
     # Layers of the discriminator, counted from the image, that are left as they are
     # (FreezeD): colours, then two for each resolution, three at 4 px.
     freeze_d: int = 0
+    # Thousands of images after which the generator is trained too. A new discriminator
+    # of a trained generator needs some: otherwise both lose what was learnt.
+    g_from_kimg: float = 0.0
     w_avg_beta: float = 0.995  # decay of the mean of w, per evaluation of the mapping
 
     def __post_init__(self) -> None:
         take_plain_values(self)
         require_positive(self, "optimizer", "learning_rate", "d_rate", "epsilon")
-        require_not_negative(self, "optimizer", "ema_kimg", "freeze_d")
+        require_not_negative(self, "optimizer", "ema_kimg", "freeze_d", "g_from_kimg")
         names = ("beta1", "beta2", "w_avg_beta")
         require(self, "optimizer", lambda x: 0 <= x < 1, "not in [0, 1)", *names)
 

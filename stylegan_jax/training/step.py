@@ -225,6 +225,10 @@ def make_update(
             g_params, (d_params, alpha), state.w_avg, drawn
         )
         updates, g_opt = g_tx.update(gradients, g_opt, g_params)
+        if optimizer.g_from_kimg:
+            # A call is of one kind: it trains the generator if it begins late enough.
+            trained = state.nimg > round(1000 * optimizer.g_from_kimg)
+            updates = jax.tree.map(lambda x: jnp.where(trained, x, 0), updates)
         g_params = optax.apply_updates(g_params, updates)
         state = dataclasses.replace(
             state,

@@ -34,6 +34,9 @@ _FIELDS = {
 _OF_THE_RECIPE = ("num_channels", "label_size", "dtype", "remat")
 # ADA's value for transfer learning.
 _KIMG = 100.0
+# Until a new discriminator tells a trained generator's samples from images; with both
+# trained at once its scores of all images stay 0, and samples blur (docs/results.md).
+D_ALONE_KIMG = 8.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,12 +59,14 @@ class Row(NamedTuple):
     fresh: Mapping[str, int]  # by reason
 
 
-def with_networks(recipe: Config, theirs: ModelConfig, resolution: int) -> Config:
+def with_networks(
+    recipe: Config, theirs: ModelConfig, resolution: int, g_from_kimg: float = 0.0
+) -> Config:
     """The recipe with another configuration's networks.
 
     Classes and channels stay the data's. Growing begins at `resolution` pixels, at
-    most that of the networks. Adaptive augmentation is quicker, as in ADA, unless the
-    recipe has its own speed.
+    most that of the networks. Adaptive augmentation is quicker, as in ADA, and the
+    generator waits until `g_from_kimg`, unless the recipe has its own values.
     """
     kept = {name: getattr(recipe.model, name) for name in _OF_THE_RECIPE}
     model = dataclasses.replace(theirs, **kept)
@@ -70,7 +75,12 @@ def with_networks(recipe: Config, theirs: ModelConfig, resolution: int) -> Confi
     augment = recipe.augment
     if augment.kimg == AugmentConfig.kimg:
         augment = dataclasses.replace(augment, kimg=_KIMG)
-    return dataclasses.replace(recipe, model=model, schedule=schedule, augment=augment)
+    optimizer = recipe.optimizer
+    if not optimizer.g_from_kimg:
+        optimizer = dataclasses.replace(optimizer, g_from_kimg=g_from_kimg)
+    return dataclasses.replace(
+        recipe, model=model, schedule=schedule, augment=augment, optimizer=optimizer
+    )
 
 
 def first_image(config: ScheduleConfig, final_resolution: int, kimg: float) -> int:

@@ -318,3 +318,42 @@ def test_layers_of_random_weights_are_not_frozen(tmp_path):
         assert not (tmp_path / "run").exists()
     whole = dataclasses.replace(nothing, fields={"d_params": {}})
     transfer.check_frozen(optimizer, whole)
+
+
+def test_the_generator_waits_for_a_new_discriminator():
+    optimizer = OptimizerConfig(g_from_kimg=0.016)
+    phase = dataclasses.replace(PHASE, resolution=8)
+    step = make_step(
+        tiny.MODEL_8, LossConfig(), optimizer, phase, parallel.make_mesh(1)
+    )
+    state = tiny.state(tiny.MODEL_8)
+    images = np.random.RandomState(0).randint(0, 256, (1, 8, 8, 8, 3), np.uint8)
+    batch = {"images": images, "labels": np.zeros((1, 8, 0), "f")}
+    for nimg in (8, 16, 24):
+        old_g, old_d = (
+            flat(jax.device_get(x)) for x in (state.g_params, state.d_params)
+        )
+        state, _ = step(jax.tree.map(jnp.array, state), batch, jax.random.key(0))
+        assert state.nimg == nimg
+        moved = any(np.any(flat(state.g_params)[n] != x) for n, x in old_g.items())
+        assert moved == (nimg > 16)
+        assert any(np.any(flat(state.d_params)[n] != x) for n, x in old_d.items())
+
+
+def test_only_a_new_discriminator_is_waited_for(monkeypatch, capsys):
+    found = dry_run(
+        capsys,
+        "--init",
+        "portraits",
+        "--init-kimg",
+        "1.5",
+        "--schedule.total-kimg",
+        "20",
+    )
+    assert {k.strip(): v for k, v in found.items()}["optimizer.g_from_kimg"] == "9.5"
+    with pytest.raises(
+        UserError, match=r"never be trained; raise --schedule\.total-kimg"
+    ):
+        dry_run(capsys, "--init", "portraits", "--schedule.total-kimg", "4")
+    plain = transfer.with_networks(CONFIG, MODEL, 16)
+    assert plain.optimizer.g_from_kimg == 0
