@@ -33,6 +33,9 @@ figure stochastic-variation
 figure layer-effects
 figure layer --seed 5
 figure interpolation --seeds 0-5 --frames 20 --fps 20
+figure inversion
+figure loss-masks --mask face
+figure gram
 figure arithmetic --a $A --b $B --c $C
 if [ -d "$RUN" ]; then
     NETWORK=$RUN figure growing

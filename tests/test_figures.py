@@ -46,6 +46,7 @@ FLAGS = {
     "layer-effects": ["--count", "2", "--seeds", "1"],
     "interpolation": ["--frames", "2", "--seeds", "0-3", "--paths", "2", "--no-film"],
     "morph": ["--frames", "2", "--no-film"],
+    "inversion": ["--steps", "2", "--noise-steps", "1", "--no-film"],
 }
 OF_MORE = ("growing", "nearest", "overfitting", "reconstruction", "scores")
 STILLS = [name for name in figures.FIGURES if name not in OF_MORE]
@@ -96,6 +97,9 @@ def test_all_draws_what_can_be_drawn_and_names_the_rest(
         (["morph", "--images", "seed:0"], "are 1; give two for each pair"),
         (["morph", "--images", "seed:0", "no.png"], "there is no such file"),
         (["reconstruction"], "--codes is missing"),
+        (["gram", "--x", "seed:0-1"], "3 pictures for --x and --y; give one each"),
+        (["loss-masks", "--feather", "1"], "--feather 1.0 is not from 0 to 1"),
+        (["inversion", "--every", "0"], "--every 0 is below 1"),
         (["truncation", "--class", "0"], "unconditional, leave --class out"),
         (["truncation", "--batch-size", "0"], "--batch-size 0 is below 1"),
     ],

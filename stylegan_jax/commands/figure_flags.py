@@ -25,7 +25,6 @@ from stylegan_jax.figures import (
     layer_steps,
     nearest_rows,
     noise,
-    reconstruction_sheet,
     samples,
     score_curves,
     styles,
@@ -340,19 +339,3 @@ class Nearest(Figure):
         places = spread(len(held_out), min(self.samples, len(held_out)))
         real = [held_out.image(int(i), studio.resolution) for i in places]
         return train, np.stack(real), mirror
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Reconstruction(Figure):
-    """Real images and what `stylegan_jax.invert` made of them, side by side."""
-
-    # Files that it wrote, or its folder.
-    codes: tuple[Path, ...] = ()
-    photos: Path | None = None  # folder of the images, if they have moved
-
-    def draw(self, studio: Studio) -> Drawn:
-        if not self.codes:
-            raise UserError("--codes is missing: files that stylegan_jax.invert wrote")
-        made, folder = studio.generator, self.photos
-        read = reconstruction_sheet.read(self.codes, made, folder=folder)
-        return reconstruction_sheet.reconstruction(studio, read)

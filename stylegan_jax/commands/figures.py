@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
 from stylegan_jax.commands import figure_flags as commands
+from stylegan_jax.commands import figure_inversion_flags as of_inversion
 from stylegan_jax.commands.figure_flags import Figure, Moving
 from stylegan_jax.commands.flag_groups import require_at_least
 from stylegan_jax.errors import UserError
@@ -32,7 +33,10 @@ FIGURES: dict[str, type[Figure]] = {
     "scores": commands.Scores,
     "overfitting": commands.Overfitting,
     "nearest": commands.Nearest,
-    "reconstruction": commands.Reconstruction,
+    "reconstruction": of_inversion.Reconstruction,
+    "inversion": of_inversion.Inversion,
+    "loss-masks": of_inversion.LossMasks,
+    "gram": of_inversion.Gram,
 }
 
 

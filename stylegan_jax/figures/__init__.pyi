@@ -11,8 +11,12 @@ from .samples import truncation as truncation
 from .samples import uncurated as uncurated
 from .score_curves import overfitting as overfitting
 from .score_curves import scores as scores
+from .search_film import inversion as inversion
 from .studio import Film as Film
 from .studio import Studio as Studio
+from .style_loss import Loss as Loss
+from .style_loss import gram_matrices as gram_matrices
+from .style_loss import loss_masks as loss_masks
 from .styles import layer_effects as layer_effects
 from .styles import style_mixing as style_mixing
 from .styles import style_scaling as style_scaling

@@ -69,6 +69,7 @@ def style_scaling(
     groups = {name: named_rows(name, studio.num_layers) for name in (*SCALES, "all")}
     groups = {name: rows for name, rows in groups.items() if rows}
     mean, rows = studio.generator.truncation_mean, []
+    assert mean is not None
     for w in studio.ws(seeds):
         code = Code(jnp.asarray(w[None]), ())
         for layers in groups.values():

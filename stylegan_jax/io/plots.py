@@ -12,6 +12,8 @@ from stylegan_jax.io import grids
 _INCHES, _DPI = 2.2, 110  # of a panel
 _BINS = 120
 
+Numbers = Sequence[float] | np.ndarray
+
 
 def panels(
     pictures: Sequence[tuple[str, np.ndarray]],
@@ -45,10 +47,33 @@ def curves(
     lines: Mapping[str, np.ndarray], *, title: str, x_label: str, y_label: str
 ) -> np.ndarray:
     """Draws positive numbers on a log scale, line after line; uint8 `[H, W, 3]`."""
-    figure, (axis,) = _axes(1 if lines else 0, 1, (6.4, 3.6))
     ends = itertools.accumulate(map(len, lines.values()))
-    for (name, values), end in zip(lines.items(), ends, strict=True):
-        axis.plot(np.arange(end - len(values), end), values, label=name, lw=1)
+    placed = {
+        name: (np.arange(end - len(values), end), values)
+        for (name, values), end in zip(lines.items(), ends, strict=True)
+    }
+    return log_lines(placed, title=title, x_label=x_label, y_label=y_label)
+
+
+def log_lines(
+    lines: Mapping[str, tuple[Numbers, Numbers]],
+    *,
+    title: str = "",
+    x_label: str,
+    y_label: str,
+    width: int = 704,
+    at: float | None = None,
+) -> np.ndarray:
+    """Draws lines, names to (x, y), on a log scale; uint8 `[H, width, 3]`.
+
+    `at` is the place of a vertical line.
+    """
+    inches = (width + 0.5) / _DPI, 3.6
+    figure, (axis,) = _axes(1 if lines else 0, 1, inches)
+    for name, (x, y) in lines.items():
+        axis.plot(x, y, label=name, lw=1)
+    if at is not None:
+        axis.axvline(at, color="gray", lw=1)
     axis.set(title=title, xlabel=x_label, ylabel=y_label, yscale="log")
     axis.legend()
     return _pixels(figure)
