@@ -1,29 +1,83 @@
 """Operations of `stylegan_jax.edit` that compute with codes, without a search."""
 
 import dataclasses
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
+from stylegan_jax.commands import cli
 from stylegan_jax.commands.edit_bench import Command, Workbench
 from stylegan_jax.commands.edit_flags import Face, Inputs, read_mask
 from stylegan_jax.commands.flag_groups import parse_numbers
-from stylegan_jax.commands.inputs import labels_of, z_of
+from stylegan_jax.commands.inputs import Item, labels_of, z_of
 from stylegan_jax.editing import directions, mixing
 from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction, Distance, Space
+from stylegan_jax.editing.fading import faded
 from stylegan_jax.editing.mixing import Combine
 from stylegan_jax.editing.paste import paste_edit
 from stylegan_jax.editing.rows import parse_rows
 from stylegan_jax.errors import UserError, did_you_mean
 from stylegan_jax.inversion import code as codes
+from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code, draw_pictures
 from stylegan_jax.io import images
 from stylegan_jax.metrics.reconstruction import report
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Moves(Command):
+    """An operation that moves latents and has noise of a photograph to keep."""
+
+    # Noise that was fitted to a photograph fades where the picture changes, or all of
+    # it is kept.
+    fitted_noise: Literal["fade", "keep"] = "fade"
+
+    def moved(self, bench: Workbench, code: Code, ws: Array) -> Code:
+        """The code with other latents."""
+        if self.fitted_noise == "keep":
+            return Code(ws, code.noise)
+        return faded(bench.generator, code, ws)
+
+    def warn(
+        self, bench: Workbench, items: Sequence[Item], code: Code, edited: Sequence[Any]
+    ) -> None:
+        """Says which photographs leave what the network knows, before or by edits.
+
+        `edited` are pairs of a file's ending and a code.
+        """
+        labels = spaces.every_class(bench.generator)
+        statistics = spaces.w_statistics(bench.generator, labels=labels)
+        most = f"of samples are at most {statistics.farthest:.1f}"
+        far = [
+            np.asarray(spaces.deviation(statistics, x.ws))
+            for _, x in (("", code), *edited)
+        ]
+        for i, item in enumerate(items):
+            if item.z is not None:
+                continue
+            found = [values[i] for values in far]
+            if found[0] > statistics.farthest:
+                cli.say(
+                    f"{item.name}: its latents are {found[0]:.1f} deviations from the "
+                    f"mean, {most}: edits may break; `python -m stylegan_jax.invert` "
+                    "with --preset editing finds nearer ones",
+                    sys.stderr,
+                )
+            elif max(found) > statistics.farthest:
+                (ending, _), away = edited[int(np.argmax(found)) - 1], max(found)
+                cli.say(
+                    f"{item.name}_{ending} is {away:.1f} deviations from the mean, "
+                    f"{most}: it may break; a smaller step stays nearer",
+                    sys.stderr,
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +133,7 @@ class Mix(Command):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Scale(Command):
+class Scale(Moves):
     """Styles nearer to the mean, or farther from it, in some rows."""
 
     inputs: Inputs
@@ -96,15 +150,18 @@ class Scale(Command):
         results = {
             f"{self.rows} x {factor:g}": (
                 f"scaled{factor:g}",
-                mixing.scale_style(code, w_avg, factor, rows),
+                self.moved(
+                    bench, code, mixing.scale_style(code, w_avg, factor, rows).ws
+                ),
             )
             for factor in factors
         }
+        self.warn(bench, items, code, list(results.values()))
         bench.write_rows(items, {}, results, draw_pictures(generator, code))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Expression(Command):
+class Expression(Moves):
     """Adds what leads from one image to another to a third: `w1 + t (w3 - w2)`."""
 
     subject: tuple[str, ...]  # images that change
@@ -128,13 +185,18 @@ class Expression(Command):
         results = {
             f"t = {t:g}": (
                 f"strength{t:g}",
-                mixing.transfer_expression(
-                    subject, neutral, expressive, t, self.threshold
+                self.moved(
+                    bench,
+                    subject,
+                    mixing.transfer_expression(
+                        subject, neutral, expressive, t, self.threshold
+                    ).ws,
                 ),
             )
             for t in strengths
         }
         before = {"neutral": drawn[-2], "expressive": drawn[-1]}
+        self.warn(bench, items, subject, list(results.values()))
         bench.write_rows(items, before, results, drawn)
 
 
@@ -193,7 +255,7 @@ class Features(Command):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Attribute(Command):
+class Attribute(Moves):
     """Turns an attribute up and down, along one of `stylegan_jax.directions`."""
 
     inputs: Inputs
@@ -239,10 +301,11 @@ class Attribute(Command):
                 return of_z(edit(z))
             if z is not None and self.truncate == "after":
                 return of_z(z, edit=edit)
-            return Code(edit(code.ws), code.noise)
+            return self.moved(bench, code, edit(code.ws))
 
         name = direction.name
         results = {f"{name} {x:+g}": (f"{name}{x:+g}", moved(x)) for x in amounts}
+        self.warn(bench, items, code, list(results.values()))
         bench.write_rows(items, {}, results, draw_pictures(generator, code))
 
     def _direction(self) -> Direction:

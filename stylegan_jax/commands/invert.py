@@ -45,10 +45,11 @@ PresetName = Literal[
     "image2stylegan++",
     "image2stylegan",
     "image2stylegan++-alternating",
+    "editing",
     "stylegan2-projector",
 ]
 
-_WEIGHTS = ("pixel", "perceptual", "style", "lpips", "own", "stay")
+_WEIGHTS = ("pixel", "perceptual", "style", "lpips", "own", "stay", "near")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ class InvertArgs(FeatureWeights, Faces):
     lpips_weight: float | None = None
     own_weight: float | None = None  # of --features
     stay_weight: float | None = None  # distance of w from its start
+    near_weight: float | None = None  # squared deviation of w from the mean
     noise_pixel_weight: float | None = None  # of stages that move noise only
     features: Path | None = None  # a network of your own, for --perceptual own
     # A network that knows people apart, for the identity score of the report.
@@ -269,7 +271,8 @@ def _finish(
         psnr=scores["psnr"],
         fps=args.fps if args.video else None,
     )
-    print(f"{photo.name}: {text(stages[-1])}", flush=True)
+    told = "; ".join(f"{stage['name']}: {text(stage)}" for stage in stages)
+    print(f"{photo.name}: {told}", flush=True)
     if found.failed:
         print(f"{photo.name}: a loss was not finite; its best is kept", file=sys.stderr)
 

@@ -130,7 +130,7 @@ def _restored(session: Session, target: Array, recipe: Recipe) -> Iterator[Edit]
     generator, before = session.generator, 0
     code = local.mean_start(generator)
     for stage in recipe.stages:
-        terms = make_terms(stage, target, code, session.features)
+        terms = make_terms(stage, target, code, session.features, session.statistics)
         done = before
         for found in fit(generator, code, terms, stage.plan, moves=stage.moves):
             done, loss = before + len(found.history), float(found.history[-1].mean())

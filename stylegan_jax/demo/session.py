@@ -14,7 +14,9 @@ from jax import Array
 
 from stylegan_jax.editing import directions, mixing
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.editing.fading import faded
 from stylegan_jax.errors import UserError
+from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.inversion.recipes import NO_FEATURES, FeatureNets
 from stylegan_jax.io.summary import short_repr
@@ -73,6 +75,12 @@ class Session:
         code = self.turned(first, [0.0] * len(self.sliders))
         self.draw(self.morph(code, self.code(noisy), 0.5))
 
+    @functools.cached_property
+    def statistics(self) -> spaces.Statistics:
+        """Of the network's w."""
+        labels = spaces.every_class(self.generator)
+        return spaces.w_statistics(self.generator, labels=labels)
+
     def code(self, source: Source) -> Code:
         """The code of a source; UserError for an invalid seed or class."""
         return (
@@ -112,7 +120,7 @@ class Session:
                         f"direction {slider.name!r} is in z: it moves samples, not "
                         "photographs"
                     )
-        return Code(self._move("w", code.ws, steps["w"]), code.noise)
+        return faded(self.generator, code, self._move("w", code.ws, steps["w"]))
 
     def _moved(self, space: directions.Space, codes: Array, steps: Array) -> Array:
         sliders = [slider for slider in self.sliders if slider.space == space]

@@ -19,16 +19,13 @@ from flax import struct
 from jax import Array
 
 from stylegan_jax.editing.rows import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
-from stylegan_jax.inversion import terms
+from stylegan_jax.inversion import recipes, terms
 from stylegan_jax.inversion.code import Code, drawn, stored_noise
 from stylegan_jax.inversion.problem import Solution, fit
 from stylegan_jax.inversion.recipes import (
     FeatureNets,
     Perceptual,
     Recipe,
-    Stage,
-    Weights,
-    noise_rate,
     with_perceptual,
 )
 from stylegan_jax.inversion.solver import Optimizer, Plan
@@ -72,19 +69,12 @@ def quick_recipe(
     w_steps: int | None = None,
     noise_steps: int | None = None,
 ) -> Recipe:
-    """Image2StyleGAN++'s recipe with fewer and longer steps, for photographs to edit.
-
-    500 iterations of each kind by default; rates 0.05 for w and `noise_rate` for noise.
+    """The recipe `editing` with other numbers of iterations; without noise stages for
+    networks without noise.
     """
-    plan = Plan(optimizer=Optimizer(learning_rate=0.05), steps=w_steps or 500)
-    stages = [Stage(name="w", moves="latent", plan=plan)]
-    noise_steps = 500 if noise_steps is None else noise_steps
-    if noise_steps and generator.config.use_noise:
-        optimizer = Optimizer(learning_rate=noise_rate(generator.resolution, "edit"))
-        plan = Plan(optimizer=optimizer, steps=noise_steps)
-        pixels = Weights(perceptual=0.0)
-        stages.append(Stage(name="noise", moves="noise", weights=pixels, plan=plan))
-    return with_perceptual(Recipe(stages=tuple(stages), noise="stored"), perceptual)
+    found = recipes.recipe("editing", generator.resolution)
+    noise_steps = noise_steps if generator.config.use_noise else 0
+    return with_perceptual(recipes.with_steps(found, w_steps, noise_steps), perceptual)
 
 
 def inpainting_plan(perceptual: bool) -> Plan:
@@ -176,7 +166,7 @@ def inpaint(
         return [_pixels(images, 1 - edge), _pixels(before, edge, factor=10.0)]
 
     plan = inpainting_plan(search.perceptual is not None)
-    rate = noise_rate(generator.resolution, "inpaint")
+    rate = recipes.noise_rate(generator.resolution, "inpaint")
     yield from _search(generator, start, seen, targets, search, plan, rows, rate)
 
 
@@ -286,7 +276,7 @@ def _search(
         yield latents
     if not generator.config.use_noise or not search.noise_steps:
         return
-    rate = rate or noise_rate(generator.resolution, "edit")
+    rate = rate or recipes.noise_rate(generator.resolution, "edit")
     plan = Plan(optimizer=Optimizer(learning_rate=rate), steps=search.noise_steps)
     plan = search.noise or plan
     kept = targets(drawn(generator, latents.code))

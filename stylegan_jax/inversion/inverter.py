@@ -221,7 +221,7 @@ class _Batch:
         return fit(
             self.generator,
             code,
-            make_terms(stage, targets, code, self.features),
+            make_terms(stage, targets, code, self.features, self.statistics),
             stage.plan,
             moves=stage.moves,
             space=self.recipe.space,

@@ -19,7 +19,7 @@ from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.inversion import resuming, terms
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.solver import Optimizer, Plan
-from stylegan_jax.inversion.spaces import Space, Start
+from stylegan_jax.inversion.spaces import Space, Start, Statistics
 from stylegan_jax.inversion.terms import (
     IMAGE2STYLEGAN2_LAYERS,
     IMAGE2STYLEGAN_LAYERS,
@@ -44,6 +44,7 @@ class Weights:
     own: float = 0.0  # your own features
     stay: float = 0.0  # distance of w from its start
     white: float = 0.0  # correlations of noise
+    near: float = 0.0  # squared deviation of w from its mean (`spaces.deviation`)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,8 @@ class Recipe:
     seed: int = 0  # of everything random, together with the image
 
 
+# Of `Weights.near` in the preset for editing: docs/results.md has its curve.
+NEAR = 2e-4
 # Both weights are 1 on images in [0, 1].
 _UNIT = 1 / LEVELS**2
 _EXPONENTS = {"invert": 1 / 4, "inpaint": 1 / 2, "edit": 4 / 3}
@@ -118,6 +121,24 @@ RECIPES: dict[str, Recipe] = {
     ),
     "image2stylegan++": Recipe(stages=_rounds(1)),
     "image2stylegan++-alternating": Recipe(stages=_rounds(5)),
+    # For photographs to edit: latents where edits work, and little in the noise.
+    "editing": Recipe(
+        stages=(
+            Stage(
+                name="w",
+                moves="latent",
+                weights=Weights(near=NEAR),
+                plan=Plan(steps=500, optimizer=Optimizer(learning_rate=0.05)),
+            ),
+            Stage(
+                name="noise",
+                moves="noise",
+                weights=Weights(perceptual=0.0),
+                plan=Plan(steps=500),
+            ),
+        ),
+        noise="stored",
+    ),
     "stylegan2-projector": Recipe(
         stages=(
             Stage(
@@ -146,7 +167,8 @@ def recipe(name: str, resolution: int) -> Recipe:
     def change(stage: Stage) -> Stage:
         if stage.moves != "noise":
             return stage
-        optimizer = Optimizer(learning_rate=noise_rate(resolution))
+        purpose = "edit" if name == "editing" else "invert"
+        optimizer = Optimizer(learning_rate=noise_rate(resolution, purpose))
         plan = dataclasses.replace(stage.plan, optimizer=optimizer)
         return dataclasses.replace(stage, plan=plan)
 
@@ -264,9 +286,16 @@ def load_features(
 
 
 def make_terms(
-    stage: Stage, targets: Array, start: Code, features: FeatureNets
+    stage: Stage,
+    targets: Array,
+    start: Code,
+    features: FeatureNets,
+    statistics: Statistics | None = None,
 ) -> tuple[Term, ...]:
-    """The weighted terms of a stage that begins at `start`, for targets in [-1, 1]."""
+    """The weighted terms of a stage that begins at `start`, for targets in [-1, 1].
+
+    `statistics` are of the network's w, for `Weights.near`.
+    """
     weights = stage.weights
     made: list[Term] = []
     if weights.pixel:
@@ -286,6 +315,9 @@ def make_terms(
         raise UserError(f"stage {stage.name} has no weight on the image; give it one")
     if weights.stay:
         made.append(terms.StayTerm(start.ws, weights.stay))
+    if weights.near:
+        assert statistics is not None
+        made.append(terms.NearTerm(statistics, weights.near))
     if weights.white:
         made.append(terms.NoiseWhiteTerm(weights.white))
     return tuple(made)

@@ -40,7 +40,9 @@ class Statistics(NamedTuple):
 
     mean: Array
     std: Array  # a scalar, the root of the mean squared distance from the mean
+    deviations: Array  # [w_dim], of each component
     nearest_z: Array  # [z_dim], the z whose w was nearest to the mean
+    farthest: Array  # the largest `deviation` of the samples, a scalar
 
 
 def to_ws(
@@ -75,10 +77,36 @@ def w_statistics(
     def moments(generator: Generator, z: Array) -> Statistics:
         w = generator.map(z, _repeated(labels, count))[:, 0]
         mean = w.mean(0)
-        square = jnp.sum((w - mean[None]) ** 2, 1)
-        return Statistics(mean, jnp.sqrt(square.mean()), z[square.argmin()])
+        squares = (w - mean[None]) ** 2
+        length = squares.sum(1)
+        variances = squares.mean(0)
+        farthest = jnp.sqrt((squares / variances[None]).mean(1).max())
+        std, deviations = jnp.sqrt(length.mean()), jnp.sqrt(variances)
+        return Statistics(mean, std, deviations, z[length.argmin()], farthest)
 
     return moments(generator, z.astype(np.float32))
+
+
+def every_class(generator: Generator, count: int = _SAMPLES) -> np.ndarray | None:
+    """Labels `[count, label_size]` with all classes in turn; None without classes."""
+    size = generator.config.label_size
+    return np.eye(size, dtype=np.float32)[np.arange(count) % size] if size else None
+
+
+def deviation(statistics: Statistics, ws: Array) -> Array:
+    """How far latents `[N, L, w_dim]` are from the mean, in standard deviations, `[N]`.
+
+    The root mean square over components, each in its own deviation: samples have about
+    1 and at most `farthest`. Beyond it a network draws what it was not trained to, and
+    edits break.
+    """
+    return jnp.sqrt(squared_deviation(statistics, ws))
+
+
+def squared_deviation(statistics: Statistics, ws: Array) -> Array:
+    """The square of `deviation`, `[N]`; it has a derivative at the mean."""
+    away = (ws - statistics.mean[None, None]) / statistics.deviations[None, None]
+    return jnp.mean(away**2, (1, 2))
 
 
 def start_latent(

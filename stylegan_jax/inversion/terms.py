@@ -28,6 +28,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.features import lpips, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.spaces import Statistics, squared_deviation
 from stylegan_jax.io.summary import short_repr
 
 Term = Callable[[Array, Code], Array]
@@ -278,6 +279,23 @@ class StayTerm:
         at_start = square == 0
         distance = jnp.sqrt(jnp.where(at_start, 1.0, square))
         return self.weight * jnp.where(at_start, 0.0, distance)
+
+
+@struct.dataclass
+class NearTerm:
+    """`weight` times `spaces.squared_deviation`.
+
+    Keeps latents where the network has learnt to draw, and edits of them work.
+    """
+
+    statistics: Statistics
+    weight: Array | float = 1e-4
+
+    __repr__ = short_repr
+
+    def __call__(self, images: Array, code: Code) -> Array:
+        """`[N]`."""
+        return self.weight * squared_deviation(self.statistics, code.ws)
 
 
 @struct.dataclass

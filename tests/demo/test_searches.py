@@ -41,8 +41,8 @@ def test_inversion_is_latents_then_noise(session, generator, picture, stop):
         (100, 100, True),
     ]
     latents, noise = local.quick_recipe(generator, "none", 50, 50).stages
-    start = local.mean_start(generator)
-    terms = make_terms(latents, target(picture), start, NO_FEATURES)
+    start, near = local.mean_start(generator), session.statistics
+    terms = make_terms(latents, target(picture), start, NO_FEATURES, near)
     first = last(fit(generator, start, terms, latents.plan))
     terms = make_terms(noise, target(picture), first.code, NO_FEATURES)
     second = last(fit(generator, first.code, terms, noise.plan, moves="noise"))

@@ -14,7 +14,7 @@ from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.problem import Jitter, fit
 from stylegan_jax.inversion.solver import Optimizer, Plan, last
-from stylegan_jax.inversion.terms import NoiseWhiteTerm, PixelTerm
+from stylegan_jax.inversion.terms import NearTerm, NoiseWhiteTerm, PixelTerm
 
 SHORT = Plan(steps=4, optimizer=Optimizer(learning_rate=0.05))
 DESCENT = Plan(steps=1, optimizer=Optimizer(name="sgd", learning_rate=0.5), keep="last")
@@ -159,6 +159,28 @@ def test_jitter_fades_out_and_is_scaled_by_the_spread_of_a_vector(generator):
     np.testing.assert_allclose(found.std, spread, rtol=1e-4)
     nearest = ((w - w.mean(0)) ** 2).sum(1).argmin()
     np.testing.assert_array_equal(found.nearest_z, z[nearest])
+
+
+def test_latents_far_from_the_mean_are_told_by_the_deviation_of_components(generator):
+    z = np.random.RandomState(123).randn(500, 6).astype("f")
+    w = np.asarray(generator.map(z))[:, 0].astype(np.float64)
+    statistics = spaces.w_statistics(generator, count=500)
+    away = (w - w.mean(0)) / w.std(0)
+    np.testing.assert_allclose(statistics.deviations, w.std(0), rtol=1e-4)
+    expected = np.sqrt((away**2).mean(1))
+    np.testing.assert_allclose(statistics.farthest, expected.max(), rtol=1e-4)
+    ws = jnp.asarray(np.stack([w[:4], w[4:8]], 1).repeat(2, 1), jnp.float32)
+    both = np.sqrt((expected[:4] ** 2 + expected[4:8] ** 2) / 2)
+    np.testing.assert_allclose(spaces.deviation(statistics, ws), both, rtol=1e-4)
+    term = NearTerm(statistics, weight=0.3)
+    found = term(jnp.zeros((4, 8, 8, 3)), Code(ws, ()))
+    np.testing.assert_allclose(found, 0.3 * both**2, rtol=1e-4)
+
+    def at(ws):
+        return term(jnp.zeros((1, 8, 8, 3)), Code(ws, ()))[0]
+
+    mean = jnp.broadcast_to(statistics.mean, (1, 4, len(statistics.mean)))
+    assert (jax.grad(at)(mean) == 0).all()  # where searches begin; not NaN
 
 
 def test_mistakes_are_named(generator, targets, start):

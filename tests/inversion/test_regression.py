@@ -77,7 +77,7 @@ def test_every_row_begins_at_the_guess_of_w(small):
         small,
         jax.random.split(jax.random.key(0), 2),
         start="regressed",
-        statistics=spaces.Statistics(guess[0], guess[0, 0], guess[0]),
+        statistics=spaces.Statistics(*[guess[0]] * 5),
     )
     for space, rows in [("w", 1), ("w+", 4)]:
         expected = np.broadcast_to(guess[:, None], (2, rows, 12))
