@@ -1,0 +1,228 @@
+"""Encoder: images to latents of w+ in one pass.
+
+A small convolutional network that `train_encoder` fits to one generator. It gives one w
+per image and a small difference from it per layer (Tov et al. 2021, "Designing an
+encoder for StyleGAN image manipulation", section 4), since latents near to w can be
+edited.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from flax import struct
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax import Array
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.io import array_files, records
+from stylegan_jax.io.atomic import atomic_write
+from stylegan_jax.metrics import store
+from stylegan_jax.networks.generator import Generator
+
+FORMAT = "stylegan_jax encoder"
+VERSION = 1
+_KEY = "stylegan_jax"
+_MAX_SIZE = 1 << 14  # bound on each number of the architecture
+_SLOPE = 0.2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderShape:
+    """Sizes of an encoder: of its images, of w+, and of its layers.
+
+    A convolution at R pixels has `channel_base / R` channels, at most `channel_max`.
+    """
+
+    resolution: int
+    num_channels: int
+    num_ws: int
+    w_dim: int
+    channel_base: int = 2048
+    channel_max: int = 128
+    hidden: int = 256
+
+    def channels(self, resolution: int) -> int:
+        """Number of channels at a resolution."""
+        return min(self.channel_max, max(self.channel_base // resolution, 1))
+
+
+class EncoderNetwork(nn.Module):
+    """Images `[N, R, R, C]` in [-1, 1] to w and differences, `[N, 1 + L, w_dim]`."""
+
+    shape: EncoderShape
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:  # noqa: D102
+        shape, side = self.shape, self.shape.resolution
+        x = nn.Conv(shape.channels(side), (3, 3), name=f"image{side}")(x)
+        x = nn.leaky_relu(x, _SLOPE)
+        while side > 4:
+            x = nn.Conv(shape.channels(side), (3, 3), name=f"conv{side}")(x)
+            x = nn.leaky_relu(x, _SLOPE)
+            side //= 2
+            x = nn.avg_pool(x, (2, 2), (2, 2))
+            x = nn.Conv(shape.channels(side), (3, 3), name=f"down{side}")(x)
+            x = nn.leaky_relu(x, _SLOPE)
+        x = nn.Dense(shape.hidden, name="hidden")(x.reshape(len(x), -1))
+        x = nn.leaky_relu(x, _SLOPE)
+        # Without differences at first.
+        zeros = nn.initializers.zeros_init()
+        w = nn.Dense(shape.w_dim, name="w")(x)
+        delta = nn.Dense(shape.num_ws * shape.w_dim, kernel_init=zeros, name="delta")(x)
+        delta = delta.reshape(len(x), shape.num_ws, shape.w_dim)
+        return jnp.concatenate([w[:, None], delta], axis=1)
+
+
+@struct.dataclass
+class Encoder:
+    """A trained encoder, a pytree.
+
+    Attributes:
+        params: of `EncoderNetwork`.
+        mean: of the generator's w, `[w_dim]`.
+        std: of each component of w, `[w_dim]`; outputs are in these units.
+        shape: its sizes.
+        generator: digest of the generator that it was trained for.
+    """
+
+    params: Any
+    mean: Array
+    std: Array
+    shape: EncoderShape = struct.field(pytree_node=False)
+    generator: str = struct.field(pytree_node=False, default="")
+
+    def parts(self, images: Array) -> tuple[Array, Array]:
+        """w and the layers' differences from it, `[N, L, w_dim]`, in units of `std`."""
+        out = EncoderNetwork(self.shape).apply({"params": self.params}, images)
+        assert isinstance(out, Array)
+        return out[:, :1], out[:, 1:]
+
+    def __call__(self, images: Array) -> Array:
+        """w+, `[N, L, w_dim]`, of images `[N, R, R, C]` in [-1, 1]."""
+        w, delta = self.parts(images)
+        return self.mean[None, None] + self.std[None, None] * (w + delta)
+
+    def estimate(self, images: Array) -> Array:
+        """The same, image by image: each result is independent of the others."""
+        return _estimate(self, images)
+
+
+@jax.jit
+def _estimate(encoder: Encoder, images: Array) -> Array:
+    return jax.lax.map(lambda image: encoder(image[None])[0], images)
+
+
+def digest(generator: Generator) -> str:
+    """Digest of a generator's arrays, as encoders store it."""
+    return store.digest(generator.params)
+
+
+def init_encoder(key: Array, generator: Generator, **sizes: int) -> Encoder:
+    """An untrained encoder for a generator; `sizes` are fields of `EncoderShape`.
+
+    Raises UserError for networks without styles or of points.
+    """
+    config = generator.config
+    if not config.use_styles or generator.resolution < 8:
+        raise UserError("an encoder needs a network with styles, of 8 px or more")
+    shape = EncoderShape(
+        resolution=generator.resolution,
+        num_channels=config.num_channels,
+        num_ws=config.num_ws,
+        w_dim=config.w_dim,
+        **sizes,
+    )
+    images = jnp.zeros((1, shape.resolution, shape.resolution, shape.num_channels))
+    params = jax.jit(EncoderNetwork(shape).init)(key, images)["params"]
+    z = jax.random.normal(key, (10_000, config.z_dim))
+    labels = None
+    if config.label_size:
+        classes = jnp.arange(len(z)) % config.label_size
+        labels = jax.nn.one_hot(classes, config.label_size)
+    w = jax.jit(generator.map)(z, labels)[:, 0]
+    return Encoder(params, w.mean(0), w.std(0), shape, digest(generator))
+
+
+def check(encoder: Encoder, generator: Generator) -> None:
+    """Raises UserError if the encoder is of another generator."""
+    if encoder.generator != digest(generator):
+        raise UserError(
+            "the encoder was trained for another network; python -m "
+            "stylegan_jax.encoder NETWORK trains one"
+        )
+
+
+def save(path: str | os.PathLike[str], encoder: Encoder) -> None:
+    """Writes an encoder, `.safetensors` in float16, atomically."""
+    arrays = {
+        "mean": np.asarray(encoder.mean, np.float32),
+        "std": np.asarray(encoder.std, np.float32),
+    }
+    for name, array in flatten_dict(encoder.params, sep=".").items():
+        arrays[f"params.{name}"] = np.asarray(array, np.float16)
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "shape": dataclasses.asdict(encoder.shape),
+        "generator": encoder.generator,
+    }
+    data = safetensors.numpy.save(arrays, {_KEY: json.dumps(metadata)})
+    atomic_write(Path(path), data)
+
+
+def load(path: str | os.PathLike[str]) -> Encoder:
+    """Reads an encoder of `save`; raises UserError for other and damaged files."""
+    path = Path(path)
+    try:
+        header = array_files.read_safetensors_header(path)
+        metadata = records.read_json(header.get(_KEY, "null").encode())
+        if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+            raise UserError("it is of another kind")
+        if metadata.get("version") != VERSION:
+            raise UserError(f"it is of version {metadata.get('version')!r}")
+        fields = {field.name: int for field in dataclasses.fields(EncoderShape)}
+        records.check(metadata, {"shape": fields, "generator": str})
+        if not all(1 <= x <= _MAX_SIZE for x in metadata["shape"].values()):
+            raise UserError(f"its sizes are {metadata['shape']}")
+        shape = EncoderShape(**metadata["shape"])
+        arrays, _ = array_files.read_safetensors(path)
+        wanted = _shapes(shape)
+        if {name: x.shape for name, x in arrays.items()} != wanted:
+            raise UserError("its arrays are not those it describes")
+        if not all(np.isfinite(x).all() for x in arrays.values()):
+            raise UserError("it holds values that are not finite")
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not an encoder of this program: {error}") from error
+    params = _of_params({k: jnp.asarray(x, jnp.float32) for k, x in arrays.items()})
+    mean, std = jnp.asarray(arrays["mean"]), jnp.asarray(arrays["std"])
+    return Encoder(params, mean, std, shape, metadata["generator"])
+
+
+def _of_params(arrays: Mapping[str, Any]) -> Any:
+    prefix = "params."
+    flat = {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+    return unflatten_dict(flat, sep=".")
+
+
+def _shapes(shape: EncoderShape) -> dict[str, tuple[int, ...]]:
+    size = (1, shape.resolution, shape.resolution, shape.num_channels)
+    images = jax.ShapeDtypeStruct(size, jnp.float32)
+    init = EncoderNetwork(shape).init
+    params = jax.eval_shape(init, jax.random.key(0), images)["params"]
+    flat = {f"params.{k}": x.shape for k, x in flatten_dict(params, sep=".").items()}
+    return flat | {"mean": (shape.w_dim,), "std": (shape.w_dim,)}
