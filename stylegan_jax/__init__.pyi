@@ -25,6 +25,7 @@ from .training.losses import LossConfig as LossConfig
 from .training.schedule import ScheduleConfig as ScheduleConfig
 from .training.state import OptimizerConfig as OptimizerConfig
 from .verbs import invert as invert
+from .verbs import load_encoder as load_encoder
 from .verbs import sample as sample
 from .verbs import train as train
 

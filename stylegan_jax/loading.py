@@ -120,6 +120,20 @@ def located(name: str | Path) -> Path:
     )
 
 
+def beside(network: str | Path, kind: str) -> Path | None:
+    """The file of a `kind`, such as directions, beside a network, or None.
+
+    `NAME_directions.safetensors` beside a file; `directions.safetensors` in a run or
+    its folder `directions`.
+    """
+    path, name = located(network), f"{kind}.safetensors"
+    places = [path.with_name(f"{path.stem}_{name}")]
+    if path.is_dir():
+        run = run_directory.run_of(path) or path
+        places = [run / name, run / kind / name]
+    return next((place for place in places if place.is_file()), None)
+
+
 def trained_on(name: str | Path) -> tuple[DataConfig | None, str]:
     """The training data of a run or built-in network, or None; and its owner."""
     bare = public_name(str(name))

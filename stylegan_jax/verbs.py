@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stylegan_jax import loading
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluators import make_evaluators
+from stylegan_jax.inversion import encoder as encoders
 from stylegan_jax.inversion import inverter, photos, recipes
 from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.encoder import Encoder
 from stylegan_jax.inversion.recipes import (
     FeatureNets,
     Perceptual,
@@ -100,6 +103,7 @@ def invert(
     steps: int | None = None,
     noise_steps: int | None = None,
     features: FeatureNets | None = None,
+    encoder: Encoder | None = None,
     class_index: int | None = None,
     batch_size: int = 1,
 ) -> Inversions:
@@ -114,6 +118,7 @@ def invert(
         steps: iterations of stages that move latents.
         noise_steps: of those that move noise only; 0 leaves them out.
         features: loaded feature networks.
+        encoder: of `load_encoder`, for recipes that start from one.
         class_index: of a conditional network, from 0.
         batch_size: images at once on a device.
 
@@ -137,7 +142,13 @@ def invert(
     features = load_features(recipe) if features is None else features
     labels = one_hot(generator.config.label_size, class_index)
     progress = inverter.invert(
-        generator, targets, recipe, features, labels=labels, batch_size=batch_size
+        generator,
+        targets,
+        recipe,
+        features,
+        labels=labels,
+        encoder=encoder,
+        batch_size=batch_size,
     )
     found = tuple(one for step in progress for one in step.finished)
     codes = jax.tree.map(
@@ -147,6 +158,21 @@ def invert(
     made, wanted = (jnp.asarray(x, jnp.float32) for x in (drawn, np.stack(targets)))
     scores = np.asarray(psnr(made, wanted, value_range=(0, 255)))
     return Inversions(codes, drawn, scores, found)
+
+
+def load_encoder(network: str | os.PathLike[str]) -> Encoder:
+    """The encoder that lies beside a network: a name, a run or a file, as of `load`.
+
+    Raises:
+        UserError: there is none, or the file is damaged.
+    """
+    path = loading.beside(os.fspath(network), "encoder")
+    if path is None:
+        raise UserError(
+            f"no encoder lies beside {network}; python -m stylegan_jax.encoder trains "
+            "one, and inversion.load_encoder reads a file of one"
+        )
+    return encoders.load(path)
 
 
 def _pixels(image: Image, generator: Generator) -> list[np.ndarray]:

@@ -27,7 +27,9 @@ from stylegan_jax.commands.flag_groups import (
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.inversion import code as codes
+from stylegan_jax.inversion import encoder as encoders
 from stylegan_jax.inversion import photos, recipes, results, resuming
+from stylegan_jax.inversion.encoder import Encoder
 from stylegan_jax.inversion.inverter import invert
 from stylegan_jax.inversion.recipes import FeatureNets, load_features
 from stylegan_jax.inversion.solver import Plateau
@@ -47,6 +49,7 @@ PresetName = Literal[
     "image2stylegan++-alternating",
     "editing",
     "stylegan2-projector",
+    "instant",
 ]
 
 _WEIGHTS = ("pixel", "perceptual", "style", "lpips", "own", "stay", "near")
@@ -66,8 +69,12 @@ class InvertArgs(FeatureWeights, Faces):
     space: Literal["preset", "z", "z+", "w", "w+"] = "preset"
     # What else than pixels is compared; none needs no weights of other networks.
     perceptual: recipes.Perceptual = "preset"
-    # Where the search begins; of several, each image keeps its best.
+    # Where the search begins; of several, each image keeps its best. By default at the
+    # encoder's estimate where there is one, otherwise where the preset says.
     starts: tuple[Start, ...] | None = None
+    # Of `stylegan_jax.encoder`. By default what lies beside the network:
+    # NAME_encoder.safetensors beside a file, encoder.safetensors in a run.
+    encoder: Path | None = None
     code: Path | None = None  # begins at this code, of one image, instead
     steps: int | None = None  # iterations of stages that move latents
     noise_steps: int | None = None  # of those that move noise only; 0 leaves them out
@@ -90,7 +97,8 @@ class InvertArgs(FeatureWeights, Faces):
     # The class to invert in, from 0, of a conditional network, in z and for starts.
     class_index: ClassIndex = None
     seed: int = 0  # of everything random, together with the image
-    batch_size: int | None = None  # images at once on a device: 1 on CPUs, otherwise 8
+    # Images at once on a device: 1 on CPUs, otherwise 8; 64 for the encoder alone.
+    batch_size: int | None = None
     resume: bool = False  # go on with what an earlier call of this command left
     video: bool = False  # also a film of the search
     fps: int = 10  # frames per second; one frame per 10 iterations
@@ -104,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     named = [*outputs.files_named_in(args), *(x for x in args.images if x.is_dir())]
     out = outputs.Outputs(args.outdir, inputs=named, fixed=("report.json", "report.md"))
     generator = loading.load(args.network)
-    recipe = make_recipe(args, generator.resolution)
+    encoder = find_encoder(args, generator)
+    recipe = make_recipe(args, generator.resolution, encoded=encoder is not None)
     paths = photos.listed(args.images)
     read, rejected = photos.read(
         paths,
@@ -125,15 +134,38 @@ def main(argv: Sequence[str] | None = None) -> None:
             own=own.load(args.features) if args.features else None,
         )
         with locks.held(args.outdir / ".lock", str(args.outdir)):
-            _invert_all(args, recipe, generator, read, features)
+            _invert_all(args, recipe, generator, read, features, encoder)
             _report(out, [photo.name for photo in read])
     if rejected:
         raise UserError(f"{len(rejected)} of {len(paths)} images could not be inverted")
     print(f"results in {args.outdir}")
 
 
-def make_recipe(args: InvertArgs, resolution: int) -> recipes.Recipe:
-    """The preset for images of `resolution` pixels, changed by the flags."""
+def find_encoder(args: InvertArgs, generator: Generator) -> Encoder | None:
+    """The given encoder, or the one beside the network; None if it is not wanted."""
+    if args.starts is not None and "encoder" not in args.starts:
+        return None
+    path = args.encoder or loading.beside(args.network, "encoder")
+    if path is None or (args.code and not args.starts):
+        return None
+    encoder = encoders.load(path)
+    try:
+        encoders.check(encoder, generator)
+    except UserError as error:
+        if args.encoder or args.starts or args.preset == "instant":
+            raise UserError(f"{path}: {error}") from None
+        cli.say(f"{path} is left out: {error}", sys.stderr)
+        return None
+    return encoder
+
+
+def make_recipe(
+    args: InvertArgs, resolution: int, *, encoded: bool = False
+) -> recipes.Recipe:
+    """The preset for images of `resolution` pixels, changed by the flags.
+
+    `encoded`: there is an encoder, where searches of w and w+ begin.
+    """
     recipe = recipes.recipe(args.preset, resolution)
     recipe = recipes.with_perceptual(recipe, args.perceptual)
     recipe = recipes.with_steps(recipe, args.steps, args.noise_steps)
@@ -148,8 +180,11 @@ def make_recipe(args: InvertArgs, resolution: int) -> recipes.Recipe:
         plan = _replace(stage.plan, optimizer=optimizer, plateau=plateau)
         weights = _replace(stage.weights, **weights)
         stages.append(dataclasses.replace(stage, plan=plan, weights=weights))
-    starts = args.starts or (() if args.code else recipe.starts)
     space = recipe.space if args.space == "preset" else args.space
+    usual = recipe.starts
+    if encoded and space.startswith("w"):
+        usual = ("encoder",)
+    starts = args.starts or (() if args.code else usual)
     return dataclasses.replace(
         recipe, stages=tuple(stages), space=space, starts=starts, seed=args.seed
     )
@@ -176,17 +211,20 @@ def _invert_all(
     generator: Generator,
     read: Sequence[photos.Photo],
     features: FeatureNets,
+    encoder: Encoder | None,
 ) -> None:
     """Inverts and writes what is not there yet."""
     folder, who = args.outdir, own.load(args.identity) if args.identity else None
     weights = list(features.contents())
-    common = {
+    common: dict[str, Any] = {
         "recipe": to_json(recipe),
         "seed": recipe.seed,
         "network": _sha256((generator.params, generator.noise, generator.alpha)),
         "perceptual weights": resuming.identity(weights) if weights else None,
         "class": args.class_index,
     }
+    if "encoder" in recipe.starts:
+        common["encoder"] = _sha256(encoder)
     abouts = [common | {"image": _sha256(photo.pixels)} for photo in read]
     if not args.resume:
         if any((folder / f"{photo.name}.safetensors").exists() for photo in read):
@@ -206,9 +244,10 @@ def _invert_all(
         given = codes.load(args.code, generator).code
         given = given[np.zeros(len(left), int)] if len(given) == 1 else given
     first, *later = (stage.plan.steps for stage in recipe.stages)
+    steps = len(recipe.starts or "1") * first + sum(later)
+    usual = 64 if not steps else 1 if jax.default_backend() == "cpu" else 8
     with progress_bar() as bar:
-        steps = len(recipe.starts or "1") * first + sum(later)
-        task = bar.add_task("", total=len(left) * steps)
+        task = bar.add_task("", total=len(left) * (steps or 1))
         for step in invert(
             generator,
             [photo.pixels for photo, _ in left],
@@ -216,13 +255,15 @@ def _invert_all(
             features,
             labels=one_hot(generator.config.label_size, args.class_index),
             given=given,
-            batch_size=args.batch_size or (1 if jax.default_backend() == "cpu" else 8),
+            encoder=encoder,
+            batch_size=args.batch_size or max(1, min(usual, len(left))),
             chunk=10 if args.video else 50,
             folder=folder,
             frames=args.video,
         ):
             description = f"{step.stage}: loss {step.loss:.3g}"
-            bar.update(task, advance=step.iterations, description=description)
+            advance = step.iterations if steps else len(step.finished)
+            bar.update(task, advance=advance, description=description)
             for found in step.finished:
                 _finish(args, *left[found.index], found, features, who)
 

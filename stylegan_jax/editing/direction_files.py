@@ -26,13 +26,11 @@ from stylegan_jax.editing.directions import Direction, Space
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import array_files, records
 from stylegan_jax.io.atomic import atomic_write
-from stylegan_jax.runs import run_directory
 
 FORMAT = "stylegan_jax directions"
 VERSION = 1
 
 _KEY = "stylegan_jax"
-_BESIDE = "directions.safetensors"
 _MAX_BYTES = 256 << 20  # thousands of directions of 18 layers
 _FIELDS: dict[str, Any] = {  # shapes as of `records.check`
     "name": str,
@@ -46,18 +44,8 @@ _SHAPE = {"format": str, "version": int, "directions": [_FIELDS]}
 
 
 def beside(network: str | Path) -> Path | None:
-    """The file of directions beside a network, or None.
-
-    `NAME_directions.safetensors` beside a file; `directions.safetensors` in a run or
-    its folder `directions`.
-    """
-    path = loading.located(network)
-    if path.is_dir():
-        run = run_directory.run_of(path) or path
-        places = [run / _BESIDE, run / "directions" / _BESIDE]
-    else:
-        places = [path.with_name(f"{path.stem}_{_BESIDE}")]
-    return next((place for place in places if place.is_file()), None)
+    """The file of directions beside a network, or None; as `loading.beside`."""
+    return loading.beside(network, "directions")
 
 
 def directions_of(network: str | Path) -> dict[str, Direction]:

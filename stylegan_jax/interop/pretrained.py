@@ -7,13 +7,13 @@ from stylegan_jax.data.config import DataConfig
 FOLDER = Path(__file__).parents[1] / "pretrained"
 # Training data by network; portraits as in configs/portraits32.py.
 DATA = {"portraits": DataConfig(name="portraits", portraits_size=50_000)}
-_DIRECTIONS = "_directions"
+_BESIDE = ("_directions", "_encoder")  # of files for a network
 
 
 def names() -> tuple[str, ...]:
     """Names of all of them."""
     stems = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
-    return tuple(stem for stem in stems if not stem.endswith(_DIRECTIONS))
+    return tuple(stem for stem in stems if not stem.endswith(_BESIDE))
 
 
 def network(name: str) -> Path | None:

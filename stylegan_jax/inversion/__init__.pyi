@@ -1,5 +1,8 @@
 from . import terms as terms
 from .code import Code as Code
+from .encoder import Encoder as Encoder
+from .encoder_training import EncoderConfig as EncoderConfig
+from .encoder_training import train_encoder as train_encoder
 from .inverter import invert as invert
 from .problem import LatentProblem as LatentProblem
 from .problem import fit as fit

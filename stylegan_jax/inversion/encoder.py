@@ -27,6 +27,7 @@ from stylegan_jax.io import array_files, records
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.metrics import store
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.ops import convolution, resample
 
 FORMAT = "stylegan_jax encoder"
 VERSION = 1
@@ -55,6 +56,20 @@ class EncoderShape:
         return min(self.channel_max, max(self.channel_base // resolution, 1))
 
 
+class _Conv(nn.Module):
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        # Not flax's: see `ops.convolution` on derivatives inside of scans.
+        shape = (3, 3, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), shape[-1:])
+        return nn.leaky_relu(
+            convolution.conv(x, kernel) + bias[None, None, None], _SLOPE
+        )
+
+
 class EncoderNetwork(nn.Module):
     """Images `[N, R, R, C]` in [-1, 1] to w and differences, `[N, 1 + L, w_dim]`."""
 
@@ -63,15 +78,12 @@ class EncoderNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:  # noqa: D102
         shape, side = self.shape, self.shape.resolution
-        x = nn.Conv(shape.channels(side), (3, 3), name=f"image{side}")(x)
-        x = nn.leaky_relu(x, _SLOPE)
+        x = _Conv(shape.channels(side), name=f"image{side}")(x)
         while side > 4:
-            x = nn.Conv(shape.channels(side), (3, 3), name=f"conv{side}")(x)
-            x = nn.leaky_relu(x, _SLOPE)
+            x = _Conv(shape.channels(side), name=f"conv{side}")(x)
             side //= 2
-            x = nn.avg_pool(x, (2, 2), (2, 2))
-            x = nn.Conv(shape.channels(side), (3, 3), name=f"down{side}")(x)
-            x = nn.leaky_relu(x, _SLOPE)
+            x = resample.downsample(x, 2)
+            x = _Conv(shape.channels(side), name=f"down{side}")(x)
         x = nn.Dense(shape.hidden, name="hidden")(x.reshape(len(x), -1))
         x = nn.leaky_relu(x, _SLOPE)
         # Without differences at first.
@@ -84,7 +96,7 @@ class EncoderNetwork(nn.Module):
 
 @struct.dataclass
 class Encoder:
-    """A trained encoder, a pytree.
+    """A trained encoder, a pytree; called with images it gives w+.
 
     Attributes:
         params: of `EncoderNetwork`.
@@ -108,17 +120,17 @@ class Encoder:
 
     def __call__(self, images: Array) -> Array:
         """w+, `[N, L, w_dim]`, of images `[N, R, R, C]` in [-1, 1]."""
-        w, delta = self.parts(images)
-        return self.mean[None, None] + self.std[None, None] * (w + delta)
 
-    def estimate(self, images: Array) -> Array:
-        """The same, image by image: each result is independent of the others."""
-        return _estimate(self, images)
+        def estimate(image: Array) -> Array:
+            w, delta = self.parts(image[None])
+            return self.in_w(w + delta)[0]
 
+        # One at a time: an estimate does not depend on the other images.
+        return jax.lax.map(estimate, images)
 
-@jax.jit
-def _estimate(encoder: Encoder, images: Array) -> Array:
-    return jax.lax.map(lambda image: encoder(image[None])[0], images)
+    def in_w(self, units: Array) -> Array:
+        """w of numbers in units of `std` from the mean."""
+        return self.mean[None, None] + self.std[None, None] * units
 
 
 def digest(generator: Generator) -> str:
@@ -131,9 +143,8 @@ def init_encoder(key: Array, generator: Generator, **sizes: int) -> Encoder:
 
     Raises UserError for networks without styles or of points.
     """
+    check_network(generator)
     config = generator.config
-    if not config.use_styles or generator.resolution < 8:
-        raise UserError("an encoder needs a network with styles, of 8 px or more")
     shape = EncoderShape(
         resolution=generator.resolution,
         num_channels=config.num_channels,
@@ -152,18 +163,24 @@ def init_encoder(key: Array, generator: Generator, **sizes: int) -> Encoder:
     return Encoder(params, w.mean(0), w.std(0), shape, digest(generator))
 
 
+def check_network(generator: Generator) -> None:
+    """Raises UserError for networks that can have no encoder."""
+    if not generator.config.use_styles or generator.resolution < 8:
+        raise UserError("an encoder needs a network with styles, of 8 px or more")
+
+
 def check(encoder: Encoder, generator: Generator) -> None:
     """Raises UserError if the encoder is of another generator."""
     if encoder.generator != digest(generator):
         raise UserError(
-            "the encoder was trained for another network; python -m "
-            "stylegan_jax.encoder NETWORK trains one"
+            "the encoder is of another network, or of this one before it was trained "
+            "on; python -m stylegan_jax.encoder NETWORK trains one"
         )
 
 
 def save(path: str | os.PathLike[str], encoder: Encoder) -> None:
     """Writes an encoder, `.safetensors` in float16, atomically."""
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "mean": np.asarray(encoder.mean, np.float32),
         "std": np.asarray(encoder.std, np.float32),
     }
@@ -223,6 +240,8 @@ def _shapes(shape: EncoderShape) -> dict[str, tuple[int, ...]]:
     size = (1, shape.resolution, shape.resolution, shape.num_channels)
     images = jax.ShapeDtypeStruct(size, jnp.float32)
     init = EncoderNetwork(shape).init
-    params = jax.eval_shape(init, jax.random.key(0), images)["params"]
-    flat = {f"params.{k}": x.shape for k, x in flatten_dict(params, sep=".").items()}
+    params: Any = jax.eval_shape(init, jax.random.key(0), images)["params"]
+    flat: dict[str, Any] = {
+        f"params.{k}": x.shape for k, x in flatten_dict(params, sep=".").items()
+    }
     return flat | {"mean": (shape.w_dim,), "std": (shape.w_dim,)}

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import resuming, spaces
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
+from stylegan_jax.inversion.encoder import Encoder
+from stylegan_jax.inversion.encoder import check as check_encoder
 from stylegan_jax.inversion.problem import Jitter, Solution, fit
 from stylegan_jax.inversion.recipes import NO_FEATURES, FeatureNets, Recipe, make_terms
 from stylegan_jax.inversion.results import Inversion, Progress, StageResult
@@ -41,6 +44,7 @@ def invert(
     *,
     labels: np.ndarray | None = None,
     given: Code | None = None,
+    encoder: Encoder | None = None,
     batch_size: int = 1,
     chunk: int = 50,
     mesh: Mesh | None = None,
@@ -56,7 +60,8 @@ def invert(
 
     Targets are uint8 `[R, R, C]` each, `labels` `[1, label_size]` of all of them;
     `features` are of `recipes.load_features`. `given` is a start for each image, noise
-    included, besides those of the recipe. Results depend on `batch_size`, images per
+    included, besides those of the recipe; `encoder` is for the start of that name.
+    Results depend on `batch_size`, images per
     device, by rounding only. There is a step every `chunk` iterations, with `frames` a
     picture too. Unfinished work is kept in `folder` every `save_seconds`, and resumed.
     UserError for images of another size, or settings that do not go together.
@@ -64,13 +69,15 @@ def invert(
     if batch_size < 1:
         raise UserError(f"`batch_size` {batch_size} must be at least 1")
     mesh = parallel.make_mesh() if mesh is None else mesh
-    _check(generator, targets, recipe, given)
+    _check(generator, targets, recipe, given, encoder)
     everywhere, share = parallel.replicated(mesh), parallel.split(mesh)
     statistics = spaces.w_statistics(generator, labels=labels)
     wanted = "regressed" in recipe.starts and len(targets) > 0
     regression = spaces.regression(generator, labels=labels) if wanted else None
     features = features.put(everywhere)
-    copied = jax.device_put((generator, statistics, regression, labels), everywhere)
+    guides = {"regressed": regression, "encoder": encoder}
+    guides = {name: x for name, x in guides.items() if name in recipe.starts and x}
+    copied = jax.device_put((generator, statistics, guides, labels), everywhere)
     together = batch_size * mesh.size
     for first in range(0, len(targets), together):
         indices = range(first, min(first + together, len(targets)))
@@ -85,10 +92,7 @@ def invert(
             name = f"{_identity(batch, pixels, chunk)}.npz"
             file = ResultFile(folder / resuming.FOLDER / name, every=save_seconds)
         yield from batch.run(indices, chunk, file, frames=frames)
-        file.remove()
-        there = file.path.parent if file.path else None
-        if there and there.is_dir() and not any(there.iterdir()):
-            there.rmdir()
+        resuming.remove(file)
 
 
 def _check(
@@ -96,6 +100,7 @@ def _check(
     targets: Sequence[np.ndarray],
     recipe: Recipe,
     given: Code | None,
+    encoder: Encoder | None,
 ) -> None:
     if generator.resolution == 1:
         raise UserError("this network draws points, not pictures; it has no inversion")
@@ -109,11 +114,19 @@ def _check(
     if not recipe.stages or not (recipe.starts or given is not None):
         raise UserError("a recipe needs a stage, and somewhere to start")
     in_z = recipe.space.startswith("z")
-    if in_z and "regressed" in recipe.starts:
-        raise UserError(
-            "the start regressed is a guess of w; it goes with the spaces w and w+, "
-            f"not {recipe.space}"
-        )
+    for start in {"regressed", "encoder"} & set(recipe.starts):
+        if in_z:
+            raise UserError(
+                f"the start {start} is a guess of w; it goes with the spaces w and w+, "
+                f"not {recipe.space}"
+            )
+    if "encoder" in recipe.starts:
+        if encoder is None:
+            raise UserError(
+                "there is no encoder of this network to start from; python -m "
+                "stylegan_jax.encoder NETWORK trains one, and `encoder` FILE gives it"
+            )
+        check_encoder(encoder, generator)
     moves = {stage.moves for stage in recipe.stages}
     if not generator.config.use_noise and moves != {"latent"}:
         raise UserError(
@@ -151,7 +164,7 @@ class _Batch:
     features: FeatureNets
     generator: Generator
     statistics: spaces.Statistics
-    regression: spaces.Regression | None
+    guides: dict[str, Any]  # what guesses w of images, by start
     labels: Array | None
     targets: Array
     keys: Array
@@ -242,7 +255,7 @@ class _Batch:
             if recipe.noise == "random"
             else stored_noise(generator, len(pairs))
         )
-        guess = self.regression(self.targets) if self.regression else None
+        guesses = {name: guide(self.targets) for name, guide in self.guides.items()}
         latents = [
             spaces.start_latent(
                 generator,
@@ -251,7 +264,7 @@ class _Batch:
                 start=start,
                 statistics=self.statistics,
                 labels=labels,
-                guess=guess,
+                guesses=guesses,
             )
             for start in recipe.starts
         ]
@@ -307,7 +320,8 @@ def _best_starts(loss: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _identity(batch: _Batch, pixels: np.ndarray, chunk: int) -> str:
     generator = batch.generator
-    arrays = (generator.params, generator.noise, batch.labels, batch.given)
+    encoder = batch.guides.get("encoder")
+    arrays = (generator.params, generator.noise, batch.labels, batch.given, encoder)
     settings = (batch.recipe, generator.config, chunk)
     return resuming.identity(
         [

@@ -156,6 +156,21 @@ RECIPES: dict[str, Recipe] = {
         ),
         space="w",
     ),
+    # The encoder alone; with `with_steps` few iterations from it, which end slowly.
+    "instant": Recipe(
+        stages=(
+            Stage(
+                name="estimate",
+                moves="latent",
+                weights=Weights(perceptual=0.0),
+                plan=Plan(
+                    steps=0, optimizer=Optimizer(learning_rate=0.05, cooldown=0.5)
+                ),
+            ),
+        ),
+        starts=("encoder",),
+        noise="stored",
+    ),
 }
 
 

@@ -90,13 +90,11 @@ def write(
     write_png(outdir / f"{name}.png", found.stages[-1].picture, "picture")
     row = grids.labelled(pictures, len(pictures), column_labels=labels, at_least=_SHOWN)
     write_png(outdir / f"{name}_stages.png", row, "sheet")
-    plot = plots.curves(
-        {stage.name: stage.history for stage in found.stages},
-        title=name,
-        x_label="iteration",
-        y_label="loss",
-    )
-    write_png(outdir / f"{name}_loss.png", plot, "sheet")
+    lines = {stage.name: x for stage in found.stages if len(x := stage.history)}
+    if lines:
+        axes = {"x_label": "iteration", "y_label": "loss"}
+        plot = plots.curves(lines, title=name, **axes)
+        write_png(outdir / f"{name}_loss.png", plot, "sheet")
     if fps is not None and found.frames is not None:
         target_too = np.broadcast_to(target, found.frames.shape)
         video.write(

@@ -15,11 +15,20 @@ import numpy as np
 
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.problem import Solution
+from stylegan_jax.metrics.store import ResultFile
 
 Arrays = dict[str, np.ndarray]
 
 FOLDER = "unfinished"
 _NUMBERS = ("loss", "history", "steps", "failed")  # of a `Solution`, by image
+
+
+def remove(file: ResultFile) -> None:
+    """Removes a finished piece of work, and its folder if it was the last."""
+    file.remove()
+    folder = file.path.parent if file.path else None
+    if folder and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def contents(tree: Any) -> Iterator[bytes]:

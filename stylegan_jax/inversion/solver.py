@@ -126,7 +126,7 @@ class Plan:
     """How to minimise."""
 
     optimizer: Optimizer = Optimizer()
-    steps: int = 1000  # iterations at most
+    steps: int = 1000  # iterations at most; 0 only computes the loss of the start
     plateau: Plateau | None = None  # when an image may stop earlier; None never
     # The best iterate by its loss, or the last, where losses of randomly shifted
     # latents do not compare.
@@ -136,8 +136,8 @@ class Plan:
     dtype: Literal["float32", "network"] = "float32"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(f"a plan of {self.steps} iterations: at least one")
+        if self.steps < 0:
+            raise UserError(f"a plan of {self.steps} iterations: 0 at least")
 
 
 def solve(
@@ -165,7 +165,7 @@ def solve(
     while True:
         step = int(state.step)
         ends = step >= plan.steps or bool(state.stopped.all())
-        if ends and plan.keep == "last":
+        if ends and (plan.keep == "last" or not plan.steps):
             state = _keep_last(problem, state)
         if ends or len(losses):
             yield state, losses

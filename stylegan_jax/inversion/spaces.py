@@ -7,11 +7,14 @@
 | w | `[N, 1, w_dim]` | one w for all layers |
 | w+ | `[N, L, w_dim]` | one per layer |
 
-A search begins at the mean of w, at random, or at a linear regression's guess from the
-shrunk image, which takes seconds at 32 px and stores nothing.
+A search begins at the mean of w, at random, at an encoder's estimate (`encoder.py`), or
+at a linear regression's guess from the shrunk image, which takes seconds at 32 px and
+stores nothing.
 """
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import jax
@@ -24,7 +27,7 @@ from stylegan_jax.metrics.draws import draw_noise
 from stylegan_jax.networks.generator import Generator
 
 Space = Literal["z", "z+", "w", "w+"]
-Start = Literal["mean", "random", "uniform", "regressed"]
+Start = Literal["mean", "random", "uniform", "regressed", "encoder"]
 SPACES: tuple[Space, ...] = ("z", "z+", "w", "w+")
 
 SIDE = 16  # pixels of a side that the regression sees
@@ -117,14 +120,15 @@ def start_latent(
     start: Start,
     statistics: Statistics,
     labels: Array | None = None,
-    guess: Array | None = None,
+    guesses: Mapping[str, Array] = MappingProxyType({}),
 ) -> Array:
     """The start of a search, `[N, 1 or L, dim]`.
 
     `keys` are typed, `[N]`; an image's start depends on its own key only. "mean" is
     that of w (or the z whose w is nearest to it); "random" maps one z per image, in
     conditional networks with `labels` `[N or 1, label_size]`; "uniform" draws numbers
-    in [-1, 1], the paper's start for non-faces; "regressed" is `guess`, `[N, w_dim]`.
+    in [-1, 1], the paper's start for non-faces; "regressed" and "encoder" are
+    `guesses`, `[N, 1 or L, w_dim]`, in w their mean over rows.
     """
     config, count = generator.config, len(keys)
     in_z = space.startswith("z")
@@ -133,9 +137,9 @@ def start_latent(
     if start == "uniform":
         draw = partial(jax.random.uniform, minval=-1.0, maxval=1.0)
         return jax.vmap(lambda key: draw(key, (rows, dim)))(keys)
-    if start == "regressed":
-        assert guess is not None
-        latent = guess[:, None]
+    if start in ("regressed", "encoder"):
+        latent = guesses[start]
+        latent = latent.mean(1, keepdims=True) if rows == 1 else latent
     elif start == "mean":
         latent = (statistics.nearest_z if in_z else statistics.mean)[None, None]
     else:
@@ -155,13 +159,11 @@ class Regression:
     offset: Array  # [w_dim]
 
     def __call__(self, images: Array) -> Array:
-        """Guesses of w, `[N, w_dim]`, for images `[N, H, W, C]` in [-1, 1]."""
+        """Guesses of w, `[N, 1, w_dim]`, for images `[N, H, W, C]` in [-1, 1]."""
 
         def guess(image: Array) -> Array:
             x = shrunk(image[None])
-            return (jnp.dot(x, self.weights, precision="highest") + self.offset[None])[
-                0
-            ]
+            return jnp.dot(x, self.weights, precision="highest") + self.offset[None]
 
         # One at a time: a guess does not depend on the other images.
         return jax.lax.map(guess, images)

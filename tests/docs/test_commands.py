@@ -21,7 +21,7 @@ OTHERS = {
 OTHER_OPTIONS = {"--help", "--json"}  # of all programs; of the benchmarks
 PROGRAMS = (
     *("sample", "convert", "coverage", "evaluate", "invert", "directions", "serve"),
-    "prepare_data",
+    *("prepare_data", "encoder"),
 )
 PLACEHOLDERS = re.compile(r"\.\.\.|OPERATION|NAME|NETWORK|INPUTS|^RECIPE$")
 

@@ -78,10 +78,11 @@ def test_every_row_begins_at_the_guess_of_w(small):
         jax.random.split(jax.random.key(0), 2),
         start="regressed",
         statistics=spaces.Statistics(*[guess[0]] * 5),
+        guesses={"regressed": guess[:, None]},
     )
     for space, rows in [("w", 1), ("w+", 4)]:
         expected = np.broadcast_to(guess[:, None], (2, rows, 12))
-        np.testing.assert_array_equal(begin(space=space, guess=guess), expected)
+        np.testing.assert_array_equal(begin(space=space), expected)
     stages = (Stage(name="w", moves="latent"),)
     recipe = Recipe(stages=stages, starts=("regressed",), space="z+")
     with pytest.raises(UserError, match=r"spaces w and w\+, not z\+"):

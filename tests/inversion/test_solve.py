@@ -188,7 +188,7 @@ def test_searches_of_any_length_are_one_program():
         (lambda: Optimizer(learning_rate=0.0), "above 0"),
         (lambda: Optimizer(warmup=2.0), "shares"),
         (lambda: Plateau(patience=0), "patience 0"),
-        (lambda: Plan(steps=0), "at least one"),
+        (lambda: Plan(steps=-1), "0 at least"),
     ],
 )
 def test_mistakes_are_named(make, message):
