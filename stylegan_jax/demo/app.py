@@ -19,6 +19,11 @@ CSS = Path(__file__).with_name("page.css")
 THEME = themes.Default(
     font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
 )
+# Shown until the page's program has run.
+LOADING = (
+    "<style>gradio-app:empty::before {content: 'The page is loading ...'; "
+    "font: 16px system-ui, sans-serif; padding: 24px; display: block}</style>"
+)
 _PIXELS = "(on) => { document.body.classList.toggle('pixels', on); return []; }"
 
 
@@ -63,10 +68,13 @@ def build(session: Session, *, title: str, frame: FaceFrame = FFHQ) -> Demo:
             )
         pixels.change(None, pixels, None, js=_PIXELS)
         photo, current = gr.State(None), gr.State("Samples")
-        page = Page(session, frame, visitors, current, psi, class_index, photo)
-        with gr.Tabs():
+        with gr.Tabs() as book:
+            page = Page(
+                session, frame, visitors, current, psi, class_index, photo, book
+            )
             for name, make in tabs(session).items():
-                with gr.Tab(name, elem_id=f"tab-{name.lower().split()[0]}") as tab:
+                short = name.lower().split()[0]
+                with gr.Tab(name, id=name, elem_id=f"tab-{short}") as tab:
                     make(page, tab)
         page.redraw_open()
 

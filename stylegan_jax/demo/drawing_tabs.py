@@ -15,6 +15,7 @@ from stylegan_jax.demo.page import (
 )
 from stylegan_jax.demo.shown_images import figure, row
 from stylegan_jax.editing.rows import named_rows
+from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code
 
 MORE = 8  # seeds at once
@@ -75,10 +76,21 @@ def attributes(page: Page, tab: gr.Tab) -> None:
         return session.turned(visit.source(kind, seed), amounts), "attributes"
 
     def draw(visit: Visit, kind: str, seed: int, *amounts: float) -> str:
-        before = session.picture(visit.source(kind, seed))
+        source = visit.source(kind, seed)
         code, name = turned(visit, kind, seed, *amounts)
-        return row(
-            [figure(before, "Before"), figure(session.draw(code), "After", name)]
+        before, after = session.picture(source), session.draw(code)
+        shown = row([figure(before, "Before"), figure(after, "After", name)])
+        return shown + (far(code) if isinstance(source, Code) else "")
+
+    def far(code: Code) -> str:
+        statistics = session.statistics
+        away = float(spaces.deviation(statistics, code.ws)[0])
+        if away <= statistics.farthest:
+            return ""
+        return (
+            f'<div class="note">These latents are {away:.1f} deviations from the mean, '
+            f"of samples are at most {statistics.farthest:.1f}: what is drawn may "
+            "break.</div>"
         )
 
     sliders: list[Any] = []
@@ -87,6 +99,7 @@ def attributes(page: Page, tab: gr.Tab) -> None:
             shown = gr.HTML(elem_id="attributes")
         with gr.Column(scale=2):
             picker = Picker("Of", 0, with_photo=session.editable, name="attribute")
+            page.kinds["Attributes"] = picker.kind
             for direction in session.sliders:
                 unit = "standard deviations" if direction.std else "units"
                 name = direction.name.replace("_", " ").capitalize()

@@ -132,6 +132,9 @@ class Page:
     psi: gr.Slider
     class_index: gr.Dropdown
     photo: gr.State
+    book: gr.Tabs
+    # What pickers of tabs choose, seed or photograph, by tab.
+    kinds: dict[str, gr.Radio] = dataclasses.field(default_factory=dict)
     # Name, function, inputs and output of each tab that is redrawn.
     drawn: list[tuple[str, Any, Any, Any]] = dataclasses.field(default_factory=list)
 

@@ -8,7 +8,15 @@ import numpy as np
 
 from stylegan_jax.demo import photo_sources, searches
 from stylegan_jax.demo.canvas import canvas
-from stylegan_jax.demo.page import Page, Picker, Visit, at_once, listen, save_button
+from stylegan_jax.demo.page import (
+    PHOTO,
+    Page,
+    Picker,
+    Visit,
+    at_once,
+    listen,
+    save_button,
+)
 from stylegan_jax.demo.searches import EFFORTS, Progress
 from stylegan_jax.demo.shown_images import bar, figure, row
 from stylegan_jax.demo.visitors import SEARCH
@@ -37,8 +45,16 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         caption = "Photograph" + ("" if target is None else ", as the network sees it")
         left = figure(target, caption, empty="Your photograph")
         made = None if told is None else told.picture
-        right = figure(made, "Network", "inverted", "What the network makes of it")
-        return row([left, right])
+        figures = [
+            left,
+            figure(made, "Network", "inverted", "What the network makes of it"),
+        ]
+        if told is not None and session.has_noise:
+            figures.append(figure(alone(told), "Its latents alone, which edits move"))
+        return row(figures)
+
+    def alone(told: Progress) -> np.ndarray:
+        return session.draw(session.plain(told.code))
 
     def read(data: bytes | None, find_face: bool) -> tuple[np.ndarray | None, str]:
         if data is None:
@@ -58,14 +74,23 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         yield gr.skip(), pair(target), _WAITING
         for told in searches.invert(session, target, EFFORTS[effort], stop):
             found = told.code if told.finished else gr.skip()
-            error = np.sqrt(np.mean((told.picture.astype(float) - target) ** 2))
-            note = f", root mean squared error {error:.1f} of 255 levels"
+            errors = [
+                np.sqrt(np.mean((picture.astype(float) - target) ** 2))
+                for picture in (told.picture, alone(told))
+            ]
+            note = ", root mean squared error {:.1f} of 255 levels".format(*errors)
+            if session.has_noise:
+                note += f", of the latents alone {errors[1]:.1f}"
             yield found, pair(target, told), _told(told, note)
 
     def code(visit: Visit) -> tuple[Code, str]:
         if visit.photo is None:
             raise UserError("nothing is inverted yet")
         return visit.photo, "photograph"
+
+    def edit(visit: Visit) -> tuple[Any, str]:
+        code(visit)
+        return gr.Tabs(selected="Attributes"), PHOTO
 
     target = gr.State(None)
     compared = "Pixels and features of VGG16 are compared."
@@ -88,10 +113,19 @@ def photograph(page: Page, tab: gr.Tab) -> None:
                 label="Find the face and place it as the network's", elem_id="find-face"
             )
             effort, start = _controls(page, "Invert", "invert", "inversion-state")
-            save_button(page, code, [], name="photo")
+            with gr.Row():
+                move = gr.Button(
+                    "Edit this photograph",
+                    size="sm",
+                    visible=bool(session.sliders),
+                    elem_id="photo-edit",
+                )
+                save_button(page, code, [], name="photo")
             gr.Markdown(compared, elem_classes="note")
     events = [file.upload, file.clear, face.change]
     listen(events, read, [file, face], [target, shown], lane="read")
+    if session.sliders:
+        page.on([move.click], edit, [], [page.book, page.kinds["Attributes"]])
     outputs = [page.photo, shown, state]
     listen([start.click], invert, [target, effort], outputs, lane=SEARCH)
 

@@ -61,6 +61,7 @@ def make_app(demo: Demo, *, bound: str, host: str) -> Gate:
         path="",
         theme=app.THEME,
         css_paths=app.CSS,
+        head=app.LOADING,
         footer_links=[],
         run_history=False,
         ssr_mode=False,

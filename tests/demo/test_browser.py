@@ -225,9 +225,12 @@ def test_photographs(visitor, session, tmp_path):
     told = " ".join(visitor.driver.execute_script("return window.told"))
     assert all(f"{i} of 300" in told for i in (50, 150, 250, 300))
     found = visitor.pictures("#inverted")[1]
-    visitor.tab("Attributes")
-    visitor.choose("#attribute-kind", "Photograph")
-    visitor.shows("#attributes", 0, found)
+    assert "of the latents alone" in told
+    for _ in range(2):  # from the seed, and from the photograph
+        visitor.tab("Photograph")
+        visitor.click("#photo-edit")
+        visitor.until(lambda: visitor.one("#attributes").is_displayed(), "sliders")
+        visitor.shows("#attributes", 0, found)
     visitor.choose("#attribute-kind", "Seed")
 
 
