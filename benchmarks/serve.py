@@ -82,11 +82,11 @@ def slider_moves(driver: Any, moves: int) -> list[float]:
     time.sleep(2)
     return [
         driver.execute_async_script(_MOVE, slider, picture, value)
-        for value in _values(moves)
+        for value in slider_values(moves)
     ]
 
 
-def _values(moves: int) -> list[float]:
+def slider_values(moves: int) -> list[float]:
     """Positions of a slider, never the same one twice running."""
     values = [round(_RANGE * i / moves - _RANGE / 2, 1) for i in range(moves)]
     return values[1::2] + values[::2]
@@ -95,7 +95,7 @@ def _values(moves: int) -> list[float]:
 def drawing(session: Session, moves: int) -> list[float]:
     """Milliseconds of what the server computes at each move of a slider."""
     spent = []
-    for value in _values(moves):
+    for value in slider_values(moves):
         start = time.perf_counter()
         if session.sliders:
             amounts = [value] + [0.0] * (len(session.sliders) - 1)
@@ -191,7 +191,8 @@ def measure(network: Path, opens: int, moves: int) -> Measured:
     return Measured(session.resolution, opened, moved, drawing(session, moves))
 
 
-def _cell(values: Sequence[float], unit: str) -> str:
+def cell(values: Sequence[float], unit: str) -> str:
+    """Median, least and most, as a table has them."""
     least, middle, most = min(values), statistics.median(values), max(values)
     return f"{middle:.3g} {unit} ({least:.3g} to {most:.3g})"
 
@@ -209,9 +210,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             found = measure(network, args.opens, args.moves)
         cells = [
             f"{name}, {found.pixels} px",
-            _cell(found.opened, "s"),
-            _cell(found.moved, "ms"),
-            _cell(found.drawn, "ms"),
+            cell(found.opened, "s"),
+            cell(found.moved, "ms"),
+            cell(found.drawn, "ms"),
         ]
         rows.append("| " + " | ".join(cells) + " |")
     load = os.getloadavg()[0]
