@@ -56,10 +56,8 @@ def test_coverage_of_a_run_is_measured_at_its_checkpoints_and_drawn(ring, capsys
 
 
 def test_samples_of_a_checkpoint_are_those_of_the_start_only_before_training(ring):
-    stored = coverage.read_config(ring)
-    model = coverage.model_config(ring)
     source = coverage.open_data(ring, None)
-    start = coverage.draw(coverage.first_generator(stored, model), source, 40, 0)
+    start = coverage.draw(coverage.points.untrained(ring)[0], source, 40, 0)
     trained = coverage.draw(coverage.loading.load(ring), source, 40, 0)
     assert start.shape == trained.shape == (40, 2)
     assert np.abs(start - trained).max() > 0.01

@@ -17,32 +17,24 @@ import numpy as np
 import tyro
 
 from stylegan_jax import loading
-from stylegan_jax.by_resolution import parse_by_resolution
 from stylegan_jax.classifiers.classifier import train_classifier
 from stylegan_jax.commands import cli
 from stylegan_jax.data.sources import Points, Source, open_source, spread
 from stylegan_jax.errors import UserError
+from stylegan_jax.figures import points
 from stylegan_jax.io import images, outputs, plots
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.metrics import modes
 from stylegan_jax.metrics.draws import labels_for
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.runs.run_directory import data_config, model_config, read_config
-from stylegan_jax.runs.stored import step_directories
+from stylegan_jax.runs.run_directory import data_config, model_config
 from stylegan_jax.training import sample_grids
-from stylegan_jax.training.state import OptimizerConfig, averaged, init_state
 
 Measure = Callable[[np.ndarray], modes.Coverage]
 
 _CHUNK = 500  # samples drawn at once
 _SHOWN = 36  # images in a panel
-# Of the configuration, as a shape of `io/records.py`.
-_NEEDS = {
-    "schedule": {"initial_resolution": int, "batch_size": str},
-    "model": {"resolution": int},
-    "run": {"seed": int},
-}
 _TRAINED_ON = 20_000  # images for the classifier, at most
 
 
@@ -68,7 +60,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"--samples {args.samples} must be at least {_SHOWN} and --panels "
             f"{args.panels} at least 2"
         )
-    stored = read_config(args.run, _NEEDS)
     model = model_config(args.run)
     source = open_data(args.run, args.labels)
     measure, reals = make_measure(source, model)
@@ -83,10 +74,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         titles.append(title)
         shown.append(samples if samples.ndim == 2 else samples[:_SHOWN])
 
-    for nimg, path in [(0, None), *kept(args)]:
-        generator = loading.load(path) if path else first_generator(stored, model)
+    steps = points.kept(args.run, args.panels)
+    for nimg, path in [(0, None), *steps]:
+        generator = loading.load(path) if path else points.untrained(args.run)[0]
         samples = draw(generator, source, args.samples, args.seed)
-        add(title_of(stored, nimg), nimg, samples)
+        add(points.step_of(args.run, nimg), nimg, samples)
     add("data", None, reals)
     span = sample_grids.span_of(reals) if reals.ndim == 2 else (-1.0, 1.0)
     picture = plots.panels(list(zip(titles, shown, strict=True)), span=span)
@@ -133,21 +125,6 @@ def make_measure(source: Source, model: ModelConfig) -> tuple[Measure, np.ndarra
     return measure, reals
 
 
-def first_generator(stored: dict[str, Any], model: ModelConfig) -> Generator:
-    """The untrained generator, initialised as training did."""
-    key = jax.random.key(stored["run"]["seed"])
-    return averaged(init_state(key, model, OptimizerConfig()), model, model.resolution)
-
-
-def kept(args: CoverageArgs) -> list[tuple[int, Path]]:
-    """Image counts and paths of the checkpoints to show, oldest first."""
-    steps = step_directories(args.run / "checkpoints")[::-1]
-    if not steps:
-        raise UserError(f"{args.run} has no checkpoints yet; train first")
-    places = np.linspace(-1, len(steps) - 1, min(args.panels, len(steps) + 1))
-    return [steps[round(place)] for place in places[1:]]
-
-
 def draw(generator: Generator, source: Source, count: int, seed: int) -> np.ndarray:
     """Untruncated samples, points `[N, D]` or images uint8 `[N, R, R, C]`.
 
@@ -170,12 +147,3 @@ def draw(generator: Generator, source: Source, count: int, seed: int) -> np.ndar
     factor = generator.config.resolution // generator.resolution
     levels = images.to_uint8(samples)
     return levels.repeat(factor, axis=1).repeat(factor, axis=2)
-
-
-def title_of(stored: dict[str, Any], nimg: int) -> str:
-    """Training progress: generator updates, or images for a growing run."""
-    schedule, resolution = stored["schedule"], stored["model"]["resolution"]
-    if schedule["initial_resolution"] != resolution:
-        return f"{nimg / 1000:g} kimg"
-    batch_size = parse_by_resolution(schedule["batch_size"]).at(resolution)
-    return f"step {nimg // (batch_size * schedule.get('d_steps', 1)):,}"

@@ -57,7 +57,6 @@ class Moving(Figure):
 
     fps: int = 30  # frames per second
     film: bool = True  # writes an MP4, which needs PyAV: the extra `video`
-    psi: float = 0.7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -190,6 +189,7 @@ class Interpolation(Moving):
     seeds: str = "0-8"  # of all paths in turn
     paths: int = 3  # side by side
     frames: int = 45  # from one seed to the next
+    psi: float = 0.7
 
     def draw(self, studio: Studio) -> Drawn:
         seeds = parse_seeds(self.seeds)
@@ -211,6 +211,7 @@ class Morph(Moving):
     # `stylegan_jax.invert` wrote.
     images: tuple[str, ...] = ("seed:0", "seed:1", "seed:2", "seed:3")
     frames: int = 45  # from the first to the second
+    psi: float = 0.7
 
     def draw(self, studio: Studio) -> Drawn:
         studio.require("styles", "a morph")
@@ -250,6 +251,7 @@ class Growing(Moving):
 
     seeds: str = "0-3"
     hold: int = 10  # frames that each checkpoint stays on the screen
+    psi: float = 0.7
 
     def draw(self, studio: Studio) -> Drawn:
         names = ("psi", "hold", "batch_size", "cell")

@@ -8,6 +8,7 @@ from stylegan_jax import loading
 from stylegan_jax.commands import cli
 from stylegan_jax.commands import figure_flags as commands
 from stylegan_jax.commands import figure_inversion_flags as of_inversion
+from stylegan_jax.commands import figure_run_flags as of_runs
 from stylegan_jax.commands.figure_flags import Figure, Moving
 from stylegan_jax.commands.flag_groups import require_at_least
 from stylegan_jax.errors import UserError
@@ -32,6 +33,9 @@ FIGURES: dict[str, type[Figure]] = {
     "growing": commands.Growing,
     "scores": commands.Scores,
     "overfitting": commands.Overfitting,
+    "theory": of_runs.Theory,
+    "modes": of_runs.Modes,
+    "disentanglement": of_runs.Disentanglement,
     "nearest": commands.Nearest,
     "reconstruction": of_inversion.Reconstruction,
     "inversion": of_inversion.Inversion,

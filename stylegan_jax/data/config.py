@@ -22,7 +22,7 @@ from stylegan_jax.limits import (
     require_positive,
 )
 
-POINTS = {"ring": 2, "gaussian": 1}  # sets of points, and their dimensions
+POINTS = {"ring": 2, "gaussian": 1, "corner": 2}  # sets of points, and their dimensions
 NAMES = ("portraits", "folder", "zip", "pyramid", *POINTS)
 # Labels by source, a pattern and its meaning; other sources check theirs when opened.
 _OF_FILES = (
@@ -42,7 +42,7 @@ class DataConfig:
     not go with another.
     """
 
-    # portraits, folder, zip, tfds:<data set>, pyramid; or points: ring, gaussian
+    # portraits, folder, zip, tfds:<data set>, pyramid; points: ring, gaussian, corner
     name: str = "portraits"
     path: str | None = None  # the folder, zip file, prepared pyramid, or TFDS data_dir
     split: str = "train"  # of a TFDS data set, sub-splits such as train[:90%] too
@@ -65,8 +65,8 @@ class DataConfig:
     holdout: float = 0.0
     part: Literal["train", "held_out", "all"] = "train"
     portraits_size: int = 20_000  # people in the built-in set
-    points_size: int = 100_000  # points in `ring` and `gaussian`
-    points_std: float = 0.02  # of each normal distribution they are drawn from
+    points_size: int = 100_000  # points in `ring`, `gaussian` and `corner`
+    points_std: float = 0.02  # of each normal distribution of `ring` and `gaussian`
     ring_modes: int = 8  # normal distributions on the unit circle
     cache_gb: float = 4.0  # memory for decoded images, GB per process
     seed: int = 0  # of the order, the mirroring, `max_images` and the portraits

@@ -104,24 +104,37 @@ class ArraySource(Source):
 
 
 class Points(ArraySource):
-    """Sample of an equal mixture of normal distributions, reproducible for its seed.
+    """Sample of an equal mixture of distributions, reproducible for its seed.
+
+    They are normal, but uniform in squares of `corner`.
 
     A point is a one-pixel image, float32 `[1, 1, dimensions]`, whose channels are its
     coordinates; `centers` is float32 `[modes, dimensions]`.
     """
 
     def __init__(self, config: DataConfig) -> None:
-        """Draws a ring in the plane, or one distribution around 1 on the line."""
-        centers = np.ones((1, 1))
+        """Draws a ring or `corner` in the plane, or one around 1 on the line.
+
+        `corner` is the square from -1 to 1 without the quadrant of two positive
+        coordinates: two factors, of which one combination is missing.
+        """
+        centers, std = np.ones((1, 1)), config.points_std
         if config.name == "ring":
             angles = 2 * np.pi * np.arange(config.ring_modes) / config.ring_modes
             centers = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        if config.name == "corner":
+            centers = np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5]])
+            std = 12**-0.5  # of a square of side 1
         size = min(config.points_size, config.max_images or config.points_size)
         rng = np.random.Generator(np.random.Philox(config.seed))
         modes = rng.integers(len(centers), size=size)
-        spread = config.points_std * rng.standard_normal((size, centers.shape[1]))
+        shape = (size, centers.shape[1])
+        if config.name == "corner":
+            spread = rng.uniform(-0.5, 0.5, shape)
+        else:
+            spread = std * rng.standard_normal(shape)
         self.name, self.num_channels = config.name, centers.shape[1]
-        self.centers, self.std = centers.astype(np.float32), config.points_std
+        self.centers, self.std = centers.astype(np.float32), std
         self.values = (centers[modes] + spread).astype(np.float32)
 
     def image(self, index: int, resolution: int) -> np.ndarray:

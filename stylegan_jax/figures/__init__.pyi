@@ -1,9 +1,12 @@
 from .between import interpolation as interpolation
 from .between import morph as morph
+from .disentanglement import disentanglement as disentanglement
 from .layer_steps import layer as layer
 from .nearest_rows import nearest as nearest
 from .noise import noise_layers as noise_layers
 from .noise import stochastic_variation as stochastic_variation
+from .points import modes as modes
+from .points import theory as theory
 from .reconstruction_sheet import Inverted as Inverted
 from .reconstruction_sheet import reconstruction as reconstruction
 from .samples import arithmetic as arithmetic

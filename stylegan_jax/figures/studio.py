@@ -50,7 +50,6 @@ class Studio:
 
     def __post_init__(self) -> None:
         """Checks the fields; raises UserError."""
-        require_pictures(self.generator)
         for name, value in [("`batch_size`", self.batch_size), ("`cell`", self.cell)]:
             if value < 1:
                 raise UserError(f"{name} {value} is below 1")
@@ -131,7 +130,11 @@ class Studio:
         )
 
     def draw_each(self, codes: Iterable[Code]) -> Iterator[np.ndarray]:
-        """Yields the pictures of codes, lazily; drawn in padded batches."""
+        """Yields the pictures of codes, lazily; drawn in padded batches.
+
+        Raises UserError for a network of points.
+        """
+        require_pictures(self.generator)
         each = _each(codes)
         while some := list(itertools.islice(each, self.batch_size)):
             padded = [*some, *[some[-1]] * (self.batch_size - len(some))]

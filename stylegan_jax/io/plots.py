@@ -19,13 +19,19 @@ def panels(
     pictures: Sequence[tuple[str, np.ndarray]],
     *,
     span: tuple[float, float] = (-1.0, 1.0),
+    row_labels: Sequence[str] = (),
 ) -> np.ndarray:
     """Draws distributions side by side, with titles; uint8 `[H, W, 3]`.
+
+    There are seven in a row, or as many as `row_labels` leave.
 
     Samples are points on the line `[N, 1]` (a histogram), in the plane `[N, 2]` (a
     density) within `span`, or images, uint8 `[N, H, W, C]` (a grid).
     """
-    figure, axes = _axes(len(pictures), 7, (_INCHES, _INCHES))
+    columns = len(pictures) // len(row_labels) if row_labels else 7
+    figure, axes = axes_of(len(pictures), columns, (_INCHES, _INCHES))
+    for axis, label in zip(axes[::columns], row_labels, strict=False):
+        axis.set_ylabel(label, fontsize=10)
     for axis, (title, samples) in zip(axes, pictures, strict=True):
         axis.set_title(title, fontsize=10)
         if samples.ndim == 4:
@@ -40,13 +46,17 @@ def panels(
             axis.set(xlim=span, yticks=[])
         else:
             raise UserError(f"samples of shape {samples.shape} cannot be drawn")
-    return _pixels(figure)
+    return pixels_of(figure)
 
 
 def curves(
     lines: Mapping[str, np.ndarray], *, title: str, x_label: str, y_label: str
 ) -> np.ndarray:
     """Draws positive numbers on a log scale, line after line; uint8 `[H, W, 3]`."""
+<<<<<<< HEAD
+=======
+    figure, (axis,) = axes_of(1 if lines else 0, 1, (6.4, 3.6))
+>>>>>>> a040d86 (Figures: the theory of the GAN paper on the line, modes of runs, a mapping network's latents)
     ends = itertools.accumulate(map(len, lines.values()))
     placed = {
         name: (np.arange(end - len(values), end), values)
@@ -69,14 +79,14 @@ def log_lines(
     `at` is the place of a vertical line.
     """
     inches = (width + 0.5) / _DPI, 3.6
-    figure, (axis,) = _axes(1 if lines else 0, 1, inches)
+    figure, (axis,) = axes_of(1 if lines else 0, 1, inches)
     for name, (x, y) in lines.items():
         axis.plot(x, y, label=name, lw=1)
     if at is not None:
         axis.axvline(at, color="gray", lw=1)
     axis.set(title=title, xlabel=x_label, ylabel=y_label, yscale="log")
     axis.legend()
-    return _pixels(figure)
+    return pixels_of(figure)
 
 
 def panels_of_lines(
@@ -89,7 +99,7 @@ def panels_of_lines(
 
     `panels` maps titles to lines: names to (x, y). `from_zero`: y axes begin at 0.
     """
-    figure, axes = _axes(len(panels), 3, (3.0, 2.4))
+    figure, axes = axes_of(len(panels), 3, (3.0, 2.4))
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         for name, (x, y) in lines.items():
             axis.plot(x, y, marker="o", ms=3, lw=1.2, label=name)
@@ -100,7 +110,7 @@ def panels_of_lines(
             axis.set_ylim(bottom=0)
         if len(lines) > 1:
             axis.legend(fontsize=8)
-    return _pixels(figure)
+    return pixels_of(figure)
 
 
 def density(points: np.ndarray, span: tuple[float, float]) -> np.ndarray:
@@ -117,9 +127,10 @@ def density(points: np.ndarray, span: tuple[float, float]) -> np.ndarray:
     return np.sqrt(counts / max(counts.max(), 1e-12))
 
 
-def _axes(
+def axes_of(
     count: int, columns: int, inches: tuple[float, float]
 ) -> tuple[Any, list[Any]]:
+    """A matplotlib figure with `count` axes of `inches`; UserError if none."""
     # Here, because it takes half a second and most runs draw no plots.
     from matplotlib.figure import Figure
 
@@ -135,7 +146,8 @@ def _axes(
     return figure, axes[:count]
 
 
-def _pixels(figure: Any) -> np.ndarray:
+def pixels_of(figure: Any) -> np.ndarray:
+    """The figure, uint8 `[H, W, 3]`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

@@ -214,3 +214,19 @@ def test_a_path_decides_its_kind(tmp_path):
         assert by_path(DataConfig(name=name, path=packed), named=False)[0].name == "zip"
     tfds = DataConfig(name="tfds:mnist", path=str(tmp_path))
     assert by_path(tfds, named=True) == (tfds, None)
+
+
+def test_the_corner_is_a_square_without_one_quadrant():
+    options = {"name": "corner", "num_channels": 2, "points_size": 20_000}
+    source, points = all_points(DataConfig(**options))
+    assert np.abs(points).max() <= 1 and not (points > 0).all(axis=1).any()
+    counts = np.histogram2d(*points.T, bins=4, range=[(-1, 1), (-1, 1)])[0]
+    # Twelve of sixteen cells have 1,667 each, with a standard deviation of 39.
+    assert np.all(np.abs(counts - 20_000 / 12)[counts > 0] < 200)
+    assert (counts > 0).sum() == 12
+    np.testing.assert_allclose(
+        points[points[:, 1] > 0].mean(axis=0), source.centers[1], atol=0.02
+    )
+    assert source.std == pytest.approx(
+        (points[:, 1][points[:, 0] > 0] + 0.5).std(), rel=0.03
+    )

@@ -1,0 +1,46 @@
+"""Figures of training runs, and their flags."""
+
+import dataclasses
+from pathlib import Path
+
+from stylegan_jax import loading
+from stylegan_jax.commands.figure_flags import Drawn, Figure, Moving
+from stylegan_jax.errors import UserError
+from stylegan_jax.figures import disentanglement, points
+from stylegan_jax.figures.studio import Studio
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Theory(Moving):
+    """Densities and D(x) through a run on points on the line (GAN, figure 1)."""
+
+    fps: int = 8  # frames per second
+    frames: int = 60  # moments of the run at most, evenly spread
+
+    def draw(self, studio: Studio) -> Drawn:
+        return points.theory(loading.located(self.network), frames=self.frames)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Modes(Figure):
+    """Points through training, of a run and of others beside it."""
+
+    beside: tuple[Path, ...] = ()  # other runs
+    columns: int = 6  # moments of the run at most, evenly spread
+
+    def draw(self, studio: Studio) -> Drawn:
+        runs = (loading.located(self.network), *self.beside)
+        return points.modes(runs, count=self.columns)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Disentanglement(Figure):
+    """Why a mapping network: factors in z and w (figure 6), of two runs on points."""
+
+    beside: Path | None = None  # the run without a mapping network
+
+    def draw(self, studio: Studio) -> Drawn:
+        if self.beside is None:
+            raise UserError("--beside is missing: a run without a mapping network")
+        mapped = loading.located(self.network)
+        return disentanglement.disentanglement(mapped, self.beside)
