@@ -49,6 +49,7 @@ FLAGS = {
     "inversion": ["--steps", "2", "--noise-steps", "1", "--no-film"],
 }
 OF_MORE = ("growing", "nearest", "overfitting", "reconstruction", "scores")
+OF_MORE += ("theory", "modes", "disentanglement")
 STILLS = [name for name in figures.FIGURES if name not in OF_MORE]
 
 

@@ -21,7 +21,8 @@ CONFIGS = Path(cli.__file__).resolve().parents[2] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.py"))
 VARIANTS = {
     **dict.fromkeys(("ffhq1024", "celebahq1024", "ablation32"), "abcdef"),
-    "gan_ring": ("ring", "collapse", "line"),
+    "gan_ring": ("ring", "collapse", "line", "theory"),
+    "corner": ("mapping", "plain"),
     "gan_mnist": ("spread", "collapse"),
 }
 ALL = [

@@ -53,10 +53,6 @@ def curves(
     lines: Mapping[str, np.ndarray], *, title: str, x_label: str, y_label: str
 ) -> np.ndarray:
     """Draws positive numbers on a log scale, line after line; uint8 `[H, W, 3]`."""
-<<<<<<< HEAD
-=======
-    figure, (axis,) = axes_of(1 if lines else 0, 1, (6.4, 3.6))
->>>>>>> a040d86 (Figures: the theory of the GAN paper on the line, modes of runs, a mapping network's latents)
     ends = itertools.accumulate(map(len, lines.values()))
     placed = {
         name: (np.arange(end - len(values), end), values)
