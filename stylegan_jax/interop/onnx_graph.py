@@ -144,7 +144,8 @@ class _Emitter:
         config, mean = self.config, self.generator.truncation_mean
         if not config.use_styles:
             return w
-        early = np.arange(config.num_ws)[:, None] < (cutoff or config.num_ws)
+        cutoff = config.num_ws if cutoff is None else cutoff
+        early = np.arange(config.num_ws)[:, None] < cutoff
         if mean is not None:
             psi = self._input("psi")
             strength = self._op("Where", early, psi, np.float32(1))

@@ -64,13 +64,12 @@ def usage(path: str | os.PathLike[str], generator: Generator) -> str:
         fed.append(f'"move": np.zeros((1, {config.num_ws}, {config.w_dim}))')
     if config.use_noise:
         fed.append('"noise": 1')
-    fed = [*(f"{line}," for line in fed)]
     return "\n".join(
         [
             "import numpy as np, onnxruntime",
             f"session = onnxruntime.InferenceSession({str(path)!r})",
             "inputs = {",
-            *(f"    {line}" for line in fed),
+            *(f"    {line}," for line in fed),
             "}",
             'inputs = {name: np.asarray(x, "float32") for name, x in inputs.items()}',
             "(images,) = session.run(None, inputs)"
@@ -84,8 +83,8 @@ def check(
 ) -> float:
     """Largest difference of two images drawn by a file of `save` and its generator.
 
-    Each mixes two latents, is truncated, and moved in every layer. Raises UserError
-    beyond `TOLERANCE`.
+    With another z for each layer, truncated, moved, and with half of the noise. Raises
+    UserError beyond `TOLERANCE`.
     """
     import onnxruntime
 
@@ -95,8 +94,9 @@ def check(
     inputs = {"z": z}
     labels = None
     if config.label_size:
-        labels = jnp.eye(config.label_size)[np.arange(2) % config.label_size]
-        inputs["labels"] = np.repeat(np.asarray(labels)[:, None], count, axis=1)
+        labels = np.eye(config.label_size, dtype="f")[np.arange(2) % config.label_size]
+        inputs["labels"] = labels = np.repeat(labels[:, None], count, axis=1)
+        labels = jnp.asarray(labels.reshape(2 * count, -1))
     if generator.truncation_mean is not None:
         inputs["psi"] = np.array(0.7, np.float32)
     if config.use_styles:
@@ -107,8 +107,8 @@ def check(
 
     @jax.jit
     def draw(generator: Generator) -> jax.Array:
-        rows = [generator.map(jnp.asarray(z[:, i]), labels) for i in range(count)]
-        ws = jnp.stack([row[:, i] for i, row in enumerate(rows)], axis=1)
+        rows = generator.map(jnp.asarray(z.reshape(2 * count, -1)), labels)
+        ws = rows[:, 0].reshape(2, count, -1)
         if generator.truncation_mean is not None:
             ws = truncate(ws, generator.truncation_mean, 0.7, cutoff)
         noise = tuple(0.5 * image for image in generator.noise)

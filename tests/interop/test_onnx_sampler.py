@@ -145,7 +145,7 @@ def test_a_graph_that_draws_something_else_is_not_left_behind(tmp_path, monkeypa
     save = onnx_sampler.save
 
     def untruncated(*args, **options):
-        save(*args, **options, cutoff=1)
+        save(*args, **options, cutoff=0)
 
     monkeypatch.setattr(onnx_sampler, "save", untruncated)
     with pytest.raises(UserError, match="read back, the images of"):
