@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for value in slider_values(args.moves):
             moved.append(driver.execute_async_script(_MOVE, value))
             said = driver.find_element("id", "state").text
-            drawn.append(float(re.findall(r"[\d.]+", said)[0]))
+            drawn += map(float, re.findall(r"\d+\.\d", said))  # none of a known one
         moving = 1000 * (cpu_seconds(driver) - before) / len(moved)
         if args.picture:
             driver.set_window_size(900, 860)

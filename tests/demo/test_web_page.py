@@ -167,6 +167,8 @@ def test_seeds_truncation_mixing_and_sliders(
         # A mistake is told, and mended.
         page.set("#seed", -1)
         page.until(lambda: "whole number" in page.one("#state").text, "the mistake")
+        page.set("#seed", 12)  # which is still shown
+        page.until(lambda: not page.one("#state").text, "no mistake")
         page.set("#seed", 3)
         page.until(lambda: "Drawn in" in page.one("#state").text, "the time")
         page.click("[data-seed=seed]")
