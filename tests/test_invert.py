@@ -105,9 +105,25 @@ def test_a_code_can_begin_and_a_network_that_knows_people_adds_a_score(
     assert "w: identity" in (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.thorough
+def test_a_tuned_network_draws_the_image_from_its_code(network, photos, tmp_path):
+    words = ["--preset", "pivotal", "--tuning-steps", 3, "--tuning-rate", 0.01]
+    run(network, tmp_path, photos / "a.png", *words)
+    tuned = loading.load(tmp_path / "a_network.safetensors")
+    code, about = codes.load(tmp_path / "a.safetensors", tuned)
+    picture = images.read_image(tmp_path / "a.png").astype(int)
+    assert np.abs(codes.draw_pictures(tuned, code)[0] - picture).max() <= 1
+    before, after = about["stages"]
+    assert (before["name"], after["name"]) == ("w", "tuning")
+    assert after["iterations"] == 3 and after["psnr"] > before["psnr"]
+    untouched = codes.draw_pictures(loading.load(network), code)[0]
+    assert np.abs(untouched - picture).max() > 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--tuning-steps", "9"], "go with --preset pivotal"),
         (["--steps", "0"], "--steps 0 is below 1"),
         (["--features", "x.npz"], "goes with --perceptual own"),
         (["--landmarks", "x.npy"], "--landmarks goes with --align"),

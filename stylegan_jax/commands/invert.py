@@ -26,6 +26,7 @@ from stylegan_jax.commands.flag_groups import (
 )
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.interop.bundle import Bundle
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import encoder as encoders
 from stylegan_jax.inversion import photos, recipes, results, resuming
@@ -50,6 +51,7 @@ PresetName = Literal[
     "editing",
     "stylegan2-projector",
     "instant",
+    "pivotal",
 ]
 
 _WEIGHTS = ("pixel", "perceptual", "style", "lpips", "own", "stay", "near")
@@ -78,6 +80,10 @@ class InvertArgs(FeatureWeights, Faces):
     code: Path | None = None  # begins at this code, of one image, instead
     steps: int | None = None  # iterations of stages that move latents
     noise_steps: int | None = None  # of those that move noise only; 0 leaves them out
+    # Of the preset pivotal: iterations of the network, and the weight of what holds it.
+    tuning_steps: int | None = None
+    tuning_rate: float | None = None
+    locality_weight: float | None = None
     learning_rate: float | None = None
     noise_learning_rate: float | None = None
     # An image stops when its loss has not fallen by a hundredth in so many iterations.
@@ -111,7 +117,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     _check(args)
     named = [*outputs.files_named_in(args), *(x for x in args.images if x.is_dir())]
     out = outputs.Outputs(args.outdir, inputs=named, fixed=("report.json", "report.md"))
-    generator = loading.load(args.network)
+    bundle = loading.load_bundle(args.network, "ema")
+    generator = bundle.generator
     encoder = find_encoder(args, generator)
     recipe = make_recipe(args, generator.resolution, encoded=encoder is not None)
     paths = photos.listed(args.images)
@@ -134,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             own=own.load(args.features) if args.features else None,
         )
         with locks.held(args.outdir / ".lock", str(args.outdir)):
-            _invert_all(args, recipe, generator, read, features, encoder)
+            _invert_all(args, recipe, bundle, read, features, encoder)
             _report(out, [photo.name for photo in read])
     if rejected:
         raise UserError(f"{len(rejected)} of {len(paths)} images could not be inverted")
@@ -143,16 +150,27 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def find_encoder(args: InvertArgs, generator: Generator) -> Encoder | None:
     """The given encoder, or the one beside the network; None if it is not wanted."""
-    if args.starts is not None and "encoder" not in args.starts:
+    if "encoder" not in args.starts if args.starts else args.code:
         return None
-    path = args.encoder or loading.beside(args.network, "encoder")
-    if path is None or (args.code and not args.starts):
+    needed = bool(args.encoder or args.starts or args.preset == "instant")
+    return encoder_of(args.network, generator, file=args.encoder, needed=needed)
+
+
+def encoder_of(
+    network: str, generator: Generator, *, file: Path | None = None, needed: bool
+) -> Encoder | None:
+    """The encoder in a file, or the one beside a network; None if there is none.
+
+    One of another network is a UserError if it is `needed`, otherwise left out.
+    """
+    path = file or loading.beside(network, "encoder")
+    if path is None:
         return None
     encoder = encoders.load(path)
     try:
         encoders.check(encoder, generator)
     except UserError as error:
-        if args.encoder or args.starts or args.preset == "instant":
+        if needed:
             raise UserError(f"{path}: {error}") from None
         cli.say(f"{path} is left out: {error}", sys.stderr)
         return None
@@ -185,9 +203,17 @@ def make_recipe(
     if encoded and space.startswith("w"):
         usual = ("encoder",)
     starts = args.starts or (() if args.code else usual)
-    return dataclasses.replace(
-        recipe, stages=tuple(stages), space=space, starts=starts, seed=args.seed
-    )
+    tuned = {"steps": args.tuning_steps, "learning_rate": args.tuning_rate}
+    tuned["locality"] = args.locality_weight
+    tuning = recipe.tuning
+    if tuning is None and any(x is not None for x in tuned.values()):
+        raise UserError(
+            "--tuning-steps, --tuning-rate and --locality-weight go with --preset "
+            "pivotal"
+        )
+    tuning = tuning and _replace(tuning, **tuned)
+    changes = {"space": space, "starts": starts, "seed": args.seed, "tuning": tuning}
+    return dataclasses.replace(recipe, stages=tuple(stages), **changes)
 
 
 def _replace(settings: Any, **changes: Any) -> Any:
@@ -197,7 +223,8 @@ def _replace(settings: Any, **changes: Any) -> Any:
 
 def _check(args: InvertArgs) -> None:
     weights = {f"{name}_weight": 0 for name in (*_WEIGHTS, "noise_pixel")}
-    require_at_least(args, steps=1, noise_steps=0, batch_size=1, fps=1, **weights)
+    weights |= {"noise_steps": 0, "locality_weight": 0}
+    require_at_least(args, steps=1, tuning_steps=1, batch_size=1, fps=1, **weights)
     args.check_faces()
     if args.features and args.perceptual != "own":
         raise UserError("--features goes with --perceptual own")
@@ -208,13 +235,14 @@ def _check(args: InvertArgs) -> None:
 def _invert_all(
     args: InvertArgs,
     recipe: recipes.Recipe,
-    generator: Generator,
+    bundle: Bundle,
     read: Sequence[photos.Photo],
     features: FeatureNets,
     encoder: Encoder | None,
 ) -> None:
     """Inverts and writes what is not there yet."""
     folder, who = args.outdir, own.load(args.identity) if args.identity else None
+    generator = bundle.generator
     weights = list(features.contents())
     common: dict[str, Any] = {
         "recipe": to_json(recipe),
@@ -244,7 +272,8 @@ def _invert_all(
         given = codes.load(args.code, generator).code
         given = given[np.zeros(len(left), int)] if len(given) == 1 else given
     first, *later = (stage.plan.steps for stage in recipe.stages)
-    steps = len(recipe.starts or "1") * first + sum(later)
+    tuning = recipe.tuning.steps if recipe.tuning else 0
+    steps = len(recipe.starts or "1") * first + sum(later) + tuning
     usual = 64 if not steps else 1 if jax.default_backend() == "cpu" else 8
     with progress_bar() as bar:
         task = bar.add_task("", total=len(left) * (steps or 1))
@@ -265,7 +294,7 @@ def _invert_all(
             advance = step.iterations if steps else len(step.finished)
             bar.update(task, advance=advance, description=description)
             for found in step.finished:
-                _finish(args, *left[found.index], found, features, who)
+                _finish(args, *left[found.index], found, features, who, bundle.licence)
 
 
 def _sha256(tree: Any) -> str:
@@ -282,6 +311,7 @@ def _finish(
     found: results.Inversion,
     features: FeatureNets,
     who: FrozenNetwork | None,
+    licence: str,
 ) -> None:
     drawn = np.stack([stage.picture for stage in found.stages])
     targets = np.broadcast_to(photo.pixels, drawn.shape)
@@ -311,6 +341,7 @@ def _finish(
         about=about,
         psnr=scores["psnr"],
         fps=args.fps if args.video else None,
+        licence=licence,
     )
     told = "; ".join(f"{stage['name']}: {text(stage)}" for stage in stages)
     print(f"{photo.name}: {told}", flush=True)

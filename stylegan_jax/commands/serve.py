@@ -10,6 +10,7 @@ from typing import Literal
 from stylegan_jax import loading
 from stylegan_jax.commands import cli
 from stylegan_jax.commands.flag_groups import Network
+from stylegan_jax.commands.invert import encoder_of
 from stylegan_jax.demo.session import Session
 from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction
@@ -60,7 +61,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     with server.bind(args.host, args.port) as listener:
         generator = loading.load(args.network)
-        session = Session(generator, find_directions(args), find_features(args))
+        encoder = encoder_of(args.network, generator, needed=False)
+        session = Session(
+            generator, find_directions(args), find_features(args), encoder
+        )
         name = Path(args.network).absolute().stem.removeprefix("name:")
         demo = app.build(session, title=name, frame=find_frame(args))
         print(f"{args.network} at {server.address(listener)} (Ctrl-C ends)", flush=True)

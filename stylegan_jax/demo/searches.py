@@ -60,7 +60,10 @@ class Progress(NamedTuple):
 def invert(
     session: Session, photo: np.ndarray, effort: Effort, stop: threading.Event
 ) -> Iterator[Progress]:
-    """Searches for the code of a photograph, uint8 `[R, R, C]`: latents, then noise."""
+    """Searches for the code of a photograph, uint8 `[R, R, C]`: latents, then noise.
+
+    With an encoder its estimate comes first, after no iterations.
+    """
     perceptual = "none" if session.features.vgg16 is None else "vgg16"
     recipe = local.quick_recipe(session.generator, perceptual, *effort)
     target = jnp.asarray(from_uint8(photo[None]))
@@ -129,6 +132,9 @@ def _search(session: Session, plan: Plan, effort: Effort) -> Search:
 def _restored(session: Session, target: Array, recipe: Recipe) -> Iterator[Edit]:
     generator, before = session.generator, 0
     code = local.mean_start(generator)
+    if session.encoder is not None:
+        code = Code(session.estimate(target), code.noise)
+        yield Edit(code, code)
     for stage in recipe.stages:
         terms = make_terms(stage, target, code, session.features, session.statistics)
         done = before

@@ -18,6 +18,7 @@ from stylegan_jax.editing.fading import faded
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
+from stylegan_jax.inversion.encoder import Encoder
 from stylegan_jax.inversion.recipes import NO_FEATURES, FeatureNets
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator
@@ -52,8 +53,12 @@ class Session:
         generator: Generator,
         sliders: Sequence[Direction] = (),
         features: FeatureNets = NO_FEATURES,
+        encoder: Encoder | None = None,
     ) -> None:
-        """Compiles all drawing; without `features` searches compare pixels only."""
+        """Compiles all drawing; without `features` searches compare pixels only.
+
+        Inversions begin at the estimate of an `encoder`.
+        """
         config = generator.config
         if generator.resolution == 1:
             raise UserError("this network draws points, not pictures; nothing to show")
@@ -65,7 +70,7 @@ class Session:
         self.editable = config.use_styles  # for mixing, inversion and local edits
         self.generator = jax.device_put(generator)
         self.sliders = tuple(sliders) if config.use_styles else ()
-        self.features = features
+        self.features, self.encoder = features, encoder
         self._move = jax.jit(self._moved, static_argnums=0)
         pictures = max(_KEPT_PIXELS // generator.resolution**2, 1)
         self._drawn = functools.lru_cache(pictures)(self._draw_sample)
@@ -74,12 +79,20 @@ class Session:
         noisy = dataclasses.replace(first, noise_seed=0)
         code = self.turned(first, [0.0] * len(self.sliders))
         self.draw(self.morph(code, self.code(noisy), 0.5))
+        if encoder is not None:
+            side, channels = generator.resolution, config.num_channels
+            self.estimate(jnp.zeros((1, side, side, channels)))
 
     @functools.cached_property
     def statistics(self) -> spaces.Statistics:
         """Of the network's w."""
         labels = spaces.every_class(self.generator)
         return spaces.w_statistics(self.generator, labels=labels)
+
+    def estimate(self, images: Array) -> Array:
+        """The encoder's w+ of images `[N, R, R, C]` in [-1, 1]."""
+        assert self.encoder is not None
+        return _estimate(self.encoder, images)
 
     def code(self, source: Source) -> Code:
         """The code of a source; UserError for an invalid seed or class."""
@@ -164,3 +177,4 @@ class Session:
 _code_of_z = jax.jit(mixing.code_of_z, static_argnames="cutoff")
 _draw_noise = jax.jit(Generator.draw_noise, static_argnums=2)
 _morph = jax.jit(mixing.morph)
+_estimate = jax.jit(Encoder.__call__)

@@ -4,11 +4,13 @@ from .encoder import Encoder as Encoder
 from .encoder_training import EncoderConfig as EncoderConfig
 from .encoder_training import train_encoder as train_encoder
 from .inverter import invert as invert
+from .pivotal import tune as tune
 from .problem import LatentProblem as LatentProblem
 from .problem import fit as fit
 from .recipes import RECIPES as RECIPES
 from .recipes import Recipe as Recipe
 from .recipes import Stage as Stage
+from .recipes import Tuning as Tuning
 from .recipes import Weights as Weights
 from .recipes import load_features as load_features
 from .recipes import noise_rate as noise_rate

@@ -1,5 +1,7 @@
 """Inversion of images: stage by stage, in batches over the devices, resumable.
 
+A recipe may end with pivotal tuning, image by image, which begins anew when resumed.
+
 A result is independent of the other images and the number of devices: random numbers
 come from the seed and the image, batches are filled up, and each device runs the
 program of `batch_size` images.
@@ -22,7 +24,7 @@ from jax.sharding import Mesh
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import resuming, spaces
+from stylegan_jax.inversion import pivotal, resuming, spaces
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.inversion.encoder import Encoder
 from stylegan_jax.inversion.encoder import check as check_encoder
@@ -208,9 +210,45 @@ class _Batch:
             film += drawn
             state = before = None
         assert start is not None
-        finished = tuple(self._finished(indices, done, start, film))
+        finished = [*self._finished(indices, done, start, film)]
+        if self.recipe.tuning is not None:
+            for place, found in enumerate(finished):
+                yield from self._tuned(finished, place, found, chunk)
         last = finished[-1].stages[-1]
-        yield Progress(last.name, 0, last.loss, finished)
+        yield Progress(last.name, 0, last.loss, tuple(finished))
+
+    def _tuned(
+        self, finished: list[Inversion], place: int, found: Inversion, chunk: int
+    ) -> Iterator[Progress]:
+        """Tunes the network to an image, and puts the result into its place."""
+        assert self.recipe.tuning is not None
+        before = 0
+        # On one device, whatever the others do.
+        given = (self.generator, self.statistics.std, self.keys[place], self.labels)
+        target = self.targets[place : place + 1]
+        *given, target = jax.device_put((*given, target), jax.local_devices()[0])
+        generator, spread, key, labels = given
+        for tuned in pivotal.tune(
+            generator,
+            found.code,
+            target,
+            self.features,
+            self.recipe.tuning,
+            spread=spread,
+            key=key,
+            labels=labels,
+            chunk=chunk,
+        ):
+            count, before = len(tuned.history) - before, len(tuned.history)
+            yield Progress("tuning", count, tuned.loss)
+        picture = draw_pictures(tuned.generator, found.code)[0]
+        stage = StageResult(
+            "tuning", found.code, picture, tuned.loss, tuned.history, tuned.failed
+        )
+        stages = (*found.stages, stage)
+        finished[place] = dataclasses.replace(
+            found, stages=stages, network=tuned.generator
+        )
 
     def _search(
         self,

@@ -7,7 +7,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 from jax import Array
@@ -27,6 +27,7 @@ from stylegan_jax.inversion.terms import (
     Term,
 )
 
+T = TypeVar("T", "Stage", "Tuning")
 Perceptual = Literal["preset", "vgg16", "lpips", "own", "none"]
 
 
@@ -61,6 +62,22 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Pivotal tuning: the network's weights, around a code that stays.
+
+    The learning rate and the numbers of iterations are of Roich et al. 2021.
+    """
+
+    steps: int = 350
+    learning_rate: float = 3e-4
+    weights: Weights = Weights()  # of images
+    # Of the images of samples near the code, against those of the untouched network,
+    # times `weights`.
+    locality: float = 0.1
+    reach: float = 1.0  # their distance from the code, in the spread of w
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How images are inverted."""
 
@@ -69,6 +86,13 @@ class Recipe:
     starts: tuple[Start, ...] = ("mean",)  # of several, each image keeps its best
     noise: Literal["random", "stored"] = "random"  # at the start
     seed: int = 0  # of everything random, together with the image
+    tuning: Tuning | None = None  # of the network, after the stages
+
+    @property
+    def weights(self) -> tuple[Weights, ...]:
+        """Those of all stages, and of the tuning."""
+        last = (self.tuning.weights,) if self.tuning else ()
+        return (*(stage.weights for stage in self.stages), *last)
 
 
 # Of `Weights.near` in the preset for editing: docs/results.md has its curve.
@@ -156,6 +180,18 @@ RECIPES: dict[str, Recipe] = {
         ),
         space="w",
     ),
+    "pivotal": Recipe(
+        stages=(
+            Stage(
+                name="w",
+                moves="latent",
+                plan=Plan(steps=500, optimizer=Optimizer(learning_rate=0.05)),
+            ),
+        ),
+        space="w",
+        noise="stored",
+        tuning=Tuning(),
+    ),
     # The encoder alone; with `with_steps` few iterations from it, which end slowly.
     "instant": Recipe(
         stages=(
@@ -219,10 +255,9 @@ def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:
     if kind == "preset":
         return recipe
 
-    def change(stage: Stage) -> Stage:
-        old = stage.weights
+    def change(old: Weights) -> Weights:
         strength = max(old.perceptual, old.lpips * _UNIT)
-        weights = dataclasses.replace(
+        return dataclasses.replace(
             old,
             pixel=old.pixel or (10 * strength if kind == "none" else 0.0),
             perceptual=strength if kind == "vgg16" else 0.0,
@@ -230,9 +265,13 @@ def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:
             lpips=(old.lpips or strength / _UNIT) if kind == "lpips" else 0.0,
             own=strength if kind == "own" else 0.0,
         )
-        return dataclasses.replace(stage, weights=weights)
 
-    return dataclasses.replace(recipe, stages=tuple(map(change, recipe.stages)))
+    def changed(part: T) -> T:
+        return dataclasses.replace(part, weights=change(part.weights))
+
+    tuning = recipe.tuning and changed(recipe.tuning)
+    stages = tuple(map(changed, recipe.stages))
+    return dataclasses.replace(recipe, stages=stages, tuning=tuning)
 
 
 # --- Objectives ----------------------------------------------------------------------
@@ -279,7 +318,7 @@ def load_features(
     default; `own` is a custom network. UserError if weights cannot be had.
     """
     wanted = {
-        name: any(getattr(stage.weights, name) for stage in recipe.stages)
+        name: any(getattr(weights, name) for weights in recipe.weights)
         for name in ("perceptual", "style", "lpips", "own")
     }
     if wanted["own"] and own is None:

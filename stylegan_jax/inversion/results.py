@@ -2,7 +2,8 @@
 
 For an image NAME: `NAME.safetensors` (latents, noise, configuration, seed, scores),
 `NAME.png` (the code's picture), `NAME_stages.png` (the image and the picture of each
-stage), `NAME_loss.png` (the losses), and optionally `NAME.mp4`.
+stage), `NAME_loss.png` (the losses), of pivotal tuning `NAME_network.safetensors` (the
+network), and optionally `NAME.mp4`.
 """
 
 import dataclasses
@@ -13,13 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.io import grids, plots, video
 from stylegan_jax.io.outputs import write_png
 from stylegan_jax.io.summary import short_repr
+from stylegan_jax.networks.generator import Generator
 
-ENDINGS = (".png", ".safetensors", "_stages.png", "_loss.png", ".mp4")
+_NETWORK = "_network.safetensors"
+ENDINGS = (".png", ".safetensors", "_stages.png", "_loss.png", _NETWORK, ".mp4")
 _SHOWN = 128  # pixels of a picture in a row, at least
 
 
@@ -44,6 +48,7 @@ class Inversion:
     start: str  # name of the start with the best result
     stages: tuple[StageResult, ...]
     frames: np.ndarray | None  # pictures on the way, uint8 [frames, H, W, C]
+    network: Generator | None = None  # tuned to the image; draws it from the code
 
     __repr__ = short_repr
 
@@ -76,11 +81,12 @@ def write(
     about: dict[str, Any],
     psnr: Sequence[float] | np.ndarray,
     fps: int | None = None,
+    licence: str = "",
 ) -> None:
     """Writes the files of one image, the code last: it marks a complete set.
 
     `target` is uint8 `[H, W, C]`, `about` metadata of the code, `psnr` of each stage in
-    dB; `fps` of None makes no video.
+    dB; `fps` of None makes no video; `licence` is of the network.
     """
     pictures = [target, *(stage.picture for stage in found.stages)]
     labels = ["image"] + [
@@ -100,6 +106,9 @@ def write(
         video.write(
             outdir / f"{name}.mp4", np.concatenate([target_too, found.frames], 2), fps
         )
+    if found.network is not None:
+        path, source = outdir / f"{name}{_NETWORK}", str(about.get("network_path", ""))
+        exported.save(path, found.network, source=source, licence=licence)
     codes.save(outdir / f"{name}.safetensors", found.code, about)
 
 

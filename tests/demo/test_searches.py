@@ -2,15 +2,17 @@
 
 import threading
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from stylegan_jax.demo import searches
 from stylegan_jax.demo.searches import Effort
-from stylegan_jax.demo.session import Sample
+from stylegan_jax.demo.session import Sample, Session
 from stylegan_jax.editing import local, masks
 from stylegan_jax.errors import UserError
+from stylegan_jax.inversion.encoder import init_encoder
 from stylegan_jax.inversion.problem import fit
 from stylegan_jax.inversion.recipes import NO_FEATURES, make_terms
 from stylegan_jax.inversion.solver import last
@@ -53,6 +55,21 @@ def test_inversion_is_latents_then_noise(session, generator, picture, stop):
     for found, expected in zip(told[-1].code.noise, second.code.noise, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(told[-1].picture, session.draw(told[-1].code))
+
+
+@pytest.mark.thorough
+def test_with_an_encoder_its_estimate_is_shown_first(generator, picture, stop):
+    encoder = init_encoder(jax.random.key(0), generator, channel_max=4, hidden=4)
+    session = Session(generator, encoder=encoder)
+    told = list(searches.invert(session, picture, EFFORT, stop))
+    assert [p.done for p in told] == [0, 50, 100, 100]
+    (ws,) = np.asarray(encoder(target(picture)))
+    np.testing.assert_allclose(told[0].code.ws[0], ws, rtol=1e-4, atol=1e-5)
+    latents, _ = local.quick_recipe(generator, "none", 50, 50).stages
+    start, near = jax.device_put(told[0].code), session.statistics
+    terms = make_terms(latents, target(picture), start, NO_FEATURES, near)
+    found = last(fit(generator, start, terms, latents.plan))
+    np.testing.assert_allclose(told[1].code.ws, found.code.ws, rtol=1e-4, atol=1e-5)
 
 
 def test_a_stopped_search_keeps_its_best(session, picture, stop):
