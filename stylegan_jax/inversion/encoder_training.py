@@ -75,7 +75,7 @@ def train_encoder(
     chunk: int = 50,
     **sizes: int,
 ) -> Iterator[EncoderProgress]:
-    """Trains an encoder; yields it every `chunk` steps, and at the end.
+    """Trains an encoder; yields it every `chunk` steps, and at the end::
 
         for progress in train_encoder(generator, photos=photos):
             print(progress.step, progress.losses)
