@@ -2,10 +2,12 @@
 
     python -m benchmarks.inversion --resolutions 64 256 --images 1 4 16
     python -m benchmarks.inversion --perceptual      # with VGG16, random weights
+    python -m benchmarks.inversion --stages encoder tuning --images 1
 
-A row is a resolution, a number of images and a stage: latents (W+) or noise, both with
-the pixel term alone. An iteration is timed in turn with one forward and backward pass
-of the generator by itself, by the same variables, so that `ratio` says what the
+A row is a resolution, a number of images and a stage: latents (W+), noise, or the
+network's weights (tuning, of one image), all with the pixel term alone; or the encoder,
+of which an iteration is one pass. It is timed in turn with one forward and backward
+pass of the generator by itself, by the same variables, so that `ratio` says what the
 objective, Adam and the bookkeeping of each image add. Weights are random.
 """
 
@@ -29,9 +31,13 @@ from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import problem as problems
 from stylegan_jax.inversion import solver, terms
 from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.encoder import Encoder, init_encoder
+from stylegan_jax.inversion.pivotal import TuningProblem
+from stylegan_jax.inversion.recipes import NO_FEATURES, Tuning, Weights
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
 
+_STAGES = ("w", "noise", "tuning", "encoder")
 _HEADINGS = (
     ("px", "resolution", "d"),
     ("images", "images", "d"),
@@ -49,7 +55,7 @@ class Setting(NamedTuple):
 
     resolution: int
     images: int
-    stage: str  # "w" or "noise"
+    stage: str  # "w", "noise", "tuning" or "encoder"
 
 
 def measure_row(setting: Setting, args: argparse.Namespace) -> Row:
@@ -70,7 +76,10 @@ def measure_row(setting: Setting, args: argparse.Namespace) -> Row:
     seen: list[terms.Term] = [terms.PixelTerm(target)]
     if args.perceptual:
         seen.append(terms.perceptual_term(target, _random_vgg16()))
-    iterate, cost = _iterations(generator, start, tuple(seen), setting.stage, args)
+    if setting.stage == "encoder":
+        iterate, cost = _passes(generator, target, args)
+    else:
+        iterate, cost = _iterations(generator, start, tuple(seen), setting.stage, args)
     row = {
         **setting._asdict(),
         "compile_seconds": cost.compile_seconds,
@@ -89,6 +98,16 @@ def measure_row(setting: Setting, args: argparse.Namespace) -> Row:
     }
 
 
+def _passes(
+    generator: Generator, images: Array, args: argparse.Namespace
+) -> tuple[Callable[[], Any], measure.Cost]:
+    """As many compiled passes of an untrained encoder as a chunk has iterations."""
+    encoder = init_encoder(jax.random.key(0), generator)
+    lowered = jax.jit(Encoder.__call__).lower(encoder, images)
+    compiled, cost = measure.compile_with_cost(lowered)
+    return lambda: [compiled(encoder, images) for _ in range(args.iterations)], cost
+
+
 def _iterations(
     generator: Generator,
     start: Code,
@@ -98,8 +117,14 @@ def _iterations(
 ) -> tuple[Callable[[], Any], measure.Cost]:
     """The compiled program of a chunk, called again and again with what it returns."""
     layers = tuple(range(start.ws.shape[1]))
-    problem = problems.LatentProblem(generator, seen, start, layers=layers)
-    moving = {"latent": start.ws} if stage == "w" else {"noise": start.noise}
+    problem: Any = problems.LatentProblem(generator, seen, start, layers=layers)
+    moving: Any = {"latent": start.ws} if stage == "w" else {"noise": start.noise}
+    if stage == "tuning":
+        pixels = Tuning(weights=Weights(perceptual=0.0))
+        how: Any = {"spread": jnp.float32(1), "key": jax.random.key(2)}
+        how |= {"features": NO_FEATURES, "tuning": pixels}
+        problem = TuningProblem(generator, start, seen, **how)
+        moving = jax.tree.map(lambda x: x[None], generator.params["synthesis"])
     plan = solver.Plan(steps=10**6)
     state = solver.begin(moving, plan)
     lengths = plan.steps, args.iterations
@@ -130,7 +155,8 @@ def _forward_and_backward(
     def total(ws: Array, noise: tuple[Array, ...], generator: Generator) -> Array:
         return generator.synthesize(ws, noise).sum()
 
-    gradient = jax.jit(jax.value_and_grad(total, 0 if stage == "w" else 1))
+    place = {"noise": 1, "tuning": 2}.get(stage, 0)
+    gradient = jax.jit(jax.value_and_grad(total, place))
     return functools.partial(gradient, start.ws, start.noise, generator)
 
 
@@ -163,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("--resolutions", type=int, nargs="+", default=[64, 256, 1024])
     add("--images", type=int, nargs="+", default=[1, 4, 16])
-    add("--stages", nargs="+", choices=["w", "noise"], default=["w", "noise"])
+    add("--stages", nargs="+", choices=[*_STAGES], default=["w", "noise"])
     add("--channel-base", type=int, default=ModelConfig.channel_base)
     add("--channel-max", type=int, default=ModelConfig.channel_max)
     add("--iterations", type=int, default=5, help="in a compiled program")
@@ -172,6 +198,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--no-run", action="store_true", help="compile only: no speed")
     add("--json", type=Path, metavar="PATH", help="also write the results here")
     args = parser.parse_args(argv)
+    if "tuning" in args.stages and args.images != [1]:
+        parser.error("tuning is of one image: --images 1")
     rows: list[Row] = []
     print("| " + " | ".join(heading for heading, _, _ in _HEADINGS) + " |")
     print("|---" * len(_HEADINGS) + "|")

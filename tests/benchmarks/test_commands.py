@@ -124,6 +124,17 @@ def test_features_are_read_as_they_were_stored(tmp_path):
     np.testing.assert_array_equal(np.concatenate(batches).ravel(), values)
 
 
+@pytest.mark.thorough
+def test_tuning_and_the_encoder_are_measured_too(tmp_path):
+    path = tmp_path / "result.json"
+    options = f"--resolutions 8 --images 1 --channel-max 4 --json {path}"
+    options += " --stages tuning encoder --iterations 2 --rounds 1"
+    inversion.main(options.split())
+    rows = json.loads(path.read_text())
+    assert [row["stage"] for row in rows] == ["tuning", "encoder"]
+    assert all(row["iterations_per_second"] > 0 for row in rows)
+
+
 def test_inversion_is_measured_beside_the_generator_alone(tmp_path, capsys):
     path = tmp_path / "result.json"
     options = f"--resolutions 8 --images 2 --channel-max 4 --json {path}"
