@@ -1,14 +1,17 @@
 """The command: figures by name, their files, and what it says to mistakes."""
 
+import shlex
+
 import jax
 import pytest
 
-from stylegan_jax.commands import figures
+from stylegan_jax.commands import cli, edit, figure_lecture, figures
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
 from stylegan_jax.io import images
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
+from tests.docs import pages
 
 CONFIG = ModelConfig(
     resolution=8,
@@ -111,10 +114,46 @@ def test_mistakes_are_explained(run, tmp_path, words, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_lecture_makes_its_slides_in_order_and_names_the_others(
+    run, network, monkeypatch, tmp_path, capsys
+):
+    slides = {
+        "cut": "figures truncation {network} --seeds 1 --cell 8",
+        "no_such": "figures growing {network}",
+        "reconstruct": "edit reconstruct {network} seed:1 --perceptual none",
+        "morph": "edit morph {network} {outdir}/03_reconstruct/seed1.safetensors "
+        "seed:2 --no-film",
+    }
+    monkeypatch.setattr(figure_lecture, "SLIDES", slides)
+    out = tmp_path / "two words"
+    figures.main(["lecture", network, "--outdir", str(out)])
+    made = [path.name for path in sorted(out.iterdir())]
+    assert made == ["01_cut", "03_reconstruct", "04_morph"]
+    assert (out / "01_cut" / "truncation.png").exists()
+    printed = capsys.readouterr()
+    assert "no no_such: " in printed.err and f"{out / '04_morph'}: " in printed.out
+    monkeypatch.setattr(figure_lecture, "SLIDES", {"no_such": slides["no_such"]})
+    with pytest.raises(UserError, match="no slide could be made"):
+        figures.main(["lecture", network, "--outdir", str(tmp_path / "none")])
+
+
+def test_slides_are_the_commands_of_the_page():
+    found = [c.words for c in pages.commands(pages.DOCS / "lecture.md")]
+    # Its codes are inputs of later slides.
+    assert [*figure_lecture.SLIDES].index("reconstruct") + 1 == 14
+    entries = {"figures": figures.FIGURES, "edit": edit.OPERATIONS}
+    for number, (name, text) in enumerate(figure_lecture.SLIDES.items(), start=1):
+        kind, chosen, *words = shlex.split(text)
+        words = [word.format(network="portraits", outdir="lecture") for word in words]
+        words += ["--outdir", f"lecture/{number:02}_{name}"]
+        assert [chosen, *words] in found, name
+        cli.parse(entries[kind][chosen], words, prog=kind)
+
+
 def test_help_lists_the_figures(capsys):
     figures.main(["--help"])
     told = capsys.readouterr().out
-    assert all(name in told for name in [*figures.FIGURES, "all"])
+    assert all(name in told for name in [*figures.FIGURES, "all", "lecture"])
 
 
 def test_nearest_images_and_how_many_pairs_are_copies(run, tiny_photos, capsys):

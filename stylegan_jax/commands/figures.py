@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from stylegan_jax import loading
-from stylegan_jax.commands import cli
+from stylegan_jax.commands import cli, edit
 from stylegan_jax.commands import figure_flags as commands
 from stylegan_jax.commands import figure_inversion_flags as of_inversion
 from stylegan_jax.commands import figure_run_flags as of_runs
 from stylegan_jax.commands.figure_flags import Figure, Moving
+from stylegan_jax.commands.figure_lecture import Lecture
 from stylegan_jax.commands.flag_groups import require_at_least
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures.studio import Film, Studio
@@ -53,10 +54,14 @@ class All(Figure):
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     prog = "python -m stylegan_jax.figures"
-    chosen = cli.parse_chosen(FIGURES | {"all": All}, argv, prog=prog, kind="figure")
+    many = {"all": All, "lecture": Lecture}
+    chosen = cli.parse_chosen(FIGURES | many, argv, prog=prog, kind="figure")
     if chosen is None:
         return
     name, flags = chosen
+    if isinstance(flags, Lecture):
+        flags.write({"figures": main, "edit": edit.main})
+        return
     outputs = Outputs(flags.outdir, inputs=files_named_in(flags))
     generator = loading.load(flags.network)
     studio = Studio(

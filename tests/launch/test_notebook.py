@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, on a CPU, without a connection."""
+"""The notebooks run from top to bottom, on a CPU, without a connection."""
 
 import ast
 import base64
@@ -14,8 +14,9 @@ from nbformat.v4 import new_code_cell
 from stylegan_jax.io.images import read_image
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOK = ROOT / "launch" / "colab.ipynb"
-# What the notebook has found, said by its own kernel.
+NOTEBOOK, LECTURE = (ROOT / "launch" / f"{name}.ipynb" for name in ("colab", "lecture"))
+BOTH = pytest.mark.parametrize("path", [NOTEBOOK, LECTURE], ids=lambda path: path.stem)
+# What a notebook has found, said by its own kernel.
 FINDINGS = """
 restored = list(studio.draw_each(codes))
 means = sg.images.to_uint8(sample(generator, z, 0.0))
@@ -29,6 +30,19 @@ print({
                for photo, columns in zip(photos, (slice(0, 14), slice(18, 32)))],
     "turned": [float(abs(row[-1] / 1.0 - row[0]).mean()) for row in rows],
     "trained": trained.resolution,
+})
+"""
+LECTURE_FINDINGS = """
+frames = [*film.frames]
+normal = np.asarray(steps["normalised"])[0]
+seen = 1 - hole[0]
+print({
+    "package": sg.__file__,
+    "points": [float(points.mean()), float(points.std())],
+    "normal": [float(abs(normal.mean((0, 1))).max()), float(normal.std((0, 1)).min())],
+    "frames": [len(frames), film.count],
+    "outside": float(abs((filled / 1.0 - x) * seen).mean()),
+    "inside": float(abs((filled / 1.0 - x) * hole[0]).sum() / hole.sum() / 3),
 })
 """
 
@@ -58,16 +72,21 @@ def outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
     ]
 
 
-def test_the_notebook_runs_from_top_to_bottom(kernel_room: Path) -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    notebook.cells.append(new_code_cell(FINDINGS))
-    resources = {"metadata": {"path": str(kernel_room)}}
+def executed(path: Path, findings: str, room: Path) -> nbformat.NotebookNode:
+    """The notebook after it ran, with a last cell that prints its findings."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(new_code_cell(findings))
+    resources = {"metadata": {"path": str(room)}}
     # "python" in the kernel's command is the program that runs the tests.
     client = NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources=resources
     )
     client.execute()
+    return notebook
 
+
+def test_the_notebook_runs_from_top_to_bottom(kernel_room: Path) -> None:
+    notebook = executed(NOTEBOOK, FINDINGS, kernel_room)
     install = next(cell for cell in notebook.cells if "pip" in cell.source)
     assert install.outputs == []
     pictures = [
@@ -88,14 +107,32 @@ def test_the_notebook_runs_from_top_to_bottom(kernel_room: Path) -> None:
     assert found["trained"] == 16
 
 
+@pytest.mark.thorough
+def test_the_lecture_runs_from_top_to_bottom(kernel_room: Path) -> None:
+    notebook = executed(LECTURE, LECTURE_FINDINGS, kernel_room)
+    pictures = [
+        read_image(base64.b64decode(data)) for data in outputs(notebook, "image/png")
+    ]
+    assert len(pictures) == 15
+    assert all(picture.std() > 10 for picture in pictures)
+    found = ast.literal_eval(notebook.cells[-1].outputs[-1]["text"])
+    assert Path(found["package"]).is_relative_to(ROOT)
+    mean, deviation = found["points"]  # 1 and 0.5 of the data
+    assert abs(mean - 1) < 0.1 and 0.4 < deviation < 0.6
+    assert found["normal"][0] < 1e-4 and abs(found["normal"][1] - 1) < 1e-3
+    assert found["frames"] == [16, 16]
+    assert found["outside"] < 8 < found["inside"]
+
+
 @pytest.mark.parametrize("place", ["launch", "alone"])
+@BOTH
 def test_the_notebook_finds_its_checkout_or_asks_for_it(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = ROOT / "launch" if place == "launch" else tmp_path
     monkeypatch.chdir(folder)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    cell = nbformat.read(NOTEBOOK, as_version=4).cells[1].source
+    cell = nbformat.read(path, as_version=4).cells[1].source
     found: list[object] = []
     program = cell.replace("%pip install --quiet {SOURCE}", "found.append(SOURCE)")
     assert program != cell
@@ -109,16 +146,18 @@ def test_the_notebook_finds_its_checkout_or_asks_for_it(
         assert found == ["git+https://x"]
 
 
-def test_the_notebook_needs_one_import_of_the_package():
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+@BOTH
+def test_the_notebook_needs_one_import_of_the_package(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
     code = "\n".join(c.source for c in cells if c.cell_type == "code")
     ours = re.findall(r"^.*import.*stylegan_jax.*$", code, re.MULTILINE)
     ours += re.findall(r"^from stylegan_jax.*$", code, re.MULTILINE)
     assert [x for x in ours if "find_spec" not in x] == ["import stylegan_jax as sg"]
 
 
-def test_the_notebook_is_small_and_names_no_machine() -> None:
-    text = NOTEBOOK.read_text()
+@BOTH
+def test_the_notebook_is_small_and_names_no_machine(path: Path) -> None:
+    text = path.read_text()
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
     assert len(text) < 500_000
