@@ -1,8 +1,7 @@
 """Why a mapping network: two factors, of which one combination is missing.
 
-for x in mapping plain; do
-    python -m stylegan_jax.train configs/corner.py:$x --workdir runs/corner_$x
-done
+python -m stylegan_jax.train configs/corner.py --workdir runs/corner_mapping
+python -m stylegan_jax.train configs/corner.py:plain --workdir runs/corner_plain
 python -m stylegan_jax.figures disentanglement runs/corner_mapping \
     --beside runs/corner_plain --outdir figures
 

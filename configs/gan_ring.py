@@ -11,7 +11,7 @@ the penalty on the discriminator's gradient (R1) is off, as in 2014. Both have t
 non-saturating loss; minimax is `--loss.objective logistic_saturating`, and
 `--schedule.d-steps 5` trains the discriminator five times for each time of the
 generator. `theory` is figure 1 of the paper: latents of one number, and a discriminator
-that is nearly the best at any time.
+that is nearly the best at any time; its seed starts beside the data.
 
 Source: Goodfellow et al. 2014, sections 3 and 5. The ring is the usual test of later
 papers; widths and rates are ours.
@@ -81,6 +81,5 @@ def get_config(variant: str = "ring") -> sg.Config:
             config.schedule, total_kimg=40 * moment, d_steps=5, repeats=30
         ),
         checkpoint=sg.CheckpointConfig(every_kimg=moment, keep_every_kimg=moment),
-        # A start as in the figure: p_g beside the data, D partly right.
         run=dataclasses.replace(config.run, tick_kimg=moment, seed=63),
     )

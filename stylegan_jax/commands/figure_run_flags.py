@@ -5,8 +5,9 @@ from pathlib import Path
 
 from stylegan_jax import loading
 from stylegan_jax.commands.figure_flags import Drawn, Figure, Moving
+from stylegan_jax.commands.flag_groups import parse_seeds
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import disentanglement, points
+from stylegan_jax.figures import disentanglement, growing_speed, points
 from stylegan_jax.figures.studio import Studio
 
 
@@ -44,3 +45,20 @@ class Disentanglement(Figure):
             raise UserError("--beside is missing: a run without a mapping network")
         mapped = loading.located(self.network)
         return disentanglement.disentanglement(mapped, self.beside)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GrowingSpeed(Figure):
+    """Samples and a score of runs over their time of training: why growing is fast."""
+
+    beside: tuple[Path, ...] = ()  # other runs, such as one that does not grow
+    seeds: str = "0-1"
+    psi: float = 0.7
+    columns: int = 6  # equal steps of time
+    score: str | None = None  # by default the first that all runs recorded
+
+    def draw(self, studio: Studio) -> Drawn:
+        runs = (loading.located(self.network), *self.beside)
+        names = ("score", "psi", "columns", "batch_size", "cell")
+        options = {name: getattr(self, name) for name in names}
+        return growing_speed.growing_speed(runs, parse_seeds(self.seeds), **options)

@@ -32,6 +32,7 @@ FIGURES: dict[str, type[Figure]] = {
     "arithmetic": commands.Arithmetic,
     "morph": commands.Morph,
     "growing": commands.Growing,
+    "growing-speed": of_runs.GrowingSpeed,
     "scores": commands.Scores,
     "overfitting": commands.Overfitting,
     "theory": of_runs.Theory,

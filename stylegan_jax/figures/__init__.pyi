@@ -1,6 +1,7 @@
 from .between import interpolation as interpolation
 from .between import morph as morph
 from .disentanglement import disentanglement as disentanglement
+from .growing_speed import growing_speed as growing_speed
 from .layer_steps import layer as layer
 from .nearest_rows import nearest as nearest
 from .noise import noise_layers as noise_layers
