@@ -185,6 +185,7 @@ RECIPES: dict[str, Recipe] = {
             Stage(
                 name="w",
                 moves="latent",
+                weights=Weights(near=NEAR),  # where directions work
                 plan=Plan(steps=500, optimizer=Optimizer(learning_rate=0.05)),
             ),
         ),
