@@ -240,7 +240,7 @@ def _inverted(
     size = generator.config.label_size
     found = invert(
         generator,
-        targets,
+        list(targets),
         recipe,
         encoder=encoder,
         labels=one_hot(size, 0 if size else None),

@@ -31,8 +31,8 @@ from stylegan_jax.figures import (
 )
 from stylegan_jax.figures.studio import Film, Studio
 from stylegan_jax.metrics.measures import open_images
-from stylegan_jax.metrics.nearest import copying
-from stylegan_jax.metrics.nearest import nearest as find_nearest
+from stylegan_jax.metrics.nearest_images import copying
+from stylegan_jax.metrics.nearest_images import nearest as find_nearest
 
 Drawn = np.ndarray | Film
 

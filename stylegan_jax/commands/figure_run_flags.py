@@ -7,7 +7,7 @@ from stylegan_jax import loading
 from stylegan_jax.commands.figure_flags import Drawn, Figure, Moving
 from stylegan_jax.commands.flag_groups import parse_seeds
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import disentanglement, growing_speed, points
+from stylegan_jax.figures import mapping_grids, points, speed_rows
 from stylegan_jax.figures.studio import Studio
 
 
@@ -44,7 +44,7 @@ class Disentanglement(Figure):
         if self.beside is None:
             raise UserError("--beside is missing: a run without a mapping network")
         mapped = loading.located(self.network)
-        return disentanglement.disentanglement(mapped, self.beside)
+        return mapping_grids.disentanglement(mapped, self.beside)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,4 +61,4 @@ class GrowingSpeed(Figure):
         runs = (loading.located(self.network), *self.beside)
         names = ("score", "psi", "columns", "batch_size", "cell")
         options = {name: getattr(self, name) for name in names}
-        return growing_speed.growing_speed(runs, parse_seeds(self.seeds), **options)
+        return speed_rows.growing_speed(runs, parse_seeds(self.seeds), **options)

@@ -1,8 +1,7 @@
 from .between import interpolation as interpolation
 from .between import morph as morph
-from .disentanglement import disentanglement as disentanglement
-from .growing_speed import growing_speed as growing_speed
 from .layer_steps import layer as layer
+from .mapping_grids import disentanglement as disentanglement
 from .nearest_rows import nearest as nearest
 from .noise import noise_layers as noise_layers
 from .noise import stochastic_variation as stochastic_variation
@@ -16,6 +15,7 @@ from .samples import uncurated as uncurated
 from .score_curves import overfitting as overfitting
 from .score_curves import scores as scores
 from .search_film import inversion as inversion
+from .speed_rows import growing_speed as growing_speed
 from .studio import Film as Film
 from .studio import Studio as Studio
 from .style_loss import Loss as Loss

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stylegan_jax.figures.studio import Studio
-from stylegan_jax.metrics.nearest import Neighbours
+from stylegan_jax.metrics.nearest_images import Neighbours
 
 
 def nearest(

@@ -241,7 +241,6 @@ def _shapes(shape: EncoderShape) -> dict[str, tuple[int, ...]]:
     images = jax.ShapeDtypeStruct(size, jnp.float32)
     init = EncoderNetwork(shape).init
     params: Any = jax.eval_shape(init, jax.random.key(0), images)["params"]
-    flat: dict[str, Any] = {
-        f"params.{k}": x.shape for k, x in flatten_dict(params, sep=".").items()
-    }
+    leaves: dict[str, Any] = flatten_dict(params, sep=".")
+    flat = {f"params.{name}": leaf.shape for name, leaf in leaves.items()}
     return flat | {"mean": (shape.w_dim,), "std": (shape.w_dim,)}

@@ -7,8 +7,8 @@ from .measures import fid as fid
 from .measures import kid as kid
 from .measures import take as take
 from .names import Measure as Measure
-from .nearest import copying as copying
-from .nearest import nearest as nearest
+from .nearest_images import copying as copying
+from .nearest_images import nearest as nearest
 from .reconstruction import psnr as psnr
 from .reconstruction import report as report
 from .reconstruction import ssim as ssim

@@ -10,7 +10,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures import nearest_rows, noise, samples, styles
 from stylegan_jax.figures.studio import Studio, gain_for
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.metrics.nearest import nearest
+from stylegan_jax.metrics.nearest_images import nearest
 from stylegan_jax.networks.generator import Generator
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics import nearest as module
-from stylegan_jax.metrics.nearest import copying, nearest
+from stylegan_jax.metrics import nearest_images as module
+from stylegan_jax.metrics.nearest_images import copying, nearest
 
 
 class Mean:

@@ -80,9 +80,9 @@ def growing_speed(
             _, nimg, path = [saved[0], *(x for x in saved if x[0] <= time)][-1]
             generator = loading.load(path)
             studio = Studio(generator, batch_size=batch_size, cell=cell)
-            side = (generator.config.resolution,) * 2
+            side = generator.config.resolution
             drawn = studio.draw(studio.ws(seeds, psi=psi))
-            cells.append([enlarge(picture, side) for picture in drawn])
+            cells.append([enlarge(picture, (side, side)) for picture in drawn])
             below.append(f"{nimg / 1000:.0f} kimg")
         rows += [list(row) for row in zip(*cells, strict=True)]
         captions += [*[""] * (len(seeds) - 1) * columns, *below]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import growing_speed
+from stylegan_jax.figures import speed_rows
 from stylegan_jax.io import plots
 from tests import tiny
 
@@ -20,7 +20,7 @@ def write(run, ticks, scores=()):
 
 def test_seconds_add_up_over_the_rates(tmp_path):
     write(tmp_path, [(100, 50.0), (200, 25.0), (400, 10.0)], [(300, 9.0)])
-    clock = growing_speed.clock_of(tmp_path)
+    clock = speed_rows.clock_of(tmp_path)
     assert clock.seconds.tolist() == [0, 2, 6, 26]
     assert clock.at(300) == 16 and clock.at(50) == 1
 
@@ -37,7 +37,7 @@ def test_samples_are_of_equal_times_and_scores_over_them(tmp_path, monkeypatch, 
         "panels_of_lines",
         lambda panels, **options: drawn.update(panels) or draw(panels, **options),
     )
-    figure = growing_speed.growing_speed([fast, slow], [0], columns=2, cell=16)
+    figure = speed_rows.growing_speed([fast, slow], [0], columns=2, cell=16)
     assert figure.dtype == np.uint8 and figure.std() > 10
     assert drawn["fid5k over minutes"] == {
         "fast": ([10 / 60, 20 / 60], [8.0, 4.0]),
@@ -55,7 +55,7 @@ def test_runs_without_rates_or_scores_are_refused(tmp_path):
     run = tiny.start_run(tmp_path / "run")
     (run / "metrics.jsonl").write_text("")
     with pytest.raises(UserError, match="no record of its speed"):
-        growing_speed.growing_speed([run, run], [0])
+        speed_rows.growing_speed([run, run], [0])
     write(run, [(100, 10.0)])
     with pytest.raises(UserError, match="no score  is known of all runs"):
-        growing_speed.growing_speed([run, run], [0])
+        speed_rows.growing_speed([run, run], [0])

@@ -10,7 +10,7 @@ import pytest
 
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import disentanglement
+from stylegan_jax.figures import mapping_grids
 from tests import tiny
 
 MATRIX = np.array([[1.0, 0.5], [-0.25, 2.0]])
@@ -35,7 +35,7 @@ def curved():
 
 @pytest.mark.parametrize("space", ["z", "w"])
 def test_path_lengths_are_squared_speeds_on_straight_lines(curved, space):
-    found = disentanglement.latent_space(curved, space, count=500)
+    found = mapping_grids.latent_space(curved, space, count=500)
     keys = jax.random.split(jax.random.key(0), 3)
     z0, z1 = (np.asarray(jax.random.normal(key, (500, 2)), float) for key in keys[:2])
     t = np.asarray(jax.random.uniform(keys[2], (500,)), float)[:, None]
@@ -63,7 +63,7 @@ def test_factors_that_are_latents_are_separated_and_mixed_ones_are_not():
             map=lambda z: z[:, None],
             synthesize=lambda ws: mix(ws[:, 0])[:, None, None],
         )
-        return disentanglement.latent_space(made, "w", count=2000).separability
+        return mapping_grids.latent_space(made, "w", count=2000).separability
 
     assert space(lambda w: w) < 1.05
     # The sign of a product is no plane's: one bit, or a factor of two.
@@ -82,14 +82,14 @@ def runs(tmp_path_factory):
 
 
 def test_the_figure_shows_the_data_and_three_spaces(runs):
-    figure = disentanglement.disentanglement(*runs)
+    figure = mapping_grids.disentanglement(*runs)
     assert figure.dtype == np.uint8 and figure.std() > 10
     assert figure.shape[1] > 3 * figure.shape[0]
 
 
 def test_runs_that_do_not_go_together_are_refused(runs, tmp_path):
     with pytest.raises(UserError, match=r"plain has 0 mapping layers and .* 1; give"):
-        disentanglement.spaces(*runs[::-1])
+        mapping_grids.spaces(*runs[::-1])
     ring = tiny.start_run(tmp_path / "ring", tiny.POINTS, SAVED, data=tiny.ring().data)
     with pytest.raises(UserError, match="trained on ring; the figure is of two runs"):
-        disentanglement.spaces(ring, runs[1])
+        mapping_grids.spaces(ring, runs[1])
