@@ -34,7 +34,7 @@ def test_its_directions_lie_beside_it_whatever_folder_is_called_so(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    assert pretrained.names() == ("portraits",)
+    assert pretrained.names() == ("faces", "portraits")
     assert sum(path.stat().st_size for path in pretrained.FOLDER.iterdir()) < 8 << 20
     Path("portraits").mkdir()
     assert direction_files.beside("portraits") is not None

@@ -208,7 +208,7 @@ def test_figures_refuse_networks_that_cannot_have_them(generator):
     with pytest.raises(UserError, match="needs a network with a mean of w"):
         samples.truncation(Studio(generator.replace(w_avg=None)), [0])
     with pytest.raises(UserError, match="draws points"):
-        Studio(generator.replace(resolution=1))
+        list(Studio(generator.replace(resolution=1)).draw_each([]))
     with pytest.raises(UserError, match="`batch_size` 0 is below 1"):
         Studio(generator, batch_size=0)
 

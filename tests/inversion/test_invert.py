@@ -10,7 +10,7 @@ import pytest
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.inversion import resuming
+from stylegan_jax.inversion import resuming, spaces
 from stylegan_jax.inversion.inverter import invert
 from stylegan_jax.inversion.recipes import (
     NO_FEATURES,
@@ -168,12 +168,13 @@ def test_recipes_have_the_published_numbers():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_without_features_every_stage_looks_at_pixels(name, targets_4, start_4):
+def test_without_features_every_stage_looks_at_pixels(name, small, targets_4, start_4):
+    statistics = spaces.w_statistics(small, count=50)
     for stage in with_perceptual(RECIPES[name], "none").stages:
         weights = stage.weights
         assert weights.pixel > 0
         assert weights.perceptual == weights.lpips == weights.own == weights.style == 0
-        make_terms(stage, targets_4, start_4, NO_FEATURES)
+        make_terms(stage, targets_4, start_4, NO_FEATURES, statistics)
 
 
 def test_mistakes_are_named(small, pictures_4, secret_4, targets_4, start_4):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from stylegan_jax import loading
-from stylegan_jax.commands import coverage, serve
+from stylegan_jax.commands import serve
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import score_curves
+from stylegan_jax.figures import points, score_curves
 from stylegan_jax.metrics import evaluations
 from stylegan_jax.runs import retention, run_directory, stored
 from stylegan_jax.runs.checkpoint import CheckpointConfig, Checkpoints
@@ -71,7 +71,7 @@ READERS = {
     "config.json": [
         run_directory.model_config,
         run_directory.data_config,
-        lambda run: run_directory.read_config(run, coverage._NEEDS),
+        lambda run: points._stored(run),
         lambda run: serve.find_frame(serve.ServeArgs(network=str(run))),
         lambda run: run_directory.start_run(run, CONFIG),
     ],
