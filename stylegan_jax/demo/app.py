@@ -21,7 +21,7 @@ THEME = themes.Default(
 )
 # Shown until the page's program has run.
 LOADING = (
-    "<style>gradio-app:empty::before {content: 'The page is loading ...'; "
+    "<style>gradio-app:not(:has(*))::before {content: 'The page is loading ...'; "
     "font: 16px system-ui, sans-serif; padding: 24px; display: block}</style>"
 )
 _PIXELS = "(on) => { document.body.classList.toggle('pixels', on); return []; }"
