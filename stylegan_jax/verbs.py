@@ -170,7 +170,7 @@ def load_encoder(network: str | os.PathLike[str]) -> Encoder:
     if path is None:
         raise UserError(
             f"no encoder lies beside {network}; python -m stylegan_jax.encoder trains "
-            "one, and inversion.load_encoder reads a file of one"
+            "one, and `stylegan_jax.inversion.encoder.load` reads a file of one"
         )
     return encoders.load(path)
 

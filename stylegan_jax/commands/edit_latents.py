@@ -53,6 +53,8 @@ class Moves(Command):
 
         `edited` are pairs of a file's ending and a code.
         """
+        if all(item.z is not None for item in items):
+            return
         labels = spaces.every_class(bench.generator)
         statistics = spaces.w_statistics(bench.generator, labels=labels)
         most = f"of samples are at most {statistics.farthest:.1f}"

@@ -41,29 +41,29 @@ def photograph(page: Page, tab: gr.Tab) -> None:
     """Upload and inversion."""
     session = page.session
 
-    def pair(target: np.ndarray | None, told: Progress | None = None) -> str:
+    def shown_as(
+        target: np.ndarray | None,
+        made: np.ndarray | None = None,
+        alone: np.ndarray | None = None,
+    ) -> str:
         caption = "Photograph" + ("" if target is None else ", as the network sees it")
         left = figure(target, caption, empty="Your photograph")
-        made = None if told is None else told.picture
         figures = [
             left,
             figure(made, "Network", "inverted", "What the network makes of it"),
         ]
-        if told is not None and session.has_noise:
-            figures.append(figure(alone(told), "Its latents alone, which edits move"))
+        if alone is not None:
+            figures.append(figure(alone, "Its latents alone, which edits move"))
         return row(figures)
-
-    def alone(told: Progress) -> np.ndarray:
-        return session.draw(session.plain(told.code))
 
     def read(data: bytes | None, find_face: bool) -> tuple[np.ndarray | None, str]:
         if data is None:
-            return None, pair(None)
+            return None, shown_as(None)
         channels = session.generator.config.num_channels
         picture = photo_sources.read_photo(
             data, session.resolution, channels, find_face=find_face, frame=page.frame
         )
-        return picture, pair(picture)
+        return picture, shown_as(picture)
 
     def invert(
         target: np.ndarray | None, effort: str, request: gr.Request
@@ -71,17 +71,16 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         if target is None:
             raise UserError("upload a photograph first")
         stop = page.visitors.begin(request.session_hash)
-        yield gr.skip(), pair(target), _WAITING
+        yield gr.skip(), shown_as(target), _WAITING
         for told in searches.invert(session, target, EFFORTS[effort], stop):
             found = told.code if told.finished else gr.skip()
-            errors = [
-                np.sqrt(np.mean((picture.astype(float) - target) ** 2))
-                for picture in (told.picture, alone(told))
-            ]
-            note = ", root mean squared error {:.1f} of 255 levels".format(*errors)
+            note = f", root mean squared error {_error(told.picture, target):.1f}"
+            note += " of 255 levels"
+            alone = None
             if session.has_noise:
-                note += f", of the latents alone {errors[1]:.1f}"
-            yield found, pair(target, told), _told(told, note)
+                alone = session.draw(session.plain(told.code))
+                note += f", of the latents alone {_error(alone, target):.1f}"
+            yield found, shown_as(target, told.picture, alone), _told(told, note)
 
     def code(visit: Visit) -> tuple[Code, str]:
         if visit.photo is None:
@@ -100,7 +99,7 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         )
     with gr.Row():
         with gr.Column(scale=3):
-            shown = gr.HTML(pair(None), elem_id="inverted")
+            shown = gr.HTML(shown_as(None), elem_id="inverted")
             state = gr.HTML(elem_id="inversion-state")
         with gr.Column(scale=2):
             file = gr.File(
@@ -232,6 +231,10 @@ def _controls(
 
     at_once(stop.click, end, None, None, js=_STOPPING % state)
     return effort, start
+
+
+def _error(picture: np.ndarray, target: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((picture.astype(float) - target) ** 2)))
 
 
 def _told(told: Progress, note: str = "") -> str:

@@ -133,7 +133,10 @@ class Session:
                         f"direction {slider.name!r} is in z: it moves samples, not "
                         "photographs"
                     )
-        return faded(self.generator, code, self._move("w", code.ws, steps["w"]))
+        ws = self._move("w", code.ws, steps["w"])
+        if isinstance(source, Sample):  # whose noise is its own, wherever it moves
+            return Code(ws, code.noise)
+        return faded(self.generator, code, ws)
 
     def _moved(self, space: directions.Space, codes: Array, steps: Array) -> Array:
         sliders = [slider for slider in self.sliders if slider.space == space]

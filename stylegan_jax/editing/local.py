@@ -69,8 +69,9 @@ def quick_recipe(
     w_steps: int | None = None,
     noise_steps: int | None = None,
 ) -> Recipe:
-    """The recipe `editing` with other numbers of iterations; without noise stages for
-    networks without noise.
+    """The recipe `editing` with other numbers of iterations.
+
+    Networks without noise have no stage for it.
     """
     found = recipes.recipe("editing", generator.resolution)
     noise_steps = noise_steps if generator.config.use_noise else 0

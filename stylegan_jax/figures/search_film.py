@@ -16,7 +16,7 @@ from stylegan_jax.inversion.problem import fit
 from stylegan_jax.inversion.recipes import noise_rate
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.terms import Term
-from stylegan_jax.io import plots
+from stylegan_jax.io import grids, plots
 from stylegan_jax.io.terminal import progress_bar
 from stylegan_jax.metrics.reconstruction import report
 from stylegan_jax.networks.generator import Generator
@@ -102,7 +102,7 @@ def inversion(
             lines = _curves(moments, filled.shape[1], at=moment.iteration)
             yield np.concatenate([filled, lines])
 
-    return Film(_stacked([sheet, strip, plot]), frames(), len(moments))
+    return Film(grids.stacked([sheet, strip, plot]), frames(), len(moments))
 
 
 def search(
@@ -155,13 +155,4 @@ def _curves(
             y.append(value)
     return plots.log_lines(
         lines, x_label="iteration", y_label="loss", width=width, at=at
-    )
-
-
-def _stacked(pages: Sequence[np.ndarray]) -> np.ndarray:
-    """Pages below each other, uint8 `[H, W, 3]`, as wide as the widest."""
-    width = max(page.shape[1] for page in pages)
-    spare = [((0, 0), (0, width - page.shape[1]), (0, 0)) for page in pages]
-    return np.concatenate(
-        [np.pad(p, s, constant_values=255) for p, s in zip(pages, spare, strict=True)]
     )

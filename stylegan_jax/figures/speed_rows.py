@@ -15,7 +15,7 @@ from stylegan_jax.figures.growing_rows import checkpoints
 from stylegan_jax.figures.score_curves import read_scores
 from stylegan_jax.figures.studio import Studio
 from stylegan_jax.io import plots, records
-from stylegan_jax.io.grids import enlarge
+from stylegan_jax.io.grids import enlarge, stacked
 
 
 class Clock(NamedTuple):
@@ -102,13 +102,4 @@ def growing_speed(
         over_images[label] = ([nimg / 1000 for nimg, _ in found], values)
     panels = {f"{name} over minutes": over_time, f"{name} over kimg": over_images}
     curves = plots.panels_of_lines(panels, x_label="")
-    return _stack([page, curves])
-
-
-def _stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    width = max(picture.shape[1] for picture in pictures)
-    padded = [
-        np.pad(x, ((0, 0), (0, width - x.shape[1]), (0, 0)), constant_values=255)
-        for x in pictures
-    ]
-    return np.concatenate(padded)
+    return stacked([page, curves])

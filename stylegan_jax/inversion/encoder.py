@@ -23,6 +23,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.inversion import spaces
 from stylegan_jax.io import array_files, records
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.metrics import store
@@ -154,13 +155,8 @@ def init_encoder(key: Array, generator: Generator, **sizes: int) -> Encoder:
     )
     images = jnp.zeros((1, shape.resolution, shape.resolution, shape.num_channels))
     params = jax.jit(EncoderNetwork(shape).init)(key, images)["params"]
-    z = jax.random.normal(key, (10_000, config.z_dim))
-    labels = None
-    if config.label_size:
-        classes = jnp.arange(len(z)) % config.label_size
-        labels = jax.nn.one_hot(classes, config.label_size)
-    w = jax.jit(generator.map)(z, labels)[:, 0]
-    return Encoder(params, w.mean(0), w.std(0), shape, digest(generator))
+    w = spaces.w_statistics(generator, labels=spaces.every_class(generator))
+    return Encoder(params, w.mean, w.deviations, shape, digest(generator))
 
 
 def check_network(generator: Generator) -> None:

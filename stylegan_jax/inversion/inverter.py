@@ -63,9 +63,9 @@ def invert(
     Targets are uint8 `[R, R, C]` each, `labels` `[1, label_size]` of all of them;
     `features` are of `recipes.load_features`. `given` is a start for each image, noise
     included, besides those of the recipe; `encoder` is for the start of that name.
-    Results depend on `batch_size`, images per
-    device, by rounding only. There is a step every `chunk` iterations, with `frames` a
-    picture too. Unfinished work is kept in `folder` every `save_seconds`, and resumed.
+    Results depend on `batch_size`, images per device, by rounding only. There is a step
+    every `chunk` iterations, with `frames` a picture too. Unfinished work is kept in
+    `folder` every `save_seconds`, and resumed.
     UserError for images of another size, or settings that do not go together.
     """
     if batch_size < 1:

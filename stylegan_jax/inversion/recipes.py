@@ -95,7 +95,7 @@ class Recipe:
         return (*(stage.weights for stage in self.stages), *last)
 
 
-# Of `Weights.near` in the preset for editing: docs/results.md has its curve.
+# Of `Weights.near` in the preset for editing: docs/inversion.md has its curve.
 NEAR = 2e-4
 # Both weights are 1 on images in [0, 1].
 _UNIT = 1 / LEVELS**2
@@ -371,7 +371,11 @@ def make_terms(
     if weights.stay:
         made.append(terms.StayTerm(start.ws, weights.stay))
     if weights.near:
-        assert statistics is not None
+        if statistics is None:
+            raise UserError(
+                f"stage {stage.name} has a weight `near`, which is of searches for w; "
+                "leave it 0 here"
+            )
         made.append(terms.NearTerm(statistics, weights.near))
     if weights.white:
         made.append(terms.NoiseWhiteTerm(weights.white))

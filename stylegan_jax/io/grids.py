@@ -77,6 +77,15 @@ class Sheet:
         return filled
 
 
+def stacked(pages: Sequence[np.ndarray]) -> np.ndarray:
+    """Pages `[H, W, 3]` below each other, white where one is narrower."""
+    width = max(page.shape[1] for page in pages)
+    spare = [((0, 0), (0, width - page.shape[1]), (0, 0)) for page in pages]
+    return np.concatenate(
+        [np.pad(p, s, constant_values=255) for p, s in zip(pages, spare, strict=True)]
+    )
+
+
 def enlarge(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Repeats the pixels of `[h, w, C]` up to `size`, (height, width), a multiple."""
     (down, rest), (across, rest_2) = map(divmod, size, picture.shape[:2])

@@ -11,6 +11,7 @@ from stylegan_jax.demo import session as demo_session
 from stylegan_jax.demo.session import Sample, Session
 from stylegan_jax.editing import directions
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.editing.fading import fade_noise
 from stylegan_jax.errors import UserError
 from stylegan_jax.io import images
 from tests import tiny
@@ -70,6 +71,21 @@ def test_sliders_turn_photographs_too_but_not_in_z(session):
         session.turned(code, [0, 0, 0, 1, 0])
     with pytest.raises(UserError, match="2 amounts for 5"):
         session.turned(code, [0, 0])
+
+
+def test_fitted_noise_fades_and_that_of_samples_stays(session):
+    amounts = [0.0, 1.0, 0.0, 0.0, 0.0]
+    sample = Sample(1, noise_seed=5)
+    code = session.code(sample)
+    for kept, found in zip(
+        code.noise, session.turned(sample, amounts).noise, strict=True
+    ):
+        np.testing.assert_array_equal(found, kept)
+    expected = fade_noise(session.generator, code, session.turned(code, amounts).ws)
+    faded = session.turned(code, amounts).noise
+    assert any((x != y).any() for x, y in zip(faded, code.noise, strict=True))
+    for x, y in zip(faded, expected.noise, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-5)
 
 
 def test_mixing_takes_rows_and_keeps_the_noise(session):

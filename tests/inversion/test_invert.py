@@ -161,6 +161,9 @@ def test_recipes_have_the_published_numbers():
         pixel=0, perceptual=0, lpips=1, white=1e5, style=0, own=0, stay=0
     )
     assert projection.jitter and projection.renormalise
+    latents, noise = recipe("editing", 32).stages
+    assert latents.weights.near > 0 and noise.weights.near == 0
+    assert noise.plan.optimizer.learning_rate == noise_rate(32, "edit")
     moves = [s.moves for s in recipe("image2stylegan++-alternating", 1024).stages]
     assert moves == ["latent", "noise"] * 5
     with pytest.raises(UserError, match=r"no preset e4e; they are image2stylegan, "):
@@ -189,6 +192,9 @@ def test_mistakes_are_named(small, pictures_4, secret_4, targets_4, start_4):
     unseen = Stage(name="w", moves="latent")
     with pytest.raises(UserError, match="stage w needs the network vgg16"):
         make_terms(unseen, targets_4, start_4, NO_FEATURES)
+    far = Stage(name="w", moves="latent", weights=Weights(perceptual=0, near=1))
+    with pytest.raises(UserError, match="a weight `near`"):
+        make_terms(far, targets_4, start_4, NO_FEATURES)
     blind = Stage(name="w", moves="latent", weights=Weights(pixel=0, perceptual=0))
     with pytest.raises(UserError, match="no weight on the image"):
         make_terms(blind, targets_4, start_4, NO_FEATURES)
