@@ -55,8 +55,8 @@ def load(path: str | Path, which: Which = "ema") -> Generator:
             (`RUN/checkpoints/...`; `best` is the one with the best score), a
             `.safetensors` of `stylegan_jax.convert`, a pickle of NVlabs/stylegan or
             ProGAN, a PyTorch checkpoint of genforce or
-            rosinality/style-based-gan-pytorch, "portraits" (built in), or the name of a
-            public network (`interop/registry.py`), fetched on first use.
+            rosinality/style-based-gan-pytorch, "portraits" or "faces" (included), or
+            the name of a public network (`interop/registry.py`), fetched on first use.
             `./portraits` is a run or file of that name; a `Path` drops the `./`, text
             keeps it. May lie in a bucket, `gs://...` or `s3://...`.
         which: "ema", the moving average, or "raw", the generator under training; a file
@@ -115,8 +115,8 @@ def located(name: str | Path) -> Path:
     raise UserError(
         f"{path} does not exist; {hint + ' Otherwise ' if hint else ''}give a run "
         "directory, a checkpoint, a .safetensors, an official .pkl, a PyTorch "
-        "checkpoint, portraits, which comes with the package, or the name of a public "
-        "network such as ffhq"
+        "checkpoint, the name of an included network (portraits, faces) or of a public "
+        "one such as ffhq"
     )
 
 

@@ -80,12 +80,11 @@ class InvertArgs(FeatureWeights, Faces):
     code: Path | None = None  # begins at this code, of one image, instead
     steps: int | None = None  # iterations of stages that move latents
     noise_steps: int | None = None  # of those that move noise only; 0 leaves them out
-    # Of the preset pivotal: iterations of the network, and the weight of what holds it.
-    tuning_steps: int | None = None
-    tuning_rate: float | None = None
-    locality_weight: float | None = None
-    learning_rate: float | None = None
-    noise_learning_rate: float | None = None
+    learning_rate: float | None = None  # of latents
+    noise_learning_rate: float | None = None  # of noise, where it moves alone
+    tuning_steps: int | None = None  # of the preset pivotal: of the network
+    tuning_rate: float | None = None  # likewise: the learning rate of its weights
+    locality_weight: float | None = None  # likewise: of what holds the network
     # An image stops when its loss has not fallen by a hundredth in so many iterations.
     patience: int | None = None
     # Weights of stages that move latents; units: docs/inversion.md.

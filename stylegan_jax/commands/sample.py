@@ -44,8 +44,8 @@ class SampleArgs:
     """Draws images of a trained network: one PNG per seed, and a grid of them all."""
 
     # A run directory, one checkpoint in it, a .safetensors, an official .pkl, a PyTorch
-    # checkpoint, portraits, which comes with the package, or the name of a public
-    # network, which is fetched on first use.
+    # checkpoint, or a name: portraits and faces are included, public networks such as
+    # ffhq are fetched on first use.
     network: Network
     outdir: Path  # folder for the pictures; made if need be
     seeds: str = "0-63"  # such as 7 or 0-63 or 1,5,8-10
