@@ -52,7 +52,7 @@ FLAGS = {
     "inversion": ["--steps", "2", "--noise-steps", "1", "--no-film"],
 }
 OF_MORE = ("growing", "nearest", "overfitting", "reconstruction", "scores")
-OF_MORE += ("theory", "modes", "disentanglement", "growing-speed")
+OF_MORE += ("theory", "modes", "disentanglement", "growing-speed", "family")
 STILLS = [name for name in figures.FIGURES if name not in OF_MORE]
 
 

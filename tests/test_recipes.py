@@ -23,6 +23,7 @@ VARIANTS = {
     **dict.fromkeys(("ffhq1024", "celebahq1024", "ablation32"), "abcdef"),
     "gan_ring": ("ring", "collapse", "line", "theory"),
     "corner": ("mapping", "plain"),
+    "family32": ("gan", "dcgan", "progan", "stylegan"),
     "gan_mnist": ("spread", "collapse"),
 }
 ALL = [
@@ -213,3 +214,21 @@ def test_small_recipes_have_the_labels_and_data_that_they_claim():
     assert cifar10.data.mirror and not mnist.data.mirror
     data, _ = loading.trained_on("portraits")
     assert load("portraits32").data == data
+
+
+def test_the_family_differs_in_the_networks_and_sees_the_same_images():
+    gan, dcgan, progan, stylegan = (
+        load(f"family32:{x}") for x in ("gan", "dcgan", "progan", "stylegan")
+    )
+    for member in (gan, dcgan, progan):
+        assert member.data == stylegan.data
+        assert member.schedule.total_kimg == stylegan.schedule.total_kimg
+        assert member.schedule.batch_size == stylegan.schedule.batch_size
+        assert not member.model.use_styles and member.model.mapping_layers == 0
+    models = [member.model for member in (gan, dcgan, progan, stylegan)]
+    assert [model.mlp_layers for model in models] == [2, 0, 0, 0]
+    assert [model.use_pixel_norm for model in models] == [False, False, True, False]
+    starts = [x.schedule.initial_resolution for x in (gan, dcgan, progan, stylegan)]
+    assert starts == [32, 32, 4, 8]
+    assert progan.loss.objective == "wgan_gp" and dcgan.loss.objective == "logistic"
+    assert stylegan.model.use_styles and stylegan.loss.style_mixing == 0.9

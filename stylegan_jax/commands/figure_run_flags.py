@@ -7,7 +7,7 @@ from stylegan_jax import loading
 from stylegan_jax.commands.figure_flags import Drawn, Figure, Moving
 from stylegan_jax.commands.flag_groups import parse_seeds
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import mapping_grids, points, speed_rows
+from stylegan_jax.figures import family_rows, mapping_grids, points, speed_rows
 from stylegan_jax.figures.studio import Studio
 
 
@@ -62,3 +62,21 @@ class GrowingSpeed(Figure):
         names = ("score", "psi", "columns", "batch_size", "cell")
         options = {name: getattr(self, name) for name in names}
         return speed_rows.growing_speed(runs, parse_seeds(self.seeds), **options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Family(Figure):
+    """Samples and a score of runs of different networks on the same data."""
+
+    beside: tuple[Path, ...] = ()  # other runs
+    titles: tuple[str, ...] = ()  # of all runs; by default their names
+    seeds: str = "0-23"
+    psi: float = 1.0
+    columns: int = 12
+    score: str | None = None  # by default the first that all runs recorded
+
+    def draw(self, studio: Studio) -> Drawn:
+        runs = (loading.located(self.network), *self.beside)
+        names = ("titles", "score", "psi", "columns", "batch_size", "cell")
+        options = {name: getattr(self, name) for name in names}
+        return family_rows.family(runs, parse_seeds(self.seeds), **options)

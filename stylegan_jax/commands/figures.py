@@ -31,6 +31,7 @@ FIGURES: dict[str, type[Figure]] = {
     "interpolation": commands.Interpolation,
     "arithmetic": commands.Arithmetic,
     "morph": commands.Morph,
+    "family": of_runs.Family,
     "growing": commands.Growing,
     "growing-speed": of_runs.GrowingSpeed,
     "scores": commands.Scores,

@@ -1,5 +1,6 @@
 from .between import interpolation as interpolation
 from .between import morph as morph
+from .family_rows import family as family
 from .layer_steps import layer as layer
 from .mapping_grids import disentanglement as disentanglement
 from .nearest_rows import nearest as nearest

@@ -35,6 +35,13 @@ def read_scores(run: Path) -> dict[str, dict[int, float]]:
     return found
 
 
+def shared_scores(runs: Sequence[Path]) -> dict[str, list[dict[int, float]]]:
+    """Scores that all runs have: by name, for each run by images shown."""
+    known = [read_scores(run) for run in runs]
+    shared = [name for name in known[0] if all(name in of_run for of_run in known)]
+    return {name: [of_run[name] for of_run in known] for name in shared}
+
+
 def scores(runs: Sequence[Path], names: Sequence[str] | None = None) -> np.ndarray:
     """Panel per score with a line per run, uint8 `[H, W, 3]`.
 

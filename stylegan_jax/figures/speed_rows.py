@@ -12,7 +12,7 @@ import numpy as np
 from stylegan_jax import loading
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures.growing_rows import checkpoints
-from stylegan_jax.figures.score_curves import read_scores
+from stylegan_jax.figures.score_curves import shared_scores
 from stylegan_jax.figures.studio import Studio
 from stylegan_jax.io import plots, records
 from stylegan_jax.io.grids import enlarge, stacked
@@ -58,13 +58,13 @@ def growing_speed(
     """Samples of runs after equal times, and a score over time, uint8 `[H, W, 3]`.
 
     Captions are the images shown until then. `score` is by default the first that all
-    runs recorded. Raises UserError for runs without checkpoints, rates or scores.
+    runs recorded; values of smaller images than a run's last are left out, as they do
+    not compare. Raises UserError for runs without checkpoints, rates or scores.
     """
     clocks = {run: clock_of(run) for run in runs}
-    known = {run: read_scores(run) for run in runs}
-    common = [x for x in known[runs[0]] if all(x in known[run] for run in runs)]
-    name = score or next(iter(common), None)
-    if name not in common:
+    known = shared_scores(runs)
+    name = score or next(iter(known), None)
+    if name not in known:
         raise UserError(
             f"no score {score or ''} is known of all runs; take one of each checkpoint "
             "by python -m stylegan_jax.evaluate RUN/checkpoints/CHECKPOINT, or set "
@@ -94,12 +94,19 @@ def growing_speed(
         captions=captions,
     )
     over_time, over_images = {}, {}
-    for run, clock in clocks.items():
-        found = sorted(known[run][name].items())
+    for run, of_run in zip(runs, known[name], strict=True):
+        clock, label = clocks[run], run.absolute().name
+        found = sorted(_of_full_size(run, of_run).items())
         values = [value for _, value in found]
-        label = run.absolute().name
         over_time[label] = ([clock.at(nimg) / 60 for nimg, _ in found], values)
         over_images[label] = ([nimg / 1000 for nimg, _ in found], values)
     panels = {f"{name} over minutes": over_time, f"{name} over kimg": over_images}
     curves = plots.panels_of_lines(panels, x_label="")
     return stacked([page, curves])
+
+
+def _of_full_size(run: Path, of_run: dict[int, float]) -> dict[int, float]:
+    log = records.read_log(run / "metrics.jsonl", {"nimg": int}, inside=run)
+    sizes = {x["nimg"]: x["resolution"] for x in log if "resolution" in x}
+    full = max(sizes.values(), default=None)
+    return {nimg: x for nimg, x in of_run.items() if sizes.get(nimg, full) == full}

@@ -59,3 +59,11 @@ def test_runs_without_rates_or_scores_are_refused(tmp_path):
     write(run, [(100, 10.0)])
     with pytest.raises(UserError, match="no score  is known of all runs"):
         speed_rows.growing_speed([run, run], [0])
+
+
+def test_scores_of_smaller_images_are_left_out(tmp_path):
+    sizes = {100: 4.0, 200: 8.0, 300: 8.0}
+    lines = [{"nimg": nimg, "resolution": size} for nimg, size in sizes.items()]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    scores = {100: 1.0, 200: 9.0, 300: 7.0}
+    assert speed_rows._of_full_size(tmp_path, scores) == {200: 9.0, 300: 7.0}
