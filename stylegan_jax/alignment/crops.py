@@ -45,7 +45,11 @@ def align(
     Args:
         image: uint8 `[H, W, 3]`, upright as `images.read_image` returns it.
         size: side of the crops in pixels.
-        landmarks: of one face `[K, 2]` or of several; by default `landmarker`'s (dlib).
+        landmarks: of one face, x and y in pixels, `[K, 2]`, or of several; by default
+            those that `landmarker` finds, which is dlib by default.
+
+    Returns:
+        A crop, uint8 `[size, size, 3]`, and its quad, `[4, 2]`, for each face.
     """
     _require_rgb(image, "photograph")
     if size < 1:

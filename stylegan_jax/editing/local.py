@@ -121,7 +121,12 @@ def crossover(
     start: Code,
     search: Search = Search(),
 ) -> Iterator[Edit]:
-    """One image inside a mask (usually blurred, `masks.feather`), another outside.
+    """One image inside a mask, another outside; yields after every chunk.
+
+    Args:
+        inside: `[N, H, W, C]` in [-1, 1], as `outside`.
+        mask: `[N or 1, H, W, 1]`, 1 is inside; usually blurred, `masks.feather`.
+        start: the code that the search begins at, such as `mean_start`.
 
     Source: algorithm 3.
     """
@@ -143,7 +148,8 @@ def inpaint(
     """Fills a hole; pixels inside it have no influence.
 
     Args:
-        hole: above 0 is hole.
+        images: `[N, H, W, C]` in [-1, 1].
+        hole: `[N or 1, H, W, 1]`, above 0 is hole.
         start: by default `mean_start`; with a spread, every start has its own solution.
         search: by default `inpainting_plan`, then 1000 iterations of noise.
         edge: a blurred mask a little larger than the hole, where noise keeps what the
@@ -184,7 +190,8 @@ def scribble(
     """Turns strokes painted on images into image content.
 
     Args:
-        region: of the strokes, blurred; noise restores them there.
+        painted: images with strokes, `[N, H, W, C]` in [-1, 1].
+        region: of the strokes, blurred, `[N or 1, H, W, 1]`; noise restores them there.
         start: the code w* of the images without strokes.
         search: by default `SCRIBBLE_PLAN`, then 1000 iterations of noise.
         rows: that move; by default `rows_of_18` of the first six.

@@ -114,7 +114,10 @@ def spaces(mapped: Path, plain: Path) -> tuple[LatentSpace, LatentSpace, LatentS
 def disentanglement(mapped: Path, plain: Path) -> np.ndarray:
     """Lines of constant factors in the data, and in z and w, uint8 `[H, W, 3]`.
 
-    Red is where the missing combination would be drawn; dots are latents of samples.
+    `mapped` and `plain` are runs with and without a mapping network. Red is where the
+    missing combination would be drawn; dots are latents of samples.
+
+    Source: Karras et al. 2018, figure 6.
     """
     reals = first_points(open_source(data_config(mapped)))[:_SHOWN]
     figure, axes = plots.axes_of(4, 4, (2.9, 3.3))

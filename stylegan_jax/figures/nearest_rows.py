@@ -9,7 +9,7 @@ from stylegan_jax.metrics.nearest_images import Neighbours
 def nearest(
     studio: Studio, samples: np.ndarray, found: Neighbours, *, columns: int = 8
 ) -> np.ndarray:
-    """Each sample above its nearest images, with their distances.
+    """Each sample above its nearest images, with distances, uint8 `[H, W, 3]`.
 
     Source: Goodfellow et al. 2014, figure 2.
     """

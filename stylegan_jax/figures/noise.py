@@ -25,7 +25,7 @@ _FRAME = (220, 40, 40)  # colour of the square around the crop
 def noise_layers(
     studio: Studio, seeds: Sequence[int], *, psi: float = 1.0
 ) -> np.ndarray:
-    """Images with noise on all layers, none, fine and coarse ones, and its effects.
+    """Noise on all layers, none, fine and coarse ones; its effects; uint8 `[H, W, 3]`.
 
     Source: Karras et al. 2018, figure 5; `draw_noise_components_figure`,
     `generate_figures.py` of NVlabs/stylegan, with the stored noise. Differs: networks
@@ -68,7 +68,7 @@ def stochastic_variation(
     psi: float = 1.0,
     gain: float | None = None,
 ) -> np.ndarray:
-    """An image, a crop of it with other noise, and each pixel's deviation by noise.
+    """An image, a crop with other noise, deviations of pixels: uint8 `[H, W, 3]`.
 
     `count` noises, at least 4, give the standard deviation; `crop` is left, top and
     side in fractions of the image. `gain` brightens the deviation in grey levels: None

@@ -25,7 +25,7 @@ class Inverted(NamedTuple):
 
 
 def reconstruction(studio: Studio, inverted: Sequence[Inverted]) -> np.ndarray:
-    """Real images, reconstructions by latents, and by latents and noise.
+    """Real images, drawn from latents, and from latents and noise; uint8 `[H, W, 3]`.
 
     Latents alone use the network's own noise; networks without noise have one such row.
     Numbers are PSNR in dB; the last row is the last reconstruction's grey-level error.

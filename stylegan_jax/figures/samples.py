@@ -15,7 +15,7 @@ def uncurated(
     cutoff: int | None = CUTOFF,
     columns: int = 8,
 ) -> np.ndarray:
-    """The same seeds at several strengths of truncation.
+    """The same seeds at several truncations, uint8 `[H, W, 3]`.
 
     Source: Karras et al. 2018, figure 2 (psi 0.7, up to 32 px).
     """
@@ -38,7 +38,9 @@ def truncation(
     *,
     psis: Sequence[float] = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0),
 ) -> np.ndarray:
-    """Seeds towards the mean image, and beyond to their opposites; in all layers.
+    """Seeds at several truncations of all layers, uint8 `[H, W, 3]`.
+
+    1 is the image of the seed, 0 the mean image, negative values are opposites.
 
     Source: Karras et al. 2018, figure 8; `draw_truncation_trick_figure`,
     `generate_figures.py` of NVlabs/stylegan.
@@ -58,7 +60,7 @@ def arithmetic(
     *,
     psi: float = 0.7,
 ) -> np.ndarray:
-    """Latent arithmetic, a + t (c - b), on means of w over seeds.
+    """Latent arithmetic, a + t (c - b), on means of w over seeds; uint8 `[H, W, 3]`.
 
     The first three rows are the seeds' images and, at the right, of their mean w; the
     last one goes from a's mean, at t = 0, along c - b.

@@ -20,7 +20,7 @@ def style_mixing(
     *,
     psi: float = 1.0,
 ) -> np.ndarray:
-    """Styles of some layers from source B, all others from source A.
+    """Styles of some layers from source B, others from source A; uint8 `[H, W, 3]`.
 
     `sources` are seeds of B, one per column; `destinations` seeds of A, one per row, in
     three groups: coarse, middle and fine styles are replaced.
@@ -57,7 +57,7 @@ def style_scaling(
     *,
     factors: Sequence[float] = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0),
 ) -> np.ndarray:
-    """`mean + factor (w - mean)` in coarse, middle, fine or all layers.
+    """`mean + factor (w - mean)` in some layers, or all; uint8 `[H, W, 3]`.
 
     A row per group of layers and seed, a column per factor: 1 is the image, 0 has the
     mean's styles in these layers, and in all layers it is the mean image.
@@ -91,7 +91,7 @@ def layer_effects(
     count: int = 16,
     psi: float = 0.7,
 ) -> np.ndarray:
-    """Effects of replacing each layer's style by a donor's.
+    """Effects of replacing each layer's style by a donor's, uint8 `[H, W, 3]`.
 
     Two rows per seed: the image with one layer's style of `donor`, and each pixel's
     mean change in grey levels over `count` donors (`donor` and the seeds after it). The

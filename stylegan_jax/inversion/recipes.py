@@ -33,7 +33,7 @@ Perceptual = Literal["preset", "vgg16", "lpips", "own", "none"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Of the terms, in the units of `inversion.terms`; 0 leaves a term out.
+    """Weights of the terms, in units of `inversion.terms`; 0 leaves a term out.
 
     The defaults are lambda_mse and lambda_p of Image2StyleGAN++.
     """
@@ -50,7 +50,7 @@ class Weights:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One minimisation."""
+    """One search of a recipe: what moves, and the terms that are minimised."""
 
     name: str  # for reports and plots
     moves: Literal["latent", "noise", "both"]  # what does not move is frozen
@@ -79,7 +79,7 @@ class Tuning:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How images are inverted."""
+    """Searches of an inversion, and where they start."""
 
     stages: tuple[Stage, ...]  # each begins where the last one ended
     space: Space = "w+"  # of the latent
@@ -212,7 +212,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe(name: str, resolution: int) -> Recipe:
-    """A recipe by name, with `noise_rate` for `resolution`."""
+    """A recipe by name, with `noise_rate` for `resolution`; UserError if unknown."""
     if name not in RECIPES:
         raise UserError(f"no preset {name}; they are {', '.join(RECIPES)}")
 

@@ -87,7 +87,7 @@ class Optimizer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plateau:
-    """When an image has had enough iterations.
+    """Early stopping of an image.
 
     It stops when its best loss has not fallen by the share `gain` within `patience`
     iterations.
@@ -123,7 +123,7 @@ class State:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How to minimise."""
+    """Optimizer, iterations and early stopping of a search."""
 
     optimizer: Optimizer = Optimizer()
     steps: int = 1000  # iterations at most; 0 only computes the loss of the start

@@ -37,7 +37,7 @@ _FEWEST = 10  # images for a meaningful score
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A kind of measure (of `KINDS`) on `count` images or pairs; None: see `on`."""
+    """A measure of `KINDS` on `count` images or pairs; None: as many as `on` gives."""
 
     kind: str
     count: int | None

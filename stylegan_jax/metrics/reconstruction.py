@@ -56,7 +56,10 @@ FORMATS: Mapping[str, tuple[str, str]] = {
 
 
 def psnr(x: Array, y: Array, *, value_range: Range) -> Array:
-    """Peak signal-to-noise ratio in dB, `[N]`: `10 log10((white - black)^2 / MSE)`."""
+    """Peak signal-to-noise ratio in dB, `[N]`: `10 log10((white - black)^2 / MSE)`.
+
+    Images are `[N, H, W, C]`; `value_range` is their black and white.
+    """
     chex.assert_rank([x, y], 4)
     chex.assert_equal_shape([x, y])
     black, white = value_range

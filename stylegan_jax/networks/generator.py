@@ -78,7 +78,7 @@ class Generator:
     def features(self, ws: Array, noise: Noise | None = None, *, layers: int) -> Array:
         """Features `[N, R, R, C]` after the first `layers` layers.
 
-        In the network's type. The last one's style is included; rows of `ws` from
+        In the network's dtype. The last one's style is included; rows of `ws` from
         `layers` on have no influence. Layers 2k - 1 and 2k work at `2 ** (k + 1)`
         pixels. Raises UserError for no such number of layers, or a network without
         layers (MLP).

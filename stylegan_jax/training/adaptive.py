@@ -28,8 +28,8 @@ Mode = Literal["none", "ada", "fixed", "diffaugment"]
 class AugmentConfig:
     """Augmentation of what the discriminator sees, for small data sets.
 
-    ada: as likely as the discriminator's overfitting asks for. fixed: with probability
-    p. diffaugment: colours, shift and cut-out, always (Zhao et al. 2020).
+    ada: with a probability p that follows the discriminator's overfitting. fixed: with
+    probability p. diffaugment: colours, shift and cut-out, always (Zhao et al. 2020).
     """
 
     mode: Mode = "none"

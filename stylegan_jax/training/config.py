@@ -19,7 +19,10 @@ from stylegan_jax.training.state import OptimizerConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """How a run is kept and shown; nothing here changes the result but `seed`."""
+    """Seed, precision, memory, logs and sample grids of a run.
+
+    Only `seed` and `matmul_precision` change the result.
+    """
 
     seed: int = 0  # of the weights and of all that is random in training
     tick_kimg: ByResolution[float] = ByResolution(  # between two lines of metrics

@@ -21,7 +21,7 @@ _ENOUGH = 5  # ticks before anything is called unusual
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HealthConfig:
-    """What counts as unhealthy, and what is done about it."""
+    """Thresholds of the health checks, and how often a run may go back."""
 
     r1_factor: float = 20.0  # R1 so many times its median, and ...
     r1_penalty: float = 10.0  # ... its term of the loss above this: it explodes

@@ -29,7 +29,7 @@ Objective = Literal["logistic", "logistic_saturating", "wgan", "wgan_gp", "hinge
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """What the networks compete for.
+    """Adversarial objective, gradient penalties and style mixing.
 
     None means the value of the objective's source: R1 with 10 for the logistic ones,
     gradient penalty with 10 for `wgan_gp`, drift 0.001 for `wgan` and `wgan_gp`, and

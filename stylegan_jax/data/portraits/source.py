@@ -58,7 +58,7 @@ def draw(
 
 
 class Portraits(Source):
-    """`size` portraits, drawn on request."""
+    """The built-in portraits: `size` drawn people, made on request and by index."""
 
     name = "portraits"
 
