@@ -67,7 +67,7 @@ class MaskFlags:
     mask: str
     soft: bool = False  # keeps the grey of a picture; else a half and more is inside
     feather: float = 0.03  # deviation of the blur of its edge, a fraction of the side
-    face: Face = "ffhq"  # how faces are placed
+    face: Face = "ffhq"  # how faces are aligned, for parts of faces
 
     def soft_mask(self, resolution: int) -> np.ndarray:
         """The mask with a blurred edge."""

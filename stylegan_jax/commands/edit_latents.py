@@ -164,12 +164,12 @@ class Scale(Moves):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Expression(Moves):
-    """Adds what leads from one image to another to a third: `w1 + t (w3 - w2)`."""
+    """Adds the difference of two images to a third: `w1 + t (w3 - w2)`."""
 
     subject: tuple[str, ...]  # images that change
-    neutral: str  # another person
+    neutral: str  # another person without the expression
     expressive: str  # that person with the expression
-    strength: str = "0,0.5,1"  # t
+    strength: str = "0,0.5,1"  # values of t
     # Rows of the difference that are shorter stay as they are. The default is for w of
     # 512 numbers.
     threshold: float = mixing.THRESHOLD

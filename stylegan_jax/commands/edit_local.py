@@ -28,9 +28,9 @@ _TOUCHED = 8  # levels by which a scribble differs at least
 class Crossover(Command, MaskFlags):
     """One image inside a mask, another outside (Image2StyleGAN++, algorithm 3)."""
 
-    inside: tuple[str, ...]  # seen where the mask is white
-    outside: tuple[str, ...]  # one for each of the former, or one for all
-    paste: Paste = "whole"  # into the photograph; the alternative is change
+    inside: tuple[str, ...]  # images seen inside the mask
+    outside: tuple[str, ...]  # seen elsewhere; one for each inside, or one for all
+    paste: Paste = "whole"  # what goes back into the photograph
 
     def run(self, bench: Workbench) -> None:
         mask = self.soft_mask(bench.generator.resolution)
@@ -47,14 +47,14 @@ class Inpaint(Command, MaskFlags):
     """Fills a hole; what is in it has no influence (Image2StyleGAN++, algorithm 4)."""
 
     inputs: Inputs
-    paste: Paste = "whole"  # into the photograph; the alternative is change
-    solutions: int = 1  # with several, starts differ
+    paste: Paste = "whole"  # what goes back into the photograph
+    solutions: int = 1  # for each image, from different starts
     spread: float = 0.4  # of the starts around the mean, where there are several
     # sgd is the paper's: 200 steps of gradient descent at a rate of 0.8, or of 20 where
     # pixels alone are compared. adam: 1000 at 0.01.
     optimizer: Literal["sgd", "adam"] = "sgd"
-    rate: float | None = None  # of the optimizer, instead
-    rows: str | None = None  # that move; by default the paper's, see the docs
+    rate: float | None = None  # another learning rate
+    rows: str | None = None  # of w that move; by default the paper's (docs/editing.md)
     seed: int = 0  # of the starts
 
     def run(self, bench: Workbench) -> None:
@@ -92,14 +92,14 @@ class Inpaint(Command, MaskFlags):
 class Scribble(Command):
     """Makes strokes painted on an image part of it (Image2StyleGAN++, algorithm 5)."""
 
-    image: str  # without strokes
+    image: str  # the image without strokes
     painted: str | None = None  # the image with strokes, a picture of the same size
     # Strokes without a paint program: MASK=COLOUR, such as mouth=#c03040. Masks are
     # given as in other operations.
     paint: tuple[str, ...] = ()
     feather: float = 0.03  # deviation of the blur around strokes, of the side
-    face: Face = "ffhq"  # how faces are placed
-    rows: str | None = None  # that move; by default the paper's first six of 18
+    face: Face = "ffhq"  # how faces are aligned, for parts of faces
+    rows: str | None = None  # of w that move; by default the paper's first six of 18
     stay: float = 0.01  # weight of the distance from the unpainted image's code
 
     def run(self, bench: Workbench) -> None:
@@ -174,7 +174,7 @@ class SwapFace(Command, MaskFlags):
     inputs: Inputs
     donor: tuple[str, ...]  # whose face it becomes; one for each input, or one for all
     mask: str = "face"  # as in other operations
-    paste: Paste = "whole"  # into the photograph; the alternative is change
+    paste: Paste = "whole"  # what goes back into the photograph
     match: bool = True  # gives the donor the input's colours inside the mask first
 
     def run(self, bench: Workbench) -> None:

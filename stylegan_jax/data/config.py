@@ -46,10 +46,10 @@ class DataConfig:
     name: str = "portraits"
     path: str | None = None  # the folder, zip file, prepared pyramid, or TFDS data_dir
     split: str = "train"  # of a TFDS data set, sub-splits such as train[:90%] too
-    # Class labels: none; an attribute of the portraits; folders (the first level of
-    # sub-folders that differ), json (the dataset.json of StyleGAN2-ADA), csv
-    # (labels.csv) or NAME.csv (folder, zip); tfds (the only one) or the name of a TFDS
-    # feature; stored (pyramid).
+    # Class labels: none; an attribute of portraits; of folders and zips: folders (the
+    # first level of sub-folders that differ), json (the dataset.json of StyleGAN2-ADA),
+    # csv for labels.csv, or NAME.csv; of TFDS: tfds (the only one) or the name of a
+    # feature; of a pyramid: stored.
     labels: str = "none"
     mirror: bool = False  # flip each image with probability 1/2, each time it is seen
     num_channels: int = 3  # 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha
@@ -60,9 +60,10 @@ class DataConfig:
     # What is white in files of more than 8 bits; None: decided by what they hold.
     white: float | None = None
     max_images: int | None = None  # use this many, drawn at random by `seed`
-    # This part of the images is kept out of training, drawn by `seed`: how overfitting
-    # is seen. `part` says which of the two is opened, `all` both.
+    # Share of the images that is kept out of training, drawn by `seed`, so that
+    # overfitting can be seen.
     holdout: float = 0.0
+    # Which images are opened, by `holdout`.
     part: Literal["train", "held_out", "all"] = "train"
     portraits_size: int = 20_000  # people in the built-in set
     points_size: int = 100_000  # points in `ring`, `gaussian` and `corner`

@@ -39,8 +39,8 @@ class OptimizerConfig:
     beta2: float = 0.99
     epsilon: float = 1e-8
     ema_kimg: float = 10  # half-life of the generator's average, in 1000 images
-    # Layers of the discriminator, counted from the image, that are left as they are
-    # (FreezeD): colours, then two for each resolution, three at 4 px.
+    # Layers of the discriminator, counted from the image, that are not trained, as in
+    # FreezeD: colours, then two for each resolution, three at 4 px.
     freeze_d: int = 0
     # Thousands of images after which the generator is trained too. A new discriminator
     # of a trained generator needs some: otherwise both lose what was learnt.
