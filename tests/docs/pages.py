@@ -127,8 +127,9 @@ def _command(line: str) -> Iterator[Command]:
 
 
 def _values(line: str) -> str:
-    # `i` counts processes, `x` configurations; other variables are words.
-    values = {"i": "0", "x": "f"}
+    # `i` counts processes, `x` configurations, `member` is of the family of GANs; other
+    # variables are words.
+    values = {"i": "0", "x": "f", "member": "gan"}
     return re.sub(r"\$\{?(\w+)\}?", lambda m: values.get(m[1], "word"), line)
 
 
