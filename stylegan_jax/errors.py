@@ -11,6 +11,7 @@ _DISK = {
     errno.EDQUOT: "your share of the disk is used up (quota)",
     errno.EFBIG: "a file may not grow that large (ulimit -f, or the file system)",
     errno.EROFS: "the disk may only be read",
+    errno.ENAMETOOLONG: "a name is longer than the file system allows",
     errno.EIO: "the disk cannot be read or written (input/output error)",
 }
 _PLACE = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR)

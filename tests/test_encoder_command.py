@@ -1,5 +1,7 @@
 """The command that trains an encoder, and inversions by what it writes."""
 
+import dataclasses
+import functools
 import json
 import shutil
 
@@ -12,9 +14,11 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import encoder as encoders
+from stylegan_jax.inversion.encoder_training import EncoderProgress
 from stylegan_jax.inversion.inverter import invert as search
 from stylegan_jax.inversion.recipes import recipe
 from stylegan_jax.io import images
+from stylegan_jax.metrics.store import ResultFile
 from tests import tiny
 
 PAIRS = [(i, j) for i in range(6) for j in range(i)]
@@ -98,3 +102,50 @@ def test_mistakes_are_named(network, tmp_path):
         train(network, tmp_path / "b", "--data.path", photos, "--held-out", 6)
     with pytest.raises(UserError, match="--features goes with --perceptual own"):
         train(network, tmp_path / "b", "--features", "x.npz")
+    with pytest.raises(UserError, match="channel_base is 32768"):
+        train(network, tmp_path / "b", "--channel-base", 32768)
+    instant = [*main, str(network), "--encoder", str(beside)]
+    with pytest.raises(UserError, match="add encoder to --starts"):
+        invert.main([*instant, "--starts", "mean"])
+    with pytest.raises(UserError, match="instant has no search to film"):
+        invert.main([*instant, "--video"])
+    plain = dataclasses.replace(tiny.MODEL_8, use_styles=False)
+    exported.save(other, tiny.generator(plain))
+    with pytest.raises(UserError, match="needs a network with styles"):
+        invert.main([*main, str(other)])
+
+
+def test_training_goes_on_after_an_interruption_and_stops_at_nan(
+    network, tmp_path, monkeypatch
+):
+    """Of a network of one channel, which decides how photographs are read."""
+    grey, train_encoder = tmp_path / "grey.safetensors", encoder.train_encoder
+    model = dataclasses.replace(tiny.MODEL_8, num_channels=1)
+    exported.save(grey, tiny.generator(model))
+    words = [grey, tmp_path / "out", "--data.path", network.parent / "photos"]
+    words += ["--held-out", 2]
+
+    def broken(*args, **options):
+        yield EncoderProgress(25, np.nan, {}, None, ())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "train_encoder", broken)
+        with pytest.raises(UserError, match="after 25 steps is not finite; give a sm"):
+            train(*words)
+    often = functools.partialmethod(ResultFile.save, now=True)
+    monkeypatch.setattr(ResultFile, "save", often)
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "_samples", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(*words)
+    begun = []
+
+    def noted(*args, state, **options):
+        begun.append(int(state[0]))
+        return train_encoder(*args, state=state, **options)
+
+    monkeypatch.setattr(encoder, "train_encoder", noted)
+    train(*words)
+    assert begun == [25] and not (tmp_path / "out/unfinished").exists()
+    found = encoders.load(tmp_path / "out/encoder.safetensors")
+    assert found.shape.num_channels == 1

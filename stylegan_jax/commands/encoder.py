@@ -85,13 +85,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, data = known_data.parse(EncoderArgs, argv, prog=prog)
     sizes = {x: getattr(args, x) for x in ("channel_base", "channel_max", "hidden")}
     weights = {"pixel_weight": 0, "perceptual_weight": 0}
-    require_at_least(args, images=0, held_out=1, **weights, **dict.fromkeys(sizes, 1))
+    require_at_least(args, images=0, held_out=1, **weights)
     if args.features and args.perceptual != "own":
         raise UserError("--features goes with --perceptual own")
     config = make_config(args)
     out = Outputs(args.outdir, inputs=files_named_in(args))
     generator = loading.load(args.network)
-    encoders.check_network(generator)
+    encoders.shape_for(generator, **sizes)  # mistakes are told before long work
     photos, held_out = _images(args, data, generator)
     features = recipes.load_features(
         recipes.Recipe(stages=(config.stage,)),
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lpips_path=args.lpips,
         own=own.load(args.features) if args.features else None,
     )
-    encoder, losses = _train(args, config, generator, photos, features, sizes)
+    encoder, losses, file = _train(args, config, generator, photos, features, sizes)
     targets = {"samples": _samples(generator, config, args.held_out)}
     if held_out is not None:
         targets["images"] = held_out
@@ -133,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     axes = {"x_label": f"{_CHUNK} steps", "y_label": "loss"}
     curve = plots.curves({"loss": losses}, title=args.network, **axes)
     out.write_png("losses.png", curve, "sheet")
+    resuming.remove(file)
     print(text, end="")
     print(f"{path}, {path.stat().st_size / 1e6:.1f} MB")
 
@@ -164,7 +165,9 @@ def _images(
     if data.config is None:
         print(f"{data.owner}: its data is not known (--data.path); only samples count")
         return None, None
-    source = data.source
+    channels = generator.config.num_channels
+    fitting = dataclasses.replace(data.config, num_channels=channels)
+    source = dataclasses.replace(data, config=fitting).source
     indices = spread(len(source), args.images + args.held_out)
     indices = np.random.RandomState(args.seed).permutation(indices)
     if len(indices) <= args.held_out:
@@ -188,8 +191,11 @@ def _train(
     photos: np.ndarray | None,
     features: recipes.FeatureNets,
     sizes: dict[str, int],
-) -> tuple[Encoder, np.ndarray]:
-    """The trained encoder, and its losses by chunk; resumed from the folder."""
+) -> tuple[Encoder, np.ndarray, ResultFile]:
+    """The trained encoder, its losses by chunk, and the file in the folder to resume.
+
+    Raises UserError once a loss is not finite.
+    """
     parts = [*resuming.contents((generator, photos)), *features.contents()]
     parts.append(json.dumps([to_json(config), sizes]).encode())
     name = f"{resuming.identity(parts)}.npz"
@@ -215,11 +221,17 @@ def _train(
                 print(f"{progress.step} of {config.steps} steps: {means}", flush=True)
             done = progress.step
             losses.append(progress.total)
+            if not np.isfinite(progress.total):
+                raise UserError(
+                    f"the loss after {done} steps is not finite; give a smaller "
+                    "`learning_rate` or smaller weights"
+                )
+            if done == config.steps:
+                break  # the file keeps what is left to do
             leaves = jax.tree.leaves(progress.state)
             arrays = {str(i): np.asarray(x) for i, x in enumerate(leaves)}
             file.save(lambda: {**arrays, "losses": np.array(losses)})  # noqa: B023
-    resuming.remove(file)
-    return progress.encoder, np.array(losses)
+    return progress.encoder, np.array(losses), file
 
 
 def _samples(generator: Generator, config: EncoderConfig, count: int) -> np.ndarray:

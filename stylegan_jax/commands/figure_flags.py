@@ -256,6 +256,7 @@ class Growing(Moving):
     def draw(self, studio: Studio) -> Drawn:
         names = ("psi", "hold", "batch_size", "cell")
         options = {name: getattr(self, name) for name in names}
+        options["label"] = studio.label
         run, seeds = loading.located(self.network), parse_seeds(self.seeds)
         return growing_rows.growing(run, seeds, **options)
 

@@ -61,6 +61,7 @@ class GrowingSpeed(Figure):
         runs = (loading.located(self.network), *self.beside)
         names = ("score", "psi", "columns", "batch_size", "cell")
         options = {name: getattr(self, name) for name in names}
+        options["label"] = studio.label
         return speed_rows.growing_speed(runs, parse_seeds(self.seeds), **options)
 
 

@@ -149,7 +149,10 @@ class Reader:
         self, word: str, numbers: Sequence[int], changes: Sequence[str]
     ) -> list[Item]:
         if self.generator.config.num_channels != 3:
-            raise UserError(f"{word}: portraits have three channels, this network not")
+            raise UserError(
+                f"{word}: portraits have three channels, this network not; give "
+                "seed:NUMBER, a file of codes, or a picture"
+            )
         if max(numbers) >= _NUM_PORTRAITS:
             raise UserError(f"{word}: portraits are 0 to {_NUM_PORTRAITS - 1}")
         size, source = self.generator.resolution, Portraits(_NUM_PORTRAITS)

@@ -120,6 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     generator = bundle.generator
     encoder = find_encoder(args, generator)
     recipe = make_recipe(args, generator.resolution, encoded=encoder is not None)
+    _check_used(args, recipe)
     paths = photos.listed(args.images)
     read, rejected = photos.read(
         paths,
@@ -229,6 +230,20 @@ def _check(args: InvertArgs) -> None:
         raise UserError("--features goes with --perceptual own")
     if args.video:
         video.load_av()
+
+
+def _check_used(args: InvertArgs, recipe: recipes.Recipe) -> None:
+    """Raises UserError for flags that would do nothing."""
+    if args.encoder and "encoder" not in recipe.starts:
+        raise UserError(
+            f"--encoder {args.encoder}: the search would not begin there; add encoder "
+            "to --starts, with --space w or w+, or leave --encoder out"
+        )
+    if args.video and not sum(stage.plan.steps for stage in recipe.stages):
+        raise UserError(
+            f"--video: the preset {args.preset} has no search to film; give --steps 50,"
+            " or leave --video out"
+        )
 
 
 def _invert_all(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import jax
 
 from stylegan_jax import loading
 from stylegan_jax.commands import cli, train_display
-from stylegan_jax.commands.flag_groups import Job
+from stylegan_jax.commands.flag_groups import Job, require_at_least
 from stylegan_jax.data import config as data_config
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.distributed.watchdog import Watchdog
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     if flags.init_kimg and not flags.init:
         raise UserError("--init-kimg goes with --init; add it, or leave both out")
+    require_at_least(flags, init_kimg=0)
     if beginning is not None:
         beginning = dataclasses.replace(beginning, kimg=flags.init_kimg)
     named = cli.is_given("data.name", argv)
@@ -133,9 +135,10 @@ def with_init(
 
 def _number(words: Sequence[str], flag: str) -> float:
     try:
-        return float(cli.value_of(flag, words) or 0)
+        number = float(cli.value_of(flag, words) or 0)
     except ValueError:  # the flags' reader explains what it should be
         return 0.0
+    return number if 0 < number < math.inf else 0.0  # the others are refused later
 
 
 def source_of(name: str) -> transfer.Beginning:

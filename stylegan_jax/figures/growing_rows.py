@@ -42,6 +42,7 @@ def growing(
     run: Path,
     seeds: Sequence[int],
     *,
+    label: np.ndarray | None = None,
     psi: float = 0.7,
     hold: int = 10,
     batch_size: int = 8,
@@ -49,14 +50,13 @@ def growing(
 ) -> Film:
     """Images of seeds at each checkpoint, each shown for `hold` frames.
 
-    They are enlarged to the final resolution. Conditional networks raise UserError.
+    They are enlarged to the final resolution. `label` is `[1, label_size]` of a
+    conditional network.
     """
     moments: list[Moment] = []
     for nimg, path in checkpoints(run):
         generator = loading.load(path)
-        if generator.config.label_size:
-            raise UserError("growing draws unconditional networks only")
-        studio = Studio(generator, batch_size=batch_size, cell=cell)
+        studio = Studio(generator, label, batch_size=batch_size, cell=cell)
         side = generator.config.resolution
         size = f"{generator.resolution} px"
         if generator.alpha is not None:

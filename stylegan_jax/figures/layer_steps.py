@@ -49,6 +49,7 @@ def layer(
 
     Source: Karras et al. 2018, figure 1b and equation 1.
     """
+    studio.require("convolutions", "the figure of a layer")
     if not 1 <= number <= studio.num_layers:
         raise UserError(
             f"`layer` {number}: this network has layers 1 to {studio.num_layers}"

@@ -18,6 +18,7 @@ from stylegan_jax import loading
 from stylegan_jax.by_resolution import parse_by_resolution
 from stylegan_jax.data.sources import Points, open_source
 from stylegan_jax.errors import UserError
+from stylegan_jax.figures.score_curves import run_names
 from stylegan_jax.figures.studio import Film
 from stylegan_jax.io import plots
 from stylegan_jax.networks.config import ModelConfig
@@ -195,9 +196,13 @@ def modes(runs: Sequence[Path], *, count: int = 6) -> np.ndarray:
         ]
         rows.append([*row, ("data", reals)])
     if len({len(row) for row in rows}) > 1:
-        raise UserError("the runs have not as many checkpoints as one another")
+        fewest = min(map(len, rows)) - 1  # without the data
+        raise UserError(
+            "the runs have not as many checkpoints as one another; at most "
+            f"{fewest} `columns` can be drawn of all"
+        )
     span = sample_grids.span_of(reals)
-    names = [run.absolute().name for run in runs]
+    names = run_names(runs)
     pictures = [*itertools.chain(*rows)]
     return plots.panels(pictures, span=span, row_labels=names)
 

@@ -42,13 +42,21 @@ def shared_scores(runs: Sequence[Path]) -> dict[str, list[dict[int, float]]]:
     return {name: [of_run[name] for of_run in known] for name in shared}
 
 
+def run_names(runs: Sequence[Path]) -> list[str]:
+    """Names of runs: their folders', with those above where others have the same."""
+    paths = [run.resolve() for run in runs]
+    depths = range(1, max(len(path.parts) for path in paths) + 1)
+    names = [["/".join(path.parts[-depth:]) for path in paths] for depth in depths]
+    return next(found for found in names if len(set(found)) == len(set(paths)))
+
+
 def scores(runs: Sequence[Path], names: Sequence[str] | None = None) -> np.ndarray:
     """Panel per score with a line per run, uint8 `[H, W, 3]`.
 
     `names` are by default all scores of two or more checkpoints of a run, without
     accuracies of classifiers. Raises UserError for scores that no run has.
     """
-    known = {run.absolute().name: read_scores(run) for run in runs}
+    known = dict(zip(run_names(runs), map(read_scores, runs), strict=True))
     if names is None:
         names = list(
             dict.fromkeys(

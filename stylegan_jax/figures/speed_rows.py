@@ -12,7 +12,7 @@ import numpy as np
 from stylegan_jax import loading
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures.growing_rows import checkpoints
-from stylegan_jax.figures.score_curves import shared_scores
+from stylegan_jax.figures.score_curves import run_names, shared_scores
 from stylegan_jax.figures.studio import Studio
 from stylegan_jax.io import plots, records
 from stylegan_jax.io.grids import enlarge, stacked
@@ -51,6 +51,7 @@ def growing_speed(
     *,
     score: str | None = None,
     columns: int = 6,
+    label: np.ndarray | None = None,
     psi: float = 0.7,
     batch_size: int = 8,
     cell: int = 96,
@@ -59,8 +60,11 @@ def growing_speed(
 
     Captions are the images shown until then. `score` is by default the first that all
     runs recorded; values of smaller images than a run's last are left out, as they do
-    not compare. Raises UserError for runs without checkpoints, rates or scores.
+    not compare. `label` is `[1, label_size]` of conditional networks. Raises UserError
+    for runs without checkpoints, rates or scores.
     """
+    runs = list(dict.fromkeys(runs))
+    names = run_names(runs)
     clocks = {run: clock_of(run) for run in runs}
     known = shared_scores(runs)
     name = score or next(iter(known), None)
@@ -79,7 +83,7 @@ def growing_speed(
         for time in times:
             _, nimg, path = [saved[0], *(x for x in saved if x[0] <= time)][-1]
             generator = loading.load(path)
-            studio = Studio(generator, batch_size=batch_size, cell=cell)
+            studio = Studio(generator, label, batch_size=batch_size, cell=cell)
             side = generator.config.resolution
             drawn = studio.draw(studio.ws(seeds, psi=psi))
             cells.append([enlarge(picture, (side, side)) for picture in drawn])
@@ -89,17 +93,16 @@ def growing_speed(
     assert studio is not None
     page = studio.page(
         rows,
-        row_groups=[(run.absolute().name, len(seeds)) for run in runs],
+        row_groups=[(title, len(seeds)) for title in names],
         column_labels=[f"{time / 60:.1f} min" for time in times],
         captions=captions,
     )
     over_time, over_images = {}, {}
-    for run, of_run in zip(runs, known[name], strict=True):
-        clock, label = clocks[run], run.absolute().name
-        found = sorted(_of_full_size(run, of_run).items())
+    for title, run, of_run in zip(names, runs, known[name], strict=True):
+        clock, found = clocks[run], sorted(_of_full_size(run, of_run).items())
         values = [value for _, value in found]
-        over_time[label] = ([clock.at(nimg) / 60 for nimg, _ in found], values)
-        over_images[label] = ([nimg / 1000 for nimg, _ in found], values)
+        over_time[title] = ([clock.at(nimg) / 60 for nimg, _ in found], values)
+        over_images[title] = ([nimg / 1000 for nimg, _ in found], values)
     panels = {f"{name} over minutes": over_time, f"{name} over kimg": over_images}
     curves = plots.panels_of_lines(panels, x_label="")
     return stacked([page, curves])

@@ -24,7 +24,8 @@ from stylegan_jax.ops.latents import latents_of_seed
 CUTOFF = 8  # truncated layers by default, as in `stylegan_jax.sample`
 _SCREEN = 2  # factor of a film's pictures over a sheet's
 
-Part = Literal["styles", "noise", "a mean of w"]  # of a network
+# Of a network.
+Part = Literal["convolutions", "styles", "noise", "a mean of w"]
 
 
 class Film(NamedTuple):
@@ -68,6 +69,7 @@ class Studio:
         """Raises UserError if the network has no such part."""
         config = self.generator.config
         has = {
+            "convolutions": not config.mlp_layers,
             "styles": config.use_styles,
             "noise": config.use_noise,
             "a mean of w": self.generator.truncation_mean is not None,

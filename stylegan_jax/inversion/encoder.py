@@ -26,6 +26,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import spaces
 from stylegan_jax.io import array_files, records
 from stylegan_jax.io.atomic import atomic_write
+from stylegan_jax.limits import require
 from stylegan_jax.metrics import store
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops import convolution, resample
@@ -51,6 +52,11 @@ class EncoderShape:
     channel_base: int = 2048
     channel_max: int = 128
     hidden: int = 256
+
+    def __post_init__(self) -> None:
+        names = [field.name for field in dataclasses.fields(self)]
+        between = f"not from 1 to {_MAX_SIZE}"
+        require(self, "encoder", lambda x: 1 <= x <= _MAX_SIZE, between, *names)
 
     def channels(self, resolution: int) -> int:
         """Number of channels at a resolution."""
@@ -142,27 +148,30 @@ def digest(generator: Generator) -> str:
 def init_encoder(key: Array, generator: Generator, **sizes: int) -> Encoder:
     """An untrained encoder for a generator; `sizes` are fields of `EncoderShape`.
 
-    Raises UserError for networks without styles or of points.
+    Raises UserError as `shape_for`.
     """
-    check_network(generator)
-    config = generator.config
-    shape = EncoderShape(
-        resolution=generator.resolution,
-        num_channels=config.num_channels,
-        num_ws=config.num_ws,
-        w_dim=config.w_dim,
-        **sizes,
-    )
+    shape = shape_for(generator, **sizes)
     images = jnp.zeros((1, shape.resolution, shape.resolution, shape.num_channels))
     params = jax.jit(EncoderNetwork(shape).init)(key, images)["params"]
     w = spaces.w_statistics(generator, labels=spaces.every_class(generator))
     return Encoder(params, w.mean, w.deviations, shape, digest(generator))
 
 
-def check_network(generator: Generator) -> None:
-    """Raises UserError for networks that can have no encoder."""
-    if not generator.config.use_styles or generator.resolution < 8:
+def shape_for(generator: Generator, **sizes: int) -> EncoderShape:
+    """The shape of a generator's encoder; `sizes` are its other fields.
+
+    Raises UserError for networks without styles or of points, and sizes out of range.
+    """
+    config = generator.config
+    if not config.use_styles or generator.resolution < 8:
         raise UserError("an encoder needs a network with styles, of 8 px or more")
+    return EncoderShape(
+        resolution=generator.resolution,
+        num_channels=config.num_channels,
+        num_ws=config.num_ws,
+        w_dim=config.w_dim,
+        **sizes,
+    )
 
 
 def check(encoder: Encoder, generator: Generator) -> None:
@@ -175,13 +184,22 @@ def check(encoder: Encoder, generator: Generator) -> None:
 
 
 def save(path: str | os.PathLike[str], encoder: Encoder) -> None:
-    """Writes an encoder, `.safetensors` in float16, atomically."""
+    """Writes an encoder, `.safetensors` in float16, atomically.
+
+    Raises UserError for values that are not finite there.
+    """
     arrays: dict[str, np.ndarray] = {
         "mean": np.asarray(encoder.mean, np.float32),
         "std": np.asarray(encoder.std, np.float32),
     }
     for name, array in flatten_dict(encoder.params, sep=".").items():
-        arrays[f"params.{name}"] = np.asarray(array, np.float16)
+        with np.errstate(over="ignore"):  # told below
+            arrays[f"params.{name}"] = np.asarray(array, np.float16)
+    if not all(np.isfinite(x).all() for x in arrays.values()):
+        raise UserError(
+            "the encoder holds values that are not finite in float16; train it with a "
+            "smaller `learning_rate`"
+        )
     metadata = {
         "format": FORMAT,
         "version": VERSION,
@@ -204,8 +222,6 @@ def load(path: str | os.PathLike[str]) -> Encoder:
             raise UserError(f"it is of version {metadata.get('version')!r}")
         fields = {field.name: int for field in dataclasses.fields(EncoderShape)}
         records.check(metadata, {"shape": fields, "generator": str})
-        if not all(1 <= x <= _MAX_SIZE for x in metadata["shape"].values()):
-            raise UserError(f"its sizes are {metadata['shape']}")
         shape = EncoderShape(**metadata["shape"])
         arrays, _ = array_files.read_safetensors(path)
         wanted = _shapes(shape)

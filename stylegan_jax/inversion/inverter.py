@@ -26,7 +26,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import pivotal, resuming, spaces
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
-from stylegan_jax.inversion.encoder import Encoder
+from stylegan_jax.inversion.encoder import Encoder, shape_for
 from stylegan_jax.inversion.encoder import check as check_encoder
 from stylegan_jax.inversion.problem import Jitter, Solution, fit
 from stylegan_jax.inversion.recipes import NO_FEATURES, FeatureNets, Recipe, make_terms
@@ -123,6 +123,7 @@ def _check(
                 f"not {recipe.space}"
             )
     if "encoder" in recipe.starts:
+        shape_for(generator)
         if encoder is None:
             raise UserError(
                 "there is no encoder of this network to start from; python -m "
@@ -132,8 +133,8 @@ def _check(
     moves = {stage.moves for stage in recipe.stages}
     if not generator.config.use_noise and moves != {"latent"}:
         raise UserError(
-            "this network has no noise; take a preset that moves latents only, such as "
-            "image2stylegan"
+            "this network has no noise; leave stages of noise out by `noise_steps` 0, "
+            "or take a preset that moves latents only, such as image2stylegan"
         )
     if given is None:
         return

@@ -228,7 +228,10 @@ def as_rgb(images: Array) -> Array:
     """`[N, H, W, 1 or 3]` as three channels; UserError for others."""
     if images.shape[-1] not in (1, 3):
         count = images.shape[-1]
-        raise UserError(f"images of {count} channels: leave perceptual terms out")
+        raise UserError(
+            f"images of {count} channels have no features or colours to compare, only "
+            "those of 1 and 3: leave perceptual terms out"
+        )
     return jnp.repeat(images, 3, -1) if images.shape[-1] == 1 else images
 
 

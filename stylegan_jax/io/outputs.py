@@ -34,12 +34,19 @@ class Outputs:
     def __init__(
         self, folder: Path, *, inputs: Iterable[Path] = (), fixed: Iterable[str] = ()
     ) -> None:
-        """Raises UserError if the folder, `outdir`, is a file or one of the inputs.
+        """Makes nothing yet.
 
         `fixed` are names reserved for files that come last, such as `grid.png`.
+
+        Raises UserError if the folder, `outdir`, is one of the inputs, or it or the
+        folder it would be made in is a file or cannot be written to.
         """
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder} is a file; `outdir` must be a folder")
+        whole = folder.absolute()
+        there = next(path for path in (whole, *whole.parents) if path.exists())
+        if not there.is_dir():
+            raise UserError(f"{there} is a file; `outdir` must be a folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(f"{there} cannot be written to; give another `outdir`")
         self.folder = folder
         self._inputs: list[Path] = []
         self._fixed, self._taken = {_key(name) for name in fixed}, set[str]()

@@ -92,6 +92,9 @@ def check_workdir(
     changed = {} if workdir is None else changes(workdir, config, change=change)
     if workdir is None or run_directory.shown(workdir) is None:
         transfer.check_frozen(config.optimizer, beginning)
+        if beginning is not None:
+            size = config.model.resolution
+            transfer.first_image(config.schedule, size, beginning.kimg)
     return changed
 
 

@@ -1,6 +1,7 @@
 """Densities and discriminators on the line against closed forms; modes of runs."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -129,6 +130,9 @@ def test_the_film_has_a_frame_for_each_moment(line):
     assert film.strip.shape[1] > frames[0].shape[1] / 2
 
 
+points_of = functools.partial(points.moments, count=2)
+
+
 def test_modes_are_a_row_for_each_run(line, monkeypatch):
     drawn = {}
     monkeypatch.setattr(
@@ -139,6 +143,10 @@ def test_modes_are_a_row_for_each_run(line, monkeypatch):
     titles = [title for title, _ in drawn["of"]]
     assert titles == 2 * ["step 0", "step 4", "data"]
     assert drawn["of"][1][1].shape == (8_000, 1)
+    kept = iter([2, 1])
+    monkeypatch.setattr(points, "moments", lambda *_: points_of(line)[: next(kept)])
+    with pytest.raises(UserError, match="at most 1 `columns` can be drawn of all"):
+        points.modes([line, line], count=2)
 
 
 def test_runs_that_have_no_theory_are_refused(line, tmp_path):

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -79,3 +80,17 @@ def test_overfitting_has_a_panel_for_all_that_was_recorded(run, monkeypatch):
         },
         "overfitting": {"r_v": (at, [0.25])},
     }
+
+
+def test_runs_in_folders_of_one_name_are_told_apart(run, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        plots, "panels_of_lines", lambda panels, x_label: drawn.update(panels)
+    )
+    other = tmp_path / "others/run"
+    shutil.copytree(run, other)
+    score_curves.scores([run, other])
+    assert [*drawn["fid5k"]] == [f"{tmp_path.name}/run", "others/run"]
+    assert score_curves.run_names([run, run / ".", other.parent]) == [
+        *("run", "run", "others")
+    ]

@@ -1,12 +1,14 @@
 """Time of training by recorded rates, and samples after equal times."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import speed_rows
+from stylegan_jax.figures import growing_rows, speed_rows
+from stylegan_jax.figures.studio import Studio
 from stylegan_jax.io import plots
 from tests import tiny
 
@@ -67,3 +69,19 @@ def test_scores_of_smaller_images_are_left_out(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
     scores = {100: 1.0, 200: 9.0, 300: 7.0}
     assert speed_rows._of_full_size(tmp_path, scores) == {200: 9.0, 300: 7.0}
+
+
+def test_samples_of_conditional_runs_are_of_the_class(tmp_path, monkeypatch, cells):
+    model = dataclasses.replace(tiny.MODEL_8, label_size=3)
+    saved = {n: {"resolution": 8, "alpha": None} for n in (100, 200)}
+    run = tiny.start_run(tmp_path / "run", model, saved)
+    write(run, [(100, 10.0), (200, 10.0)], [(100, 8.0), (200, 4.0)])
+    label = np.eye(1, 3, 2, dtype=np.float32)
+    speed_rows.growing_speed([run, run], [0], label=label, columns=1, cell=8)
+    film = growing_rows.growing(run, [0], label=label, cell=8)
+    (speed,), (growing, _) = cells[0], cells[-1]
+    expected = Studio(tiny.generator(model), label)
+    (picture,) = expected.draw(expected.ws([0], psi=0.7))
+    assert film.count == 20
+    np.testing.assert_array_equal(speed, picture)
+    np.testing.assert_array_equal(growing, picture)

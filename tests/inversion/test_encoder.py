@@ -191,7 +191,7 @@ def test_a_file_restores_the_encoder_and_says_of_which_network(
             arrays,
             {"stylegan_jax": header["stylegan_jax"].replace('n": 1', 'n": 9')},
         ),
-        "its sizes are": (
+        "encoder.w_dim is -": (
             arrays,
             {"stylegan_jax": header["stylegan_jax"].replace('_dim": ', '_dim": -')},
         ),
@@ -209,3 +209,15 @@ def test_photographs_of_another_size_are_refused(generator, photos):
         next(train_encoder(generator, CONFIG, photos=photos[:, :4], **SIZES))
     with pytest.raises(UserError, match=r"encoder\.steps is 0"):
         EncoderConfig(steps=0)
+
+
+def test_no_encoder_is_written_that_could_not_be_read(tmp_path, generator):
+    with pytest.raises(UserError, match="channel_base is 32768, not from 1 to 16384"):
+        module.shape_for(generator, channel_base=32768)
+    shape = module.shape_for(generator, **SIZES)
+    ones = jnp.ones(shape.w_dim)
+    for value in (np.nan, 1e6):  # beyond float16
+        encoder = module.Encoder({"hidden": {"bias": ones * value}}, ones, ones, shape)
+        with pytest.raises(UserError, match="not finite in float16"):
+            module.save(tmp_path / "e.safetensors", encoder)
+    assert not [*tmp_path.iterdir()]

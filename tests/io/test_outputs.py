@@ -79,3 +79,19 @@ def test_files_among_flags_are_inputs(tmp_path):
     assert outputs.files_named_in(args) == [network]
     long = SampleArgs(network=network, outdir=tmp_path, seeds="1," * 300)
     assert outputs.files_named_in(long) == [network]
+
+
+def test_folders_that_cannot_be_made_or_written_to_are_told_at_once(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_bytes(b"")
+    for folder in ("file", "file/a/b"):
+        with pytest.raises(UserError, match="file is a file; `outdir` must"):
+            outputs.Outputs(tmp_path / folder)
+    outputs.Outputs(tmp_path / "new/one")
+    assert not (tmp_path / "new").exists()
+    asked = []
+    monkeypatch.setattr(os, "access", lambda path, mode: asked.append(path))
+    with pytest.raises(UserError, match="cannot be written to; give another"):
+        outputs.Outputs(tmp_path / "new/one")
+    assert asked == [tmp_path]
