@@ -150,6 +150,23 @@ def test_entry_points_without_a_recipe_read_their_flags(capsys):
     assert "where the run is kept" in shown and "print the configuration" in shown
 
 
+@pytest.mark.parametrize(
+    "words", [["--psi", "nan"], ["--gain", "-inf"], ["--crop", "0", "NaN"]]
+)
+def test_numbers_are_finite(words, capsys):
+    @dataclasses.dataclass
+    class Args:
+        psi: float = 1
+        gain: float | None = None
+        crop: tuple[float, float] = (0, 0.5)
+
+    given = ["--psi", "2", "--gain", "-1e-3", "--crop", "0", "1"]
+    assert cli.parse(Args, given, prog="p") == Args(2, -1e-3, (0, 1))
+    with pytest.raises(SystemExit) as left:
+        cli.parse(Args, words, prog="p")
+    assert left.value.code == 2 and words[0] in capsys.readouterr().err
+
+
 def test_recipes_are_found_by_name_and_no_file_hides_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "configs" / "tiny_one.py", RECIPE)

@@ -15,6 +15,7 @@ import functools
 import inspect
 import io
 import itertools
+import math
 import re
 import sys
 import typing
@@ -65,6 +66,7 @@ def parse(
         default = entry(**(required | defaults))
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_by_resolution_rule)
+    registry.primitive_rule(_float_rule)
     read = functools.partial(
         tyro.cli,
         entry,
@@ -233,6 +235,28 @@ def _by_resolution_rule(
         is_instance=lambda value: isinstance(value, ByResolution),
         str_from_instance=lambda value: [str(value)],
     )
+
+
+def _float_rule(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[float] | None:
+    """Finite numbers: NaN passes most comparisons with a bound."""
+    if info.type is not float:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="FLOAT",
+        instance_from_str=lambda words: _number(words[0]),
+        is_instance=lambda value: isinstance(value, int | float),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _number(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number):
+        raise UserError(f"{word} is not a finite number")
+    return number
 
 
 def _description(entry: type) -> str:

@@ -19,7 +19,7 @@ import tyro
 from stylegan_jax import loading
 from stylegan_jax.classifiers.classifier import train_classifier
 from stylegan_jax.commands import cli
-from stylegan_jax.data.sources import Points, Source, open_source, spread
+from stylegan_jax.data.sources import Points, Source, open_source, spread, unwrapped
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import points
 from stylegan_jax.io import images, outputs, plots
@@ -93,7 +93,10 @@ def open_data(run: Path, labels: str | None) -> Source:
     if labels is not None:
         config = dataclasses.replace(config, labels=labels)
     source = open_source(config)
-    if not isinstance(source, Points) and not source.label_size:
+    inner, _ = unwrapped(source, [])
+    if isinstance(inner, Points):
+        return inner
+    if not source.label_size:
         raise UserError(
             f"{source.name} was used without labels, and modes of images are their "
             "classes: give --labels, as for --data.labels in training"

@@ -16,7 +16,7 @@ from scipy.special import ndtr
 
 from stylegan_jax import loading
 from stylegan_jax.by_resolution import parse_by_resolution
-from stylegan_jax.data.sources import Points, open_source
+from stylegan_jax.data.sources import Points, open_source, unwrapped
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures.score_curves import run_names
 from stylegan_jax.figures.studio import Film
@@ -212,7 +212,7 @@ def _stored(run: Path) -> dict[str, Any]:
 
 
 def _points(run: Path, dimensions: int | None = None) -> tuple[Points, ModelConfig]:
-    source = open_source(data_config(run))
+    source, _ = unwrapped(open_source(data_config(run)), [])
     if not isinstance(source, Points) or source.num_channels != (
         dimensions or source.num_channels
     ):

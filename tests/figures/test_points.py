@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from stylegan_jax.commands import coverage
 from stylegan_jax.data.config import DataConfig
 from stylegan_jax.data.sources import Points
 from stylegan_jax.errors import UserError
@@ -160,3 +161,11 @@ def test_runs_that_have_no_theory_are_refused(line, tmp_path):
     wide = tiny.start_run(tmp_path / "wide", model, saved, data=LINE)
     with pytest.raises(UserError, match="latents of 6 numbers"):
         points.theory(wide)
+
+
+def test_points_may_be_held_out(tmp_path):
+    data = dataclasses.replace(LINE, holdout=0.1, points_size=100)
+    run = tiny.start_run(tmp_path / "held", MODEL, {}, data=data)
+    source, _ = points._points(run, 1)
+    assert len(source) == 100 and source.centers.tolist() == [[1]]
+    assert isinstance(coverage.open_data(run, None), Points)

@@ -222,10 +222,9 @@ def test_an_image_count_needs_networks_to_begin_from(capsys):
         dry_run(capsys, "--init", "nowhere")
     with pytest.raises(UserError, match="--init-kimg -20"):
         dry_run(capsys, "--init", "portraits", "--init-kimg", "-20")
-    for number in ("nan", "500"):
-        words = ["--init-kimg", number, "--optimizer.g-from-kimg", "1"]
-        with pytest.raises(UserError, match=f"--init-kimg {number} is not below"):
-            dry_run(capsys, "--init", "portraits", *words)
+    words = ["--init-kimg", "500", "--optimizer.g-from-kimg", "1"]
+    with pytest.raises(UserError, match="--init-kimg 500 is not below"):
+        dry_run(capsys, "--init", "portraits", *words)
 
 
 def test_a_flag_is_found_however_it_is_written():
