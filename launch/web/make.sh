@@ -44,14 +44,23 @@ tar --extract --file "$PACKAGE" --directory "$FOLDER/ort" --strip-components 2 \
 import pathlib
 import sys
 
-from stylegan_jax.editing import direction_files
+from stylegan_jax import loading
+from stylegan_jax.commands.running import run_main
+from stylegan_jax.editing import direction_files, rescoring
 
 network, destination, given = sys.argv[1:]
-pathlib.Path(destination).touch()  # empty: none
-if path := given or direction_files.beside(network):
-    found = direction_files.load_directions(path)
-    direction_files.save_directions(destination, found)
-    print(f"  {len(found)} directions of {path}")
+
+
+def main():
+    pathlib.Path(destination).touch()  # empty: none
+    if path := given or direction_files.beside(network):
+        found = direction_files.load_directions(path)
+        rescoring.moves(loading.load(network), found, [1.0] * len(found))  # if they fit
+        direction_files.save_directions(destination, found)
+        print(f"  {len(found)} directions of {path}")
+
+
+run_main(main)
 PYTHON
 cp "$HERE"/{index.html,page.css,page.js,latents.js} "$FOLDER"
 echo "$FOLDER is complete; to look at it here:"

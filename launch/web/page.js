@@ -66,8 +66,8 @@ async function pixelsOf(inputs) {
   const [, height, width, channels] = images.dims;
   const pixels = new ImageData(width, height);
   for (let i = 0; i < width * height; i++) {
-    for (let c = 0; c < 3; c++) { // one channel is grey; a fourth is not shown
-      const level = images.data[i * channels + Math.min(c, channels - 1)];
+    for (let c = 0; c < 3; c++) { // one channel or two are grey; alpha is not shown
+      const level = images.data[i * channels + (channels < 3 ? 0 : c)];
       pixels.data[4 * i + c] = Math.floor(level * 127.5 + 128); // which saturates
     }
     pixels.data[4 * i + 3] = 255;

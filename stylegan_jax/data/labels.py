@@ -4,6 +4,7 @@ Files are named by paths with forward slashes, relative to the folder or zip. La
 are class names, class numbers or vectors.
 """
 
+import codecs
 import csv
 import dataclasses
 import io
@@ -11,10 +12,11 @@ import itertools
 import json
 import logging
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.io.decoding import UnreadableImageError
 
 Label = str | int | tuple[float, ...]
+L = TypeVar("L", bound=Label)
 _logger = logging.getLogger(__name__)
 
 TABLES = {"json": "dataset.json", "csv": "labels.csv"}  # by what `labels` asks for
@@ -80,7 +83,7 @@ def read(
         raise UserError(f"{name} has no {table}, which labels={wanted} asks for")
     path = min(sorted(matching), key=lambda path: path.count("/"))
     inside = path.removesuffix(table)
-    names = {file: file.removeprefix(inside) for file in files}
+    names = {file: _composed(file.removeprefix(inside)) for file in files}
     try:
         text = read_file(path)
     except (UnreadableImageError, OSError) as error:
@@ -194,13 +197,7 @@ def from_json(text: str | bytes) -> dict[str, Label]:
         ) from error
     if not known:
         raise UserError("dataset.json holds no labels; use labels=none")
-    table: dict[str, Label] = {}
-    for file, label in known:
-        if table.setdefault(file, label) != label:
-            raise UserError(
-                f"dataset.json gives {file!r} two labels, {table[file]} and {label}; "
-                "keep one of them"
-            )
+    table = _once(known, "dataset.json")
     numbers = {label for label in table.values() if isinstance(label, int)}
     high = max(numbers, default=0)
     if 0 <= high < MAX_CLASSES and (gaps := sorted({*range(high)} - numbers)):
@@ -225,12 +222,13 @@ def _json_label(label: object) -> Label:
 def from_csv(text: bytes, table_name: str) -> dict[str, str]:
     """Classes by file of a csv table, without empty ones; columns by their headings.
 
-    Raises UserError without a file column and a label column.
+    Raises UserError without a file column and a label column, or two labels of a file.
     """
-    decoded = text.decode("utf-8-sig", errors="replace")
-    delimiter = max(",;\t", key=decoded.partition("\n")[0].count)
+    lines = io.StringIO(_decoded(text), newline=None)
+    delimiter = max(",;\t", key=lines.readline().count)
+    lines.seek(0)
     try:
-        rows = [*filter(None, csv.reader(io.StringIO(decoded), delimiter=delimiter))]
+        rows = [*filter(None, csv.reader(lines, delimiter=delimiter))]
     except csv.Error as error:
         raise UserError(f"{table_name} is not a csv table ({error})") from error
     if not rows:
@@ -247,10 +245,34 @@ def from_csv(text: bytes, table_name: str) -> dict[str, str]:
         file_at, label_at = 0, 1
     else:
         rows = rows[1:]
-    table: dict[str, str] = {}
-    for row in rows:  # of contradicting rows the first one counts
-        if len(row) > max(file_at, label_at) and row[label_at].strip():
-            table.setdefault(_clean(row[file_at]), row[label_at].strip())
+    known = [
+        # pandas writes class numbers as floats if one is missing.
+        (_clean(row[file_at]), re.sub(r"^(\d+)\.0+$", r"\1", row[label_at].strip()))
+        for row in rows
+        if len(row) > max(file_at, label_at) and row[label_at].strip()
+    ]
+    return _once(known, table_name)
+
+
+def _decoded(text: bytes) -> str:
+    """Text in UTF-8 or, as spreadsheets write it, UTF-16 or Windows-1252."""
+    if text[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return text.decode("utf-16", errors="replace")
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return text.decode("cp1252", errors="replace")
+
+
+def _once(known: Iterable[tuple[str, L]], table_name: str) -> dict[str, L]:
+    """The labels by file; UserError for a file with two."""
+    table: dict[str, L] = {}
+    for file, label in known:
+        if table.setdefault(file, label) != label:
+            raise UserError(
+                f"{table_name} gives {file!r} two labels, {table[file]} and {label}; "
+                "keep one of them"
+            )
     return table
 
 
@@ -277,4 +299,9 @@ def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _clean(name: str) -> str:
-    return name.strip().replace("\\", "/").removeprefix("./")
+    return _composed(name.strip().replace("\\", "/").removeprefix("./"))
+
+
+def _composed(name: str) -> str:
+    """The name with composed letters: macOS takes them apart."""
+    return unicodedata.normalize("NFC", name)

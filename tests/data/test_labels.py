@@ -74,6 +74,33 @@ def test_a_csv_table_is_matched_by_path_name_or_stem(tmp_path):
     assert source.skipped == {"b/4.png": "no label"}
 
 
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.encode("utf-16"),
+        lambda text: text.encode("cp1252"),
+        lambda text: text.replace("\n", "\r").encode(),
+        lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"),
+        lambda text: text.replace("ö", "o\u0308").encode(),
+    ],
+)
+def test_a_csv_table_as_spreadsheets_and_other_systems_write_it(tmp_path, encode):
+    fill(tmp_path, ["ö.png", "b.png", "c.png"])
+    text = "file,label\nö.png,10.0\nb.png,2.0\nc.png,2.0\nc.png,2\n"
+    (tmp_path / "labels.csv").write_bytes(encode(text))
+    source = opened(tmp_path, labels="csv")
+    assert source.label_names == ("2", "10")
+    assert np.argmax(labels_of(source), axis=1).tolist() == [0, 0, 1]  # b, c, ö
+
+
+def test_a_csv_table_with_two_labels_of_a_file_is_refused(tmp_path):
+    fill(tmp_path, ["a.png", "b.png"])
+    text = "file,label\na.png,x\nb.png,y\n./a.png,y\n"
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(UserError, match="png' two labels, x and y"):
+        opened(tmp_path, labels="csv")
+
+
 def test_a_csv_name_that_fits_two_files_is_not_guessed(tmp_path):
     fill(tmp_path, ["a/1.png", "b/1.png", "c.png", "d.png"])
     (tmp_path / "t.csv").write_text("1.png,x\nc.png,y\nd.png,x\n")  # no headings

@@ -5,6 +5,7 @@ Needs onnx, onnxruntime, selenium, chromium, chromedriver, and onnxruntime-web, 
 """
 
 import contextlib
+import dataclasses
 import importlib.util
 import os
 import shutil
@@ -25,6 +26,7 @@ from stylegan_jax.editing.directions import Direction
 from stylegan_jax.interop import onnx_sampler
 from stylegan_jax.io import images
 from stylegan_jax.ops.latents import latents_of_seed
+from tests import tiny
 from tests.demo.conftest import DIRECTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -225,6 +227,27 @@ def test_classes_and_grey(site, driver, tmp_path):
         assert not page.one("#attributes").is_displayed()
         page.set("#class", 3)
         page.shows("picture", expected)
+
+
+def test_the_alpha_of_grey_pictures_is_not_shown(site, driver, tmp_path):
+    folder = tmp_path / "site"
+    shutil.copytree(site, folder)
+    model = dataclasses.replace(tiny.MODEL_8, num_channels=2)
+    onnx_sampler.save(folder / "net.onnx", tiny.generator(model))
+    (folder / "directions.safetensors").write_bytes(b"")
+    (expected,) = stylegan_jax.sample(tiny.generator(model), [0])
+    with opened(driver, folder, tmp_path) as page:
+        page.shows("picture", expected[..., [0, 0, 0]])
+
+
+def test_directions_of_another_network_are_one_line(network, tmp_path):
+    other = Direction(name="other", vector=np.ones(7))
+    save_directions(tmp_path / "other.safetensors", [other])
+    done = make(tmp_path / "site", network, tmp_path / "other.safetensors")
+    if done.returncode == 69:
+        pytest.skip(f"onnxruntime-web cannot be fetched: {done.stderr}")
+    assert done.returncode == 2 and not (tmp_path / "site").exists()
+    assert "error: " in done.stderr and "Traceback" not in done.stderr
 
 
 def test_latents_and_directions_are_read_as_in_python(site, driver, tmp_path):
