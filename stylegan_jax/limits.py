@@ -32,6 +32,11 @@ def require_not_negative(config: Any, section: str, *names: str) -> None:
     require(config, section, lambda x: x >= 0, "below 0", *names)
 
 
+def require_seed(config: Any, section: str, *names: str) -> None:
+    """`require` of seeds that NumPy takes."""
+    require(config, section, lambda x: 0 <= x < 2**32, "not in [0, 2**32)", *names)
+
+
 def require_one_of(config: Any, section: str, options: Any, *names: str) -> None:
     """`require` of membership in `options`."""
     listed = f"not one of {', '.join(options)}"

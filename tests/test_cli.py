@@ -12,8 +12,11 @@ import pytest
 
 from stylegan_jax.by_resolution import ByResolution
 from stylegan_jax.commands import cli, recipe_files, running
+from stylegan_jax.data.config import DataConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.runs.checkpoint import CheckpointConfig
+from stylegan_jax.training.config import RunConfig
+from stylegan_jax.training.evaluation import MetricsConfig
 
 PROG = "python -m stylegan_jax.train"
 ROOT = Path(cli.__file__).resolve().parents[2]
@@ -165,6 +168,20 @@ def test_numbers_are_finite(words, capsys):
     with pytest.raises(SystemExit) as left:
         cli.parse(Args, words, prog="p")
     assert left.value.code == 2 and words[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_seeds_are_those_of_numpy(seed):
+    @dataclasses.dataclass
+    class Args:
+        seed: int = 0
+
+    assert cli.parse(Args, ["--seed", str(2**32 - 1)], prog="p").seed == 2**32 - 1
+    with pytest.raises(UserError, match=f"--seed {seed} is not from 0 to 4294967295"):
+        cli.parse(Args, ["--seed", seed], prog="p")
+    for section in (RunConfig, MetricsConfig, DataConfig):
+        with pytest.raises(UserError, match=rf"seed is {seed}, not in \[0"):
+            section(seed=int(seed))
 
 
 def test_recipes_are_found_by_name_and_no_file_hides_one(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from stylegan_jax.alignment import crops
 from stylegan_jax.alignment.crops import paste_back
 from stylegan_jax.alignment.landmarks import read_landmarks
 from stylegan_jax.commands import edit, edit_bench
+from stylegan_jax.commands.edit_local import Scribble
 from stylegan_jax.commands.inputs import Reader
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.editing.direction_files import save_directions
@@ -136,6 +138,20 @@ def test_local_edits_that_begin_at_a_code_need_no_other_network(run):
     run("swap-face", "portrait:1", "--donor", "seed:2", *SEARCHES)
 
 
+@pytest.mark.parametrize(
+    ("channels", "ink"), [(1, [76]), (2, [76, 255]), (3, [255, 0, 0])]
+)
+def test_paint_is_opaque_and_of_its_colour(channels, ink):
+    """Grey is 0.299 of red (BT.601), as of photographs."""
+    command = Scribble(network="", outdir=Path(), image="")
+    blank = np.zeros((8, 8, channels), np.uint8)
+    painted = command._paint(blank, "box:0,0,0.5,1=#ff0000")
+    assert painted[0, 0].tolist() == ink and not painted[:, 4:].any()
+    blank = np.zeros((8, 8, 4), np.uint8)
+    painted = command._paint(blank, "box:0,0,0.5,1=#ff0000")
+    assert painted[0, 0].tolist() == [255, 0, 0, 255]
+
+
 def test_the_others_are_done_when_an_input_is_refused(run, tmp_path):
     (tmp_path / "text.png").write_text("text")
     words = ("seed:1", str(tmp_path / "text.png"), "seed:2", "--factors", "1")
@@ -161,6 +177,9 @@ _PAIR = "features seed:1 --donor seed:2"
         ("inpaint seed:1 --mask SMALL", "4x4 px, but the network's"),
         ("inpaint seed:1 --mask ear", "neither a picture nor box:"),
         ("inpaint seed:1 --mask left --w-steps 0", "--w-steps 0"),
+        ("inpaint seed:1 --mask left --feather 9", "--feather 9.0 is not from 0 to 1"),
+        ("scribble --image seed:1 --feather 1e9", r"--feather 1000000000.0 is not"),
+        ("inpaint seed:1 --mask left --seed=-1", "--seed -1 is not from 0"),
         ("scale nobody.png", "nobody.png: there is no such file; give seed:"),
         ("scale seed:1 --factors a", "--factors a: give numbers"),
         ("scale seed:1 --landmarks f.json", "--landmarks goes with --align"),

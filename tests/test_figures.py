@@ -1,5 +1,6 @@
 """The command: figures by name, their files, and what it says to mistakes."""
 
+import dataclasses
 import shlex
 
 import jax
@@ -11,6 +12,7 @@ from stylegan_jax.interop import exported
 from stylegan_jax.io import images
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import init_generator
+from tests import tiny
 from tests.docs import pages
 
 CONFIG = ModelConfig(
@@ -112,6 +114,18 @@ def test_mistakes_are_explained(run, tmp_path, words, message):
     with pytest.raises(UserError, match=message):
         run(*words)
     assert not (tmp_path / "out").exists()
+
+
+def test_figures_of_records_and_pictures_need_no_class(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = dataclasses.replace(tiny.MODEL_8, label_size=3)
+    exported.save(tmp_path / "n.safetensors", tiny.generator(model))
+    for words in (["gram"], ["loss-masks"], ["gram", "--class", "2"]):
+        figures.main([*words[:1], "n.safetensors", "--outdir", "out", *words[1:]])
+    with pytest.raises(UserError, match="no run directory"):
+        figures.main(["scores", "n.safetensors", "--outdir", "out"])
+    with pytest.raises(UserError, match="--class is missing: this network has 3"):
+        figures.main(["truncation", "n.safetensors", "--outdir", "out"])
 
 
 def test_a_lecture_makes_its_slides_in_order_and_names_the_others(

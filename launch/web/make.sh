@@ -64,4 +64,4 @@ run_main(main)
 PYTHON
 cp "$HERE"/{index.html,page.css,page.js,latents.js} "$FOLDER"
 echo "$FOLDER is complete; to look at it here:"
-echo "    python -m http.server --bind 127.0.0.1 --directory $FOLDER 8000"
+echo "    python -m http.server --bind 127.0.0.1 --directory \"$FOLDER\" 8000"

@@ -54,6 +54,7 @@ def parse(
 
     Raises:
         SystemExit: 0 after `--help`, 2 after an explained mistake.
+        UserError: a `seed` that NumPy does not take.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     default = None
@@ -78,7 +79,7 @@ def parse(
     )
     try:
         with terminal.obeyed():
-            return typing.cast(Args, read(args=words))
+            args = typing.cast(Args, read(args=words))
     except SystemExit as left:
         if left.code:
             shown = io.StringIO()
@@ -86,6 +87,10 @@ def parse(
                 read(args=["--help"])
             foreign_flags.explain(words, shown.getvalue())
         raise
+    seed = getattr(args, "seed", 0)
+    if not 0 <= seed < 2**32:
+        raise UserError(f"--seed {seed} is not from 0 to {2**32 - 1}")
+    return args
 
 
 def parse_chosen(

@@ -54,6 +54,9 @@ class Flags(OfNetwork, FeatureWeights, Faces):
         if self.perceptual == "own" and self.features is None:
             raise UserError("--perceptual own goes with --features FILE")
         require_at_least(self, w_steps=1, noise_steps=0, cutoff=0)
+        feather = getattr(self, "feather", 0.0)  # of operations with masks
+        if not 0 <= feather < 1:
+            raise UserError(f"--feather {feather} is not from 0 to 1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,8 +74,6 @@ class MaskFlags:
 
     def soft_mask(self, resolution: int) -> np.ndarray:
         """The mask with a blurred edge."""
-        if not 0 <= self.feather < 1:
-            raise UserError(f"--feather {self.feather} is not from 0 to 1")
         mask = read_mask(self.mask, resolution, self.face, soft=self.soft)
         return masks.feather(mask, self.feather)
 

@@ -20,6 +20,7 @@ from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import draw_pictures
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.terms import Term
+from stylegan_jax.io import images
 
 _TOUCHED = 8  # levels by which a scribble differs at least
 
@@ -129,8 +130,8 @@ class Scribble(Command):
             raise UserError(
                 f"--paint {stroke}: give MASK=#RRGGBB, such as mouth=#c03040"
             )
-        ink = np.array([*bytes.fromhex(colour[1:])])
-        ink = ink if picture.shape[-1] == 3 else ink.mean()
+        ink = np.array([[[*bytes.fromhex(colour[1:])]]], np.uint8)
+        ink = images.convert_channels(ink, picture.shape[-1])
         mask = read_mask(where, picture.shape[0], self.face)[0]
         return np.rint(picture * (1 - mask) + ink * mask).astype(np.uint8)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class Figure(OfNetwork):
     class_index: ClassIndex = None
     batch_size: int = 8  # pictures drawn at once
     cell: int = 96  # pixels of a picture, at least: small ones are enlarged
+    # Whether a conditional network needs a class.
+    draws_samples: ClassVar[bool] = True
 
     def draw(self, studio: Studio) -> Drawn:
         """The figure, uint8 `[H, W, 3]`, or one that moves."""
@@ -268,6 +271,8 @@ class Scores(Figure):
     beside: tuple[Path, ...] = ()  # other runs
     names: str | None = None  # scores with commas; all that have a course by default
 
+    draws_samples = False
+
     def draw(self, studio: Studio) -> Drawn:
         names = self.names.split(",") if self.names else None
         runs = (loading.located(self.network), *self.beside)
@@ -277,6 +282,8 @@ class Scores(Figure):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Overfitting(Figure):
     """Scores of images held out, r_t, r_v and p through the training of a run."""
+
+    draws_samples = False
 
     def draw(self, studio: Studio) -> Drawn:
         return score_curves.overfitting(loading.located(self.network))

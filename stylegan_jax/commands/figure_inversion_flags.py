@@ -23,6 +23,8 @@ class Reconstruction(Figure):
     codes: tuple[Path, ...] = ()
     photos: Path | None = None  # folder of the images, if they have moved
 
+    draws_samples = False
+
     def draw(self, studio: Studio) -> Drawn:
         if not self.codes:
             raise UserError("--codes is missing: files that stylegan_jax.invert wrote")
@@ -77,6 +79,8 @@ class Masked(OfPictures):
 class LossMasks(Masked, Figure):
     """The masks of Image2StyleGAN++'s loss over two pictures."""
 
+    draws_samples = False
+
     def draw(self, studio: Studio) -> Drawn:
         return style_loss.loss_masks(studio, self.loss(studio))
 
@@ -84,6 +88,8 @@ class LossMasks(Masked, Figure):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gram(OfPictures, Figure):
     """Gram matrices of two pictures, and their difference: a loss of style."""
+
+    draws_samples = False
 
     def draw(self, studio: Studio) -> Drawn:
         return style_loss.gram_matrices(studio, *self.pictures(studio, "xy"))
@@ -102,6 +108,8 @@ class Inversion(Masked, Moving):
     learning_rate: float = 0.05  # of latents
     every: int = 10  # iterations from frame to frame
     fps: int = 10  # frames per second
+
+    draws_samples = False
 
     def draw(self, studio: Studio) -> Drawn:
         require_at_least(self, steps=1, noise_steps=0, every=1)

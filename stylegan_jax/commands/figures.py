@@ -66,9 +66,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     outputs = Outputs(flags.outdir, inputs=files_named_in(flags))
     generator = loading.load(flags.network)
+    size, index = generator.config.label_size, flags.class_index
+    draws = index is not None or flags.draws_samples
     studio = Studio(
         generator,
-        label=one_hot(generator.config.label_size, flags.class_index),
+        label=one_hot(size, index) if draws else None,
         batch_size=flags.batch_size,
         cell=flags.cell,
     )

@@ -20,6 +20,7 @@ from stylegan_jax.limits import (
     require_not_negative,
     require_one_of,
     require_positive,
+    require_seed,
 )
 
 POINTS = {"ring": 2, "gaussian": 1, "corner": 2}  # sets of points, and their dimensions
@@ -87,13 +88,13 @@ class DataConfig:
         require_one_of(self, "data", ("train", "held_out", "all"), "part")
         require_positive(self, "data", "points_std", "ring_modes")
         require_not_negative(self, "data", "cache_gb")
+        require_seed(self, "data", "seed")
         sizes = ("points_size", "portraits_size", "max_images")
         require(self, "data", lambda x: x >= 2, "and must be at least 2", *sizes)
         for holds, but, name in (
             (lambda x: x in (1, 2, 3, 4), "not 1, 2, 3 or 4", "num_channels"),
             (lambda x: 0 <= x < 1, "not from 0 to below 1", "holdout"),
             (lambda x: 0 < x < math.inf, "not a positive number", "white"),
-            (lambda x: 0 <= x < 2**32, "not in [0, 2**32)", "seed"),
         ):
             require(self, "data", holds, but, name)
         if self.num_channels != POINTS.get(self.name, self.num_channels):

@@ -24,7 +24,9 @@ _SIGNS = {
 
 
 def read_scores(run: Path) -> dict[str, dict[int, float]]:
-    """Scores of a run, by name and images shown."""
+    """Scores of a run, by name and images shown; UserError if it is no folder."""
+    if not run.is_dir():
+        raise UserError(f"{run} is no run directory, which has scores")
     found = metrics.history(run)
     log = records.read_log(run / "metrics.jsonl", {"nimg": int}, inside=run)
     for record in log:

@@ -70,9 +70,9 @@ def growing_speed(
     name = score or next(iter(known), None)
     if name not in known:
         raise UserError(
-            f"no score {score or ''} is known of all runs; take one of each checkpoint "
-            "by python -m stylegan_jax.evaluate RUN/checkpoints/CHECKPOINT, or set "
-            "`metrics.names` in training"
+            f"no score{f' {score}' if score else ''} is known of all runs; take one of "
+            "each checkpoint by python -m stylegan_jax.evaluate "
+            "RUN/checkpoints/CHECKPOINT, or set `metrics.names` in training"
         )
     end = min(clock.seconds[-1] for clock in clocks.values())
     times = end * np.arange(1, columns + 1) / columns

@@ -6,7 +6,7 @@ from typing import Literal
 from stylegan_jax.by_resolution import ByResolution, take_plain_values
 from stylegan_jax.data.config import POINTS, DataConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.limits import require_not_negative, require_positive
+from stylegan_jax.limits import require_not_negative, require_positive, require_seed
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.runs.checkpoint import CheckpointConfig
 from stylegan_jax.training.adaptive import AugmentConfig
@@ -51,6 +51,7 @@ class RunConfig:
         require_positive(self, "run", "tick_kimg", "grid_ticks")
         require_positive(self, "run", "grid_columns", "grid_rows")
         require_not_negative(self, "run", "stall_seconds")
+        require_seed(self, "run", "seed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.limits import require, require_positive
+from stylegan_jax.limits import require, require_positive, require_seed
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.runs.retention import Criterion
 
@@ -38,6 +38,7 @@ class MetricsConfig:
         image = "less than one image; None is every checkpoint"
         require(self, "metrics", lambda x: x >= 0.001, image, "every_kimg")
         require_positive(self, "metrics", "batch_size")
+        require_seed(self, "metrics", "seed")
         if self.best is not None and not self.names:
             raise UserError(
                 f"metrics.best is {self.best!r}, but metrics.names has no measure"

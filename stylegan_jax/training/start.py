@@ -6,6 +6,7 @@ another network, and need a new run.
 """
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import jax
@@ -120,7 +121,8 @@ def changes(workdir: Path, config: Config, *, change: bool) -> dict[str, str]:
         listed = "\n  ".join(network or rest.values())
         raise UserError(
             f"{workdir} was trained with other values (stored -> given):\n  {listed}\n"
-            f"{way}, or `workdir` NEW `init` {workdir} for a new run from its networks"
+            f"{way}, or `workdir` NEW `init` {shlex.quote(str(workdir))} for a new run "
+            "from its networks"
         )
     if any(f"schedule.{name}" in found for name in _GROWING):
         stored = run_directory.read_config(workdir)["schedule"]

@@ -54,6 +54,9 @@ def test_unknown_scores_are_explained(run, tmp_path):
         score_curves.scores([run], ["fid50k"])
     with pytest.raises(UserError, match="no score is known at two checkpoints"):
         score_curves.scores([tmp_path])
+    for other in (run / "none", run / "metrics.jsonl"):
+        with pytest.raises(UserError, match=f"{other} is no run directory"):
+            score_curves.scores([run, other])
 
 
 def test_overfitting_has_a_panel_for_all_that_was_recorded(run, monkeypatch):

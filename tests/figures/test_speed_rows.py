@@ -59,7 +59,7 @@ def test_runs_without_rates_or_scores_are_refused(tmp_path):
     with pytest.raises(UserError, match="no record of its speed"):
         speed_rows.growing_speed([run, run], [0])
     write(run, [(100, 10.0)])
-    with pytest.raises(UserError, match="no score  is known of all runs"):
+    with pytest.raises(UserError, match="no score is known of all runs"):
         speed_rows.growing_speed([run, run], [0])
 
 

@@ -89,6 +89,9 @@ def with_values(config, **values):
 
 def test_settings_are_of_three_kinds(recipe, caplog):
     config, workdir = load_recipe(recipe), recipe.parent / "run"
+    go_on(recipe.parent / "a b", config, nimg=32)
+    with pytest.raises(UserError, match=r"`init` '\S+a b' for a new run"):
+        go_on(recipe.parent / "a b", with_values(config, model__mlp_width=16))
     go_on(workdir, config, nimg=32)
     before = (workdir / "config.json").read_text()
     slower = with_values(config, optimizer__learning_rate=ByResolution(0.0005))
