@@ -116,6 +116,14 @@ def test_mistakes_are_explained(run, tmp_path, words, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_figures_of_runs_know_the_run_of_a_checkpoint(tmp_path):
+    run = tiny.start_run(tmp_path / "run", tiny.POINTS, {8: {}}, data=tiny.ring().data)
+    (checkpoint,) = (run / "checkpoints").glob("nimg_*")
+    for path in (run, checkpoint, run / "checkpoints"):
+        figure = figures.FIGURES["scores"](network=str(path), outdir=tmp_path)
+        assert figure.run == run
+
+
 def test_figures_of_records_and_pictures_need_no_class(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = dataclasses.replace(tiny.MODEL_8, label_size=3)

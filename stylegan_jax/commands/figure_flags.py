@@ -34,6 +34,7 @@ from stylegan_jax.figures.studio import Film, Studio
 from stylegan_jax.metrics.measures import open_images
 from stylegan_jax.metrics.nearest_images import copying
 from stylegan_jax.metrics.nearest_images import nearest as find_nearest
+from stylegan_jax.runs.run_directory import run_of
 
 Drawn = np.ndarray | Film
 
@@ -48,6 +49,12 @@ class Figure(OfNetwork):
     cell: int = 96  # pixels of a picture, at least: small ones are enlarged
     # Whether a conditional network needs a class.
     draws_samples: ClassVar[bool] = True
+
+    @property
+    def run(self) -> Path:
+        """The run of the network, also of one of its checkpoints; else its file."""
+        path = loading.located(self.network)
+        return run_of(path) or path
 
     def draw(self, studio: Studio) -> Drawn:
         """The figure, uint8 `[H, W, 3]`, or one that moves."""
@@ -260,7 +267,7 @@ class Growing(Moving):
         names = ("psi", "hold", "batch_size", "cell")
         options = {name: getattr(self, name) for name in names}
         options["label"] = studio.label
-        run, seeds = loading.located(self.network), parse_seeds(self.seeds)
+        run, seeds = self.run, parse_seeds(self.seeds)
         return growing_rows.growing(run, seeds, **options)
 
 
@@ -275,7 +282,7 @@ class Scores(Figure):
 
     def draw(self, studio: Studio) -> Drawn:
         names = self.names.split(",") if self.names else None
-        runs = (loading.located(self.network), *self.beside)
+        runs = (self.run, *self.beside)
         return score_curves.scores(runs, names)
 
 
@@ -286,7 +293,7 @@ class Overfitting(Figure):
     draws_samples = False
 
     def draw(self, studio: Studio) -> Drawn:
-        return score_curves.overfitting(loading.located(self.network))
+        return score_curves.overfitting(self.run)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

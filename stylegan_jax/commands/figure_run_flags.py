@@ -19,7 +19,7 @@ class Theory(Moving):
     frames: int = 60  # moments of the run at most, evenly spread
 
     def draw(self, studio: Studio) -> Drawn:
-        return points.theory(loading.located(self.network), frames=self.frames)
+        return points.theory(self.run, frames=self.frames)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Modes(Figure):
     columns: int = 6  # moments of the run at most, evenly spread
 
     def draw(self, studio: Studio) -> Drawn:
-        runs = (loading.located(self.network), *self.beside)
+        runs = (self.run, *self.beside)
         return points.modes(runs, count=self.columns)
 
 
@@ -43,7 +43,7 @@ class Disentanglement(Figure):
     def draw(self, studio: Studio) -> Drawn:
         if self.beside is None:
             raise UserError("--beside is missing: a run without a mapping network")
-        mapped = loading.located(self.network)
+        mapped = self.run
         return mapping_grids.disentanglement(mapped, self.beside)
 
 
@@ -58,7 +58,7 @@ class GrowingSpeed(Figure):
     score: str | None = None  # by default the first that all runs recorded
 
     def draw(self, studio: Studio) -> Drawn:
-        runs = (loading.located(self.network), *self.beside)
+        runs = (self.run, *self.beside)
         names = ("score", "psi", "columns", "batch_size", "cell")
         options = {name: getattr(self, name) for name in names}
         options["label"] = studio.label

@@ -11,7 +11,7 @@ from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures.studio import Studio, as_grey, gain_for, grey_levels
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.inversion import photos
+from stylegan_jax.inversion import photos, results
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.metrics.reconstruction import report
 from stylegan_jax.networks.generator import Generator
@@ -61,6 +61,7 @@ def read(
     files: list[Path] = []
     for path in paths:
         inside = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+        inside = [file for file in inside if not results.is_network(file)]
         if not inside:
             raise UserError(f"{path} has no codes; python -m stylegan_jax.invert does")
         files += inside

@@ -112,6 +112,12 @@ def write(
     codes.save(outdir / f"{name}.safetensors", found.code, about)
 
 
+def is_network(path: Path) -> bool:
+    """Whether a file is the tuned network beside an image's code."""
+    name = path.name.removesuffix(_NETWORK)
+    return name != path.name and path.with_name(f"{name}.safetensors").exists()
+
+
 def is_done(outdir: Path, name: str, about: dict[str, Any]) -> bool:
     """Whether an image's files exist; UserError if of another image or settings."""
     path = outdir / f"{name}.safetensors"
