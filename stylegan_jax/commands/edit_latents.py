@@ -57,7 +57,7 @@ class Moves(Command):
             return
         labels = spaces.every_class(bench.generator)
         statistics = spaces.w_statistics(bench.generator, labels=labels)
-        most = f"of samples are at most {statistics.farthest:.1f}"
+        most = f"samples at most {statistics.farthest:.1f}"
         far = [
             np.asarray(spaces.deviation(statistics, x.ws))
             for _, x in (("", code), *edited)
