@@ -32,8 +32,9 @@ from stylegan_jax.inversion import problem as problems
 from stylegan_jax.inversion import solver, terms
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.encoder import Encoder, init_encoder
+from stylegan_jax.inversion.feature_nets import NO_FEATURES
 from stylegan_jax.inversion.pivotal import TuningProblem
-from stylegan_jax.inversion.recipes import NO_FEATURES, Tuning, Weights
+from stylegan_jax.inversion.recipes import Tuning, Weights
 from stylegan_jax.networks.config import ModelConfig
 from stylegan_jax.networks.generator import Generator, init_generator
 

@@ -18,12 +18,8 @@ from stylegan_jax.inversion import encoder as encoders
 from stylegan_jax.inversion import inverter, photos, recipes
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.encoder import Encoder
-from stylegan_jax.inversion.recipes import (
-    FeatureNets,
-    Perceptual,
-    Recipe,
-    load_features,
-)
+from stylegan_jax.inversion.feature_nets import FeatureNets, Perceptual
+from stylegan_jax.inversion.recipes import Recipe, load_features
 from stylegan_jax.inversion.results import Inversion
 from stylegan_jax.io import cache
 from stylegan_jax.metrics.names import parse_measures
@@ -113,8 +109,9 @@ def invert(
         images: uint8 arrays `[R, R, C]` of the network's resolution, files (their
             central squares), and folders; one or several.
         recipe: a name of `recipes.RECIPES`, or a recipe.
-        perceptual: term besides pixels; "none" needs no feature network, the preset's
-            VGG16 is fetched once.
+        perceptual: term besides pixels. "preset" is the recipe's own if its weights
+            are here already, otherwise "included", the network that comes with the
+            package; "vgg16" and "lpips" fetch theirs; "none" leaves the term out.
         steps: iterations of stages that move latents.
         noise_steps: of those that move noise only; 0 leaves them out.
         features: loaded feature networks.
@@ -130,8 +127,9 @@ def invert(
     """
     if isinstance(recipe, str):
         recipe = recipes.recipe(recipe, generator.resolution)
-    recipe = recipes.with_perceptual(recipe, perceptual)
     recipe = recipes.with_steps(recipe, steps, noise_steps)
+    if perceptual != "preset" or features is None:
+        recipe = recipes.with_perceptual(recipe, perceptual)
     if isinstance(images, str | os.PathLike):
         images = [images]
     elif isinstance(images, np.ndarray) and images.ndim == 3:

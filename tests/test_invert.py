@@ -11,7 +11,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.features.extractor import FrozenNetwork
 from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
-from stylegan_jax.io import images
+from stylegan_jax.io import fetch, images
 from tests import tiny
 
 
@@ -103,6 +103,22 @@ def test_a_code_can_begin_and_a_network_that_knows_people_adds_a_score(
         np.testing.assert_array_equal(a, b)
     assert 0.9 < stage["identity"] < 1
     assert "w: identity" in (tmp_path / "report.md").read_text()
+
+
+def test_without_vgg16_the_included_network_compares_and_nothing_is_fetched(
+    network, photos, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("STYLEGAN_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fetch, "fetch", lambda *_, **__: pytest.fail("fetches"))
+    out = tmp_path / "out"
+    run(network, out, photos / "a.png", "--perceptual", "preset")
+    assert caplog.text.count("the included network, since VGG16's weights") == 1
+    generator = loading.load(network)
+    about = codes.load(out / "a.safetensors", generator).about
+    latents, noise = (stage["weights"] for stage in about["recipe"]["stages"])
+    assert (latents["included"], latents["perceptual"]) == (0.01, 0)
+    assert (noise["included"], noise["pixel"]) == (0, 1e-5)
+    assert about["perceptual weights"]
 
 
 @pytest.mark.thorough

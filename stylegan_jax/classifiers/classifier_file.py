@@ -6,7 +6,7 @@ The arrays are those of `classifier`, the heads side by side. The header's
     {"format": "stylegan_jax classifiers", "version": 1,
      "resolution": 32, "channels": 3,
      "heads": [{"name": "smile", "num_classes": 2, "accuracy": 0.93}, ...],
-     "source": "portraits"}
+     "source": "portraits", "licence": ""}
 """
 
 import contextlib
@@ -40,6 +40,8 @@ def save(
     classifiers: Mapping[str, Classifier],
     *,
     source: str = "",
+    licence: str = "",
+    dtype: type[np.floating] = np.float32,
 ) -> None:
     """Writes classifiers of one network by name, atomically; `source` is the data."""
     params = [one.params for one in classifiers.values()]
@@ -61,9 +63,10 @@ def save(
             for name, one in classifiers.items()
         ],
         "source": source,
+        "licence": licence,
     }
     arrays = {
-        name: np.ascontiguousarray(x, np.float32)
+        name: np.ascontiguousarray(x, dtype)
         for name, x in {**params[0], **heads}.items()
     }
     data = safetensors.numpy.save(arrays, {_KEY: json.dumps(metadata)})

@@ -4,6 +4,8 @@
 - classifiers of ours (`classifier_file.py`): the layer before the last;
 - weights (`.pth`, `.safetensors`, `.npz`) of a known network, by array names: the
   Inception of 2015, VGG16, AlexNet, SqueezeNet 1.1.
+
+"included" is the network of `features/included.py`, a classifier of ours.
 """
 
 import os
@@ -16,7 +18,13 @@ from jax import Array
 from stylegan_jax.classifiers import classifier_file
 from stylegan_jax.classifiers.classifier import HEADS, extractor
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import exported_function, inception, vgg16, weights
+from stylegan_jax.features import (
+    exported_function,
+    inception,
+    included,
+    vgg16,
+    weights,
+)
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.features.lpips import TRUNKS, Trunk
 from stylegan_jax.io import programs
@@ -24,8 +32,13 @@ from stylegan_jax.io import programs
 _RESOLUTION = 224  # of the networks' ImageNet images
 
 
+def located(path: str | os.PathLike[str]) -> Path:
+    """The file of features: "included" is in the package, others are paths."""
+    return included.FILE if os.fspath(path) == included.NAME else Path(path)
+
+
 def load(path: str | os.PathLike[str]) -> FrozenNetwork:
-    """Feature network of a file; raises UserError if it is damaged or of no known kind.
+    """Feature network of a file, or "included"; UserError if damaged or unknown.
 
     Functions and classifiers are named after their file; weights are
     `inception-2015-2048`, `vgg16-fc2` (the second dense layer, if the file has it),
@@ -34,13 +47,14 @@ def load(path: str | os.PathLike[str]) -> FrozenNetwork:
     antialiased) and normalised as ImageNet's. `function` takes uint8 or float images, 0
     to 255, and is differentiable (if exported: with its derivative).
     """
-    path = Path(path)
+    path = located(path)
+    name = included.NAME if path == included.FILE else path.stem
     if path.suffix == programs.SUFFIX:
         return exported_function.load(path)
     names = weights.read(path).keys()
     if path.suffix == ".safetensors" and names >= {*HEADS}:
         one = next(iter(classifier_file.load(path).values()))
-        return extractor(one.params, resolution=one.resolution, name=path.stem)
+        return extractor(one.params, resolution=one.resolution, name=name)
     if names >= inception.shapes().keys():
         return inception.extractor(inception.load(path))
     if names >= vgg16.shapes(dense=True).keys():

@@ -25,8 +25,9 @@ from stylegan_jax.editing.rows import parse_rows
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
+from stylegan_jax.inversion.feature_nets import FeatureNets
 from stylegan_jax.inversion.inverter import invert
-from stylegan_jax.inversion.recipes import FeatureNets, load_features
+from stylegan_jax.inversion.recipes import Recipe, load_features
 from stylegan_jax.inversion.solver import Plan
 from stylegan_jax.io import grids, images
 from stylegan_jax.io.outputs import Outputs, files_named_in, write_png
@@ -56,9 +57,6 @@ class Workbench:
         self.outputs = Outputs(flags.outdir, inputs=named, fixed=fixed)
         flags.outdir.mkdir(parents=True, exist_ok=True)
         self.cutoff = layers_of(flags.cutoff)
-        self._recipe = quick_recipe(
-            generator, flags.perceptual, flags.w_steps, flags.noise_steps
-        )
         self._reader = Reader(
             generator=generator,
             psi=flags.psi,
@@ -136,6 +134,19 @@ class Workbench:
         return None if text is None else parse_rows(text, self.generator.config.num_ws)
 
     # --- Searches ------------------------------------------------------------------
+
+    @functools.cached_property
+    def _recipe(self) -> Recipe:
+        """That of photographs; made on first use, since it says what compares them."""
+        flags = self.flags
+        return quick_recipe(
+            self.generator,
+            flags.perceptual,
+            flags.w_steps,
+            flags.noise_steps,
+            vgg16_path=flags.vgg16,
+            lpips_path=flags.lpips,
+        )
 
     @functools.cached_property
     def features(self) -> FeatureNets:

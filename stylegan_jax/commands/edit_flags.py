@@ -17,6 +17,7 @@ from stylegan_jax.commands.flag_groups import (
 )
 from stylegan_jax.editing import masks
 from stylegan_jax.errors import UserError
+from stylegan_jax.inversion.feature_nets import Perceptual
 
 Paste = Literal["change", "whole"]
 Face = Literal["ffhq", "portraits"]
@@ -35,8 +36,9 @@ Inputs = Annotated[
 class Flags(OfNetwork, FeatureWeights, Faces):
     """Flags of all operations."""
 
-    # What photographs are compared by, besides pixels; none needs no other networks.
-    perceptual: Literal["vgg16", "lpips", "own", "none"] = "vgg16"
+    # What photographs are compared by, besides pixels. preset: VGG16 if its weights are
+    # here already, otherwise the included network; vgg16 and lpips fetch theirs.
+    perceptual: Perceptual = "preset"
     w_steps: int | None = None  # iterations for latents; by default the algorithm's
     noise_steps: int | None = None  # iterations for noise; 0 leaves them out
     features: Path | None = None  # a network of your own, for --perceptual own

@@ -71,7 +71,7 @@ class Inpaint(Command, MaskFlags):
             spread=self.spread if count > 1 else 0.0,
             key=jax.random.key(self.seed),
         )
-        plan = local.inpainting_plan(self.perceptual != "none")
+        plan = local.inpainting_plan(bench.features.kind)
         if self.optimizer == "adam":
             plan = Plan(optimizer=Optimizer(learning_rate=0.01))
         if self.rate is not None:
@@ -143,8 +143,8 @@ class LocalStyle(Command, MaskFlags):
     inputs: Inputs
     style: str  # the image whose style the outside takes
     # vgg16: Gram matrices of conv3_3, the paper's. colours: moments of colours, which
-    # need no other network.
-    style_of: Literal["vgg16", "colours"] = "vgg16"
+    # need no other network. By default vgg16 where it compares photographs.
+    style_of: Literal["vgg16", "colours"] | None = None
 
     def run(self, bench: Workbench) -> None:
         mask = self.soft_mask(bench.generator.resolution)

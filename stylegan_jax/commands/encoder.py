@@ -34,6 +34,7 @@ from stylegan_jax.inversion.encoder_training import (
     draw_codes,
     train_encoder,
 )
+from stylegan_jax.inversion.feature_nets import FeatureNets, Perceptual
 from stylegan_jax.inversion.inverter import invert
 from stylegan_jax.io import grids, plots
 from stylegan_jax.io.atomic import atomic_write
@@ -66,10 +67,10 @@ class EncoderArgs(OfNetwork, FeatureWeights):
     batch_size: int = EncoderConfig.batch_size  # of samples, and of images
     learning_rate: float = EncoderConfig.learning_rate
     # What else than pixels is compared; units of the weights: docs/inversion.md.
-    perceptual: recipes.Perceptual = "none"
+    perceptual: Perceptual = "none"
     features: Path | None = None  # a network of your own, for --perceptual own
     pixel_weight: float = 1e-5
-    perceptual_weight: float = 1e-5  # of vgg16, lpips or own
+    perceptual_weight: float = 1e-5  # of vgg16; of the others in proportion
     latent_weight: float = EncoderConfig.latent
     delta_weight: float = EncoderConfig.delta  # of the layers' differences from one w
     channel_base: int = 1024  # a layer of R px has channel_base / R channels ...
@@ -144,7 +145,12 @@ def make_config(args: EncoderArgs) -> EncoderConfig:
         pixel=args.pixel_weight, perceptual=args.perceptual_weight
     )
     stage = recipes.Stage(name="", moves="latent", weights=weights)
-    recipe = recipes.with_perceptual(recipes.Recipe(stages=(stage,)), args.perceptual)
+    recipe = recipes.with_perceptual(
+        recipes.Recipe(stages=(stage,)),
+        args.perceptual,
+        vgg16_path=args.vgg16,
+        lpips_path=args.lpips,
+    )
     return EncoderConfig(
         steps=args.steps,
         batch_size=args.batch_size,
@@ -189,7 +195,7 @@ def _train(
     config: EncoderConfig,
     generator: Generator,
     photos: np.ndarray | None,
-    features: recipes.FeatureNets,
+    features: FeatureNets,
     sizes: dict[str, int],
 ) -> tuple[Encoder, np.ndarray, ResultFile]:
     """The trained encoder, its losses by chunk, and the file in the folder to resume.

@@ -15,6 +15,7 @@ import jax
 import tyro
 
 from stylegan_jax import loading
+from stylegan_jax.classifiers import own
 from stylegan_jax.commands import cli, known_data
 from stylegan_jax.commands.flag_groups import FeatureWeights, Job
 from stylegan_jax.commands.known_data import KnownData
@@ -54,7 +55,8 @@ class EvaluateArgs(FeatureWeights, Job):
     # a feature file too.
     classifiers: Path | None = None
     # A network of your own instead of these (docs/metrics.md). The scores are others
-    # and bear its name, such as fd5k[NAME] for fid5k.
+    # and bear its name, such as fd5k[NAME] for fid5k. The word included is the network
+    # that comes with the package.
     features: Path | None = None
     seed: int = 0  # of everything random
     batch_size: int = 32  # images under way at once; scores change by rounding only
@@ -165,6 +167,8 @@ def _settings(args: EvaluateArgs, data: KnownData) -> dict[str, Any]:
     settings["data"].pop("cache_gb", None)
     for name in ("inception", "vgg16", "lpips", "features", "classifiers"):
         path: Path | None = getattr(args, name)
+        if path is not None and name == "features":
+            path = own.located(path)
         # Classifiers that are still to be written are those of no file.
         written = path is not None and (name != "classifiers" or path.exists())
         settings[name] = cache.sha256(path) if path and written else None

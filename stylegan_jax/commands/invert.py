@@ -31,8 +31,9 @@ from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import encoder as encoders
 from stylegan_jax.inversion import photos, recipes, results, resuming
 from stylegan_jax.inversion.encoder import Encoder
+from stylegan_jax.inversion.feature_nets import FeatureNets, Perceptual
 from stylegan_jax.inversion.inverter import invert
-from stylegan_jax.inversion.recipes import FeatureNets, load_features
+from stylegan_jax.inversion.recipes import load_features
 from stylegan_jax.inversion.solver import Plateau
 from stylegan_jax.inversion.spaces import Start
 from stylegan_jax.io import locks, outputs, video
@@ -54,7 +55,9 @@ PresetName = Literal[
     "pivotal",
 ]
 
-_WEIGHTS = ("pixel", "perceptual", "style", "lpips", "own", "stay", "near")
+_WEIGHTS = (
+    *("pixel", "perceptual", "style", "lpips", "included", "own", "stay", "near"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,8 +72,9 @@ class InvertArgs(FeatureWeights, Faces):
     outdir: Path  # folder for the results; made if need be
     preset: PresetName = "image2stylegan++"
     space: Literal["preset", "z", "z+", "w", "w+"] = "preset"
-    # What else than pixels is compared; none needs no weights of other networks.
-    perceptual: recipes.Perceptual = "preset"
+    # What else than pixels is compared. preset: what the preset names if its weights
+    # are here already, otherwise the included network; vgg16 and lpips fetch theirs.
+    perceptual: Perceptual = "preset"
     # Where the search begins; of several, each image keeps its best. By default at the
     # encoder's estimate where there is one, otherwise where the preset says.
     starts: tuple[Start, ...] | None = None
@@ -92,6 +96,7 @@ class InvertArgs(FeatureWeights, Faces):
     perceptual_weight: float | None = None
     style_weight: float | None = None
     lpips_weight: float | None = None
+    included_weight: float | None = None
     own_weight: float | None = None  # of --features
     stay_weight: float | None = None  # distance of w from its start
     near_weight: float | None = None  # squared deviation of w from the mean
@@ -185,8 +190,10 @@ def make_recipe(
     `encoded`: there is an encoder, where searches of w and w+ begin.
     """
     recipe = recipes.recipe(args.preset, resolution)
-    recipe = recipes.with_perceptual(recipe, args.perceptual)
     recipe = recipes.with_steps(recipe, args.steps, args.noise_steps)
+    recipe = recipes.with_perceptual(
+        recipe, args.perceptual, vgg16_path=args.vgg16, lpips_path=args.lpips
+    )
     plateau = None if args.patience is None else Plateau(patience=args.patience)
     stages = []
     for stage in recipe.stages:

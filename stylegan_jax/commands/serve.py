@@ -16,9 +16,8 @@ from stylegan_jax.editing.direction_files import beside, load_directions
 from stylegan_jax.editing.directions import Direction
 from stylegan_jax.editing.masks import FRAMES, FaceFrame
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import vgg16, weights
-from stylegan_jax.inversion.recipes import FeatureNets
-from stylegan_jax.io import cache
+from stylegan_jax.features import included, vgg16, weights
+from stylegan_jax.inversion.feature_nets import FeatureNets
 
 # A network that comes with the package, the data it is trained on, and its faces.
 _PORTRAITS = "portraits"
@@ -39,9 +38,9 @@ class ServeArgs:
     directions: Path | None = None
     host: str = "127.0.0.1"  # 0.0.0.0 lets other machines in; there is no password
     port: int = 7860  # 0 takes any that is free
-    # What searches compare besides pixels. auto: VGG16 if its weights are here already;
-    # vgg16: fetches them; none: pixels only.
-    perceptual: Literal["auto", "vgg16", "none"] = "auto"
+    # What searches compare besides pixels. auto: VGG16 if its weights are here already,
+    # otherwise the included network; vgg16: fetches them; none: pixels only.
+    perceptual: Literal["auto", "vgg16", "included", "none"] = "auto"
     vgg16: Path | None = None  # your own copy of the weights
     # How faces lie in the pictures, for the named parts of masks and for photographs.
     # auto: portraits if the network is known to be of them, otherwise ffhq.
@@ -90,7 +89,7 @@ def find_features(args: ServeArgs) -> FeatureNets:
     """The feature networks of searches."""
     if args.perceptual == "none":
         return FeatureNets()
-    here = cache.folder("features") / weights.VGG16.file_name
-    if args.perceptual == "auto" and args.vgg16 is None and not here.exists():
-        return FeatureNets()
-    return FeatureNets(vgg16=vgg16.load(args.vgg16))
+    here = args.vgg16 is not None or weights.cached(weights.VGG16)
+    if args.perceptual == "vgg16" or (args.perceptual == "auto" and here):
+        return FeatureNets(vgg16=vgg16.load(args.vgg16))
+    return FeatureNets(included=included.load())

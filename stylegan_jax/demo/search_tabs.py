@@ -24,6 +24,11 @@ from stylegan_jax.editing import masks
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
 
+_COMPARED = {
+    "vgg16": "Pixels and features of VGG16 are compared.",
+    "included": "Pixels and features of a small included network are compared.",
+    "none": "Only pixels are compared.",
+}
 INPAINT, SCRIBBLE = "Fill in", "Scribble"
 _PARTS = ("eyes", "brows", "nose", "mouth", "face", "hair")
 _WAITING = bar(0, 1, "Compiling; the first search takes longest")
@@ -92,11 +97,7 @@ def photograph(page: Page, tab: gr.Tab) -> None:
         return gr.Tabs(selected="Attributes"), PHOTO
 
     target = gr.State(None)
-    compared = "Pixels and features of VGG16 are compared."
-    if session.features.vgg16 is None:
-        compared = (
-            "Only pixels are compared: the server was started without VGG16's weights."
-        )
+    compared = _COMPARED[session.features.kind]
     with gr.Row():
         with gr.Column(scale=3):
             shown = gr.HTML(shown_as(None), elem_id="inverted")

@@ -64,8 +64,7 @@ def invert(
 
     With an encoder its estimate comes first, after no iterations.
     """
-    perceptual = "none" if session.features.vgg16 is None else "vgg16"
-    recipe = local.quick_recipe(session.generator, perceptual, *effort)
+    recipe = local.quick_recipe(session.generator, session.features.kind, *effort)
     target = jnp.asarray(from_uint8(photo[None]))
     yield from _followed(session, _restored(session, target, recipe), effort, stop)
 

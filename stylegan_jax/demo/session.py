@@ -19,7 +19,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.inversion.encoder import Encoder
-from stylegan_jax.inversion.recipes import NO_FEATURES, FeatureNets
+from stylegan_jax.inversion.feature_nets import NO_FEATURES, FeatureNets
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.seeds import one_hot

@@ -9,6 +9,7 @@ Differs: noise starts as that of the start code, not as N(0, 1).
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -19,15 +20,12 @@ from flax import struct
 from jax import Array
 
 from stylegan_jax.editing.rows import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
+from stylegan_jax.features.extractor import Params
 from stylegan_jax.inversion import recipes, terms
 from stylegan_jax.inversion.code import Code, drawn, stored_noise
+from stylegan_jax.inversion.feature_nets import FeatureNets, Perceptual
 from stylegan_jax.inversion.problem import Solution, fit
-from stylegan_jax.inversion.recipes import (
-    FeatureNets,
-    Perceptual,
-    Recipe,
-    with_perceptual,
-)
+from stylegan_jax.inversion.recipes import Recipe, with_perceptual
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.terms import FeatureTerm, PixelTerm, StayTerm, Term
 from stylegan_jax.io.summary import short_repr
@@ -68,23 +66,27 @@ def quick_recipe(
     perceptual: Perceptual,
     w_steps: int | None = None,
     noise_steps: int | None = None,
+    **weights: str | os.PathLike[str] | None,
 ) -> Recipe:
     """The recipe `editing` with other numbers of iterations.
 
-    Networks without noise have no stage for it.
+    Networks without noise have no stage for it. `weights` are paths, as of
+    `recipes.with_perceptual`.
     """
     found = recipes.recipe("editing", generator.resolution)
     noise_steps = noise_steps if generator.config.use_noise else 0
-    return with_perceptual(recipes.with_steps(found, w_steps, noise_steps), perceptual)
+    found = recipes.with_steps(found, w_steps, noise_steps)
+    return with_perceptual(found, perceptual, **weights)
 
 
-def inpainting_plan(perceptual: bool) -> Plan:
+def inpainting_plan(compared: Perceptual) -> Plan:
     """The search for latents of `inpaint`: the paper's 200 steps of gradient descent.
 
-    The rate is the paper's 0.8 with its perceptual term. By pixels alone the loss is
-    flatter at any resolution, and the rate is 20, as docs/results.md measures.
+    The rate is the paper's 0.8 with its perceptual term. By pixels alone, or with the
+    included network, the loss is flatter at any resolution, and the rate is 20, as
+    docs/results.md measures.
     """
-    rate = 0.8 if perceptual else 20.0
+    rate = 20.0 if compared in ("included", "none") else 0.8
     return Plan(optimizer=Optimizer(name="sgd", learning_rate=rate), steps=200)
 
 
@@ -151,7 +153,8 @@ def inpaint(
         images: `[N, H, W, C]` in [-1, 1].
         hole: `[N or 1, H, W, 1]`, above 0 is hole.
         start: by default `mean_start`; with a spread, every start has its own solution.
-        search: by default `inpainting_plan`, then 1000 iterations of noise.
+        search: by default `inpainting_plan` of VGG16 or of pixels alone, then 1000
+            iterations of noise.
         edge: a blurred mask a little larger than the hole, where noise keeps what the
             latents gave; None is the hole.
         rows: that move; by default `rows_of_18` of the paper's 1 to 9, 17 and 18.
@@ -172,7 +175,7 @@ def inpaint(
     def targets(before: Array) -> list[Term]:
         return [_pixels(images, 1 - edge), _pixels(before, edge, factor=10.0)]
 
-    plan = inpainting_plan(search.perceptual is not None)
+    plan = inpainting_plan("none" if search.perceptual is None else "vgg16")
     rate = recipes.noise_rate(generator.resolution, "inpaint")
     yield from _search(generator, start, seen, targets, search, plan, rows, rate)
 
@@ -350,13 +353,23 @@ def colour_gram(images: Array, mask: Array) -> Array:
     return moments / jnp.sum(mask, (1, 2, 3))[:, None, None]
 
 
+def _masked(
+    make: Callable[..., Term], params: Params, target: Array, mask: Array | None
+) -> Term:
+    return make(target, params, mask=mask)
+
+
 def make_perceptual(features: FeatureNets) -> MakeTerm | None:
     """The perceptual term of the available network.
 
     LPIPS and custom networks have no masked features: outside the mask images are grey.
     """
-    if (params := features.vgg16) is not None:
-        return lambda target, mask: terms.perceptual_term(target, params, mask=mask)
+    for make, params in (
+        (terms.perceptual_term, features.vgg16),
+        (terms.included_term, features.included),
+    ):
+        if params is not None:
+            return partial(_masked, make, params)
     weight = PIXEL_WEIGHT * terms.LEVELS**2
     if features.lpips is not None:
         make = partial(terms.lpips_term, params=features.lpips, weight=weight)

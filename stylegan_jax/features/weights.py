@@ -118,9 +118,18 @@ def parameters(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
     }
 
 
+def cached(source: WeightFile) -> bool:
+    """Whether the file has been fetched, or put into the cache by hand."""
+    return _place(source).exists()
+
+
+def _place(source: WeightFile) -> Path:
+    return cache.folder("features") / source.file_name
+
+
 def fetch(source: WeightFile) -> Path:
     """Path of the file in the cache, downloaded and verified if it is missing."""
-    path = cache.folder("features") / source.file_name
+    path = _place(source)
     more = "..." if len(source.sha256) < 64 else ""
     return fetching.fetch(
         path,

@@ -7,7 +7,8 @@ from stylegan_jax.data.config import DataConfig
 FOLDER = Path(__file__).parents[1] / "pretrained"
 # Training data by network; portraits as in configs/portraits32.py.
 DATA = {"portraits": DataConfig(name="portraits", portraits_size=50_000)}
-_BESIDE = ("_directions", "_encoder")  # of files for a network
+# Of files for a network, and of the one that compares images (features/included.py).
+_BESIDE = ("_directions", "_encoder", "perceptual")
 
 
 def names() -> tuple[str, ...]:

@@ -17,13 +17,8 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.inversion.encoder import Encoder, init_encoder
-from stylegan_jax.inversion.recipes import (
-    NO_FEATURES,
-    FeatureNets,
-    Stage,
-    Weights,
-    make_terms,
-)
+from stylegan_jax.inversion.feature_nets import NO_FEATURES, FeatureNets
+from stylegan_jax.inversion.recipes import Stage, Weights, make_terms
 from stylegan_jax.limits import require_not_negative, require_positive
 from stylegan_jax.networks.generator import Generator, Noise
 

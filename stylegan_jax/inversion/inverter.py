@@ -28,8 +28,9 @@ from stylegan_jax.inversion import pivotal, resuming, spaces
 from stylegan_jax.inversion.code import Code, draw_pictures, stored_noise
 from stylegan_jax.inversion.encoder import Encoder, shape_for
 from stylegan_jax.inversion.encoder import check as check_encoder
+from stylegan_jax.inversion.feature_nets import NO_FEATURES, FeatureNets
 from stylegan_jax.inversion.problem import Jitter, Solution, fit
-from stylegan_jax.inversion.recipes import NO_FEATURES, FeatureNets, Recipe, make_terms
+from stylegan_jax.inversion.recipes import Recipe, make_terms
 from stylegan_jax.inversion.results import Inversion, Progress, StageResult
 from stylegan_jax.io import images
 from stylegan_jax.io.records import to_json

@@ -21,7 +21,8 @@ from jax import Array
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import Code
-from stylegan_jax.inversion.recipes import FeatureNets, Stage, Tuning, make_terms
+from stylegan_jax.inversion.feature_nets import FeatureNets
+from stylegan_jax.inversion.recipes import Stage, Tuning, make_terms
 from stylegan_jax.inversion.solver import Moving, Optimizer, Plan, solve
 from stylegan_jax.inversion.terms import Term
 from stylegan_jax.io.summary import short_repr

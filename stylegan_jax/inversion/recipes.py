@@ -4,20 +4,20 @@ docs/inversion.md says what is published and what is inferred.
 """
 
 import dataclasses
+import logging
 import os
-from collections.abc import Iterator
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
-import jax
 from jax import Array
-from jax.sharding import Sharding
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import lpips, vgg16
-from stylegan_jax.features.extractor import FrozenNetwork, Params
-from stylegan_jax.inversion import resuming, terms
+from stylegan_jax.features import included, lpips, vgg16
+from stylegan_jax.features import weights as weight_files
+from stylegan_jax.features.extractor import FrozenNetwork
+from stylegan_jax.inversion import terms
 from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.feature_nets import FeatureNets, Perceptual
 from stylegan_jax.inversion.solver import Optimizer, Plan
 from stylegan_jax.inversion.spaces import Space, Start, Statistics
 from stylegan_jax.inversion.terms import (
@@ -28,7 +28,8 @@ from stylegan_jax.inversion.terms import (
 )
 
 T = TypeVar("T", "Stage", "Tuning")
-Perceptual = Literal["preset", "vgg16", "lpips", "own", "none"]
+_Path = str | os.PathLike[str] | None
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Weights:
     perceptual: float = 1e-5  # VGG16
     style: float = 0.0  # Gram matrices of conv3_3
     lpips: float = 0.0
+    included: float = 0.0  # the network that comes with the package
     own: float = 0.0  # your own features
     stay: float = 0.0  # distance of w from its start
     white: float = 0.0  # correlations of noise
@@ -99,6 +101,7 @@ class Recipe:
 NEAR = 2e-4
 # Both weights are 1 on images in [0, 1].
 _UNIT = 1 / LEVELS**2
+_WITH_PIXELS = ("included", "none")  # where the projector compares them too
 _EXPONENTS = {"invert": 1 / 4, "inpaint": 1 / 2, "edit": 4 / 3}
 
 
@@ -251,23 +254,44 @@ def with_steps(
     return dataclasses.replace(recipe, stages=tuple(stages))
 
 
-def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:
+def with_perceptual(
+    recipe: Recipe,
+    kind: Perceptual,
+    *,
+    vgg16_path: _Path = None,
+    lpips_path: _Path = None,
+) -> Recipe:
     """The recipe with another perceptual term of the same weight.
 
-    LPIPS is of order 1, VGG16's term of the order of levels squared. With "none" a
-    stage without pixels compares them instead.
+    LPIPS is of order 1, VGG16's term of the order of levels squared; the included
+    network's has `terms.INCLUDED_WEIGHT` beside VGG16's 1e-5. "preset" is the recipe
+    itself where the weights that it needs are given by paths or have been fetched,
+    otherwise "included", which is logged. With "none" or "included" a stage without
+    pixels compares them too.
     """
     if kind == "preset":
-        return recipe
+        if _on_this_machine(recipe, vgg16_path, lpips_path):
+            return recipe
+        _log.warning(
+            "compared by pixels and the features of the included network, since "
+            "VGG16's weights are not on this machine: `perceptual` vgg16 fetches them "
+            "(528 MB), `vgg16` FILE names a copy"
+        )
+        kind = "included"
 
     def change(old: Weights) -> Weights:
         strength = max(old.perceptual, old.lpips * _UNIT)
         return dataclasses.replace(
             old,
-            pixel=old.pixel or (10 * strength if kind == "none" else 0.0),
+            pixel=old.pixel or (10 * strength if kind in _WITH_PIXELS else 0.0),
             perceptual=strength if kind == "vgg16" else 0.0,
             style=old.style if kind == "vgg16" else 0.0,
             lpips=(old.lpips or strength / _UNIT) if kind == "lpips" else 0.0,
+            included=(
+                terms.INCLUDED_WEIGHT * strength / Weights.perceptual
+                if kind == "included"
+                else 0.0
+            ),
             own=strength if kind == "own" else 0.0,
         )
 
@@ -279,35 +303,17 @@ def with_perceptual(recipe: Recipe, kind: Perceptual) -> Recipe:
     return dataclasses.replace(recipe, stages=stages, tuning=tuning)
 
 
+def _on_this_machine(recipe: Recipe, vgg16_path: _Path, lpips_path: _Path) -> bool:
+    """Whether the weights that a recipe needs are given or have been fetched."""
+    wanted = recipe.weights
+    of_lpips = any(x.lpips for x in wanted)
+    looks = of_lpips or any(x.perceptual or x.style for x in wanted)
+    needed = [(weight_files.VGG16, vgg16_path)] if looks else []
+    needed += [(weight_files.LPIPS["vgg"], lpips_path)] if of_lpips else []
+    return all(path or weight_files.cached(source) for source, path in needed)
+
+
 # --- Objectives ----------------------------------------------------------------------
-
-_Path = str | os.PathLike[str] | None
-
-
-class FeatureNets(NamedTuple):
-    """Frozen networks that compare images; None is unused."""
-
-    vgg16: Params | None = None
-    lpips: Params | None = None
-    own: FrozenNetwork | None = None
-
-    def put(self, sharding: Sharding) -> "FeatureNets":
-        """The networks on other devices."""
-        own = self.own
-        vgg16, lpips = jax.device_put((self.vgg16, self.lpips), sharding)
-        if own is not None:
-            own = dataclasses.replace(own, params=jax.device_put(own.params, sharding))
-        return FeatureNets(vgg16, lpips, own)
-
-    def contents(self) -> Iterator[bytes]:
-        """Bytes of the networks, for `resuming.identity`."""
-        yield from resuming.contents((self.vgg16, self.lpips))
-        if self.own is not None:
-            yield self.own.name.encode()
-            yield from resuming.contents(self.own.params)
-
-
-NO_FEATURES = FeatureNets()
 
 
 def load_features(
@@ -324,7 +330,7 @@ def load_features(
     """
     wanted = {
         name: any(getattr(weights, name) for weights in recipe.weights)
-        for name in ("perceptual", "style", "lpips", "own")
+        for name in ("perceptual", "style", "lpips", "included", "own")
     }
     if wanted["own"] and own is None:
         raise UserError("`perceptual` own needs `features` FILE, a network of your own")
@@ -335,12 +341,14 @@ def load_features(
             lpips.load(trunk=vgg16_path, linear=lpips_path)
             if wanted["lpips"]
             else None,
+            included.load() if wanted["included"] else None,
             own if wanted["own"] else None,
         )
     except UserError as error:
         raise UserError(
-            f"{error}; or invert without it: `perceptual` none (pixels only), or "
-            "`perceptual` own `features` FILE"
+            f"{error}; or invert without it: `perceptual` included (the network that "
+            "comes with the package), `perceptual` none (pixels only), or `perceptual` "
+            "own `features` FILE"
         ) from error
 
 
@@ -363,6 +371,7 @@ def make_terms(
         ("perceptual", "vgg16", partial(terms.perceptual_term, layers=stage.layers)),
         ("style", "vgg16", terms.style_term),
         ("lpips", "lpips", terms.lpips_term),
+        ("included", "included", terms.included_term),
         ("own", "own", terms.feature_term),
     ):
         weight, loaded = getattr(weights, field), getattr(features, network)

@@ -25,7 +25,7 @@ from flax import struct
 from jax import Array
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.features import lpips, vgg16
+from stylegan_jax.features import included, lpips, vgg16
 from stylegan_jax.features.extractor import FrozenNetwork, Params
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.spaces import Statistics, squared_deviation
@@ -39,6 +39,8 @@ IMAGE2STYLEGAN_LAYERS = (1, 3, 13, 20)
 # ... conv1_1, conv1_2, conv2_2, conv3_3 of its second part, and conv3_3 for style.
 IMAGE2STYLEGAN2_LAYERS = (1, 3, 8, 15)
 STYLE_LAYERS = (15,)
+# Of the included network beside 1e-5 of pixels: docs/results.md measures it.
+INCLUDED_WEIGHT = 0.01
 # Side of the images that feature networks get.
 FEATURE_RESOLUTION = 256
 
@@ -135,8 +137,32 @@ def perceptual_term(
 
 
 def _perceptual(term: FeatureTerm, images: Array) -> Array:
-    found = vgg_features(term.params, images, term.layers)
-    loss = jnp.zeros(images.shape[0])
+    return _squares(term, vgg_features(term.params, images, term.layers))
+
+
+def included_term(
+    target: Array,
+    params: Params,
+    *,
+    mask: Array | None = None,
+    weight: Array | float = INCLUDED_WEIGHT,
+) -> FeatureTerm:
+    """As `perceptual_term`, by the network of `features.included.load`.
+
+    A pixel's features have a mean square of 1, so that the sum of the three layers is
+    at most 6.
+    """
+    found = included.features(params, seen(target))
+    return FeatureTerm(found, weight, params, _included, masks_like(mask, found))
+
+
+def _included(term: FeatureTerm, images: Array) -> Array:
+    return _squares(term, included.features(term.params, seen(images)))
+
+
+def _squares(term: FeatureTerm, found: Sequence[Array]) -> Array:
+    """Masked mean squares of each layer's differences, their sum `[N]`."""
+    loss = jnp.zeros(found[0].shape[0])
     for j, (a, b) in enumerate(zip(found, term.target, strict=True)):
         difference = a - b if term.masks is None else term.masks[j] * (a - b)
         loss += jnp.mean(difference**2, (1, 2, 3))
@@ -225,13 +251,18 @@ def vgg_features(
 
 
 def as_rgb(images: Array) -> Array:
-    """`[N, H, W, 1 or 3]` as three channels; UserError for others."""
-    if images.shape[-1] not in (1, 3):
-        count = images.shape[-1]
+    """`[N, H, W, 1 to 4]` as three channels, the transparent laid over grey.
+
+    UserError for images of more channels.
+    """
+    count = images.shape[-1]
+    if count > 4:
         raise UserError(
             f"images of {count} channels have no features or colours to compare, only "
-            "those of 1 and 3: leave perceptual terms out"
+            "those of 1 to 4: leave perceptual terms out"
         )
+    if count in (2, 4):
+        images = images[..., :-1] * (images[..., -1:] + 1) / 2
     return jnp.repeat(images, 3, -1) if images.shape[-1] == 1 else images
 
 

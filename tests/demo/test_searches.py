@@ -13,8 +13,9 @@ from stylegan_jax.demo.session import Sample, Session
 from stylegan_jax.editing import local, masks
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.encoder import init_encoder
+from stylegan_jax.inversion.feature_nets import NO_FEATURES
 from stylegan_jax.inversion.problem import fit
-from stylegan_jax.inversion.recipes import NO_FEATURES, make_terms
+from stylegan_jax.inversion.recipes import make_terms
 from stylegan_jax.inversion.solver import last
 from stylegan_jax.io import images
 

@@ -71,9 +71,10 @@ def test_the_network_in_the_package_is_the_default_and_its_faces_are_drawn(
 
 def test_weights_are_looked_for_and_not_fetched(network, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "folder", lambda _: tmp_path)
-    for choice in ("auto", "none"):
+    kinds = {"auto": "included", "included": "included", "none": "none"}
+    for choice, kind in kinds.items():
         args = serve.ServeArgs(network=network, perceptual=choice)
-        assert serve.find_features(args).vgg16 is None
+        assert serve.find_features(args).kind == kind
 
 
 def test_a_port_that_is_taken_is_said_so():

@@ -177,8 +177,8 @@ def test_rates_are_of_the_resolution_and_of_what_is_compared():
     assert {noise_rate(1024, purpose) for purpose in purposes} == {5}
     found = [noise_rate(32, purpose) for purpose in purposes]
     np.testing.assert_allclose(found, 5 * 2.0 ** (-5 * np.array([1 / 4, 1 / 2, 4 / 3])))
-    plans = [local.inpainting_plan(perceptual) for perceptual in (True, False)]
-    assert [plan.optimizer.learning_rate for plan in plans] == [0.8, 20.0]
+    plans = [local.inpainting_plan(kind) for kind in ("vgg16", "included", "none")]
+    assert [plan.optimizer.learning_rate for plan in plans] == [0.8, 20.0, 20.0]
     assert {(plan.optimizer.name, plan.steps) for plan in plans} == {("sgd", 200)}
 
 

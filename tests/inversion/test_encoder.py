@@ -17,8 +17,9 @@ from stylegan_jax.inversion import encoder_training
 from stylegan_jax.inversion.code import draw, draw_pictures
 from stylegan_jax.inversion.encoder import init_encoder
 from stylegan_jax.inversion.encoder_training import EncoderConfig, train_encoder
+from stylegan_jax.inversion.feature_nets import NO_FEATURES
 from stylegan_jax.inversion.inverter import invert
-from stylegan_jax.inversion.recipes import NO_FEATURES, Weights, recipe, with_steps
+from stylegan_jax.inversion.recipes import Weights, recipe, with_steps
 from stylegan_jax.io.images import from_uint8
 
 SIZES = {"channel_base": 64, "channel_max": 16, "hidden": 32}

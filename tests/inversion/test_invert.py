@@ -9,22 +9,24 @@ import pytest
 
 from stylegan_jax.distributed import parallel
 from stylegan_jax.errors import UserError
+from stylegan_jax.features import weights
 from stylegan_jax.features.extractor import FrozenNetwork
-from stylegan_jax.inversion import resuming, spaces
+from stylegan_jax.inversion import resuming, spaces, terms
+from stylegan_jax.inversion.feature_nets import NO_FEATURES, FeatureNets
 from stylegan_jax.inversion.inverter import invert
 from stylegan_jax.inversion.recipes import (
-    NO_FEATURES,
     RECIPES,
-    FeatureNets,
     Recipe,
     Stage,
     Weights,
+    load_features,
     make_terms,
     noise_rate,
     recipe,
     with_perceptual,
 )
 from stylegan_jax.inversion.solver import Optimizer, Plan
+from stylegan_jax.io import cache, fetch
 
 FEW = Plan(steps=12, optimizer=Optimizer(learning_rate=0.05))
 PIXELS = Weights(perceptual=0.0)
@@ -171,6 +173,46 @@ def test_recipes_have_the_published_numbers():
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_without_vgg16_presets_take_the_included_network_and_say_so(
+    name, tmp_path, monkeypatch, caplog
+):
+    """And fetch nothing."""
+    monkeypatch.setattr(cache, "folder", lambda _: tmp_path)
+    monkeypatch.setattr(fetch, "fetch", lambda *_, **__: pytest.fail("fetches"))
+    preset = RECIPES[name]
+    found = with_perceptual(preset, "preset")
+    looks = any(w.perceptual or w.lpips for w in preset.weights)
+    assert found == with_perceptual(preset, "included" if looks else "preset")
+    assert ("the included network" in caplog.text) == looks
+    assert ("`perceptual` vgg16 fetches them" in caplog.text) == looks
+    if not looks:
+        assert found == preset
+    for before, after in zip(preset.weights, found.weights, strict=True):
+        strength = max(before.perceptual / 1e-5, before.lpips / 255**2 / 1e-5)
+        assert after.included == pytest.approx(terms.INCLUDED_WEIGHT * strength)
+        assert after.perceptual == after.lpips == after.style == 0 < after.pixel
+    features = load_features(found)
+    assert features.kind == ("included" if looks else "none")
+
+
+def test_presets_take_vgg16_where_it_is(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(cache, "folder", lambda _: tmp_path)
+    preset, projector = RECIPES["editing"], RECIPES["stylegan2-projector"]
+    mine = {"vgg16_path": tmp_path / "mine.pth"}
+    assert with_perceptual(preset, "preset", **mine) is preset
+    assert with_perceptual(projector, "preset", **mine) is not projector
+    mine["lpips_path"] = tmp_path / "lpips.pth"
+    assert with_perceptual(projector, "preset", **mine) is projector
+    caplog.clear()
+    (tmp_path / weights.VGG16.file_name).touch()
+    assert with_perceptual(preset, "preset") is preset
+    assert with_perceptual(projector, "preset") is not projector
+    (tmp_path / weights.LPIPS["vgg"].file_name).touch()
+    assert with_perceptual(projector, "preset") is projector
+    assert caplog.text.count("the included network") == 1
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_without_features_every_stage_looks_at_pixels(name, small, targets_4, start_4):
     statistics = spaces.w_statistics(small, count=50)
     for stage in with_perceptual(RECIPES[name], "none").stages:
@@ -213,6 +255,7 @@ def test_other_weights_of_other_networks_are_other_work():
         FeatureNets(vgg16=one),
         FeatureNets(vgg16=other),
         FeatureNets(lpips=one),
+        FeatureNets(included=one),
         FeatureNets(own=network(1.0)),
         FeatureNets(own=network(2.0)),
         FeatureNets(own=network(1.0, "others")),

@@ -10,9 +10,9 @@ import pytest
 
 from stylegan_jax.inversion import pivotal, spaces
 from stylegan_jax.inversion.code import draw
+from stylegan_jax.inversion.feature_nets import NO_FEATURES
 from stylegan_jax.inversion.inverter import invert
 from stylegan_jax.inversion.recipes import (
-    NO_FEATURES,
     Tuning,
     Weights,
     make_terms,

@@ -145,8 +145,8 @@ def test_large_images_are_shrunk_by_the_mean_and_grey_ones_coloured():
     assert seen.shape == (1, 256, 256, 3)
     expected = np.asarray(image)[0, 6:8, 10:12, 0].mean()
     np.testing.assert_allclose(seen[0, 3, 5], expected, rtol=1e-5)
-    with pytest.raises(ValueError, match="4 channels"):
-        terms.seen(jnp.zeros((1, 8, 8, 4)))
+    with pytest.raises(ValueError, match="5 channels"):
+        terms.seen(jnp.zeros((1, 8, 8, 5)))
 
 
 def test_features_of_your_own_are_compared_by_their_mean_square():
