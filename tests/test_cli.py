@@ -276,7 +276,9 @@ def run(capsys, monkeypatch):
     """Runs a function as a command; returns its status and what it said."""
 
     def run(main):
-        monkeypatch.setattr(logging.getLogger(), "handlers", [])
+        # What absl installs when Orbax is imported.
+        taken = [logging.StreamHandler(sys.stderr)]
+        monkeypatch.setattr(logging.getLogger(), "handlers", taken)
         status = leaves(running.run_main, main)
         return status, *capsys.readouterr()
 

@@ -75,10 +75,13 @@ def _run_main(main: Callable[[], object]) -> NoReturn:
 def _warn_on_stderr() -> None:
     # This handler looks sys.stderr up at every line, so warnings appear above a live
     # display; the one that libraries would install keeps the stream of its birth.
-    handler = logging.lastResort
-    if handler is not None and not logging.getLogger().handlers:
+    handler, root = logging.lastResort, logging.getLogger()
+    for other in root.handlers[:]:
+        if type(other) is logging.StreamHandler:  # of `basicConfig`: absl, by Orbax
+            root.removeHandler(other)
+    if handler is not None and not root.handlers:
         handler.setFormatter(_Formatter("%(levelname)s: %(message)s"))
-        logging.getLogger().addHandler(handler)
+        root.addHandler(handler)
 
 
 def _leave(status: int, *, together: bool = False) -> NoReturn:
