@@ -44,7 +44,7 @@ def get_config(member: str = "stylegan") -> sg.Config:
         loss=sg.LossConfig(r1_gamma=0.1),
         optimizer=sg.OptimizerConfig(learning_rate=0.002, ema_kimg=1),
         schedule=sg.ScheduleConfig(
-            stable_kimg=1, fade_kimg=1, total_kimg=12, batch_size=8
+            stable_kimg=1, fade_kimg=1, total_kimg=16, batch_size=8
         ),
         checkpoint=sg.CheckpointConfig(every_kimg=2, keep_every_kimg=2),
         run=sg.RunConfig(tick_kimg=1, grid_ticks=4),
