@@ -7,6 +7,7 @@ import pytest
 
 from stylegan_jax.commands.inputs import Reader
 from stylegan_jax.data.portraits import source
+from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.io import images
 from stylegan_jax.ops.latents import latents_of_seed
@@ -70,3 +71,14 @@ def test_seeds_of_conditional_networks_name_their_class():
     for word in ("seed:4", "seed:4:class=3", "seed:4:size=1"):
         (reason,) = reader.read([word])[1]
         assert f"{word}: this network has 3 classes: seed:4:class=0 to 2" in reason
+
+
+def test_a_code_of_a_tuned_network_asks_for_it(reader, tmp_path, capsys):
+    path = tmp_path / "me.safetensors"
+    codes.save(path, tiny.code(reader.generator), {})
+    tuned = tiny.generator(tiny.MODEL_8, seed=4)
+    exported.save(tmp_path / "me_network.safetensors", tuned)
+    assert not reader.read([str(path)])[1]
+    assert f"give {tmp_path / 'me_network.safetensors'} as" in capsys.readouterr().err
+    Reader(generator=tuned).read([str(path)])
+    assert not capsys.readouterr().err

@@ -118,6 +118,12 @@ def is_network(path: Path) -> bool:
     return name != path.name and path.with_name(f"{name}.safetensors").exists()
 
 
+def network_of(path: Path) -> Path | None:
+    """The tuned network beside the file of an image's code, or None."""
+    network = path.with_name(f"{path.stem}{_NETWORK}")
+    return network if network.exists() else None
+
+
 def is_done(outdir: Path, name: str, about: dict[str, Any]) -> bool:
     """Whether an image's files exist; UserError if of another image or settings."""
     path = outdir / f"{name}.safetensors"
