@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-from stylegan_jax import loading
 from stylegan_jax.commands.figure_flags import Drawn, Figure, Moving
 from stylegan_jax.commands.flag_groups import parse_seeds
 from stylegan_jax.errors import UserError
@@ -77,7 +76,8 @@ class Family(Figure):
     score: str | None = None  # by default the first that all runs recorded
 
     def draw(self, studio: Studio) -> Drawn:
-        runs = (loading.located(self.network), *self.beside)
+        runs = (self.run, *self.beside)
         names = ("titles", "score", "psi", "columns", "batch_size", "cell")
         options = {name: getattr(self, name) for name in names}
+        options["label"] = studio.label
         return family_rows.family(runs, parse_seeds(self.seeds), **options)

@@ -20,6 +20,7 @@ def family(
     titles: Sequence[str] = (),
     score: str | None = None,
     columns: int = 12,
+    label: np.ndarray | None = None,
     psi: float = 1.0,
     batch_size: int = 8,
     cell: int = 96,
@@ -27,9 +28,10 @@ def family(
     """Samples of each run's newest checkpoint above images of the data, `[H, W, 3]`.
 
     `titles` are by default the names of the runs. `score` is one that all runs have for
-    these checkpoints, by default the first. The page is uint8; the data is the first
-    run's. Raises UserError for runs without a checkpoint, a `score` that one of them
-    lacks, and another number of titles.
+    these checkpoints, by default the first. `label` is `[1, label_size]` of conditional
+    networks. The page is uint8; the data is the first run's. Raises UserError for runs
+    without a checkpoint, a `score` that one of them lacks, and another number of
+    titles.
     """
     if titles and len(titles) != len(runs):
         raise UserError(f"{len(titles)} `titles` for {len(runs)} runs; give each one")
@@ -51,7 +53,7 @@ def family(
     rows: list[list[np.ndarray | None]] = []
     labels, studio = [], None
     for i, (run, nimg) in enumerate(zip(runs, newest, strict=True)):
-        studio = Studio(loading.load(run), batch_size=batch_size, cell=cell)
+        studio = Studio(loading.load(run), label, batch_size=batch_size, cell=cell)
         drawn = studio.draw(studio.ws(seeds, psi=psi))
         cells = [*drawn, *[None] * (count * columns - len(seeds))]
         rows += [cells[j * columns :][:columns] for j in range(count)]

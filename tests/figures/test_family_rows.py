@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+import types
+from typing import Any
 
 import numpy as np
 import pytest
 
 import stylegan_jax
+from stylegan_jax.commands.figure_run_flags import Family
 from stylegan_jax.data.portraits.source import Portraits
 from stylegan_jax.errors import UserError
+from stylegan_jax.figures import family_rows
 from stylegan_jax.figures.family_rows import family
 from stylegan_jax.figures.studio import Studio
 from stylegan_jax.training.schedule import ScheduleConfig
@@ -66,6 +70,30 @@ def test_titles_and_scores_are_beside_the_rows(runs, labels):
     a, b = "A 2018, 0 kimg: 8.2", "B 2014, 3 kimg: 80.0"
     assert labels["row_labels"] == [a, b, "data"]
     assert labels["column_groups"] == [("fid5k", 1)]
+
+
+def test_samples_of_conditional_runs_are_of_the_class(tmp_path, cells):
+    model = dataclasses.replace(tiny.MODEL_8, label_size=3)
+    run = tiny.start_run(tmp_path / "run", model, {100: {"resolution": 8}})
+    label = np.eye(1, 3, 2, dtype=np.float32)
+    family([run], [0, 1], label=label, cell=8)
+    studio = Studio(stylegan_jax.load(run), label)
+    expected = studio.draw(studio.ws([0, 1], psi=1.0))
+    assert np.array_equal(cells[0][:2], expected)
+
+
+def test_the_command_draws_the_run_of_a_checkpoint_and_the_class(runs, monkeypatch):
+    given: dict[str, Any] = {}
+
+    def recording(runs, seeds, **options):
+        given.update(options, runs=runs)
+
+    monkeypatch.setattr(family_rows, "family", recording)
+    (checkpoint,) = (runs[1] / "checkpoints").glob("nimg_*")
+    figure = Family(network=str(checkpoint), outdir=runs[0], beside=(runs[0],))
+    studio: Any = types.SimpleNamespace(label="a class")
+    figure.draw(studio)
+    assert given["runs"] == (runs[1], runs[0]) and given["label"] == "a class"
 
 
 def test_mistakes_are_explained(runs, tmp_path):
