@@ -5,9 +5,10 @@
 Every folder of images is inverted in each way, by pixels alone. `own` is the change of
 an attribute's logit by its direction, two standard deviations up, `others` the mean of
 what the other logits change, without sign, both in standard deviations of the samples'
-logits and over all directions; samples of the network come first. `like` is the cosine
-similarity of the classifier's features of image and reconstruction, `like, edited` of
-the reconstruction and the edited picture.
+logits and over all directions; samples of the network come first. `features` is the
+squared difference of the included perceptual network's features, 0 to 6, `like` the
+cosine similarity of the classifier's features of image and reconstruction, `like,
+edited` of the reconstruction and the edited picture.
 """
 
 import argparse
@@ -26,8 +27,9 @@ from stylegan_jax.classifiers.classifier import Classifier
 from stylegan_jax.editing import rescoring
 from stylegan_jax.editing.direction_files import directions_of
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.features import included
 from stylegan_jax.inversion import encoder as encoders
-from stylegan_jax.inversion import photos, recipes
+from stylegan_jax.inversion import photos, recipes, terms
 from stylegan_jax.inversion.code import Code, draw
 from stylegan_jax.inversion.encoder import Encoder
 from stylegan_jax.inversion.inverter import invert
@@ -39,7 +41,17 @@ from stylegan_jax.metrics.reconstruction import report
 from stylegan_jax.networks.generator import Generator
 
 _AMOUNT = 2.0  # of an edit, in standard deviations
-_HEADINGS = ("images", "way", "PSNR", "SSIM", "like", "own", "others", "like, edited")
+_HEADINGS = (
+    "images",
+    "way",
+    "PSNR",
+    "SSIM",
+    "features",
+    "like",
+    "own",
+    "others",
+    "like, edited",
+)
 _PIXELS = Weights(perceptual=0.0)
 
 
@@ -119,6 +131,13 @@ def edited(way: Way, step: np.ndarray) -> Iterator[jnp.ndarray]:
         yield draw(network, Code(jnp.asarray(code.ws) + step[None], code.noise))
 
 
+def perceptual(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Distance `[N]` of uint8 images in the included network's features, 0 to 6."""
+    x, y = (jnp.asarray(images.from_uint8(side)) for side in (a, b))
+    term = terms.included_term(x, included.load(), weight=1.0)
+    return np.asarray(term.distance(term, y))
+
+
 def scores(
     way: Way,
     targets: np.ndarray,
@@ -147,6 +166,7 @@ def scores(
     return {
         "PSNR": float(found["psnr"].mean()),
         "SSIM": float(found["ssim_gaussian"].mean()),
+        "features": float(perceptual(targets, way.pictures).mean()),
         "like": float(found["identity"].mean()),
         "own": float(mine.mean()),
         "others": float((others / (len(classifiers) - 1)).mean()),
@@ -193,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     others = others / (len(classifiers) - 1)
     print("| " + " | ".join(_HEADINGS) + " |\n" + "|---" * len(_HEADINGS) + "|")
     print(
-        f"| samples | | | | | {mine.mean():.2f} | {others.mean():.2f} | |", flush=True
+        f"| samples | | | | | | {mine.mean():.2f} | {others.mean():.2f} | |", flush=True
     )
     rows: list[dict[str, Any]] = []
     shown: list[np.ndarray] = []

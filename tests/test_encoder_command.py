@@ -109,6 +109,8 @@ def test_mistakes_are_named(network, tmp_path):
         invert.main([*instant, "--starts", "mean"])
     with pytest.raises(UserError, match="instant has no search to film"):
         invert.main([*instant, "--video"])
+    with pytest.raises(UserError, match="searches by L-BFGS"):
+        invert.main([*instant, "--steps", "3", "--learning-rate", "0.1"])
     plain = dataclasses.replace(tiny.MODEL_8, use_styles=False)
     exported.save(other, tiny.generator(plain))
     with pytest.raises(UserError, match="needs a network with styles"):

@@ -201,6 +201,11 @@ def make_recipe(
         weights = {name: getattr(args, f"{name}_weight") for name in _WEIGHTS}
         if stage.moves == "noise":
             rate, weights = args.noise_learning_rate, {"pixel": args.noise_pixel_weight}
+        if rate is not None and stage.plan.optimizer.name == "lbfgs":
+            raise UserError(
+                f"--learning-rate {rate}: the preset {args.preset} searches by L-BFGS, "
+                "which finds the length of its steps; leave --learning-rate out"
+            )
         optimizer = _replace(stage.plan.optimizer, learning_rate=rate)
         plan = _replace(stage.plan, optimizer=optimizer, plateau=plateau)
         weights = _replace(stage.weights, **weights)

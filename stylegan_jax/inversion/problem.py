@@ -165,6 +165,8 @@ def fit(
         raise UserError(f"space {space!r} is not one of {', '.join(SPACES)}")
     if jitter is not None and space.startswith("z"):
         raise UserError(f"jitter is of w; it does not go with the space {space}")
+    if jitter is not None and plan.optimizer.name == "lbfgs":
+        raise UserError("L-BFGS compares losses, which jitter shifts; take adam")
     if moves != "latent" and not generator.config.use_noise:
         raise UserError("this network has no noise to optimise; leave that stage out")
     moving: dict[str, Any] = {}

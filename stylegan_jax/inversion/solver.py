@@ -1,7 +1,8 @@
 """Minimisation of a loss per image, all images at once, in chunks of iterations.
 
-Images do not affect each other: losses are summed and Adam is elementwise. Each keeps
-its own best, stops on its own plateau, or at a loss that is not finite.
+Images do not affect each other: losses are summed, and optimizers are elementwise or
+of each image. Each keeps its own best, stops on its own plateau, or at a loss that is
+not finite.
 """
 
 import collections
@@ -20,6 +21,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.inversion import quasi_newton
+from stylegan_jax.inversion.quasi_newton import choose
 from stylegan_jax.io.summary import short_repr
 
 Moving = Any  # a tree of arrays, [N, ...] each
@@ -40,23 +43,27 @@ class Problem(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Adam, or gradient descent, and its learning rate over the iterations.
+    """Adam, gradient descent or L-BFGS, and the learning rate over the iterations.
 
-    The defaults are those of Image2StyleGAN.
+    The defaults are those of Image2StyleGAN. L-BFGS takes steps of its own length, so
+    that only `memory` counts; it is for losses without random numbers, of latents.
     """
 
-    name: Literal["adam", "sgd"] = "adam"
+    name: Literal["adam", "sgd", "lbfgs"] = "adam"
     learning_rate: float = 0.01
     b1: float = 0.9
     b2: float = 0.999
     eps: float = 1e-8
     warmup: float = 0.0  # share of the iterations with a linear rise
     cooldown: float = 0.0  # share of the iterations with a cosine descent to 0
+    memory: int = 100  # of L-BFGS: past steps, each twice as large as the variables
 
     def __post_init__(self) -> None:
         shares = self.warmup, self.cooldown
-        if self.name not in ("adam", "sgd"):
-            raise UserError(f"optimizer {self.name!r} is not adam or sgd")
+        if self.name not in ("adam", "sgd", "lbfgs"):
+            raise UserError(f"optimizer {self.name!r} is not adam, sgd or lbfgs")
+        if self.memory < 1:
+            raise UserError(f"a memory of {self.memory} steps: 1 at least")
         if not (self.learning_rate > 0 and self.eps > 0):
             raise UserError(
                 f"learning rate {self.learning_rate} and eps {self.eps} must be above 0"
@@ -77,12 +84,15 @@ class Optimizer:
             rate *= jnp.minimum(1.0, progress / self.warmup)
         return rate
 
-    def transformation(self, steps: ArrayLike) -> optax.GradientTransformation:
-        """The optax form, for `steps` iterations."""
+    def transformation(self, steps: ArrayLike) -> optax.GradientTransformationExtraArgs:
+        """The optax form, for `steps` iterations; takes losses `[N]` as `value`."""
         rate = partial(self.rate, steps=steps)
+        if self.name == "lbfgs":
+            return quasi_newton.lbfgs(self.memory)
         if self.name == "sgd":
-            return optax.sgd(rate)
-        return optax.adam(rate, self.b1, self.b2, self.eps)
+            return optax.with_extra_args_support(optax.sgd(rate))
+        adam = optax.adam(rate, self.b1, self.b2, self.eps)
+        return optax.with_extra_args_support(adam)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -242,7 +252,7 @@ def _keep_last(problem: Problem, state: State) -> State:
     usable = jnp.stack(finite).all(0)
     return dataclasses.replace(
         state,
-        best=_where(usable, state.moving, state.best),
+        best=choose(usable, state.moving, state.best),
         best_loss=jnp.where(usable, losses, state.best_loss),
     )
 
@@ -279,13 +289,13 @@ def run_chunk(
         gradient, losses = jax.grad(objective, has_aux=True)(state.moving, state.step)
         state = _judge(state, losses, plateau)
         updates, opt_state = transformation.update(
-            gradient, state.opt_state, state.moving
+            gradient, state.opt_state, state.moving, value=losses
         )
         moved = problem.project(optax.apply_updates(state.moving, updates))
         state = dataclasses.replace(
             state,
             step=state.step + 1,
-            moving=_where(state.stopped, state.moving, moved),
+            moving=choose(state.stopped, state.moving, moved),
             opt_state=opt_state,
         )
         return state, history.at[i].set(losses)
@@ -298,7 +308,7 @@ def _judge(state: State, losses: Array, plateau: Plateau | None) -> State:
     running = ~state.stopped
     finite = jnp.isfinite(losses)
     better = running & finite & (losses < state.best_loss)
-    best = _where(better, state.moving, state.best)
+    best = choose(better, state.moving, state.best)
     failed = state.failed | (running & ~finite)
     stopped = state.stopped | failed
     mark, waited = state.mark, state.waited
@@ -311,7 +321,7 @@ def _judge(state: State, losses: Array, plateau: Plateau | None) -> State:
     return dataclasses.replace(
         state,
         # A failed image returns to its best.
-        moving=_where(failed, best, state.moving),
+        moving=choose(failed, best, state.moving),
         best=best,
         best_loss=jnp.where(better, losses, state.best_loss),
         mark=mark,
@@ -320,10 +330,3 @@ def _judge(state: State, losses: Array, plateau: Plateau | None) -> State:
         failed=failed,
         steps=state.steps + ~stopped,
     )
-
-
-def _where(images: Array, yes: Moving, no: Moving) -> Moving:
-    def choose(a: Array, b: Array) -> Array:
-        return jnp.where(images.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(choose, yes, no)

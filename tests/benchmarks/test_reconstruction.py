@@ -6,8 +6,9 @@ import pytest
 
 from benchmarks import reconstruction
 from stylegan_jax.editing.directions import Direction
+from stylegan_jax.features import included
 from stylegan_jax.inversion.code import Code, draw
-from stylegan_jax.io.images import to_uint8
+from stylegan_jax.io.images import from_uint8, to_uint8
 from tests import tiny
 
 
@@ -50,6 +51,12 @@ def test_changes_by_edits_are_in_deviations_and_over_all_directions(monkeypatch)
     others = abs(changes[0, 0]) + abs(changes[1, 1])
     assert row["others"] == pytest.approx(others / 2, rel=1e-3)
     assert (row["PSNR"], row["SSIM"]) == (30.0, 0.5)
+    net = included.load()
+    x, y = (
+        included.features(net, jnp.asarray(from_uint8(a))) for a in (targets, pictures)
+    )
+    parts = [np.square(a - b).mean() for a, b in zip(x, y, strict=True)]
+    assert row["features"] == pytest.approx(np.sum(parts), rel=1e-3)
     assert row["like"] == pytest.approx(0.1)  # of image and reconstruction
     np.testing.assert_array_equal(seen[0], (targets, pictures))
     assert row["like, edited"] == pytest.approx(0.25)  # two directions

@@ -188,6 +188,7 @@ def test_mistakes_are_named(generator, targets, start):
         generator, config=dataclasses.replace(generator.config, use_noise=False)
     )
     jitter = Jitter(jnp.float32(1), jax.random.split(jax.random.key(0), 3))
+    newton = Plan(optimizer=Optimizer(name="lbfgs"))
     fewer, less = Code(start.ws[:, :2], start.noise), Code(start.ws, start.noise[1:])
     none = Code(start.ws, ())
     mean = [lambda images, code: jnp.mean(images)]
@@ -198,6 +199,7 @@ def test_mistakes_are_named(generator, targets, start):
         (generator, less, {}, "another network"),
         (silent, none, {"moves": "noise"}, "no noise"),
         (generator, start, {"space": "z", "jitter": jitter}, "jitter is of w"),
+        (generator, start, {"plan": newton, "jitter": jitter}, "take adam"),
         (generator, start, {"terms": mean}, r"returns \[\], not one number per image"),
     ]:
         with pytest.raises(UserError, match=message):

@@ -184,7 +184,7 @@ def test_searches_of_any_length_are_one_program():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Optimizer(name="lbfgs"), "lbfgs"),  # type: ignore[arg-type]
+        (lambda: Optimizer(name="newton"), "newton"),  # type: ignore[arg-type]
         (lambda: Optimizer(learning_rate=0.0), "above 0"),
         (lambda: Optimizer(warmup=2.0), "shares"),
         (lambda: Plateau(patience=0), "patience 0"),
