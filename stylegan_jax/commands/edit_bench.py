@@ -18,7 +18,7 @@ from stylegan_jax.commands.edit_flags import Flags
 from stylegan_jax.commands.flag_groups import layers_of
 from stylegan_jax.commands.inputs import Item, Reader
 from stylegan_jax.editing import local
-from stylegan_jax.editing.local import Edit, Search, make_perceptual, quick_recipe
+from stylegan_jax.editing.local import Edit, Search, quick_recipe
 from stylegan_jax.editing.mixing import concatenate
 from stylegan_jax.editing.paste import Place
 from stylegan_jax.editing.rows import parse_rows
@@ -171,7 +171,7 @@ class Workbench:
         """
         if self.flags.w_steps is not None:
             plan = dataclasses.replace(plan, steps=self.flags.w_steps)
-        search = Search(perceptual=make_perceptual(self.features), w=plan)
+        search = Search(features=self.features, w=plan)
         if self.flags.noise_steps is not None:
             search = dataclasses.replace(search, noise_steps=self.flags.noise_steps)
         inputs = [

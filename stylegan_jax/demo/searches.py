@@ -16,7 +16,7 @@ from jax import Array
 
 from stylegan_jax.demo.session import Session, Source
 from stylegan_jax.editing import local, masks
-from stylegan_jax.editing.local import Edit, Search, make_perceptual
+from stylegan_jax.editing.local import Edit, Search
 from stylegan_jax.errors import UserError
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.inversion.problem import fit
@@ -122,7 +122,7 @@ def scribble(
 
 def _search(session: Session, plan: Plan, effort: Effort) -> Search:
     return Search(
-        perceptual=make_perceptual(session.features),
+        features=session.features,
         w=dataclasses.replace(plan, steps=effort.latents),
         noise_steps=effort.noise,
     )

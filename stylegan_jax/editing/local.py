@@ -23,7 +23,11 @@ from stylegan_jax.editing.rows import INPAINTING_ROWS, SCRIBBLE_ROWS, rows_of_18
 from stylegan_jax.features.extractor import Params
 from stylegan_jax.inversion import recipes, terms
 from stylegan_jax.inversion.code import Code, drawn, stored_noise
-from stylegan_jax.inversion.feature_nets import FeatureNets, Perceptual
+from stylegan_jax.inversion.feature_nets import (
+    NO_FEATURES,
+    FeatureNets,
+    Perceptual,
+)
 from stylegan_jax.inversion.problem import Solution, fit
 from stylegan_jax.inversion.recipes import Recipe, with_perceptual
 from stylegan_jax.inversion.solver import Optimizer, Plan
@@ -44,9 +48,9 @@ SCRIBBLE_PLAN = Plan(optimizer=Optimizer(learning_rate=0.1))
 class Search:
     """Settings of the searches for latents and noise."""
 
-    # Makes the perceptual terms, such as `terms.perceptual_term` with its parameters;
-    # None compares pixels alone.
-    perceptual: MakeTerm | None = None
+    # Networks of `inversion.load_features`, that images are compared by beside pixels.
+    features: FeatureNets = NO_FEATURES
+    perceptual: MakeTerm | None = None  # makes a term of your own instead
     w: Plan | None = None  # for the latents; None is the algorithm's own
     noise: Plan | None = None  # None is Adam at `noise_rate`, higher in `inpaint`
     noise_steps: int = 1000  # where `noise` is None; 0 leaves the search out
@@ -153,7 +157,7 @@ def inpaint(
         images: `[N, H, W, C]` in [-1, 1].
         hole: `[N or 1, H, W, 1]`, above 0 is hole.
         start: by default `mean_start`; with a spread, every start has its own solution.
-        search: by default `inpainting_plan` of VGG16 or of pixels alone, then 1000
+        search: by default `inpainting_plan` of what it compares by, then 1000
             iterations of noise.
         edge: a blurred mask a little larger than the hole, where noise keeps what the
             latents gave; None is the hole.
@@ -175,7 +179,7 @@ def inpaint(
     def targets(before: Array) -> list[Term]:
         return [_pixels(images, 1 - edge), _pixels(before, edge, factor=10.0)]
 
-    plan = inpainting_plan("none" if search.perceptual is None else "vgg16")
+    plan = inpainting_plan("own" if search.perceptual else search.features.kind)
     rate = recipes.noise_rate(generator.resolution, "inpaint")
     yield from _search(generator, start, seen, targets, search, plan, rows, rate)
 
@@ -313,10 +317,9 @@ def _pixels(target: Array, mask: Array | None, factor: float = 1.0) -> Term:
 
 
 def _look(search: Search, target: Array, mask: Array | None) -> list[Term]:
+    make = search.perceptual or _perceptual(search.features)
     found = [_pixels(target, mask)]
-    if search.perceptual is not None:
-        found.append(search.perceptual(target, mask))
-    return found
+    return found if make is None else [*found, make(target, mask)]
 
 
 @struct.dataclass
@@ -359,7 +362,7 @@ def _masked(
     return make(target, params, mask=mask)
 
 
-def make_perceptual(features: FeatureNets) -> MakeTerm | None:
+def _perceptual(features: FeatureNets) -> MakeTerm | None:
     """The perceptual term of the available network.
 
     LPIPS and custom networks have no masked features: outside the mask images are grey.

@@ -9,8 +9,10 @@ import pytest
 from flax import struct
 
 from stylegan_jax.editing import local, masks
+from stylegan_jax.features import included
 from stylegan_jax.inversion.code import Code, stored_noise
 from stylegan_jax.inversion.code import draw as drawn_eagerly
+from stylegan_jax.inversion.feature_nets import FeatureNets
 from stylegan_jax.inversion.recipes import noise_rate
 from stylegan_jax.inversion.solver import Optimizer, Plan, last
 from tests import tiny
@@ -180,6 +182,20 @@ def test_rates_are_of_the_resolution_and_of_what_is_compared():
     plans = [local.inpainting_plan(kind) for kind in ("vgg16", "included", "none")]
     assert [plan.optimizer.learning_rate for plan in plans] == [0.8, 20.0, 20.0]
     assert {(plan.optimizer.name, plan.steps) for plan in plans} == {("sgd", 200)}
+
+
+def test_inpainting_takes_the_rate_of_what_it_compares_by(generator, scenes):
+    (_, x), _ = scenes
+    hole = jnp.asarray(masks.box(8, 0.5, 0.5, 1.0, 1.0))
+    features = FeatureNets(included=included.load())
+    plans = [local.inpainting_plan("included"), local.inpainting_plan("vgg16"), None]
+    wanted, other, found = (
+        last(local.inpaint(generator, x, hole, search=search)).code.ws
+        for plan in plans
+        for search in [local.Search(features=features, noise_steps=0, w=plan)]
+    )
+    np.testing.assert_array_equal(found, wanted)
+    assert np.abs(found - other).max() > 1e-3
 
 
 def test_searches_start_at_the_mean_or_around_it(generator):
