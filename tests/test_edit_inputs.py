@@ -73,12 +73,13 @@ def test_seeds_of_conditional_networks_name_their_class():
         assert f"{word}: this network has 3 classes: seed:4:class=0 to 2" in reason
 
 
-def test_a_code_of_a_tuned_network_asks_for_it(reader, tmp_path, capsys):
+def test_a_code_of_a_tuned_network_asks_for_it(reader, tmp_path, caplog):
     path = tmp_path / "me.safetensors"
     codes.save(path, tiny.code(reader.generator), {})
     tuned = tiny.generator(tiny.MODEL_8, seed=4)
     exported.save(tmp_path / "me_network.safetensors", tuned)
     assert not reader.read([str(path)])[1]
-    assert f"give {tmp_path / 'me_network.safetensors'} as" in capsys.readouterr().err
+    assert f"give {tmp_path / 'me_network.safetensors'} as" in caplog.text
+    caplog.clear()
     Reader(generator=tuned).read([str(path)])
-    assert not capsys.readouterr().err
+    assert not caplog.text

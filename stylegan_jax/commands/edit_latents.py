@@ -25,9 +25,9 @@ from stylegan_jax.editing.mixing import Combine
 from stylegan_jax.editing.paste import paste_edit
 from stylegan_jax.editing.rows import parse_rows
 from stylegan_jax.errors import UserError, did_you_mean
-from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import spaces
 from stylegan_jax.inversion.code import Code, draw_pictures
+from stylegan_jax.inversion.results import load_code
 from stylegan_jax.io import images
 from stylegan_jax.metrics.reconstruction import report
 
@@ -340,7 +340,7 @@ class PasteBack(Command):
     feather_edges: float = 0.1
 
     def run(self, bench: Workbench) -> None:
-        inverted = codes.load(self.inverted, bench.generator)
+        inverted = load_code(self.inverted, bench.generator)
         for item in bench.items(self.inputs):
             if item.code is None:
                 raise UserError(

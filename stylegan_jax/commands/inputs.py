@@ -6,16 +6,13 @@ other attributes; files of codes of any program; pictures, and folders of them.
 
 import dataclasses
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from stylegan_jax import loading
 from stylegan_jax.alignment.faces import MissingLandmarkerError
-from stylegan_jax.commands import cli
 from stylegan_jax.commands.flag_groups import parse_seeds
 from stylegan_jax.data.portraits.source import Portraits, draw
 from stylegan_jax.editing.mixing import code_of_z
@@ -24,7 +21,6 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos, results
 from stylegan_jax.inversion.code import Code, draw_pictures
-from stylegan_jax.inversion.encoder import digest
 from stylegan_jax.io.summary import short_repr
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.ops.latents import latents_of_seed
@@ -179,14 +175,7 @@ class Reader:
         return items
 
     def _stored(self, path: Path) -> list[Item]:
-        code, about = codes.load(path, self.generator)
-        tuned = results.network_of(path)
-        if tuned and digest(loading.load(tuned)) != digest(self.generator):
-            cli.say(
-                f"{path} was found with a network tuned to its image, and this one "
-                f"draws another picture of it; give {tuned} as the network",
-                sys.stderr,
-            )
+        code, about = results.load_code(path, self.generator)
         if len(code) > 1:
             return self._items([f"{path.stem}_{i}" for i in range(len(code))], code)
         try:

@@ -10,7 +10,6 @@ import numpy as np
 from stylegan_jax.alignment.faces import MissingLandmarkerError
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures.studio import Studio, as_grey, gain_for, grey_levels
-from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion import photos, results
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.metrics.reconstruction import report
@@ -69,7 +68,7 @@ def read(
 
 
 def _read_one(path: Path, generator: Generator, folder: Path | None) -> Inverted:
-    code, about = codes.load(path, generator)
+    code, about = results.load_code(path, generator)
     image = Path(about.get("file", ""))
     if not image.name:
         raise UserError(

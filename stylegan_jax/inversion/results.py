@@ -7,6 +7,7 @@ network), and optionally `NAME.mp4`.
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
+from stylegan_jax.inversion.encoder import digest
 from stylegan_jax.io import grids, plots, video
 from stylegan_jax.io.outputs import write_png
 from stylegan_jax.io.summary import short_repr
@@ -24,6 +26,7 @@ from stylegan_jax.networks.generator import Generator
 
 _NETWORK = "_network.safetensors"
 ENDINGS = (".png", ".safetensors", "_stages.png", "_loss.png", _NETWORK, ".mp4")
+_log = logging.getLogger(__name__)
 _SHOWN = 128  # pixels of a picture in a row, at least
 
 
@@ -118,10 +121,18 @@ def is_network(path: Path) -> bool:
     return name != path.name and path.with_name(f"{name}.safetensors").exists()
 
 
-def network_of(path: Path) -> Path | None:
-    """The tuned network beside the file of an image's code, or None."""
-    network = path.with_name(f"{path.stem}{_NETWORK}")
-    return network if network.exists() else None
+def load_code(path: Path, generator: Generator) -> codes.StoredCode:
+    """As `inversion.code.load`; logs if another network was tuned to the image."""
+    found = codes.load(path, generator)
+    tuned = path.with_name(f"{path.stem}{_NETWORK}")
+    if tuned.exists() and digest(exported.load(tuned)) != digest(generator):
+        _log.warning(
+            "%s was found with a network tuned to its image, and this one draws "
+            "another picture of it; give %s as the network",
+            path,
+            tuned,
+        )
+    return found
 
 
 def is_done(outdir: Path, name: str, about: dict[str, Any]) -> bool:

@@ -1,7 +1,6 @@
 """Interpolations, morphs, growing networks and reconstructions."""
 
 import hashlib
-import shutil
 
 import jax
 import numpy as np
@@ -12,6 +11,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures import growing_rows, reconstruction_sheet
 from stylegan_jax.figures.between import interpolation, morph
 from stylegan_jax.figures.studio import Studio, gain_for
+from stylegan_jax.interop import exported
 from stylegan_jax.inversion import code as codes
 from stylegan_jax.inversion.code import Code
 from stylegan_jax.io import images
@@ -110,12 +110,14 @@ def inverted(tmp_path, generator, w_of):
 
 
 def test_reconstructions_stand_beside_their_photographs(
-    studio, generator, inverted, synthesize, w_of, cells, same
+    studio, generator, inverted, synthesize, w_of, cells, same, caplog
 ):
     path, image, code = inverted
     # Of pivotal tuning.
-    shutil.copy(path, path.with_name("me_network.safetensors"))
+    tuned = jax.tree.map(lambda x: x + 1, generator)
+    exported.save(path.with_name("me_network.safetensors"), tuned)
     read = reconstruction_sheet.read([path.parent], generator)
+    assert "me_network.safetensors as the network" in caplog.text
     reconstruction_sheet.reconstruction(studio, read)
     (shown,) = cells
     np.testing.assert_array_equal(shown[0], image)
