@@ -158,7 +158,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     directions = with_stds(generator, directions, args.samples, **moments)
     if args.correct and classifiers:
         # A seed apart from that of the table, which judges the result.
-        directions = rescoring.correct(directions, measure(args.correct, args.seed + 2))
+        table = measure(args.correct, args.seed + 2)
+        directions = rescoring.correct(directions, table, generator.config.num_ws)
         directions = with_stds(generator, directions, args.samples, **moments)
     if args.file is None or args.correct:
         save_directions(out.path("directions.safetensors"), directions)

@@ -31,7 +31,8 @@ SLIDES = {
     "layer_effects": "figures layer-effects {network}",
     "scaling": "figures style-scaling {network}",
     "truncation": "figures truncation {network} --seeds 91,388,5",
-    "smile": "edit attribute {network} seed:0 seed:5 --name smile",
+    "smile": "edit attribute {network} seed:0 seed:5 --name smile "
+    "--amounts=-4,-2,0,2,4",
     "age": "edit attribute {network} seed:0 seed:5 --name age",
     "inversion": "figures inversion {network} --whole",
     "reconstruct": "edit reconstruct {network} portrait:50006,50010,50024 " + _SEARCH,

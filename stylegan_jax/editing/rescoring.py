@@ -177,21 +177,24 @@ def summarize(
     )
 
 
-def correct(directions: Sequence[Direction], table: Rescoring) -> list[Direction]:
+def correct(
+    directions: Sequence[Direction], table: Rescoring, num_layers: int
+) -> list[Direction]:
     """Mixtures of directions that change their own attribute alone, to first order.
 
     The rows of the inverse of the changes per length. `directions` are named after
-    different attributes, in one space, in the order of `table`. UserError if changes
-    cannot be told apart.
+    different attributes, in one space, in the order of `table`; if they act on
+    different layers of the network's `num_layers`, results have a row for each layer.
+    UserError if changes cannot be told apart.
     """
     own = [table.own(row) for row in range(len(directions))]
     names = tuple(direction.name for direction in directions)
     columns = [column for column in own if column is not None]
-    alike = {(d.space, d.vector.shape, d.layers) for d in directions}
-    if names != table.directions or len(set(columns)) < len(own) or len(alike) > 1:
+    spaces = {direction.space for direction in directions}
+    if names != table.directions or len(set(columns)) < len(own) or len(spaces) > 1:
         raise UserError(
             f"directions {', '.join(names)} cannot be corrected: each must be of "
-            "another attribute of the table, all in one space and set of layers"
+            "another attribute of the table, all in one space"
         )
     responses = table.changes[:, columns] / table.amounts[:, None]
     if np.linalg.cond(responses) > _MAX_CONDITION:
@@ -199,13 +202,21 @@ def correct(directions: Sequence[Direction], table: Rescoring) -> list[Direction
             "the changes of these attributes cannot be told apart; leave one out"
         )
     mixtures = np.linalg.inv(responses)
-    vectors = np.stack([direction.vector for direction in directions])
     intercepts = np.array([direction.intercept for direction in directions])
+    layers = directions[0].layers
+    if len({(d.vector.shape, d.layers) for d in directions}) == 1:
+        vectors = np.stack([direction.vector for direction in directions])
+    else:
+        vectors = np.stack([direction.rows(num_layers) for direction in directions])
+        # Of a sum over all layers; a distance is a mean over those that act.
+        intercepts = intercepts * vectors.any(axis=2).mean(axis=1)
+        layers = None
     return [
         dataclasses.replace(
             direction,
             vector=np.tensordot(mixtures[i], vectors, axes=1),
             intercept=float(mixtures[i] @ intercepts),
+            layers=layers,
             std=None,
             provenance=f"{direction.provenance}; corrected by {table.count} samples",
         )

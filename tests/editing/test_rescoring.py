@@ -8,7 +8,7 @@ import pytest
 
 from stylegan_jax.distributed import parallel
 from stylegan_jax.editing import rescoring
-from stylegan_jax.editing.directions import Direction
+from stylegan_jax.editing.directions import Direction, signed_distance
 from stylegan_jax.editing.rescoring import (
     Rescoring,
     correct,
@@ -135,7 +135,7 @@ def test_corrected_directions_change_their_own_attribute_alone():
             count=9,
         )
 
-    found = correct(given, measure(given, [2.0, 0.5, 1.0]))
+    found = correct(given, measure(given, [2.0, 0.5, 1.0]), 1)
     after = measure(found, [1.0, 1.0, 1.0])
     for row in range(3):
         own = after.own(row)
@@ -148,10 +148,43 @@ def test_corrected_directions_change_their_own_attribute_alone():
     for direction in found:
         assert direction.vector @ common == pytest.approx(-direction.intercept)
     with pytest.raises(UserError, match="cannot be corrected"):
-        correct(given[::-1], measure(given, [1.0, 1.0, 1.0]))
+        correct(given[::-1], measure(given, [1.0, 1.0, 1.0]), 1)
     same = [dataclasses.replace(d, vector=given[0].vector) for d in given]
     with pytest.raises(UserError, match="told apart"):
-        correct(same, measure(same, [1.0, 1.0, 1.0]))
+        correct(same, measure(same, [1.0, 1.0, 1.0]), 1)
+
+
+def test_directions_of_different_layers_are_corrected_together():
+    """Attributes that are linear in each layer's w."""
+    draw = np.random.RandomState(1)
+    slopes = draw.randn(4, 5, 2)
+    given = [
+        Direction(name="a", vector=draw.randn(5), intercept=0.3, layers=(0, 2)),
+        Direction(name="b", vector=draw.randn(5), intercept=-0.7),
+    ]
+
+    def measure(directions):
+        changes = [np.tensordot(d.rows(4), slopes, 2) for d in directions]
+        return Rescoring(
+            directions=("a", "b"),
+            attributes=("a", "b"),
+            changes=np.stack(changes),
+            errors=np.zeros((2, 2)),
+            amounts=np.ones(2),
+            stds=np.ones(2),
+            count=9,
+        )
+
+    found = correct(given, measure(given), 4)
+    after = measure(found).changes
+    np.testing.assert_allclose(after - np.diag(np.diag(after)), 0, atol=1e-9)
+    assert (np.diag(after) > 0.01).all()
+    # What lies on both given planes lies on the new ones.
+    sums = np.stack([d.rows(4).ravel() / d.rows(4).any(axis=1).sum() for d in given])
+    common = np.linalg.lstsq(sums, [-d.intercept for d in given], rcond=None)[0]
+    for one in found:
+        distance = signed_distance(common.reshape(1, 4, 5), one)
+        np.testing.assert_allclose(distance, 0, atol=1e-5)
 
 
 def test_mistakes_are_told(generator):
