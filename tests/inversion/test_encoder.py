@@ -157,6 +157,20 @@ def test_a_search_begins_at_the_estimate_or_ends_there(generator, trained, key):
     np.testing.assert_allclose(first, expected[0].mean(0), atol=1e-3)
 
 
+def test_iterations_after_the_estimate_do_not_depend_on_other_images(
+    generator, trained, photos
+):
+    given = {"generator": generator, "encoder": trained[-1].encoder}
+    few = with_steps(recipe("instant", generator.resolution), 8)
+    found = [
+        inverted({**given, "targets": [photos[0], photos[other]]}, few, 2)[0]
+        for other in (1, 2)
+    ]
+    np.testing.assert_array_equal(found[0].code.ws, found[1].code.ws)
+    (stage,) = found[0].stages
+    assert len(stage.history) == 8 and stage.loss < stage.history[0]
+
+
 def test_a_start_needs_an_encoder_of_the_network(generator, trained, photos):
     instant = recipe("instant", generator.resolution)
     with pytest.raises(UserError, match="no encoder of this network"):
