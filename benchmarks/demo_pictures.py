@@ -94,7 +94,7 @@ def _draw(page: Page) -> None:
     if page.tab("Attributes"):
         page.fill("#attribute-seed", 2)
         page.one("#attributes img")
-        for slider, value in [("smile", 1.5), ("pose", 1.5)]:
+        for slider, value in [("smile", 3), ("pose", 1.5)]:
             if page.find(f"#slider-{slider}"):
                 page.fill(f"#slider-{slider}", value)
         page.shoot("attributes")

@@ -126,7 +126,7 @@ function slider(name) {
   row.className = "row";
   const text = name.replaceAll("_", " ");
   const input = Object.assign(document.createElement("input"),
-    {type: "range", min: -3, max: 3, step: 0.1, value: 0, id: `slider-${name}`});
+    {type: "range", min: -4, max: 4, step: 0.1, value: 0, id: `slider-${name}`});
   row.append(text[0].toUpperCase() + text.slice(1), input, document.createElement("output"));
   return row;
 }

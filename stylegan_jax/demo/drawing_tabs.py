@@ -104,7 +104,7 @@ def attributes(page: Page, tab: gr.Tab) -> None:
                 unit = "standard deviations" if direction.std else "units"
                 name = direction.name.replace("_", " ").capitalize()
                 slider = gr.Slider(
-                    *(-3, 3, 0),
+                    *(-4, 4, 0),
                     step=0.1,
                     label=f"{name} ({unit})",
                     elem_id=f"slider-{direction.name}",
