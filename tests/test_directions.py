@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ from stylegan_jax.commands import directions
 from stylegan_jax.editing.direction_files import load_directions
 from stylegan_jax.errors import UserError
 from stylegan_jax.interop import exported
+from stylegan_jax.inversion import code as codes
 from stylegan_jax.io import images
 from tests import tiny
 
@@ -168,3 +170,62 @@ def test_other_data_have_no_table(network, tmp_path, capsys):
     run(network, tmp_path, "--method", "ganspace", "--samples", "100", *words)
     assert "is without labels" in capsys.readouterr().out
     assert not (tmp_path / "table.md").exists()
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Two folders of codes, whose second layer differs by the same change."""
+    root, change = tmp_path_factory.mktemp("pairs"), np.zeros((1, 4, 6), np.float32)
+    change[0, 1, 2] = 3
+    for folder in ("without", "with"):
+        (root / folder).mkdir()
+        for seed in range(3):
+            code = tiny.code(tiny.generator(tiny.MODEL_8), seed)
+            if folder == "with":
+                code = code.replace(ws=code.ws + change)
+            codes.save(root / folder / f"{seed}.safetensors", code, {})
+    return root / "without", root / "with"
+
+
+def test_a_direction_of_pairs(network, pairs, tmp_path, capsys):
+    words = ["--pairs", *map(str, pairs), "--name", "smile", "--measured", "0"]
+    (smile,) = run(network, tmp_path / "all", *words)
+    assert (smile.name, smile.vector.shape) == ("smile", (4, 6))
+    assert smile.vector[1, 2] == pytest.approx(2)  # one of four rows
+    assert smile.std == pytest.approx(3 / 2 / 2)
+    said = capsys.readouterr().out
+    assert "smile: 100% of 3 pairs go along the mean of the others" in said
+    (smile,) = run(network, tmp_path / "one", *words, "--layers", "1")
+    assert smile.layers == (1,) and smile.std == pytest.approx(3 / 2)
+    assert f"3 pairs of codes of {network}" in smile.provenance
+    assert (tmp_path / "one" / "directions.png").exists()
+
+
+def test_pairs_that_are_none(network, pairs, tmp_path):
+    without, having = map(str, pairs)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "alone").mkdir()
+    shutil.copy(pairs[0] / "0.safetensors", tmp_path / "alone" / "9.safetensors")
+    both = ["--pairs", without, having]
+    for message, words in [
+        ("needs the --name of the attribute", both),
+        ("--pairs and --file both", [*both, "--name", "x", "--file", without]),
+        ("--name is of --pairs", ["--method", "sefa", "--name", "x"]),
+        (
+            "there is no such folder",
+            ["--pairs", without, f"{having}/no", "--name", "x"],
+        ),
+        (
+            "has no codes; python",
+            ["--pairs", without, str(tmp_path / "empty"), "--name", "x"],
+        ),
+        (
+            r"only: 0.safetensors, 1.safetensors, 2.safetensors, \.\.\.;",
+            ["--pairs", without, str(tmp_path / "alone"), "--name", "x"],
+        ),
+        ("another --outdir", [*both, "--name", "x", "--outdir", having]),
+        ("layers 4", [*both, "--name", "x", "--layers", "4"]),
+    ]:
+        with pytest.raises(UserError, match=message):
+            directions.main([network, "--outdir", str(tmp_path / "out"), *words])
+    assert not (tmp_path / "out").exists()

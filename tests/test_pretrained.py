@@ -68,6 +68,19 @@ def test_it_has_directions_of_five_attributes(generator):
         assert np.shape(direction.vector)[-1] == generator.config.w_dim
 
 
+def test_real_faces_smile_with_the_mouth():
+    generator = stylegan_jax.load("faces64")
+    smile = stylegan_jax.editing.directions_of("faces64")["smile"]
+    assert smile.std is not None and smile.layers == (4, 5, 6, 7)
+    z = np.random.RandomState(0).randn(16, generator.config.z_dim).astype(np.float32)
+    ws = stylegan_jax.editing.code_of_z(generator, z, psi=0.7).ws
+    moved = stylegan_jax.editing.apply(ws, smile, 4 * smile.std, distance="relative")
+    change = np.abs(generator.synthesize(moved) - generator.synthesize(ws)).mean((0, 3))
+    # Random directions of these layers change the mouth by 0.89 to 0.94 of the face.
+    face, mouth = change[24:54, 16:48].mean(), change[40:54, 20:44].mean()
+    assert mouth > 1.1 * face and 5 < 127.5 * face < 30  # levels
+
+
 @pytest.mark.thorough
 def test_edit_finds_its_directions(tmp_path):
     edit.main(
@@ -93,7 +106,7 @@ def test_a_file_that_no_directions_lie_beside_asks_for_them(tmp_path):
         )
 
 
-@pytest.mark.parametrize("name", ["faces", "portraits"])
+@pytest.mark.parametrize("name", pretrained.names())
 def test_the_encoder_finds_samples_in_one_pass(name):
     encoder, generator = stylegan_jax.load_encoder(name), stylegan_jax.load(name)
     seeds = range(10_000, 10_016)  # others than those of its training, which are random

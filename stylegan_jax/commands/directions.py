@@ -1,8 +1,9 @@
 """Finds directions of a network: `python -m stylegan_jax.directions RUN --outdir DIR`.
 
 InterFaceGAN's protocol (sample, classify, separate), closed-form factorisation (SeFa),
-or principal components (GANSpace). Writes `directions.safetensors`, the rescoring table
-as Markdown and JSON, and a picture. --file measures and draws existing directions.
+principal components (GANSpace), or the mean change of pairs of photographs. Writes
+`directions.safetensors`, the rescoring table as Markdown and JSON, and a picture.
+--file measures and draws existing directions.
 """
 
 import dataclasses
@@ -39,7 +40,9 @@ from stylegan_jax.editing.attributes import (
 from stylegan_jax.editing.components import with_stds
 from stylegan_jax.editing.direction_files import load_directions, save_directions
 from stylegan_jax.editing.directions import Direction, Space
+from stylegan_jax.editing.pairs import pair_direction
 from stylegan_jax.errors import UserError
+from stylegan_jax.inversion import results
 from stylegan_jax.io.atomic import atomic_write
 from stylegan_jax.io.outputs import Outputs, files_named_in
 from stylegan_jax.metrics.draws import LabelDistribution, labels_for
@@ -58,6 +61,10 @@ class DirectionsArgs(OfNetwork):
     # Measure and draw these directions instead: a .safetensors of this command, a .npy
     # boundary, or a folder of those.
     file: Path | None = None
+    # Or take the mean change between two folders of codes of stylegan_jax.invert, with
+    # equal file names: without and with the attribute.
+    pairs: tuple[Path, Path] | None = None
+    name: str | None = None  # of the attribute of --pairs, such as smile
     # Which to look for and to measure, with commas; all that the data has by default.
     attributes: str = ""
     # Of the attributes: read, or trained on the data and written if it is not there.
@@ -97,6 +104,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     require_at_least(
         args, samples=2, measured=0, correct=0, people=1, batch_size=1, cutoff=0
     )
+    if args.pairs is not None and args.file is not None:
+        raise UserError("--pairs and --file both say which directions; give one")
+    if args.pairs is None and args.name is not None:
+        raise UserError("--name is of --pairs; --attributes chooses among others")
     out = Outputs(args.outdir, inputs=files_named_in(args))
     generator = loading.load(args.network)
     if generator.resolution == 1:
@@ -124,7 +135,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     # What needs no classifiers comes first: mistakes are told before long work.
     directions: list[Direction] = []
     boundaries: list[Boundary] = []
-    if args.file is not None:
+    if args.pairs is not None:
+        directions = [_of_pairs(generator, args, args.pairs, layers)]
+    elif args.file is not None:
         directions = _named_apart(load_directions(args.file, space=args.space))
         rescoring.moves(generator, directions, [1.0] * len(directions))  # if they fit
     elif args.method == "sefa":
@@ -183,6 +196,49 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{len(directions)} directions in {args.outdir}")
 
 
+def _of_pairs(
+    generator: Generator,
+    args: DirectionsArgs,
+    folders: tuple[Path, Path],
+    layers: tuple[int, ...] | None,
+) -> Direction:
+    """The direction of --pairs, and a line about them."""
+    if args.name is None:
+        raise UserError("--pairs needs the --name of the attribute, such as smile")
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"--pairs {folder}: there is no such folder")
+        if folder.resolve() == args.outdir.resolve():
+            raise UserError(
+                f"--outdir {folder} has the codes of --pairs; give another --outdir"
+            )
+    without, having = (results.code_files(folder) for folder in folders)
+    names = [path.name for path in without]
+    alone = sorted({*names} ^ {path.name for path in having})
+    if alone:
+        named = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
+        raise UserError(
+            f"--pairs: in one of the folders only: {named}; photographs of a pair must "
+            "have the same name in both"
+        )
+    codes = [
+        np.concatenate([results.load_code(path, generator).code.ws for path in files])
+        for files in (without, having)
+    ]
+    found = pair_direction(
+        *codes,
+        name=args.name,
+        layers=layers,
+        provenance=f"mean change of {len(names)} pairs of codes of {args.network}",
+    )
+    print(
+        f"{args.name}: {found.agreement:.0%} of {len(names)} pairs go along the mean "
+        "of the others (50% if they had nothing in common)",
+        flush=True,
+    )
+    return found.direction
+
+
 def _named_apart(directions: Sequence[Direction]) -> list[Direction]:
     """The directions, equal names distinguished by their provenance."""
     names = [direction.name for direction in directions]
@@ -216,7 +272,7 @@ def _layers(text: str, num_layers: int) -> tuple[int, ...] | None:
 def _classifiers(
     generator: Generator, args: DirectionsArgs, data: KnownData, *, quiet: bool
 ) -> dict[str, Classifier]:
-    needed = not args.file and args.method == "interfacegan"
+    needed = not args.file and not args.pairs and args.method == "interfacegan"
     if not needed and not args.measured and not args.correct:
         return {}
     given = args.classifiers is not None and args.classifiers.exists()

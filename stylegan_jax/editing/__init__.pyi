@@ -16,3 +16,5 @@ from .local import scribble as scribble
 from .mixing import code_of_z as code_of_z
 from .mixing import mix as mix
 from .mixing import morph as morph
+from .pairs import PairedDirection as PairedDirection
+from .pairs import pair_direction as pair_direction

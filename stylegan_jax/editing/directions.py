@@ -46,7 +46,8 @@ class Direction:
     # For the vector as given; divided by its length. Public boundaries have none:
     # their planes go through the origin.
     intercept: float = 0.0
-    # Deviation of random samples along it, a natural step; a distance, so not divided.
+    # Deviation along it of random samples, or of pairs without and with the attribute:
+    # a natural step; a distance, so not divided.
     std: float | None = None
     provenance: str = ""  # a line for people
 

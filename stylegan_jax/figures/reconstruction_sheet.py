@@ -59,11 +59,7 @@ def read(
     """
     files: list[Path] = []
     for path in paths:
-        inside = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-        inside = [file for file in inside if not results.is_network(file)]
-        if not inside:
-            raise UserError(f"{path} has no codes; python -m stylegan_jax.invert does")
-        files += inside
+        files += results.code_files(path) if path.is_dir() else [path]
     return [_read_one(file, generator, folder) for file in files]
 
 

@@ -121,6 +121,15 @@ def is_network(path: Path) -> bool:
     return name != path.name and path.with_name(f"{name}.safetensors").exists()
 
 
+def code_files(folder: Path) -> list[Path]:
+    """The codes in a folder of results, by name; UserError if there are none."""
+    found = sorted(folder.glob("*.safetensors"))
+    found = [path for path in found if not is_network(path)]
+    if not found:
+        raise UserError(f"{folder} has no codes; python -m stylegan_jax.invert does")
+    return found
+
+
 def load_code(path: Path, generator: Generator) -> codes.StoredCode:
     """As `inversion.code.load`; logs if another network was tuned to the image."""
     found = codes.load(path, generator)
