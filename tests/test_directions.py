@@ -210,6 +210,15 @@ def test_pairs_that_are_none(network, pairs, tmp_path):
     for message, words in [
         ("needs the --name of the attribute", both),
         ("--pairs and --file both", [*both, "--name", "x", "--file", without]),
+        (
+            "--method sefa finds directions, --pairs has",
+            [*both, "--name", "x", "--method", "sefa"],
+        ),
+        (
+            "--method ganspace finds directions, --file has",
+            ["--file", without, "--method", "ganspace"],
+        ),
+        ("--space z is not of --pairs", [*both, "--name", "x", "--space", "z"]),
         ("--name is of --pairs", ["--method", "sefa", "--name", "x"]),
         (
             "there is no such folder",

@@ -106,6 +106,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     if args.pairs is not None and args.file is not None:
         raise UserError("--pairs and --file both say which directions; give one")
+    given = "--file" if args.file is not None else "--pairs"
+    if (args.file or args.pairs) and args.method != "interfacegan":
+        raise UserError(f"--method {args.method} finds directions, {given} has them")
+    if args.pairs is not None and args.space == "z":
+        raise UserError("--space z is not of --pairs, whose codes are in w")
     if args.pairs is None and args.name is not None:
         raise UserError("--name is of --pairs; --attributes chooses among others")
     out = Outputs(args.outdir, inputs=files_named_in(args))

@@ -4,8 +4,8 @@ Where no classifier knows an attribute, a few dozen pairs show it: what differs 
 the codes of a pair is the attribute and what else changed, and the mean over pairs
 keeps what they have in common.
 
-Source: Abdal et al. 2019, "Image2StyleGAN", whose expression transfer adds
-the difference of one pair to another code; the mean over pairs is ours.
+Source: Abdal et al. 2019, "Image2StyleGAN", whose expression transfer adds the
+difference of one pair to another code; the mean over pairs is ours.
 """
 
 import dataclasses

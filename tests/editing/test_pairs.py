@@ -52,8 +52,7 @@ def test_of_some_layers(people):
 
 
 def test_agreement_leaves_the_pair_itself_out():
-    # Mean changes are up; of the others only for the first and second, and the third
-    # goes against them.
+    # The third goes against the mean of the others.
     after = np.array([[2.0, 0], [3, 0], [-1, 0]]).reshape(3, 1, 2)
     _, agreement = pair_direction(np.zeros((3, 1, 2)), after, name="smile")
     assert agreement == pytest.approx(2 / 3)
